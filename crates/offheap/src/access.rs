@@ -1,0 +1,280 @@
+//! The access word: who uses the bytes of a store at this moment, in one atomic number.
+//!
+//! ```text
+//!  63            48 47            32 31     30           16 15             0
+//! +----------------+----------------+------+---------------+----------------+
+//! | isolate        | live buffers   |writer| guards        | copies         |
+//! +----------------+----------------+------+---------------+----------------+
+//! ```
+//!
+//! Everything that must exclude something else is in the same word, so that each step is one compare-and-swap and no
+//! two steps can miss each other: a guard on a store that is exposed nowhere excludes exposing it, a writer excludes
+//! readers and copies, an isolate excludes every other isolate.
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::{Holder, IsolateId};
+
+const COPY: u64 = 1;
+const COPIES: u64 = 0xffff;
+const GUARD: u64 = 1 << 16;
+const GUARDS: u64 = 0x7fff << 16;
+const WRITER: u64 = 1 << 31;
+const BUFFER: u64 = 1 << 32;
+const BUFFERS: u64 = 0xffff << 32;
+const ISOLATE_SHIFT: u32 = 48;
+/// Manual memory that was freed: no bit pattern that the other steps reach, since no isolate has no buffer.
+const FREED: u64 = WRITER | 0xffff << ISOLATE_SHIFT;
+
+/// The most live buffers that one store may have in its isolate.
+pub(crate) const MAX_BUFFERS: u16 = 0xffff;
+
+/// Why a step was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Somebody uses the bytes.
+    Busy(Holder),
+    /// An isolate has the store.
+    Exposed { isolate: IsolateId, buffers: u16 },
+    /// A second buffer over a store that may have one.
+    OneBuffer { isolate: IsolateId },
+    /// As many buffers as can be counted.
+    TooManyBuffers { isolate: IsolateId },
+    /// The memory was freed by hand.
+    Freed,
+}
+
+pub(crate) struct AccessWord(AtomicU64);
+
+fn isolate(word: u64) -> Option<IsolateId> {
+    IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16)
+}
+
+fn buffers(word: u64) -> u16 {
+    ((word & BUFFERS) >> 32) as u16
+}
+
+/// Who reads or writes, where somebody does.
+fn user(word: u64) -> Option<Holder> {
+    if word & WRITER != 0 {
+        return Some(Holder::Writer);
+    }
+    let readers = ((word & GUARDS) >> 16) + (word & COPIES);
+    (readers != 0).then_some(Holder::Readers(readers as u32))
+}
+
+impl AccessWord {
+    pub(crate) fn new() -> Self {
+        AccessWord(AtomicU64::new(0))
+    }
+
+    /// One step: `next` sees the word and says what it becomes.
+    #[inline]
+    fn step(&self, success: Ordering, next: impl Fn(u64) -> Result<u64, Denied>) -> Result<u64, Denied> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let new = if word == FREED { return Err(Denied::Freed) } else { next(word)? };
+            match self.0.compare_exchange_weak(word, new, success, Ordering::Relaxed) {
+                Ok(_) => return Ok(word),
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Begins a copy out of the store, from anywhere. Ended by [`end_copy`](Self::end_copy).
+    pub(crate) fn begin_copy(&self) -> Result<(), Denied> {
+        self.step(Ordering::Acquire, |word| match word {
+            _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
+            _ if word & COPIES == COPIES => Err(Denied::Busy(Holder::Readers(COPIES as u32))),
+            _ => Ok(word + COPY),
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn end_copy(&self) {
+        let before = self.0.fetch_sub(COPY, Ordering::Release);
+        debug_assert_ne!(before & COPIES, 0);
+    }
+
+    /// Begins a guard that reads, in `scope` (the isolate whose script is stopped) or, with `None`, outside all isolates.
+    pub(crate) fn begin_read(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
+        self.step(Ordering::Acquire, |word| {
+            admit(word, scope)?;
+            match word {
+                _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
+                _ if word & GUARDS == GUARDS => Err(Denied::Busy(Holder::Readers((GUARDS >> 16) as u32))),
+                _ => Ok(word + GUARD),
+            }
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn end_read(&self) {
+        let before = self.0.fetch_sub(GUARD, Ordering::Release);
+        debug_assert_ne!(before & GUARDS, 0);
+    }
+
+    /// Begins a guard that writes; `scope` as for [`begin_read`](Self::begin_read).
+    pub(crate) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
+        self.step(Ordering::Acquire, |word| {
+            admit(word, scope)?;
+            match user(word) {
+                Some(holder) => Err(Denied::Busy(holder)),
+                None => Ok(word | WRITER),
+            }
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn end_write(&self) {
+        let before = self.0.fetch_and(!WRITER, Ordering::Release);
+        debug_assert_ne!(before & WRITER, 0);
+    }
+
+    /// Counts one more live buffer in `id`.
+    ///
+    /// The first one claims the store for that isolate, which a guard of anybody else would not survive: script may
+    /// write from then on. Copies may: they tolerate writers.
+    pub(crate) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<(), Denied> {
+        self.step(Ordering::AcqRel, |word| match isolate(word) {
+            None => match user(word & !COPIES) {
+                Some(holder) => Err(Denied::Busy(holder)),
+                None => Ok(word | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
+            },
+            Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
+            Some(_) if one_buffer => Err(Denied::OneBuffer { isolate: id }),
+            Some(_) if buffers(word) == MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
+            Some(_) => Ok(word + BUFFER),
+        })
+        .map(drop)
+    }
+
+    /// Counts one live buffer less; the last one gives the store back.
+    pub(crate) fn withdraw(&self) {
+        let before = self.step(Ordering::Release, |word| {
+            debug_assert_ne!(buffers(word), 0);
+            match buffers(word) {
+                1 => Ok(word & (WRITER | GUARDS | COPIES)),
+                _ => Ok(word - BUFFER),
+            }
+        });
+        debug_assert!(before.is_ok(), "freed while exposed");
+    }
+
+    /// Marks manual memory as freed, for good; refused while anybody uses it.
+    pub(crate) fn free(&self) -> Result<(), Denied> {
+        self.step(Ordering::AcqRel, |word| match (isolate(word), user(word)) {
+            (Some(isolate), _) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
+            (None, Some(holder)) => Err(Denied::Busy(holder)),
+            (None, None) => Ok(FREED),
+        })
+        .map(drop)
+    }
+
+    /// The isolate that has the store, and through how many live buffers.
+    pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
+        let word = self.0.load(Ordering::Acquire);
+        if word == FREED {
+            return None;
+        }
+        isolate(word).map(|id| (id, buffers(word)))
+    }
+}
+
+/// Whether a guard may begin in `scope`, as far as exposure decides.
+fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {
+    match isolate(word) {
+        Some(id) if scope != Some(id) => Err(Denied::Exposed { isolate: id, buffers: buffers(word) }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn id(bits: u16) -> IsolateId {
+        IsolateId::from_bits(bits).expect("not zero")
+    }
+
+    #[test]
+    fn a_writer_excludes_everybody() {
+        let word = AccessWord::new();
+        word.begin_write(None).unwrap();
+        assert_eq!(word.begin_copy(), Err(Denied::Busy(Holder::Writer)));
+        assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Writer)));
+        assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Writer)));
+        assert_eq!(word.expose(id(1), false), Err(Denied::Busy(Holder::Writer)));
+        assert_eq!(word.free(), Err(Denied::Busy(Holder::Writer)));
+        word.end_write();
+        word.begin_copy().unwrap();
+        assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Readers(1))));
+    }
+
+    #[test]
+    fn a_guard_of_nobodys_isolate_excludes_exposing_and_a_copy_does_not() {
+        let word = AccessWord::new();
+        word.begin_read(None).unwrap();
+        assert_eq!(word.expose(id(7), false), Err(Denied::Busy(Holder::Readers(1))));
+        word.end_read();
+        word.begin_copy().unwrap();
+        word.expose(id(7), false).unwrap();
+        word.end_copy();
+        assert_eq!(word.exposure(), Some((id(7), 1)));
+    }
+
+    #[test]
+    fn one_isolate_at_a_time() {
+        let word = AccessWord::new();
+        word.expose(id(7), false).unwrap();
+        word.expose(id(7), false).unwrap();
+        assert_eq!(word.expose(id(8), false), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+        assert_eq!(word.begin_read(None), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+        assert_eq!(word.begin_write(Some(id(8))), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+        word.begin_write(Some(id(7))).unwrap();
+        word.end_write();
+        word.withdraw();
+        assert_eq!(word.exposure(), Some((id(7), 1)));
+        word.withdraw();
+        word.expose(id(8), true).unwrap();
+        assert_eq!(word.expose(id(8), true), Err(Denied::OneBuffer { isolate: id(8) }));
+    }
+
+    #[test]
+    fn buffers_are_counted_up_to_the_limit() {
+        let word = AccessWord::new();
+        for _ in 0..MAX_BUFFERS {
+            word.expose(id(u16::MAX - 1), false).unwrap();
+        }
+        let full = word.expose(id(u16::MAX - 1), false);
+        assert_eq!(full, Err(Denied::TooManyBuffers { isolate: id(u16::MAX - 1) }));
+        for _ in 0..MAX_BUFFERS {
+            word.withdraw();
+        }
+        assert_eq!(word.exposure(), None);
+        assert_eq!(word.free(), Ok(()));
+    }
+
+    #[test]
+    fn freed_is_for_good() {
+        let word = AccessWord::new();
+        word.free().unwrap();
+        assert_eq!(word.free(), Err(Denied::Freed));
+        assert_eq!(word.begin_copy(), Err(Denied::Freed));
+        assert_eq!(word.begin_read(None), Err(Denied::Freed));
+        assert_eq!(word.expose(id(1), false), Err(Denied::Freed));
+        assert_eq!(word.exposure(), None);
+    }
+
+    #[test]
+    fn guards_are_counted_up_to_the_limit() {
+        let word = AccessWord::new();
+        for _ in 0..0x7fff {
+            word.begin_read(None).unwrap();
+        }
+        assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Readers(0x7fff))));
+        for _ in 0..0x7fff {
+            word.end_read();
+        }
+        word.begin_write(None).unwrap();
+    }
+}

@@ -1,0 +1,404 @@
+//! What can go wrong, said so that the reader knows what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{IsolateId, MapMode, Site, StoreId};
+
+/// An error of the core.
+///
+/// Each message says what was tried, what state it met, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// More bytes than an allocation may have.
+    #[error("cannot allocate {requested} bytes: one allocation has at most {limit}; ask for less")]
+    TooLarge {
+        /// The bytes that were asked for.
+        requested: usize,
+        /// The most that one allocation may have.
+        limit: usize,
+    },
+    /// The system has no memory left for this request.
+    #[error("cannot allocate {requested} bytes: out of memory; drop stores that are no longer needed, or ask for less")]
+    OutOfMemory {
+        /// The bytes that were asked for.
+        requested: usize,
+    },
+    /// A range that does not lie inside the store.
+    #[error(
+        "bytes {offset}..{offset}+{byte_length} do not lie in store {store}, which has {store_byte_length} bytes; \
+         ask for a range inside it"
+    )]
+    OutOfRange {
+        /// The store.
+        store: StoreId,
+        /// Where the range begins, in bytes.
+        offset: usize,
+        /// How long the range is, in bytes.
+        byte_length: usize,
+        /// How long the store is, in bytes.
+        store_byte_length: usize,
+    },
+    /// The bytes are being read or written by somebody else.
+    #[error("cannot {attempted} store {store}: {holder}; drop that guard, or wait until that copy is done, and try again")]
+    Busy {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+        /// Who uses the bytes.
+        holder: Holder,
+    },
+    /// The store is exposed, so its bytes belong to script until they are detached or collected.
+    #[error(
+        "cannot {attempted} store {store}: it is exposed in {isolate} through {buffers} live buffer(s); \
+         use that isolate's scope, or detach or collect first"
+    )]
+    Exposed {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+        /// The isolate that has it.
+        isolate: IsolateId,
+        /// Through how many live buffers.
+        buffers: u16,
+    },
+    /// The store is exposed in another isolate.
+    #[error(
+        "cannot {attempted} store {store} in {requested}: it is exposed in {isolate} through {buffers} live buffer(s); \
+         detach or collect them there first"
+    )]
+    OtherIsolate {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+        /// The isolate that has the store.
+        isolate: IsolateId,
+        /// The isolate that asked for it.
+        requested: IsolateId,
+        /// Through how many live buffers it is exposed.
+        buffers: u16,
+    },
+    /// A store that allows one live buffer has one.
+    #[error("cannot expose resizable store {store} again: it has a live buffer in {isolate}; detach or collect that one first")]
+    OneBuffer {
+        /// The store.
+        store: StoreId,
+        /// The isolate that has the buffer.
+        isolate: IsolateId,
+    },
+    /// More live buffers over one store than can be counted.
+    #[error("cannot expose store {store} in {isolate} again: it has {limit} live buffers there; collect first")]
+    TooManyBuffers {
+        /// The store.
+        store: StoreId,
+        /// The isolate.
+        isolate: IsolateId,
+        /// The most buffers that one store may have.
+        limit: u16,
+    },
+    /// More isolates alive at once than can be told apart.
+    #[error("cannot register an isolate: {limit} are alive; drop some first")]
+    TooManyIsolates {
+        /// The most isolates that may be alive at once.
+        limit: usize,
+    },
+    /// The store is held elsewhere, so nobody may have it alone.
+    #[error("store {store} is not unique: {reason}; drop the other handles first")]
+    NotUnique {
+        /// The store.
+        store: StoreId,
+        /// Who else holds it.
+        reason: NotUnique,
+    },
+    /// The owner of the store has another type than the one that was asked for.
+    #[error("store {store} was not made from a {requested}; ask for the type that it was made from")]
+    OtherOwner {
+        /// The store.
+        store: StoreId,
+        /// The type that was asked for.
+        requested: &'static str,
+    },
+    /// A length that is no whole number of elements.
+    #[error("store {store} has {byte_length} bytes, which is no whole number of {element} ({element_size} bytes each)")]
+    PartialElement {
+        /// The store.
+        store: StoreId,
+        /// Its length in bytes.
+        byte_length: usize,
+        /// The element type.
+        element: &'static str,
+        /// The size of one element in bytes.
+        element_size: usize,
+    },
+    /// The bytes may only be read.
+    #[error("cannot {attempted} store {store}: its bytes are read-only; copy them into a store of your own first")]
+    ReadOnly {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// A slice of memory that other processes may write.
+    #[error("cannot {attempted} store {store} as a slice: other processes may write a mapped file; copy the bytes instead")]
+    MappedSlice {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// A null address with a length.
+    #[error("cannot make a store of {byte_length} bytes at address null; pass the address of the bytes, or length 0")]
+    NullData {
+        /// The length that was given.
+        byte_length: usize,
+    },
+    /// Manual memory that was freed already.
+    #[error("cannot {attempted} manual memory {store}: it was freed at {freed}; free it after its last use")]
+    Freed {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+        /// Where it was freed.
+        freed: Site,
+    },
+    /// A second free of the same manual memory.
+    #[error(
+        "double free of {byte_length} bytes at {address:#x}, allocated at {allocated}: \
+         freed at {first}, and again at {second}; nothing was touched, remove the second free"
+    )]
+    DoubleFree {
+        /// The store.
+        store: StoreId,
+        /// The address.
+        address: usize,
+        /// How many bytes.
+        byte_length: usize,
+        /// Where the memory was allocated.
+        allocated: Site,
+        /// Where it was freed.
+        first: Site,
+        /// Where it was to be freed again.
+        second: Site,
+    },
+    /// A free of manual memory that somebody still uses.
+    #[error(
+        "cannot free {byte_length} bytes at {address:#x}, allocated at {allocated}: {holder}; \
+         the free at {attempted} touched nothing, detach the buffer or drop the guard first"
+    )]
+    FreeInUse {
+        /// The store.
+        store: StoreId,
+        /// The address.
+        address: usize,
+        /// How many bytes.
+        byte_length: usize,
+        /// Where the memory was allocated.
+        allocated: Site,
+        /// Where the free was tried.
+        attempted: Site,
+        /// Who uses the memory.
+        holder: Holder,
+    },
+    /// A free of an address that is not manual memory.
+    #[error(
+        "cannot free {address:#x} at {attempted}: no manual memory begins there, and none of the last {remembered} \
+         that were freed did; pass the address that the allocation returned"
+    )]
+    UnknownAddress {
+        /// The address.
+        address: usize,
+        /// Where the free was tried.
+        attempted: Site,
+        /// How many freed addresses are remembered.
+        remembered: usize,
+    },
+    /// A free by an address that was freed and has since been adopted again.
+    #[error(
+        "cannot free {address:#x} by its address at {attempted}: it was freed at {first} and adopted again at \
+         {allocated}, so it is not clear which is meant; call `free` on the `ManualMemory`"
+    )]
+    AddressReused {
+        /// The address.
+        address: usize,
+        /// Where the earlier memory at this address was freed.
+        first: Site,
+        /// Where the present memory at this address was allocated or adopted.
+        allocated: Site,
+        /// Where the free was tried.
+        attempted: Site,
+    },
+    /// An adoption of memory that is manual memory already.
+    #[error("cannot adopt {address:#x}: it is manual memory already, since {allocated}; free that first")]
+    AlreadyManual {
+        /// The address.
+        address: usize,
+        /// Where it was allocated or adopted.
+        allocated: Site,
+    },
+    /// A file that cannot be mapped.
+    #[error("cannot map {}: {problem}", path.display())]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: MapProblem,
+    },
+    /// An observer is set already.
+    #[error("an observer is set already; a process has one, make it forward the events")]
+    ObserverSet,
+}
+
+/// Who uses the bytes of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A guard or a copy that reads.
+    Readers(u32),
+    /// A guard that writes.
+    Writer,
+    /// An isolate, through live buffers.
+    Isolate {
+        /// The isolate.
+        isolate: IsolateId,
+        /// How many buffers.
+        buffers: u16,
+    },
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Readers(1) => write!(f, "a reader uses its bytes"),
+            Holder::Readers(count) => write!(f, "{count} readers use its bytes"),
+            Holder::Writer => write!(f, "a writer uses its bytes"),
+            Holder::Isolate { isolate, buffers } => {
+                write!(f, "{isolate} uses its bytes through {buffers} live buffer(s)")
+            }
+        }
+    }
+}
+
+/// Why a store is not held by one handle alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotUnique {
+    /// There are this many references, live buffers included.
+    References(u32),
+    /// The handle is to a part of the store.
+    SubStore,
+    /// The store's kind never becomes unique: manual memory, mapped files, memory that an engine resizes.
+    Kind,
+}
+
+impl fmt::Display for NotUnique {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotUnique::References(count) => write!(f, "{count} references to it live"),
+            NotUnique::SubStore => write!(f, "this handle is to a part of it"),
+            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole"),
+        }
+    }
+}
+
+/// What keeps a file from being mapped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MapProblem {
+    /// The system refused.
+    Io(std::io::Error),
+    /// The path names a directory.
+    Directory,
+    /// The path names no regular file.
+    NotAFile,
+    /// The file has no bytes.
+    Empty,
+    /// The file is mapped in another mode.
+    OtherMode {
+        /// The mode that was asked for.
+        requested: MapMode,
+        /// The mode that it is mapped in.
+        mapped: MapMode,
+    },
+}
+
+impl fmt::Display for MapProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MapProblem::Io(error) => write!(f, "{error}; check the name and the permissions"),
+            MapProblem::Directory => write!(f, "it is a directory; name a file in it"),
+            MapProblem::NotAFile => write!(f, "it is not a regular file; copy it into one first"),
+            MapProblem::Empty => write!(f, "it is empty, and an empty file has no bytes to map; write to it first"),
+            MapProblem::OtherMode { requested, mapped } => write!(
+                f,
+                "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use one mode for it"
+            ),
+        }
+    }
+}
+
+/// A failed hand-over: the reason, and the value that was to be handed over, which is not lost.
+///
+/// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in
+/// a function that returns a boxed error.
+pub struct Rejected<T> {
+    error: Error,
+    // The mutex is never locked: it only makes the value `Sync`, which errors are expected to be.
+    value: Mutex<T>,
+}
+
+impl<T> Rejected<T> {
+    /// Pairs a value with the reason why it was not taken.
+    pub fn new(error: Error, value: T) -> Self {
+        Rejected { error, value: Mutex::new(value) }
+    }
+
+    /// Why the value was not taken.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The value, back.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The reason and the value.
+    pub fn into_parts(self) -> (Error, T) {
+        (self.error, self.value.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Rejected<U> {
+        let (error, value) = self.into_parts();
+        Rejected::new(error, f(value))
+    }
+}
+
+impl<T> fmt::Debug for Rejected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for Rejected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for Rejected<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<T> From<Rejected<T>> for Error {
+    fn from(rejected: Rejected<T>) -> Error {
+        rejected.error
+    }
+}

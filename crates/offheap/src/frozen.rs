@@ -1,0 +1,94 @@
+//! `FrozenStore`: memory that nobody writes.
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::raw::{Frozen, FrozenOwner, RawStore};
+use crate::{BackingStore, Rejected, Site, StoreId};
+
+/// A reference to memory that nobody writes any more: derefs to `&[u8]`, on any thread, however often it is exposed.
+///
+/// An engine gets it as an immutable ArrayBuffer, where it was probed to enforce that, and otherwise as a copy, which is
+/// reported.
+#[derive(Clone)]
+pub struct FrozenStore {
+    frozen: Frozen,
+}
+
+impl FrozenStore {
+    /// A store over the memory of `owner`, without a copy.
+    ///
+    /// # Errors
+    /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    #[track_caller]
+    pub fn from_owner<O: FrozenOwner>(owner: O) -> Result<Self, Rejected<O>> {
+        match Frozen::new(owner, Site::here()) {
+            Ok(frozen) => Ok(FrozenStore { frozen }),
+            Err((error, owner)) => Err(Rejected::new(error, owner)),
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &RawStore {
+        self.frozen.raw()
+    }
+
+    /// The name of the store.
+    pub fn id(&self) -> StoreId {
+        self.raw().id()
+    }
+
+    /// The length in bytes.
+    pub fn byte_length(&self) -> usize {
+        self.raw().byte_length()
+    }
+
+    /// Where the store was made.
+    pub fn site(&self) -> Site {
+        self.raw().site()
+    }
+
+    /// How many references there are, those of engines included.
+    pub fn reference_count(&self) -> usize {
+        self.raw().strong_count() as usize
+    }
+}
+
+impl Deref for FrozenStore {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.frozen.as_slice()
+    }
+}
+
+impl From<FrozenStore> for BackingStore {
+    /// The same reference as a `BackingStore`, whose writing calls answer [`Error::ReadOnly`](crate::Error::ReadOnly).
+    fn from(frozen: FrozenStore) -> BackingStore {
+        BackingStore::from_raw(frozen.frozen.into_raw())
+    }
+}
+
+impl TryFrom<BackingStore> for FrozenStore {
+    type Error = BackingStore;
+
+    /// The frozen store behind a handle to all of it; any other handle comes back.
+    fn try_from(store: BackingStore) -> Result<FrozenStore, BackingStore> {
+        if store.byte_offset() != 0 || store.byte_length() != store.raw().byte_length() {
+            return Err(store);
+        }
+        match Frozen::from_raw(store.into_raw()) {
+            Ok(frozen) => Ok(FrozenStore { frozen }),
+            Err(raw) => Err(BackingStore::from_raw(raw)),
+        }
+    }
+}
+
+impl fmt::Debug for FrozenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrozenStore")
+            .field("id", &self.id())
+            .field("byte_length", &self.byte_length())
+            .field("site", &self.site())
+            .finish()
+    }
+}

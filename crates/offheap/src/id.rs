@@ -1,0 +1,47 @@
+//! The names of stores.
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU64;
+// Not through `crate::sync`: a static cannot be a loom atomic, and uniqueness of `fetch_add` needs no model.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The name of a store: one number per store, never given out again in this process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(NonZeroU64);
+
+/// Each thread takes this many numbers at a time, so that making a store touches no shared cache line.
+const BATCH: u64 = 1024;
+
+impl StoreId {
+    pub(crate) fn next() -> StoreId {
+        static BATCHES: AtomicU64 = AtomicU64::new(0);
+        thread_local!(static RANGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) });
+        RANGE.with(|range| {
+            let (mut next, mut end) = range.get();
+            if next == end {
+                next = BATCHES.fetch_add(1, Ordering::Relaxed) * BATCH;
+                end = next + BATCH;
+            }
+            range.set((next + 1, end));
+            StoreId(NonZeroU64::MIN.saturating_add(next))
+        })
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreId({})", self.0)
+    }
+}

@@ -1,0 +1,47 @@
+//! What sort of memory a store is.
+
+use std::fmt;
+
+/// What sort of memory a store is; fixed when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// Memory of an owner, with one length.
+    Fixed,
+    /// Memory that an engine made resizable: its length changes when script resizes it, its address does not.
+    Resizable,
+    /// Memory that nobody writes.
+    Frozen,
+    /// Memory that is freed by hand.
+    Manual,
+    /// A mapped file.
+    Mapped(MapMode),
+}
+
+impl StoreKind {
+    /// Whether script and native code may only read it.
+    pub fn is_read_only(self) -> bool {
+        matches!(self, StoreKind::Frozen | StoreKind::Mapped(MapMode::ReadOnly))
+    }
+}
+
+/// How a file is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MapMode {
+    /// Its bytes may be read.
+    ReadOnly,
+    /// Its bytes may be written, which the file never sees.
+    CopyOnWrite,
+    /// Its bytes may be written, and the file changes with them.
+    ReadWrite,
+}
+
+impl fmt::Display for MapMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MapMode::ReadOnly => "ro",
+            MapMode::CopyOnWrite => "cow",
+            MapMode::ReadWrite => "rw",
+        })
+    }
+}

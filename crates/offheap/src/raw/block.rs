@@ -1,0 +1,422 @@
+//! The control block: one allocation that holds the counts, the access word, what the memory is, and its owner.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::any::TypeId;
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::ptr::NonNull;
+
+use crate::access::AccessWord;
+use crate::observe::{self, Event, EventKind};
+use crate::site::ScriptPlace;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
+use crate::{Error, Site, StoreId, StoreKind};
+
+/// The bytes of a control block before its owner.
+pub const CONTROL_BLOCK_BYTES: usize = size_of::<Header>();
+
+#[cfg(not(loom))]
+const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
+
+/// Counts beyond this end the process, as `Arc`'s do: only a program that forgets handles in a loop gets there.
+const MAX_REFERENCES: u32 = i32::MAX as u32;
+
+/// The memory of a store: where it begins and how long it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    pub(crate) data: NonNull<u8>,
+    pub(crate) byte_length: usize,
+}
+
+// What all blocks have; the owner follows it.
+struct Header {
+    strong: AtomicU32,
+    // The weak handles, and one that all strong ones hold together.
+    weak: AtomicU32,
+    access: AccessWord,
+    data: NonNull<u8>,
+    byte_length: AtomicUsize,
+    owner: &'static OwnerType,
+    site: PackedSite,
+    id: StoreId,
+    kind: StoreKind,
+}
+
+#[repr(C)]
+struct Block<O> {
+    header: Header,
+    owner: O,
+}
+
+/// What must be known of an owner whose type was erased.
+struct OwnerType {
+    layout: Layout,
+    offset: usize,
+    type_id: fn() -> TypeId,
+    drop: unsafe fn(*mut c_void),
+}
+
+struct OwnerTypeOf<O>(PhantomData<O>);
+
+impl<O: 'static> OwnerTypeOf<O> {
+    const OWNER_TYPE: OwnerType = OwnerType {
+        layout: Layout::new::<Block<O>>(),
+        offset: std::mem::offset_of!(Block<O>, owner),
+        type_id: TypeId::of::<O>,
+        drop: drop_owner::<O>,
+    };
+}
+
+/// # Safety
+/// `owner` points to an owned `O` that nobody uses afterwards.
+unsafe fn drop_owner<O>(owner: *mut c_void) {
+    // SAFETY: I-FREE-ONCE: the caller hands over the owner.
+    unsafe { owner.cast::<O>().drop_in_place() }
+}
+
+/// A site in one pointer: the lowest bit is set for a place in a script.
+#[derive(Clone, Copy)]
+struct PackedSite(NonNull<()>);
+
+const _: () = assert!(align_of::<Location<'static>>() > 1 && align_of::<ScriptPlace>() > 1);
+
+impl PackedSite {
+    fn new(site: Site) -> Self {
+        PackedSite(match site {
+            Site::Native(place) => NonNull::from(place).cast(),
+            Site::Script(place) => NonNull::from(place).cast().map_addr(|address| address | 1),
+        })
+    }
+
+    fn get(self) -> Site {
+        let address = self.0.as_ptr();
+        if address.addr() & 1 == 0 {
+            // SAFETY: I-LAYOUT: without the bit the pointer came from a `&'static Location`.
+            Site::Native(unsafe { &*address.cast::<Location<'static>>() })
+        } else {
+            let place = address.map_addr(|address| address & !1).cast::<ScriptPlace>();
+            // SAFETY: I-LAYOUT: with the bit, which is taken off, it came from a `&'static ScriptPlace`.
+            Site::Script(unsafe { &*place })
+        }
+    }
+}
+
+/// One strong reference to a block.
+pub(crate) struct RawStore(NonNull<Header>);
+
+/// One weak reference to a block.
+pub(crate) struct RawWeak(NonNull<Header>);
+
+// SAFETY: I-OWNER-SEND: owners are `Send` (a bound of `RawStore::new`); all else in a block is atomic or never changes.
+unsafe impl Send for RawStore {}
+// SAFETY: I-OWNER-SEND: `&RawStore` reaches atomics and plain numbers, and the owner only where it is `Sync` (`owner`).
+unsafe impl Sync for RawStore {}
+// SAFETY: I-OWNER-SEND: a weak reference reaches the owner only by becoming a strong one.
+unsafe impl Send for RawWeak {}
+// SAFETY: I-OWNER-SEND: as above.
+unsafe impl Sync for RawWeak {}
+
+impl RawStore {
+    /// A block of its own for `owner`, with one strong reference. `memory` is asked once the owner is in its place.
+    ///
+    /// On failure the owner comes back.
+    pub(crate) fn new<O: Send + 'static>(
+        owner: O,
+        kind: StoreKind,
+        site: Site,
+        memory: impl FnOnce(&mut O) -> Memory,
+    ) -> Result<Self, (Error, O)> {
+        const { assert!(size_of::<Block<O>>() != 0) };
+        let layout = Layout::new::<Block<O>>();
+        // SAFETY: I-LAYOUT: the size is not zero, as asserted.
+        let block = unsafe { alloc(layout) }.cast::<Block<O>>();
+        let Some(block) = NonNull::new(block) else {
+            return Err((Error::OutOfMemory { requested: layout.size() }, owner));
+        };
+        let mut owner = ManuallyDrop::new(owner);
+        let Memory { data, byte_length } = memory(&mut owner);
+        let header = Header {
+            strong: AtomicU32::new(1),
+            weak: AtomicU32::new(1),
+            access: AccessWord::new(),
+            data,
+            byte_length: AtomicUsize::new(byte_length),
+            owner: &OwnerTypeOf::<O>::OWNER_TYPE,
+            site: PackedSite::new(site),
+            id: StoreId::next(),
+            kind,
+        };
+        let owner = ManuallyDrop::into_inner(owner);
+        // SAFETY: I-LAYOUT: the block was allocated with the layout of a `Block<O>`, and nobody else has it.
+        unsafe { block.write(Block { header, owner }) };
+        let store = RawStore(block.cast());
+        observe::emit(|| store.event(EventKind::Created));
+        Ok(store)
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: I-FREE-ONCE: this strong reference keeps the block alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn access(&self) -> &AccessWord {
+        &self.header().access
+    }
+
+    pub(crate) fn data(&self) -> NonNull<u8> {
+        self.header().data
+    }
+
+    pub(crate) fn byte_length(&self) -> usize {
+        self.header().byte_length.load(Ordering::Acquire)
+    }
+
+    /// Publishes a new length; the caller answers for the memory up to it (I-MAPPED).
+    pub(crate) fn set_byte_length(&self, byte_length: usize) {
+        self.header().byte_length.store(byte_length, Ordering::Release);
+    }
+
+    pub(crate) fn id(&self) -> StoreId {
+        self.header().id
+    }
+
+    pub(crate) fn kind(&self) -> StoreKind {
+        self.header().kind
+    }
+
+    pub(crate) fn site(&self) -> Site {
+        self.header().site.get()
+    }
+
+    pub(crate) fn strong_count(&self) -> u32 {
+        self.header().strong.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn same_block(&self, other: &RawStore) -> bool {
+        self.0 == other.0
+    }
+
+    /// An event of this store.
+    pub(crate) fn event(&self, kind: EventKind) -> Event {
+        self.header().event(kind)
+    }
+
+    /// The owner, where it is an `O`. Others may look at it at the same time, hence `Sync`.
+    pub(crate) fn owner<O: Sync + 'static>(&self) -> Option<&O> {
+        self.is_from::<O>().then(|| {
+            // SAFETY: I-LAYOUT: the owner is an `O`, at its offset in the block, and lives as long as this reference.
+            unsafe { self.owner_ptr().cast::<O>().as_ref() }
+        })
+    }
+
+    pub(crate) fn is_from<O: 'static>(&self) -> bool {
+        (self.header().owner.type_id)() == TypeId::of::<O>()
+    }
+
+    fn owner_ptr(&self) -> NonNull<c_void> {
+        let offset = self.header().owner.offset;
+        // SAFETY: I-LAYOUT: the offset lies inside the block, which the pointer was made for.
+        unsafe { self.0.cast::<c_void>().byte_add(offset) }
+    }
+
+    pub(crate) fn downgrade(&self) -> RawWeak {
+        let before = self.header().weak.fetch_add(1, Ordering::Relaxed);
+        abort_beyond_limit(before);
+        RawWeak(self.0)
+    }
+
+    /// Makes this the only reference of any sort: weak ones are severed, which takes a new block where there are any.
+    ///
+    /// # Errors
+    /// The store, with the count of strong references where there are others and `None` where a block could not be
+    /// had. Weak handles may have failed to upgrade meanwhile.
+    pub(crate) fn into_sole(self) -> Result<RawStore, (Option<u32>, RawStore)> {
+        let header = self.header();
+        // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
+        if let Err(count) = header.strong.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed) {
+            return Err((Some(count), self));
+        }
+        if header.weak.load(Ordering::Acquire) == 1 {
+            header.strong.store(1, Ordering::Release);
+            return Ok(self);
+        }
+        let owner = header.owner;
+        // SAFETY: I-LAYOUT: the layout of this block, which is not of size zero.
+        let fresh = unsafe { alloc(owner.layout) };
+        let Some(fresh) = NonNull::new(fresh) else {
+            header.strong.store(1, Ordering::Release);
+            return Err((None, self));
+        };
+        let moved = Header {
+            strong: AtomicU32::new(1),
+            weak: AtomicU32::new(1),
+            access: AccessWord::new(),
+            data: header.data,
+            byte_length: AtomicUsize::new(self.byte_length()),
+            owner,
+            site: header.site,
+            id: header.id,
+            kind: header.kind,
+        };
+        let sole = RawStore(fresh.cast());
+        // SAFETY: I-LAYOUT: the new block has room for a header at its beginning.
+        unsafe { sole.0.write(moved) };
+        let old = ManuallyDrop::new(self);
+        let owner_size = owner.layout.size() - owner.offset;
+        // SAFETY: I-FREE-ONCE: with the count at 0 nobody reaches the old owner, which is moved and never dropped there;
+        // its bytes and what pads them end with the block in both. An owner's memory does not move with it (`Owner`).
+        unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(sole.owner_ptr().cast(), owner_size) };
+        drop(RawWeak(old.0));
+        Ok(sole)
+    }
+
+    /// Takes the owner out and frees the block. The caller has checked that this is the only reference of any sort.
+    ///
+    /// # Errors
+    /// The store, where its owner is no `O`.
+    pub(crate) fn into_owner<O: 'static>(self) -> Result<O, RawStore> {
+        if !self.is_from::<O>() {
+            return Err(self);
+        }
+        assert_eq!(self.strong_count(), 1, "a sole store is held elsewhere");
+        observe::emit(|| self.event(EventKind::Freed { at: None }));
+        let store = ManuallyDrop::new(self);
+        // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.
+        let owner = unsafe { store.owner_ptr().cast::<O>().read() };
+        drop(RawWeak(store.0));
+        Ok(owner)
+    }
+
+    /// The reference as a pointer, for an engine to keep.
+    pub(crate) fn into_raw(self) -> NonNull<c_void> {
+        ManuallyDrop::new(self).0.cast()
+    }
+
+    /// # Safety
+    /// `raw` came from [`into_raw`](Self::into_raw), and is given back once.
+    pub(crate) unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
+        RawStore(raw.cast())
+    }
+}
+
+impl Header {
+    fn event(&self, kind: EventKind) -> Event {
+        Event {
+            kind,
+            store: self.id,
+            store_kind: self.kind,
+            byte_length: self.byte_length.load(Ordering::Acquire),
+            address: self.data.as_ptr().addr(),
+            created: self.site.get(),
+        }
+    }
+}
+
+impl Clone for RawStore {
+    #[inline]
+    fn clone(&self) -> Self {
+        let before = self.header().strong.fetch_add(1, Ordering::Relaxed);
+        abort_beyond_limit(before);
+        RawStore(self.0)
+    }
+}
+
+impl Drop for RawStore {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: all that was done through this reference comes before the owner's drop.
+        if self.header().strong.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            self.free();
+        }
+    }
+}
+
+impl RawStore {
+    /// The last reference goes: event, owner, block. A panic on the way still frees the block.
+    #[inline(never)]
+    fn free(&mut self) {
+        let block = RawWeak(self.0);
+        let header = self.header();
+        let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
+        // The memory of a manual store is not its owner's; freeing it is told where it is done.
+        if header.kind != StoreKind::Manual {
+            observe::emit(|| header.event(EventKind::Freed { at: None }));
+        }
+        drop(owner);
+        drop(block);
+    }
+}
+
+/// An owner that is dropped with this value, even if an observer panics first.
+struct OwnedOwner {
+    owner: NonNull<c_void>,
+    drop: unsafe fn(*mut c_void),
+}
+
+impl Drop for OwnedOwner {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: made once, by the last reference, with the function for the owner's type.
+        unsafe { (self.drop)(self.owner.as_ptr()) }
+    }
+}
+
+impl RawWeak {
+    fn header(&self) -> &Header {
+        // SAFETY: I-FREE-ONCE: this weak reference keeps the block, though not the owner.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// A strong reference, unless the last one is gone.
+    pub(crate) fn upgrade(&self) -> Option<RawStore> {
+        let strong = &self.header().strong;
+        let mut count = strong.load(Ordering::Relaxed);
+        while count != 0 {
+            match strong.compare_exchange_weak(count, count + 1, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(before) => {
+                    abort_beyond_limit(before);
+                    return Some(RawStore(self.0));
+                }
+                Err(seen) => count = seen,
+            }
+        }
+        None
+    }
+}
+
+impl Clone for RawWeak {
+    fn clone(&self) -> Self {
+        let before = self.header().weak.fetch_add(1, Ordering::Relaxed);
+        abort_beyond_limit(before);
+        RawWeak(self.0)
+    }
+}
+
+impl Drop for RawWeak {
+    fn drop(&mut self) {
+        let header = self.header();
+        let layout = header.owner.layout;
+        // A last reference that nobody can clone any more needs no count of it; one load saves the locked operation.
+        let last = header.weak.load(Ordering::Acquire) == 1 || header.weak.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            fence(Ordering::Acquire);
+            // SAFETY: I-LAYOUT: allocated with this layout; no reference of any sort is left.
+            unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+#[cold]
+fn too_many_references() -> ! {
+    eprintln!("offheap: more than {MAX_REFERENCES} references to one store: handles are being forgotten");
+    std::process::abort();
+}
+
+#[inline]
+fn abort_beyond_limit(before: u32) {
+    if before > MAX_REFERENCES {
+        too_many_references();
+    }
+}

@@ -1,0 +1,137 @@
+//! What an engine holds while it has a buffer over a store.
+
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use super::RawStore;
+use crate::observe::{self, EventKind};
+use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
+
+/// An engine's hold on a store: one reference and, for unshared memory, one live buffer. For adapters.
+///
+/// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and
+/// [takes it back](Self::from_raw) when the engine lets go. Dropping it withdraws the buffer and then the reference,
+/// which may drop the owner; no lock is held meanwhile.
+pub struct Exposed(RawStore);
+
+impl Exposed {
+    /// A hold on `store` for a buffer in `isolate`.
+    ///
+    /// # Errors
+    /// [`Error::OtherIsolate`] where another isolate has the store, [`Error::Busy`] while a guard outside of that isolate
+    /// lives, [`Error::OneBuffer`] for resizable memory with a live buffer, [`Error::TooManyBuffers`],
+    /// [`Error::Freed`] for manual memory after its free.
+    #[inline]
+    pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
+        let raw = store.raw();
+        if counts_buffers(raw.kind()) {
+            let one_buffer = raw.kind() == StoreKind::Resizable;
+            raw.access().expose(isolate, one_buffer).map_err(|denied| store.denied_in("expose", isolate, denied))?;
+        }
+        observe::emit(|| raw.event(EventKind::Exposed { isolate }));
+        Ok(Exposed(raw.clone()))
+    }
+
+    /// A hold on frozen memory, which any number of isolates may have.
+    pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
+        let raw = store.raw();
+        observe::emit(|| raw.event(EventKind::Exposed { isolate }));
+        Exposed(raw.clone())
+    }
+
+    /// The store's address.
+    pub fn data(&self) -> NonNull<u8> {
+        self.0.data()
+    }
+
+    /// The store's length in bytes.
+    pub fn byte_length(&self) -> usize {
+        self.0.byte_length()
+    }
+
+    /// Whether the buffer must be one that the engine keeps script from writing.
+    pub fn is_read_only(&self) -> bool {
+        self.0.kind().is_read_only()
+    }
+
+    /// The store's kind.
+    pub fn kind(&self) -> StoreKind {
+        self.0.kind()
+    }
+
+    /// A reference to the store, or to the `byte_length` bytes of it that begin at the address `data`.
+    ///
+    /// # Panics
+    /// If the range does not lie in the store.
+    pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
+        let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
+        if start == 0 && (byte_length == self.0.byte_length() || self.0.kind() == StoreKind::Resizable) {
+            return BackingStore::from_raw(self.0.clone());
+        }
+        let end = start.checked_add(byte_length).expect("the buffer lies in its store");
+        assert!(end <= self.0.byte_length(), "the buffer lies in its store");
+        BackingStore::part(self.0.clone(), start, byte_length)
+    }
+
+    /// The most bytes that the store can have without moving.
+    pub fn max_byte_length(&self) -> usize {
+        BackingStore::from_raw(self.0.clone()).max_byte_length()
+    }
+
+    /// Publishes the length that the engine gave a buffer over resizable memory.
+    ///
+    /// # Panics
+    /// If the store is not resizable, or not that far.
+    pub fn set_byte_length(&self, byte_length: usize) {
+        assert_eq!(self.0.kind(), StoreKind::Resizable, "memory of this kind has one length");
+        assert!(byte_length <= self.max_byte_length(), "the store ends before {byte_length} bytes");
+        self.0.set_byte_length(byte_length);
+    }
+
+    /// The hold as a pointer, for an engine to keep.
+    pub fn into_raw(self) -> NonNull<c_void> {
+        let held = ManuallyDrop::new(self);
+        // SAFETY: I-FREE-ONCE: the reference is read out of a value that is not dropped.
+        unsafe { std::ptr::read(&held.0) }.into_raw()
+    }
+
+    /// The hold back from its pointer.
+    ///
+    /// # Safety
+    /// `raw` came from [`into_raw`](Self::into_raw), and is taken back once.
+    pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
+        // SAFETY: I-FREE-ONCE: the caller's promise.
+        Exposed(unsafe { RawStore::from_raw(raw) })
+    }
+
+    /// Looks at a hold that an engine keeps.
+    ///
+    /// # Safety
+    /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call.
+    pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Exposed) -> R) -> R {
+        // SAFETY: I-FREE-ONCE: the engine's hold lives on; this one is not dropped, not even by a panic.
+        let held = ManuallyDrop::new(unsafe { Exposed::from_raw(raw) });
+        look(&held)
+    }
+}
+
+/// Frozen memory may be exposed in any number of isolates, and so may a read-only map: nobody writes through either.
+fn counts_buffers(kind: StoreKind) -> bool {
+    !kind.is_read_only()
+}
+
+impl Drop for Exposed {
+    #[inline]
+    fn drop(&mut self) {
+        let raw = &self.0;
+        let counted = counts_buffers(raw.kind());
+        observe::emit(|| {
+            let isolate = raw.access().exposure().filter(|_| counted).map(|(isolate, _)| isolate);
+            raw.event(EventKind::Released { isolate })
+        });
+        if counted {
+            raw.access().withdraw();
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Guards: slices of a store's bytes, for as long as nobody else may write them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use super::{load_bytes, store_bytes};
+use crate::access::Denied;
+use crate::{BackingStore, Error, IsolateId};
+
+/// A guard that reads: derefs to `&[u8]`.
+///
+/// While it lives nobody writes the bytes: writers are refused with [`Error::Busy`], and script cannot run (the guard
+/// borrows a scope) or has no buffer over the store. It is not `Send`: a guard that waits somewhere keeps others away.
+pub struct Bytes<'a> {
+    marked: Marked<'a, Read>,
+}
+
+/// A guard that writes: derefs to `&mut [u8]`.
+///
+/// While it lives nobody else reads or writes the bytes; see [`Bytes`].
+pub struct BytesMut<'a> {
+    marked: Marked<'a, Write>,
+}
+
+/// A guard for memory that script on the same thread may read and write meanwhile: derefs to `&[Cell<u8>]`.
+///
+/// It stays valid whatever script does: its bytes are kept and stay where they are when the buffer is detached,
+/// transferred or collected. Other threads are refused with [`Error::Busy`].
+pub struct Cells<'a> {
+    marked: Marked<'a, Write>,
+}
+
+trait Mark {
+    fn end(store: &BackingStore);
+}
+
+struct Read;
+struct Write;
+
+impl Mark for Read {
+    fn end(store: &BackingStore) {
+        store.raw().access().end_read();
+    }
+}
+
+impl Mark for Write {
+    fn end(store: &BackingStore) {
+        store.raw().access().end_write();
+    }
+}
+
+/// A mark in the access word, and the bytes that it is for. `'a` is what stops script, or the handle itself.
+struct Marked<'a, M: Mark> {
+    store: BackingStore,
+    bytes: NonNull<[u8]>,
+    mark: PhantomData<(M, &'a (), *mut u8)>,
+}
+
+impl<'a, M: Mark> Marked<'a, M> {
+    fn new(store: &BackingStore, attempted: &'static str, begun: Result<(), Denied>) -> Result<Self, Error> {
+        begun.map_err(|denied| store.denied(attempted, denied))?;
+        let bytes = NonNull::slice_from_raw_parts(store.data(), store.byte_length());
+        Ok(Marked { store: store.clone(), bytes, mark: PhantomData })
+    }
+}
+
+impl<M: Mark> Drop for Marked<'_, M> {
+    fn drop(&mut self) {
+        M::end(&self.store);
+    }
+}
+
+impl BackingStore {
+    /// The bytes, to read, while the store is exposed nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while somebody writes,
+    /// [`Error::MappedSlice`] for a mapped file, [`Error::Freed`] for manual memory after its free.
+    pub fn bytes(&self) -> Result<Bytes<'_>, Error> {
+        self.begin_bytes(None)
+    }
+
+    /// The bytes, to write, while the store is exposed nowhere.
+    ///
+    /// # Errors
+    /// As for [`bytes`](Self::bytes), [`Error::Busy`] also while somebody reads, [`Error::ReadOnly`] for frozen memory.
+    pub fn bytes_mut(&mut self) -> Result<BytesMut<'_>, Error> {
+        self.begin_bytes_mut(None)
+    }
+
+    /// The bytes, to read, while the store is exposed in `isolate` or nowhere. For adapters.
+    ///
+    /// # Safety
+    /// While the guard lives no script runs in that isolate, and nothing else of that engine writes the bytes.
+    ///
+    /// # Errors
+    /// As for [`bytes`](Self::bytes), with [`Error::OtherIsolate`] where another isolate has the store.
+    pub unsafe fn bytes_in<'a>(&self, isolate: IsolateId) -> Result<Bytes<'a>, Error> {
+        self.begin_bytes(Some(isolate))
+    }
+
+    /// The bytes, to write, while the store is exposed in `isolate` or nowhere. For adapters.
+    ///
+    /// # Safety
+    /// While the guard lives no script runs in that isolate, and nothing of that engine reads or writes the bytes.
+    ///
+    /// # Errors
+    /// As for [`bytes_mut`](Self::bytes_mut), with [`Error::OtherIsolate`] where another isolate has the store.
+    pub unsafe fn bytes_mut_in<'a>(&self, isolate: IsolateId) -> Result<BytesMut<'a>, Error> {
+        self.begin_bytes_mut(Some(isolate))
+    }
+
+    /// The bytes as cells, while the store is exposed in `isolate` or nowhere. For adapters.
+    ///
+    /// # Safety
+    /// While the guard lives, script of that isolate runs on this thread alone.
+    ///
+    /// # Errors
+    /// As for [`bytes_mut_in`](Self::bytes_mut_in).
+    pub unsafe fn cells_in<'a>(&self, isolate: IsolateId) -> Result<Cells<'a>, Error> {
+        let BytesMut { marked } = self.begin_bytes_mut(Some(isolate))?;
+        Ok(Cells { marked })
+    }
+
+    fn begin_bytes<'a>(&self, scope: Option<IsolateId>) -> Result<Bytes<'a>, Error> {
+        const ATTEMPTED: &str = "read";
+        self.check_sliceable(ATTEMPTED)?;
+        Ok(Bytes { marked: Marked::new(self, ATTEMPTED, self.raw().access().begin_read(scope))? })
+    }
+
+    fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<BytesMut<'a>, Error> {
+        const ATTEMPTED: &str = "write";
+        self.check_sliceable(ATTEMPTED)?;
+        self.check_writable(ATTEMPTED)?;
+        Ok(BytesMut { marked: Marked::new(self, ATTEMPTED, self.raw().access().begin_write(scope))? })
+    }
+
+    /// Copies bytes out, from any thread, exposed or not; each byte is some value that was stored there.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes; [`Error::Freed`] for manual memory after its free.
+    pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        let access = self.raw().access();
+        access.begin_copy().map_err(|denied| self.denied("read", denied))?;
+        let copied = self.check_range(offset, into.len()).map(|()| {
+            // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
+            let from = unsafe { self.data().add(offset) };
+            // SAFETY: I-BORROW: mapped while the mark stands, and `into` is a slice of somebody else.
+            unsafe { load_bytes(from.as_ptr(), into) };
+        });
+        access.end_copy();
+        copied
+    }
+
+    /// Copies bytes in, while the store is exposed in `isolate` or nowhere. For adapters, and for mapped files.
+    ///
+    /// # Safety
+    /// During the call no other thread runs script of that isolate.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`], [`Error::Busy`], [`Error::OtherIsolate`], [`Error::ReadOnly`], [`Error::Freed`].
+    pub unsafe fn copy_from_slice_in(&self, isolate: IsolateId, offset: usize, from: &[u8]) -> Result<(), Error> {
+        self.copy_from_slice_scope(Some(isolate), offset, from)
+    }
+
+    pub(crate) fn copy_from_slice_scope(&self, scope: Option<IsolateId>, offset: usize, from: &[u8]) -> Result<(), Error> {
+        const ATTEMPTED: &str = "write";
+        self.check_writable(ATTEMPTED)?;
+        let access = self.raw().access();
+        access.begin_write(scope).map_err(|denied| self.denied(ATTEMPTED, denied))?;
+        let copied = self.check_range(offset, from.len()).map(|()| {
+            // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
+            let into = unsafe { self.data().add(offset) };
+            // SAFETY: I-BORROW: mapped while the mark stands; the mark and the caller keep other writers away.
+            unsafe { store_bytes(into.as_ptr(), from) };
+        });
+        access.end_write();
+        copied
+    }
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: I-BORROW: the mark keeps writers away, and what made the guard keeps script away.
+        unsafe { self.marked.bytes.as_ref() }
+    }
+}
+
+impl Deref for BytesMut<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: I-BORROW: as for `Bytes`.
+        unsafe { self.marked.bytes.as_ref() }
+    }
+}
+
+impl DerefMut for BytesMut<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: I-BORROW: the mark keeps all others away, what made the guard keeps script away, `&mut self` the rest.
+        unsafe { self.marked.bytes.as_mut() }
+    }
+}
+
+impl Deref for Cells<'_> {
+    type Target = [Cell<u8>];
+
+    #[inline]
+    fn deref(&self) -> &[Cell<u8>] {
+        let cells = NonNull::slice_from_raw_parts(self.marked.bytes.cast::<Cell<u8>>(), self.marked.bytes.len());
+        // SAFETY: I-BORROW: a `Cell<u8>` is a `u8`; only script on this thread writes too, and the guard is not `Send`.
+        unsafe { cells.as_ref() }
+    }
+}
+
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl fmt::Debug for BytesMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl fmt::Debug for Cells<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,105 @@
+//! The memory behind a manual store.
+
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use super::{HeapMemory, Memory};
+use crate::Error;
+use crate::sys::Pages;
+
+/// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
+const PAGES_FROM: usize = 64 << 10;
+
+/// Memory that is freed when this value is dropped.
+pub(crate) enum ManualBlock {
+    Heap(HeapMemory),
+    Pages(Pages),
+    Adopted(Adopted),
+}
+
+pub(crate) struct Adopted {
+    data: NonNull<c_void>,
+    byte_length: usize,
+    free_fn: unsafe extern "C" fn(*mut c_void),
+}
+
+impl ManualBlock {
+    pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        let limit = isize::MAX as usize;
+        if byte_length > limit {
+            return Err(Error::TooLarge { requested: byte_length, limit });
+        }
+        if byte_length >= PAGES_FROM {
+            return Pages::zeroed(byte_length).map(ManualBlock::Pages);
+        }
+        // One byte at least: each memory has an address of its own.
+        HeapMemory::zeroed(byte_length.max(1)).map(ManualBlock::Heap)
+    }
+
+    /// Not unsafe by itself: what relies on the memory is `memory`, whose callers are the heap's, and
+    /// `ManualMemory::adopt` asks its caller for the contract.
+    pub(crate) fn adopt(
+        data: *mut c_void,
+        byte_length: usize,
+        free_fn: unsafe extern "C" fn(*mut c_void),
+    ) -> Result<Self, Error> {
+        let data = NonNull::new(data).ok_or(Error::NullData { byte_length })?;
+        let limit = isize::MAX as usize;
+        if byte_length > limit {
+            return Err(Error::TooLarge { requested: byte_length, limit });
+        }
+        Ok(ManualBlock::Adopted(Adopted { data, byte_length, free_fn }))
+    }
+
+    /// Lets adopted memory go without freeing it.
+    pub(crate) fn disown(self) {
+        if let ManualBlock::Adopted(adopted) = self {
+            let _ = ManuallyDrop::new(adopted);
+        }
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.data().as_ptr().addr()
+    }
+
+    fn data(&self) -> NonNull<u8> {
+        match self {
+            ManualBlock::Heap(heap) => heap.data(),
+            ManualBlock::Pages(pages) => pages.start(),
+            ManualBlock::Adopted(adopted) => adopted.data.cast(),
+        }
+    }
+
+    pub(crate) fn memory(&self, byte_length: usize) -> Memory {
+        Memory { data: self.data(), byte_length }
+    }
+
+    /// Gives back what can be given back without the address; returns how many bytes are kept.
+    pub(crate) fn keep_address(&mut self) -> usize {
+        if let ManualBlock::Pages(pages) = self {
+            pages.give_memory_back();
+        }
+        self.kept_bytes()
+    }
+
+    /// How many bytes of memory the block holds once it was freed by hand.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match self {
+            ManualBlock::Heap(heap) => heap.byte_length(),
+            ManualBlock::Pages(_) => 0,
+            ManualBlock::Adopted(adopted) => adopted.byte_length,
+        }
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: `ManualMemory::adopt`'s caller said that this frees the memory, on any thread; this block
+        // is dropped once.
+        unsafe { (self.free_fn)(self.data.as_ptr()) }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: as `ManualMemory::adopt`'s caller said.
+unsafe impl Send for Adopted {}

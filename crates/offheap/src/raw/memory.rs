@@ -1,0 +1,226 @@
+//! Owners of our own: memory from Rust's allocator, and memory of somebody else with what frees it.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use super::{Memory, Owner, RawStore, Sole};
+use crate::{BackingStore, Error, Rejected, Site, StoreKind, UniqueStore};
+
+/// Memory from Rust's allocator, zeroed. V8's default allocator aligns as `calloc` does, and so does this.
+pub(crate) struct HeapMemory {
+    data: NonNull<u8>,
+    layout: Layout,
+}
+
+const HEAP_ALIGNMENT: usize = 16;
+
+impl HeapMemory {
+    /// # Errors
+    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`] where the allocator has none.
+    pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        let limit = isize::MAX as usize - (HEAP_ALIGNMENT - 1);
+        let layout = Layout::from_size_align(byte_length, HEAP_ALIGNMENT)
+            .map_err(|_| Error::TooLarge { requested: byte_length, limit })?;
+        if byte_length == 0 {
+            return Ok(HeapMemory { data: layout.dangling_ptr(), layout });
+        }
+        // SAFETY: I-LAYOUT: the size is not zero.
+        let data = unsafe { alloc_zeroed(layout) };
+        match NonNull::new(data) {
+            Some(data) => Ok(HeapMemory { data, layout }),
+            None => Err(Error::OutOfMemory { requested: byte_length }),
+        }
+    }
+}
+
+impl HeapMemory {
+    pub(crate) fn data(&self) -> NonNull<u8> {
+        self.data
+    }
+
+    pub(crate) fn byte_length(&self) -> usize {
+        self.layout.size()
+    }
+}
+
+impl Drop for HeapMemory {
+    fn drop(&mut self) {
+        if self.layout.size() != 0 {
+            // SAFETY: I-LAYOUT: allocated with this layout, and freed here alone.
+            unsafe { dealloc(self.data.as_ptr(), self.layout) };
+        }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: the block has no other pointer to it.
+unsafe impl Send for HeapMemory {}
+// SAFETY: I-OWNER-SEND: `&HeapMemory` gives an address and a length.
+unsafe impl Sync for HeapMemory {}
+
+// SAFETY: I-OWNER-SEND: the block is zeroed, ours alone, and on the heap.
+unsafe impl Owner for HeapMemory {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.data, self.layout.size())
+    }
+}
+
+/// An owner and what is to be called, once, before it is dropped.
+pub(crate) struct WithDeleter<O: Owner, F: FnOnce(*mut u8, usize)> {
+    // Both are taken in `drop` and, where the hand-over failed, in `into_parts`.
+    parts: Option<(O, F)>,
+}
+
+impl<O: Owner, F: FnOnce(*mut u8, usize)> WithDeleter<O, F> {
+    pub(crate) fn new(owner: O, deleter: F) -> Self {
+        WithDeleter { parts: Some((owner, deleter)) }
+    }
+
+    pub(crate) fn into_parts(mut self) -> (O, F) {
+        self.parts.take().expect("taken once")
+    }
+}
+
+impl<O: Owner, F: FnOnce(*mut u8, usize)> Drop for WithDeleter<O, F> {
+    fn drop(&mut self) {
+        if let Some((mut owner, deleter)) = self.parts.take() {
+            let memory = owner.memory();
+            deleter(memory.cast().as_ptr(), memory.len());
+        }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: the memory is that of `owner`, which keeps the contract itself.
+unsafe impl<O: Owner, F: FnOnce(*mut u8, usize) + Send + 'static> Owner for WithDeleter<O, F> {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        self.parts.as_mut().expect("taken in drop alone").0.memory()
+    }
+}
+
+/// Memory of somebody else, and what frees it.
+pub(crate) struct Foreign<F: FnOnce(*mut u8, usize)> {
+    data: *mut u8,
+    byte_length: usize,
+    deleter: Option<F>,
+}
+
+impl<F: FnOnce(*mut u8, usize)> Foreign<F> {
+    pub(crate) fn new(data: *mut u8, byte_length: usize, deleter: F) -> Self {
+        Foreign { data, byte_length, deleter: Some(deleter) }
+    }
+
+    pub(crate) fn into_deleter(mut self) -> F {
+        self.deleter.take().expect("taken once")
+    }
+}
+
+impl<F: FnOnce(*mut u8, usize)> Drop for Foreign<F> {
+    fn drop(&mut self) {
+        if let Some(deleter) = self.deleter.take() {
+            // Also for null: the owner behind it may hold more than bytes (V8 skips its deleter then, and leaks that).
+            deleter(self.data, self.byte_length);
+        }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: whoever made it answered for the bytes and gave a deleter that may run on any thread.
+unsafe impl<F: FnOnce(*mut u8, usize) + Send> Send for Foreign<F> {}
+
+// SAFETY: I-OWNER-SEND: the constructors of `UniqueStore` that make one are unsafe and ask for this contract.
+unsafe impl<F: FnOnce(*mut u8, usize) + Send + 'static> Owner for Foreign<F> {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        let data = NonNull::new(self.data).unwrap_or(NonNull::dangling());
+        NonNull::slice_from_raw_parts(data, self.byte_length)
+    }
+}
+
+/// V8's `BackingStore::DeleterCallback`: called once with the address, the length in bytes and the data that came with it.
+pub type DeleterCallback = unsafe extern "C" fn(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
+
+impl BackingStore {
+    /// Memory for a resizable buffer that an engine made: `max_byte_length` zeroed bytes, of which `byte_length` are in
+    /// use. For adapters, which publish further lengths with [`Exposed::set_byte_length`](crate::Exposed).
+    ///
+    /// # Errors
+    /// As for [`UniqueStore::zeroed`].
+    ///
+    /// # Panics
+    /// If `byte_length` is more than `max_byte_length`.
+    #[track_caller]
+    pub fn for_resizable_buffer(byte_length: usize, max_byte_length: usize) -> Result<Self, Error> {
+        assert!(byte_length <= max_byte_length, "{byte_length} bytes do not fit in {max_byte_length}");
+        let site = Site::here();
+        let memory = HeapMemory::zeroed(max_byte_length)?;
+        RawStore::new(memory, StoreKind::Resizable, site, |memory| Memory { data: memory.data(), byte_length })
+            .map(BackingStore::from_raw)
+            .map_err(|(error, _)| error)
+    }
+
+    /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
+    pub fn max_byte_length(&self) -> usize {
+        match self.kind() {
+            StoreKind::Resizable => self.raw().owner().map_or(0, HeapMemory::byte_length),
+            _ => self.byte_length(),
+        }
+    }
+}
+
+impl UniqueStore {
+    /// A store over memory of somebody else; `deleter` is called once, with the same address and length, when the
+    /// last reference goes. With `data` null and length 0 it is called too.
+    ///
+    /// # Safety
+    /// As for [`Owner`]: until the deleter runs, the `byte_length` bytes at `data` are initialised, mapped for reading
+    /// and writing, stay where they are, and are used by nobody else.
+    ///
+    /// # Errors
+    /// The deleter comes back, not called: [`Error::NullData`] for a null address with a length,
+    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
+    #[track_caller]
+    pub unsafe fn from_raw_parts<F>(data: *mut u8, byte_length: usize, deleter: F) -> Result<Self, Rejected<F>>
+    where
+        F: FnOnce(*mut u8, usize) + Send + 'static,
+    {
+        if data.is_null() && byte_length != 0 {
+            return Err(Rejected::new(Error::NullData { byte_length }, deleter));
+        }
+        let limit = isize::MAX as usize;
+        if byte_length > limit {
+            return Err(Rejected::new(Error::TooLarge { requested: byte_length, limit }, deleter));
+        }
+        let site = Site::here();
+        Sole::new(Foreign::new(data, byte_length, deleter), StoreKind::Fixed, site)
+            .map(UniqueStore::from_sole)
+            .map_err(|(error, foreign)| Rejected::new(error, foreign.into_deleter()))
+    }
+
+    /// The same with a function of C and its data: V8's `NewBackingStore(data, byte_length, deleter, deleter_data)`.
+    ///
+    /// # Safety
+    /// As for [`from_raw_parts`](Self::from_raw_parts); `deleter` may be called with these arguments on any thread, and
+    /// must not unwind.
+    ///
+    /// # Errors
+    /// As for [`from_raw_parts`](Self::from_raw_parts); the deleter is then not called.
+    #[track_caller]
+    pub unsafe fn from_c(
+        data: *mut c_void,
+        byte_length: usize,
+        deleter: DeleterCallback,
+        deleter_data: *mut c_void,
+    ) -> Result<Self, Error> {
+        struct CDeleter(DeleterCallback, *mut c_void);
+        // SAFETY: I-OWNER-SEND: the caller says that it may be called on any thread.
+        unsafe impl Send for CDeleter {}
+        impl CDeleter {
+            fn call(self, data: *mut u8, byte_length: usize) {
+                // SAFETY: I-FREE-ONCE: called once, with the arguments that the caller gave.
+                unsafe { (self.0)(data.cast(), byte_length, self.1) }
+            }
+        }
+        let deleter = CDeleter(deleter, deleter_data);
+        // SAFETY: I-OWNER-SEND: the caller's promise, passed on.
+        let store = unsafe { Self::from_raw_parts(data.cast(), byte_length, |data, length| deleter.call(data, length)) };
+        store.map_err(Error::from)
+    }
+}

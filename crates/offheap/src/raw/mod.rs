@@ -1,0 +1,29 @@
+//! UNSAFE: the control block with its reference counts, what owns memory, slices of it, and copies that tolerate writers.
+//!
+//! Fields are private to the file that answers for them: [`RawStore`] is the only type that knows a block, [`Sole`] and
+//! [`Frozen`] say of a block that slices need no mark, and the guards hold one. What SAFETY.md says of these types can
+//! be checked by reading this folder alone.
+#![allow(unsafe_code, reason = "the reference count, the guards and the copies that the safe types rest on")]
+
+mod block;
+mod copy;
+mod exposed;
+mod guard;
+mod manual;
+mod memory;
+mod owner;
+mod sole;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+
+pub use block::CONTROL_BLOCK_BYTES;
+pub(crate) use block::{Memory, RawStore, RawWeak};
+pub(crate) use copy::{load_bytes, store_bytes};
+pub use exposed::Exposed;
+pub use guard::{Bytes, BytesMut, Cells};
+pub(crate) use manual::ManualBlock;
+pub use memory::DeleterCallback;
+pub(crate) use memory::{HeapMemory, WithDeleter};
+pub use owner::{FrozenOwner, Owner};
+pub(crate) use sole::{Frozen, Sole};

@@ -1,0 +1,79 @@
+//! What may own the memory of a store.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use bytemuck::{NoUninit, Pod};
+
+use super::Memory;
+
+/// A value that owns memory which a store may let script read and write.
+///
+/// Implemented for `Vec<T>` with `T: Pod`. Implement it for a type of your own to hand its memory over without a copy;
+/// where that is memory of C, [`UniqueStore::from_raw_parts`](crate::UniqueStore::from_raw_parts) is shorter.
+///
+/// The owner is dropped exactly once, with the last reference to its store, on whichever thread drops that: `Send` is
+/// required for this, and `'static` because an engine may keep the store for as long as it likes.
+///
+/// # Safety
+/// From the first call of [`memory`](Self::memory) until the owner is dropped:
+/// - every call returns the same address and length;
+/// - the bytes are initialised, mapped for reading and writing, and may take any value;
+/// - nobody but the holder of the owner reads or writes them;
+/// - they stay where they are when the owner is moved.
+///
+/// Dropping the owner may happen on any thread and must not call an engine.
+pub unsafe trait Owner: Send + 'static {
+    /// The memory: its address and its length in bytes. The address is not null, also for length 0.
+    fn memory(&mut self) -> NonNull<[u8]>;
+}
+
+/// A value that owns memory which nobody writes any more.
+///
+/// Implemented for `&'static [T]`, `Arc<[T]>` and, with the feature `bytes`, `bytes::Bytes`.
+///
+/// # Safety
+/// From the first call of [`memory`](Self::memory) until the owner is dropped:
+/// - every call returns the same address and length;
+/// - the bytes are initialised and mapped for reading, and nobody writes them;
+/// - they stay where they are when the owner is moved;
+/// - any thread may read them.
+///
+/// Dropping the owner may happen on any thread and must not call an engine.
+pub unsafe trait FrozenOwner: Send + 'static {
+    /// The memory: its address and its length in bytes. The address is not null, also for length 0.
+    fn memory(&self) -> NonNull<[u8]>;
+}
+
+pub(crate) fn bytes_of_slice<T>(slice: NonNull<[T]>) -> NonNull<[u8]> {
+    // The product is the size of a slice that exists, so it does not overflow.
+    NonNull::slice_from_raw_parts(slice.cast(), slice.len() * size_of::<T>())
+}
+
+impl From<NonNull<[u8]>> for Memory {
+    fn from(bytes: NonNull<[u8]>) -> Memory {
+        Memory { data: bytes.cast(), byte_length: bytes.len() }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a `Vec`'s elements are on the heap and stay there; `Pod` has no padding and takes any bytes.
+unsafe impl<T: Pod + Send> Owner for Vec<T> {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(self.as_mut_slice()))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a static is never moved, freed or written; `NoUninit` has no padding.
+unsafe impl<T: NoUninit + Sync> FrozenOwner for &'static [T] {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(*self))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: an `Arc`'s elements stay where they are, and `NoUninit` leaves no way to write through `&T`:
+// it excludes interior mutability. This `Arc` keeps `Arc::get_mut` from anybody else.
+unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Arc<[T]> {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(&**self))
+    }
+}

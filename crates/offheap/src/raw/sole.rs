@@ -1,0 +1,79 @@
+//! Blocks with one reference, and blocks that nobody writes: where slices need no access word.
+
+use std::ptr::NonNull;
+
+use super::{FrozenOwner, Memory, Owner, RawStore};
+use crate::{Error, Site, StoreKind};
+
+/// The only reference to a block, weak ones included, whose memory is its owner's and exposed nowhere.
+pub(crate) struct Sole(RawStore);
+
+impl Sole {
+    #[inline]
+    pub(crate) fn new<O: Owner>(owner: O, kind: StoreKind, site: Site) -> Result<Self, (Error, O)> {
+        RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(Sole)
+    }
+
+    /// As [`RawStore::into_sole`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
+    pub(crate) fn from_raw(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
+        assert_eq!(raw.kind(), StoreKind::Fixed, "memory of another kind has no owner that answers for slices");
+        let sole = raw.into_sole()?;
+        assert_eq!(sole.access().exposure(), None, "a live buffer holds a reference");
+        Ok(Sole(sole))
+    }
+
+    pub(crate) fn raw(&self) -> &RawStore {
+        &self.0
+    }
+
+    pub(crate) fn into_raw(self) -> RawStore {
+        self.0
+    }
+
+    /// The owner, where it is an `O`.
+    pub(crate) fn try_into_owner<O: Owner>(self) -> Result<O, Sole> {
+        self.0.into_owner().map_err(Sole)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        let data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
+        // SAFETY: I-BORROW: the memory of a living `Owner`, which nobody else reaches; `&self` keeps `as_mut_slice` away.
+        unsafe { data.as_ref() }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        let mut data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
+        // SAFETY: I-BORROW: as above, and `&mut self` keeps both away.
+        unsafe { data.as_mut() }
+    }
+}
+
+/// A reference to a block whose memory nobody writes.
+#[derive(Clone)]
+pub(crate) struct Frozen(RawStore);
+
+impl Frozen {
+    #[inline]
+    pub(crate) fn new<O: FrozenOwner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
+        RawStore::new(owner, StoreKind::Frozen, site, |owner| Memory::from(owner.memory())).map(Frozen)
+    }
+
+    /// A frozen block, where it is one: only `new` makes blocks of this kind.
+    pub(crate) fn from_raw(raw: RawStore) -> Result<Self, RawStore> {
+        if raw.kind() == StoreKind::Frozen { Ok(Frozen(raw)) } else { Err(raw) }
+    }
+
+    pub(crate) fn raw(&self) -> &RawStore {
+        &self.0
+    }
+
+    pub(crate) fn into_raw(self) -> RawStore {
+        self.0
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        let data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
+        // SAFETY: I-BORROW: the memory of a living `FrozenOwner`: nobody writes it, and any thread may read it.
+        unsafe { data.as_ref() }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where in a program something happened: a line of Rust or a line of script.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
+
+/// A place in a program: what created, exposed or freed a store.
+///
+/// Sites are `Copy` and cost one pointer in a store's control block.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Site {
+    /// A line of Rust, recorded with `#[track_caller]`.
+    Native(&'static Location<'static>),
+    /// A line of script, recorded by an adapter.
+    Script(&'static ScriptPlace),
+}
+
+/// A place in a script: the file as the engine names it, and its line and column, both counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScriptPlace {
+    file: Box<str>,
+    line: u32,
+    column: u32,
+}
+
+impl ScriptPlace {
+    /// The file, as it was named to the engine.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, counted from 1; 0 where the engine did not tell.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The column, counted from 1; 0 where the engine did not tell.
+    pub fn column(&self) -> u32 {
+        self.column
+    }
+}
+
+impl Site {
+    /// The place in Rust that called the nearest function without `#[track_caller]`.
+    #[track_caller]
+    #[inline]
+    pub fn here() -> Site {
+        Site::Native(Location::caller())
+    }
+
+    /// A place in a script.
+    ///
+    /// Each distinct place is kept for the life of the process, once: there are as many as a script has calls, not as
+    /// many as it makes.
+    pub fn script(file: &str, line: u32, column: u32) -> Site {
+        static PLACES: Mutex<Option<HashSet<&'static ScriptPlace>>> = Mutex::new(None);
+        let place = ScriptPlace { file: file.into(), line, column };
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = places.get_or_insert_default();
+        if let Some(known) = places.get(&place) {
+            return Site::Script(known);
+        }
+        let kept: &'static ScriptPlace = Box::leak(Box::new(place));
+        places.insert(kept);
+        Site::Script(kept)
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Site::Native(place) => write!(f, "{}:{}:{}", place.file(), place.line(), place.column()),
+            Site::Script(place) => match (place.line, place.column) {
+                (0, _) => f.write_str(&place.file),
+                (line, 0) => write!(f, "{}:{line}", place.file),
+                (line, column) => write!(f, "{}:{line}:{column}", place.file),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Site({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_place_is_kept_once() {
+        let first = Site::script("a.js", 3, 7);
+        let second = Site::script("a.js", 3, 7);
+        let (Site::Script(a), Site::Script(b)) = (first, second) else { panic!("not script places") };
+        assert!(std::ptr::eq(a, b));
+        assert_eq!(first.to_string(), "a.js:3:7");
+        assert_ne!(first, Site::script("a.js", 3, 8));
+    }
+
+    #[test]
+    fn a_native_place_is_the_callers_line() {
+        let line = line!() + 1;
+        let site = Site::here();
+        assert!(site.to_string().contains(&format!("site.rs:{line}:")), "{site}");
+    }
+}

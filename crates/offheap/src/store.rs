@@ -1,0 +1,296 @@
+//! `BackingStore`: a counted reference to memory that engines and native code share.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::{Bound, RangeBounds};
+use std::ptr::NonNull;
+
+use bytemuck::Pod;
+
+use crate::access::Denied;
+use crate::manual::ManualOwner;
+use crate::observe::{self, EventKind};
+use crate::raw::{RawStore, RawWeak, Sole};
+use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
+
+/// A reference to the memory behind an ArrayBuffer, or to a part of it.
+///
+/// Cloning counts one more reference and dropping one less; whoever drops the last one, engines included, drops the
+/// owner of the memory, on that thread. Two handles are equal when they are to the same bytes of the same memory, which
+/// is about identity and not about content.
+///
+/// A `BackingStore` may be sent to any thread. Who may touch the bytes, and when, is decided each time they are asked
+/// for: see [`bytes`](Self::bytes), [`bytes_mut`](Self::bytes_mut) and [`copy_to_slice`](Self::copy_to_slice).
+#[derive(Clone)]
+pub struct BackingStore {
+    raw: RawStore,
+    start: usize,
+    // `WHOLE`, or the length of the part that this handle is to.
+    part: usize,
+}
+
+const WHOLE: usize = usize::MAX;
+
+/// A reference that does not keep the memory.
+#[derive(Clone)]
+pub struct WeakStore {
+    raw: RawWeak,
+    start: usize,
+    part: usize,
+}
+
+impl BackingStore {
+    #[inline]
+    pub(crate) fn from_raw(raw: RawStore) -> Self {
+        BackingStore { raw, start: 0, part: WHOLE }
+    }
+
+    pub(crate) fn part(raw: RawStore, start: usize, byte_length: usize) -> Self {
+        BackingStore { raw, start, part: byte_length }
+    }
+
+    pub(crate) fn raw(&self) -> &RawStore {
+        &self.raw
+    }
+
+    pub(crate) fn into_raw(self) -> RawStore {
+        self.raw
+    }
+
+    /// The name of the store; parts of it have the same.
+    pub fn id(&self) -> StoreId {
+        self.raw.id()
+    }
+
+    /// The length in bytes, of the part where this is a handle to one.
+    pub fn byte_length(&self) -> usize {
+        if self.part == WHOLE { self.raw.byte_length() } else { self.part }
+    }
+
+    /// What sort of memory it is.
+    pub fn kind(&self) -> StoreKind {
+        self.raw.kind()
+    }
+
+    /// Where the store was made.
+    pub fn site(&self) -> Site {
+        self.raw.site()
+    }
+
+    /// Where this handle begins in the store, in bytes: 0 unless it is to a part.
+    pub fn byte_offset(&self) -> usize {
+        self.start
+    }
+
+    /// The address of the first byte (V8's `BackingStore::Data()`). It never changes, and is not null, also when empty.
+    ///
+    /// Nothing is promised about reading or writing through it: that is what guards and copies are for.
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.data().as_ptr().cast()
+    }
+
+    pub(crate) fn data(&self) -> NonNull<u8> {
+        let data = self.raw.data();
+        NonNull::new(data.as_ptr().wrapping_add(self.start)).expect("a part lies inside its store")
+    }
+
+    /// How many references there are, those of engines included (V8's `use_count`). Others may change it at any time.
+    pub fn reference_count(&self) -> usize {
+        self.raw.strong_count() as usize
+    }
+
+    /// The isolate that has the store, and through how many live buffers; `None` while it is exposed nowhere, and always
+    /// for read-only memory, which any number of isolates may have.
+    pub fn exposure(&self) -> Option<(IsolateId, u16)> {
+        self.raw.access().exposure()
+    }
+
+    /// A reference that does not keep the memory.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore { raw: self.raw.downgrade(), start: self.start, part: self.part }
+    }
+
+    /// A handle to a part of these bytes. It shares the reference count, the guards and the exposure of the whole.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
+        let store_byte_length = self.byte_length();
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => store_byte_length,
+        };
+        let byte_length = end.checked_sub(start).filter(|_| end <= store_byte_length).ok_or(Error::OutOfRange {
+            store: self.id(),
+            offset: start,
+            byte_length: end.saturating_sub(start),
+            store_byte_length,
+        })?;
+        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: byte_length })
+    }
+
+    /// A copy of all bytes, from any thread, exposed or not.
+    ///
+    /// # Errors
+    /// As for [`copy_to_slice`](Self::copy_to_slice), and [`Error::OutOfMemory`].
+    pub fn to_vec(&self) -> Result<Vec<u8>, Error> {
+        self.copy_out()
+    }
+
+    /// A copy of all bytes as elements of `T`, in the machine's byte order, from any thread, exposed or not. The
+    /// store's alignment does not matter.
+    ///
+    /// # Errors
+    /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`], and those of
+    /// [`copy_to_slice`](Self::copy_to_slice).
+    pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
+        let byte_length = self.byte_length();
+        let element_size = size_of::<T>();
+        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
+            let element = std::any::type_name::<T>();
+            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
+        }
+        let mut elements = Vec::new();
+        let element_count = byte_length / element_size;
+        elements.try_reserve_exact(element_count).map_err(|_| Error::OutOfMemory { requested: byte_length })?;
+        elements.resize(element_count, T::zeroed());
+        self.copy_to_slice(0, bytemuck::cast_slice_mut(&mut elements))?;
+        Ok(elements)
+    }
+
+    /// The memory for this handle alone, with `&mut` access: when no other handle, weak ones excepted, and no buffer of
+    /// an engine lives. Weak handles are severed: they never upgrade again.
+    ///
+    /// # Errors
+    /// The store, with [`Error::NotUnique`] and why, or [`Error::OutOfMemory`].
+    pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
+        let refused = |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
+        if self.part != WHOLE {
+            return Err(refused(self, NotUnique::SubStore));
+        }
+        if self.kind() != StoreKind::Fixed {
+            return Err(refused(self, NotUnique::Kind));
+        }
+        match Sole::from_raw(self.raw) {
+            Ok(sole) => Ok(UniqueStore::from_sole(sole)),
+            Err((Some(count), raw)) => Err(refused(BackingStore::from_raw(raw), NotUnique::References(count))),
+            Err((None, raw)) => {
+                let requested = crate::CONTROL_BLOCK_BYTES;
+                Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::from_raw(raw)))
+            }
+        }
+    }
+
+    /// Tells the observer that native code took this reference from a buffer of `isolate`. For adapters.
+    pub fn note_externalized(&self, isolate: IsolateId) {
+        observe::emit(|| self.raw.event(EventKind::Externalized { isolate }));
+    }
+
+    /// Tells the observer that native code detached a buffer of `isolate` over this store. For adapters.
+    pub fn note_detached(&self, isolate: IsolateId) {
+        observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
+    }
+
+    pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
+        let store_byte_length = self.byte_length();
+        match offset.checked_add(byte_length) {
+            Some(end) if end <= store_byte_length => Ok(()),
+            _ => Err(Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }),
+        }
+    }
+
+    pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
+        match self.kind() {
+            StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn check_writable(&self, attempted: &'static str) -> Result<(), Error> {
+        match self.kind().is_read_only() {
+            true => Err(Error::ReadOnly { store: self.id(), attempted }),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn denied(&self, attempted: &'static str, denied: Denied) -> Error {
+        let store = self.id();
+        match denied {
+            Denied::Busy(holder) => Error::Busy { store, attempted, holder },
+            Denied::Exposed { isolate, buffers } => Error::Exposed { store, attempted, isolate, buffers },
+            Denied::OneBuffer { isolate } => Error::OneBuffer { store, isolate },
+            Denied::TooManyBuffers { isolate } => {
+                Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
+            }
+            Denied::Freed => {
+                let freed = self.raw.owner::<ManualOwner>().and_then(ManualOwner::freed).unwrap_or(self.site());
+                Error::Freed { store, attempted, freed }
+            }
+        }
+    }
+
+    pub(crate) fn denied_in(&self, attempted: &'static str, requested: IsolateId, denied: Denied) -> Error {
+        match denied {
+            Denied::Exposed { isolate, buffers } => {
+                Error::OtherIsolate { store: self.id(), attempted, isolate, requested, buffers }
+            }
+            denied => self.denied(attempted, denied),
+        }
+    }
+}
+
+impl From<UniqueStore> for BackingStore {
+    fn from(unique: UniqueStore) -> BackingStore {
+        BackingStore::from_raw(unique.into_raw())
+    }
+}
+
+impl PartialEq for BackingStore {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw.same_block(&other.raw) && self.start == other.start && self.byte_length() == other.byte_length()
+    }
+}
+
+impl Eq for BackingStore {}
+
+impl Hash for BackingStore {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Not the length: that of a resizable store changes.
+        self.id().hash(state);
+        self.start.hash(state);
+    }
+}
+
+impl fmt::Debug for BackingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackingStore")
+            .field("id", &self.id())
+            .field("kind", &self.kind())
+            .field("byte_offset", &self.start)
+            .field("byte_length", &self.byte_length())
+            .field("reference_count", &self.reference_count())
+            .field("site", &self.site())
+            .finish()
+    }
+}
+
+impl WeakStore {
+    /// A reference that keeps the memory, unless it is gone, or a unique store took it.
+    pub fn upgrade(&self) -> Option<BackingStore> {
+        let raw = self.raw.upgrade()?;
+        Some(BackingStore { raw, start: self.start, part: self.part })
+    }
+}
+
+impl fmt::Debug for WeakStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakStore")
+    }
+}

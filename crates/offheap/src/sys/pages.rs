@@ -1,0 +1,51 @@
+//! Whole pages, zeroed, whose memory can be given back while the address stays taken.
+
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use crate::Error;
+
+/// A range of zeroed pages.
+pub(crate) struct Pages {
+    start: NonNull<u8>,
+    // Rounded up to whole pages by the system; this is what was asked for, and not zero.
+    byte_length: usize,
+}
+
+impl Pages {
+    pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        assert_ne!(byte_length, 0, "no page for no byte");
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: I-LAYOUT: a new mapping at an address of the system's choice touches no memory that exists.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), byte_length, protection, MapFlags::PRIVATE) };
+        match start.ok().and_then(|start| NonNull::new(start.cast())) {
+            Some(start) => Ok(Pages { start, byte_length }),
+            None => Err(Error::OutOfMemory { requested: byte_length }),
+        }
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Gives the memory back and keeps the address, which faults from now on. Best effort: a failure keeps the memory.
+    pub(crate) fn give_memory_back(&mut self) {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: I-LAYOUT: replaces this range alone, which nobody uses any more: the caller is its only holder.
+        let replaced =
+            unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
+        debug_assert!(replaced.is_ok());
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: mapped by `zeroed` and unmapped here alone.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.byte_length) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+// SAFETY: I-OWNER-SEND: the range is owned, and pages belong to no thread.
+unsafe impl Send for Pages {}

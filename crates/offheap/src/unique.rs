@@ -1,0 +1,124 @@
+//! `UniqueStore`: memory before it is shared, and after it came back.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::raw::{HeapMemory, Owner, RawStore, Sole, WithDeleter};
+use crate::{Error, Rejected, Site, StoreId, StoreKind};
+
+/// A store with one handle, exposed nowhere: derefs to `&mut [u8]`, on any thread.
+///
+/// `BackingStore::from(unique)` makes it one that can be shared and exposed;
+/// [`BackingStore::try_into_unique`](crate::BackingStore::try_into_unique) is the way back.
+pub struct UniqueStore {
+    sole: Sole,
+}
+
+impl UniqueStore {
+    pub(crate) fn from_sole(sole: Sole) -> Self {
+        UniqueStore { sole }
+    }
+
+    pub(crate) fn into_raw(self) -> RawStore {
+        self.sole.into_raw()
+    }
+
+    /// A store of `byte_length` zeroed bytes, aligned to 16. Length 0 is a store too.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        let site = Site::here();
+        let memory = HeapMemory::zeroed(byte_length)?;
+        Sole::new(memory, StoreKind::Fixed, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
+    }
+
+    /// A store of `byte_length` bytes, zeroed and then written by `fill`.
+    ///
+    /// # Errors
+    /// As for [`zeroed`](Self::zeroed); `fill` is then not called.
+    #[track_caller]
+    pub fn filled(byte_length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, Error> {
+        let mut store = Self::zeroed(byte_length)?;
+        fill(&mut store);
+        Ok(store)
+    }
+
+    /// A store over the memory of `owner`, without a copy. A `Vec`'s elements are the store; what it has spare is not.
+    ///
+    /// # Errors
+    /// The owner comes back with [`Error::OutOfMemory`].
+    #[track_caller]
+    #[inline]
+    pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
+        Sole::new(owner, StoreKind::Fixed, Site::here())
+            .map(UniqueStore::from_sole)
+            .map_err(|(error, owner)| Rejected::new(error, owner))
+    }
+
+    /// The same with a function that is called once, with address and length in bytes, when the last reference goes and
+    /// before the owner is dropped: to be told, or to unregister the address elsewhere.
+    ///
+    /// # Errors
+    /// Owner and function come back with [`Error::OutOfMemory`]; the function is then not called.
+    #[track_caller]
+    pub fn from_owner_with_deleter<O, F>(owner: O, deleter: F) -> Result<Self, Rejected<(O, F)>>
+    where
+        O: Owner,
+        F: FnOnce(*mut u8, usize) + Send + 'static,
+    {
+        Self::from_owner(WithDeleter::new(owner, deleter)).map_err(|rejected| rejected.map(WithDeleter::into_parts))
+    }
+
+    /// The owner back, as it was given: a `Vec` with its capacity.
+    ///
+    /// # Errors
+    /// The store, with [`Error::OtherOwner`] where it was not made from an `O`.
+    pub fn try_into_owner<O: Owner>(self) -> Result<O, Rejected<UniqueStore>> {
+        let store = self.id();
+        self.sole.try_into_owner().map_err(|sole| {
+            let requested = std::any::type_name::<O>();
+            Rejected::new(Error::OtherOwner { store, requested }, UniqueStore { sole })
+        })
+    }
+
+    /// The name of the store; it keeps it when it is shared and when it comes back.
+    pub fn id(&self) -> StoreId {
+        self.sole.raw().id()
+    }
+
+    /// The length in bytes.
+    pub fn byte_length(&self) -> usize {
+        self.sole.raw().byte_length()
+    }
+
+    /// Where the store was made.
+    pub fn site(&self) -> Site {
+        self.sole.raw().site()
+    }
+}
+
+impl Deref for UniqueStore {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.sole.as_slice()
+    }
+}
+
+impl DerefMut for UniqueStore {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.sole.as_mut_slice()
+    }
+}
+
+impl fmt::Debug for UniqueStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UniqueStore")
+            .field("id", &self.id())
+            .field("byte_length", &self.byte_length())
+            .field("site", &self.site())
+            .finish()
+    }
+}
