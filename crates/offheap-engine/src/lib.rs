@@ -1,1 +1,19 @@
-//! todo
+//! What every adapter has in common: the words for an engine's buffers, and the verbs that tools use.
+//!
+//! A program that embeds QuickJS or V8 uses the adapter for it, whose API feels like that engine's. [`Engine`] is for
+//! tools that run on any of them: the conformance suite, the command, random operation sequences against
+//! [`ModelEngine`].
+#![forbid(unsafe_code)]
+
+mod engine;
+mod error;
+mod exposure;
+mod externalized;
+mod handle;
+
+pub use engine::{BufferState, Capabilities, Engine, ScriptValue};
+pub use error::Error;
+pub use exposure::{CopyReason, Exposure};
+pub use externalized::ManuallyExternalizedBuffer;
+pub use handle::{Handle, JsArrayBuffer, RootTable};
+pub use offheap;

@@ -42,7 +42,9 @@ pub enum Error {
         store_byte_length: usize,
     },
     /// The bytes are being read or written by somebody else.
-    #[error("cannot {attempted} store {store}: {holder}; drop that guard, or wait until that copy is done, and try again")]
+    #[error(
+        "cannot {attempted} store {store}: {holder}; drop that guard, or wait until that copy is done, and try again"
+    )]
     Busy {
         /// The store.
         store: StoreId,
@@ -84,7 +86,9 @@ pub enum Error {
         buffers: u16,
     },
     /// A store that allows one live buffer has one.
-    #[error("cannot expose resizable store {store} again: it has a live buffer in {isolate}; detach or collect that one first")]
+    #[error(
+        "cannot expose resizable store {store} again: it has a live buffer in {isolate}; detach or collect that one first"
+    )]
     OneBuffer {
         /// The store.
         store: StoreId,
@@ -144,7 +148,9 @@ pub enum Error {
         attempted: &'static str,
     },
     /// A slice of memory that other processes may write.
-    #[error("cannot {attempted} store {store} as a slice: other processes may write a mapped file; copy the bytes instead")]
+    #[error(
+        "cannot {attempted} store {store} as a slice: other processes may write a mapped file; copy the bytes instead"
+    )]
     MappedSlice {
         /// The store.
         store: StoreId,
@@ -346,54 +352,54 @@ impl fmt::Display for MapProblem {
 ///
 /// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in
 /// a function that returns a boxed error.
-pub struct Rejected<T> {
-    error: Error,
+pub struct Rejected<T, E = Error> {
+    error: E,
     // The mutex is never locked: it only makes the value `Sync`, which errors are expected to be.
     value: Mutex<T>,
 }
 
-impl<T> Rejected<T> {
+impl<T, E> Rejected<T, E> {
     /// Pairs a value with the reason why it was not taken.
-    pub fn new(error: Error, value: T) -> Self {
+    pub fn new(error: E, value: T) -> Self {
         Rejected { error, value: Mutex::new(value) }
     }
 
     /// Why the value was not taken.
-    pub fn error(&self) -> &Error {
+    pub fn error(&self) -> &E {
         &self.error
     }
 
     /// The value, back.
     pub fn into_inner(self) -> T {
-        self.value.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.into_parts().1
     }
 
     /// The reason and the value.
-    pub fn into_parts(self) -> (Error, T) {
+    pub fn into_parts(self) -> (E, T) {
         (self.error, self.value.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Rejected<U> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Rejected<U, E> {
         let (error, value) = self.into_parts();
         Rejected::new(error, f(value))
     }
 }
 
-impl<T> fmt::Debug for Rejected<T> {
+impl<T, E: fmt::Debug> fmt::Debug for Rejected<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejected").field("error", &self.error).finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Display for Rejected<T> {
+impl<T, E: fmt::Display> fmt::Display for Rejected<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<T> std::error::Error for Rejected<T> {
+impl<T, E: std::error::Error + 'static> std::error::Error for Rejected<T, E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
+        self.error.source()
     }
 }
 

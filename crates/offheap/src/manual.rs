@@ -333,7 +333,8 @@ impl Heap {
         if self.kept_bytes <= KEPT_BYTES {
             return None;
         }
-        let oldest = self.freed.iter_mut().find(|freed| freed.block.as_ref().is_some_and(|block| block.kept_bytes() != 0));
+        let oldest =
+            self.freed.iter_mut().find(|freed| freed.block.as_ref().is_some_and(|block| block.kept_bytes() != 0));
         let block = oldest.and_then(|freed| freed.block.take());
         self.kept_bytes -= block.as_ref().map_or(0, ManualBlock::kept_bytes);
         block

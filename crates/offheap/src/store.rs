@@ -171,7 +171,8 @@ impl BackingStore {
     /// # Errors
     /// The store, with [`Error::NotUnique`] and why, or [`Error::OutOfMemory`].
     pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
-        let refused = |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
+        let refused =
+            |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
         if self.part != WHOLE {
             return Err(refused(self, NotUnique::SubStore));
         }

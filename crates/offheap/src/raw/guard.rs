@@ -166,7 +166,12 @@ impl BackingStore {
         self.copy_from_slice_scope(Some(isolate), offset, from)
     }
 
-    pub(crate) fn copy_from_slice_scope(&self, scope: Option<IsolateId>, offset: usize, from: &[u8]) -> Result<(), Error> {
+    pub(crate) fn copy_from_slice_scope(
+        &self,
+        scope: Option<IsolateId>,
+        offset: usize,
+        from: &[u8],
+    ) -> Result<(), Error> {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
         let access = self.raw().access();

@@ -220,7 +220,8 @@ impl UniqueStore {
         }
         let deleter = CDeleter(deleter, deleter_data);
         // SAFETY: I-OWNER-SEND: the caller's promise, passed on.
-        let store = unsafe { Self::from_raw_parts(data.cast(), byte_length, |data, length| deleter.call(data, length)) };
+        let store =
+            unsafe { Self::from_raw_parts(data.cast(), byte_length, |data, length| deleter.call(data, length)) };
         store.map_err(Error::from)
     }
 }

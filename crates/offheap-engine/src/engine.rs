@@ -1,0 +1,179 @@
+//! `Engine`: the verbs that tools need, the same on every engine.
+
+use offheap::{BackingStore, IsolateId};
+
+use crate::{Error, Exposure, Handle, JsArrayBuffer};
+
+/// One isolate of one engine, driven by a tool.
+///
+/// Lengths and offsets are in bytes. Every call may run finalizers, and those that are said to run script may run any;
+/// none is made while a guard lives. All calls take place on one thread.
+pub trait Engine {
+    /// The engine: `"QuickJS"`, `"V8"`, `"Model"`.
+    fn name(&self) -> &'static str;
+
+    /// Its version, as it tells it.
+    fn version(&self) -> String;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// This isolate.
+    fn isolate(&self) -> IsolateId;
+
+    /// Runs script, and the microtasks that it left.
+    ///
+    /// # Errors
+    /// [`Error::Script`] when it throws or does not parse, [`Error::Unsupported`] on an engine without script.
+    fn evaluate(&mut self, source: &str) -> Result<ScriptValue, Error>;
+
+    /// Runs script whose value is an ArrayBuffer, or a view, of which it takes the buffer.
+    ///
+    /// # Errors
+    /// As for [`evaluate`](Self::evaluate), and [`Error::NotAnArrayBuffer`].
+    fn evaluate_buffer(&mut self, source: &str) -> Result<Handle<JsArrayBuffer>, Error>;
+
+    /// Makes a buffer a global variable of script.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::Unsupported`] on an engine without script.
+    fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error>;
+
+    /// A buffer with memory of the engine's own: `new ArrayBuffer(byteLength, { maxByteLength })`.
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory.
+    fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error>;
+
+    /// A buffer over a store, without a copy unless it says so.
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`], and the core's: another isolate has the store, a guard uses it, it was freed.
+    fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error>;
+
+    /// A reference to the store of a buffer, whoever made it: equal ones for the same memory. Of a detached buffer, a
+    /// new, empty store.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::LayoutChanged`], [`Error::Memory`].
+    fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error>;
+
+    /// Detaches a buffer, with the key where it has one. A detached buffer stays so.
+    ///
+    /// # Errors
+    /// [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`].
+    fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
+
+    /// Sets the key that detaching and transferring need, or with `None` takes it away.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Unsupported`].
+    fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
+
+    /// `buffer.transfer(newByteLength)`.
+    ///
+    /// # Errors
+    /// [`Error::Detached`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`],
+    /// [`Error::InvalidLength`], [`Error::Script`] when there is no memory.
+    fn transfer(
+        &mut self,
+        buffer: &Handle<JsArrayBuffer>,
+        byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error>;
+
+    /// `buffer.resize(newByteLength)`.
+    ///
+    /// # Errors
+    /// [`Error::Detached`], [`Error::NotResizable`], [`Error::InvalidLength`], [`Error::Immutable`].
+    fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error>;
+
+    /// What script sees of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::IsolateGone`].
+    fn state(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error>;
+
+    /// What script reads: `new Uint8Array(buffer)[index]`, with `None` for `undefined`.
+    ///
+    /// # Errors
+    /// [`Error::Detached`], as the constructor throws there.
+    fn read(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize) -> Result<Option<u8>, Error>;
+
+    /// What script writes: `new Uint8Array(buffer)[index] = value`, which does nothing past the end.
+    ///
+    /// # Errors
+    /// [`Error::Detached`], as the constructor throws there; [`Error::Immutable`].
+    fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error>;
+
+    /// Collects garbage, all of it.
+    fn collect(&mut self);
+
+    /// Waits until finalizers that the engine put off have run.
+    fn drain_finalizers(&mut self);
+
+    /// The bytes of stores that live buffers of this isolate are over, each store once.
+    fn external_bytes(&self) -> usize;
+
+    /// Ends the isolate. Handles and stores may outlive it.
+    fn shut_down(self: Box<Self>);
+}
+
+/// What an engine can do. What it cannot answers [`Error::Unsupported`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// It runs script.
+    pub script: bool,
+    /// It makes resizable buffers.
+    pub resizable: bool,
+    /// It keeps script from writing to immutable buffers, so that read-only memory is exposed without a copy.
+    pub immutable: bool,
+    /// It has detach keys.
+    pub detach_keys: bool,
+    /// The most bytes in one buffer.
+    pub max_byte_length: usize,
+}
+
+impl Capabilities {
+    /// None of them, and buffers of any length.
+    pub const NONE: Capabilities = Capabilities {
+        script: false,
+        resizable: false,
+        immutable: false,
+        detach_keys: false,
+        max_byte_length: isize::MAX as usize,
+    };
+}
+
+/// What script sees of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferState {
+    /// `byteLength`: 0 once detached.
+    pub byte_length: usize,
+    /// `maxByteLength`: the length, unless it is resizable; 0 once detached.
+    pub max_byte_length: usize,
+    /// `detached`.
+    pub detached: bool,
+    /// `resizable`.
+    pub resizable: bool,
+    /// `immutable`.
+    pub immutable: bool,
+}
+
+/// A value that script returned.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ScriptValue {
+    /// `undefined`.
+    Undefined,
+    /// `null`.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    String(String),
+    /// Anything else, by its type: `"object"`, `"function"`.
+    Other(&'static str),
+}

@@ -1,0 +1,151 @@
+//! What can go wrong between native code and an engine.
+
+use offheap::{IsolateId, Rejected, StoreId};
+
+/// An error of an adapter. All adapters have this one, so that code moves between them by changing a `use`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The core refused.
+    #[error(transparent)]
+    Memory(#[from] offheap::Error),
+    /// Script threw, or did not parse.
+    #[error("{engine}: {message}")]
+    Script {
+        /// The engine.
+        engine: &'static str,
+        /// What was thrown, as a string: `TypeError: not a function`.
+        message: String,
+        /// Where, one frame a line; empty where the engine did not tell.
+        stack: String,
+    },
+    /// More bytes than the engine puts into one buffer.
+    #[error(
+        "{engine} takes at most {limit} bytes in one ArrayBuffer, and {} has {byte_length}; expose parts of it (`slice`)",
+        store.map_or("the request".to_owned(), |id| format!("store {id}"))
+    )]
+    TooLargeForEngine {
+        /// The engine.
+        engine: &'static str,
+        /// The store, where there is one.
+        store: Option<StoreId>,
+        /// Its length in bytes.
+        byte_length: usize,
+        /// The most that the engine takes.
+        limit: usize,
+    },
+    /// A length that the operation does not allow.
+    #[error("{engine}: cannot {attempted} a buffer to {requested} bytes: {limit} are the most; ask for less")]
+    InvalidLength {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+        /// The most it may be.
+        limit: usize,
+    },
+    /// The buffer is detached.
+    #[error("{engine}: cannot {attempted} the buffer: it is detached; use the one that it was transferred to")]
+    Detached {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// The buffer can never be detached: it is shared, or backs a WebAssembly memory.
+    #[error("{engine}: cannot {attempted} the buffer: {why}")]
+    NotDetachable {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
+    /// The buffer has a detach key, and this is not it.
+    #[error("{engine}: cannot {attempted} the buffer: it has a detach key and {given}; pass the key that was set")]
+    WrongDetachKey {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+        /// What was given: `no key was given`, `another was given`.
+        given: &'static str,
+    },
+    /// The buffer is immutable.
+    #[error("{engine}: cannot {attempted} the buffer: it is immutable; copy it first")]
+    Immutable {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// The buffer is not resizable.
+    #[error("{engine}: cannot resize the buffer: it was made without maxByteLength; transfer it to the new length")]
+    NotResizable {
+        /// The engine.
+        engine: &'static str,
+    },
+    /// Something else where a buffer was expected.
+    #[error("{engine}: expected an ArrayBuffer or a view of one, found {found}")]
+    NotAnArrayBuffer {
+        /// The engine.
+        engine: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A handle of one isolate in another.
+    #[error("a handle of {handle} was used in {here}; externalize it there and expose the store here")]
+    WrongIsolate {
+        /// The handle's isolate.
+        handle: IsolateId,
+        /// Where it was used.
+        here: IsolateId,
+    },
+    /// The handle's isolate has ended.
+    #[error("the isolate of this handle has ended; take what is needed from a handle (`externalize`) before that")]
+    IsolateGone,
+    /// The engine is not laid out as this adapter expects, so buffers that it made cannot be externalized.
+    #[error(
+        "{engine} {version} keeps its ArrayBuffers in another way than this adapter knows, so it cannot externalize \
+         buffers that script made; everything else works: use the engine version that the adapter names"
+    )]
+    LayoutChanged {
+        /// The engine.
+        engine: &'static str,
+        /// Its version.
+        version: String,
+    },
+    /// Something that this engine cannot do.
+    #[error("{engine} cannot {what}; {instead}")]
+    Unsupported {
+        /// The engine.
+        engine: &'static str,
+        /// What was asked for.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// The engine failed without saying why, as it does when it has no memory left for the error itself.
+    #[error("{engine} failed to {attempted} and gave no reason; its memory limit may be reached")]
+    EngineFailed {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+    },
+}
+
+impl<T> From<Rejected<T, Error>> for Error {
+    fn from(rejected: Rejected<T, Error>) -> Error {
+        rejected.into_parts().0
+    }
+}
+
+impl<T> From<Rejected<T>> for Error {
+    fn from(rejected: Rejected<T>) -> Error {
+        Error::Memory(rejected.into())
+    }
+}

@@ -1,0 +1,1 @@
+//! Models of the reference count and the access word, run by loom.
