@@ -298,7 +298,7 @@ pub enum NotUnique {
     References(u32),
     /// The handle is to a part of the store.
     SubStore,
-    /// The store's kind never becomes unique: manual memory, mapped files, memory that an engine resizes.
+    /// The store's kind never becomes unique: frozen and manual memory, mapped files, memory that an engine resizes.
     Kind,
 }
 

@@ -15,7 +15,9 @@ use crate::{BackingStore, Error, Holder, Rejected, Site, StoreId, StoreKind};
 
 /// So many freed addresses are remembered.
 const REMEMBERED: usize = 1024;
-/// So many bytes of freed blocks are kept back; pages are not counted, since they give their memory back at once.
+/// So many bytes of freed memory that was adopted are kept back. What was allocated here is not counted: pages give their
+/// memory back at once, and smaller blocks have less than 64 KiB each, so that all that are remembered have less than
+/// this.
 const KEPT_BYTES: usize = 64 << 20;
 
 /// A handle to memory that is freed by hand.
@@ -33,9 +35,19 @@ pub(crate) struct ManualOwner {
 }
 
 impl ManualOwner {
-    pub(crate) fn freed(&self) -> Option<Site> {
+    fn freed(&self) -> Option<Site> {
         self.freed.get().copied()
     }
+}
+
+/// Where manual memory was freed whose access word says so. Only a free that is being done right now has not noted its
+/// place yet, and it does so before it unlocks the heap.
+pub(crate) fn freed_at(store: &BackingStore) -> Site {
+    let owner = store.raw().owner::<ManualOwner>().expect("only manual memory is freed");
+    owner.freed().unwrap_or_else(|| {
+        drop(Heap::lock());
+        owner.freed().expect("noted under the heap's lock")
+    })
 }
 
 impl ManualMemory {
@@ -69,8 +81,8 @@ impl ManualMemory {
     ///
     /// # Errors
     /// [`Error::NullData`] for a null address, [`Error::TooLarge`] beyond `isize::MAX` bytes,
-    /// [`Error::AlreadyManual`] for an address that was adopted or allocated and not freed, [`Error::OutOfMemory`]. The
-    /// memory stays the caller's then.
+    /// [`Error::AlreadyManual`] for an address that was adopted or allocated and not freed, [`Error::Freed`] for one whose
+    /// earlier adoption was freed and awaits `free_fn`, [`Error::OutOfMemory`]. The memory stays the caller's then.
     #[track_caller]
     #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `raw`")]
     pub unsafe fn adopt(
@@ -90,12 +102,14 @@ impl ManualMemory {
     fn register(block: ManualBlock, byte_length: usize, site: Site) -> Result<Self, Rejected<ManualBlock>> {
         let memory = block.memory(byte_length);
         let owner = ManualOwner { freed: OnceLock::new() };
-        let raw = match RawStore::new(owner, StoreKind::Manual, site, |_| memory) {
+        // Told once it is on the list: what was refused there never was.
+        let raw = match RawStore::untold(owner, StoreKind::Manual, site, |_| memory) {
             Ok(raw) => raw,
             Err((error, _)) => return Err(Rejected::new(error, block)),
         };
         let live = Live { store: raw.id(), handle: raw.downgrade(), byte_length, allocated: site, block };
         Heap::lock().insert(live)?;
+        raw.tell_created();
         Ok(ManualMemory { store: BackingStore::from_raw(raw) })
     }
 
@@ -228,13 +242,16 @@ static HEAP: Mutex<Heap> = Mutex::new(Heap { live: None, freed: VecDeque::new(),
 #[must_use]
 struct Retired {
     event: observe::Event,
+    // That of the free which is no longer remembered.
+    forgotten: Option<ManualBlock>,
 }
 
 impl Retired {
     fn finish(self) {
         observe::emit(|| self.event);
+        drop(self.forgotten);
         loop {
-            // A block of its own statement: its drop may call what frees adopted memory, without the lock.
+            // A statement of its own: the block's drop may call what frees adopted memory, without the lock.
             let Some(block) = Heap::lock().evict() else { break };
             drop(block);
         }
@@ -252,8 +269,14 @@ impl Heap {
         if let Some(known) = table.get(&address) {
             return Err(Rejected::new(Error::AlreadyManual { address, allocated: known.allocated }, live.block));
         }
+        // Only adopted memory can be there: a block that is kept back is not allocated again.
+        let kept = |freed: &&Freed| freed.address == address && freed.block.is_some();
+        if let Some(freed) = self.freed.iter().find(kept).filter(|_| live.block.is_adopted()) {
+            let error = Error::Freed { store: freed.store, attempted: "adopt", freed: freed.freed };
+            return Err(Rejected::new(error, live.block));
+        }
         // Room for the freed is made here, where failing loses nothing: a free must not need memory.
-        let missing = (REMEMBERED + 1).saturating_sub(self.freed.len());
+        let missing = REMEMBERED.saturating_sub(self.freed.len());
         if table.try_reserve(1).is_err() || self.freed.try_reserve_exact(missing).is_err() {
             return Err(Rejected::new(Error::OutOfMemory { requested: live.byte_length }, live.block));
         }
@@ -307,6 +330,9 @@ impl Heap {
         let live = self.live.as_mut().and_then(|live| live.remove(&address)).expect("live until it is freed");
         let Live { store, byte_length, allocated, mut block, .. } = live;
         self.kept_bytes += block.keep_address();
+        let oldest = if self.freed.len() == REMEMBERED { self.freed.pop_front() } else { None };
+        let forgotten = oldest.and_then(|oldest| oldest.block);
+        self.kept_bytes -= forgotten.as_ref().map_or(0, ManualBlock::kept_bytes);
         self.freed.push_back(Freed { store, address, byte_length, allocated, freed, block: Some(block) });
         Retired {
             event: observe::Event {
@@ -317,19 +343,12 @@ impl Heap {
                 address,
                 created: allocated,
             },
+            forgotten,
         }
     }
 
-    /// The next block to free for good: that of a free which is no longer remembered, or, where more bytes are kept than
-    /// may be, of the oldest that has one.
+    /// The next block to free early: the oldest that was adopted, where more of their bytes are kept than may be.
     fn evict(&mut self) -> Option<ManualBlock> {
-        while self.freed.len() > REMEMBERED {
-            let block = self.freed.pop_front().and_then(|oldest| oldest.block);
-            if let Some(block) = block {
-                self.kept_bytes -= block.kept_bytes();
-                return Some(block);
-            }
-        }
         if self.kept_bytes <= KEPT_BYTES {
             return None;
         }

@@ -137,10 +137,19 @@ fn check_regular(metadata: &fs::Metadata) -> Result<(), MapProblem> {
 
 /// The files that are mapped in this process, by device and inode: one that is written through a mapping is mapped in no
 /// other mode, since the others promise that nobody here writes it.
-static OPEN_FILES: Mutex<Option<HashMap<(u64, u64), (MapMode, usize)>>> = Mutex::new(None);
+static OPEN_FILES: Mutex<Option<HashMap<FileKey, Mappings>>> = Mutex::new(None);
+
+/// Device and inode.
+type FileKey = (u64, u64);
+
+/// In which mode a file is mapped, and how often.
+struct Mappings {
+    mode: MapMode,
+    count: usize,
+}
 
 struct OpenFile {
-    key: (u64, u64),
+    key: FileKey,
 }
 
 impl OpenFile {
@@ -149,10 +158,10 @@ impl OpenFile {
         let mut files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
         match files.get_or_insert_default().entry(key) {
             Entry::Vacant(entry) => {
-                entry.insert((requested, 1));
+                entry.insert(Mappings { mode: requested, count: 1 });
             }
             Entry::Occupied(mut entry) => {
-                let (mapped, count) = entry.get_mut();
+                let Mappings { mode: mapped, count } = entry.get_mut();
                 if *mapped != requested && (*mapped == MapMode::ReadWrite || requested == MapMode::ReadWrite) {
                     return Err(MapProblem::OtherMode { requested, mapped: *mapped });
                 }
@@ -169,8 +178,8 @@ impl Drop for OpenFile {
         if let Some(files) = files.as_mut()
             && let Entry::Occupied(mut entry) = files.entry(self.key)
         {
-            entry.get_mut().1 -= 1;
-            if entry.get().1 == 0 {
+            entry.get_mut().count -= 1;
+            if entry.get().count == 0 {
                 entry.remove();
             }
         }

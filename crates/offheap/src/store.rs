@@ -9,7 +9,6 @@ use std::ptr::NonNull;
 use bytemuck::Pod;
 
 use crate::access::Denied;
-use crate::manual::ManualOwner;
 use crate::observe::{self, EventKind};
 use crate::raw::{RawStore, RawWeak, Sole};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
@@ -221,28 +220,20 @@ impl BackingStore {
         }
     }
 
-    pub(crate) fn denied(&self, attempted: &'static str, denied: Denied) -> Error {
+    /// The error for a refused step that was tried in `scope`, or outside of all isolates.
+    pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
         let store = self.id();
-        match denied {
-            Denied::Busy(holder) => Error::Busy { store, attempted, holder },
-            Denied::Exposed { isolate, buffers } => Error::Exposed { store, attempted, isolate, buffers },
-            Denied::OneBuffer { isolate } => Error::OneBuffer { store, isolate },
-            Denied::TooManyBuffers { isolate } => {
+        match (denied, scope) {
+            (Denied::Busy(holder), _) => Error::Busy { store, attempted, holder },
+            (Denied::Exposed { isolate, buffers }, Some(requested)) => {
+                Error::OtherIsolate { store, attempted, isolate, requested, buffers }
+            }
+            (Denied::Exposed { isolate, buffers }, None) => Error::Exposed { store, attempted, isolate, buffers },
+            (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
+            (Denied::TooManyBuffers { isolate }, _) => {
                 Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
             }
-            Denied::Freed => {
-                let freed = self.raw.owner::<ManualOwner>().and_then(ManualOwner::freed).unwrap_or(self.site());
-                Error::Freed { store, attempted, freed }
-            }
-        }
-    }
-
-    pub(crate) fn denied_in(&self, attempted: &'static str, requested: IsolateId, denied: Denied) -> Error {
-        match denied {
-            Denied::Exposed { isolate, buffers } => {
-                Error::OtherIsolate { store: self.id(), attempted, isolate, requested, buffers }
-            }
-            denied => self.denied(attempted, denied),
+            (Denied::Freed, _) => Error::Freed { store, attempted, freed: crate::manual::freed_at(self) },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The control block: one allocation that holds the counts, the access word, what the memory is, and its owner.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::Layout;
 use std::any::TypeId;
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use crate::access::AccessWord;
 use crate::observe::{self, Event, EventKind};
 use crate::site::ScriptPlace;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering, alloc, dealloc, fence};
 use crate::{Error, Site, StoreId, StoreKind};
 
 /// The bytes of a control block before its owner.
@@ -103,6 +103,21 @@ impl PackedSite {
     }
 }
 
+/// A block whose owner is in its place and whose header is not: dropped where an owner panics when asked for its memory.
+struct Unfinished<O> {
+    block: NonNull<Block<O>>,
+    owner: NonNull<O>,
+}
+
+impl<O> Drop for Unfinished<O> {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: the owner was written and is dropped here alone.
+        unsafe { self.owner.drop_in_place() };
+        // SAFETY: I-LAYOUT: allocated with this layout, and no reference to it was made.
+        unsafe { dealloc(self.block.as_ptr().cast(), Layout::new::<Block<O>>()) };
+    }
+}
+
 /// One strong reference to a block.
 pub(crate) struct RawStore(NonNull<Header>);
 
@@ -122,7 +137,20 @@ impl RawStore {
     /// A block of its own for `owner`, with one strong reference. `memory` is asked once the owner is in its place.
     ///
     /// On failure the owner comes back.
+    #[inline]
     pub(crate) fn new<O: Send + 'static>(
+        owner: O,
+        kind: StoreKind,
+        site: Site,
+        memory: impl FnOnce(&mut O) -> Memory,
+    ) -> Result<Self, (Error, O)> {
+        let store = Self::untold(owner, kind, site, memory)?;
+        store.tell_created();
+        Ok(store)
+    }
+
+    /// As [`new`](Self::new), with the event left to [`tell_created`](Self::tell_created).
+    pub(crate) fn untold<O: Send + 'static>(
         owner: O,
         kind: StoreKind,
         site: Site,
@@ -131,12 +159,17 @@ impl RawStore {
         const { assert!(size_of::<Block<O>>() != 0) };
         let layout = Layout::new::<Block<O>>();
         // SAFETY: I-LAYOUT: the size is not zero, as asserted.
-        let block = unsafe { alloc(layout) }.cast::<Block<O>>();
-        let Some(block) = NonNull::new(block) else {
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block.cast::<Block<O>>()) else {
             return Err((Error::OutOfMemory { requested: layout.size() }, owner));
         };
-        let mut owner = ManuallyDrop::new(owner);
-        let Memory { data, byte_length } = memory(&mut owner);
+        // SAFETY: I-LAYOUT: the offset lies inside the block, which was allocated with the layout of a `Block<O>`.
+        let mut place = unsafe { block.byte_add(std::mem::offset_of!(Block<O>, owner)) }.cast::<O>();
+        // SAFETY: I-LAYOUT: the block has room for an `O` there, and nobody else has the block.
+        unsafe { place.write(owner) };
+        let unfinished = Unfinished { block, owner: place };
+        // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
+        let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
         let header = Header {
             strong: AtomicU32::new(1),
             weak: AtomicU32::new(1),
@@ -148,12 +181,15 @@ impl RawStore {
             id: StoreId::next(),
             kind,
         };
-        let owner = ManuallyDrop::into_inner(owner);
-        // SAFETY: I-LAYOUT: the block was allocated with the layout of a `Block<O>`, and nobody else has it.
-        unsafe { block.write(Block { header, owner }) };
-        let store = RawStore(block.cast());
-        observe::emit(|| store.event(EventKind::Created));
-        Ok(store)
+        let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
+        // SAFETY: I-LAYOUT: a block begins with its header, and nobody else has the block.
+        unsafe { block.write(header) };
+        Ok(RawStore(block))
+    }
+
+    #[inline]
+    pub(crate) fn tell_created(&self) {
+        observe::emit(|| self.event(EventKind::Created));
     }
 
     fn header(&self) -> &Header {

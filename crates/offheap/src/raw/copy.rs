@@ -1,12 +1,15 @@
 //! Copies of bytes that somebody else may write at the same time.
 //!
 //! Each byte that is read is some value that was stored there; there is no order between bytes and nothing else is
-//! promised. To the compiler the `asm!` blocks are opaque, and stand for one relaxed atomic access per byte.
+//! promised. To the compiler the `asm!` blocks are opaque, and stand for one relaxed atomic access per byte. Memory that
+//! nobody writes is not read this way: an atomic needs an address that may be written.
 
 /// Reads `into.len()` bytes from `from`.
 ///
 /// # Safety
-/// The bytes are mapped for reading, and do not overlap `into`.
+/// The bytes are mapped for reading and may be written by others, which a shared reference to them would deny; they do
+/// not overlap `into`.
+#[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
 #[inline]
 pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
     // SAFETY: I-BORROW: readable as the caller says; `into` is ours.
@@ -17,6 +20,7 @@ pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
 ///
 /// # Safety
 /// The bytes are mapped for writing, and do not overlap `from`.
+#[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
 #[inline]
 pub(crate) unsafe fn store_bytes(into: *mut u8, from: &[u8]) {
     // SAFETY: I-BORROW: writable as the caller says; `from` is only read.
@@ -76,19 +80,29 @@ unsafe fn copy(mut from: *const u8, mut into: *mut u8, mut count: usize) {
 }
 
 /// # Safety
-/// As for the other `copy`.
+/// As for the other `load_bytes`.
 #[cfg(any(not(target_arch = "x86_64"), miri, loom))]
-unsafe fn copy(from: *const u8, into: *mut u8, count: usize) {
-    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-    for index in 0..count {
+pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
+    use std::sync::atomic::{AtomicU8, Ordering};
+    for (index, byte) in into.iter_mut().enumerate() {
         // SAFETY: I-BORROW: inside the range that the caller answers for.
         let source = unsafe { from.add(index) };
-        // SAFETY: I-BORROW: as above; an `AtomicU8` has the layout of a `u8`, and is only loaded here.
-        let byte = unsafe { &*source.cast::<AtomicU8>() }.load(Relaxed);
+        // SAFETY: I-BORROW: as above; others may write it, and an `AtomicU8` allows for that. It is only loaded here.
+        let source = unsafe { AtomicU8::from_ptr(source.cast_mut()) };
+        *byte = source.load(Ordering::Relaxed);
+    }
+}
+
+/// # Safety
+/// As for the other `store_bytes`.
+#[cfg(any(not(target_arch = "x86_64"), miri, loom))]
+pub(crate) unsafe fn store_bytes(into: *mut u8, from: &[u8]) {
+    use std::sync::atomic::{AtomicU8, Ordering};
+    for (index, &byte) in from.iter().enumerate() {
         // SAFETY: I-BORROW: inside the range that the caller answers for.
         let target = unsafe { into.add(index) };
-        // SAFETY: I-BORROW: as above.
-        unsafe { &*target.cast::<AtomicU8>() }.store(byte, Relaxed);
+        // SAFETY: I-BORROW: as above; others may read it, and an `AtomicU8` allows for that.
+        unsafe { AtomicU8::from_ptr(target) }.store(byte, Ordering::Relaxed);
     }
 }
 

@@ -27,20 +27,26 @@ impl Exposed {
         let raw = store.raw();
         if counts_buffers(raw.kind()) {
             let one_buffer = raw.kind() == StoreKind::Resizable;
-            raw.access().expose(isolate, one_buffer).map_err(|denied| store.denied_in("expose", isolate, denied))?;
+            let exposed = raw.access().expose(isolate, one_buffer);
+            exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))?;
         }
-        observe::emit(|| raw.event(EventKind::Exposed { isolate }));
-        Ok(Exposed(raw.clone()))
+        Ok(Exposed(raw.clone()).told(isolate))
     }
 
     /// A hold on frozen memory, which any number of isolates may have.
     pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
-        let raw = store.raw();
-        observe::emit(|| raw.event(EventKind::Exposed { isolate }));
-        Exposed(raw.clone())
+        Exposed(store.raw().clone()).told(isolate)
     }
 
-    /// The store's address.
+    /// Tells it, once a panic of the observer would withdraw it.
+    #[inline]
+    fn told(self, isolate: IsolateId) -> Self {
+        observe::emit(|| self.0.event(EventKind::Exposed { isolate }));
+        self
+    }
+
+    /// The store's address. The hold is on the whole store, also where it was made from a handle to a part: which part
+    /// a buffer shows is between its adapter and the engine.
     pub fn data(&self) -> NonNull<u8> {
         self.0.data()
     }
@@ -126,12 +132,21 @@ impl Drop for Exposed {
     fn drop(&mut self) {
         let raw = &self.0;
         let counted = counts_buffers(raw.kind());
+        // Withdrawn after the event, so that another isolate's `Exposed` is told after it; and also if that panics.
+        let _withdrawn = counted.then(|| Withdrawn(raw));
         observe::emit(|| {
             let isolate = raw.access().exposure().filter(|_| counted).map(|(isolate, _)| isolate);
             raw.event(EventKind::Released { isolate })
         });
-        if counted {
-            raw.access().withdraw();
-        }
+    }
+}
+
+/// A buffer that is withdrawn with this value.
+struct Withdrawn<'a>(&'a RawStore);
+
+impl Drop for Withdrawn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.access().withdraw();
     }
 }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use super::{load_bytes, store_bytes};
 use crate::access::Denied;
-use crate::{BackingStore, Error, IsolateId};
+use crate::{BackingStore, Error, IsolateId, StoreKind};
 
 /// A guard that reads: derefs to `&[u8]`.
 ///
@@ -60,8 +60,14 @@ struct Marked<'a, M: Mark> {
 }
 
 impl<'a, M: Mark> Marked<'a, M> {
-    fn new(store: &BackingStore, attempted: &'static str, begun: Result<(), Denied>) -> Result<Self, Error> {
-        begun.map_err(|denied| store.denied(attempted, denied))?;
+    /// The mark was set by `begun`, and is this value's to take away.
+    fn new(
+        store: &BackingStore,
+        attempted: &'static str,
+        scope: Option<IsolateId>,
+        begun: Result<(), Denied>,
+    ) -> Result<Self, Error> {
+        begun.map_err(|denied| store.denied(attempted, scope, denied))?;
         let bytes = NonNull::slice_from_raw_parts(store.data(), store.byte_length());
         Ok(Marked { store: store.clone(), bytes, mark: PhantomData })
     }
@@ -128,14 +134,14 @@ impl BackingStore {
     fn begin_bytes<'a>(&self, scope: Option<IsolateId>) -> Result<Bytes<'a>, Error> {
         const ATTEMPTED: &str = "read";
         self.check_sliceable(ATTEMPTED)?;
-        Ok(Bytes { marked: Marked::new(self, ATTEMPTED, self.raw().access().begin_read(scope))? })
+        Ok(Bytes { marked: Marked::new(self, ATTEMPTED, scope, self.raw().access().begin_read(scope))? })
     }
 
     fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<BytesMut<'a>, Error> {
         const ATTEMPTED: &str = "write";
         self.check_sliceable(ATTEMPTED)?;
         self.check_writable(ATTEMPTED)?;
-        Ok(BytesMut { marked: Marked::new(self, ATTEMPTED, self.raw().access().begin_write(scope))? })
+        Ok(BytesMut { marked: Marked::new(self, ATTEMPTED, scope, self.raw().access().begin_write(scope))? })
     }
 
     /// Copies bytes out, from any thread, exposed or not; each byte is some value that was stored there.
@@ -144,10 +150,15 @@ impl BackingStore {
     /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes; [`Error::Freed`] for manual memory after its free.
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         let access = self.raw().access();
-        access.begin_copy().map_err(|denied| self.denied("read", denied))?;
+        access.begin_copy().map_err(|denied| self.denied("read", None, denied))?;
         let copied = self.check_range(offset, into.len()).map(|()| {
             // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
             let from = unsafe { self.data().add(offset) };
+            if self.kind() == StoreKind::Frozen {
+                let from = NonNull::slice_from_raw_parts(from, into.len());
+                // SAFETY: I-BORROW: the memory of a living `FrozenOwner`, which nobody writes.
+                return into.copy_from_slice(unsafe { from.as_ref() });
+            }
             // SAFETY: I-BORROW: mapped while the mark stands, and `into` is a slice of somebody else.
             unsafe { load_bytes(from.as_ptr(), into) };
         });
@@ -175,7 +186,7 @@ impl BackingStore {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
         let access = self.raw().access();
-        access.begin_write(scope).map_err(|denied| self.denied(ATTEMPTED, denied))?;
+        access.begin_write(scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
         let copied = self.check_range(offset, from.len()).map(|()| {
             // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
             let into = unsafe { self.data().add(offset) };

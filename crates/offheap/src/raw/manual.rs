@@ -83,13 +83,17 @@ impl ManualBlock {
         self.kept_bytes()
     }
 
-    /// How many bytes of memory the block holds once it was freed by hand.
+    /// How many bytes of adopted memory the block holds back once it was freed by hand. Blocks of our own are small, or
+    /// hold no memory: they keep their address for as long as it is remembered.
     pub(crate) fn kept_bytes(&self) -> usize {
         match self {
-            ManualBlock::Heap(heap) => heap.byte_length(),
-            ManualBlock::Pages(_) => 0,
+            ManualBlock::Heap(_) | ManualBlock::Pages(_) => 0,
             ManualBlock::Adopted(adopted) => adopted.byte_length,
         }
+    }
+
+    pub(crate) fn is_adopted(&self) -> bool {
+        matches!(self, ManualBlock::Adopted(_))
     }
 }
 

@@ -13,7 +13,10 @@ pub(crate) struct HeapMemory {
     layout: Layout,
 }
 
-const HEAP_ALIGNMENT: usize = 16;
+const HEAP_ALIGNMENT: usize = align_of::<Aligned>();
+
+#[repr(align(16))]
+struct Aligned;
 
 impl HeapMemory {
     /// # Errors
@@ -23,7 +26,7 @@ impl HeapMemory {
         let layout = Layout::from_size_align(byte_length, HEAP_ALIGNMENT)
             .map_err(|_| Error::TooLarge { requested: byte_length, limit })?;
         if byte_length == 0 {
-            return Ok(HeapMemory { data: layout.dangling_ptr(), layout });
+            return Ok(HeapMemory { data: NonNull::<Aligned>::dangling().cast(), layout });
         }
         // SAFETY: I-LAYOUT: the size is not zero.
         let data = unsafe { alloc_zeroed(layout) };

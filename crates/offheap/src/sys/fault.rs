@@ -3,14 +3,15 @@
 //! The signal's handler finds the file by the address and ends the process with a message. It may do nothing that is
 //! not safe in a signal handler: it reads atomics and path bytes that are never freed, and calls `write` and `_exit`.
 
-use std::ffi::CString;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 // Not through `crate::sync`: a static cannot be a loom atomic, and the handler takes part in no model.
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 /// As many mappings can be named at a time; a fault in one more ends the process by the signal itself.
 const SLOTS: usize = 256;
@@ -26,8 +27,12 @@ static MAPPINGS: [Slot; SLOTS] = [const {
     Slot { start: AtomicUsize::new(0), byte_length: AtomicUsize::new(0), path: AtomicPtr::new(ptr::null_mut()) }
 }; SLOTS];
 
-/// Taken while a slot is claimed; the handler does not need it.
-static CLAIMING: Mutex<()> = Mutex::new(());
+/// The names of all files that were mapped, each kept once and for good: a handler may be reading any of them. Locked
+/// while a slot is claimed; the handler does not need it.
+static NAMES: Mutex<Option<HashSet<&'static CStr>>> = Mutex::new(None);
+
+/// What was done about SIGBUS before, and is again for a fault that is not ours.
+static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 static EXIT_STATUS: AtomicI32 = AtomicI32::new(1);
 
@@ -37,12 +42,13 @@ pub(crate) struct Watched(&'static Slot);
 impl Watched {
     pub(crate) fn new(start: usize, byte_length: usize, path: &Path) -> Option<Self> {
         let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-        let _claiming = CLAIMING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = MAPPINGS.iter().find(|slot| slot.start.load(Ordering::Relaxed) == 0)?;
+        let names = names.get_or_insert_default();
+        let name = names.get(path.as_c_str()).copied().unwrap_or_else(|| Box::leak(path.into_boxed_c_str()));
+        names.insert(name);
         slot.byte_length.store(byte_length, Ordering::Relaxed);
-        // The name before this one is not freed: a handler on another thread may be reading it. There are as many as a
-        // program maps files one after the other, and they are short.
-        slot.path.store(path.into_raw(), Ordering::Relaxed);
+        slot.path.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Some(Watched(slot))
     }
@@ -57,8 +63,11 @@ impl Drop for Watched {
 /// From now on, when a file that is mapped here is cut short by somebody and its missing bytes are touched, the process
 /// prints the file's name to stderr and exits with `status`, instead of dying by SIGBUS. Buffered output is not flushed.
 ///
-/// Process-wide, and for programs rather than libraries: it installs a handler for SIGBUS. Faults elsewhere go to the
-/// system's default action.
+/// Process-wide, and for programs rather than libraries: it installs a handler for SIGBUS, once; a later call changes the
+/// status. At the first fault elsewhere the handler that was there before is put back, and gets that fault.
+///
+/// # Panics
+/// If the system refuses the handler.
 pub fn exit_when_a_mapped_file_is_cut_short(status: i32) {
     static INSTALL: Once = Once::new();
     EXIT_STATUS.store(status, Ordering::Relaxed);
@@ -68,19 +77,23 @@ pub fn exit_when_a_mapped_file_is_cut_short(status: i32) {
         // SAFETY: zeroed memory of the type; each field is set before it is read.
         let action = unsafe { &mut *pointer };
         action.sa_sigaction = on_bus_error as extern "C" fn(_, _, _) as usize;
-        action.sa_flags = libc::SA_SIGINFO;
+        // On the thread's stack for signals, where it has one.
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // SAFETY: `sa_mask` is memory for a signal set.
         unsafe { libc::sigemptyset(&mut action.sa_mask) };
-        // SAFETY: the action is complete, and its handler is safe in a signal.
-        let installed = unsafe { libc::sigaction(libc::SIGBUS, action, ptr::null_mut()) };
+        let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: the action is complete, its handler is safe in a signal, and `previous` is memory for another.
+        let installed = unsafe { libc::sigaction(libc::SIGBUS, action, previous.as_mut_ptr()) };
         assert_eq!(installed, 0, "SIGBUS has no handler: {}", std::io::Error::last_os_error());
+        // SAFETY: written by the call, which succeeded.
+        let _ = PREVIOUS.set(unsafe { previous.assume_init() });
     });
 }
 
 extern "C" fn on_bus_error(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t` with `SA_SIGINFO`.
     let info = unsafe { &*info };
-    // SAFETY: SIGBUS carries an address.
+    // SAFETY: reads a field; where the signal was sent by a process it is no address, and lies in no mapping.
     let address = unsafe { info.si_addr() }.addr();
     for slot in &MAPPINGS {
         let start = slot.start.load(Ordering::Acquire);
@@ -93,13 +106,23 @@ extern "C" fn on_bus_error(_signal: libc::c_int, info: *mut libc::siginfo_t, _co
         let length = unsafe { libc::strlen(path) };
         // SAFETY: as above.
         say(unsafe { std::slice::from_raw_parts(path.cast(), length) });
-        say(b" was cut short while it was mapped, and bytes that are gone were read; run again on the file as it is\n");
+        say(b" was cut short while it was mapped (or its disk is full or broken): bytes that are gone were used; ");
+        say(b"run again on the file as it is\n");
         // SAFETY: ends the process without running anything of it.
         unsafe { libc::_exit(EXIT_STATUS.load(Ordering::Relaxed)) };
     }
-    // Not ours: the access is tried again when the handler returns, and the default action then ends the process.
-    // SAFETY: changes the action of this signal alone.
-    unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+    // Not ours: the access is tried again when the handler returns, and what was there before takes over.
+    match PREVIOUS.get() {
+        // SAFETY: changes the action of this signal alone, to one that the system gave us.
+        Some(previous) => unsafe { libc::sigaction(libc::SIGBUS, previous, ptr::null_mut()) },
+        // SAFETY: changes the action of this signal alone.
+        None => unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) as libc::c_int },
+    };
+    if info.si_code <= 0 {
+        // Sent by a process, so that no access will raise it again.
+        // SAFETY: the signal is blocked until the handler returns.
+        unsafe { libc::raise(libc::SIGBUS) };
+    }
 }
 
 fn say(bytes: &[u8]) {
