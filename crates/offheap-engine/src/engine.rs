@@ -33,10 +33,10 @@ pub trait Engine {
     /// As for [`evaluate`](Self::evaluate), and [`Error::NotAnArrayBuffer`].
     fn evaluate_buffer(&mut self, source: &str) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// Makes a buffer a global variable of script.
+    /// Makes a buffer a global variable of script, which keeps it until the name gets another value.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::Unsupported`] on an engine without script.
+    /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::Unsupported`] on an engine without global variables.
     fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error>;
 
     /// A buffer with memory of the engine's own: `new ArrayBuffer(byteLength, { maxByteLength })`.
@@ -111,7 +111,8 @@ pub trait Engine {
     /// Waits until finalizers that the engine put off have run.
     fn drain_finalizers(&mut self);
 
-    /// The bytes of stores that live buffers of this isolate are over, each store once.
+    /// The bytes of stores that live buffers of this isolate are over, each store once. Manual memory and mapped files
+    /// count 0: collecting a buffer would not free them.
     fn external_bytes(&self) -> usize;
 
     /// Ends the isolate. Handles and stores may outlive it.

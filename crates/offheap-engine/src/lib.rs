@@ -10,10 +10,12 @@ mod error;
 mod exposure;
 mod externalized;
 mod handle;
+mod model;
 
 pub use engine::{BufferState, Capabilities, Engine, ScriptValue};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;
 pub use handle::{Handle, JsArrayBuffer, RootTable};
+pub use model::{ModelEngine, ModelOptions};
 pub use offheap;

@@ -1,0 +1,253 @@
+//! The bytes of the model's buffers: reading, writing, resizing, and moving them into stores.
+
+use offheap::{BackingStore, StoreKind, UniqueStore};
+
+use super::NAME;
+use super::heap::{BufferId, Heap, LetGo, Memory};
+use crate::{CopyReason, Error, Exposure};
+
+impl Heap {
+    pub(super) fn byte_length(&self, id: BufferId) -> usize {
+        match &self.buffer(id).memory {
+            Memory::Own(bytes) => bytes.len(),
+            Memory::Store { byte_length, .. } => *byte_length,
+            Memory::Resizable(store) => self.shared(*store).byte_length(),
+            Memory::Detached => 0,
+        }
+    }
+
+    pub(super) fn check_attached(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+        match self.buffer(id).memory {
+            Memory::Detached => Err(Error::Detached { engine: NAME, attempted }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_mutable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+        if self.buffer(id).immutable { Err(Error::Immutable { engine: NAME, attempted }) } else { Ok(()) }
+    }
+
+    /// Bytes that lie in the buffer.
+    fn load(&self, id: BufferId, offset: usize, byte_length: usize) -> Vec<u8> {
+        match &self.buffer(id).memory {
+            Memory::Own(bytes) => bytes[offset..offset + byte_length].to_vec(),
+            Memory::Store { store, start, .. } => self.shared(*store).check(start + offset, byte_length),
+            Memory::Resizable(store) => self.shared(*store).check(offset, byte_length),
+            Memory::Detached => panic!("{NAME}: {id:?} is detached and is read"),
+        }
+    }
+
+    pub(super) fn read(&self, id: BufferId, index: usize) -> Result<Option<u8>, Error> {
+        self.check_attached(id, "read")?;
+        Ok((index < self.byte_length(id)).then(|| self.load(id, index, 1)[0]))
+    }
+
+    pub(super) fn write(&mut self, id: BufferId, index: usize, value: u8) -> Result<(), Error> {
+        self.check_attached(id, "write")?;
+        self.check_mutable(id, "write")?;
+        if index >= self.byte_length(id) {
+            return Ok(());
+        }
+        match &mut self.buffer_mut(id).memory {
+            Memory::Own(bytes) => bytes[index] = value,
+            Memory::Store { store, start, .. } => {
+                let (store, offset) = (*store, *start + index);
+                self.shared_mut(store).write(offset, &[value])?;
+            }
+            Memory::Resizable(store) => {
+                let store = *store;
+                self.shared_mut(store).write(index, &[value])?;
+            }
+            Memory::Detached => panic!("{NAME}: {id:?} is detached and is written"),
+        }
+        Ok(())
+    }
+
+    /// A buffer with memory of the model's own, and its root.
+    pub(super) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
+        let limit = self.options.max_byte_length;
+        let requested = max_byte_length.unwrap_or(byte_length).max(byte_length);
+        if requested > limit {
+            return Err(Error::TooLargeForEngine { engine: NAME, store: None, byte_length: requested, limit });
+        }
+        if let Some(limit) = max_byte_length {
+            if !self.options.resizable {
+                let instead = "leave out `max_byte_length`";
+                return Err(Error::Unsupported { engine: NAME, what: "make resizable buffers", instead });
+            }
+            if byte_length > limit {
+                return Err(Error::InvalidLength { engine: NAME, attempted: "make", requested: byte_length, limit });
+            }
+        }
+        let bytes = zeroed(byte_length, requested)?;
+        Ok(self.add(Memory::Own(bytes), max_byte_length, false))
+    }
+
+    /// A buffer over a store, or over a copy of it, and its root.
+    pub(super) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
+        let (byte_length, limit) = (store.byte_length(), self.options.max_byte_length);
+        if byte_length > limit {
+            return Err(Error::TooLargeForEngine { engine: NAME, store: Some(store.id()), byte_length, limit });
+        }
+        let immutable = store.kind().is_read_only();
+        if immutable && !self.options.immutable {
+            let slot = self.add(Memory::Own(store.to_vec()?), None, false);
+            return Ok((slot, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
+        }
+        self.hold(store)?;
+        let shared = self.shared(store.id());
+        let whole = store.byte_offset() == 0 && byte_length == shared.byte_length();
+        let slot = if whole && store.kind() == StoreKind::Resizable && self.options.resizable {
+            let max_byte_length = shared.max_byte_length();
+            self.add(Memory::Resizable(store.id()), Some(max_byte_length), false)
+        } else {
+            let memory = Memory::Store { store: store.id(), start: store.byte_offset(), byte_length };
+            self.add(memory, None, immutable)
+        };
+        Ok((slot, Exposure::External))
+    }
+
+    /// The store of a buffer. The model's own bytes become one.
+    pub(super) fn externalize(&mut self, id: BufferId) -> Result<BackingStore, Error> {
+        let store = match &mut self.buffer_mut(id).memory {
+            Memory::Detached => BackingStore::from(UniqueStore::zeroed(0)?),
+            Memory::Own(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.move_out(id, bytes)?
+            }
+            Memory::Store { store, start, byte_length } => {
+                let (store, start, byte_length) = (*store, *start, *byte_length);
+                let whole = self.shared(store).store();
+                match start == 0 && byte_length == whole.byte_length() {
+                    true => whole,
+                    false => whole.slice(start..start + byte_length)?,
+                }
+            }
+            Memory::Resizable(store) => {
+                let store = *store;
+                self.shared(store).store()
+            }
+        };
+        store.note_externalized(self.isolate);
+        Ok(store)
+    }
+
+    /// Makes a store of `bytes`, which were the buffer's own, and puts the buffer over it.
+    fn move_out(&mut self, id: BufferId, bytes: Vec<u8>) -> Result<BackingStore, Error> {
+        let max_byte_length = self.buffer(id).max_byte_length;
+        let made = match max_byte_length {
+            None => UniqueStore::from_owner(bytes).map(BackingStore::from).map_err(|rejected| {
+                let (error, bytes) = rejected.into_parts();
+                (Error::from(error), bytes)
+            }),
+            Some(max_byte_length) => match resizable_store(&bytes, max_byte_length) {
+                Ok(store) => Ok(store),
+                Err(error) => Err((error, bytes)),
+            },
+        };
+        let store = match made {
+            Ok(store) => store,
+            Err((error, bytes)) => {
+                self.buffer_mut(id).memory = Memory::Own(bytes);
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.hold(&store) {
+            // Only memory for the shadow may be missing: the bytes are still there, in the store.
+            self.buffer_mut(id).memory = Memory::Own(store.to_vec()?);
+            return Err(error);
+        }
+        self.buffer_mut(id).memory = match max_byte_length {
+            Some(_) => Memory::Resizable(store.id()),
+            None => Memory::Store { store: store.id(), start: 0, byte_length: store.byte_length() },
+        };
+        Ok(store)
+    }
+
+    pub(super) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
+        const ATTEMPTED: &str = "resize";
+        let Some(limit) = self.buffer(id).max_byte_length else {
+            self.check_mutable(id, ATTEMPTED)?;
+            return Err(Error::NotResizable { engine: NAME });
+        };
+        self.check_attached(id, ATTEMPTED)?;
+        if byte_length > limit {
+            return Err(Error::InvalidLength { engine: NAME, attempted: ATTEMPTED, requested: byte_length, limit });
+        }
+        self.set_byte_length(id, byte_length)
+    }
+
+    fn set_byte_length(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
+        match &mut self.buffer_mut(id).memory {
+            // Within the room that was made for it, so it stays where it is.
+            Memory::Own(bytes) => bytes.resize(byte_length, 0),
+            Memory::Resizable(store) => {
+                let store = *store;
+                self.shared_mut(store).set_byte_length(byte_length)?;
+            }
+            Memory::Store { .. } | Memory::Detached => panic!("{NAME}: {id:?} has one length"),
+        }
+        Ok(())
+    }
+
+    /// The buffer that takes another's bytes over, as its root.
+    pub(super) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
+        const ATTEMPTED: &str = "transfer";
+        self.check_attached(id, ATTEMPTED)?;
+        self.check_mutable(id, ATTEMPTED)?;
+        if self.buffer(id).detach_key.is_some() {
+            let given = "transferring gives none";
+            return Err(Error::WrongDetachKey { engine: NAME, attempted: ATTEMPTED, given });
+        }
+        let before = self.byte_length(id);
+        let requested = byte_length.unwrap_or(before);
+        let max_byte_length = self.buffer(id).max_byte_length;
+        let limit = max_byte_length.unwrap_or(self.options.max_byte_length);
+        if requested > limit {
+            return Err(Error::InvalidLength { engine: NAME, attempted: ATTEMPTED, requested, limit });
+        }
+        if requested == 0 {
+            let slot = self.allocate(0, max_byte_length)?;
+            return Ok((slot, self.detach(id)));
+        }
+        if max_byte_length.is_some() {
+            self.set_byte_length(id, requested)?;
+        } else if requested != before {
+            let slot = self.copy(id, requested)?;
+            return Ok((slot, self.detach(id)));
+        }
+        let memory = self.take_memory(id);
+        Ok((self.add(memory, max_byte_length, false), LetGo::default()))
+    }
+
+    /// A fixed-length buffer with the bytes of another, cut off or filled up with zeros.
+    fn copy(&mut self, id: BufferId, byte_length: usize) -> Result<usize, Error> {
+        let mut bytes = zeroed(byte_length, byte_length)?;
+        let shared = self.byte_length(id).min(byte_length);
+        bytes[..shared].copy_from_slice(&self.load(id, 0, shared));
+        if self.buffer(id).memory.store().is_none() {
+            return Ok(self.add(Memory::Own(bytes), None, false));
+        }
+        let store = BackingStore::from(UniqueStore::from_owner(bytes).map_err(|rejected| rejected.into_parts().0)?);
+        self.hold(&store)?;
+        let memory = Memory::Store { store: store.id(), start: 0, byte_length };
+        Ok(self.add(memory, None, false))
+    }
+}
+
+fn resizable_store(bytes: &[u8], max_byte_length: usize) -> Result<BackingStore, Error> {
+    let mut store = BackingStore::for_resizable_buffer(bytes.len(), max_byte_length)?;
+    store.bytes_mut()?.copy_from_slice(bytes);
+    Ok(store)
+}
+
+/// Zeroed bytes, with room for more, or what script throws where there is no memory.
+fn zeroed(byte_length: usize, room: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    if bytes.try_reserve_exact(room).is_err() {
+        let message = "RangeError: Array buffer allocation failed".to_owned();
+        return Err(Error::Script { engine: NAME, message, stack: String::new() });
+    }
+    bytes.resize(byte_length, 0);
+    Ok(bytes)
+}

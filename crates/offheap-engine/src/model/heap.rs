@@ -1,0 +1,250 @@
+//! The model's heap: buffers, the roots that keep them, and the collector.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
+
+use offheap::{BackingStore, Exposed, IsolateId, StoreId, StoreKind};
+
+use super::random::Random;
+use super::shared::Shared;
+use super::{ModelOptions, NAME};
+use crate::Error;
+
+/// The number of a buffer, never given out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BufferId(u64);
+
+pub(super) struct Buffer {
+    pub(super) memory: Memory,
+    /// `maxByteLength` of a resizable buffer.
+    pub(super) max_byte_length: Option<usize>,
+    pub(super) immutable: bool,
+    pub(super) detach_key: Option<String>,
+    // Nothing reaches it any more; its finalizer waits.
+    collected: bool,
+}
+
+/// What a buffer is over.
+pub(super) enum Memory {
+    /// The model's own bytes, with room for `maxByteLength`.
+    Own(Vec<u8>),
+    /// These bytes of a store.
+    Store { store: StoreId, start: usize, byte_length: usize },
+    /// All of a resizable store, however long it is.
+    Resizable(StoreId),
+    /// Nothing: it is detached.
+    Detached,
+}
+
+impl Memory {
+    pub(super) fn store(&self) -> Option<StoreId> {
+        match *self {
+            Memory::Store { store, .. } | Memory::Resizable(store) => Some(store),
+            Memory::Own(_) | Memory::Detached => None,
+        }
+    }
+}
+
+/// A hold that the heap let go of. It is dropped when the heap is not borrowed: the owner may drop with it.
+#[must_use]
+#[derive(Default)]
+pub(super) struct LetGo(Option<(Exposed, OnThread)>);
+
+enum OnThread {
+    This,
+    Another,
+}
+
+impl LetGo {
+    /// Drops the hold, perhaps as a sweeper's thread would.
+    pub(super) fn finish(self) {
+        match self.0 {
+            None => {}
+            Some((hold, OnThread::This)) => drop(hold),
+            Some((hold, OnThread::Another)) => {
+                thread::spawn(move || drop(hold)).join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+        }
+    }
+}
+
+pub(super) struct Heap {
+    pub(super) isolate: IsolateId,
+    pub(super) options: ModelOptions,
+    random: Random,
+    last: u64,
+    buffers: BTreeMap<BufferId, Buffer>,
+    stores: BTreeMap<StoreId, Shared>,
+    // `None` is a free slot.
+    roots: Vec<Option<BufferId>>,
+    globals: BTreeMap<String, BufferId>,
+    // Collected buffers whose finalizers are put off.
+    finalizers: Vec<BufferId>,
+}
+
+impl Heap {
+    pub(super) fn new(isolate: IsolateId, seed: u64, options: ModelOptions) -> Self {
+        Heap {
+            isolate,
+            options,
+            random: Random::new(seed),
+            last: 0,
+            buffers: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            roots: Vec::new(),
+            globals: BTreeMap::new(),
+            finalizers: Vec::new(),
+        }
+    }
+
+    /// What may happen before any step: the seed decides. Answers how many finalizers are to run.
+    pub(super) fn turn(&mut self) -> usize {
+        if self.random.one_in(4) {
+            self.collect();
+        }
+        self.random.below(3)
+    }
+
+    /// Finds the buffers that nothing reaches. Answers how many finalizers are to run now.
+    pub(super) fn collect_now(&mut self) -> usize {
+        self.collect();
+        self.random.below(self.finalizers.len() + 1)
+    }
+
+    /// Ends all roots.
+    pub(super) fn end(&mut self) {
+        self.roots.clear();
+        self.globals.clear();
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let reached = |id| self.roots.contains(&Some(id)) || self.globals.values().any(|global| *global == id);
+        let dead: Vec<_> =
+            self.buffers.iter().filter(|(id, buffer)| !buffer.collected && !reached(**id)).map(|(id, _)| *id).collect();
+        for id in dead {
+            self.buffer_mut(id).collected = true;
+            self.finalizers.push(id);
+        }
+    }
+
+    /// Runs a finalizer that was put off, where there is one.
+    pub(super) fn finalize(&mut self) -> Option<LetGo> {
+        if self.finalizers.is_empty() {
+            return None;
+        }
+        let chosen = self.random.below(self.finalizers.len());
+        let id = self.finalizers.swap_remove(chosen);
+        let on_thread = if self.random.one_in(8) { OnThread::Another } else { OnThread::This };
+        let buffer = self.buffers.remove(&id).expect("finalized once");
+        Some(self.release_memory(buffer.memory, on_thread))
+    }
+
+    fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
+        let Some(store) = memory.store() else { return LetGo::default() };
+        let shared = self.stores.get_mut(&store).expect("a store with buffers is known");
+        let (hold, last) = shared.let_go();
+        if last {
+            self.stores.remove(&store);
+        }
+        LetGo(hold.map(|hold| (hold, on_thread)))
+    }
+
+    /// Takes a buffer's memory away.
+    pub(super) fn detach(&mut self, id: BufferId) -> LetGo {
+        let memory = self.take_memory(id);
+        self.release_memory(memory, OnThread::This)
+    }
+
+    pub(super) fn take_memory(&mut self, id: BufferId) -> Memory {
+        std::mem::replace(&mut self.buffer_mut(id).memory, Memory::Detached)
+    }
+
+    /// A new buffer, and its root.
+    pub(super) fn add(&mut self, memory: Memory, max_byte_length: Option<usize>, immutable: bool) -> usize {
+        self.last += 1;
+        let id = BufferId(self.last);
+        let buffer = Buffer { memory, max_byte_length, immutable, detach_key: None, collected: false };
+        self.buffers.insert(id, buffer);
+        self.root(id)
+    }
+
+    fn root(&mut self, id: BufferId) -> usize {
+        match self.roots.iter().position(Option::is_none) {
+            Some(slot) => {
+                self.roots[slot] = Some(id);
+                slot
+            }
+            None => {
+                self.roots.push(Some(id));
+                self.roots.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn duplicate(&mut self, slot: usize) -> usize {
+        let id = self.rooted(slot);
+        self.root(id)
+    }
+
+    pub(super) fn release(&mut self, slot: usize) {
+        let root = self.roots.get_mut(slot).and_then(Option::take);
+        assert!(root.is_some(), "{NAME}: root {slot} was released twice");
+    }
+
+    /// The buffer that a root keeps.
+    ///
+    /// # Panics
+    /// If the root was released, or what it kept was collected: the model is poisoned there.
+    pub(super) fn rooted(&self, slot: usize) -> BufferId {
+        let id = self.roots.get(slot).copied().flatten();
+        let id = id.unwrap_or_else(|| panic!("{NAME}: root {slot} was released and is used again"));
+        self.buffer(id);
+        id
+    }
+
+    pub(super) fn buffer(&self, id: BufferId) -> &Buffer {
+        match self.buffers.get(&id) {
+            Some(buffer) if !buffer.collected => buffer,
+            Some(_) => panic!("{NAME}: {id:?} was collected and is used again"),
+            None => panic!("{NAME}: {id:?} was freed and is used again"),
+        }
+    }
+
+    pub(super) fn buffer_mut(&mut self, id: BufferId) -> &mut Buffer {
+        self.buffer(id);
+        self.buffers.get_mut(&id).expect("there, as just checked")
+    }
+
+    pub(super) fn set_global(&mut self, name: &str, id: BufferId) {
+        self.globals.insert(name.to_owned(), id);
+    }
+
+    pub(super) fn shared(&self, store: StoreId) -> &Shared {
+        self.stores.get(&store).expect("a store with buffers is known")
+    }
+
+    pub(super) fn shared_mut(&mut self, store: StoreId) -> &mut Shared {
+        self.stores.get_mut(&store).expect("a store with buffers is known")
+    }
+
+    /// One more buffer over a store.
+    pub(super) fn hold(&mut self, store: &BackingStore) -> Result<(), Error> {
+        match self.stores.get_mut(&store.id()) {
+            Some(shared) => shared.add(store),
+            None => {
+                let shared = Shared::new(store, self.isolate)?;
+                self.stores.insert(store.id(), shared);
+                Ok(())
+            }
+        }
+    }
+
+    /// The bytes of stores that buffers are over, each store once. Memory that is freed by hand or belongs to a file is
+    /// not kept by a buffer, and counts nothing.
+    pub(super) fn external_bytes(&self) -> usize {
+        let kept = |shared: &&Shared| !matches!(shared.kind(), StoreKind::Manual | StoreKind::Mapped(_));
+        self.stores.values().filter(kept).map(Shared::byte_length).sum()
+    }
+}

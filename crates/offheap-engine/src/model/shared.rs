@@ -1,0 +1,198 @@
+//! A store that the model has buffers over, and what its bytes must be.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use offheap::{BackingStore, Exposed, IsolateId, StoreId, StoreKind};
+
+use super::NAME;
+use crate::Error;
+
+/// So long a reader on another thread may take; whoever takes longer holds a guard, which must not live now.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A store with live buffers in the model: one hold for each, and a shadow of the bytes.
+pub(super) struct Shared {
+    isolate: IsolateId,
+    // As many as there are live buffers; which is whose does not matter.
+    holds: Vec<Exposed>,
+    // What the bytes must be. None for a mapped file, which other processes may write.
+    shadow: Option<Vec<u8>>,
+}
+
+impl Shared {
+    /// A first buffer over the store that `store` is a handle to.
+    pub(super) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
+        let hold = Exposed::new(store, isolate)?;
+        let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
+        if !matches!(store.kind(), StoreKind::Mapped(_)) {
+            shared.shadow = Some(shared.store().to_vec()?);
+        }
+        Ok(shared)
+    }
+
+    /// One more buffer.
+    pub(super) fn add(&mut self, store: &BackingStore) -> Result<(), Error> {
+        self.holds.push(Exposed::new(store, self.isolate)?);
+        Ok(())
+    }
+
+    /// One buffer less, and whether it was the last. The bytes are looked over, as they are nobody's business after the
+    /// last one.
+    pub(super) fn let_go(&mut self) -> (Option<Exposed>, bool) {
+        if !thread::panicking() {
+            self.check(0, self.byte_length());
+        }
+        let hold = self.holds.pop();
+        (hold, self.holds.is_empty())
+    }
+
+    fn hold(&self) -> &Exposed {
+        self.holds.first().expect("a store without buffers is forgotten")
+    }
+
+    /// A handle to the whole store.
+    pub(super) fn store(&self) -> BackingStore {
+        let hold = self.hold();
+        hold.store(hold.data().as_ptr(), hold.byte_length())
+    }
+
+    pub(super) fn byte_length(&self) -> usize {
+        self.hold().byte_length()
+    }
+
+    pub(super) fn max_byte_length(&self) -> usize {
+        self.hold().max_byte_length()
+    }
+
+    pub(super) fn kind(&self) -> StoreKind {
+        self.hold().kind()
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.hold().is_read_only()
+    }
+
+    /// The bytes, checked.
+    ///
+    /// # Panics
+    /// If the store is exposed elsewhere, a guard lives, or the bytes are not those that the model knows.
+    pub(super) fn check(&self, offset: usize, byte_length: usize) -> Vec<u8> {
+        let store = self.store();
+        self.check_exposure(&store);
+        let mut bytes = vec![0; byte_length];
+        if let Err(error) = store.copy_to_slice(offset, &mut bytes) {
+            panic!("{NAME}: script reads store {} while native code uses it: {error}", store.id());
+        }
+        if let Some(shadow) = &self.shadow
+            && let Some(index) = (0..byte_length).find(|index| bytes[*index] != shadow[offset + index])
+        {
+            panic!(
+                "{NAME}: byte {} of store {} is {:#04x} and must be {:#04x}: somebody wrote it while script had it, or \
+                 the memory was freed",
+                offset + index,
+                store.id(),
+                bytes[index],
+                shadow[offset + index],
+            );
+        }
+        bytes
+    }
+
+    fn check_exposure(&self, store: &BackingStore) {
+        let buffers = u16::try_from(self.holds.len()).expect("no store has more buffers");
+        let expected = (!self.is_read_only()).then_some((self.isolate, buffers));
+        assert_eq!(
+            store.exposure(),
+            expected,
+            "{NAME}: store {} is exposed in another way than the model did",
+            store.id()
+        );
+    }
+
+    /// Writes bytes, checked.
+    ///
+    /// The core's safe calls write only to what is exposed nowhere, so the model takes its buffers back for this moment
+    /// and gives them out again. On one thread nobody sees it; readers on others are waited for.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a mapped file, which has no safe way to be written without its `Mapped`.
+    ///
+    /// # Panics
+    /// If the store is exposed elsewhere, or a guard lives.
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let mut store = self.store();
+        self.check_exposure(&store);
+        let Some(shadow) = &mut self.shadow else {
+            let instead = "map it read-only for the model, or write through `Mapped::copy_from_slice`";
+            return Err(Error::Unsupported { engine: NAME, what: "write to a mapped file", instead });
+        };
+        shadow[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let buffers = self.holds.len();
+        self.holds.clear();
+        let id = store.id();
+        patiently(id, || store.bytes_mut().map(|mut guard| guard[offset..offset + bytes.len()].copy_from_slice(bytes)));
+        for _ in 0..buffers {
+            let hold = patiently(id, || Exposed::new(&store, self.isolate));
+            self.holds.push(hold);
+        }
+        Ok(())
+    }
+
+    /// Gives resizable memory another length; what it loses is zero when it comes back.
+    pub(super) fn set_byte_length(&mut self, byte_length: usize) -> Result<(), Error> {
+        let before = self.byte_length();
+        if byte_length < before {
+            self.write(byte_length, &vec![0; before - byte_length])?;
+        }
+        self.hold().set_byte_length(byte_length);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.resize(byte_length, 0);
+        }
+        self.check(byte_length.min(before), byte_length.saturating_sub(before));
+        Ok(())
+    }
+}
+
+/// Tries again while somebody on another thread reads.
+fn patiently<T>(store: StoreId, mut step: impl FnMut() -> Result<T, offheap::Error>) -> T {
+    let begun = Instant::now();
+    loop {
+        match step() {
+            Ok(done) => return done,
+            Err(offheap::Error::Busy { .. }) if begun.elapsed() < PATIENCE => thread::yield_now(),
+            Err(error) => panic!("{NAME}: script writes store {store} while somebody else uses it: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offheap::{IsolateRegistration, UniqueStore};
+
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "byte 2 of store")]
+    fn bytes_that_are_not_what_they_must_be_are_noticed() {
+        let isolate = IsolateRegistration::new(NAME).unwrap();
+        let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
+        let mut shared = Shared::new(&store, isolate.id()).unwrap();
+        assert_eq!(shared.check(0, 4), [0; 4]);
+        // Nothing in safe code writes the store behind the model's back, so the shadow is bent instead.
+        shared.shadow.as_mut().unwrap()[2] = 1;
+        shared.check(0, 4);
+    }
+
+    #[test]
+    fn a_write_leaves_all_buffers_exposed() {
+        let isolate = IsolateRegistration::new(NAME).unwrap();
+        let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
+        let mut shared = Shared::new(&store, isolate.id()).unwrap();
+        shared.add(&store).unwrap();
+        shared.write(1, &[5, 6]).unwrap();
+        assert_eq!(shared.check(0, 4), [0, 5, 6, 0]);
+        assert_eq!(store.exposure(), Some((isolate.id(), 2)));
+        assert_eq!(store.reference_count(), 3);
+    }
+}

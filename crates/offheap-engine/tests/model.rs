@@ -1,0 +1,245 @@
+//! What the model engine does by itself; what all engines do is in the conformance suite.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex};
+
+use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, UniqueStore};
+use offheap_engine::{
+    CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ModelEngine, ModelOptions,
+};
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+type Log = Arc<Mutex<Vec<usize>>>;
+
+/// A store that writes its number into the log when its owner goes.
+fn logged(number: usize, log: &Log) -> Result<BackingStore, offheap::Error> {
+    let log = Arc::clone(log);
+    let deleter = move |_: *mut u8, _: usize| log.lock().unwrap().push(number);
+    let store = UniqueStore::from_owner_with_deleter(vec![number as u8; 4], deleter);
+    Ok(BackingStore::from(store.map_err(|rejected| rejected.into_parts().0)?))
+}
+
+fn finalizer_order(seed: u64) -> Result<Vec<usize>, Box<dyn std::error::Error>> {
+    let log = Log::default();
+    let mut engine = ModelEngine::new(seed)?;
+    for number in 0..12 {
+        drop(engine.expose(&logged(number, &log)?)?);
+    }
+    engine.collect();
+    engine.drain_finalizers();
+    let order = log.lock().unwrap().clone();
+    Ok(order)
+}
+
+#[test]
+fn two_seeds_give_two_finalizer_orders_and_one_seed_one() -> Done {
+    let orders = (0..8).map(finalizer_order).collect::<Result<Vec<_>, _>>()?;
+    for (seed, order) in orders.iter().enumerate() {
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..12).collect::<Vec<_>>(), "seed {seed} finalizes each buffer once");
+        assert_eq!(*order, finalizer_order(seed as u64)?, "seed {seed} repeats itself");
+        assert_eq!(orders.iter().filter(|other| *other == order).count(), 1, "seed {seed} has an order of its own");
+    }
+    Ok(())
+}
+
+#[test]
+fn some_seeds_put_finalizers_off_and_some_collect_unasked() -> Done {
+    let (mut put_off, mut unasked) = (0, 0);
+    for seed in 0..32 {
+        let store = BackingStore::from(UniqueStore::zeroed(8)?);
+        let mut engine = ModelEngine::new(seed)?;
+        drop(engine.expose(&store)?);
+        for _ in 0..8 {
+            drop(engine.allocate(1, None)?);
+        }
+        unasked += usize::from(store.exposure().is_none());
+        drop(engine.expose(&store)?);
+        engine.collect();
+        put_off += usize::from(store.exposure().is_some());
+        engine.drain_finalizers();
+        assert_eq!(store.exposure(), None);
+    }
+    assert!((1..32).contains(&put_off), "{put_off} of 32 seeds put the finalizer off");
+    assert!((1..32).contains(&unasked), "{unasked} of 32 seeds collected unasked");
+    Ok(())
+}
+
+#[test]
+fn some_finalizers_run_on_another_thread() -> Done {
+    let here = std::thread::current().id();
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let mut engine = ModelEngine::new(3)?;
+    for _ in 0..64 {
+        let threads = Arc::clone(&threads);
+        let deleter = move |_: *mut u8, _: usize| threads.lock().unwrap().push(std::thread::current().id());
+        let store = UniqueStore::from_owner_with_deleter(vec![0_u8; 4], deleter);
+        drop(engine.expose(&BackingStore::from(store.map_err(|rejected| rejected.into_parts().0)?))?);
+    }
+    engine.collect();
+    engine.drain_finalizers();
+    let threads = threads.lock().unwrap();
+    assert_eq!(threads.len(), 64);
+    assert!(threads.contains(&here));
+    assert!(threads.iter().any(|thread| *thread != here));
+    Ok(())
+}
+
+#[test]
+fn a_global_keeps_a_buffer_until_the_name_gets_another() -> Done {
+    let mut engine = ModelEngine::new(11)?;
+    let store = BackingStore::from(UniqueStore::zeroed(8)?);
+    let buffer = engine.expose(&store)?.0;
+    engine.set_global("shared", &buffer)?;
+    drop(buffer);
+    engine.collect();
+    engine.drain_finalizers();
+    assert_eq!(store.exposure(), Some((engine.isolate(), 1)));
+    let other = engine.allocate(1, None)?;
+    engine.set_global("shared", &other)?;
+    engine.collect();
+    engine.drain_finalizers();
+    assert_eq!(store.exposure(), None);
+    Ok(())
+}
+
+#[test]
+fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
+    let options = ModelOptions { immutable: false, ..ModelOptions::default() };
+    let mut engine = ModelEngine::with_options(1, options)?;
+    let frozen = FrozenStore::from_owner(&b"constant"[..])?;
+    let (buffer, exposure) = engine.expose(&frozen.clone().into())?;
+    assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
+    engine.write(&buffer, 0, b'C')?;
+    assert_eq!(engine.read(&buffer, 0)?, Some(b'C'));
+    assert_eq!(&*frozen, b"constant");
+    Ok(())
+}
+
+#[test]
+fn options_are_what_it_cannot_do() -> Done {
+    let options = ModelOptions { resizable: false, immutable: false, detach_keys: false, max_byte_length: 16 };
+    let mut engine = ModelEngine::with_options(1, options)?;
+    assert!(matches!(engine.allocate(8, Some(16)), Err(Error::Unsupported { .. })));
+    let buffer = engine.allocate(16, None)?;
+    assert!(matches!(engine.set_detach_key(&buffer, Some("key")), Err(Error::Unsupported { .. })));
+    assert!(matches!(engine.evaluate("1"), Err(Error::Unsupported { .. })));
+    assert!(matches!(engine.allocate(17, None), Err(Error::TooLargeForEngine { store: None, limit: 16, .. })));
+    let store = BackingStore::from(UniqueStore::zeroed(17)?);
+    let refused = engine.expose(&store).map(drop);
+    assert!(matches!(refused, Err(Error::TooLargeForEngine { store: Some(id), .. }) if id == store.id()));
+    assert!(engine.expose(&store.slice(..16)?)?.1.is_external());
+    Ok(())
+}
+
+#[test]
+fn parts_of_a_store_are_windows() -> Done {
+    let mut engine = ModelEngine::new(5)?;
+    let store = BackingStore::from(UniqueStore::from_owner((0..32).collect::<Vec<u8>>())?);
+    let part = store.slice(8..16)?;
+    let buffer = engine.expose(&part)?.0;
+    assert_eq!(engine.state(&buffer)?.byte_length, 8);
+    assert_eq!(engine.read(&buffer, 0)?, Some(8));
+    engine.write(&buffer, 7, 99)?;
+    engine.write(&buffer, 8, 99)?;
+    assert_eq!(engine.read(&buffer, 8)?, None);
+    let whole = store.to_vec()?;
+    assert_eq!((whole[15], whole[16]), (99, 16));
+    assert_eq!(engine.externalize(&buffer)?, part);
+    assert_eq!(engine.external_bytes(), 32);
+    Ok(())
+}
+
+#[test]
+fn a_store_that_was_resizable_is_again() -> Done {
+    let mut engine = ModelEngine::new(5)?;
+    let buffer = engine.allocate(8, Some(32))?;
+    let store = engine.externalize(&buffer)?;
+    engine.detach(&buffer, None)?;
+    let again = engine.expose(&store)?.0;
+    engine.resize(&again, 32)?;
+    assert_eq!((store.byte_length(), engine.state(&again)?.max_byte_length), (32, 32));
+    let refused = engine.expose(&store).map(drop);
+    assert!(matches!(refused, Err(Error::Memory(offheap::Error::OneBuffer { .. }))));
+    Ok(())
+}
+
+#[test]
+fn a_copy_on_another_thread_waits_for_nothing_and_keeps_nobody_from_writing() -> Done {
+    let mut engine = ModelEngine::new(9)?;
+    let store = BackingStore::from(UniqueStore::zeroed(64)?);
+    let buffers = [engine.expose(&store)?.0, engine.expose(&store)?.0];
+    let reader = store.clone();
+    let reading = std::thread::spawn(move || {
+        let mut copies = 0;
+        while copies < 2_000 {
+            let mut bytes = [0; 64];
+            match reader.copy_to_slice(0, &mut bytes) {
+                Ok(()) => copies += 1,
+                Err(offheap::Error::Busy { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    for round in 0..2_000 {
+        engine.write(&buffers[round % 2], round % 64, round as u8)?;
+    }
+    reading.join().unwrap();
+    assert_eq!(store.exposure(), Some((engine.isolate(), 2)));
+    Ok(())
+}
+
+fn message_of(panicking: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).expect_err("it must panic");
+    panic.downcast::<String>().map_or_else(|_| "no message".to_owned(), |message| *message)
+}
+
+fn engine_with(store: &BackingStore) -> (ModelEngine, Handle<JsArrayBuffer>) {
+    let mut engine = ModelEngine::new(1).unwrap();
+    let buffer = engine.expose(store).unwrap().0;
+    (engine, buffer)
+}
+
+#[test]
+fn a_hold_that_is_not_the_models_is_noticed() {
+    let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
+    let (mut engine, buffer) = engine_with(&store);
+    let foreign = offheap::Exposed::new(&store, engine.isolate()).unwrap();
+    for message in [message_of(|| drop(engine.read(&buffer, 0))), message_of(|| drop(engine.write(&buffer, 0, 1)))] {
+        assert!(message.contains("is exposed in another way than the model did"), "{message}");
+    }
+    drop(foreign);
+    assert_eq!(engine.read(&buffer, 0).unwrap(), Some(0));
+}
+
+#[test]
+fn the_struct_frees_nothing_and_outlives_its_isolate() -> Done {
+    let mut engine = Box::new(ModelEngine::new(2)?);
+    let memory = ManualMemory::allocate(1024)?;
+    let buffer = engine.expose(memory.store())?.0;
+    assert_eq!(engine.external_bytes(), 0);
+    let managed = ManuallyExternalizedBuffer::new(buffer.clone()).map_err(|rejected| rejected.into_parts().0)?;
+    assert_eq!(managed.backing_store(), memory.as_ptr());
+    assert!(matches!(memory.free(), Err(offheap::Error::FreeInUse { .. })));
+    engine.shut_down();
+    assert!(ManuallyExternalizedBuffer::new(buffer).is_err());
+    drop(managed);
+    assert_eq!(memory.freed(), None);
+    memory.free()?;
+    Ok(())
+}
+
+#[test]
+fn a_deleter_may_drop_the_last_of_another_store() -> Done {
+    let log = Log::default();
+    let inner = logged(2, &log)?;
+    let outer = UniqueStore::from_owner_with_deleter(vec![0_u8; 4], move |_, _| drop(inner));
+    let outer = BackingStore::from(outer.map_err(|rejected| rejected.into_parts().0)?);
+    let mut engine = ModelEngine::new(4)?;
+    let buffer = engine.expose(&outer)?.0;
+    drop(outer);
+    engine.detach(&buffer, None)?;
+    assert_eq!(*log.lock().unwrap(), [2]);
+    Ok(())
+}
