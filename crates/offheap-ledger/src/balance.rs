@@ -1,0 +1,86 @@
+//! The balance: four numbers that say how a program dealt with its memory.
+
+use std::fmt;
+
+/// What a process did with memory that engines and native code share, in four numbers.
+///
+/// Its `Display` is the line that `offheap run` ends with: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Balance {
+    /// How many stores there were, those that live included.
+    pub stores: u64,
+    /// The bytes of all of them: each store once, at its greatest length.
+    pub external_bytes: u64,
+    /// Manual memory that was never freed, and references that were never given back.
+    pub leaked: usize,
+    /// Frees that were refused.
+    pub refused: u64,
+}
+
+impl Balance {
+    /// Whether nothing leaked and no free was refused.
+    pub fn is_clean(&self) -> bool {
+        self.leaked == 0 && self.refused == 0
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Balance { stores, external_bytes, leaked, refused } = *self;
+        let noun = if stores == 1 { "store" } else { "stores" };
+        write!(f, "offheap: {stores} {noun}, {} external, {leaked} leaked, {refused} refused", Size(external_bytes))
+    }
+}
+
+/// A number of bytes for people: `512 B`, `1.0 KiB`, `1.5 MiB`, `5.0 GiB`.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut value = self.0 as f64 / 1024.0;
+        let mut unit = 0;
+        // What would round to 1024.0 of a unit is said in the next.
+        while value >= 1023.95 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        write!(f, "{value:.1} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_in_the_unit_that_fits() {
+        let said = |bytes: u64| Size(bytes).to_string();
+        assert_eq!(said(0), "0 B");
+        assert_eq!(said(1023), "1023 B");
+        assert_eq!(said(1024), "1.0 KiB");
+        assert_eq!(said(1536), "1.5 KiB");
+        assert_eq!(said((1 << 20) - 1), "1.0 MiB");
+        assert_eq!(said(1 << 30), "1.0 GiB");
+        assert_eq!(said(5 << 40), "5120.0 GiB");
+    }
+
+    #[test]
+    fn one_store_is_not_stores() {
+        let balance = Balance { stores: 1, external_bytes: 24, leaked: 0, refused: 0 };
+        assert_eq!(balance.to_string(), "offheap: 1 store, 24 B external, 0 leaked, 0 refused");
+        let balance = Balance { stores: 4, external_bytes: 1 << 30, leaked: 2, refused: 1 };
+        assert_eq!(balance.to_string(), "offheap: 4 stores, 1.0 GiB external, 2 leaked, 1 refused");
+    }
+
+    #[test]
+    fn clean_is_nothing_leaked_and_nothing_refused() {
+        assert!(Balance { stores: 3, ..Balance::default() }.is_clean());
+        assert!(!Balance { leaked: 1, ..Balance::default() }.is_clean());
+        assert!(!Balance { refused: 1, ..Balance::default() }.is_clean());
+    }
+}

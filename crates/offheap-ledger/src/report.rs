@@ -1,0 +1,93 @@
+//! The report: one line for each mistake, and the balance.
+
+use std::fmt;
+
+use offheap::{Site, StoreId};
+
+use crate::Balance;
+
+/// Something that nobody gave back.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Leak {
+    /// Manual memory that was never freed.
+    Unfreed {
+        /// The store over it.
+        store: StoreId,
+        /// Its address.
+        address: usize,
+        /// How many bytes.
+        byte_length: usize,
+        /// Where it was allocated or adopted.
+        allocated: Site,
+    },
+    /// A reference that was never given back, so that its memory is never freed.
+    Held {
+        /// The store.
+        store: StoreId,
+        /// How many bytes it keeps.
+        byte_length: usize,
+        /// Where the store was made.
+        created: Site,
+        /// Where the reference was taken.
+        held: Site,
+    },
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Leak::Unfreed { address, byte_length, allocated, .. } => {
+                write!(f, "{} at {address:#x}, allocated at {allocated}: never freed", Bytes(byte_length))
+            }
+            Leak::Held { byte_length, created, held, .. } => {
+                write!(f, "{}", Bytes(byte_length))?;
+                // A buffer that script made becomes a store where the reference is taken: by native code, for that script.
+                if created != held && same_language(created, held) {
+                    write!(f, ", allocated at {created}")?;
+                }
+                write!(f, ", held by a reference taken at {held}: never released")
+            }
+        }
+    }
+}
+
+fn same_language(one: Site, other: Site) -> bool {
+    matches!((one, other), (Site::Script(_), Site::Script(_)) | (Site::Native(_), Site::Native(_)))
+}
+
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 1 { "byte" } else { "bytes" })
+    }
+}
+
+/// A moment's leaks and refusals, and the balance; its `Display` has a line for each, the balance last.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// What nobody gave back.
+    pub leaks: Vec<Leak>,
+    /// What was refused, in words that name the places; at most [`KEPT_REFUSALS`](crate::KEPT_REFUSALS).
+    pub refusals: Vec<String>,
+    /// All of it in numbers.
+    pub balance: Balance,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for leak in &self.leaks {
+            writeln!(f, "offheap: leak: {leak}")?;
+        }
+        for refusal in &self.refusals {
+            writeln!(f, "offheap: refused: {refusal}")?;
+        }
+        let untold = self.balance.refused - self.refusals.len() as u64;
+        if untold != 0 {
+            writeln!(f, "offheap: refused: {untold} more")?;
+        }
+        write!(f, "{}", self.balance)
+    }
+}
