@@ -130,11 +130,11 @@ impl AccessWord {
         debug_assert_ne!(before & WRITER, 0);
     }
 
-    /// Counts one more live buffer in `id`.
+    /// Counts one more live buffer in `id`, and says whether it is the first.
     ///
     /// The first one claims the store for that isolate, which a guard of anybody else would not survive: script may
     /// write from then on. Copies may: they tolerate writers.
-    pub(crate) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<(), Denied> {
+    pub(crate) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
             None => match user(word & !COPIES) {
                 Some(holder) => Err(Denied::Busy(holder)),
@@ -145,11 +145,11 @@ impl AccessWord {
             Some(_) if buffers(word) == MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
             Some(_) => Ok(word + BUFFER),
         })
-        .map(drop)
+        .map(|before| buffers(before) == 0)
     }
 
-    /// Counts one live buffer less; the last one gives the store back.
-    pub(crate) fn withdraw(&self) {
+    /// Counts one live buffer less; the last one gives the store back, by the isolate that is returned then.
+    pub(crate) fn withdraw(&self) -> Option<IsolateId> {
         let before = self.step(Ordering::Release, |word| {
             debug_assert_ne!(buffers(word), 0);
             match buffers(word) {
@@ -158,6 +158,7 @@ impl AccessWord {
             }
         });
         debug_assert!(before.is_ok(), "freed while exposed");
+        before.ok().filter(|&before| buffers(before) == 1).and_then(isolate)
     }
 
     /// Marks manual memory as freed, for good; refused while anybody uses it.

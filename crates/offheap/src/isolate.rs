@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
+// Not through `crate::sync`: a static cannot be a loom atomic, and a sum needs no model.
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
@@ -18,6 +20,9 @@ const MAX_ISOLATES: usize = u16::MAX as usize - 1;
 /// Who is alive: slot `n` is the isolate with the bits `n + 1`.
 static ENGINES: Mutex<Registry> = Mutex::new(Registry { names: Vec::new(), free: Vec::new() });
 
+/// By the bits of the isolate. Pages of it are touched as isolates are made: the rest costs address space alone.
+static EXTERNAL_BYTES: [AtomicUsize; 1 << 16] = [const { AtomicUsize::new(0) }; 1 << 16];
+
 struct Registry {
     names: Vec<&'static str>,
     free: Vec<u16>,
@@ -30,6 +35,19 @@ impl IsolateId {
 
     pub(crate) fn bits(self) -> u16 {
         self.0.get()
+    }
+
+    /// The bytes of unshared, writable stores that live buffers of this isolate are over, each store once.
+    pub fn external_bytes(self) -> usize {
+        EXTERNAL_BYTES[usize::from(self.bits())].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_external_bytes(self, byte_length: usize) {
+        EXTERNAL_BYTES[usize::from(self.bits())].fetch_add(byte_length, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract_external_bytes(self, byte_length: usize) {
+        EXTERNAL_BYTES[usize::from(self.bits())].fetch_sub(byte_length, Ordering::Relaxed);
     }
 
     /// The engine, as the adapter named it at registration: `"QuickJS"`.

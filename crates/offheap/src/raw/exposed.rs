@@ -28,7 +28,9 @@ impl Exposed {
         if counts_buffers(raw.kind()) {
             let one_buffer = raw.kind() == StoreKind::Resizable;
             let exposed = raw.access().expose(isolate, one_buffer);
-            exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))?;
+            if exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))? {
+                isolate.add_external_bytes(raw.max_byte_length());
+            }
         }
         Ok(Exposed(raw.clone()).told(isolate))
     }
@@ -82,7 +84,7 @@ impl Exposed {
 
     /// The most bytes that the store can have without moving.
     pub fn max_byte_length(&self) -> usize {
-        BackingStore::from_raw(self.0.clone()).max_byte_length()
+        self.0.max_byte_length()
     }
 
     /// Publishes the length that the engine gave a buffer over resizable memory.
@@ -147,6 +149,8 @@ struct Withdrawn<'a>(&'a RawStore);
 impl Drop for Withdrawn<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.access().withdraw();
+        if let Some(isolate) = self.0.access().withdraw() {
+            isolate.subtract_external_bytes(self.0.max_byte_length());
+        }
     }
 }

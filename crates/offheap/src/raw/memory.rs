@@ -162,7 +162,17 @@ impl BackingStore {
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
     pub fn max_byte_length(&self) -> usize {
         match self.kind() {
-            StoreKind::Resizable => self.raw().owner().map_or(0, HeapMemory::byte_length),
+            StoreKind::Resizable => self.raw().max_byte_length(),
+            _ => self.byte_length(),
+        }
+    }
+}
+
+impl RawStore {
+    /// The most bytes that the block's memory can have without moving.
+    pub(crate) fn max_byte_length(&self) -> usize {
+        match self.kind() {
+            StoreKind::Resizable => self.owner().map_or(0, HeapMemory::byte_length),
             _ => self.byte_length(),
         }
     }

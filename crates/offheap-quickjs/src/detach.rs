@@ -1,0 +1,65 @@
+//! Detaching, and the keys that QuickJS does not have: kept in a map that script cannot reach, asked by `detach` here
+//! and by the three transfer functions, which an isolate replaces before any user code runs.
+
+use rquickjs::{Ctx, Function, Value};
+
+use crate::script::from_rquickjs;
+use crate::sys::{self, with_state};
+use crate::{ENGINE, Error};
+
+pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+    const ATTEMPTED: &str = "detach";
+    let buffer = sys::view_buffer(ctx, value)?;
+    check_key(ctx, &buffer, key, ATTEMPTED)?;
+    if sys::is_immutable(&buffer) {
+        return Err(Error::Immutable { engine: ENGINE, attempted: ATTEMPTED });
+    }
+    sys::note_detached(ctx, &buffer)?;
+    sys::detach(ctx, &buffer);
+    Ok(())
+}
+
+/// What an isolate's set-up script gives for keys.
+pub(crate) struct Keys<'js> {
+    pub(crate) set: Function<'js>,
+    pub(crate) get: Function<'js>,
+}
+
+/// Compares `given` with the key of `buffer`, where it has one.
+pub(crate) fn check_key<'js>(
+    ctx: &Ctx<'js>,
+    buffer: &Value<'js>,
+    given: Option<&str>,
+    attempted: &'static str,
+) -> Result<(), Error> {
+    let Some(expected) = key_of(ctx, buffer)? else { return Ok(()) };
+    let given = match given {
+        Some(given) if given == expected => return Ok(()),
+        Some(_) => "another was given",
+        None => "no key was given",
+    };
+    Err(Error::WrongDetachKey { engine: ENGINE, attempted, given })
+}
+
+fn key_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<String>, Error> {
+    let Some(keys) = keys(ctx)? else { return Ok(None) };
+    keys.get.call((buffer.clone(),)).map_err(|error| from_rquickjs(ctx, error))
+}
+
+/// Sets or, with `None`, takes away the key of `buffer`.
+pub(crate) fn set_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+    let keys = keys(ctx)?.expect("an isolate has keys");
+    keys.set.call((buffer.clone(), key)).map_err(|error| from_rquickjs(ctx, error))
+}
+
+fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<Keys<'js>>, Error> {
+    with_state(ctx, |state| {
+        let Some(roots) = state.roots() else { return Ok(None) };
+        Ok(Some(Keys { set: roots.function(ctx, SET_KEY)?, get: roots.function(ctx, KEY_OF)? }))
+    })
+}
+
+/// The slots of the two functions, and of `transfer`, in an isolate's roots: the first that are taken.
+pub(crate) const SET_KEY: usize = 0;
+pub(crate) const KEY_OF: usize = 1;
+pub(crate) const TRANSFER: usize = 2;

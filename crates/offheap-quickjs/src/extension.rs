@@ -1,0 +1,118 @@
+//! Stores for programs that use rquickjs: traits on the types of the core, over the program's own `Ctx`.
+//!
+//! All of it is sound whatever the program does with its `Ctx`: bytes are copied or lent as cells, never as slices.
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, Cells, FrozenStore};
+use rquickjs::{ArrayBuffer, Ctx, Value};
+
+use crate::sys::{self, with_state};
+use crate::{CopyReason, ENGINE, Error, Exposure};
+
+/// What a [`BackingStore`] can do with a `Ctx`.
+pub trait BackingStoreExt: Sized {
+    /// An ArrayBuffer over these bytes, without a copy. Script owns them from now on: Rust reads by copy or through
+    /// [`cells`](Self::cells) until the last such buffer is detached or collected.
+    ///
+    /// A store may have several buffers in one runtime, and none in another meanwhile. `transfer` to the same length
+    /// moves the store to the new buffer, to any other length script gets new memory (ECMAScript 25.1.3.5
+    /// ArrayBufferCopyAndDetach leaves it open; V8 does the same).
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`] beyond 2 GiB - 1; [`Error::Misaligned`] where the first byte is not at a multiple of
+    /// 8; [`Error::Unsupported`] for read-only memory in a context that is not an [`Isolate`](crate::Isolate)'s;
+    /// [`Error::Memory`] where another isolate has the store, a guard uses it, or it was freed; [`Error::Script`] where
+    /// QuickJS has no memory. Nothing changes then.
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
+
+    /// The store of an ArrayBuffer, or of the buffer of a typed array or DataView, whoever made it (V8's
+    /// `GetBackingStore`). Its memory outlives the object.
+    ///
+    /// The memory of a buffer that script made is copied into a store at the first call, and the buffer uses the store
+    /// from then on; later calls give equal stores, without a copy. Of a detached buffer: a new, empty store each time.
+    /// A slice that an `unsafe` call of rquickjs lent does not survive the first call, as it does not survive script.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for a SharedArrayBuffer; [`Error::LayoutChanged`];
+    /// [`Error::Memory`] and [`Error::Script`] where there is no memory.
+    #[track_caller]
+    fn from_js(value: &Value<'_>) -> Result<Self, Error>;
+
+    /// Copies elements in, from `byte_offset` on, in the machine's byte order.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
+    fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
+
+    /// The bytes as cells: a view that stays valid whatever script does meanwhile. Other threads, and other guards, are
+    /// refused while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: somebody uses the store, another isolate has it, it is read-only, a mapped file, or was freed.
+    fn cells<'a>(&'a self, ctx: &'a Ctx<'_>) -> Result<Cells<'a>, Error>;
+}
+
+impl BackingStoreExt for BackingStore {
+    #[inline]
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error> {
+        if self.kind().is_read_only() && !enforces_immutable(ctx)? {
+            return Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "keep script in this context from writing to read-only memory",
+                instead: "use an `Isolate`, or convert it to a `FrozenStore`, whose `to_js` copies then",
+            });
+        }
+        sys::expose(ctx, self)
+    }
+
+    fn from_js(value: &Value<'_>) -> Result<Self, Error> {
+        sys::externalize(value.ctx(), value)
+    }
+
+    fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        sys::copy_in(ctx, self, byte_offset, from)
+    }
+
+    fn cells<'a>(&'a self, ctx: &'a Ctx<'_>) -> Result<Cells<'a>, Error> {
+        sys::cells(ctx, self)
+    }
+}
+
+/// What a [`FrozenStore`] can do with a `Ctx`.
+pub trait FrozenStoreExt {
+    /// An immutable ArrayBuffer with these bytes: over the store's own memory in the context of an
+    /// [`Isolate`](crate::Isolate), otherwise over a copy, which is reported. QuickJS's writing `Atomics` ignore
+    /// immutability, and only an isolate replaces them before any user code runs.
+    ///
+    /// # Errors
+    /// As for [`BackingStoreExt::to_js`].
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error>;
+}
+
+impl FrozenStoreExt for FrozenStore {
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
+        if enforces_immutable(ctx)? {
+            let buffer = sys::expose(ctx, &BackingStore::from(self.clone()))?;
+            return Ok((buffer, Exposure::External));
+        }
+        let buffer = sys::copy_into_engine(ctx, self, true)?;
+        Ok((buffer, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }))
+    }
+}
+
+/// Whether all contexts of this runtime keep script from writing to immutable buffers: in that of an `Isolate` the only
+/// one does, and nobody can make another.
+fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
+    with_state(ctx, |state| Ok(state.roots().is_some()))
+}
+
+/// Detaches the ArrayBuffer that `value` is, or is a view of (V8's `Detach(key)`). A detached buffer stays so.
+///
+/// Its views have length 0 from then on, and the store loses one reference; native references keep it.
+///
+/// # Errors
+/// [`Error::NotAnArrayBuffer`]; [`Error::Immutable`]; [`Error::WrongDetachKey`] in the context of an
+/// [`Isolate`](crate::Isolate), where keys can be [set](crate::Scope::set_detach_key).
+pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+    crate::detach::detach(ctx, value, key)
+}

@@ -1,0 +1,156 @@
+//! `Isolate`: a QuickJS of our own, whose scopes know when script runs.
+
+use std::rc::Rc;
+
+use rquickjs::{Array, Context, Ctx, Function, Runtime};
+
+use crate::detach::{KEY_OF, SET_KEY, TRANSFER};
+use crate::script::from_rquickjs;
+use crate::sys::{self, Roots, with_state};
+use crate::{ENGINE, Error, Scope};
+use offheap::IsolateId;
+
+/// One QuickJS runtime with one context, which only its [scopes](Scope) run.
+///
+/// That is what guards need: while a slice of a store lives, its scope is borrowed, and nothing else runs script. It is
+/// also what read-only memory needs: before any user code the isolate replaces the writing `Atomics`, which would ignore
+/// that a buffer is immutable, and nobody can make another context in its runtime.
+///
+/// It stays on its thread. Dropping it frees its handles' objects, its buffers, and what they alone kept; stores that
+/// native code holds live on.
+pub struct Isolate {
+    // Dropped in this order, after `Drop::drop` ended the roots.
+    context: Context,
+    runtime: Runtime,
+    roots: Rc<Roots>,
+}
+
+/// Makes an [`Isolate`] with settings of its own.
+#[derive(Default)]
+#[must_use = "call `build`"]
+pub struct IsolateBuilder {
+    memory_limit: Option<usize>,
+    stack_size: Option<usize>,
+    configure: Option<Box<dyn FnOnce(&Runtime)>>,
+}
+
+impl IsolateBuilder {
+    /// The most bytes that QuickJS allocates for itself; stores do not count.
+    pub fn memory_limit(mut self, byte_length: usize) -> Self {
+        self.memory_limit = Some(byte_length);
+        self
+    }
+
+    /// The most bytes of stack that script uses.
+    pub fn stack_size(mut self, byte_length: usize) -> Self {
+        self.stack_size = Some(byte_length);
+        self
+    }
+
+    /// The handler that QuickJS asks from time to time whether to interrupt script.
+    pub fn interrupt_handler(mut self, handler: impl FnMut() -> bool + Send + 'static) -> Self {
+        self.configure = chain(self.configure, move |runtime| {
+            runtime.set_interrupt_handler(Some(Box::new(handler)));
+        });
+        self
+    }
+
+    /// How modules are found and loaded: rquickjs's `Resolver` and `Loader`.
+    #[cfg(feature = "loader")]
+    pub fn loader<R, L>(mut self, resolver: R, loader: L) -> Self
+    where
+        R: rquickjs::loader::Resolver + 'static,
+        L: rquickjs::loader::Loader + 'static,
+    {
+        self.configure = chain(self.configure, move |runtime| runtime.set_loader(resolver, loader));
+        self
+    }
+
+    /// The isolate.
+    ///
+    /// # Errors
+    /// [`Error::EngineFailed`] and [`Error::Script`] where there is no memory, [`Error::Memory`] where too many isolates
+    /// are alive.
+    pub fn build(self) -> Result<Isolate, Error> {
+        let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
+        let runtime = Runtime::new().map_err(failed)?;
+        if let Some(byte_length) = self.memory_limit {
+            runtime.set_memory_limit(byte_length);
+        }
+        if let Some(byte_length) = self.stack_size {
+            runtime.set_max_stack_size(byte_length);
+        }
+        let context = Context::full(&runtime).map_err(failed)?;
+        let roots = context.with(|ctx| set_up(&ctx))?;
+        if let Some(configure) = self.configure {
+            configure(&runtime);
+        }
+        Ok(Isolate { context, runtime, roots })
+    }
+}
+
+type Configure = Box<dyn FnOnce(&Runtime)>;
+
+fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Option<Configure> {
+    Some(Box::new(move |runtime| {
+        if let Some(first) = first {
+            first(runtime);
+        }
+        then(runtime);
+    }))
+}
+
+/// Prepares the context before any user code runs in it.
+fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
+    let prepare = || -> rquickjs::Result<[Function<'_>; 3]> {
+        let set_up: Function<'_> = ctx.eval(include_str!("setup.js"))?;
+        let functions: Array<'_> = set_up.call((sys::is_immutable_view(ctx)?,))?;
+        Ok([functions.get(SET_KEY)?, functions.get(KEY_OF)?, functions.get(TRANSFER)?])
+    };
+    let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
+    with_state(ctx, |state| {
+        let roots = Rc::new(sys::roots(state.isolate(), ctx));
+        for (slot, function) in functions.into_iter().enumerate() {
+            assert_eq!(roots.root(function.into_value()), slot, "the isolate's own roots come first");
+        }
+        state.set_roots(Rc::clone(&roots));
+        Ok(roots)
+    })
+}
+
+impl Isolate {
+    /// An isolate with QuickJS's own settings.
+    ///
+    /// # Errors
+    /// As for [`IsolateBuilder::build`].
+    pub fn new() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// To set limits, a module loader or an interrupt handler first.
+    pub fn builder() -> IsolateBuilder {
+        IsolateBuilder::default()
+    }
+
+    /// Enters the isolate: what `work` does with the scope is what may run script.
+    pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
+        let roots = &self.roots;
+        self.context.with(|ctx| work(&mut Scope::new(ctx, Rc::clone(roots))))
+    }
+
+    /// This isolate's id.
+    pub fn id(&self) -> IsolateId {
+        offheap_engine::RootTable::isolate(&*self.roots)
+    }
+
+    /// How much memory QuickJS uses, by its own account.
+    pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
+        self.runtime.memory_usage()
+    }
+}
+
+impl Drop for Isolate {
+    fn drop(&mut self) {
+        self.context.with(|_| self.roots.end());
+    }
+}

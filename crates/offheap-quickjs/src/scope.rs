@@ -1,0 +1,339 @@
+//! `Scope`: the right to run script in an isolate, and the guards that need it to be still.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId};
+use offheap_engine::RootTable;
+use rquickjs::context::EvalOptions;
+use rquickjs::{Ctx, FromJs, Value};
+
+use crate::detach::{TRANSFER, check_key, set_key};
+use crate::extension::{BackingStoreExt, FrozenStoreExt};
+use crate::script::{caught, from_rquickjs};
+use crate::sys::{self, Roots};
+use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer};
+
+/// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
+///
+/// Everything that may run script takes `&mut self`. The methods that take `&self` are plain reads, and guards of a
+/// store's bytes borrow the scope; so the compiler keeps script from running while a slice lives.
+///
+/// A scope is neither `Clone` nor `Send`, does not deref to rquickjs's `Ctx`, and cannot be kept:
+/// [`with_ctx`](Self::with_ctx) lends the `Ctx` while no guard can live.
+pub struct Scope<'s> {
+    ctx: Ctx<'s>,
+    roots: Rc<Roots>,
+}
+
+/// An object of this isolate, in this scope: a [`Handle`] with the scope's brand.
+///
+/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
+/// cannot tell, the isolates are compared when it is used.
+pub struct Local<'s, T> {
+    handle: Handle<T>,
+    brand: PhantomData<Cell<&'s ()>>,
+}
+
+impl<T> Local<'_, T> {
+    /// The object as a handle, which is not bound to the scope.
+    pub fn into_handle(self) -> Handle<T> {
+        self.handle
+    }
+
+    /// The object as a handle.
+    pub fn as_handle(&self) -> &Handle<T> {
+        &self.handle
+    }
+}
+
+impl<T> Clone for Local<'_, T> {
+    fn clone(&self) -> Self {
+        Local { handle: self.handle.clone(), brand: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Local<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+impl<'s> Scope<'s> {
+    pub(crate) fn new(ctx: Ctx<'s>, roots: Rc<Roots>) -> Self {
+        Scope { ctx, roots }
+    }
+
+    /// The isolate that this is a scope of.
+    pub fn isolate(&self) -> IsolateId {
+        self.roots.isolate()
+    }
+
+    /// Runs a script and returns its value. Microtasks run only when [asked](Self::run_microtasks).
+    ///
+    /// # Errors
+    /// [`Error::Script`] when it throws, does not parse, or its value is of another type.
+    pub fn eval<T>(&mut self, source: &str) -> Result<T, Error>
+    where
+        T: for<'js> FromJs<'js> + 'static,
+    {
+        let value = self.eval_value(source)?;
+        T::from_js(&self.ctx, value).map_err(|error| from_rquickjs(&self.ctx, error))
+    }
+
+    /// Runs a script whose value is an ArrayBuffer, or a view, of which it takes the buffer.
+    ///
+    /// # Errors
+    /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
+    pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        let value = self.eval_value(source)?;
+        let buffer = sys::view_buffer(&self.ctx, &value)?;
+        Ok(self.local(buffer))
+    }
+
+    pub(crate) fn eval_value(&mut self, source: &str) -> Result<Value<'s>, Error> {
+        let mut options = EvalOptions::default();
+        options.strict = false;
+        self.ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&self.ctx, error))
+    }
+
+    /// Runs the microtasks that are due, and those that they queue.
+    ///
+    /// # Errors
+    /// [`Error::Script`] when one throws; those after it stay queued.
+    pub fn run_microtasks(&mut self) -> Result<(), Error> {
+        while self.ctx.execute_pending_job() {
+            if self.ctx.has_exception() {
+                return Err(caught(&self.ctx));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lends rquickjs's `Ctx`: to define functions, call them, load modules. No guard lives meanwhile, and nothing of
+    /// the context can be kept beyond the call.
+    pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
+        work(self.ctx.clone())
+    }
+
+    /// Makes a buffer a global variable of script.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
+    pub fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
+        let value = self.value(buffer)?;
+        self.ctx.globals().set(name, value).map_err(|error| from_rquickjs(&self.ctx, error))
+    }
+
+    /// A handle of this isolate as a local of this scope.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`].
+    pub fn open<T>(&self, handle: Handle<T>) -> Result<Local<'s, T>, Error> {
+        self.check(&handle)?;
+        Ok(Local { handle, brand: PhantomData })
+    }
+
+    /// An ArrayBuffer over a store, without a copy; see [`BackingStoreExt::to_js`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        let buffer = store.to_js(&self.ctx)?;
+        Ok(self.local(buffer.into_value()))
+    }
+
+    /// An immutable ArrayBuffer over a frozen store, without a copy.
+    ///
+    /// # Errors
+    /// As for [`BackingStoreExt::to_js`].
+    pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
+        let (buffer, exposure) = store.to_js(&self.ctx)?;
+        Ok((self.local(buffer.into_value()), exposure))
+    }
+
+    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
+    ///
+    /// # Errors
+    /// As there, and [`Error::WrongIsolate`].
+    #[track_caller]
+    pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+        self.store(buffer)
+    }
+
+    /// The bytes of a buffer, to read. No script runs while the guard lives, since it borrows the scope. The first use of
+    /// a buffer that script made [externalizes](Self::externalize) it. A detached buffer has none.
+    ///
+    /// # Errors
+    /// As for [`externalize`](Self::externalize), and [`Error::Memory`] while somebody writes, or for a mapped file.
+    #[track_caller]
+    pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
+        let store = self.store(buffer)?;
+        sys::bytes(&self.ctx, &store, self)
+    }
+
+    /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
+    #[track_caller]
+    pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
+        self.check_mutable(buffer, "write")?;
+        let store = self.store(buffer)?;
+        let ctx = self.ctx.clone();
+        sys::bytes_mut(&ctx, &store, self)
+    }
+
+    /// The bytes of a store that is exposed here or nowhere, to read; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: another isolate has it, somebody writes, it is a mapped file, it was freed.
+    pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
+        sys::bytes(&self.ctx, store, self)
+    }
+
+    /// The bytes of a store that is exposed here or nowhere, to write; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: another isolate has it, somebody uses it, it is read-only, a mapped file, or was freed.
+    pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
+        let ctx = self.ctx.clone();
+        sys::bytes_mut(&ctx, store, self)
+    }
+
+    /// Copies elements into a store that is exposed here or nowhere, mapped files too; as
+    /// [`BackingStoreExt::copy_in`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn copy_in<T: NoUninit>(
+        &mut self,
+        store: &BackingStore,
+        byte_offset: usize,
+        from: &[T],
+    ) -> Result<(), Error> {
+        store.copy_in(&self.ctx, byte_offset, from)
+    }
+
+    /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
+    ///
+    /// # Errors
+    /// As there, and [`Error::WrongIsolate`].
+    pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        let value = self.value(buffer)?;
+        crate::detach(&self.ctx, &value, key)
+    }
+
+    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
+    /// transfers such a buffer gets a TypeError.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`].
+    pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        let value = self.value(buffer)?;
+        set_key(&self.ctx, &value, key)
+    }
+
+    /// `buffer.transfer(byteLength)`.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::Detached`],
+    /// [`Error::InvalidLength`], and [`Error::Script`] where there is no memory.
+    pub fn transfer(
+        &mut self,
+        buffer: &Handle<JsArrayBuffer>,
+        byte_length: Option<usize>,
+    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        const ATTEMPTED: &str = "transfer";
+        let value = self.value(buffer)?;
+        self.check_mutable(buffer, ATTEMPTED)?;
+        check_key(&self.ctx, &value, None, ATTEMPTED)?;
+        let state = self.attached_state(buffer, ATTEMPTED)?;
+        let limit = if state.resizable { state.max_byte_length } else { sys::MAX_BYTE_LENGTH };
+        if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
+            return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
+        }
+        let transfer = self.roots.function(&self.ctx, TRANSFER)?;
+        let moved = match byte_length {
+            Some(byte_length) => transfer.call((value, byte_length)),
+            None => transfer.call((value,)),
+        };
+        let moved: Value<'s> = moved.map_err(|error| from_rquickjs(&self.ctx, error))?;
+        Ok(self.local(moved))
+    }
+
+    /// `buffer.resize(byteLength)`. Native references to its store keep sharing its memory.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
+    /// [`Error::InvalidLength`].
+    pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
+        const ATTEMPTED: &str = "resize";
+        self.check_mutable(buffer, ATTEMPTED)?;
+        let state = self.attached_state(buffer, ATTEMPTED)?;
+        if !state.resizable {
+            return Err(Error::NotResizable { engine: ENGINE });
+        }
+        let (requested, limit) = (byte_length, state.max_byte_length);
+        if requested > limit {
+            return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
+        }
+        let value = self.value(buffer)?;
+        sys::resize(&self.ctx, &value, byte_length)
+    }
+
+    /// What script sees of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::LayoutChanged`].
+    pub fn state(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error> {
+        sys::state_of(&self.ctx, &self.value(buffer)?)
+    }
+
+    /// Collects garbage, all of it.
+    pub fn collect(&mut self) {
+        self.ctx.run_gc();
+    }
+
+    fn attached_state(&self, buffer: &Handle<JsArrayBuffer>, attempted: &'static str) -> Result<BufferState, Error> {
+        let state = self.state(buffer)?;
+        if state.detached {
+            return Err(Error::Detached { engine: ENGINE, attempted });
+        }
+        Ok(state)
+    }
+
+    fn check_mutable(&self, buffer: &Handle<JsArrayBuffer>, attempted: &'static str) -> Result<(), Error> {
+        if sys::is_immutable(&self.value(buffer)?) {
+            return Err(Error::Immutable { engine: ENGINE, attempted });
+        }
+        Ok(())
+    }
+
+    fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
+        // Not the ids, which are given out again.
+        if std::ptr::addr_eq(Rc::as_ptr(handle.table()), Rc::as_ptr(&self.roots)) {
+            return Ok(());
+        }
+        Err(Error::WrongIsolate { handle: handle.isolate(), here: self.isolate() })
+    }
+
+    pub(crate) fn value<T>(&self, handle: &Handle<T>) -> Result<Value<'s>, Error> {
+        self.check(handle)?;
+        self.roots.get(&self.ctx, handle.slot())
+    }
+
+    #[track_caller]
+    fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+        let value = self.value(buffer)?;
+        sys::externalize(&self.ctx, &value)
+    }
+
+    pub(crate) fn local(&self, buffer: Value<'s>) -> Local<'s, JsArrayBuffer> {
+        let table: Rc<dyn RootTable> = Rc::clone(&self.roots) as _;
+        Local { handle: Handle::new(table, self.roots.root(buffer)), brand: PhantomData }
+    }
+}

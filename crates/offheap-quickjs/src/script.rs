@@ -1,0 +1,91 @@
+//! What script throws, and where it is.
+
+use offheap::Site;
+use rquickjs::{Ctx, Value};
+
+use crate::sys::with_state;
+use crate::{ENGINE, Error};
+
+/// The exception that is pending in `ctx`, as an error.
+pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
+    let thrown = ctx.catch();
+    if thrown.is_null() || thrown.is_undefined() {
+        return Error::EngineFailed { engine: ENGINE, attempted: "go on" };
+    }
+    thrown_error(&thrown)
+}
+
+/// A value that was thrown, as an error: its text as script would see it, and the stack where it has one.
+pub(crate) fn thrown_error(thrown: &Value<'_>) -> Error {
+    let ctx = thrown.ctx();
+    let message = text_of(ctx, thrown).unwrap_or_else(|| thrown.type_name().to_owned());
+    let stack = thrown.as_object().and_then(|object| {
+        let stack = object.get::<_, Value<'_>>("stack").ok()?;
+        stack.as_string()?.to_string().ok()
+    });
+    if stack.is_none() {
+        // A getter may have thrown.
+        ctx.catch();
+    }
+    Error::Script { engine: ENGINE, message, stack: stack.unwrap_or_default() }
+}
+
+fn text_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Option<String> {
+    match value.get::<rquickjs::Coerced<String>>() {
+        Ok(text) => Some(text.0),
+        Err(_) => {
+            ctx.catch();
+            None
+        }
+    }
+}
+
+/// Turns what rquickjs reports into an error of ours; for an exception, the one that is pending.
+pub(crate) fn from_rquickjs(ctx: &Ctx<'_>, error: rquickjs::Error) -> Error {
+    match error {
+        rquickjs::Error::Exception => caught(ctx),
+        other => Error::Script { engine: ENGINE, message: other.to_string(), stack: String::new() },
+    }
+}
+
+/// The innermost place in a script, of the call that is going on; `None` where no script is.
+///
+/// It is found with functions that script cannot replace, and costs some microseconds.
+pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
+    with_state(ctx, |state| Ok(state.realm(ctx)?.site())).ok().flatten()
+}
+
+/// Throws an [`Error`] into script: as a `TypeError`, or a `RangeError` where a length or an amount is at fault.
+pub trait Throw {
+    /// Makes it the pending exception of `ctx`, and returns what a callback returns then.
+    fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error;
+}
+
+impl Throw for Error {
+    fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
+        let message = self.to_string();
+        match self {
+            Error::TooLargeForEngine { .. }
+            | Error::InvalidLength { .. }
+            | Error::Misaligned { .. }
+            | Error::Memory(
+                offheap::Error::OutOfRange { .. }
+                | offheap::Error::TooLarge { .. }
+                | offheap::Error::OutOfMemory { .. }
+                | offheap::Error::PartialElement { .. },
+            ) => rquickjs::Exception::throw_range(ctx, &message),
+            _ => rquickjs::Exception::throw_type(ctx, &message),
+        }
+    }
+}
+
+/// Whether the source is that of an ES module: it has an `import` or an `export` at its top level.
+pub fn is_module(source: &str) -> bool {
+    crate::sys::detect_module(source)
+}
+
+/// Collects garbage in the runtime of `ctx`, all of it.
+pub fn collect(ctx: &Ctx<'_>) {
+    ctx.run_gc();
+}
+

@@ -1,0 +1,118 @@
+//! QuickJS-NG's `JSArrayBuffer`, as its version 0.16.2 lays it out.
+//!
+//! The struct is private to `quickjs.c`, so nothing here is believed: [`is_known`] makes a buffer, compares each field
+//! with what it must be, and every use of the layout asks for its answer first.
+
+use std::ffi::{c_int, c_void};
+use std::mem::offset_of;
+use std::ptr::{self, NonNull};
+
+use rquickjs::qjs;
+
+/// The part of `JSArrayBuffer` that is used. A detached buffer has null data and length 0.
+#[repr(C)]
+pub(crate) struct BufferFields {
+    pub(crate) byte_length: c_int,
+    /// -1 unless the buffer is resizable.
+    pub(crate) max_byte_length: c_int,
+    pub(crate) detached: u8,
+    pub(crate) immutable: u8,
+    pub(crate) shared: u8,
+    pub(crate) data: *mut u8,
+    pub(crate) views: [*mut c_void; 2],
+    pub(crate) opaque: *mut c_void,
+    pub(crate) realloc: qjs::JSReallocArrayBufferDataFunc,
+}
+
+impl BufferFields {
+    /// The fields of the ArrayBuffer `value`.
+    ///
+    /// # Safety
+    /// `value` is a live ArrayBuffer, and [`is_known`] was found true.
+    pub(crate) unsafe fn of(value: qjs::JSValue) -> NonNull<BufferFields> {
+        let mut class = 0;
+        // SAFETY: reads a field of a live object.
+        let opaque = unsafe { qjs::JS_GetAnyOpaque(value, &mut class) };
+        NonNull::new(opaque.cast()).expect("an ArrayBuffer has its struct")
+    }
+
+    pub(crate) fn is_resizable(&self) -> bool {
+        self.max_byte_length >= 0
+    }
+}
+
+/// What a probe buffer is made of: distinct lengths, and addresses that nothing else has.
+const PROBE_LENGTH: usize = 24;
+const PROBE_MAX_LENGTH: usize = 40;
+
+struct Probe {
+    memory: [u8; PROBE_MAX_LENGTH],
+    freed: bool,
+}
+
+extern "C" fn probe_realloc(
+    _rt: *mut qjs::JSRuntime,
+    opaque: *mut c_void,
+    data: *mut c_void,
+    size: qjs::size_t,
+) -> *mut c_void {
+    if size != 0 {
+        return data;
+    }
+    // SAFETY: the opaque of the probe's buffer, which dies before the probe.
+    unsafe { (*opaque.cast::<Probe>()).freed = true };
+    ptr::null_mut()
+}
+
+/// Whether this QuickJS keeps its ArrayBuffers as [`BufferFields`] says.
+///
+/// # Safety
+/// `ctx` is a live context whose runtime this thread may use.
+pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
+    let mut probe = Probe { memory: [0; PROBE_MAX_LENGTH], freed: false };
+    let probe: *mut Probe = &mut probe;
+    let data = probe.cast::<u8>().wrapping_add(offset_of!(Probe, memory));
+    // SAFETY: I-LAYOUT: the memory is longer than the buffer, and outlives it.
+    let value = unsafe {
+        qjs::JS_NewArrayBuffer(
+            ctx,
+            data,
+            PROBE_LENGTH as qjs::size_t,
+            PROBE_MAX_LENGTH as qjs::size_t,
+            Some(probe_realloc),
+            probe.cast(),
+            false,
+        )
+    };
+    // SAFETY: looks at the tag alone.
+    if unsafe { qjs::JS_IsException(value) } {
+        // SAFETY: takes the exception that was just thrown.
+        let exception = unsafe { qjs::JS_GetException(ctx) };
+        // SAFETY: owned by the call above.
+        unsafe { qjs::JS_FreeValue(ctx, exception) };
+        return false;
+    }
+    // SAFETY: reads through the library: no field of the struct is touched yet.
+    let known = unsafe { fields_match(value, data, probe) };
+    // SAFETY: the only reference; the buffer dies here and calls `probe_realloc`.
+    unsafe { qjs::JS_FreeValue(ctx, value) };
+    // SAFETY: the probe lives on this stack.
+    known && unsafe { (*probe).freed }
+}
+
+/// # Safety
+/// `value` is the buffer that was made over `data` with `probe` as opaque.
+unsafe fn fields_match(value: qjs::JSValue, data: *mut u8, probe: *mut Probe) -> bool {
+    // SAFETY: QuickJS allocates the struct by itself, at least as large as its fields; the first is read first, and a
+    // struct that ends earlier is an allocation of its allocator all the same (16 bytes at the least).
+    let fields = unsafe { BufferFields::of(value) };
+    // SAFETY: as above; this is the question that the whole function answers.
+    let fields = unsafe { fields.as_ref() };
+    let expected = probe_realloc as extern "C" fn(_, _, _, _) -> _ as usize;
+    fields.byte_length == PROBE_LENGTH as c_int
+        && fields.max_byte_length == PROBE_MAX_LENGTH as c_int
+        && (fields.detached, fields.immutable, fields.shared) == (0, 0, 0)
+        && fields.data == data
+        && fields.opaque == probe.cast()
+        && fields.realloc.is_some_and(|function| function as usize == expected)
+}

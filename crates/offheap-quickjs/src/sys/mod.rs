@@ -1,0 +1,22 @@
+//! UNSAFE: the calls into QuickJS.
+//!
+//! `buffer` makes buffers over stores and lets go of them, `layout` knows the one private struct of QuickJS that is
+//! needed, `retarget` moves the memory of script-made buffers into a store, `realm` is a context that no user code ever
+//! ran in, `state` is what is kept per runtime, `roots` the table behind handles.
+#![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
+
+mod buffer;
+mod layout;
+mod module;
+mod realm;
+mod retarget;
+mod roots;
+mod state;
+
+pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_immutable, view_buffer};
+use layout::BufferFields;
+pub(crate) use module::detect_module;
+pub(crate) use realm::is_immutable_view;
+pub(crate) use retarget::{bytes, bytes_mut, cells, copy_in, externalize, note_detached, resize, state_of};
+pub(crate) use roots::{Roots, roots};
+pub(crate) use state::with_state;

@@ -1,0 +1,122 @@
+//! The table behind handles: JavaScript values of one isolate, freed with it at the latest.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+
+use offheap::{BackingStore, IsolateId};
+use offheap_engine::RootTable;
+use rquickjs::{Ctx, Function, Value, qjs};
+
+use super::retarget::externalize;
+use crate::Error;
+
+pub(crate) struct Roots {
+    isolate: IsolateId,
+    /// `None` once the isolate has ended.
+    ctx: Cell<Option<NonNull<qjs::JSContext>>>,
+    slots: RefCell<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    values: Vec<Option<qjs::JSValue>>,
+    free: Vec<usize>,
+}
+
+impl Roots {
+    fn insert(&self, value: qjs::JSValue) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        match slots.free.pop() {
+            Some(slot) => {
+                slots.values[slot] = Some(value);
+                slot
+            }
+            None => {
+                slots.values.push(Some(value));
+                slots.values.len() - 1
+            }
+        }
+    }
+
+    /// A root for `value`, which is of this isolate.
+    pub(crate) fn root(&self, value: Value<'_>) -> usize {
+        let raw = value.as_raw();
+        // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
+        self.insert(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), raw) })
+    }
+
+    /// The value of a root. `ctx` is of this isolate.
+    pub(crate) fn get<'js>(&self, ctx: &Ctx<'js>, slot: usize) -> Result<Value<'js>, Error> {
+        let raw = self.raw(slot)?;
+        // SAFETY: one more reference, which the `Value` frees.
+        let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), raw) };
+        // SAFETY: owned by the call above; a handle's isolate was compared with this one's by the caller.
+        Ok(unsafe { Value::from_raw(ctx.clone(), owned) })
+    }
+
+    /// The function in a slot of the isolate's own. `ctx` is of this isolate.
+    pub(crate) fn function<'js>(&self, ctx: &Ctx<'js>, slot: usize) -> Result<Function<'js>, Error> {
+        Ok(self.get(ctx, slot)?.into_function().expect("the slot of a function"))
+    }
+
+    fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
+        match self.ctx.get() {
+            Some(_) => Ok(self.slots.borrow().values[slot].expect("a handle keeps its slot")),
+            None => Err(Error::IsolateGone),
+        }
+    }
+
+    /// Frees what is left: the isolate ends. What handles do afterwards does nothing.
+    pub(crate) fn end(&self) {
+        let ctx = self.ctx.take();
+        let slots = std::mem::take(&mut *self.slots.borrow_mut());
+        for value in slots.values.into_iter().flatten() {
+            let ctx = ctx.expect("an ended table is empty");
+            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives during the call.
+            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+        }
+    }
+}
+
+impl RootTable for Roots {
+    fn isolate(&self) -> IsolateId {
+        self.isolate
+    }
+
+    fn duplicate(&self, slot: usize) -> usize {
+        let Some(ctx) = self.ctx.get() else { return slot };
+        let raw = self.raw(slot).expect("the isolate lives");
+        // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
+        self.insert(unsafe { qjs::JS_DupValue(ctx.as_ptr(), raw) })
+    }
+
+    fn release(&self, slot: usize) {
+        let Some(ctx) = self.ctx.get() else { return };
+        // Out of the table first: freeing the value may drop owners, whose code may be anything.
+        let value = {
+            let mut slots = self.slots.borrow_mut();
+            slots.free.push(slot);
+            slots.values[slot].take().expect("a slot is released once")
+        };
+        // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
+        unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+    }
+
+    #[track_caller]
+    fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
+        let raw = self.raw(slot)?;
+        let ctx = self.ctx.get().expect("the isolate lives");
+        // SAFETY: the context lives, and handles stay on the isolate's thread. The lifetime ends with this call.
+        let ctx = unsafe { Ctx::from_raw(ctx) };
+        // SAFETY: one more reference, which the `Value` frees.
+        let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), raw) };
+        // SAFETY: owned by the call above, and of this context's runtime.
+        let value = unsafe { Value::from_raw(ctx.clone(), owned) };
+        externalize(&ctx, &value)
+    }
+}
+
+/// The roots of the isolate whose context is `ctx`, which ends them before the context ends (`Isolate`).
+pub(crate) fn roots(isolate: IsolateId, ctx: &Ctx<'_>) -> Roots {
+    Roots { isolate, ctx: Cell::new(Some(ctx.as_raw())), slots: RefCell::default() }
+}

@@ -1,0 +1,112 @@
+//! What is kept per runtime: its name as an isolate, the private realm, and blocks that are freed later.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use offheap::{IsolateId, IsolateRegistration};
+use rquickjs::{Ctx, JsLifetime, qjs};
+
+use super::realm::Realm;
+use super::retarget::OldBlock;
+use super::roots::Roots;
+use crate::{ENGINE, Error};
+
+/// The state of one runtime. It lives in the runtime's user data, and so ends before the runtime frees its objects: what
+/// finalizers need must not be here.
+pub(crate) struct State {
+    realm: OnceCell<Realm>,
+    /// Blocks that engine code further up the stack may still have cached.
+    pub(super) old_blocks: RefCell<Vec<OldBlock>>,
+    /// Where this is the runtime of an `Isolate`: its roots. Nothing but that isolate's own context is in the runtime
+    /// then, and that enforces immutable buffers.
+    roots: OnceCell<Rc<Roots>>,
+    // Last: what is above may let go of stores, which are this isolate's until then.
+    registration: IsolateRegistration,
+}
+
+// SAFETY: I-NO-JS-OWNER: `State` has no lifetime to change; the values in its realm are freed with it, and it is dropped
+// while the runtime lives.
+unsafe impl<'js> JsLifetime<'js> for State {
+    type Changed<'to> = State;
+}
+
+/// Counts states that ended. A cached id is believed while this has not changed since.
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The runtime that was asked for last on this thread: its address, its id, and `ENDED` then.
+    static LAST: Cell<Option<(*mut qjs::JSRuntime, IsolateId, u64)>> = const { Cell::new(None) };
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Before the runtime's memory is freed, so before another runtime can have its address.
+        ENDED.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl State {
+    fn new() -> Result<Self, Error> {
+        Ok(State {
+            registration: IsolateRegistration::new(ENGINE)?,
+            realm: OnceCell::new(),
+            old_blocks: RefCell::new(Vec::new()),
+            roots: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn isolate(&self) -> IsolateId {
+        self.registration.id()
+    }
+
+    /// The private realm, made at the first call.
+    pub(crate) fn realm(&self, ctx: &Ctx<'_>) -> Result<&Realm, Error> {
+        if let Some(realm) = self.realm.get() {
+            return Ok(realm);
+        }
+        let realm = Realm::new(ctx)?;
+        Ok(self.realm.get_or_init(|| realm))
+    }
+
+    /// The roots, where this is the runtime of an `Isolate`.
+    pub(crate) fn roots(&self) -> Option<&Rc<Roots>> {
+        self.roots.get()
+    }
+
+    /// Makes this the runtime of an `Isolate`.
+    pub(crate) fn set_roots(&self, roots: Rc<Roots>) {
+        assert!(self.roots.set(roots).is_ok(), "a runtime is the runtime of one isolate");
+    }
+}
+
+/// Calls `use_state` with the state of the runtime of `ctx`, which is made at the first call.
+pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Result<R, Error>) -> Result<R, Error> {
+    if let Some(state) = ctx.userdata::<State>() {
+        return use_state(&state);
+    }
+    ctx.store_userdata(State::new()?).map_err(|_| Error::Unsupported {
+        engine: ENGINE,
+        what: "register this runtime while some of its user data is borrowed",
+        instead: "drop that borrow first",
+    })?;
+    let state = ctx.userdata::<State>().expect("stored just now");
+    use_state(&state)
+}
+
+/// The runtime of `ctx` as an isolate.
+#[inline]
+pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
+    // SAFETY: reads a field of a live context.
+    let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
+    let ended = ENDED.load(Ordering::Acquire);
+    if let Some((last, id, then)) = LAST.get()
+        && last == runtime
+        && then == ended
+    {
+        return Ok(id);
+    }
+    let id = with_state(ctx, |state| Ok(state.isolate()))?;
+    LAST.set(Some((runtime, id, ended)));
+    Ok(id)
+}
