@@ -34,6 +34,21 @@ pub enum Error {
         /// The most that the engine takes.
         limit: usize,
     },
+    /// Bytes at an address that the engine's elements do not allow.
+    #[error(
+        "{engine} cannot have store {store} from offset {byte_offset} on: the address is no multiple of {alignment}; \
+         begin at an offset that makes it one, or copy"
+    )]
+    Misaligned {
+        /// The engine.
+        engine: &'static str,
+        /// The store.
+        store: StoreId,
+        /// Where in the store the bytes begin.
+        byte_offset: usize,
+        /// What the address must be a multiple of.
+        alignment: usize,
+    },
     /// A length that the operation does not allow.
     #[error("{engine}: cannot {attempted} a buffer to {requested} bytes: {limit} are the most; ask for less")]
     InvalidLength {

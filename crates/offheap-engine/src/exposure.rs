@@ -28,6 +28,8 @@ impl Exposure {
 pub enum CopyReason {
     /// The memory is read-only, and nothing keeps script in this context from writing to an immutable buffer.
     ImmutableNotEnforced,
+    /// The memory begins at an address that the engine's elements do not allow.
+    Misaligned,
 }
 
 impl fmt::Display for CopyReason {
@@ -36,6 +38,7 @@ impl fmt::Display for CopyReason {
             CopyReason::ImmutableNotEnforced => {
                 "the memory is read-only and this context does not enforce immutable buffers; use an `Isolate`"
             }
+            CopyReason::Misaligned => "the memory begins at no multiple of 8; align it to 8",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `Engine` for QuickJS: what tools drive.
 
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, FrozenStore, IsolateId};
 use rquickjs::{Function, Type, Value};
 
 use crate::script::from_rquickjs;
@@ -99,11 +99,7 @@ impl Engine for QuickJsEngine {
         self.isolate.enter(|scope| scope.set_global(name, buffer))
     }
 
-    fn allocate(
-        &mut self,
-        byte_length: usize,
-        max_byte_length: Option<usize>,
-    ) -> Result<Handle<JsArrayBuffer>, Error> {
+    fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
         let limit = crate::sys::MAX_BYTE_LENGTH;
         let most = max_byte_length.unwrap_or(byte_length).max(byte_length);
         if most > limit {
@@ -119,7 +115,10 @@ impl Engine for QuickJsEngine {
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
-        self.isolate.enter(|scope| Ok((scope.expose(store)?.into_handle(), Exposure::External)))
+        self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
+            Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
+            Err(store) => Ok((scope.expose(&store)?.into_handle(), Exposure::External)),
+        })
     }
 
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {

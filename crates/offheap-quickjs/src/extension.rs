@@ -82,7 +82,8 @@ impl BackingStoreExt for BackingStore {
 pub trait FrozenStoreExt {
     /// An immutable ArrayBuffer with these bytes: over the store's own memory in the context of an
     /// [`Isolate`](crate::Isolate), otherwise over a copy, which is reported. QuickJS's writing `Atomics` ignore
-    /// immutability, and only an isolate replaces them before any user code runs.
+    /// immutability, and only an isolate replaces them before any user code runs. Memory that does not begin at a
+    /// multiple of 8 is copied too: `include_bytes!` aligns to 1.
     ///
     /// # Errors
     /// As for [`BackingStoreExt::to_js`].
@@ -91,12 +92,16 @@ pub trait FrozenStoreExt {
 
 impl FrozenStoreExt for FrozenStore {
     fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
-        if enforces_immutable(ctx)? {
+        let reason = if !enforces_immutable(ctx)? {
+            CopyReason::ImmutableNotEnforced
+        } else if !sys::is_aligned(self) {
+            CopyReason::Misaligned
+        } else {
             let buffer = sys::expose(ctx, &BackingStore::from(self.clone()))?;
             return Ok((buffer, Exposure::External));
-        }
+        };
         let buffer = sys::copy_into_engine(ctx, self, true)?;
-        Ok((buffer, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }))
+        Ok((buffer, Exposure::Copied { reason }))
     }
 }
 

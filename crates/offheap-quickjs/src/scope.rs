@@ -209,12 +209,7 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// As there.
-    pub fn copy_in<T: NoUninit>(
-        &mut self,
-        store: &BackingStore,
-        byte_offset: usize,
-        from: &[T],
-    ) -> Result<(), Error> {
+    pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         store.copy_in(&self.ctx, byte_offset, from)
     }
 

@@ -88,4 +88,3 @@ pub fn is_module(source: &str) -> bool {
 pub fn collect(ctx: &Ctx<'_>) {
     ctx.run_gc();
 }
-

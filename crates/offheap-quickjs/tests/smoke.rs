@@ -13,7 +13,10 @@ fn a_vec_goes_through_script_and_comes_back() {
     let store = BackingStore::from(UniqueStore::from_owner(vec).unwrap());
     context.with(|ctx| {
         ctx.globals().set("buffer", store.to_js(&ctx).unwrap()).unwrap();
-        let _: () = ctx.eval("new Uint32Array(buffer).forEach((x, i, a) => { a[i] = x * 2 }); delete globalThis.buffer; null").map(|_: Option<i32>| ()).unwrap();
+        let _: () = ctx
+            .eval("new Uint32Array(buffer).forEach((x, i, a) => { a[i] = x * 2 }); delete globalThis.buffer; null")
+            .map(|_: Option<i32>| ())
+            .unwrap();
     });
     let vec: Vec<u32> = store.try_into_unique().unwrap().try_into_owner().unwrap();
     assert_eq!(vec, [2, 4, 6]);
@@ -25,7 +28,9 @@ fn a_vec_goes_through_script_and_comes_back() {
 fn externalize_and_detach() {
     let mut isolate = Isolate::new().unwrap();
     let (buffer, store) = isolate.enter(|scope| {
-        let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(65536); globalThis.v = new Uint8Array(b); v[5] = 7; b").unwrap();
+        let buffer = scope
+            .eval_buffer("globalThis.b = new ArrayBuffer(65536); globalThis.v = new Uint8Array(b); v[5] = 7; b")
+            .unwrap();
         let external = ManuallyExternalizedBuffer::new(buffer.clone().into_handle()).unwrap();
         assert_eq!(external.store().to_vec().unwrap()[5], 7);
         scope.bytes_mut(buffer.as_handle()).unwrap()[6] = 9;
@@ -47,7 +52,7 @@ fn externalize_and_detach() {
 fn atomics_and_keys() {
     use offheap_quickjs::offheap::FrozenStore;
     let mut isolate = Isolate::new().unwrap();
-    static WORDS: [u32; 2] = [1, 2];
+    static WORDS: [u64; 1] = [0x2_0000_0001];
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     isolate.enter(|scope| {
         let (buffer, exposure) = scope.expose_frozen(&frozen).unwrap();
@@ -74,7 +79,9 @@ fn atomics_and_keys() {
         assert_eq!(other.to_vec().unwrap()[15..17], [3, 0]);
         let again = scope.transfer(grown.as_handle(), Some(8)).unwrap();
         assert_eq!(scope.externalize(again.as_handle()).unwrap().to_vec().unwrap(), [3; 8]);
-        let r = scope.eval_buffer("globalThis.r = new ArrayBuffer(10, {maxByteLength: 100}); new Uint8Array(r).fill(4); r").unwrap();
+        let r = scope
+            .eval_buffer("globalThis.r = new ArrayBuffer(10, {maxByteLength: 100}); new Uint8Array(r).fill(4); r")
+            .unwrap();
         let store = scope.externalize(r.as_handle()).unwrap();
         let p = store.as_ptr();
         scope.resize(r.as_handle(), 100).unwrap();

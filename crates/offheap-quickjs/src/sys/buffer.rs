@@ -20,6 +20,11 @@ pub(crate) const MAX_BYTE_LENGTH: usize = i32::MAX as usize;
 /// What a buffer's address must be a multiple of: QuickJS reads elements of up to 8 bytes through aligned pointers.
 const ALIGNMENT: usize = 8;
 
+/// Whether a buffer can be over these bytes.
+pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+}
+
 /// A buffer over the bytes of `store`, without a copy.
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
@@ -29,7 +34,7 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length, limit });
     }
     let data: *mut u8 = store.as_ptr().cast();
-    if !data.addr().is_multiple_of(ALIGNMENT) && byte_length != 0 {
+    if byte_length != 0 && !data.addr().is_multiple_of(ALIGNMENT) {
         let (store, byte_offset) = (store.id(), store.byte_offset());
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }

@@ -13,7 +13,7 @@ mod retarget;
 mod roots;
 mod state;
 
-pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_immutable, view_buffer};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
 use layout::BufferFields;
 pub(crate) use module::detect_module;
 pub(crate) use realm::is_immutable_view;

@@ -130,12 +130,9 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     // SAFETY: I-BORROW: script of this isolate does not run during the call, on any thread.
     unsafe { store.copy_from_slice_in(state.isolate(), 0, from) }?;
     let hold = Exposed::new(store, state.isolate())?.into_raw();
-    // SAFETY: reads a field of a live context.
-    let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
     // SAFETY: I-LAYOUT: as above.
     match unsafe { swap_memory(fields, realm.as_ptr(), realm.resize, buffer.as_raw(), store, hold) } {
         Ok(old) => {
-            let old = OldBlock { runtime, ..old };
             if stack_is_empty {
                 drop(old);
             } else {
@@ -214,7 +211,9 @@ unsafe fn swap_memory(
     }
     // SAFETY: I-LAYOUT: as above.
     assert_eq!(unsafe { (*fields).data }, swap.to, "resize uses the memory that it was given");
-    Ok(OldBlock { runtime: std::ptr::null_mut(), realloc: old.realloc, opaque: old.opaque, data: old.data })
+    // SAFETY: reads a field of a live context.
+    let runtime = unsafe { qjs::JS_GetRuntime(realm) };
+    Ok(OldBlock { runtime, realloc: old.realloc, opaque: old.opaque, data: old.data })
 }
 
 /// # Safety
