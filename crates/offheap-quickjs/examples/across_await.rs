@@ -1,0 +1,33 @@
+//! A store across an `await`, on tokio's current thread: script fills it, a task reads it while it waits, script goes on.
+
+use std::time::Duration;
+
+use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+use offheap_quickjs::{BackingStoreExt, Isolate};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut isolate = Isolate::new()?;
+    let store: BackingStore = UniqueStore::zeroed(16)?.into();
+
+    isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
+        let buffer = scope.expose(&store)?;
+        scope.set_global("buffer", buffer.as_handle())?;
+        scope.eval::<()>("void new Uint8Array(buffer).set([1, 2, 3])")?;
+        Ok(())
+    })?;
+
+    // The store goes into a task, which any thread could run. Reading it is a copy, since script still has it.
+    let in_the_task = store.clone();
+    let sum = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        in_the_task.to_vec().map(|bytes| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>())
+    })
+    .await??;
+
+    // No guard lives across the `await`: one begins here, where the scope shows that script is still.
+    let third = isolate.enter(|scope| scope.store_bytes(&store).map(|bytes| bytes[2]))?;
+    isolate.enter(|scope| scope.with_ctx(|ctx| store.copy_in(&ctx, 0, &[9_u8])))?;
+    println!("sum {sum}, third byte {third}, first byte now {}", store.to_vec()?[0]);
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The second common mistake: to free manual memory once where it was allocated, and once more through a
+//! `ManuallyExternalizedBuffer`.
+
+use offheap_ledger::Ledger;
+use offheap_quickjs::offheap::{ManualHeap, ManualMemory};
+use offheap_quickjs::{Isolate, ManuallyExternalizedBuffer};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ledger = Ledger::install()?;
+    let mut isolate = Isolate::new()?;
+    isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
+        let external_data = ManualMemory::allocate(1024)?;
+        let array_buffer = scope.expose(external_data.store())?;
+        let internal_buffer = array_buffer.into_handle();
+        let managed_buffer = ManuallyExternalizedBuffer::new(internal_buffer)?;
+        // Script is done with it; before this, a free is refused and names the isolate.
+        scope.detach(managed_buffer.buffer(), None)?;
+
+        external_data.free()?;
+
+        let again = ledger.checked(ManualHeap::free(managed_buffer.backing_store()));
+        assert!(again.is_err(), "the second free is refused");
+        Ok(())
+    })?;
+    drop(isolate);
+    println!("{}", ledger.report());
+    Ok(())
+}
