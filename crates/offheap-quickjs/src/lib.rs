@@ -1,4 +1,74 @@
-//! offheap on QuickJS-NG, through rquickjs.
+//! offheap on QuickJS-NG, through rquickjs: memory that Rust and script share without copying.
+//!
+//! Bring your own `Ctx`. A [`BackingStore`](offheap::BackingStore) goes in with
+//! [`to_js`](BackingStoreExt::to_js), the store of any ArrayBuffer comes out with
+//! [`from_js`](BackingStoreExt::from_js), and the memory is freed once, when both sides have let go:
+//!
+//! ```
+//! use offheap_quickjs::BackingStoreExt;
+//! use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+//! use offheap_quickjs::rquickjs::{Context, Runtime};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let context = Context::full(&Runtime::new()?)?;
+//! let store: BackingStore = UniqueStore::from_owner(vec![1.0_f64, 2.0])?.into();
+//! context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+//!     ctx.globals().set("buffer", store.to_js(&ctx)?)?;
+//!     ctx.eval::<(), _>("new Float64Array(buffer)[0] = 7; void delete globalThis.buffer")?;
+//!     Ok(())
+//! })?;
+//! let vec: Vec<f64> = store.try_into_unique()?.try_into_owner()?;
+//! assert_eq!(vec, [7.0, 2.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! That is sound whatever the program does with its `Ctx`, because bytes are copied or lent as cells. Slices need proof
+//! that no script runs meanwhile: an [`Isolate`] of this crate, whose [`Scope`] is borrowed while a slice lives.
+//!
+//! ```
+//! use offheap_quickjs::Isolate;
+//!
+//! # fn main() -> Result<(), offheap_quickjs::Error> {
+//! let mut isolate = Isolate::new()?;
+//! isolate.enter(|scope| {
+//!     let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4)")?;
+//!     scope.bytes_mut(buffer.as_handle())?.fill(7);
+//!     assert_eq!(scope.eval::<u32>("new Uint8Array(buffer)[3]")?, 7);
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! Script cannot run while the slice lives; this is refused by the compiler:
+//!
+//! ```compile_fail,E0502
+//! # let mut isolate = offheap_quickjs::Isolate::new().unwrap();
+//! isolate.enter(|scope| {
+//!     let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4)").unwrap();
+//!     let bytes = scope.bytes(buffer.as_handle()).unwrap();
+//!     scope.eval::<u32>("buffer.transfer(0); 1").unwrap();
+//!     assert_eq!(bytes[0], 0);
+//! });
+//! ```
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `loader` | [`IsolateBuilder::loader`]: ES modules, through rquickjs's resolvers and loaders |
+//!
+//! # What this engine does
+//! - It counts references: a buffer is finalized at once, on the isolate's thread, when its last reference goes. Cycles
+//!   wait for a collection ([`collect`]), and QuickJS does not see the bytes of stores when it decides on one.
+//! - One buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
+//!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
+//! - Its own memory cannot be taken over where it is: the first `from_js` of a buffer that script made copies the bytes
+//!   into a store, and the buffer uses the store from then on.
+//! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
+//!   maximum. `resize` keeps the memory where it is.
+//! - Its writing `Atomics` ignore that a buffer is immutable, and it has no detach keys. An [`Isolate`] has both mended
+//!   before any user code runs; a `Ctx` of your own has neither, so frozen memory is copied there, and reported.
+//! - A JavaScript value of rquickjs that is forgotten (`mem::forget`) makes its runtime end the process when it is dropped.
+//!   Handles of this crate do not.
 #![deny(unsafe_code)]
 
 mod detach;
@@ -26,3 +96,11 @@ const ENGINE: &str = "QuickJS";
 
 /// The version of QuickJS-NG that rquickjs 0.14.0 carries.
 pub const QUICKJS_VERSION: &str = "0.16.2";
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/manually-externalized-buffer.md")]
+mod manually_externalized_buffer {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
