@@ -1,0 +1,70 @@
+//! What many cases do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+
+use offheap_engine::offheap::{BackingStore, UniqueStore};
+use offheap_engine::{Engine, ScriptValue};
+
+use crate::Failure;
+
+/// Ends what nothing reaches any more.
+pub(super) fn settle(engine: &mut dyn Engine) {
+    engine.collect();
+    engine.drain_finalizers();
+}
+
+/// One call of a deleter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deleted {
+    pub(super) address: usize,
+    pub(super) byte_length: usize,
+    pub(super) thread: ThreadId,
+}
+
+/// The calls of a deleter.
+#[derive(Clone, Default)]
+pub(super) struct Tally(Arc<Mutex<Vec<Deleted>>>);
+
+impl Tally {
+    pub(super) fn calls(&self) -> Vec<Deleted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it was called.
+    pub(super) fn count(&self) -> usize {
+        self.calls().len()
+    }
+}
+
+/// A store over these bytes, and the calls of its deleter.
+pub(super) fn tallied(bytes: Vec<u8>) -> Result<(BackingStore, Tally), Failure> {
+    let tally = Tally::default();
+    let calls = Arc::clone(&tally.0);
+    let deleter = move |data: *mut u8, byte_length| {
+        let deleted = Deleted { address: data.addr(), byte_length, thread: thread::current().id() };
+        calls.lock().unwrap_or_else(PoisonError::into_inner).push(deleted);
+    };
+    let store = UniqueStore::from_owner_with_deleter(bytes, deleter)?;
+    Ok((store.into(), tally))
+}
+
+/// A store over these bytes.
+pub(super) fn store_of(bytes: Vec<u8>) -> Result<BackingStore, Failure> {
+    Ok(UniqueStore::from_owner(bytes)?.into())
+}
+
+/// The value of a script, which must be a string.
+pub(super) fn text(engine: &mut dyn Engine, source: &str) -> Result<String, Failure> {
+    match engine.evaluate(source)? {
+        ScriptValue::String(text) => Ok(text),
+        other => Err(Failure::new(format!("expected a string of `{source}`, saw {other:?}"))),
+    }
+}
+
+/// What script answers to `source`, as a string.
+macro_rules! expect_script {
+    ($engine:expr, $source:expr, $expected:expr) => {
+        expect_eq!($crate::cases::kit::text(&mut *$engine, $source)?, $expected, "`{}`", $source)
+    };
+}

@@ -1,0 +1,352 @@
+//! Promises about what the verbs do to memory: transfer, resize, detach, externalize, and what is counted.
+
+use offheap_engine::offheap::StoreKind;
+use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
+
+use super::kit::{settle, store_of, tallied};
+use crate::{Capability, Case, Failure, Lab};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        number: "P-TRANSFER-1",
+        name: "p_transfer_to_the_same_length_moves_the_store",
+        needs: &[],
+        summary: "Transferred to the same length, a buffer's store moves: same store, same address, native references \
+                  keep sharing; the source is detached.",
+        run: transfer_same,
+    },
+    Case {
+        number: "P-TRANSFER-2",
+        name: "p_transfer_to_another_length_copies",
+        needs: &[],
+        summary: "Transferred to another length, a fixed-length buffer's bytes are copied, cut off or filled up with \
+                  zeros; the source is detached and native references keep the old store.",
+        run: transfer_other,
+    },
+    Case {
+        number: "P-TRANSFER-3",
+        name: "p_transfer_to_zero_is_empty",
+        needs: &[],
+        summary: "Transferred to length 0, a buffer lets its store go; the target is empty, and nothing native is in it.",
+        run: transfer_zero,
+    },
+    Case {
+        number: "P-TRANSFER-4",
+        name: "p_transfer_of_a_detached_buffer_fails",
+        needs: &[],
+        summary: "A detached buffer is not transferred, read or written.",
+        run: transfer_detached,
+    },
+    Case {
+        number: "P-TRANSFER-5",
+        name: "p_transfer_keeps_a_buffer_resizable",
+        needs: &[Capability::Resizable],
+        summary: "A resizable buffer stays resizable when it is transferred, with the same maximum, which the new length \
+                  may not pass.",
+        run: transfer_resizable,
+    },
+    Case {
+        number: "P-NO-MOVE-1",
+        name: "p_no_move_across_resizing",
+        needs: &[Capability::Resizable],
+        summary: "Resizing within the maximum moves nothing: address and sharing stay; what was cut off is zero when it \
+                  comes back.",
+        run: no_move,
+    },
+    Case {
+        number: "P-RESIZE-1",
+        name: "p_resize_refusals",
+        needs: &[Capability::Resizable],
+        summary: "A buffer is not resized beyond its maximum, when it has none, or when it is detached.",
+        run: resize_refusals,
+    },
+    Case {
+        number: "P-DETACH-1",
+        name: "p_detach_is_idempotent_and_leaves_the_store",
+        needs: &[],
+        summary: "Detaching empties the buffer and leaves the store; a second time does nothing; the store of a \
+                  detached buffer is a new, empty one at each call.",
+        run: detach,
+    },
+    Case {
+        number: "P-DETACH-KEY-1",
+        name: "p_detach_key_is_needed_to_detach_and_transfer",
+        needs: &[Capability::DetachKeys],
+        summary: "A buffer with a detach key is detached with that key alone, and not transferred, until the key is \
+                  taken away.",
+        run: detach_key,
+    },
+    Case {
+        number: "P-EXTERNALIZE-1",
+        name: "p_externalize_memory_of_every_size",
+        needs: &[],
+        summary: "Buffers that the engine made, of every size, externalize to stores with their bytes, to the same \
+                  store again, and keep sharing with script.",
+        run: externalize_sizes,
+    },
+    Case {
+        number: "P-ACCOUNTED-1",
+        name: "p_accounted_each_store_once_while_it_is_exposed",
+        needs: &[],
+        summary: "External bytes are those of the stores that live buffers are over, each once.",
+        run: accounted,
+    },
+    Case {
+        number: "P-TOO-LARGE-1",
+        name: "p_too_large_is_an_error",
+        needs: &[],
+        summary: "More bytes than the engine takes are an error that names the limit.",
+        run: too_large,
+    },
+];
+
+fn fill(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>, bytes: &[u8]) -> Result<(), Failure> {
+    for (index, byte) in bytes.iter().enumerate() {
+        engine.write(buffer, index, *byte)?;
+    }
+    Ok(())
+}
+
+/// All that script reads.
+fn contents(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>) -> Result<Vec<u8>, Failure> {
+    let byte_length = engine.state(buffer)?.byte_length;
+    expect_eq!(engine.read(buffer, byte_length)?, None, "what script reads past the end");
+    let bytes = (0..byte_length).map(|index| engine.read(buffer, index)).collect::<Result<Option<Vec<u8>>, _>>()?;
+    bytes.ok_or_else(|| Failure::new(format!("expected {byte_length} bytes, saw `undefined` among them")))
+}
+
+fn transfer_same(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let store = store_of(vec![1, 2, 3, 4])?;
+    let address = store.as_ptr();
+    let mut buffer = engine.expose(&store)?.0;
+    for byte_length in [None, Some(4)] {
+        let target = engine.transfer(&buffer, byte_length)?;
+        expect!(engine.state(&buffer)?.detached, "the source of a transfer to {byte_length:?} is detached");
+        let moved = engine.externalize(&target)?;
+        expect_eq!(moved, store, "the target's store");
+        expect_eq!(moved.as_ptr(), address, "its address");
+        buffer = target;
+    }
+    engine.write(&buffer, 0, 9)?;
+    expect_eq!(store.to_vec()?, [9, 2, 3, 4], "what script wrote to the target, seen natively");
+    expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: the sources let go");
+
+    let made = engine.allocate(64, None)?;
+    engine.write(&made, 5, 5)?;
+    let of_the_engine = engine.externalize(&made)?;
+    let target = engine.transfer(&made, None)?;
+    expect_eq!(engine.externalize(&target)?, of_the_engine, "the store that moved with an engine-made buffer");
+    Ok(())
+}
+
+fn transfer_other(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    for (byte_length, expected) in [(6, vec![1, 2, 3, 4, 0, 0]), (2, vec![1, 2])] {
+        let store = store_of(vec![1, 2, 3, 4])?;
+        let exposed = engine.expose(&store)?.0;
+        let made = engine.allocate(4, None)?;
+        fill(&mut *engine, &made, &[1, 2, 3, 4])?;
+        for source in [exposed, made] {
+            let target = engine.transfer(&source, Some(byte_length))?;
+            expect!(engine.state(&source)?.detached, "the source of a transfer to {byte_length} is detached");
+            expect_eq!(contents(&mut *engine, &target)?, expected, "the target's bytes");
+            let copy = engine.externalize(&target)?;
+            expect!(copy != store, "the target has a store of its own");
+            expect_eq!(copy.byte_length(), byte_length, "the length of the target's store");
+            engine.write(&target, 0, 7)?;
+            expect_eq!(copy.to_vec()?[0], 7, "what script wrote to the target");
+        }
+        expect_eq!(store.to_vec()?, [1, 2, 3, 4], "the bytes of the old store");
+        expect_eq!(store.exposure(), None, "the exposure of the old store");
+    }
+    Ok(())
+}
+
+fn transfer_zero(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let (store, tally) = tallied(vec![1; 16])?;
+    let source = engine.expose(&store)?.0;
+    let target = engine.transfer(&source, Some(0))?;
+    expect!(engine.state(&source)?.detached, "the source is detached");
+    let state = engine.state(&target)?;
+    expect_eq!((state.byte_length, state.detached), (0, false), "the target's length, and whether it is detached");
+    expect!(engine.externalize(&target)? != store, "the target is not over the old store");
+    expect_eq!(store.exposure(), None, "the exposure of the old store");
+    drop(store);
+    expect_eq!(tally.count(), 1, "calls of the deleter of the old store");
+    Ok(())
+}
+
+fn transfer_detached(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let buffer = engine.allocate(16, None)?;
+    engine.detach(&buffer, None)?;
+    expect_error!(engine.transfer(&buffer, None), Error::Detached { .. }, "transferring it");
+    expect_error!(engine.transfer(&buffer, Some(4)), Error::Detached { .. }, "transferring it to another length");
+    expect_error!(engine.read(&buffer, 0), Error::Detached { .. }, "reading it");
+    expect_error!(engine.write(&buffer, 0, 1), Error::Detached { .. }, "writing it");
+    Ok(())
+}
+
+fn transfer_resizable(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let source = engine.allocate(4, Some(16))?;
+    fill(&mut *engine, &source, &[1, 2, 3, 4])?;
+    engine.externalize(&source)?;
+    let refused = engine.transfer(&source, Some(17));
+    expect_error!(refused, Error::InvalidLength { requested: 17, .. }, "transferring it to more than its maximum");
+    expect!(!engine.state(&source)?.detached, "the source of a refused transfer is not detached");
+    let target = engine.transfer(&source, Some(6))?;
+    let state = engine.state(&target)?;
+    expect_eq!((state.byte_length, state.max_byte_length, state.resizable), (6, 16, true), "the target's state");
+    expect_eq!(contents(&mut *engine, &target)?, [1, 2, 3, 4, 0, 0], "the target's bytes");
+    let state = engine.state(&source)?;
+    expect_eq!((state.byte_length, state.max_byte_length, state.detached), (0, 0, true), "the source's state");
+    engine.resize(&target, 16)?;
+    expect_eq!(engine.read(&target, 15)?, Some(0), "the last byte after growing the target");
+    Ok(())
+}
+
+fn no_move(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    for (byte_length, max_byte_length) in [(4, 16), (0, 8), (1000, 100_000)] {
+        let buffer = engine.allocate(byte_length, Some(max_byte_length))?;
+        let store = engine.externalize(&buffer)?;
+        let address = store.as_ptr();
+        expect_eq!(store.kind(), StoreKind::Resizable, "the store's kind");
+        for step in [max_byte_length, 2, max_byte_length, 0, 3, max_byte_length] {
+            let before = store.byte_length();
+            engine.resize(&buffer, step)?;
+            expect_eq!(store.byte_length(), step, "the store's length");
+            expect_eq!(engine.state(&buffer)?.byte_length, step, "the buffer's length");
+            expect_eq!(store.as_ptr(), address, "the address after resizing to {step}");
+            let grown = store.to_vec()?.split_off(before.min(step));
+            expect!(grown.iter().all(|byte| *byte == 0), "what resizing from {before} to {step} added is zero");
+            for index in 0..step.min(8) {
+                engine.write(&buffer, index, 0xee)?;
+            }
+            if let Some(last) = step.checked_sub(1) {
+                engine.write(&buffer, last, 0xef)?;
+                expect_eq!(store.to_vec()?[last], 0xef, "what script wrote last, seen natively");
+            }
+        }
+        expect_eq!(engine.externalize(&buffer)?, store, "the store after all that");
+    }
+    Ok(())
+}
+
+fn resize_refusals(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let fixed = engine.allocate(8, None)?;
+    expect_error!(engine.resize(&fixed, 4), Error::NotResizable { .. }, "resizing a fixed-length buffer");
+    let exposed = engine.expose(&store_of(vec![0; 8])?)?.0;
+    expect_error!(engine.resize(&exposed, 4), Error::NotResizable { .. }, "resizing a buffer over a fixed store");
+    let buffer = engine.allocate(8, Some(16))?;
+    let refused = engine.resize(&buffer, 17);
+    expect_error!(refused, Error::InvalidLength { requested: 17, limit: 16, .. }, "resizing beyond the maximum");
+    expect_eq!(engine.state(&buffer)?.byte_length, 8, "the length after the refusal");
+    engine.detach(&buffer, None)?;
+    expect_error!(engine.resize(&buffer, 4), Error::Detached { .. }, "resizing a detached buffer");
+    let state = engine.state(&buffer)?;
+    expect_eq!((state.byte_length, state.max_byte_length), (0, 0), "the lengths of a detached buffer");
+    Ok(())
+}
+
+fn detach(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let store = store_of(vec![1; 8])?;
+    let buffer = engine.expose(&store)?.0;
+    for _ in 0..2 {
+        engine.detach(&buffer, None)?;
+        let state = engine.state(&buffer)?;
+        expect_eq!((state.byte_length, state.max_byte_length, state.detached), (0, 0, true), "the buffer's state");
+    }
+    expect_eq!(store.to_vec()?, [1; 8], "the bytes of the store");
+    expect_eq!(store.exposure(), None, "its exposure");
+    let (first, second) = (engine.externalize(&buffer)?, engine.externalize(&buffer)?);
+    expect_eq!((first.byte_length(), second.byte_length()), (0, 0), "the lengths of a detached buffer's stores");
+    expect!(first != second && first != store, "they are new ones");
+    expect_eq!(engine.external_bytes(), 0, "external bytes with nothing exposed");
+    Ok(())
+}
+
+fn detach_key(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let store = store_of(vec![1; 8])?;
+    let buffer = engine.expose(&store)?.0;
+    engine.set_detach_key(&buffer, Some("right"))?;
+    expect_error!(engine.detach(&buffer, None), Error::WrongDetachKey { .. }, "detaching without a key");
+    expect_error!(engine.detach(&buffer, Some("wrong")), Error::WrongDetachKey { .. }, "detaching with another key");
+    expect_error!(engine.transfer(&buffer, None), Error::WrongDetachKey { .. }, "transferring");
+    expect_error!(engine.transfer(&buffer, Some(4)), Error::WrongDetachKey { .. }, "transferring to another length");
+    expect_error!(engine.transfer(&buffer, Some(0)), Error::WrongDetachKey { .. }, "transferring to nothing");
+    expect_eq!(contents(&mut *engine, &buffer)?, [1; 8], "the bytes after the refusals");
+    engine.set_detach_key(&buffer, None)?;
+    let target = engine.transfer(&buffer, None)?;
+    expect_eq!(engine.externalize(&target)?, store, "the target's store once the key is gone");
+    engine.set_detach_key(&target, Some("other"))?;
+    engine.detach(&target, Some("other"))?;
+    expect!(engine.state(&target)?.detached, "the right key detaches");
+    let keyless = engine.allocate(8, None)?;
+    engine.detach(&keyless, Some("any"))?;
+    expect!(engine.state(&keyless)?.detached, "a buffer without a key is detached whatever key is given");
+    Ok(())
+}
+
+fn externalize_sizes(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    for byte_length in [0, 1, 7, 64, 504, 505, 4096, 65_537, 1 << 20] {
+        let buffer = engine.allocate(byte_length, None)?;
+        if let Some(last) = byte_length.checked_sub(1) {
+            engine.write(&buffer, 0, 1)?;
+            engine.write(&buffer, last, 2)?;
+        }
+        let store = engine.externalize(&buffer)?;
+        expect_eq!(store.byte_length(), byte_length, "the store's length");
+        expect_eq!(engine.externalize(&buffer)?, store, "the store of {byte_length} bytes, asked again");
+        expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "its exposure");
+        if let Some(last) = byte_length.checked_sub(1) {
+            expect_eq!(store.to_vec()?[last], 2, "the last of {byte_length} bytes, seen natively");
+            engine.write(&buffer, last, 3)?;
+            expect_eq!(store.to_vec()?[last], 3, "the last of {byte_length} bytes, written afterwards");
+            expect_eq!(engine.read(&buffer, last)?, Some(3), "the last of {byte_length} bytes, seen by script");
+        }
+        drop(buffer);
+        settle(&mut *engine);
+        expect_eq!(store.reference_count(), 1, "references to {byte_length} bytes once the buffer is collected");
+    }
+    Ok(())
+}
+
+fn accounted(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let before = engine.external_bytes();
+    let (small, large) = (store_of(vec![0; 100])?, store_of(vec![0; 1000])?);
+    let first = engine.expose(&small)?.0;
+    let second = engine.expose(&small)?.0;
+    expect_eq!(engine.external_bytes() - before, 100, "external bytes of one store under two buffers");
+    let third = engine.expose(&large)?.0;
+    expect_eq!(engine.external_bytes() - before, 1100, "external bytes of two stores");
+    engine.detach(&first, None)?;
+    expect_eq!(engine.external_bytes() - before, 1100, "external bytes with one of two buffers detached");
+    engine.detach(&second, None)?;
+    expect_eq!(engine.external_bytes() - before, 1000, "external bytes with both detached");
+    drop(third);
+    settle(&mut *engine);
+    expect_eq!(engine.external_bytes(), before, "external bytes after the collection");
+    Ok(())
+}
+
+fn too_large(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let most = engine.capabilities().max_byte_length;
+    let refused = engine.allocate(most + 1, None);
+    expect_error!(refused, Error::TooLargeForEngine { limit, .. } if limit == most, "a buffer one byte too long");
+    if engine.capabilities().resizable {
+        let refused = engine.allocate(0, Some(most + 1));
+        expect_error!(refused, Error::TooLargeForEngine { limit, .. } if limit == most, "a maximum one byte too long");
+    }
+    expect_eq!(engine.external_bytes(), 0, "external bytes after the refusal");
+    Ok(())
+}

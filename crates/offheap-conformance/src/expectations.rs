@@ -1,0 +1,135 @@
+//! Which cases may do anything but pass, on which engine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use toml::{Table, Value};
+
+use crate::{Capability, Case};
+
+/// What is expected of one case on one engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// It passes.
+    Pass,
+    /// It fails.
+    Fail {
+        /// Why, as far as is known.
+        reason: String,
+    },
+    /// It has no meaning there, for want of this.
+    Unsupported(Capability),
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expectation::Pass => f.write_str("a pass"),
+            Expectation::Fail { reason } => write!(f, "a failure ({reason})"),
+            Expectation::Unsupported(capability) => write!(f, "unsupported: {capability}"),
+        }
+    }
+}
+
+/// What is expected of all engines. What is not written down passes.
+///
+/// ```toml
+/// [MyEngine]
+/// lacks = ["script"]      # each case that needs script is unsupported, for want of it
+///
+/// [MyEngine.fail]
+/// A9 = "issue 17: empty buffers lose their detached bit"
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    engines: BTreeMap<String, EngineExpectations>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct EngineExpectations {
+    lacks: Vec<Capability>,
+    // The reasons, by the case's number.
+    fail: BTreeMap<String, String>,
+}
+
+/// A text that does not say what is expected.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the expectations cannot be read: {problem}")]
+pub struct InvalidExpectations {
+    problem: String,
+}
+
+impl Expectations {
+    /// Those of the engines of this project, from `expectations.toml` in this crate.
+    ///
+    /// # Panics
+    /// If the file is wrong, which a test of this crate excludes.
+    pub fn built_in() -> Self {
+        Self::parse(include_str!("../expectations.toml")).expect("a test parses it")
+    }
+
+    /// Reads expectations from TOML.
+    ///
+    /// # Errors
+    /// [`InvalidExpectations`], with what is wrong.
+    pub fn parse(text: &str) -> Result<Self, InvalidExpectations> {
+        let invalid = |problem| InvalidExpectations { problem };
+        let table: Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+        let engines = table.into_iter().map(|(engine, value)| match value {
+            Value::Table(entries) => match EngineExpectations::read(entries) {
+                Ok(expectations) => Ok((engine, expectations)),
+                Err(problem) => Err(invalid(format!("[{engine}] {problem}"))),
+            },
+            _ => Err(invalid(format!("`{engine}` stands outside of an engine's table; write `[{engine}]`"))),
+        });
+        Ok(Expectations { engines: engines.collect::<Result<_, _>>()? })
+    }
+
+    /// What is expected of a case.
+    pub fn of(&self, engine: &str, case: &Case) -> Expectation {
+        let Some(expected) = self.engines.get(engine) else { return Expectation::Pass };
+        // The first need that is not met is the one that the runner names.
+        if let Some(missing) = case.needs.iter().find(|need| expected.lacks.contains(need)) {
+            return Expectation::Unsupported(*missing);
+        }
+        let reason = expected.fail.get(case.number).cloned();
+        reason.map_or(Expectation::Pass, |reason| Expectation::Fail { reason })
+    }
+
+    /// The numbers of the cases that are expected to fail on an engine.
+    pub(crate) fn failing(&self, engine: &str) -> impl Iterator<Item = &str> {
+        self.engines.get(engine).into_iter().flat_map(|expected| expected.fail.keys().map(String::as_str))
+    }
+}
+
+impl EngineExpectations {
+    fn read(entries: Table) -> Result<Self, String> {
+        let mut expectations = EngineExpectations::default();
+        for (key, value) in entries {
+            match (key.as_str(), value) {
+                ("lacks", Value::Array(names)) => {
+                    expectations.lacks = names.iter().map(capability).collect::<Result<_, _>>()?;
+                }
+                ("fail", Value::Table(reasons)) => {
+                    expectations.fail = reasons.into_iter().map(reason).collect::<Result<_, _>>()?;
+                }
+                (other, _) => {
+                    return Err(format!("has `{other}`; it may have `lacks = [..]` and a table `fail`"));
+                }
+            }
+        }
+        Ok(expectations)
+    }
+}
+
+fn capability(name: &Value) -> Result<Capability, String> {
+    let known = name.as_str().and_then(Capability::from_name);
+    known.ok_or_else(|| format!("lacks {name}, which is no capability"))
+}
+
+fn reason((number, reason): (String, Value)) -> Result<(String, String), String> {
+    match reason {
+        Value::String(reason) if !reason.is_empty() => Ok((number, reason)),
+        _ => Err(format!("says that {number} fails and not why; write `{number} = \"why\"`")),
+    }
+}

@@ -1,0 +1,54 @@
+//! Runs cases on an engine.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use offheap_engine::Capabilities;
+
+use crate::{CASES, Case, Factory, Failure, Lab, Outcome, Report, Verdict};
+
+/// Runs all cases on the engine that `factory` makes isolates of. `engine_name` is what `expectations.toml` calls it.
+///
+/// A case that panics has failed; nothing of this unwinds to the caller.
+pub fn run(factory: &Factory<'_>, engine_name: &str) -> Report {
+    run_cases(CASES, factory, engine_name)
+}
+
+/// Runs some cases, perhaps of your own.
+pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Report {
+    let capabilities = caught(|| Ok(Lab::new(factory).isolate()?.capabilities()));
+    let verdicts = cases
+        .iter()
+        .map(|case| Verdict {
+            case: *case,
+            outcome: match &capabilities {
+                Ok(capabilities) => run_case(case, factory, capabilities),
+                Err(failure) => Outcome::Fail(format!("there is no isolate to try it on: {failure}")),
+            },
+        })
+        .collect();
+    Report::new(engine_name.to_owned(), verdicts)
+}
+
+fn run_case(case: &Case, factory: &Factory<'_>, capabilities: &Capabilities) -> Outcome {
+    if let Some(missing) = case.needs.iter().find(|need| !need.is_in(capabilities)) {
+        return Outcome::Unsupported(*missing);
+    }
+    match caught(|| (case.run)(&Lab::new(factory))) {
+        Ok(()) => Outcome::Pass,
+        Err(failure) => Outcome::Fail(failure),
+    }
+}
+
+fn caught<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
+    // Whatever the step used is gone with it, or isolates of its own that nobody else has.
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => result.map_err(|failure| failure.to_string()),
+        Err(panic) => Err(format!("expected no panic, saw: {}", message_of(panic.as_ref()))),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text")
+}

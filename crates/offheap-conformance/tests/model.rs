@@ -1,0 +1,30 @@
+//! All cases on the model engine, with several seeds.
+#![forbid(unsafe_code)]
+
+use offheap_conformance::{Expectations, Outcome, run};
+use offheap_engine::{Engine, Error, ModelEngine, ModelOptions};
+
+#[test]
+fn the_model_conforms_for_every_seed() {
+    let expectations = Expectations::built_in();
+    for seed in 0..40 {
+        let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(seed)?)) };
+        let report = run(&make, "Model");
+        if let Err(surprises) = report.check(&expectations) {
+            panic!("seed {seed}: {surprises}\n{report}");
+        }
+    }
+}
+
+#[test]
+fn what_an_engine_lacks_is_unsupported_and_the_rest_passes() {
+    let options = ModelOptions { resizable: false, immutable: false, detach_keys: false, max_byte_length: 1 << 20 };
+    for seed in 0..10 {
+        let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::with_options(seed, options)?)) };
+        let report = run(&make, "ModelWithoutExtras");
+        if let Err(surprises) = report.check(&Expectations::built_in()) {
+            panic!("seed {seed}: {surprises}\n{report}");
+        }
+        assert!(report.verdicts().iter().any(|verdict| verdict.outcome == Outcome::Pass));
+    }
+}
