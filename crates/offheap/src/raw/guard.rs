@@ -55,8 +55,9 @@ impl Mark for Write {
 /// A mark in the access word, and the bytes that it is for. `'a` is what stops script, or the handle itself.
 struct Marked<'a, M: Mark> {
     store: BackingStore,
+    // Also what keeps guards from being `Send` and `Sync`.
     bytes: NonNull<[u8]>,
-    mark: PhantomData<(M, &'a (), *mut u8)>,
+    mark: PhantomData<(M, &'a ())>,
 }
 
 impl<'a, M: Mark> Marked<'a, M> {

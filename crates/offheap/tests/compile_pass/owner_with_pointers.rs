@@ -1,0 +1,5 @@
+use offheap::UniqueStore;
+
+fn main() {
+    let _ = UniqueStore::from_owner(Vec::from("text"));
+}

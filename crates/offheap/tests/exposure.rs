@@ -1,0 +1,195 @@
+//! What an engine's hold on a store forbids to others: adapters call this, here without an engine.
+
+use std::thread;
+
+use offheap::{
+    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualMemory, NotUnique, StoreKind,
+    UniqueStore,
+};
+
+fn store() -> BackingStore {
+    UniqueStore::from_owner(vec![1u8, 2, 3, 4]).unwrap().into()
+}
+
+fn isolate() -> IsolateRegistration {
+    IsolateRegistration::new("Test").unwrap()
+}
+
+#[test]
+fn an_exposed_store_lends_no_bytes_outside_its_isolate() {
+    let (mut store, isolate) = (store(), isolate());
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    assert!(matches!(store.bytes(), Err(Error::Exposed { buffers: 1, .. })));
+    assert!(matches!(store.bytes_mut(), Err(Error::Exposed { buffers: 1, .. })));
+    drop(exposed);
+    store.bytes_mut().unwrap()[0] = 2;
+}
+
+#[test]
+fn an_exposed_store_is_read_by_copy_on_any_thread() {
+    let (store, isolate) = (store(), isolate());
+    let _exposed = Exposed::new(&store, isolate.id()).unwrap();
+    assert_eq!(thread::spawn(move || store.to_vec().unwrap()).join().unwrap(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_store_is_exposed_in_one_isolate_at_a_time() {
+    let (store, first, second) = (store(), isolate(), isolate());
+    let one = Exposed::new(&store, first.id()).unwrap();
+    let two = Exposed::new(&store, first.id()).unwrap();
+    assert_eq!(store.exposure(), Some((first.id(), 2)));
+    let Err(error) = Exposed::new(&store, second.id()) else { panic!("exposed twice") };
+    assert!(matches!(error, Error::OtherIsolate { isolate, requested, buffers: 2, .. }
+        if isolate == first.id() && requested == second.id()));
+    assert!(error.to_string().contains("detach or collect"), "{error}");
+    drop((one, two));
+    assert_eq!(store.exposure(), None);
+    assert!(Exposed::new(&store, second.id()).is_ok());
+}
+
+#[test]
+fn a_part_shares_the_exposure_of_the_whole() {
+    let (store, first, second) = (store(), isolate(), isolate());
+    let part = store.slice(1..2).unwrap();
+    let _exposed = Exposed::new(&part, first.id()).unwrap();
+    assert!(matches!(Exposed::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
+    assert!(matches!(store.bytes(), Err(Error::Exposed { .. })));
+}
+
+#[test]
+fn a_guard_keeps_a_store_from_being_exposed() {
+    let (mut store, isolate) = (store(), isolate());
+    let other = store.clone();
+    let reader = store.bytes().unwrap();
+    assert!(matches!(Exposed::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Readers(1), .. })));
+    drop(reader);
+    let writer = store.bytes_mut().unwrap();
+    assert!(matches!(Exposed::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Writer, .. })));
+    drop(writer);
+    assert!(Exposed::new(&other, isolate.id()).is_ok());
+    assert_eq!(store.exposure(), None);
+}
+
+#[test]
+fn guards_inside_the_isolate_are_for_that_isolate() {
+    let (store, first, second) = (store(), isolate(), isolate());
+    let _exposed = Exposed::new(&store, first.id()).unwrap();
+    // SAFETY: no script runs: there is no engine.
+    let mut writer = unsafe { store.bytes_mut_in(first.id()) }.unwrap();
+    writer[0] = 5;
+    drop(writer);
+    // SAFETY: as above.
+    assert_eq!(unsafe { store.bytes_in(first.id()) }.unwrap()[0], 5);
+    // SAFETY: as above.
+    assert!(matches!(unsafe { store.bytes_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    // SAFETY: as above.
+    assert!(matches!(unsafe { store.bytes_mut_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    // SAFETY: as above.
+    assert!(matches!(unsafe { store.cells_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    // SAFETY: as above.
+    assert!(matches!(unsafe { store.copy_from_slice_in(second.id(), 0, &[1]) }, Err(Error::OtherIsolate { .. })));
+    // SAFETY: as above.
+    unsafe { store.copy_from_slice_in(first.id(), 3, &[9]) }.unwrap();
+    assert_eq!(store.to_vec().unwrap(), [5, 2, 3, 9]);
+}
+
+#[test]
+fn a_guard_of_an_isolate_outlives_the_buffer_and_still_excludes_other_isolates() {
+    let (store, first, second) = (store(), isolate(), isolate());
+    let exposed = Exposed::new(&store, first.id()).unwrap();
+    // SAFETY: no script runs: there is no engine.
+    let guard = unsafe { store.bytes_in(first.id()) }.unwrap();
+    drop(exposed);
+    assert!(matches!(Exposed::new(&store, second.id()), Err(Error::Busy { .. })));
+    assert_eq!(guard[..], [1, 2, 3, 4]);
+    drop(guard);
+    assert!(Exposed::new(&store, second.id()).is_ok());
+}
+
+#[test]
+fn cells_keep_copies_and_guards_out_and_may_be_written() {
+    let (store, isolate) = (store(), isolate());
+    let _exposed = Exposed::new(&store, isolate.id()).unwrap();
+    // SAFETY: no script runs: there is no engine.
+    let cells = unsafe { store.cells_in(isolate.id()) }.unwrap();
+    cells[0].set(cells[3].get());
+    assert!(matches!(store.to_vec(), Err(Error::Busy { holder: Holder::Writer, .. })));
+    drop(cells);
+    assert_eq!(store.to_vec().unwrap(), [4, 2, 3, 4]);
+}
+
+#[test]
+fn an_exposed_store_is_not_unique() {
+    let (store, isolate) = (store(), isolate());
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let rejected = store.try_into_unique().unwrap_err();
+    assert!(matches!(rejected.error(), Error::NotUnique { reason: NotUnique::References(2), .. }));
+    drop(exposed);
+    rejected.into_inner().try_into_unique().unwrap();
+}
+
+#[test]
+fn a_hold_finds_its_store_by_the_address_that_an_engine_has() {
+    let (store, isolate) = (store(), isolate());
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let data = exposed.data().as_ptr().cast_const();
+    assert_eq!(exposed.store(data, 4), store);
+    assert_eq!(exposed.store(data.wrapping_add(1), 2), store.slice(1..3).unwrap());
+    assert_eq!(exposed.store(data.wrapping_add(4), 0).byte_length(), 0);
+}
+
+#[test]
+#[should_panic = "lies in its store"]
+fn a_hold_asserts_the_range_that_an_engine_tells() {
+    let (store, isolate) = (store(), isolate());
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    exposed.store(exposed.data().as_ptr().wrapping_add(2), 3);
+}
+
+#[test]
+fn frozen_memory_is_exposed_in_any_number_of_isolates() {
+    let (first, second) = (isolate(), isolate());
+    let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
+    let one = Exposed::frozen(&frozen, first.id());
+    let two = Exposed::new(&BackingStore::from(frozen.clone()), second.id()).unwrap();
+    assert!(one.is_read_only() && two.is_read_only());
+    assert_eq!(BackingStore::from(frozen.clone()).exposure(), None);
+    assert_eq!(frozen.reference_count(), 3);
+    drop((one, two));
+    assert_eq!(frozen.reference_count(), 1);
+}
+
+#[test]
+fn resizable_memory_has_one_live_buffer() {
+    let isolate = isolate();
+    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 2, 10));
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
+    exposed.set_byte_length(10);
+    assert_eq!(store.byte_length(), 10);
+    exposed.set_byte_length(0);
+    assert_eq!(store.to_vec().unwrap(), []);
+    drop(exposed);
+    assert!(Exposed::new(&store, isolate.id()).is_ok());
+    assert!(store.try_into_unique().is_err(), "its owner is not all of it");
+}
+
+#[test]
+#[should_panic = "the store ends before 11 bytes"]
+fn resizable_memory_ends_where_it_was_reserved() {
+    let isolate = isolate();
+    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    Exposed::new(&store, isolate.id()).unwrap().set_byte_length(11);
+}
+
+#[test]
+fn manual_memory_is_exposed_until_it_is_freed() {
+    let isolate = isolate();
+    let memory = ManualMemory::allocate(8).unwrap();
+    let exposed = Exposed::new(memory.store(), isolate.id()).unwrap();
+    assert!(matches!(memory.free(), Err(Error::FreeInUse { holder: Holder::Isolate { buffers: 1, .. }, .. })));
+    drop(exposed);
+    memory.free().unwrap();
+    assert!(matches!(Exposed::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
+}

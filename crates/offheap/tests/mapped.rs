@@ -1,0 +1,251 @@
+//! Mapped files: their bytes are read and written by copies, and what cannot be mapped says why.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use offheap::{Error, Exposed, IsolateRegistration, MapMode, MapProblem, Mapped, NotUnique, StoreKind};
+
+/// A directory that is removed with its content when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("offheap-mapped-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn file(&self, content: &[u8]) -> PathBuf {
+        let path = self.0.join("file");
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn problem(result: Result<Mapped, Error>) -> MapProblem {
+    match result {
+        Err(Error::Map { problem, .. }) => problem,
+        Err(error) => panic!("{error}"),
+        Ok(mapped) => panic!("mapped: {mapped:?}"),
+    }
+}
+
+const MODES: [MapMode; 3] = [MapMode::ReadOnly, MapMode::CopyOnWrite, MapMode::ReadWrite];
+
+#[test]
+fn a_file_is_read_in_every_mode() {
+    let folder = Folder::new("read");
+    let path = folder.file(b"some bytes");
+    for mode in MODES {
+        let mapped = Mapped::open(&path, mode).unwrap();
+        assert_eq!((mapped.path(), mapped.mode(), mapped.byte_length()), (path.as_path(), mode, 10));
+        assert_eq!(mapped.store().kind(), StoreKind::Mapped(mode));
+        assert_eq!(mapped.store().to_vec().unwrap(), b"some bytes");
+        assert_eq!(mapped.store().slice(5..).unwrap().to_vec().unwrap(), b"bytes");
+    }
+}
+
+#[test]
+fn a_file_of_whole_pages_is_read_to_its_last_byte() {
+    let folder = Folder::new("pages");
+    for byte_length in [1, 4095, 4096, 4097, 65536] {
+        let path = folder.file(&vec![9; byte_length]);
+        let mapped = Mapped::open(&path, MapMode::ReadOnly).unwrap();
+        assert_eq!(mapped.store().to_vec().unwrap(), vec![9; byte_length]);
+    }
+}
+
+#[test]
+fn no_mode_lends_a_slice() {
+    let folder = Folder::new("slice");
+    let path = folder.file(b"some bytes");
+    for mode in MODES {
+        let mut store = Mapped::open(&path, mode).unwrap().store().clone();
+        assert!(matches!(store.bytes(), Err(Error::MappedSlice { .. })));
+        assert!(matches!(store.bytes_mut(), Err(Error::MappedSlice { .. })));
+        let rejected = store.try_into_unique().unwrap_err();
+        assert!(matches!(rejected.error(), Error::NotUnique { reason: NotUnique::Kind, .. }));
+    }
+}
+
+#[test]
+fn read_only_is_not_written() {
+    let folder = Folder::new("ro");
+    let mapped = Mapped::open(folder.file(b"some bytes"), MapMode::ReadOnly).unwrap();
+    assert!(matches!(mapped.copy_from_slice(0, b"x"), Err(Error::ReadOnly { .. })));
+}
+
+#[test]
+fn copy_on_write_writes_the_mapping_and_not_the_file() {
+    let folder = Folder::new("cow");
+    let path = folder.file(b"some bytes");
+    let mapped = Mapped::open(&path, MapMode::CopyOnWrite).unwrap();
+    mapped.copy_from_slice(0, b"more").unwrap();
+    assert_eq!(mapped.store().to_vec().unwrap(), b"more bytes");
+    mapped.flush().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"some bytes");
+}
+
+#[test]
+fn read_write_writes_the_file() {
+    let folder = Folder::new("rw");
+    let path = folder.file(b"some bytes");
+    let mapped = Mapped::open(&path, MapMode::ReadWrite).unwrap();
+    mapped.copy_from_slice(5, b"BYTES").unwrap();
+    mapped.flush().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"some BYTES");
+    assert!(matches!(mapped.copy_from_slice(6, b"BYTES"), Err(Error::OutOfRange { .. })));
+}
+
+#[test]
+fn an_exposed_mapping_is_not_written_from_outside() {
+    let folder = Folder::new("exposed");
+    let isolate = IsolateRegistration::new("Test").unwrap();
+    let mapped = Mapped::open(folder.file(b"some bytes"), MapMode::ReadWrite).unwrap();
+    let exposed = Exposed::new(mapped.store(), isolate.id()).unwrap();
+    assert!(matches!(mapped.copy_from_slice(0, b"x"), Err(Error::Exposed { .. })));
+    drop(exposed);
+    mapped.copy_from_slice(0, b"x").unwrap();
+}
+
+#[test]
+fn a_read_only_mapping_is_exposed_in_many_isolates() {
+    let folder = Folder::new("isolates");
+    let isolates = [(); 2].map(|()| IsolateRegistration::new("Test").unwrap());
+    let mapped = Mapped::open(folder.file(b"some bytes"), MapMode::ReadOnly).unwrap();
+    let exposed = isolates.each_ref().map(|isolate| Exposed::new(mapped.store(), isolate.id()).unwrap());
+    assert!(exposed.iter().all(Exposed::is_read_only));
+}
+
+#[test]
+fn the_store_keeps_the_mapping() {
+    let folder = Folder::new("keeps");
+    let path = folder.file(b"some bytes");
+    let store = Mapped::open(&path, MapMode::ReadOnly).unwrap().store().clone();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.to_vec().unwrap(), b"some bytes");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = Folder::new("missing");
+    let error = Mapped::open(folder.0.join("nothing-here"), MapMode::ReadOnly).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("nothing-here") && message.contains("No such file"), "{message}");
+    assert!(matches!(problem(Err(error)), MapProblem::Io(_)));
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    let folder = Folder::new("empty");
+    let path = folder.file(b"");
+    for mode in MODES {
+        assert!(matches!(problem(Mapped::open(&path, mode)), MapProblem::Empty));
+    }
+}
+
+#[test]
+fn a_directory_is_refused() {
+    let folder = Folder::new("directory");
+    for mode in MODES {
+        assert!(matches!(problem(Mapped::open(&folder.0, mode)), MapProblem::Directory));
+    }
+}
+
+#[test]
+fn a_device_is_refused() {
+    assert!(matches!(problem(Mapped::open("/dev/null", MapMode::ReadOnly)), MapProblem::NotAFile));
+}
+
+#[test]
+fn a_pipe_is_refused_without_waiting_for_its_other_end() {
+    let folder = Folder::new("pipe");
+    let path = folder.0.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(matches!(problem(Mapped::open(&path, MapMode::ReadOnly)), MapProblem::NotAFile));
+}
+
+#[test]
+fn a_file_below_a_file_is_refused_by_the_system() {
+    let folder = Folder::new("below");
+    let path = folder.file(b"some bytes").join("below");
+    assert!(matches!(problem(Mapped::open(path, MapMode::ReadOnly)), MapProblem::Io(_)));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_refused() {
+    let folder = Folder::new("unreadable");
+    let path = folder.file(b"some bytes");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::File::open(&path).is_ok() {
+        // A superuser's files are all readable. What the system refuses also to him: the memory of the kernel as a file.
+        return assert!(matches!(problem(Mapped::open("/proc/self/mem", MapMode::ReadOnly)), MapProblem::Empty));
+    }
+    for mode in MODES {
+        assert!(matches!(problem(Mapped::open(&path, mode)), MapProblem::Io(_)));
+    }
+}
+
+#[test]
+fn a_program_that_runs_is_mapped_to_be_read_and_not_to_be_written() {
+    // Refused to a superuser too.
+    let program = std::env::current_exe().unwrap();
+    assert!(Mapped::open(&program, MapMode::ReadOnly).is_ok());
+    assert!(matches!(problem(Mapped::open(&program, MapMode::ReadWrite)), MapProblem::Io(_)));
+}
+
+fn in_both_modes(path: &Path, first: MapMode, second: MapMode) {
+    let mapped = Mapped::open(path, first).unwrap();
+    let problem = problem(Mapped::open(path, second));
+    assert!(matches!(problem, MapProblem::OtherMode { requested, mapped } if (requested, mapped) == (second, first)));
+    drop(mapped);
+    assert!(Mapped::open(path, second).is_ok(), "the first is gone");
+}
+
+#[test]
+fn a_file_mapped_read_write_is_not_mapped_otherwise() {
+    let folder = Folder::new("rw-first");
+    let path = folder.file(b"some bytes");
+    in_both_modes(&path, MapMode::ReadWrite, MapMode::ReadOnly);
+    in_both_modes(&path, MapMode::ReadWrite, MapMode::CopyOnWrite);
+}
+
+#[test]
+fn a_file_mapped_otherwise_is_not_mapped_read_write() {
+    let folder = Folder::new("rw-second");
+    let path = folder.file(b"some bytes");
+    in_both_modes(&path, MapMode::ReadOnly, MapMode::ReadWrite);
+    in_both_modes(&path, MapMode::CopyOnWrite, MapMode::ReadWrite);
+}
+
+#[test]
+fn another_name_of_the_same_file_is_the_same_file() {
+    let folder = Folder::new("names");
+    let path = folder.file(b"some bytes");
+    let (hard, soft) = (folder.0.join("hard"), folder.0.join("soft"));
+    fs::hard_link(&path, &hard).unwrap();
+    std::os::unix::fs::symlink(&path, &soft).unwrap();
+    let _mapped = Mapped::open(&path, MapMode::ReadWrite).unwrap();
+    for other in [hard, soft] {
+        assert!(matches!(problem(Mapped::open(other, MapMode::ReadOnly)), MapProblem::OtherMode { .. }));
+    }
+}
+
+#[test]
+fn the_mode_is_free_again_only_when_the_last_reference_is_gone() {
+    let folder = Folder::new("last");
+    let path = folder.file(b"some bytes");
+    let first = Mapped::open(&path, MapMode::ReadOnly).unwrap();
+    let second = Mapped::open(&path, MapMode::CopyOnWrite).unwrap().store().slice(1..).unwrap();
+    drop(first);
+    assert!(matches!(problem(Mapped::open(&path, MapMode::ReadWrite)), MapProblem::OtherMode { .. }));
+    drop(second);
+    Mapped::open(&path, MapMode::ReadWrite).unwrap();
+}

@@ -1,0 +1,157 @@
+//! The observer: the events of one store, in order. In a file of its own, since a process has one observer.
+
+use std::sync::Mutex;
+use std::thread::{self, ThreadId};
+
+use offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap::{
+    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualMemory, StoreId, StoreKind, UniqueStore,
+};
+
+struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
+
+impl Observer for Recorder {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap().push((thread::current().id(), *event));
+    }
+}
+
+static RECORDER: Recorder = Recorder(Mutex::new(Vec::new()));
+
+/// What was told of a store; other tests may tell of theirs at the same time.
+fn told(store: StoreId) -> Vec<Event> {
+    RECORDER.0.lock().unwrap().iter().map(|(_, event)| *event).filter(|event| event.store == store).collect()
+}
+
+fn kinds(store: StoreId) -> Vec<EventKind> {
+    told(store).into_iter().map(|event| event.kind).collect()
+}
+
+fn observe() {
+    // Set by whichever test is first.
+    let _ = set_observer(&RECORDER);
+}
+
+#[test]
+fn the_life_of_a_store_is_told_in_order() {
+    observe();
+    let registration = IsolateRegistration::new("Test").unwrap();
+    let isolate = registration.id();
+    let line = line!() + 1;
+    let store = BackingStore::from(UniqueStore::from_owner(vec![1u8, 2, 3]).unwrap());
+    let (id, address) = (store.id(), store.as_ptr().addr());
+    let exposed = Exposed::new(&store, isolate).unwrap();
+    store.note_externalized(isolate);
+    store.note_detached(isolate);
+    drop(exposed);
+    drop(store);
+    let released = EventKind::Released { isolate: Some(isolate) };
+    assert_eq!(
+        kinds(id),
+        [
+            EventKind::Created,
+            EventKind::Exposed { isolate },
+            EventKind::Externalized { isolate },
+            EventKind::Detached { isolate },
+            released,
+            EventKind::Freed { at: None },
+        ]
+    );
+    for event in told(id) {
+        assert_eq!((event.store_kind, event.byte_length, event.address), (StoreKind::Fixed, 3, address));
+        assert!(event.created.to_string().contains(&format!("observer.rs:{line}:")), "{}", event.created);
+    }
+}
+
+#[test]
+fn a_free_is_told_before_the_owner_is_dropped_and_on_its_thread() {
+    observe();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let id = std::sync::Arc::new(std::sync::OnceLock::new());
+    let known = id.clone();
+    let deleter = move |_, _| sender.send(kinds(*known.get().unwrap())).unwrap();
+    let store = UniqueStore::from_owner_with_deleter(vec![0u8], deleter).unwrap();
+    id.set(store.id()).unwrap();
+    let elsewhere = thread::spawn(move || drop(store)).thread().id();
+    assert_eq!(receiver.recv().unwrap(), [EventKind::Created, EventKind::Freed { at: None }]);
+    let records = RECORDER.0.lock().unwrap();
+    let freed = records
+        .iter()
+        .find(|(_, event)| Some(&event.store) == id.get() && matches!(event.kind, EventKind::Freed { .. }));
+    assert_eq!(freed.unwrap().0, elsewhere);
+}
+
+#[test]
+fn manual_memory_is_freed_by_its_free_alone() {
+    observe();
+    let memory = ManualMemory::allocate(5).unwrap();
+    let id = memory.store().id();
+    assert_eq!(kinds(id), [EventKind::Created]);
+    memory.free().unwrap();
+    assert!(memory.free().is_err());
+    let at = memory.freed();
+    drop(memory);
+    assert_eq!(kinds(id), [EventKind::Created, EventKind::Freed { at }]);
+}
+
+#[test]
+fn an_owner_that_comes_back_is_told_as_freed_once() {
+    observe();
+    let store = UniqueStore::from_owner(vec![0u8]).unwrap();
+    let id = store.id();
+    let vec: Vec<u8> = store.try_into_owner().unwrap();
+    assert_eq!(kinds(id), [EventKind::Created, EventKind::Freed { at: None }]);
+    drop(vec);
+    assert_eq!(kinds(id).len(), 2);
+}
+
+#[test]
+fn a_store_that_becomes_unique_and_shared_again_is_created_once() {
+    observe();
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    let id = store.id();
+    let weak = store.downgrade();
+    let store = BackingStore::from(store.try_into_unique().unwrap());
+    assert!(weak.upgrade().is_none());
+    drop(store);
+    assert_eq!(kinds(id), [EventKind::Created, EventKind::Freed { at: None }]);
+}
+
+#[test]
+fn a_frozen_buffer_is_released_without_a_count() {
+    observe();
+    let registration = IsolateRegistration::new("Test").unwrap();
+    let isolate = registration.id();
+    let frozen = FrozenStore::from_owner(&[1u8][..]).unwrap();
+    let id = frozen.id();
+    drop(Exposed::frozen(&frozen, isolate));
+    drop(frozen);
+    let released = EventKind::Released { isolate: None };
+    assert_eq!(
+        kinds(id),
+        [EventKind::Created, EventKind::Exposed { isolate }, released, EventKind::Freed { at: None }]
+    );
+}
+
+#[test]
+fn what_was_refused_is_not_told() {
+    observe();
+    extern "C" fn nothing(_: *mut std::ffi::c_void) {}
+    let mut byte = Box::new(0u8);
+    let data = (&raw mut *byte).cast();
+    // SAFETY: a byte that nobody else uses, and that outlives its adoption.
+    let memory = unsafe { ManualMemory::adopt(data, 1, nothing) }.unwrap();
+    // SAFETY: refused.
+    assert!(unsafe { ManualMemory::adopt(data, 1, nothing) }.is_err());
+    memory.free().unwrap();
+    let address = data.addr();
+    let records = RECORDER.0.lock().unwrap();
+    let here = records.iter().filter(|(_, event)| event.address == address && event.store_kind == StoreKind::Manual);
+    assert_eq!(here.count(), 2, "created and freed");
+}
+
+#[test]
+fn a_second_observer_is_refused() {
+    observe();
+    assert!(matches!(set_observer(&RECORDER), Err(Error::ObserverSet)));
+}

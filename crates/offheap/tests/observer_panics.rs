@@ -1,0 +1,69 @@
+//! An observer that panics: nothing is lost, and nothing stays exposed. In a file of its own, since a process has one
+//! observer.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap::{BackingStore, Exposed, IsolateRegistration, UniqueStore};
+
+thread_local!(static PANIC_AT: Cell<fn(EventKind) -> bool> = const { Cell::new(|_| false) });
+
+struct Panics;
+
+impl Observer for Panics {
+    fn event(&self, event: &Event) {
+        if PANIC_AT.get()(event.kind) {
+            PANIC_AT.set(|_| false);
+            panic!("observer");
+        }
+    }
+}
+
+fn panics_at(kind: fn(EventKind) -> bool, step: impl FnOnce()) {
+    let _ = set_observer(&Panics);
+    PANIC_AT.set(kind);
+    assert!(catch_unwind(AssertUnwindSafe(step)).is_err());
+}
+
+#[test]
+fn when_a_store_is_created_its_owner_is_dropped() {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    let deleter = |_, _| {
+        DROPPED.fetch_add(1, Ordering::SeqCst);
+    };
+    let step = || drop(UniqueStore::from_owner_with_deleter(vec![0u8], deleter));
+    panics_at(|kind| kind == EventKind::Created, step);
+    assert_eq!(DROPPED.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn when_a_store_is_freed_its_owner_is_dropped() {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    let deleter = |_, _| {
+        DROPPED.fetch_add(1, Ordering::SeqCst);
+    };
+    let store = UniqueStore::from_owner_with_deleter(vec![0u8], deleter).unwrap();
+    panics_at(|kind| kind == EventKind::Freed { at: None }, || drop(store));
+    assert_eq!(DROPPED.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn when_a_store_is_exposed_it_is_exposed_nowhere() {
+    let isolate = IsolateRegistration::new("Test").unwrap();
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    panics_at(|kind| matches!(kind, EventKind::Exposed { .. }), || drop(Exposed::new(&store, isolate.id())));
+    assert_eq!((store.exposure(), store.reference_count()), (None, 1));
+    store.try_into_unique().unwrap();
+}
+
+#[test]
+fn when_a_buffer_is_released_it_is_withdrawn() {
+    let isolate = IsolateRegistration::new("Test").unwrap();
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    panics_at(|kind| matches!(kind, EventKind::Released { .. }), || drop(exposed));
+    assert_eq!((store.exposure(), store.reference_count()), (None, 1));
+    store.try_into_unique().unwrap();
+}
