@@ -1,0 +1,91 @@
+//! What script passes where a number is expected.
+
+use crate::failure::Failure;
+
+/// The most that a number of script counts exactly: 2 ** 53 - 1.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// A value that script passed as a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Argument {
+    /// `undefined`, or nothing.
+    Absent,
+    /// A number.
+    Number(f64),
+    /// Something else, of this type.
+    Other(&'static str),
+}
+
+impl Argument {
+    /// The argument `name`, which counts bytes.
+    ///
+    /// # Errors
+    /// A TypeError where it is no number, a RangeError where it is not a whole one that is possible.
+    pub(crate) fn byte_count(self, name: &str) -> Result<usize, Failure> {
+        match self {
+            Argument::Number(number) if is_count(number) => Ok(number as usize),
+            Argument::Number(number) => Err(Failure::range_error(format!(
+                "{name} is {number}; pass a whole number of bytes, from 0 to 2 ** 53 - 1"
+            ))),
+            Argument::Absent => Err(Failure::type_error(format!("{name} is missing; pass a number of bytes"))),
+            Argument::Other(found) => {
+                Err(Failure::type_error(format!("{name} is of type {found}; pass a number of bytes")))
+            }
+        }
+    }
+
+    /// The same, or `otherwise` where it was not passed.
+    ///
+    /// # Errors
+    /// As for [`byte_count`](Self::byte_count).
+    pub(crate) fn byte_count_or(self, name: &str, otherwise: usize) -> Result<usize, Failure> {
+        match self {
+            Argument::Absent => Ok(otherwise),
+            given => given.byte_count(name),
+        }
+    }
+
+    /// The argument `name`, which is the value of one byte.
+    ///
+    /// # Errors
+    /// A TypeError where it is no number, a RangeError where no byte has that value.
+    pub(crate) fn byte(self, name: &str) -> Result<u8, Failure> {
+        match self {
+            Argument::Number(number) if is_count(number) && number <= 255.0 => Ok(number as u8),
+            Argument::Number(number) => {
+                Err(Failure::range_error(format!("{name} is {number}; pass a whole number from 0 to 255")))
+            }
+            _ => Err(Failure::type_error(format!("{name} is not a number; pass one from 0 to 255"))),
+        }
+    }
+}
+
+fn is_count(number: f64) -> bool {
+    number.fract() == 0.0 && (0.0..=MAX_SAFE_INTEGER).contains(&number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Class;
+
+    #[test]
+    fn byte_counts_are_whole_and_not_negative() {
+        let count = |number| Argument::Number(number).byte_count("n").map_err(|failure| failure.class);
+        assert_eq!(count(0.0), Ok(0));
+        assert_eq!(count(-0.0), Ok(0));
+        assert_eq!(count(MAX_SAFE_INTEGER), Ok((1 << 53) - 1));
+        for bad in [-1.0, 0.5, f64::NAN, f64::INFINITY, MAX_SAFE_INTEGER + 1.0] {
+            assert_eq!(count(bad), Err(Class::Range), "{bad}");
+        }
+        assert_eq!(Argument::Other("string").byte_count("n").map_err(|failure| failure.class), Err(Class::Type));
+        assert_eq!(Argument::Absent.byte_count_or("n", 7), Ok(7));
+    }
+
+    #[test]
+    fn bytes_are_from_0_to_255() {
+        assert_eq!(Argument::Number(255.0).byte("n"), Ok(255));
+        assert_eq!(Argument::Number(256.0).byte("n").map_err(|failure| failure.class), Err(Class::Range));
+        assert_eq!(Argument::Absent.byte("n").map_err(|failure| failure.class), Err(Class::Type));
+    }
+}

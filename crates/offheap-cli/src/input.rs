@@ -1,0 +1,34 @@
+//! What can be wrong with what a run is given: each a line that says what to do, and exit status 2.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+/// Wrong usage, or input that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InputError {
+    #[error("this build has no V8; run it with --engine quickjs, which is the default")]
+    NoV8,
+    #[error("the argument {} is not UTF-8, and script has no other text; give the script another", given.display())]
+    ArgumentNotText { given: OsString },
+    #[error(
+        "cannot read --map {}: write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file as \
+         nativeModule.mapped.NAME",
+        given.display()
+    )]
+    MapForm { given: OsString },
+    #[error("two maps are named {name}; give each --map a name of its own")]
+    NameTwice { name: String },
+    #[error("cannot read the script {}: {error}; check the name and the permissions", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("cannot read the script {}: it is a directory; name a file in it", path.display())]
+    Directory { path: PathBuf },
+    #[error("cannot read the script {}: byte {at} is not UTF-8; save the file as UTF-8", path.display())]
+    NotUtf8 { path: PathBuf, at: usize },
+    #[error(transparent)]
+    Map(offheap::Error),
+    #[error("cannot begin: {0}")]
+    Engine(offheap::Error),
+    #[error("cannot start the engine: {0}")]
+    Isolate(offheap_quickjs::Error),
+}

@@ -1,0 +1,285 @@
+//! What `nativeModule` does, whatever the engine: memory and references by number, and the words of every refusal.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use offheap::{BackingStore, ManualMemory, Mapped, Site};
+use offheap_ledger::{Hold, Ledger};
+
+use crate::arguments::Argument;
+use crate::failure::Failure;
+
+/// What an engine asks of a buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The engine's name.
+    pub(crate) engine: &'static str,
+    /// The most bytes in one buffer.
+    pub(crate) max_byte_length: usize,
+    /// What the address of a buffer's first byte is a multiple of.
+    pub(crate) alignment: usize,
+}
+
+/// The state behind `nativeModule`.
+///
+/// It holds no value of an engine, and calls none: an engine's glue passes stores in and out.
+pub(crate) struct NativeModule {
+    ledger: &'static Ledger,
+    limits: Limits,
+    arguments: Vec<String>,
+    maps: Vec<(String, Described)>,
+    table: RefCell<Table>,
+}
+
+/// Memory or a reference, as an object of script shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described {
+    /// Its number.
+    pub(crate) id: u64,
+    pub(crate) byte_length: usize,
+    pub(crate) address: usize,
+}
+
+/// Memory and references by their numbers, which are never given out again.
+#[derive(Default)]
+struct Table {
+    entries: HashMap<u64, Entry>,
+    last: u64,
+}
+
+enum Entry {
+    Manual(ManualMemory),
+    Mapped(Mapped),
+    External(BackingStore, Hold),
+}
+
+/// The options of `allocateMemory` that were given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AllocateOptions {
+    pub(crate) shared: bool,
+    pub(crate) max_byte_length: bool,
+}
+
+/// What `stats()` says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stats {
+    pub(crate) stores: u64,
+    pub(crate) external_bytes: u64,
+    pub(crate) live_stores: usize,
+    pub(crate) live_bytes: u64,
+    pub(crate) unreleased: usize,
+    pub(crate) refused: u64,
+}
+
+impl NativeModule {
+    /// The state of one run.
+    pub(crate) fn new(
+        ledger: &'static Ledger,
+        limits: Limits,
+        maps: Vec<(String, Mapped)>,
+        arguments: Vec<String>,
+    ) -> Self {
+        let mut table = Table::default();
+        let maps = maps
+            .into_iter()
+            .map(|(name, mapped)| {
+                let store = mapped.store().clone();
+                (name, table.add(&store, Entry::Mapped(mapped)))
+            })
+            .collect();
+        NativeModule { ledger, limits, arguments, maps, table: RefCell::new(table) }
+    }
+
+    /// The script's arguments.
+    pub(crate) fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    /// The mapped files, by name.
+    pub(crate) fn maps(&self) -> &[(String, Described)] {
+        &self.maps
+    }
+
+    /// `allocateMemory(byteLength, options)`
+    pub(crate) fn allocate(
+        &self,
+        byte_length: Argument,
+        options: AllocateOptions,
+        site: Site,
+    ) -> Result<Described, Failure> {
+        for (given, option) in [(options.shared, "shared"), (options.max_byte_length, "maxByteLength")] {
+            if given {
+                return Err(Failure::type_error(format!(
+                    "allocateMemory: the option {option} is not supported yet by this version of offheap; leave it out"
+                )));
+            }
+        }
+        let byte_length = byte_length.byte_count("byteLength")?;
+        let memory = ManualMemory::allocate_at(byte_length, site)?;
+        let store = memory.store().clone();
+        Ok(self.table.borrow_mut().add(&store, Entry::Manual(memory)))
+    }
+
+    /// `arrayBuffer(memory, offset, length)`: the part of the memory that the buffer is to be over.
+    pub(crate) fn window(&self, id: Option<u64>, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
+        let store = match self.table.borrow().find(id) {
+            Some(Entry::Manual(memory)) => memory.store().clone(),
+            Some(Entry::Mapped(mapped)) => mapped.store().clone(),
+            _ => return Err(not_memory("arrayBuffer")),
+        };
+        let offset = offset.byte_count_or("offset", 0)?;
+        let rest = store.byte_length().checked_sub(offset).ok_or_else(|| past_the_end(&store, offset, None))?;
+        let length = length.byte_count_or("length", rest)?;
+        if length > rest {
+            return Err(past_the_end(&store, offset, Some(length)));
+        }
+        let Limits { engine, max_byte_length, alignment } = self.limits;
+        if length > max_byte_length {
+            return Err(Failure::range_error(format!(
+                "{engine} takes at most {max_byte_length} bytes in one ArrayBuffer, and this window has {length}; use \
+                 smaller ones: nativeModule.arrayBuffer(memory, offset, length)"
+            )));
+        }
+        let excess = offset % alignment;
+        if excess != 0 && length != 0 {
+            let before = offset - excess;
+            return Err(Failure::range_error(format!(
+                "a window begins at a multiple of {alignment}, and {offset} is none; make one at {before}, and \
+                 new Uint8Array(buffer, {excess}) over it"
+            )));
+        }
+        Ok(store.slice(offset..offset + length)?)
+    }
+
+    /// `free(memory)`
+    pub(crate) fn free(&self, id: Option<u64>, site: Site) -> Result<(), Failure> {
+        let memory = match self.table.borrow().find(id) {
+            Some(Entry::Manual(memory)) => memory.clone(),
+            Some(Entry::Mapped(_)) => {
+                return Err(Failure::type_error("a mapped file is not freed: it is unmapped when the run ends"));
+            }
+            _ => return Err(not_memory("free")),
+        };
+        Ok(self.ledger.checked(memory.free_at(site))?)
+    }
+
+    /// `memory.freed`
+    pub(crate) fn is_freed(&self, id: u64) -> bool {
+        match self.table.borrow().find(Some(id)) {
+            Some(Entry::Manual(memory)) => memory.freed().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Forgets memory that no object of script names any more. It is not freed by that.
+    pub(crate) fn forget(&self, id: u64) {
+        let entry = self.table.borrow_mut().entries.remove(&id);
+        // The table is not borrowed while a store may go.
+        drop(entry);
+    }
+
+    /// `externalizeBuffer(buffer)`, where `store` is the buffer's: a reference that script must release.
+    pub(crate) fn externalize(&self, store: BackingStore, site: Site) -> Described {
+        let hold = self.ledger.hold(&store, site);
+        self.table.borrow_mut().add(&store.clone(), Entry::External(store, hold))
+    }
+
+    /// The store of a reference.
+    pub(crate) fn external(&self, id: u64) -> Result<BackingStore, Failure> {
+        match self.table.borrow().find(Some(id)) {
+            Some(Entry::External(store, _)) => Ok(store.clone()),
+            _ => Err(Failure::memory("RELEASED", "this reference was released; use it before that, or take another")),
+        }
+    }
+
+    /// The bytes `from..to` of a reference.
+    pub(crate) fn external_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
+        let store = self.external(id)?;
+        let from = from.byte_count_or("from", 0)?;
+        let to = to.byte_count_or("to", store.byte_length())?;
+        if from > to {
+            return Err(Failure::range_error(format!("the range {from}..{to} ends before it begins; swap its ends")));
+        }
+        if to > store.byte_length() {
+            return Err(past_the_end(&store, from, Some(to - from)));
+        }
+        Ok(store.slice(from..to)?)
+    }
+
+    /// `external.read(from, to)`: a copy of the bytes.
+    pub(crate) fn read(&self, id: u64, from: Argument, to: Argument) -> Result<Vec<u8>, Failure> {
+        let range = self.external_range(id, from, to)?;
+        let Limits { engine, max_byte_length, .. } = self.limits;
+        let length = range.byte_length();
+        if length > max_byte_length {
+            return Err(Failure::range_error(format!(
+                "{engine} takes at most {max_byte_length} bytes in one Uint8Array, and {length} were asked for; read \
+                 them in parts"
+            )));
+        }
+        Ok(range.to_vec()?)
+    }
+
+    /// `external.write(from, bytes)`, before the bytes come: the place for `byte_length` of them.
+    pub(crate) fn write_range(&self, id: u64, from: Argument, byte_length: usize) -> Result<BackingStore, Failure> {
+        let store = self.external(id)?;
+        let from = from.byte_count("from")?;
+        match from.checked_add(byte_length) {
+            Some(to) if to <= store.byte_length() => Ok(store.slice(from..to)?),
+            _ => Err(past_the_end(&store, from, Some(byte_length))),
+        }
+    }
+
+    /// `external.release()`
+    pub(crate) fn release(&self, id: u64) -> Result<(), Failure> {
+        self.external(id)?;
+        let entry = self.table.borrow_mut().entries.remove(&id);
+        if let Some(Entry::External(store, hold)) = entry {
+            self.ledger.release(hold);
+            drop(store);
+        }
+        Ok(())
+    }
+
+    /// `stats()`
+    pub(crate) fn stats(&self) -> Stats {
+        let balance = self.ledger.balance();
+        let live = self.ledger.live();
+        Stats {
+            stores: balance.stores,
+            external_bytes: balance.external_bytes,
+            live_stores: live.len(),
+            live_bytes: live.iter().map(|record| record.byte_length as u64).sum(),
+            unreleased: balance.leaked,
+            refused: balance.refused,
+        }
+    }
+}
+
+impl Table {
+    fn add(&mut self, store: &BackingStore, entry: Entry) -> Described {
+        self.last += 1;
+        let id = self.last;
+        self.entries.insert(id, entry);
+        Described { id, byte_length: store.byte_length(), address: store.as_ptr().addr() }
+    }
+
+    fn find(&self, id: Option<u64>) -> Option<&Entry> {
+        self.entries.get(&id?)
+    }
+}
+
+fn not_memory(function: &str) -> Failure {
+    Failure::type_error(format!(
+        "{function}: expected memory, as allocateMemory returns it and nativeModule.mapped has it"
+    ))
+}
+
+fn past_the_end(store: &BackingStore, offset: usize, length: Option<usize>) -> Failure {
+    let byte_length = store.byte_length();
+    let asked = match length {
+        Some(length) => format!("{length} bytes from {offset} on end past the memory"),
+        None => format!("{offset} is past the end of the memory"),
+    };
+    Failure::range_error(format!("{asked}, which has {byte_length} bytes; ask for less"))
+}

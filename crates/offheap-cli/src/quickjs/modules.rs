@@ -1,0 +1,45 @@
+//! ES modules: files, and the module "offheap".
+
+use offheap_quickjs::rquickjs::loader::{ImportAttributes, Loader, Resolver};
+use offheap_quickjs::rquickjs::module::Declared;
+use offheap_quickjs::rquickjs::{Ctx, Error, Module, Result};
+
+use crate::source;
+
+const OFFHEAP: &str = "offheap";
+
+/// Finds modules as files, relative to who imports them.
+pub(super) struct Files;
+
+impl Resolver for Files {
+    fn resolve<'js>(
+        &mut self,
+        _ctx: &Ctx<'js>,
+        base: &str,
+        name: &str,
+        _attributes: Option<ImportAttributes<'js>>,
+    ) -> Result<String> {
+        if name == OFFHEAP {
+            return Ok(name.to_owned());
+        }
+        source::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
+    }
+}
+
+impl Loader for Files {
+    fn load<'js>(
+        &mut self,
+        ctx: &Ctx<'js>,
+        name: &str,
+        _attributes: Option<ImportAttributes<'js>>,
+    ) -> Result<Module<'js, Declared>> {
+        let text = source::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
+        Module::declare(ctx.clone(), name, text)
+    }
+}
+
+/// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
+pub(super) fn evaluate_offheap(ctx: &Ctx<'_>) -> Result<()> {
+    let promise = Module::evaluate(ctx.clone(), OFFHEAP, include_str!("../offheap.js"))?;
+    promise.finish::<()>()
+}

@@ -1,0 +1,124 @@
+//! The text of scripts and modules, and where modules are found.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::input::InputError;
+
+/// A script that was read.
+pub(crate) struct Script {
+    /// Its file as it was named, which is how places in it are.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Script {
+    /// Reads the script in `file`.
+    ///
+    /// # Errors
+    /// It does not exist, cannot be read, is a directory, or is not UTF-8.
+    pub(crate) fn read(file: &OsStr) -> Result<Script, InputError> {
+        let path = PathBuf::from(file);
+        match read_text(&path) {
+            Ok(text) => Ok(Script { name: file.to_string_lossy().into_owned(), text }),
+            Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::IsADirectory => {
+                Err(InputError::Directory { path })
+            }
+            Err(Unreadable::Io(error)) => Err(InputError::Unreadable { path, error }),
+            Err(Unreadable::NotUtf8 { at }) => Err(InputError::NotUtf8 { path, at }),
+        }
+    }
+
+    /// Whether the file's name says that it is a module.
+    pub(crate) fn is_named_module(&self) -> bool {
+        Path::new(&self.name).extension().is_some_and(|extension| extension == "mjs")
+    }
+
+    /// Whether a line begins with `import` or `export`, as modules have them: a guess, for a text that does not parse.
+    pub(crate) fn looks_like_module(&self) -> bool {
+        let begins = |line: &str, word| {
+            line.strip_prefix(word).is_some_and(|rest: &str| rest.starts_with([' ', '{', '*', '"', '\'']))
+        };
+        self.text.lines().any(|line| begins(line, "import") || begins(line, "export"))
+    }
+}
+
+/// The text of the module in the file `name`.
+///
+/// # Errors
+/// Why there is none, and what to do.
+pub(crate) fn read_module(name: &str) -> Result<String, String> {
+    read_text(Path::new(name)).map_err(|why| match why {
+        Unreadable::Io(error) => format!("{error}; check the name and the permissions"),
+        Unreadable::NotUtf8 { at } => format!("byte {at} is not UTF-8; save the file as UTF-8"),
+    })
+}
+
+/// The file that `specifier` names in the module `importer`.
+///
+/// # Errors
+/// Why it names none, and what to do.
+pub(crate) fn resolve(importer: &str, specifier: &str) -> Result<String, String> {
+    if specifier.starts_with('/') {
+        return Ok(specifier.to_owned());
+    }
+    if !specifier.starts_with("./") && !specifier.starts_with("../") {
+        return Err("it names no file; begin it with ./ or ../, or import \"offheap\"".to_owned());
+    }
+    let mut file = Path::new(importer).parent().unwrap_or(Path::new("")).to_path_buf();
+    for component in Path::new(specifier).components() {
+        match component {
+            Component::ParentDir if matches!(file.components().next_back(), Some(Component::Normal(_))) => {
+                file.pop();
+            }
+            Component::CurDir => {}
+            other => file.push(other),
+        }
+    }
+    Ok(file.to_string_lossy().into_owned())
+}
+
+enum Unreadable {
+    Io(io::Error),
+    NotUtf8 { at: usize },
+}
+
+/// A file's text without a byte order mark.
+fn read_text(path: &Path) -> Result<String, Unreadable> {
+    let bytes = fs::read(path).map_err(Unreadable::Io)?;
+    let text =
+        String::from_utf8(bytes).map_err(|error| Unreadable::NotUtf8 { at: error.utf8_error().valid_up_to() })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_specifiers_are_relative_to_the_importer() {
+        let resolved = |importer, specifier| resolve(importer, specifier).unwrap();
+        assert_eq!(resolved("examples/a.mjs", "./b.mjs"), "examples/b.mjs");
+        assert_eq!(resolved("a.mjs", "./lib/b.mjs"), "lib/b.mjs");
+        assert_eq!(resolved("examples/a.mjs", "../b.mjs"), "b.mjs");
+        assert_eq!(resolved("a.mjs", "../b.mjs"), "../b.mjs");
+        assert_eq!(resolved("../a.mjs", "../b.mjs"), "../../b.mjs");
+        assert_eq!(resolved("a.mjs", "/lib/b.mjs"), "/lib/b.mjs");
+        assert!(resolve("a.mjs", "lodash").is_err());
+    }
+
+    #[test]
+    fn modules_that_do_not_parse_are_recognised() {
+        let looks = |text: &str| Script { name: "a.js".into(), text: text.into() }.looks_like_module();
+        assert!(looks("// a\nimport { gc } from \"offheap\"\nlet let"));
+        assert!(looks("export default 3"));
+        assert!(!looks("importance = 1"));
+        assert!(!looks("import(\"x\")"));
+    }
+}

@@ -1,0 +1,24 @@
+// A free too early and a free too many. Both are refused, so nothing breaks; both are reported with every place that
+// took part, although the errors are caught. Exit status 3.
+
+const memory = nativeModule.allocateMemory(1024);
+const buffer = nativeModule.arrayBuffer(memory);
+
+function attempt(free) {
+  try {
+    free();
+  } catch (error) {
+    if (!(error instanceof nativeModule.NativeMemoryError)) throw error;
+    console.log(error.code);
+  }
+}
+
+// A buffer is still over the memory: whoever reads it next would read freed memory.
+attempt(() => nativeModule.free(memory));
+
+nativeModule.detach(buffer);
+nativeModule.free(memory);
+console.log("freed:", memory.freed);
+
+// Freed already: elsewhere this would free somebody else's memory, or corrupt the heap.
+attempt(() => nativeModule.free(memory));

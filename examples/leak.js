@@ -1,0 +1,19 @@
+// Two ways to leak, and the report that names their lines. Exit status 3.
+
+function makeFrame(byteLength) {
+  const memory = nativeModule.allocateMemory(byteLength); // <- reported: nothing ever frees it
+  return nativeModule.arrayBuffer(memory);
+}
+
+let frame = makeFrame(640 * 480 * 4);
+new Uint8Array(frame).fill(128);
+
+// That the buffer is gone frees nothing: manual memory is freed by hand, and its last name went with `makeFrame`.
+frame = undefined;
+nativeModule.gc();
+
+// A reference that native code took is the other thing to give back.
+const samples = new Float32Array(1000);
+nativeModule.externalizeBuffer(samples); // <- reported: nothing ever releases it
+
+console.log("everything looks fine from here");

@@ -1,0 +1,77 @@
+// Prints rows of a log or CSV file of any size, counted from 0:
+//
+//     offheap run --map log=FILE examples/lines.js 41 [ROW]...
+//
+// The file is mapped, never read as a whole: script looks at it through windows, one at a time, and the system brings in
+// the pages that are touched and takes them back when it needs the room.
+
+const { mapped, arrayBuffer, args } = nativeModule;
+
+const WINDOW = 64 * 2 ** 20; // Any multiple of 8 that the engine takes (2 GiB - 1 in QuickJS).
+const SHOWN = 4096; // The most bytes of a row that are printed.
+const NEWLINE = 10;
+
+const file = mapped.log;
+const wanted = args.map(Number);
+if (!file || !wanted.length || !wanted.every((row) => Number.isSafeInteger(row) && row >= 0)) {
+  throw new Error("usage: offheap run --map log=FILE examples/lines.js ROW...");
+}
+
+// The window that `offset` lies in. The one before it is let go.
+let window = { start: 0, end: 0 };
+function windowAt(offset) {
+  if (offset < window.start || offset >= window.end) {
+    const start = offset - (offset % WINDOW);
+    const length = Math.min(WINDOW, file.byteLength - start);
+    window = { start, end: start + length, bytes: new Uint8Array(arrayBuffer(file, start, length)) };
+  }
+  return window;
+}
+
+// Where the row after the one at `offset` begins: past the next newline, which may be in a later window, or at the end.
+function nextRow(offset) {
+  while (offset < file.byteLength) {
+    const { start, end, bytes } = windowAt(offset);
+    const found = bytes.indexOf(NEWLINE, offset - start);
+    if (found >= 0) return start + found + 1;
+    offset = end;
+  }
+  return offset;
+}
+
+function byteAt(offset) {
+  const { start, bytes } = windowAt(offset);
+  return bytes[offset - start];
+}
+
+// One pass, as far as the last row that is wanted; the index has where each of them begins and ends.
+const index = new Map(wanted.map((row) => [row, undefined]));
+const last = Math.max(...wanted);
+let rows = 0;
+for (let start = 0; start < file.byteLength && rows <= last; rows++) {
+  const end = nextRow(start);
+  if (index.has(rows)) index.set(rows, { start, end });
+  start = end;
+}
+
+function text(from, to) {
+  let latin1 = "";
+  for (let at = from; at < to; at++) latin1 += String.fromCharCode(byteAt(at));
+  try {
+    return decodeURIComponent(escape(latin1)); // UTF-8
+  } catch {
+    return latin1;
+  }
+}
+
+for (const row of wanted) {
+  if (!index.get(row)) {
+    console.log(`there is no row ${row}: the file has ${rows}, and the first is row 0`);
+    continue;
+  }
+  let { start, end } = index.get(row);
+  if (byteAt(end - 1) === NEWLINE) end--; // The last row may have none.
+  let shown = Math.min(end, start + SHOWN);
+  while (shown < end && (byteAt(shown) & 0xc0) === 0x80) shown--; // Not within a character.
+  console.log(text(start, shown) + (shown < end ? `... (${end - start} bytes)` : ""));
+}
