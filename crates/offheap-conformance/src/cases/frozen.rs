@@ -39,6 +39,14 @@ pub(super) const CASES: &[Case] = &[
         run: script_cannot_write,
     },
     Case {
+        number: "P-FROZEN-5",
+        name: "p_frozen_assignments_of_strict_script_throw",
+        needs: &[Capability::Script, Capability::Immutable],
+        summary: "Strict script that assigns to an element of an immutable buffer gets a TypeError, and so do methods \
+                  that assign or define; an assignment of sloppy script is ignored.",
+        run: strict_assignments,
+    },
+    Case {
         number: "P-SCRIPT-1",
         name: "p_script_errors_and_values",
         needs: &[Capability::Script],
@@ -132,7 +140,6 @@ fn mapped_file(lab: &Lab<'_>) -> Result<(), Failure> {
 /// Each is a function body with `view` (a `Uint8Array` over the buffer), `wide` (a `BigInt64Array`), `data` (a
 /// `DataView`) and `buffer`. The first ones throw, on every engine that has the method.
 const THROWING_WRITES: &[&str] = &[
-    "'use strict'; view[0] = 9",
     "view.fill(9)",
     "view.set([9])",
     "view.set(new Uint8Array([9]), 1)",
@@ -140,10 +147,6 @@ const THROWING_WRITES: &[&str] = &[
     "view.reverse()",
     "view.copyWithin(0, 1)",
     "view.subarray(1).fill(9)",
-    "Array.prototype.fill.call(view, 9)",
-    "Array.prototype.reverse.call(view)",
-    "Object.defineProperty(view, 0, { value: 9 })",
-    "Object.assign(view, [9])",
     "data.setInt8(0, 9)",
     "data.setUint8(0, 9)",
     "data.setInt16(0, 9)",
@@ -169,6 +172,18 @@ const THROWING_WRITES: &[&str] = &[
     "buffer.resize(0)",
 ];
 
+/// These assign in strict mode, or as if they did: the engine says that an element cannot be set, and they throw.
+const STRICT_ASSIGNMENTS: &[&str] = &[
+    "'use strict'; view[0] = 9",
+    "'use strict'; wide[0] = 9n",
+    "'use strict'; view[0]++",
+    "'use strict'; [view[0]] = [9]",
+    "Array.prototype.fill.call(view, 9)",
+    "Array.prototype.reverse.call(view)",
+    "Object.assign(view, [9])",
+    "Object.defineProperty(view, 0, { value: 9 })",
+];
+
 /// These may throw or do nothing.
 const SILENT_WRITES: &[&str] = &[
     "view[0] = 9",
@@ -185,23 +200,26 @@ const SILENT_WRITES: &[&str] = &[
     "for (view[0] of [9]) ;",
 ];
 
+const TRIED: &str = "
+    globalThis.tried = (source) => {
+        const view = new Uint8Array(buffer), wide = new BigInt64Array(buffer), data = new DataView(buffer);
+        try {
+            new Function('buffer', 'view', 'wide', 'data', source)(buffer, view, wide, data);
+            return 'returned';
+        } catch (error) { return error.constructor.name; }
+    };
+    undefined";
+
 fn script_cannot_write(lab: &Lab<'_>) -> Result<(), Failure> {
     let mut engine = lab.isolate()?;
     let frozen = frozen_words()?;
     let before = frozen.to_vec();
     let buffer = engine.expose(&frozen.clone().into())?.0;
     engine.set_global("buffer", &buffer)?;
-    engine.evaluate(
-        "globalThis.tried = (source) => {
-             const view = new Uint8Array(buffer), wide = new BigInt64Array(buffer), data = new DataView(buffer);
-             try {
-                 new Function('buffer', 'view', 'wide', 'data', source)(buffer, view, wide, data);
-                 return 'returned';
-             } catch (error) { return error.constructor.name; }
-         }; undefined",
-    )?;
+    engine.evaluate(TRIED)?;
     let throwing = THROWING_WRITES.iter().map(|source| (source, true));
-    for (source, throws) in throwing.chain(SILENT_WRITES.iter().map(|source| (source, false))) {
+    let silent = SILENT_WRITES.iter().chain(STRICT_ASSIGNMENTS).map(|source| (source, false));
+    for (source, throws) in throwing.chain(silent) {
         let seen = super::kit::text(&mut *engine, &format!("tried({source:?})"))?;
         expect_eq!(frozen.to_vec(), before, "the frozen bytes after `{source}`");
         if throws {
@@ -215,6 +233,19 @@ fn script_cannot_write(lab: &Lab<'_>) -> Result<(), Failure> {
         "String([buffer.immutable, buffer.byteLength, Atomics.load(new Uint8Array(buffer), 1)])",
         "true,64,1"
     );
+    Ok(())
+}
+
+fn strict_assignments(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let frozen = frozen_words()?;
+    let buffer = engine.expose(&frozen.into())?.0;
+    engine.set_global("buffer", &buffer)?;
+    engine.evaluate(TRIED)?;
+    expect_script!(engine, "tried('view[0] = 9')", "returned");
+    for source in STRICT_ASSIGNMENTS {
+        expect_script!(engine, &format!("tried({source:?})"), "TypeError");
+    }
     Ok(())
 }
 

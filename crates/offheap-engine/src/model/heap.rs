@@ -241,10 +241,9 @@ impl Heap {
         }
     }
 
-    /// The bytes of stores that buffers are over, each store once. Memory that is freed by hand or belongs to a file is
-    /// not kept by a buffer, and counts nothing.
+    /// The bytes of stores that buffers are over, each store once; of memory that collecting a buffer may free.
     pub(super) fn external_bytes(&self) -> usize {
-        let kept = |shared: &&Shared| !matches!(shared.kind(), StoreKind::Manual | StoreKind::Mapped(_));
+        let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::Fixed | StoreKind::Resizable);
         self.stores.values().filter(kept).map(Shared::byte_length).sum()
     }
 }

@@ -31,8 +31,7 @@ const NAME: &str = "Model";
 /// # What this engine does
 /// A dropped handle's buffer stays until a collection, and a collected buffer's store until its finalizer runs:
 /// [`collect`](Engine::collect) and then [`drain_finalizers`](Engine::drain_finalizers) end both. Global variables are
-/// roots, though no script reads them. Manual memory and mapped files count nothing in
-/// [`external_bytes`](Engine::external_bytes). Buffers over writable mapped files can be read and not written.
+/// roots, though no script reads them. Buffers over writable mapped files can be read and not written.
 ///
 /// # Examples
 /// ```

@@ -1,0 +1,15 @@
+//! All cases on QuickJS.
+#![forbid(unsafe_code)]
+
+use offheap_conformance::{Expectations, run};
+use offheap_engine::{Engine, Error};
+use offheap_quickjs::QuickJsEngine;
+
+#[test]
+fn quickjs_conforms() {
+    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(QuickJsEngine::new()?)) };
+    let report = run(&make, "QuickJS");
+    if let Err(surprises) = report.check(&Expectations::built_in()) {
+        panic!("{surprises}\n{report}");
+    }
+}
