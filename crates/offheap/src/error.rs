@@ -351,7 +351,19 @@ impl fmt::Display for MapProblem {
 /// A failed hand-over: the reason, and the value that was to be handed over, which is not lost.
 ///
 /// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in
-/// a function that returns a boxed error.
+/// a function that returns a boxed error. Turning it into an [`Error`], as `?` does where that is expected, drops the value.
+///
+/// ```
+/// use offheap::{BackingStore, UniqueStore};
+///
+/// let store = BackingStore::from(UniqueStore::zeroed(8)?);
+/// let clone = store.clone();
+/// let rejected = store.try_into_unique().unwrap_err();
+/// assert!(rejected.to_string().contains("2 references to it live"));
+/// drop(clone);
+/// let unique = rejected.into_inner().try_into_unique()?;
+/// # Ok::<(), offheap::Error>(())
+/// ```
 pub struct Rejected<T, E = Error> {
     error: E,
     // The mutex is never locked: it only makes the value `Sync`, which errors are expected to be.

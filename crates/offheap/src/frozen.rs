@@ -10,6 +10,23 @@ use crate::{BackingStore, Rejected, Site, StoreId};
 ///
 /// An engine gets it as an immutable ArrayBuffer, where it was probed to enforce that, and otherwise as a copy, which is
 /// reported.
+///
+/// ```
+/// use std::sync::Arc;
+/// use offheap::FrozenStore;
+///
+/// let table: Arc<[u32]> = vec![2, 3, 5, 7].into();
+/// let store = FrozenStore::from_owner(table.clone())?;        // no copy
+/// assert_eq!(store.as_ptr(), table.as_ptr().cast());
+/// assert_eq!(store.byte_length(), 16);
+/// # Ok::<(), offheap::Error>(())
+/// ```
+///
+/// What is borrowed is no owner, since an engine keeps the store for as long as it likes:
+/// ```compile_fail
+/// let bytes = vec![1u8, 2, 3];
+/// let store = offheap::FrozenStore::from_owner(&bytes[..]);   // wrong: `bytes` does not live long enough
+/// ```
 #[derive(Clone)]
 pub struct FrozenStore {
     frozen: Frozen,

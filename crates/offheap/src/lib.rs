@@ -1,4 +1,82 @@
 //! Memory that native code and JavaScript engines share without copying, leaking, freeing twice or dangling.
+//!
+//! One reference-counted [`BackingStore`] can sit behind an `ArrayBuffer` in any engine and be held by any native code.
+//! Its memory is freed exactly once, after all have let go. This crate knows no engine: adapters (`offheap-quickjs` and
+//! others) expose its stores.
+//!
+//! ```text
+//!   Vec<T>, Bytes, a file,      the owner, inside the control block;
+//!   memory of C + deleter       dropped once, with the last reference, on any thread
+//!             ^
+//!             |
+//!   +---------+--------+
+//!   |  control block   |  reference count, access word, address, length
+//!   +--^-----^------^--+
+//!      |     |      |
+//!      |     |      +------ Exposed: an engine's hold, one for each live ArrayBuffer
+//!      |     +------------- BackingStore: clones, and handles to parts, on any thread
+//!      +------------------- Bytes, BytesMut: guards, which mark the access word
+//! ```
+//!
+//! # A `Vec` in, the same `Vec` out
+//! ```
+//! use offheap::{BackingStore, UniqueStore};
+//!
+//! let samples: Vec<f32> = vec![0.5, 1.0, 1.5];
+//! let address = samples.as_ptr();
+//!
+//! let store = BackingStore::from(UniqueStore::from_owner(samples)?);      // no copy
+//! assert_eq!((store.byte_length(), store.as_ptr().cast_const()), (12, address.cast()));
+//!
+//! let mut elsewhere = store.clone();                                      // one more reference
+//! std::thread::spawn(move || elsewhere.bytes_mut().unwrap()[..4].fill(0)).join().unwrap();
+//! assert_eq!(store.copy_out::<f32>()?, [0.0, 1.0, 1.5]);
+//!
+//! let samples: Vec<f32> = store.try_into_unique()?.try_into_owner()?;     // the last reference
+//! assert_eq!((samples.as_ptr(), &samples[..]), (address, &[0.0, 1.0, 1.5][..]));
+//! # Ok::<(), offheap::Error>(())
+//! ```
+//!
+//! # Define first
+//! These four are different states, here and in every adapter:
+//!
+//! | state | what it is | what asking gives |
+//! |---|---|---|
+//! | detached | an *ArrayBuffer* whose memory was taken from it (ECMAScript's `DetachArrayBuffer`); its store lives on where anybody else has it | the engine's answer: length 0, a `TypeError` for a new view |
+//! | zero-length | memory of no bytes, with an owner that is dropped like any other | slices of length 0, no error |
+//! | null data | a null address, which only foreign memory of length 0 may have; its deleter is called (V8 would not), and engines see an address that is not null | [`Error::NullData`] where it comes with a length |
+//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable buffer | the view answers for itself; [`Error::OutOfRange`] where a range is asked of a store |
+//!
+//! # Who may touch the bytes
+//! Two parties write: script and Rust. An adapter stops script by borrowing its scope; the access word of a store, which
+//! all handles and parts share, stops Rust. Each refusal is an error that names who is in the way.
+//!
+//! | a store that is | Rust may |
+//! |---|---|
+//! | unique: [`UniqueStore`] | `&mut [u8]`, on any thread; the type says so |
+//! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer |
+//! | exposed, in its isolate's scope | the same through the adapter |
+//! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
+//! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
+//! | a mapped file: [`Mapped`] | copies, in and out; never a slice, since other processes write files |
+//! | manual: [`ManualMemory`] | as the first rows, until it is freed; then every use is [`Error::Freed`] |
+//!
+//! A copy out of exposed memory tolerates script that writes meanwhile: each byte is some value that was stored there,
+//! and nothing is said about their order.
+//!
+//! # Threads
+//! Stores, weak handles and unique stores are `Send` and `Sync`; guards are neither. An owner is `Send + 'static`: it is
+//! dropped by whichever thread drops the last reference, which may be an engine's collector, or one that is ending
+//! (use `try_with` for thread locals). It must not call an engine. No lock of this crate is held meanwhile. A panic in an
+//! owner's drop reaches whoever dropped the last reference, after the memory was freed.
+//!
+//! # Features
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes` |
+//!
+//! # Platforms
+//! Linux and macOS, on x86-64 and aarch64. After `fork` a child may only exec.
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

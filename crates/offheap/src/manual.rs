@@ -23,7 +23,20 @@ const KEPT_BYTES: usize = 64 << 20;
 /// A handle to memory that is freed by hand.
 ///
 /// Dropping the handle frees nothing, and neither does dropping its stores. After [`free`](Self::free) every use of a
-/// store over it answers [`Error::Freed`].
+/// store over it answers [`Error::Freed`]. May be used on any thread.
+///
+/// ```
+/// use offheap::{Error, ManualMemory};
+///
+/// let memory = ManualMemory::allocate(1024)?;
+/// memory.store().clone().bytes_mut()?.fill(1);
+/// memory.free()?;
+/// assert!(matches!(memory.store().to_vec(), Err(Error::Freed { .. })));
+///
+/// let error = memory.free().unwrap_err();                     // names all three lines
+/// assert!(error.to_string().starts_with("double free of 1024 bytes"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ManualMemory {
     store: BackingStore,
@@ -74,6 +87,18 @@ impl ManualMemory {
     ///
     /// `free_fn` is called once, with the address, some time after [`free`](Self::free) and on any thread: the address
     /// is kept taken for a while so that a second free cannot hit its next user.
+    ///
+    /// ```
+    /// use offheap::{ManualHeap, ManualMemory};
+    ///
+    /// // SAFETY: any size may be asked for.
+    /// let data = unsafe { libc::calloc(1024, 1) };
+    /// // SAFETY: 1,024 bytes that nobody else uses; `free` takes them on any thread.
+    /// let memory = unsafe { ManualMemory::adopt(data, 1024, libc::free) }?;
+    /// ManualHeap::free(data)?;
+    /// assert!(memory.free().is_err());
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
     ///
     /// # Safety
     /// Until `free_fn` is called, the `byte_length` bytes at `data` are initialised, mapped for reading and writing, and
@@ -154,7 +179,7 @@ impl ManualMemory {
     }
 }
 
-/// All manual memory of the process.
+/// All manual memory of the process, on whichever thread it was allocated.
 #[derive(Clone, Copy, Debug)]
 pub struct ManualHeap;
 

@@ -20,7 +20,20 @@ use crate::{BackingStore, Error, MapMode, Site};
 /// file that somebody cuts short while it is mapped raises SIGBUS when the missing bytes are touched; a program can turn
 /// that into a message with [`exit_when_a_mapped_file_is_cut_short`](crate::exit_when_a_mapped_file_is_cut_short).
 ///
-/// A clone is another handle to the same mapping; the last reference to its store unmaps it.
+/// A clone is another handle to the same mapping; the last reference to its store unmaps it. Any thread may use it.
+///
+/// ```
+/// use offheap::{MapMode, Mapped};
+///
+/// let path = std::env::temp_dir().join(format!("offheap-doc-{}", std::process::id()));
+/// std::fs::write(&path, "some bytes")?;
+/// let mapped = Mapped::open(&path, MapMode::CopyOnWrite)?;
+/// mapped.copy_from_slice(0, b"more")?;
+/// assert_eq!(mapped.store().to_vec()?, b"more bytes");
+/// assert_eq!(std::fs::read(&path)?, b"some bytes");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Mapped {
     store: BackingStore,

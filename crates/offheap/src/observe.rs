@@ -4,8 +4,32 @@
 //! branch. The order of one store's events is: created; then exposed, externalized, detached and released in any number;
 //! then freed, right before its owner is dropped.
 //!
+//! An owner that is handed back is told as freed, too: its memory is no longer a store's.
+//!
 //! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not call an engine, and must
-//! not use the store whose event it is told: a freed store has no references left.
+//! not use the store whose event it is told: a freed store has no references left. It should not panic; where it does, the
+//! panic goes on once what it interrupted has been undone or finished.
+//!
+//! ```
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//! use offheap::observe::{Event, EventKind, Observer, set_observer};
+//!
+//! struct Counter(AtomicUsize);
+//!
+//! impl Observer for Counter {
+//!     fn event(&self, event: &Event) {
+//!         if event.kind == EventKind::Created {
+//!             self.0.fetch_add(1, Ordering::Relaxed);
+//!         }
+//!     }
+//! }
+//!
+//! static COUNTER: Counter = Counter(AtomicUsize::new(0));
+//! set_observer(&COUNTER)?;
+//! drop(offheap::UniqueStore::zeroed(8)?);
+//! assert_eq!(COUNTER.0.load(Ordering::Relaxed), 1);
+//! # Ok::<(), offheap::Error>(())
+//! ```
 
 use std::sync::OnceLock;
 

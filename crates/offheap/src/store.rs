@@ -21,6 +21,25 @@ use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, Uni
 ///
 /// A `BackingStore` may be sent to any thread. Who may touch the bytes, and when, is decided each time they are asked
 /// for: see [`bytes`](Self::bytes), [`bytes_mut`](Self::bytes_mut) and [`copy_to_slice`](Self::copy_to_slice).
+///
+/// It is V8's `std::shared_ptr<v8::BackingStore>`; in ECMAScript's words, a Data Block with an owner.
+///
+/// ```
+/// use offheap::{BackingStore, Error, UniqueStore};
+///
+/// let mut store = BackingStore::from(UniqueStore::zeroed(8)?);
+/// let other = store.clone();
+///
+/// let reader = other.bytes()?;
+/// assert!(matches!(store.bytes_mut(), Err(Error::Busy { .. })));
+/// drop(reader);
+/// store.bytes_mut()?.fill(7);
+///
+/// let part = store.slice(2..4)?;
+/// drop((store, other));
+/// assert_eq!(part.to_vec()?, [7, 7]);     // the part keeps the whole
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct BackingStore {
     raw: RawStore,
@@ -31,7 +50,18 @@ pub struct BackingStore {
 
 const WHOLE: usize = usize::MAX;
 
-/// A reference that does not keep the memory.
+/// A reference that does not keep the memory; `Send` and `Sync`. V8's `std::weak_ptr<v8::BackingStore>`.
+///
+/// ```
+/// use offheap::{BackingStore, UniqueStore};
+///
+/// let store = BackingStore::from(UniqueStore::zeroed(8)?);
+/// let weak = store.downgrade();
+/// assert_eq!(weak.upgrade(), Some(store.clone()));
+/// drop(store);
+/// assert_eq!(weak.upgrade(), None);
+/// # Ok::<(), offheap::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct WeakStore {
     raw: RawWeak,
@@ -62,7 +92,8 @@ impl BackingStore {
         self.raw.id()
     }
 
-    /// The length in bytes, of the part where this is a handle to one.
+    /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
+    /// one that was published last, by any thread.
     pub fn byte_length(&self) -> usize {
         if self.part == WHOLE { self.raw.byte_length() } else { self.part }
     }
@@ -110,7 +141,9 @@ impl BackingStore {
         WeakStore { raw: self.raw.downgrade(), start: self.start, part: self.part }
     }
 
-    /// A handle to a part of these bytes. It shares the reference count, the guards and the exposure of the whole.
+    /// A handle to a part of these bytes, in bytes. It shares the reference count, the guards and the exposure of the
+    /// whole. Its length stays what it is when a resizable store changes its own: bytes that shrinking took out are
+    /// still readable, as zeros or as what they were.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
@@ -135,7 +168,7 @@ impl BackingStore {
         Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: byte_length })
     }
 
-    /// A copy of all bytes, from any thread, exposed or not.
+    /// A copy of all bytes, from any thread, exposed or not. A resizable store may shrink meanwhile.
     ///
     /// # Errors
     /// As for [`copy_to_slice`](Self::copy_to_slice), and [`Error::OutOfMemory`].

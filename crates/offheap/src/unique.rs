@@ -9,7 +9,22 @@ use crate::{Error, Rejected, Site, StoreId, StoreKind};
 /// A store with one handle, exposed nowhere: derefs to `&mut [u8]`, on any thread.
 ///
 /// `BackingStore::from(unique)` makes it one that can be shared and exposed;
-/// [`BackingStore::try_into_unique`](crate::BackingStore::try_into_unique) is the way back.
+/// [`BackingStore::try_into_unique`](crate::BackingStore::try_into_unique) is the way back. It is V8's
+/// `std::unique_ptr<v8::BackingStore>`.
+///
+/// ```
+/// use offheap::UniqueStore;
+///
+/// let mut store = UniqueStore::filled(4, |bytes| bytes.copy_from_slice(b"data"))?;
+/// store[0] = b'D';
+/// assert_eq!(&store[..], b"Data");
+///
+/// // An owner that is refused comes back; so does one whose store is no longer needed.
+/// let store = UniqueStore::from_owner(Vec::<u16>::with_capacity(100))?;
+/// let vec: Vec<u16> = store.try_into_owner()?;
+/// assert!(vec.capacity() >= 100);
+/// # Ok::<(), offheap::Error>(())
+/// ```
 pub struct UniqueStore {
     sole: Sole,
 }
@@ -23,7 +38,8 @@ impl UniqueStore {
         self.sole.into_raw()
     }
 
-    /// A store of `byte_length` zeroed bytes, aligned to 16. Length 0 is a store too.
+    /// A store of `byte_length` zeroed bytes, aligned to 16: V8's `NewBackingStore(isolate, byte_length)` without an
+    /// isolate, and with an error where V8 ends the process. Length 0 is a store too.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
@@ -58,7 +74,19 @@ impl UniqueStore {
     }
 
     /// The same with a function that is called once, with address and length in bytes, when the last reference goes and
-    /// before the owner is dropped: to be told, or to unregister the address elsewhere.
+    /// before the owner is dropped: to be told, or to unregister the address elsewhere. It runs on any thread and must
+    /// not call an engine.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use offheap::UniqueStore;
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let deleter = move |_address, byte_length| sender.send(byte_length).unwrap();
+    /// drop(UniqueStore::from_owner_with_deleter(vec![0u32; 4], deleter)?);
+    /// assert_eq!(receiver.recv(), Ok(16));
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Owner and function come back with [`Error::OutOfMemory`]; the function is then not called.

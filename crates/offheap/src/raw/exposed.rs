@@ -12,7 +12,22 @@ use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 ///
 /// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and
 /// [takes it back](Self::from_raw) when the engine lets go. Dropping it withdraws the buffer and then the reference,
-/// which may drop the owner; no lock is held meanwhile.
+/// which may drop the owner; no lock is held meanwhile. Any thread may do so.
+///
+/// A panic of an owner or of the observer goes through that drop: an adapter catches it before it reaches an engine.
+///
+/// ```
+/// use offheap::{BackingStore, Error, Exposed, IsolateRegistration, UniqueStore};
+///
+/// let (first, second) = (IsolateRegistration::new("Mine")?, IsolateRegistration::new("Mine")?);
+/// let store = BackingStore::from(UniqueStore::zeroed(8)?);
+/// let buffer = Exposed::new(&store, first.id())?;
+/// assert!(matches!(store.bytes(), Err(Error::Exposed { .. })));
+/// assert!(matches!(Exposed::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
+/// drop(buffer);
+/// assert_eq!(store.bytes()?.len(), 8);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Exposed(RawStore);
 
 impl Exposed {

@@ -145,7 +145,16 @@ impl BackingStore {
         Ok(BytesMut { marked: Marked::new(self, ATTEMPTED, scope, self.raw().access().begin_write(scope))? })
     }
 
-    /// Copies bytes out, from any thread, exposed or not; each byte is some value that was stored there.
+    /// Copies `into.len()` bytes out, from byte `offset` on, from any thread, exposed or not; each byte is some value that
+    /// was stored there.
+    ///
+    /// ```
+    /// let store = offheap::BackingStore::from(offheap::UniqueStore::from_owner(vec![1u8, 2, 3, 4])?);
+    /// let mut two = [0; 2];
+    /// store.copy_to_slice(1, &mut two)?;
+    /// assert_eq!(two, [2, 3]);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes; [`Error::Freed`] for manual memory after its free.
@@ -167,7 +176,7 @@ impl BackingStore {
         copied
     }
 
-    /// Copies bytes in, while the store is exposed in `isolate` or nowhere. For adapters, and for mapped files.
+    /// Copies bytes in, to byte `offset` and on, while the store is exposed in `isolate` or nowhere. For adapters, and for mapped files.
     ///
     /// # Safety
     /// During the call no other thread runs script of that isolate.

@@ -15,6 +15,28 @@ use super::Memory;
 /// The owner is dropped exactly once, with the last reference to its store, on whichever thread drops that: `Send` is
 /// required for this, and `'static` because an engine may keep the store for as long as it likes.
 ///
+/// ```
+/// use std::ptr::NonNull;
+/// use offheap::{Owner, UniqueStore};
+///
+/// struct Frame {
+///     pixels: Box<[u8]>,
+///     number: u64,
+/// }
+///
+/// // SAFETY: the content of a box stays where it is, and nobody else reaches it.
+/// unsafe impl Owner for Frame {
+///     fn memory(&mut self) -> NonNull<[u8]> {
+///         NonNull::from(&mut *self.pixels)
+///     }
+/// }
+///
+/// let store = UniqueStore::from_owner(Frame { pixels: vec![0; 640].into(), number: 7 })?;
+/// let frame: Frame = store.try_into_owner()?;
+/// assert_eq!(frame.number, 7);
+/// # Ok::<(), offheap::Error>(())
+/// ```
+///
 /// # Safety
 /// From the first call of [`memory`](Self::memory) until the owner is dropped:
 /// - every call returns the same address and length;
