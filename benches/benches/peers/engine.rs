@@ -1,0 +1,60 @@
+//! Buffers in QuickJS: ours, and what a careful program does by hand, with an `Arc` as opaque.
+#![allow(unsafe_code, reason = "the peer is QuickJS's C interface")]
+
+use std::error::Error;
+use std::ffi::c_void;
+use std::hint::black_box;
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+use benches::{Row, row};
+use offheap_quickjs::BackingStoreExt;
+use offheap_quickjs::rquickjs::{Context, Ctx, Runtime, qjs};
+
+const GOAL: f64 = 1.3;
+
+pub(crate) fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
+    let runtime = Runtime::new()?;
+    let context = Context::full(&runtime)?;
+    Ok(context.with(|ctx| vec![expose(&ctx, "quickjs_expose_64", 64), expose(&ctx, "quickjs_expose_1m", 1 << 20)]))
+}
+
+fn expose(ctx: &Ctx<'_>, name: &'static str, byte_length: usize) -> Row {
+    let store = crate::store_of(vec![1; byte_length]);
+    let arc = Arc::new(vec![1_u8; byte_length]);
+    let row = row(
+        name,
+        GOAL,
+        || drop(black_box(&store).to_js(ctx).expect("room for a buffer")),
+        || expose_by_hand(ctx, black_box(&arc)),
+    );
+    assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer let go");
+    row
+}
+
+/// Makes a buffer over the memory of `arc` and drops it.
+fn expose_by_hand(ctx: &Ctx<'_>, arc: &Arc<Vec<u8>>) {
+    let ctx = ctx.as_raw().as_ptr();
+    let data = arc.as_ptr().cast_mut();
+    let opaque = Arc::into_raw(Arc::clone(arc)).cast_mut();
+    let (byte_length, fixed) = (arc.len() as qjs::size_t, 0);
+    // SAFETY: the memory lives while the opaque's count does, which the callback takes back. Nothing reads or writes it.
+    let buffer = unsafe { qjs::JS_NewArrayBuffer(ctx, data, byte_length, fixed, Some(let_go), opaque.cast(), false) };
+    // SAFETY: looks at the tag alone.
+    assert!(!unsafe { qjs::JS_IsException(buffer) }, "room for a buffer");
+    // SAFETY: made by the call above, used by nobody else, freed once.
+    unsafe { qjs::JS_FreeValue(ctx, buffer) };
+}
+
+unsafe extern "C" fn let_go(
+    _rt: *mut qjs::JSRuntime,
+    opaque: *mut c_void,
+    _data: *mut c_void,
+    size: qjs::size_t,
+) -> *mut c_void {
+    if size == 0 {
+        // SAFETY: the count that `expose_by_hand` gave with this callback; size 0 comes once.
+        drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Vec<u8>>()) });
+    }
+    null_mut()
+}

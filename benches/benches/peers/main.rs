@@ -1,0 +1,95 @@
+//! `cargo bench -p benches --bench peers`: what offheap costs beside what does the same by hand, as `what | ours | peer |
+//! ratio`; and `peers.json` in the target directory.
+
+mod engine;
+mod memory;
+
+use std::error::Error;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use benches::{Row, goals, row, table, to_json};
+use offheap::{BackingStore, CONTROL_BLOCK_BYTES, UniqueStore};
+
+/// What the control block may have before its owner.
+const CONTROL_BLOCK_LIMIT: usize = 64;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let executable = std::env::current_exe()?;
+    let profile_directory = executable.ancestors().nth(2).ok_or("an executable of cargo is in <profile>/deps")?;
+    println!("CPU: {}\n", cpu_flags());
+
+    let mut rows = vec![clone_drop(), from_vec_64()];
+    rows.extend([("copy_64", 64, 2.5), ("copy_64k", 64 << 10, 1.1), ("copy_16m", 16 << 20, 1.1)].map(copy));
+    rows.extend(engine::rows()?);
+    println!("{}\n{}", table(&rows), goals(&rows));
+
+    let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
+    println!("control block before the owner: {CONTROL_BLOCK_BYTES} bytes, to reach {CONTROL_BLOCK_LIMIT}: {verdict}");
+    println!("{}", memory::of_lines_on_a_large_file(profile_directory));
+
+    let report = target_directory(profile_directory).join("peers.json");
+    std::fs::write(&report, format!("{:#}\n", to_json(&rows)))?;
+    println!("written: {}", report.display());
+    Ok(())
+}
+
+fn clone_drop() -> Row {
+    let store = store_of(vec![1; 64]);
+    let arc = Arc::new(vec![1_u8; 64]);
+    row("clone_drop", 1.1, || black_box(&store).clone(), || black_box(&arc).clone())
+}
+
+/// From `Vec` to free, nobody observing.
+fn from_vec_64() -> Row {
+    let vec = || black_box(vec![1_u8; 64]);
+    row("from_vec_64", 1.05, || store_of(vec()), || bytes::Bytes::from_owner(vec()))
+}
+
+/// `copy_to_slice` beside `memcpy`, which is what `copy_from_slice` calls where the length is not known before.
+fn copy((name, byte_length, goal): (&'static str, usize, f64)) -> Row {
+    let source: Vec<u8> = (0..byte_length).map(|index| index as u8).collect();
+    let store = store_of(source.clone());
+    let (mut ours, mut peer) = (vec![0; byte_length], vec![0; byte_length]);
+    let copied = row(
+        name,
+        goal,
+        || black_box(&store).copy_to_slice(0, black_box(&mut ours)).expect("nobody writes"),
+        || black_box(&mut peer[..]).copy_from_slice(black_box(&source)),
+    );
+    assert!(ours == source && peer == source, "both copy all");
+    copied
+}
+
+fn store_of(vec: Vec<u8>) -> BackingStore {
+    BackingStore::from(UniqueStore::from_owner(vec).expect("room for a control block"))
+}
+
+/// What the copies depend on: with fast short `rep movsb` the start of it costs little.
+fn cpu_flags() -> String {
+    let Ok(cpu) = std::fs::read_to_string("/proc/cpuinfo") else { return "unknown (no /proc/cpuinfo)".to_owned() };
+    let field = |name: &str| {
+        let line = cpu.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+        Some(line.split_once(':')?.1.trim())
+    };
+    let flags: Vec<_> = field("flags").unwrap_or_default().split(' ').collect();
+    let has = |flag: &str| if flags.contains(&flag) { "yes" } else { "no" };
+    format!("{}, erms: {}, fsrm: {}", field("model name").unwrap_or("unknown"), has("erms"), has("fsrm"))
+}
+
+/// Cargo's target directory, however it was set: as cargo says, or two above the executable where that is elsewhere
+/// (`--target-dir`).
+fn target_directory(profile_directory: &Path) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let metadata = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let told = metadata.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
+    match told.as_ref().and_then(|metadata| metadata["target_directory"].as_str()) {
+        Some(told) if profile_directory.starts_with(told) => PathBuf::from(told),
+        _ => profile_directory.parent().unwrap_or(profile_directory).to_owned(),
+    }
+}
