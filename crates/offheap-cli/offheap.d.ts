@@ -1,0 +1,173 @@
+// Types of what `offheap run` gives to scripts: the global `nativeModule`, the module "offheap", `console`.
+//
+// For an editor, put `/// <reference path="…/offheap.d.ts" />` at the head of a script, or name this file in the `files`
+// of a jsconfig.json.
+
+declare module "offheap" {
+  /** Memory that is freed by hand, or a mapped file. It is made by `allocateMemory` and `--map`, never by `new`. */
+  export interface NativeMemory {
+    /** Its length in bytes. */
+    readonly byteLength: number;
+    /** Its address, to tell one memory from another. */
+    readonly address: number;
+    /** Whether it was freed. Always `false` for a mapped file. */
+    readonly freed: boolean;
+    /**
+     * Throws a TypeError: native memory is no number. `new ArrayBuffer(memory, 0, 1024)`, which asks for one, therefore
+     * fails and says to call `nativeModule.arrayBuffer(memory, 0, 1024)`.
+     */
+    [Symbol.toPrimitive](): never;
+  }
+
+  /** A reference that native code holds on a buffer's backing store. It works after the buffer is detached or collected. */
+  export interface ExternalizedBuffer {
+    /** The length of the store in bytes. */
+    readonly byteLength: number;
+    /** Its address, to tell one store from another. */
+    readonly address: number;
+    /**
+     * A copy of the bytes from `from` (0) up to and without `to` (the end).
+     * @throws RangeError outside the store; NativeMemoryError FREED, RELEASED.
+     */
+    read(from?: number, to?: number): Uint8Array;
+    /**
+     * Copies bytes in, from the byte `from` on.
+     * @throws RangeError outside the store; NativeMemoryError READ_ONLY, FREED, RELEASED.
+     */
+    write(from: number, bytes: ArrayBuffer | ArrayBufferView): void;
+    /**
+     * Sets the bytes from `from` (0) up to and without `to` (the end) to `value`, which is 0 to 255.
+     * @throws RangeError outside the store; NativeMemoryError READ_ONLY, FREED, RELEASED.
+     */
+    fill(value: number, from?: number, to?: number): void;
+    /**
+     * A new ArrayBuffer over the store, without a copy; immutable where the store is read-only.
+     * @throws NativeMemoryError FREED, RELEASED.
+     */
+    arrayBuffer(): ArrayBuffer;
+    /**
+     * Gives the reference back. One that never is, is reported as a leak when the run ends.
+     * @throws NativeMemoryError RELEASED the second time.
+     */
+    release(): void;
+  }
+
+  /** What the balance would say now, and what lives. */
+  export interface Stats {
+    /** How many stores there were. */
+    stores: number;
+    /** The bytes of all of them. */
+    externalBytes: number;
+    /** How many live. */
+    liveStores: number;
+    /** The bytes of those that live. */
+    liveBytes: number;
+    /** Memory that was not freed yet and references that were not released yet: at the end of the run these are leaks. */
+    unreleased: number;
+    /** Frees that were refused. */
+    refused: number;
+  }
+
+  /**
+   * - `DOUBLE_FREE`: it was freed before; the message names both places.
+   * - `FREE_IN_USE`: a buffer is over it; `detach` that first.
+   * - `FREED`: used after it was freed.
+   * - `RELEASED`: a reference used after its `release()`.
+   * - `READ_ONLY`: written, and mapped `ro`.
+   * - `OUT_OF_MEMORY`: the system has no more.
+   * - `BUSY`: native code uses the bytes at this moment.
+   * - `EXPOSED`, `TOO_MANY_BUFFERS`: no further buffer can be over it.
+   */
+  export type NativeMemoryErrorCode =
+    | "DOUBLE_FREE"
+    | "FREE_IN_USE"
+    | "FREED"
+    | "RELEASED"
+    | "READ_ONLY"
+    | "OUT_OF_MEMORY"
+    | "BUSY"
+    | "EXPOSED"
+    | "TOO_MANY_BUFFERS";
+
+  /** A mistake with native memory. Nothing was touched by the call that throws it. */
+  export class NativeMemoryError extends Error {
+    constructor(message: string, code: NativeMemoryErrorCode);
+    readonly name: "NativeMemoryError";
+    readonly code: NativeMemoryErrorCode;
+  }
+
+  /** The files of `--map NAME=FILE[:ro|:cow|:rw]`, by name. */
+  export const mapped: Readonly<Record<string, NativeMemory>>;
+
+  /** What followed the script on the command line. */
+  export const args: readonly string[];
+
+  /**
+   * Allocates zeroed memory, which is freed by `free` and by nothing else.
+   * @param options `shared` and `maxByteLength` are not supported yet and throw a TypeError.
+   * @throws NativeMemoryError OUT_OF_MEMORY; RangeError and TypeError for what is no length.
+   */
+  export function allocateMemory(
+    byteLength: number,
+    options?: { shared?: boolean; maxByteLength?: number },
+  ): NativeMemory;
+
+  /**
+   * An ArrayBuffer over memory, or over the part of it that begins at `offset` (0, or a multiple of 8) and has `length`
+   * bytes (the rest), without a copy. Over a file that is mapped `ro` it is immutable. QuickJS takes at most 2 ** 31 - 1
+   * bytes in one buffer; larger memory is used through windows.
+   * @throws RangeError for a window that is too large or past the end; NativeMemoryError FREED.
+   */
+  export function arrayBuffer(memory: NativeMemory, offset?: number, length?: number): ArrayBuffer;
+
+  /**
+   * Takes a reference to the backing store of an ArrayBuffer, or of a view's, whoever made it.
+   * @throws TypeError for anything else, SharedArrayBuffer included (not supported yet).
+   */
+  export function externalizeBuffer(buffer: ArrayBuffer | ArrayBufferView): ExternalizedBuffer;
+
+  /**
+   * Frees memory from `allocateMemory`.
+   * @throws NativeMemoryError DOUBLE_FREE, FREE_IN_USE: both make the run's exit status 3, caught or not.
+   */
+  export function free(memory: NativeMemory): void;
+
+  /**
+   * Detaches a buffer, or that of a view: its length is 0 from then on, and its memory is held by others alone.
+   * @throws TypeError for an immutable buffer, or one with another detach key.
+   */
+  export function detach(buffer: ArrayBuffer | ArrayBufferView, key?: string): void;
+
+  /** Collects garbage, all of it. */
+  export function gc(): void;
+
+  /** Counts of stores up to now. */
+  export function stats(): Stats;
+
+  const nativeModule: {
+    readonly mapped: typeof mapped;
+    readonly args: typeof args;
+    readonly allocateMemory: typeof allocateMemory;
+    readonly arrayBuffer: typeof arrayBuffer;
+    readonly externalizeBuffer: typeof externalizeBuffer;
+    readonly free: typeof free;
+    readonly detach: typeof detach;
+    readonly gc: typeof gc;
+    readonly stats: typeof stats;
+    readonly NativeMemoryError: typeof NativeMemoryError;
+  };
+  export default nativeModule;
+}
+
+/** The same as the default export of the module "offheap". */
+declare var nativeModule: typeof import("offheap").default;
+
+/** `log`, `info` and `debug` write to standard output, `warn` and `error` to standard error: strings as they are, other
+ * values described, with spaces between them. */
+declare var console: {
+  log(...values: unknown[]): void;
+  info(...values: unknown[]): void;
+  debug(...values: unknown[]): void;
+  warn(...values: unknown[]): void;
+  error(...values: unknown[]): void;
+};

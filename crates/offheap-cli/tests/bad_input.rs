@@ -1,0 +1,248 @@
+//! Wrong usage and unreadable input: a line that says what to do, and exit status 2. Scripts that throw: status 1.
+
+mod common;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use common::{Folder, offheap};
+
+const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
+
+#[track_caller]
+fn refused(folder: &Folder, arguments: &[&str], stderr: &str) {
+    folder.offheap(arguments).expect(2, "", &format!("offheap: {stderr}\n"));
+}
+
+#[test]
+fn a_script_that_cannot_be_read() {
+    let folder = Folder::new();
+    refused(
+        &folder,
+        &["run", "missing.js"],
+        "cannot read the script missing.js: No such file or directory (os error 2); check the name and the permissions",
+    );
+    fs::create_dir(folder.path("folder")).unwrap();
+    refused(&folder, &["run", "folder"], "cannot read the script folder: it is a directory; name a file in it");
+    folder.write("latin1.js", b"'\xe9'");
+    refused(
+        &folder,
+        &["run", "latin1.js"],
+        "cannot read the script latin1.js: byte 1 is not UTF-8; save the file as UTF-8",
+    );
+}
+
+#[test]
+fn an_engine_that_is_not_there() {
+    let folder = Folder::new();
+    folder.write("a.js", "");
+    refused(
+        &folder,
+        &["run", "--engine", "v8", "a.js"],
+        "this build has no V8; run it with --engine quickjs, which is the default",
+    );
+    for wrong in [&["run", "--engine", "spidermonkey", "a.js"][..], &["run"], &["run", "--fast", "a.js"], &["walk"]] {
+        assert_eq!(folder.offheap(wrong).status, Some(2), "{wrong:?}");
+    }
+    folder.offheap(&["run", "--engine", "quickjs", "a.js"]).expect(0, "", NOTHING);
+}
+
+#[test]
+fn a_map_in_the_wrong_form() {
+    let folder = Folder::new();
+    folder.write("a.js", "");
+    folder.write("a.bin", "a");
+    for form in ["log", "=a.bin", "log=", "log=:rw"] {
+        refused(
+            &folder,
+            &["run", "--map", form, "a.js"],
+            &format!(
+                "cannot read --map {form}: write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file \
+                 as nativeModule.mapped.NAME"
+            ),
+        );
+    }
+    refused(
+        &folder,
+        &["run", "--map", "log=a.bin", "--map", "log=a.bin", "a.js"],
+        "two maps are named log; give each --map a name of its own",
+    );
+}
+
+#[test]
+fn a_map_of_what_cannot_be_mapped() {
+    let folder = Folder::new();
+    folder.write("a.js", "");
+    folder.write("empty", "");
+    fs::create_dir(folder.path("folder")).unwrap();
+    let cases = [
+        ("missing", "No such file or directory (os error 2); check the name and the permissions"),
+        ("empty", "it is empty, and an empty file has no bytes to map; write to it first"),
+        ("folder", "it is a directory; name a file in it"),
+        ("/dev/null", "it is not a regular file; copy it into one first"),
+    ];
+    for (file, why) in cases {
+        let map = format!("log={file}");
+        refused(&folder, &["run", "--map", &map, "a.js"], &format!("cannot map {file}: {why}"));
+    }
+    let unreadable = folder.write("unreadable", "a");
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0)).unwrap();
+    // Who may read everything finds nothing unreadable.
+    if File::open(&unreadable).is_err() {
+        refused(
+            &folder,
+            &["run", "--map", "log=unreadable", "a.js"],
+            "cannot map unreadable: Permission denied (os error 13); check the name and the permissions",
+        );
+    }
+}
+
+#[test]
+fn one_file_rw_and_otherwise_at_once() {
+    let folder = Folder::new();
+    folder.write("a.js", "");
+    folder.write("a.bin", "a");
+    let maps = |one: &str, other: &str| folder.offheap(&["run", "--map", one, "--map", other, "a.js"]);
+    let why = |requested, mapped| {
+        format!(
+            "offheap: cannot map a.bin: it is mapped {mapped} already and cannot be mapped {requested} at the same \
+             time; use one mode for it\n"
+        )
+    };
+    maps("a=a.bin:rw", "b=a.bin").expect(2, "", &why("ro", "rw"));
+    maps("a=a.bin:cow", "b=a.bin:rw").expect(2, "", &why("rw", "cow"));
+    let two = "offheap: 2 stores, 2 B external, 0 leaked, 0 refused\n";
+    maps("a=a.bin", "b=a.bin:cow").expect(0, "", two);
+    maps("a=a.bin:rw", "b=a.bin:rw").expect(0, "", two);
+}
+
+#[test]
+fn a_script_that_throws() {
+    let folder = Folder::new();
+    folder.script("function f() {\n  throw new RangeError('too far');\n}\nf();").expect(
+        1,
+        "",
+        &format!("offheap: uncaught RangeError: too far\n    at f (a.js:2:13)\n    at <eval> (a.js:4:1)\n{NOTHING}"),
+    );
+    folder.script("throw 5").expect(1, "", &format!("offheap: uncaught 5\n{NOTHING}"));
+    folder.script("throw null").expect(1, "", &format!("offheap: uncaught null\n{NOTHING}"));
+    folder.script("throw { toString() { throw 1 } }").expect(
+        1,
+        "",
+        &format!("offheap: uncaught {{ toString: [Function: toString] }}\n{NOTHING}"),
+    );
+    let ran = folder.script("function f() { f() }\nf()");
+    let first = "offheap: uncaught RangeError: Maximum call stack size exceeded; something calls itself without end\n";
+    assert!(ran.status == Some(1) && ran.stderr.starts_with(first), "{ran:?}");
+}
+
+#[test]
+fn a_throw_wins_over_memory_errors() {
+    let ran = Folder::new().script("nativeModule.allocateMemory(8); throw 5");
+    ran.expect(
+        1,
+        "",
+        "offheap: uncaught 5\n\
+         offheap: leak: 8 bytes at 0x…, allocated at a.js:1:13: never freed\n\
+         offheap: 1 store, 8 B external, 1 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn a_script_that_does_not_parse() {
+    let folder = Folder::new();
+    let expected = "offheap: uncaught SyntaxError: unexpected token in expression: ';'\n    at a.js:2:9\n";
+    folder.script("let x;\nlet y = ;").expect(1, "", &format!("{expected}{NOTHING}"));
+    // A module with a mistake is read as the module that it is.
+    let expected = expected.replace("2:9", "3:9");
+    folder.script("import 'offheap';\n\nlet y = ;").expect(1, "", &format!("{expected}{NOTHING}"));
+}
+
+#[test]
+fn a_window_that_is_not_there() {
+    let folder = Folder::new();
+    File::create(folder.path("large")).unwrap().set_len(5 << 30).unwrap();
+    folder.write(
+        "a.js",
+        "for (const window of [[0, 2 ** 31], [], [2 ** 33], [0, 2 ** 40], [8, 2 ** 33], [3, 8], [-1], [0.5], ['1']]) {
+           try { nativeModule.arrayBuffer(nativeModule.mapped.large, ...window); console.log('there is one') }
+           catch (error) { console.log(String(error)) }
+         }
+         console.log(nativeModule.arrayBuffer(nativeModule.mapped.large, 8, 2 ** 31 - 1));",
+    );
+    folder.offheap(&["run", "--map", "large=large", "a.js"]).expect(
+        0,
+        "RangeError: QuickJS takes at most 2147483647 bytes in one ArrayBuffer, and this window has 2147483648; use \
+         smaller ones: nativeModule.arrayBuffer(memory, offset, length)\n\
+         RangeError: QuickJS takes at most 2147483647 bytes in one ArrayBuffer, and this window has 5368709120; use \
+         smaller ones: nativeModule.arrayBuffer(memory, offset, length)\n\
+         RangeError: 8589934592 is past the end of the memory, which has 5368709120 bytes; ask for less\n\
+         RangeError: 1099511627776 bytes from 0 on end past the memory, which has 5368709120 bytes; ask for less\n\
+         RangeError: 8589934592 bytes from 8 on end past the memory, which has 5368709120 bytes; ask for less\n\
+         RangeError: a window begins at a multiple of 8, and 3 is none; make one at 0, and new Uint8Array(buffer, 3) \
+         over it\n\
+         RangeError: offset is -1; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
+         RangeError: offset is 0.5; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
+         TypeError: offset is of type string; pass a number of bytes\n\
+         ArrayBuffer { byteLength: 2147483647, immutable }\n",
+        "offheap: 1 store, 5.0 GiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn out_of_memory() {
+    let folder = Folder::new();
+    folder.script("nativeModule.allocateMemory(2 ** 53 - 1)").expect(
+        1,
+        "",
+        &format!(
+            "offheap: uncaught NativeMemoryError: cannot allocate 9007199254740991 bytes: out of memory; drop stores \
+             that are no longer needed, or ask for less\n    at <eval> (a.js:1:38)\n{NOTHING}"
+        ),
+    );
+    folder.script("new ArrayBuffer(2 ** 40)").expect(
+        1,
+        "",
+        &format!(
+            "offheap: uncaught RangeError: invalid array buffer length; QuickJS takes at most 2147483647 bytes in one \
+             ArrayBuffer: ask for less, or use windows of nativeModule.allocateMemory(byteLength)\n    \
+             at ArrayBuffer (native)\n    at <eval> (a.js:1:5)\n{NOTHING}"
+        ),
+    );
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_mapped() {
+    let folder = Folder::new();
+    let path = folder.write("a.log", vec![b'x'; 1 << 20]);
+    folder.write(
+        "a.js",
+        "const bytes = new Uint8Array(nativeModule.arrayBuffer(nativeModule.mapped.log));
+         console.log('ready');
+         for (;;) bytes[bytes.length - 1];",
+    );
+    let mut command = offheap();
+    command.args(["run", "--map", "log=a.log", "a.js"]).current_dir(folder.path(""));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    OpenOptions::new().write(true).open(path).unwrap().set_len(10).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(stderr.starts_with("offheap: the file a.log was cut short while it was mapped"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1);
+}
+
+#[test]
+fn output_that_nobody_reads() {
+    let folder = Folder::new();
+    folder.write("a.js", "for (;;) console.log('again')");
+    let mut child =
+        offheap().args(["run", "a.js"]).current_dir(folder.path("")).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}

@@ -1,0 +1,200 @@
+//! Every script in `examples/`, with its output and exit status.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+
+use common::{Folder, Ran, offheap, root, run_in_root};
+
+#[test]
+fn externalize() {
+    run_in_root(&["examples/externalize.js"]).expect(
+        0,
+        "externalized: 1024 bytes, native code reads Uint8Array(4) [ 1, 2, 3, 4 ]\n\
+         detached:     true and the view has length 0\n\
+         read back:    Uint8Array(8) [ 1, 2, 3, 4, 5, 6, 7, 0 ] ... Uint8Array(4) [ 255, 255, 255, 255 ]\n\
+         released:     1 store lives, 7 is still there\n\
+         freed:        0 stores live\n",
+        "offheap: 1 store, 1.0 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn seed() {
+    run_in_root(&["examples/seed.js"]).expect(
+        0,
+        "allocated: 1024 bytes, freed: false\n\
+         TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer \
+         over this memory call nativeModule.arrayBuffer(memory, 0, 1024)\n\
+         a buffer over it: ArrayBuffer { byteLength: 1024 } sum 7168\n\
+         externalized: 1024 bytes, the first is 42\n\
+         freed: true\n",
+        "offheap: 2 stores, 2.0 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn leak() {
+    run_in_root(&["examples/leak.js"]).expect(
+        3,
+        "everything looks fine from here\n",
+        "offheap: leak: 1228800 bytes at 0x…, allocated at examples/leak.js:4:46: never freed\n\
+         offheap: leak: 4000 bytes, held by a reference taken at examples/leak.js:17:32: never released\n\
+         offheap: 2 stores, 1.2 MiB external, 2 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn double_free() {
+    run_in_root(&["examples/double_free.js"]).expect(
+        3,
+        "FREE_IN_USE\nfreed: true\nDOUBLE_FREE\n",
+        "offheap: refused: cannot free 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: QuickJS isolate 1 \
+         uses its bytes through 1 live buffer(s); the free at examples/double_free.js:17:33 touched nothing, detach \
+         the buffer or drop the guard first\n\
+         offheap: refused: double free of 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: freed at \
+         examples/double_free.js:20:19, and again at examples/double_free.js:24:33; nothing was touched, remove the \
+         second free\n\
+         offheap: 1 store, 1.0 KiB external, 0 leaked, 2 refused\n",
+    );
+}
+
+#[test]
+fn wrong_constructor() {
+    run_in_root(&["examples/wrong_constructor.js"]).expect(
+        1,
+        "",
+        "offheap: uncaught TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a \
+         length; for a buffer over this memory call nativeModule.arrayBuffer(memory, 0, 1024)\n    \
+         at ArrayBuffer (native)\n    \
+         at <eval> (examples/wrong_constructor.js:6:34)\n\
+         offheap: 1 store, 1.0 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+fn lines(folder: &Folder, file: &str, rows: &[&str]) -> Ran {
+    let map = format!("log={}", folder.path(file).display());
+    let arguments = [&["--map", &map, "examples/lines.js"], rows].concat();
+    run_in_root(&arguments)
+}
+
+#[test]
+fn lines_prints_the_rows_that_are_asked_for() {
+    let folder = Folder::new();
+    folder.write("t.csv", "id,name\n\n2,Bé\r\n3,the last has no newline");
+    lines(&folder, "t.csv", &["0", "1", "3", "2"]).expect(
+        0,
+        "id,name\n\n3,the last has no newline\n2,Bé\r\n",
+        "offheap: 1 store, 40 B external, 0 leaked, 0 refused\n",
+    );
+    lines(&folder, "t.csv", &["4"]).expect(
+        0,
+        "there is no row 4: the file has 4, and the first is row 0\n",
+        "offheap: 1 store, 40 B external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn lines_says_how_it_is_used() {
+    let folder = Folder::new();
+    folder.write("t.csv", "a\n");
+    for rows in [&[][..], &["x"], &["-1"], &["1.5"]] {
+        let ran = lines(&folder, "t.csv", rows);
+        assert_eq!(ran.status, Some(1), "{rows:?}");
+        assert!(ran.stderr.starts_with("offheap: uncaught Error: usage: offheap run --map log=FILE"), "{ran:?}");
+    }
+}
+
+/// A file larger than one buffer of the engine, with rows that end at a window's end and that span many windows.
+#[test]
+fn lines_looks_at_a_large_file_through_windows_and_keeps_none_of_it() {
+    const WINDOW: u64 = 64 << 20;
+    const LENGTH: u64 = 5 << 30;
+    let folder = Folder::new();
+    let mut file = File::create(folder.path("large")).unwrap();
+    file.set_len(LENGTH).unwrap();
+    for (offset, text) in [(0, "first\n"), (WINDOW - 1, "\nsecond\n"), (LENGTH - 5, "\nlast")] {
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+    drop(file);
+
+    let map = format!("log={}", folder.path("large").display());
+    let mut command = offheap();
+    command.args(["run", "--map", &map, "examples/lines.js", "0", "2", "4", "5"]).current_dir(root());
+    let output = File::create(folder.path("output")).unwrap();
+    let mut child = command.stdout(output).spawn().unwrap();
+    let mut anonymous_kib = 0;
+    while child.try_wait().unwrap().is_none() {
+        anonymous_kib = anonymous_kib.max(anonymous_resident_kib(child.id()).unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(
+        fs::read_to_string(folder.path("output")).unwrap(),
+        "first\nsecond\nlast\nthere is no row 5: the file has 5, and the first is row 0\n",
+    );
+    assert!(anonymous_kib < 32 << 10, "{anonymous_kib} KiB");
+    if cfg!(target_os = "linux") {
+        assert_ne!(anonymous_kib, 0);
+    }
+}
+
+/// What Linux says that a process keeps in memory without a file behind it.
+fn anonymous_resident_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// A WAV file as a recorder leaves it that was cut off: with a chunk before the samples, and no lengths.
+fn cut_off_wav() -> Vec<u8> {
+    let mut wav = b"RIFF\0\0\0\0WAVE".to_vec();
+    for (name, chunk) in [(b"fmt ", &[1, 0, 1, 0, 64, 31, 0, 0, 64, 31, 0, 0, 1, 0, 8, 0][..]), (b"LIST", b"odd")] {
+        wav.extend_from_slice(name);
+        wav.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+        wav.extend_from_slice(chunk);
+        wav.resize(wav.len().next_multiple_of(2), 0);
+    }
+    wav.extend_from_slice(b"data\0\0\0\0");
+    wav.resize(wav.len() + 9000, 128);
+    wav
+}
+
+#[test]
+fn patch_mends_the_header_and_nothing_else() {
+    let folder = Folder::new();
+    let broken = cut_off_wav();
+    let path = folder.write("a.wav", &broken);
+    let map = format!("file={}:rw", path.display());
+    run_in_root(&["--map", &map, "examples/patch.js"]).expect(
+        0,
+        "length of the data: 0 -> 9000\nlength of the file: 0 -> 9048\n",
+        "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
+    );
+    let mut mended = broken;
+    mended[4..8].copy_from_slice(&9048_u32.to_le_bytes());
+    let data = mended.windows(4).position(|window| window == b"data").unwrap();
+    mended[data + 4..data + 8].copy_from_slice(&9000_u32.to_le_bytes());
+    assert!(fs::read(&path).unwrap() == mended);
+    run_in_root(&["--map", &map, "examples/patch.js"]).expect(
+        0,
+        "length of the data: 9000, right\nlength of the file: 9048, right\n",
+        "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
+fn patch_refuses_a_file_that_it_cannot_write() {
+    let folder = Folder::new();
+    let path = folder.write("a.wav", cut_off_wav());
+    let ran = run_in_root(&["--map", &format!("file={}", path.display()), "examples/patch.js"]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.starts_with("offheap: uncaught TypeError: "), "{ran:?}");
+    assert!(fs::read(&path).unwrap() == cut_off_wav());
+
+    let path = folder.write("b.wav", "no WAV file");
+    let ran = run_in_root(&["--map", &format!("file={}:rw", path.display()), "examples/patch.js"]);
+    assert!(ran.stderr.starts_with("offheap: uncaught Error: this is no WAV file\n"), "{ran:?}");
+}
