@@ -45,15 +45,18 @@ pub(crate) enum Denied {
 
 pub(crate) struct AccessWord(AtomicU64);
 
+#[inline]
 fn isolate(word: u64) -> Option<IsolateId> {
     IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16)
 }
 
+#[inline]
 fn buffers(word: u64) -> u16 {
     ((word & BUFFERS) >> 32) as u16
 }
 
 /// Who reads or writes, where somebody does.
+#[inline]
 fn user(word: u64) -> Option<Holder> {
     if word & WRITER != 0 {
         return Some(Holder::Writer);
@@ -63,6 +66,7 @@ fn user(word: u64) -> Option<Holder> {
 }
 
 impl AccessWord {
+    #[inline]
     pub(crate) fn new() -> Self {
         AccessWord(AtomicU64::new(0))
     }
@@ -81,6 +85,7 @@ impl AccessWord {
     }
 
     /// Begins a copy out of the store, from anywhere. Ended by [`end_copy`](Self::end_copy).
+    #[inline]
     pub(crate) fn begin_copy(&self) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| match word {
             _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
@@ -90,12 +95,14 @@ impl AccessWord {
         .map(drop)
     }
 
+    #[inline]
     pub(crate) fn end_copy(&self) {
         let before = self.0.fetch_sub(COPY, Ordering::Release);
         debug_assert_ne!(before & COPIES, 0);
     }
 
     /// Begins a guard that reads, in `scope` (the isolate whose script is stopped) or, with `None`, outside all isolates.
+    #[inline]
     pub(crate) fn begin_read(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
@@ -108,12 +115,14 @@ impl AccessWord {
         .map(drop)
     }
 
+    #[inline]
     pub(crate) fn end_read(&self) {
         let before = self.0.fetch_sub(GUARD, Ordering::Release);
         debug_assert_ne!(before & GUARDS, 0);
     }
 
     /// Begins a guard that writes; `scope` as for [`begin_read`](Self::begin_read).
+    #[inline]
     pub(crate) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
@@ -125,6 +134,7 @@ impl AccessWord {
         .map(drop)
     }
 
+    #[inline]
     pub(crate) fn end_write(&self) {
         let before = self.0.fetch_and(!WRITER, Ordering::Release);
         debug_assert_ne!(before & WRITER, 0);
@@ -134,6 +144,7 @@ impl AccessWord {
     ///
     /// The first one claims the store for that isolate, which a guard of anybody else would not survive: script may
     /// write from then on. Copies may: they tolerate writers.
+    #[inline]
     pub(crate) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
             None => match user(word & !COPIES) {
@@ -149,6 +160,7 @@ impl AccessWord {
     }
 
     /// Counts one live buffer less; the last one gives the store back, by the isolate that is returned then.
+    #[inline]
     pub(crate) fn withdraw(&self) -> Option<IsolateId> {
         let before = self.step(Ordering::Release, |word| {
             debug_assert_ne!(buffers(word), 0);
@@ -172,6 +184,7 @@ impl AccessWord {
     }
 
     /// The isolate that has the store, and through how many live buffers.
+    #[inline]
     pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
         let word = self.0.load(Ordering::Acquire);
         if word == FREED {
@@ -182,6 +195,7 @@ impl AccessWord {
 }
 
 /// Whether a guard may begin in `scope`, as far as exposure decides.
+#[inline]
 fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {
     match isolate(word) {
         Some(id) if scope != Some(id) => Err(Denied::Exposed { isolate: id, buffers: buffers(word) }),

@@ -20,6 +20,7 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Whether script and native code may only read it.
+    #[inline]
     pub fn is_read_only(self) -> bool {
         matches!(self, StoreKind::Frozen | StoreKind::Mapped(MapMode::ReadOnly))
     }

@@ -79,26 +79,31 @@ impl BackingStore {
         BackingStore { raw, start, part: byte_length }
     }
 
+    #[inline]
     pub(crate) fn raw(&self) -> &RawStore {
         &self.raw
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> RawStore {
         self.raw
     }
 
     /// The name of the store; parts of it have the same.
+    #[inline]
     pub fn id(&self) -> StoreId {
         self.raw.id()
     }
 
     /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
     /// one that was published last, by any thread.
+    #[inline]
     pub fn byte_length(&self) -> usize {
         if self.part == WHOLE { self.raw.byte_length() } else { self.part }
     }
 
     /// What sort of memory it is.
+    #[inline]
     pub fn kind(&self) -> StoreKind {
         self.raw.kind()
     }
@@ -116,10 +121,12 @@ impl BackingStore {
     /// The address of the first byte (V8's `BackingStore::Data()`). It never changes, and is not null, also when empty.
     ///
     /// Nothing is promised about reading or writing through it: that is what guards and copies are for.
+    #[inline]
     pub fn as_ptr(&self) -> *mut c_void {
         self.data().as_ptr().cast()
     }
 
+    #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
         let data = self.raw.data();
         NonNull::new(data.as_ptr().wrapping_add(self.start)).expect("a part lies inside its store")
@@ -231,6 +238,7 @@ impl BackingStore {
         observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
     }
 
+    #[inline]
     pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
         let store_byte_length = self.byte_length();
         match offset.checked_add(byte_length) {
@@ -272,6 +280,7 @@ impl BackingStore {
 }
 
 impl From<UniqueStore> for BackingStore {
+    #[inline]
     fn from(unique: UniqueStore) -> BackingStore {
         BackingStore::from_raw(unique.into_raw())
     }

@@ -30,10 +30,12 @@ pub struct UniqueStore {
 }
 
 impl UniqueStore {
+    #[inline]
     pub(crate) fn from_sole(sole: Sole) -> Self {
         UniqueStore { sole }
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> RawStore {
         self.sole.into_raw()
     }

@@ -5,13 +5,12 @@ use std::any::TypeId;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::Location;
 use std::ptr::NonNull;
 
+use super::packed_site::PackedSite;
 use crate::access::AccessWord;
 use crate::observe::{self, Event, EventKind};
-use crate::site::ScriptPlace;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering, alloc, dealloc, fence};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering, Witness, alloc, dealloc, fence};
 use crate::{Error, Site, StoreId, StoreKind};
 
 /// The bytes of a control block before its owner.
@@ -42,6 +41,7 @@ struct Header {
     site: PackedSite,
     id: StoreId,
     kind: StoreKind,
+    witness: Witness,
 }
 
 #[repr(C)]
@@ -74,33 +74,6 @@ impl<O: 'static> OwnerTypeOf<O> {
 unsafe fn drop_owner<O>(owner: *mut c_void) {
     // SAFETY: I-FREE-ONCE: the caller hands over the owner.
     unsafe { owner.cast::<O>().drop_in_place() }
-}
-
-/// A site in one pointer: the lowest bit is set for a place in a script.
-#[derive(Clone, Copy)]
-struct PackedSite(NonNull<()>);
-
-const _: () = assert!(align_of::<Location<'static>>() > 1 && align_of::<ScriptPlace>() > 1);
-
-impl PackedSite {
-    fn new(site: Site) -> Self {
-        PackedSite(match site {
-            Site::Native(place) => NonNull::from(place).cast(),
-            Site::Script(place) => NonNull::from(place).cast().map_addr(|address| address | 1),
-        })
-    }
-
-    fn get(self) -> Site {
-        let address = self.0.as_ptr();
-        if address.addr() & 1 == 0 {
-            // SAFETY: I-LAYOUT: without the bit the pointer came from a `&'static Location`.
-            Site::Native(unsafe { &*address.cast::<Location<'static>>() })
-        } else {
-            let place = address.map_addr(|address| address & !1).cast::<ScriptPlace>();
-            // SAFETY: I-LAYOUT: with the bit, which is taken off, it came from a `&'static ScriptPlace`.
-            Site::Script(unsafe { &*place })
-        }
-    }
 }
 
 /// A block whose owner is in its place and whose header is not: dropped where an owner panics when asked for its memory.
@@ -180,6 +153,7 @@ impl RawStore {
             site: PackedSite::new(site),
             id: StoreId::next(),
             kind,
+            witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
         // SAFETY: I-LAYOUT: a block begins with its header, and nobody else has the block.
@@ -194,7 +168,9 @@ impl RawStore {
 
     fn header(&self) -> &Header {
         // SAFETY: I-FREE-ONCE: this strong reference keeps the block alive.
-        unsafe { self.0.as_ref() }
+        let header = unsafe { self.0.as_ref() };
+        header.witness.used();
+        header
     }
 
     pub(crate) fn access(&self) -> &AccessWord {
@@ -295,6 +271,7 @@ impl RawStore {
             site: header.site,
             id: header.id,
             kind: header.kind,
+            witness: Witness::new(),
         };
         let sole = RawStore(fresh.cast());
         // SAFETY: I-LAYOUT: the new block has room for a header at its beginning.
@@ -402,7 +379,9 @@ impl Drop for OwnedOwner {
 impl RawWeak {
     fn header(&self) -> &Header {
         // SAFETY: I-FREE-ONCE: this weak reference keeps the block, though not the owner.
-        unsafe { self.0.as_ref() }
+        let header = unsafe { self.0.as_ref() };
+        header.witness.used();
+        header
     }
 
     /// A strong reference, unless the last one is gone.
@@ -434,10 +413,12 @@ impl Drop for RawWeak {
     fn drop(&mut self) {
         let header = self.header();
         let layout = header.owner.layout;
-        // A last reference that nobody can clone any more needs no count of it; one load saves the locked operation.
-        let last = header.weak.load(Ordering::Acquire) == 1 || header.weak.fetch_sub(1, Ordering::Release) == 1;
+        // A last reference that nobody can clone any more needs no count of it; one load saves the locked operation. The
+        // fence orders both with the drops of the others.
+        let last = header.weak.load(Ordering::Relaxed) == 1 || header.weak.fetch_sub(1, Ordering::Release) == 1;
         if last {
             fence(Ordering::Acquire);
+            header.witness.ends();
             // SAFETY: I-LAYOUT: allocated with this layout; no reference of any sort is left.
             unsafe { dealloc(self.0.as_ptr().cast(), layout) };
         }

@@ -44,7 +44,7 @@ impl Exposed {
             let one_buffer = raw.kind() == StoreKind::Resizable;
             let exposed = raw.access().expose(isolate, one_buffer);
             if exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))? {
-                isolate.add_external_bytes(raw.max_byte_length());
+                isolate.add_external_bytes(accounted_bytes(raw));
             }
         }
         Ok(Exposed(raw.clone()).told(isolate))
@@ -64,21 +64,25 @@ impl Exposed {
 
     /// The store's address. The hold is on the whole store, also where it was made from a handle to a part: which part
     /// a buffer shows is between its adapter and the engine.
+    #[inline]
     pub fn data(&self) -> NonNull<u8> {
         self.0.data()
     }
 
     /// The store's length in bytes.
+    #[inline]
     pub fn byte_length(&self) -> usize {
         self.0.byte_length()
     }
 
     /// Whether the buffer must be one that the engine keeps script from writing.
+    #[inline]
     pub fn is_read_only(&self) -> bool {
         self.0.kind().is_read_only()
     }
 
     /// The store's kind.
+    #[inline]
     pub fn kind(&self) -> StoreKind {
         self.0.kind()
     }
@@ -113,6 +117,7 @@ impl Exposed {
     }
 
     /// The hold as a pointer, for an engine to keep.
+    #[inline]
     pub fn into_raw(self) -> NonNull<c_void> {
         let held = ManuallyDrop::new(self);
         // SAFETY: I-FREE-ONCE: the reference is read out of a value that is not dropped.
@@ -123,6 +128,7 @@ impl Exposed {
     ///
     /// # Safety
     /// `raw` came from [`into_raw`](Self::into_raw), and is taken back once.
+    #[inline]
     pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         // SAFETY: I-FREE-ONCE: the caller's promise.
         Exposed(unsafe { RawStore::from_raw(raw) })
@@ -140,8 +146,18 @@ impl Exposed {
 }
 
 /// Frozen memory may be exposed in any number of isolates, and so may a read-only map: nobody writes through either.
+#[inline]
 fn counts_buffers(kind: StoreKind) -> bool {
     !kind.is_read_only()
+}
+
+/// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
+/// counts nothing behind its `EmptyDeleter` (I-ACCOUNTED).
+fn accounted_bytes(raw: &RawStore) -> usize {
+    match raw.kind() {
+        StoreKind::Fixed | StoreKind::Resizable => raw.max_byte_length(),
+        StoreKind::Manual | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
+    }
 }
 
 impl Drop for Exposed {
@@ -165,7 +181,7 @@ impl Drop for Withdrawn<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(isolate) = self.0.access().withdraw() {
-            isolate.subtract_external_bytes(self.0.max_byte_length());
+            isolate.subtract_external_bytes(accounted_bytes(self.0));
         }
     }
 }

@@ -158,6 +158,7 @@ impl BackingStore {
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes; [`Error::Freed`] for manual memory after its free.
+    #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         let access = self.raw().access();
         access.begin_copy().map_err(|denied| self.denied("read", None, denied))?;

@@ -160,6 +160,7 @@ impl BackingStore {
     }
 
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
+    #[inline]
     pub fn max_byte_length(&self) -> usize {
         match self.kind() {
             StoreKind::Resizable => self.raw().max_byte_length(),
@@ -170,6 +171,7 @@ impl BackingStore {
 
 impl RawStore {
     /// The most bytes that the block's memory can have without moving.
+    #[inline]
     pub(crate) fn max_byte_length(&self) -> usize {
         match self.kind() {
             StoreKind::Resizable => self.owner().map_or(0, HeapMemory::byte_length),

@@ -12,6 +12,7 @@ mod guard;
 mod manual;
 mod memory;
 mod owner;
+mod packed_site;
 mod sole;
 
 #[cfg(all(test, loom))]

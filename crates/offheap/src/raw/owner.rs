@@ -67,12 +67,14 @@ pub unsafe trait FrozenOwner: Send + 'static {
     fn memory(&self) -> NonNull<[u8]>;
 }
 
+#[inline]
 pub(crate) fn bytes_of_slice<T>(slice: NonNull<[T]>) -> NonNull<[u8]> {
     // The product is the size of a slice that exists, so it does not overflow.
     NonNull::slice_from_raw_parts(slice.cast(), slice.len() * size_of::<T>())
 }
 
 impl From<NonNull<[u8]>> for Memory {
+    #[inline]
     fn from(bytes: NonNull<[u8]>) -> Memory {
         Memory { data: bytes.cast(), byte_length: bytes.len() }
     }

@@ -22,10 +22,12 @@ impl Sole {
         Ok(Sole(sole))
     }
 
+    #[inline]
     pub(crate) fn raw(&self) -> &RawStore {
         &self.0
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> RawStore {
         self.0
     }
@@ -63,10 +65,12 @@ impl Frozen {
         if raw.kind() == StoreKind::Frozen { Ok(Frozen(raw)) } else { Err(raw) }
     }
 
+    #[inline]
     pub(crate) fn raw(&self) -> &RawStore {
         &self.0
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> RawStore {
         self.0
     }
