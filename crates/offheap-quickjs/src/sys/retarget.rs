@@ -285,13 +285,15 @@ pub(crate) fn state_of(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<BufferState,
 }
 
 /// Resizes the resizable ArrayBuffer `buffer`, which is not detached, within its maximum.
-pub(crate) fn resize(ctx: &Ctx<'_>, buffer: &Value<'_>, byte_length: usize) -> Result<(), Error> {
+pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usize) -> Result<(), Error> {
     with_state(ctx, |state| {
         let realm = state.realm(ctx)?;
         let length = i32::try_from(byte_length).expect("checked against the maximum");
         let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
         // SAFETY: QuickJS's own function, called with an integer: it runs no user code.
         let result = unsafe { qjs::JS_Call(realm.as_ptr(), realm.resize, buffer.as_raw(), 1, &mut length) };
-        realm.checked(result).map(drop)
+        realm.checked(result)?;
+        // The callback is asked for one byte at the least: finding the store publishes the length as it is.
+        find_store(ctx, state, buffer).map(drop)
     })
 }
