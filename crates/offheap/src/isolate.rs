@@ -77,7 +77,9 @@ impl IsolateId {
     /// The bytes of unshared, writable stores that live buffers of this isolate are over, each store once.
     pub fn external_bytes(self) -> usize {
         let ExternalBytes { by_thread, by_others, .. } = self.external();
-        by_thread.load(Ordering::Relaxed).wrapping_add(by_others.load(Ordering::Relaxed))
+        let sum = by_thread.load(Ordering::Relaxed).wrapping_add(by_others.load(Ordering::Relaxed));
+        // Between the two loads, or between a step and its count, another thread may take away what was not yet added.
+        sum.cast_signed().max(0).cast_unsigned()
     }
 
     #[inline]
@@ -115,6 +117,9 @@ impl fmt::Debug for IsolateId {
 }
 
 /// The registration of a living isolate, held by its adapter; dropped when the isolate has ended.
+///
+/// Not earlier: the id may be given to the next isolate at once, which then counts as the one that has the stores. A
+/// field after that of the engine is the place for it. Any thread may make or drop one.
 #[derive(Debug)]
 pub struct IsolateRegistration(IsolateId);
 

@@ -193,3 +193,40 @@ fn manual_memory_is_exposed_until_it_is_freed() {
     memory.free().unwrap();
     assert!(matches!(Exposed::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
 }
+
+#[test]
+fn an_isolate_keeps_the_bytes_of_each_store_once_until_the_last_buffer_goes() {
+    let (store, isolate) = (store(), isolate());
+    let part = store.slice(..1).unwrap();
+    let one = Exposed::new(&store, isolate.id()).unwrap();
+    let two = Exposed::new(&part, isolate.id()).unwrap();
+    assert_eq!(isolate.id().external_bytes(), 4);
+    drop(one);
+    assert_eq!(isolate.id().external_bytes(), 4);
+    thread::spawn(move || drop(two)).join().unwrap();
+    assert_eq!(isolate.id().external_bytes(), 0);
+}
+
+#[test]
+fn an_isolate_keeps_no_bytes_that_its_letting_go_would_not_free() {
+    let isolate = isolate();
+    let memory = ManualMemory::allocate(8).unwrap();
+    let manual = Exposed::new(memory.store(), isolate.id()).unwrap();
+    let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
+    let frozen = Exposed::frozen(&frozen, isolate.id());
+    assert_eq!(isolate.id().external_bytes(), 0);
+    drop((manual, frozen));
+    assert_eq!(isolate.id().external_bytes(), 0);
+    memory.free().unwrap();
+}
+
+#[test]
+fn an_isolate_keeps_all_that_resizable_memory_reserved() {
+    let isolate = isolate();
+    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    exposed.set_byte_length(5);
+    assert_eq!(isolate.id().external_bytes(), 10);
+    drop(exposed);
+    assert_eq!(isolate.id().external_bytes(), 0);
+}
