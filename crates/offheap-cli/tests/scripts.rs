@@ -30,9 +30,9 @@ fn memory_is_shared_between_buffers_and_freed_by_hand() {
          FREED true\n\
          DOUBLE_FREE true\n\
          0\n",
-        "offheap: leak: 0 bytes at 0x…, allocated at a.js:12:36: never freed\n\
-         offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:39: freed at a.js:7:14, and again at \
-         a.js:9:63; nothing was touched, remove the second free\n\
+        "offheap: leak: 0 bytes at 0x…, allocated at a.js:12:22: never freed\n\
+         offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:25: freed at a.js:7:15, and again at \
+         a.js:9:67; nothing was touched, remove the second free\n\
          offheap: 2 stores, 32 B external, 1 leaked, 1 refused\n",
     );
 }
@@ -153,7 +153,7 @@ fn memory_whose_object_is_gone_is_still_a_leak() {
     ran.expect(
         3,
         "",
-        "offheap: leak: 16 bytes at 0x…, allocated at a.js:2:22: never freed\n\
+        "offheap: leak: 16 bytes at 0x…, allocated at a.js:2:23: never freed\n\
          offheap: 1001 stores, 15.6 KiB external, 1 leaked, 0 refused\n",
     );
 }
@@ -237,7 +237,7 @@ fn scripts_are_classic_unless_they_are_modules() {
 fn console_prints_strings_as_they_are_and_describes_the_rest() {
     let ran = Folder::new().script(
         r#"console.log("a\nb", 1, -0, 2n, true, null, undefined, Symbol("s"), "\ud800");
-           console.info([1, "two", [3, [4, [5]]]], { a: 1, "b-c": {}, get d() { return 1 }, f() {} });
+           console.info([1, "two", [3, [4, [5, [6]]]]], { a: 1, "b-c": {}, get d() { return 1 }, f() {} });
            console.debug(new Uint8Array(20), new Float64Array([0.5]), new DataView(new ArrayBuffer(3)));
            console.log(new ArrayBuffer(8, { maxByteLength: 16 }), new Map([[1, "a"]]), new Set(), class A {}, /r/g);
            const circle = {}; circle.self = circle;
@@ -247,7 +247,7 @@ fn console_prints_strings_as_they_are_and_describes_the_rest() {
     ran.expect(
         0,
         "a\nb 1 -0 2n true null undefined Symbol(s) \u{fffd}\n\
-         [ 1, \"two\", [ 3, [ 4, [Array] ] ] ] { a: 1, \"b-c\": {}, d: [Getter], f: [Function: f] }\n\
+         [ 1, \"two\", [ 3, [ 4, [ 5, [Array] ] ] ] ] { a: 1, \"b-c\": {}, d: [Getter], f: [Function: f] }\n\
          Uint8Array(20) [ 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ... 4 more ] Float64Array(1) [ 0.5 ] \
          DataView { byteLength: 3 }\n\
          ArrayBuffer { byteLength: 8, resizable } Map(1) { 1 => \"a\" } Set(0) {} [class A] /r/g\n",
