@@ -73,7 +73,7 @@ fn steps_per_turn<R>(step: &mut impl FnMut() -> R) -> u32 {
 fn nanoseconds_per_step<R>(steps: u32, step: &mut impl FnMut() -> R) -> f64 {
     let begin = Instant::now();
     for _ in 0..steps {
-        black_box(step());
+        black_box(&step());
     }
     begin.elapsed().as_nanos() as f64 / f64::from(steps)
 }

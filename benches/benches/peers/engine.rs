@@ -1,7 +1,6 @@
 //! Buffers in QuickJS: ours, and what a careful program does by hand, with an `Arc` as opaque.
 #![allow(unsafe_code, reason = "the peer is QuickJS's C interface")]
 
-use std::error::Error;
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr::null_mut;
@@ -13,21 +12,16 @@ use offheap_quickjs::rquickjs::{Context, Ctx, Runtime, qjs};
 
 const GOAL: f64 = 1.3;
 
-pub(crate) fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
-    let runtime = Runtime::new()?;
-    let context = Context::full(&runtime)?;
-    Ok(context.with(|ctx| vec![expose(&ctx, "quickjs_expose_64", 64), expose(&ctx, "quickjs_expose_1m", 1 << 20)]))
-}
-
-fn expose(ctx: &Ctx<'_>, name: &'static str, byte_length: usize) -> Row {
+/// Exposing a store and dropping the buffer, over and over.
+pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
+    let runtime = Runtime::new().expect("room for a runtime");
+    let context = Context::full(&runtime).expect("room for a context");
     let store = crate::store_of(vec![1; byte_length]);
     let arc = Arc::new(vec![1_u8; byte_length]);
-    let row = row(
-        name,
-        GOAL,
-        || drop(black_box(&store).to_js(ctx).expect("room for a buffer")),
-        || expose_by_hand(ctx, black_box(&arc)),
-    );
+    let row = context.with(|ctx| {
+        let ours = || drop(black_box(&store).to_js(&ctx).expect("room for a buffer"));
+        row(name, GOAL, ours, || expose_by_hand(&ctx, black_box(&arc)))
+    });
     assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer let go");
     row
 }

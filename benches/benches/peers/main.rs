@@ -1,5 +1,5 @@
 //! `cargo bench -p benches --bench peers`: what offheap costs beside what does the same by hand, as `what | ours | peer |
-//! ratio`; and `peers.json` in the target directory.
+//! ratio`; and `peers.json` in the target directory. With `-- TEXT` the rows alone whose names have TEXT in them.
 
 mod engine;
 mod memory;
@@ -21,10 +21,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let profile_directory = executable.ancestors().nth(2).ok_or("an executable of cargo is in <profile>/deps")?;
     println!("CPU: {}\n", cpu_flags());
 
-    let mut rows = vec![clone_drop(), from_vec_64()];
-    rows.extend([("copy_64", 64, 2.5), ("copy_64k", 64 << 10, 1.1), ("copy_16m", 16 << 20, 1.1)].map(copy));
-    rows.extend(engine::rows()?);
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let all: [(&str, Measure); 7] = [
+        ("clone_drop", clone_drop),
+        ("from_vec_64", from_vec_64),
+        ("copy_64", |name| copy(name, 64, 2.5)),
+        ("copy_64k", |name| copy(name, 64 << 10, 1.1)),
+        ("copy_16m", |name| copy(name, 16 << 20, 1.1)),
+        ("quickjs_expose_64", |name| engine::expose(name, 64)),
+        ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
+    ];
+    let wanted = all.into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only)));
+    let rows: Vec<Row> = wanted.map(|(name, measure)| measure(name)).collect();
     println!("{}\n{}", table(&rows), goals(&rows));
+    if only.is_some() {
+        return Ok(());
+    }
 
     let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
     println!("control block before the owner: {CONTROL_BLOCK_BYTES} bytes, to reach {CONTROL_BLOCK_LIMIT}: {verdict}");
@@ -36,20 +48,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn clone_drop() -> Row {
+type Measure = fn(&'static str) -> Row;
+
+fn clone_drop(name: &'static str) -> Row {
     let store = store_of(vec![1; 64]);
     let arc = Arc::new(vec![1_u8; 64]);
-    row("clone_drop", 1.1, || black_box(&store).clone(), || black_box(&arc).clone())
+    row(name, 1.1, || black_box(&store).clone(), || black_box(&arc).clone())
 }
 
 /// From `Vec` to free, nobody observing.
-fn from_vec_64() -> Row {
-    let vec = || black_box(vec![1_u8; 64]);
-    row("from_vec_64", 1.05, || store_of(vec()), || bytes::Bytes::from_owner(vec()))
+fn from_vec_64(name: &'static str) -> Row {
+    let vec = || {
+        let mut vec = vec![1_u8; 64];
+        // Not the `Vec` itself: writing and reading it back would be part of both, and as slow as what is measured.
+        black_box(vec.as_mut_ptr());
+        vec
+    };
+    row(name, 1.05, || store_of(vec()), || bytes::Bytes::from_owner(vec()))
 }
 
 /// `copy_to_slice` beside `memcpy`, which is what `copy_from_slice` calls where the length is not known before.
-fn copy((name, byte_length, goal): (&'static str, usize, f64)) -> Row {
+fn copy(name: &'static str, byte_length: usize, goal: f64) -> Row {
     let source: Vec<u8> = (0..byte_length).map(|index| index as u8).collect();
     let store = store_of(source.clone());
     let (mut ours, mut peer) = (vec![0; byte_length], vec![0; byte_length]);
