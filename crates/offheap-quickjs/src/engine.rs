@@ -5,8 +5,7 @@ use rquickjs::{Function, Type, Value};
 
 use crate::script::from_rquickjs;
 use crate::{
-    BufferState, Capabilities, ENGINE, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, QUICKJS_VERSION, Scope,
-    ScriptValue,
+    BufferState, Capabilities, ENGINE, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, Scope, ScriptValue,
 };
 
 /// One isolate of QuickJS as an [`Engine`].
@@ -66,7 +65,7 @@ impl Engine for QuickJsEngine {
     }
 
     fn version(&self) -> String {
-        QUICKJS_VERSION.to_owned()
+        crate::sys::version().to_owned()
     }
 
     fn capabilities(&self) -> Capabilities {

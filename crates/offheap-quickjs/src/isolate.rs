@@ -31,7 +31,7 @@ pub struct Isolate {
 pub struct IsolateBuilder {
     memory_limit: Option<usize>,
     stack_size: Option<usize>,
-    configure: Option<Box<dyn FnOnce(&Runtime)>>,
+    configure: Option<Configure>,
 }
 
 impl IsolateBuilder {
@@ -74,14 +74,15 @@ impl IsolateBuilder {
     pub fn build(self) -> Result<Isolate, Error> {
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
         let runtime = Runtime::new().map_err(failed)?;
+        let context = Context::full(&runtime).map_err(failed)?;
+        let roots = context.with(|ctx| set_up(&ctx))?;
+        // What the isolate itself needs is there by now.
         if let Some(byte_length) = self.memory_limit {
             runtime.set_memory_limit(byte_length);
         }
         if let Some(byte_length) = self.stack_size {
             runtime.set_max_stack_size(byte_length);
         }
-        let context = Context::full(&runtime).map_err(failed)?;
-        let roots = context.with(|ctx| set_up(&ctx))?;
         if let Some(configure) = self.configure {
             configure(&runtime);
         }
@@ -109,6 +110,7 @@ fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
     };
     let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
     with_state(ctx, |state| {
+        state.realm(ctx)?;
         let roots = Rc::new(sys::roots(state.isolate(), ctx));
         for (slot, function) in functions.into_iter().enumerate() {
             assert_eq!(roots.root(function.into_value()), slot, "the isolate's own roots come first");
@@ -135,7 +137,10 @@ impl Isolate {
     /// Enters the isolate: what `work` does with the scope is what may run script.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
         let roots = &self.roots;
-        self.context.with(|ctx| work(&mut Scope::new(ctx, Rc::clone(roots))))
+        self.context.with(|ctx| {
+            let _left = Left(ctx.clone());
+            work(&mut Scope::new(ctx, Rc::clone(roots)))
+        })
     }
 
     /// This isolate's id.
@@ -146,6 +151,15 @@ impl Isolate {
     /// How much memory QuickJS uses, by its own account.
     pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
         self.runtime.memory_usage()
+    }
+}
+
+/// Dropped where a scope ends: no script of its isolate is on the stack.
+struct Left<'js>(Ctx<'js>);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        sys::free_old_blocks(&self.0);
     }
 }
 

@@ -13,7 +13,7 @@ use rquickjs::{Ctx, FromJs, Value};
 
 use crate::detach::{TRANSFER, check_key, set_key};
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
-use crate::script::{caught, from_rquickjs};
+use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
 use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer};
 
@@ -105,11 +105,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] when one throws; those after it stay queued.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        while self.ctx.execute_pending_job() {
-            if self.ctx.has_exception() {
-                return Err(caught(&self.ctx));
-            }
-        }
+        while sys::run_job(&self.ctx)? {}
         Ok(())
     }
 

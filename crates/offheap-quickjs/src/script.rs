@@ -8,8 +8,10 @@ use crate::{ENGINE, Error};
 
 /// The exception that is pending in `ctx`, as an error.
 pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
+    let is_pending = ctx.has_exception();
     let thrown = ctx.catch();
-    if thrown.is_null() || thrown.is_undefined() {
+    // Null is what QuickJS throws where it has no memory for an error.
+    if !is_pending || thrown.is_null() {
         return Error::EngineFailed { engine: ENGINE, attempted: "go on" };
     }
     thrown_error(&thrown)

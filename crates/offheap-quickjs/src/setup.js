@@ -14,6 +14,14 @@
     return method;
   };
 
+  // A stack frame would give the function that is running, and with it what is replaced below (V8 gives none of strict
+  // code either).
+  const { prepareStackTrace } = Error;
+  Error.prepareStackTrace = (error, frames) => frames;
+  const frame = Object.getPrototypeOf(new Error().stack[0]);
+  Error.prepareStackTrace = prepareStackTrace;
+  replace(frame, "getFunction", { getFunction() {} }.getFunction);
+
   // The Atomics that write do not look at `immutable`.
   for (const name of ["add", "and", "compareExchange", "exchange", "or", "store", "sub", "xor"]) {
     const original = Atomics[name];

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offheap::{BackingStore, Exposed, StoreKind, UniqueStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
@@ -44,8 +44,18 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         _ => 0,
     };
     let hold = Exposed::new(store, state::isolate_id(ctx)?)?;
+    if max_byte_length != 0 && (store.byte_offset() != 0 || byte_length != hold.byte_length()) {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "make a buffer over a part of resizable memory",
+            instead: "expose the whole store, or copy the part",
+        });
+    }
     let immutable = hold.is_read_only();
+    let is_at_end = byte_length == 0 && max_byte_length == 0 && store.byte_offset() == hold.byte_length();
     let opaque = hold.into_raw();
+    // One past the end may be where another store begins; the control block's address is nobody's data (`position`).
+    let data = if is_at_end { opaque.as_ptr().cast() } else { data };
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the callback drops once.
     let value = unsafe {
         qjs::JS_NewArrayBuffer(
@@ -145,7 +155,7 @@ pub(super) unsafe extern "C" fn store_realloc(
 }
 
 /// # Safety
-/// `opaque` came from a hold on a store with `data` in it, which QuickJS has not let go of, or `data` is in `MOVED`.
+/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of.
 unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
     if size == 0 {
         // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
@@ -153,23 +163,21 @@ unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c
         return ptr::null_mut();
     }
     // SAFETY: as the caller says.
-    let moved = unsafe { with_hold(opaque, data, |hold| keep_or_move(hold, data, size)) };
-    match moved {
+    let room = unsafe { with_hold(opaque, data, |hold| keep_or_move(hold, position(hold, opaque, data), size)) };
+    match room {
         Room::InPlace => data.cast(),
         Room::None => ptr::null_mut(),
         Room::Moved(hold) => {
+            // SAFETY: I-FREE-ONCE: `size` is not 0, so that QuickJS has not let go; from here on it has.
+            let old = unsafe { take_hold(opaque, data) };
             let moved_to = hold.data().as_ptr();
             // The new hold is found by its address, since QuickJS keeps the old opaque.
             let mut moved = lock_moved();
-            // SAFETY: I-FREE-ONCE: the buffer's memory is the new store from here on.
-            let old = match moved.get_or_insert_default().insert(moved_to.addr(), hold) {
-                None => MOVED_COUNT.fetch_add(1, Ordering::Release),
-                Some(_) => unreachable!("two living stores have two addresses"),
-            };
-            debug_assert!(old < usize::MAX);
+            let before = moved.get_or_insert_default().insert(moved_to.addr(), Hold(hold.into_raw()));
+            assert!(before.is_none(), "two living stores have two addresses");
+            MOVED_COUNT.fetch_add(1, Ordering::Release);
             drop(moved);
-            // SAFETY: I-FREE-ONCE: as above.
-            drop(unsafe { take_hold(opaque, data) });
+            drop(old);
             moved_to.cast()
         }
     }
@@ -182,20 +190,32 @@ enum Room {
 }
 
 /// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
-fn keep_or_move(hold: &Exposed, data: *mut u8, size: usize) -> Room {
+fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly when the store is next asked for.
         hold.set_byte_length(size);
         return Room::InPlace;
     }
-    let Some((isolate, _)) = hold.store(data, 0).exposure() else { return Room::None };
-    let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };
     // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.
     let end = hold.data().as_ptr().addr() + hold.byte_length();
     let count = size.min(end - data.addr());
-    // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends with
-    // the store at the latest, and the new store is apart from it.
-    unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
+    let from = hold.store(data, count);
+    let Some((isolate, _)) = from.exposure() else { return Room::None };
+    let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };
+    // Room for the new hold, so that nothing fails once there is one.
+    if lock_moved().get_or_insert_default().try_reserve(1).is_err() {
+        return Room::None;
+    }
+    if let StoreKind::Mapped(_) = from.kind() {
+        // Other processes may write the file meanwhile.
+        if from.copy_to_slice(0, &mut unique[..count]).is_err() {
+            return Room::None;
+        }
+    } else {
+        // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends
+        // with the store at the latest, and the new store is apart from it.
+        unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
+    }
     let store = BackingStore::from(unique);
     match Exposed::new(&store, isolate) {
         Ok(hold) => Room::Moved(hold),
@@ -203,41 +223,62 @@ fn keep_or_move(hold: &Exposed, data: *mut u8, size: usize) -> Room {
     }
 }
 
-/// Holds whose memory is not that of their buffer's opaque, by the address of the memory.
-static MOVED: Mutex<Option<HashMap<usize, Exposed>>> = Mutex::new(None);
+/// Where in the store of `hold` a buffer with this opaque and this data begins: empty ones at the end of a store have the
+/// opaque as their data.
+pub(super) fn position(hold: &Exposed, opaque: NonNull<c_void>, data: *const u8) -> *const u8 {
+    match data.addr() == opaque.as_ptr().addr() {
+        true => hold.data().as_ptr().wrapping_add(hold.byte_length()),
+        false => data,
+    }
+}
+
+/// Holds, as pointers, of buffers whose opaque is another one, by the address of their memory.
+///
+/// Such memory was made by [`keep_or_move`] for one buffer. Other buffers may have been made over it since; their opaque
+/// is the same pointer as what is here, since all holds on one store are the same as pointers.
+static MOVED: Mutex<Option<HashMap<usize, Hold>>> = Mutex::new(None);
+struct Hold(NonNull<c_void>);
+// SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
+unsafe impl Send for Hold {}
 /// How many there are: mostly none, and then nobody takes the lock.
 static MOVED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-fn lock_moved() -> std::sync::MutexGuard<'static, Option<HashMap<usize, Exposed>>> {
+fn lock_moved() -> MutexGuard<'static, Option<HashMap<usize, Hold>>> {
     MOVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The hold of the buffer with this opaque over moved memory at `data`, where it is one.
+fn moved_hold(moved: Option<&HashMap<usize, Hold>>, opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
+    let hold = moved?.get(&data.addr())?.0;
+    Some(hold).filter(|&hold| hold != opaque)
 }
 
 /// # Safety
 /// As for [`realloc`], and the buffer lets go of its memory.
 unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Exposed {
-    // Moved memory first: the opaque may be gone, and another store may be where its memory was.
+    let mut hold = opaque;
     if MOVED_COUNT.load(Ordering::Acquire) != 0 {
-        let moved = lock_moved().as_mut().and_then(|moved| moved.remove(&data.addr()));
-        if let Some(hold) = moved {
+        let mut moved = lock_moved();
+        if let Some(found) = moved_hold(moved.as_ref(), opaque, data) {
+            moved.as_mut().and_then(|moved| moved.remove(&data.addr()));
             MOVED_COUNT.fetch_sub(1, Ordering::Release);
-            return hold;
+            hold = found;
         }
     }
-    // SAFETY: I-FREE-ONCE: the caller's promise.
-    unsafe { Exposed::from_raw(opaque) }
+    // SAFETY: I-FREE-ONCE: the buffer's hold, by the caller's promise; out of `MOVED` if it was there.
+    unsafe { Exposed::from_raw(hold) }
 }
 
 /// # Safety
 /// As for [`realloc`].
 pub(super) unsafe fn with_hold<R>(opaque: NonNull<c_void>, data: *mut u8, look: impl FnOnce(&Exposed) -> R) -> R {
-    if MOVED_COUNT.load(Ordering::Acquire) != 0 {
-        let moved = lock_moved();
-        if let Some(hold) = moved.as_ref().and_then(|moved| moved.get(&data.addr())) {
-            return look(hold);
-        }
-    }
-    // SAFETY: I-FREE-ONCE: the caller's promise.
-    unsafe { Exposed::with_raw(opaque, look) }
+    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
+        0 => None,
+        // The lock is released before `look`, which may call an observer.
+        _ => moved_hold(lock_moved().as_ref(), opaque, data),
+    };
+    // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back on this thread alone, and not by `look`.
+    unsafe { Exposed::with_raw(moved.unwrap_or(opaque), look) }
 }
 
 /// Runs what an engine called. Nothing may unwind into C, so a panic ends the process here (I-NO-UNWIND).

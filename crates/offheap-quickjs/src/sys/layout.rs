@@ -3,7 +3,7 @@
 //! The struct is private to `quickjs.c`, so nothing here is believed: [`is_known`] makes a buffer, compares each field
 //! with what it must be, and every use of the layout asks for its answer first.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 
@@ -39,6 +39,15 @@ impl BufferFields {
     pub(crate) fn is_resizable(&self) -> bool {
         self.max_byte_length >= 0
     }
+}
+
+/// The version that the library tells of itself.
+pub(crate) fn version() -> &'static str {
+    // SAFETY: returns a constant string that ends with NUL.
+    let version = unsafe { qjs::JS_GetVersion() };
+    // SAFETY: as above.
+    let version = unsafe { CStr::from_ptr(version) };
+    version.to_str().unwrap_or("of unknown version")
 }
 
 /// What a probe buffer is made of: distinct lengths, and addresses that nothing else has.

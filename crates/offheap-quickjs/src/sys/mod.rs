@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
 
 mod buffer;
+mod job;
 mod layout;
 mod module;
 mod realm;
@@ -14,9 +15,13 @@ mod roots;
 mod state;
 
 pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
+pub(crate) use job::run_job;
 use layout::BufferFields;
+pub(crate) use layout::version;
 pub(crate) use module::detect_module;
 pub(crate) use realm::is_immutable_view;
-pub(crate) use retarget::{bytes, bytes_mut, cells, copy_in, externalize, note_detached, resize, state_of};
+pub(crate) use retarget::{
+    bytes, bytes_mut, cells, copy_in, externalize, note_detached, pretend_layout_changed, resize, state_of,
+};
 pub(crate) use roots::{Roots, roots};
-pub(crate) use state::with_state;
+pub(crate) use state::{free_old_blocks, with_state};

@@ -1,6 +1,7 @@
 //! A context per runtime in which no user code ever ran: its functions are QuickJS's own, whatever script replaced in
 //! the user's context.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
@@ -20,10 +21,11 @@ pub(crate) struct Realm {
     data_view_buffer: qjs::JSValue,
     shared_class: qjs::JSClassID,
     /// Whether buffers are laid out as `layout` says.
-    pub(super) layout_known: bool,
+    pub(super) layout_known: Cell<bool>,
 }
 
-/// Frames that are looked at for a place in a script.
+/// Frames that are looked at: as many as QuickJS tells of.
+const FRAMES: usize = 64;
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
 const RESIZE: &CStr = c"ArrayBuffer.prototype.resize";
 const TYPED_ARRAY_BUFFER: &CStr =
@@ -47,7 +49,7 @@ impl Realm {
             typed_array_buffer: qjs::JS_UNDEFINED,
             data_view_buffer: qjs::JS_UNDEFINED,
             shared_class: 0,
-            layout_known: false,
+            layout_known: Cell::new(false),
         };
         // From here on `realm` frees what it has, should a step fail.
         for source in [NO_ATOMICS, STACK_TRACE_LIMIT] {
@@ -62,7 +64,7 @@ impl Realm {
         realm.shared_class = unsafe { qjs::JS_GetClassID(shared) };
         realm.free(shared);
         // SAFETY: the realm's context is alive.
-        realm.layout_known = unsafe { layout::is_known(ctx.as_ptr()) };
+        realm.layout_known.set(unsafe { layout::is_known(ctx.as_ptr()) });
         Ok(realm)
     }
 
@@ -129,25 +131,37 @@ impl Realm {
         self.checked(buffer).ok()
     }
 
-    /// The call stack, innermost first, one frame a line; empty where no script is running.
-    pub(crate) fn stack(&self) -> String {
+    /// The call stack, innermost first, one frame a line; empty where nothing is running, `None` where QuickJS does not
+    /// tell: it has no memory, was interrupted, or is making a stack trace already.
+    fn stack(&self) -> Option<String> {
         // SAFETY: a live context. The error's stack is that of the runtime, with this realm's settings for it.
         let error = unsafe { qjs::JS_NewError(self.ctx.as_ptr()) };
-        let Ok(error) = self.checked(error) else { return String::new() };
+        let error = self.checked(error).ok()?;
         // SAFETY: a live object, and a name that ends with NUL.
         let stack = unsafe { qjs::JS_GetPropertyStr(self.ctx.as_ptr(), error, c"stack".as_ptr()) };
-        let text = self.checked(stack).ok().and_then(|stack| {
-            let text = self.string(stack);
-            self.free(stack);
-            text
-        });
         self.free(error);
-        text.unwrap_or_default()
+        let stack = self.checked(stack).ok()?;
+        // SAFETY: looks at the tag alone.
+        let text = if unsafe { qjs::JS_IsString(stack) } { self.string(stack) } else { None };
+        self.free(stack);
+        text
+    }
+
+    /// Whether functions of the engine itself are waiting for what they called: `sort` for its callback. Where it cannot
+    /// be told, they are.
+    pub(super) fn is_native_code_waiting(&self) -> bool {
+        self.stack().is_none_or(|stack| {
+            let mut frame_count = 0;
+            let all_script = stack.lines().inspect(|_| frame_count += 1).all(|frame| parse_frame(frame).is_some());
+            !all_script || frame_count >= FRAMES
+        })
     }
 
     /// The innermost place in a script, of the call that is going on.
     pub(crate) fn site(&self) -> Option<Site> {
-        self.stack().lines().find_map(parse_frame)
+        let stack = self.stack()?;
+        let (file, line, column) = stack.lines().find_map(parse_frame)?;
+        Some(Site::script(file, line, column))
     }
 }
 
@@ -162,7 +176,7 @@ impl Drop for Realm {
 }
 
 /// `    at name (file:line:column)`, or without the name and the parentheses; native frames have no line.
-fn parse_frame(frame: &str) -> Option<Site> {
+fn parse_frame(frame: &str) -> Option<(&str, u32, u32)> {
     let frame = frame.trim().strip_prefix("at ")?;
     let place = match frame.strip_suffix(')') {
         Some(frame) => frame.rsplit_once(" (")?.1,
@@ -170,7 +184,7 @@ fn parse_frame(frame: &str) -> Option<Site> {
     };
     let (place, column) = place.rsplit_once(':')?;
     let (file, line) = place.rsplit_once(':')?;
-    Some(Site::script(file, line.parse().ok()?, column.parse().ok()?))
+    Some((file, line.parse().ok()?, column.parse().ok()?))
 }
 
 /// A function for script, `isImmutableView(value)`: whether it is a typed array over an immutable buffer.
@@ -230,7 +244,7 @@ mod tests {
 
     #[test]
     fn frames_are_places() {
-        let at = |frame: &str| parse_frame(frame).map(|site| site.to_string());
+        let at = |frame: &str| parse_frame(frame).map(|(file, line, column)| format!("{file}:{line}:{column}"));
         assert_eq!(at("    at f (examples/a.js:3:7)").as_deref(), Some("examples/a.js:3:7"));
         assert_eq!(at("    at <anonymous> (a b.js:3:7)").as_deref(), Some("a b.js:3:7"));
         assert_eq!(at("    at a.js:3:7").as_deref(), Some("a.js:3:7"));

@@ -11,11 +11,11 @@ use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, Cells, Exposed, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::{store_realloc, with_hold};
+use super::buffer::{position, store_realloc, with_hold};
 use super::state::{self, State, with_state};
-use super::{BufferFields, view_buffer};
+use super::{BufferFields, version, view_buffer};
 use crate::script::caught;
-use crate::{BufferState, ENGINE, Error, QUICKJS_VERSION};
+use crate::{BufferState, ENGINE, Error};
 
 /// A block that a buffer used before it was retargeted, and how to free it.
 pub(crate) struct OldBlock {
@@ -56,7 +56,7 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Bac
 /// Tells the observer that the ArrayBuffer `buffer` is being detached, where it is over a store.
 pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
     with_state(ctx, |state| {
-        if state.realm(ctx)?.layout_known
+        if state.realm(ctx)?.layout_known.get()
             && let Found::Store(store) = find_store(ctx, state, buffer)?
         {
             store.note_detached(state.isolate());
@@ -72,8 +72,8 @@ enum Found {
 }
 
 fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
-    if !state.realm(ctx)?.layout_known {
-        return Err(Error::LayoutChanged { engine: ENGINE, version: QUICKJS_VERSION.to_owned() });
+    if !state.realm(ctx)?.layout_known.get() {
+        return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
     }
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) };
@@ -87,7 +87,9 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
     match (fields.realloc, NonNull::new(fields.opaque)) {
         (Some(realloc), Some(opaque)) if realloc as usize == ours => {
             // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold.
-            let store = unsafe { with_hold(opaque, fields.data, |hold| store_of(hold, fields.data, byte_length)) };
+            let store = unsafe {
+                with_hold(opaque, fields.data, |hold| store_of(hold, position(hold, opaque, fields.data), byte_length))
+            };
             Ok(Found::Store(store))
         }
         _ => {
@@ -97,7 +99,7 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
     }
 }
 
-fn store_of(hold: &Exposed, data: *mut u8, byte_length: usize) -> BackingStore {
+fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore {
     if hold.kind() == offheap::StoreKind::Resizable {
         hold.set_byte_length(byte_length);
     }
@@ -107,7 +109,8 @@ fn store_of(hold: &Exposed, data: *mut u8, byte_length: usize) -> BackingStore {
 #[track_caller]
 fn new_store(byte_length: usize, max_byte_length: Option<usize>) -> Result<BackingStore, Error> {
     match max_byte_length {
-        Some(max_byte_length) => Ok(BackingStore::for_resizable_buffer(byte_length, max_byte_length)?),
+        // QuickJS asks for one byte at the least, also where the maximum is 0.
+        Some(max_byte_length) => Ok(BackingStore::for_resizable_buffer(byte_length, max_byte_length.max(1))?),
         None => Ok(UniqueStore::zeroed(byte_length)?.into()),
     }
 }
@@ -115,27 +118,27 @@ fn new_store(byte_length: usize, max_byte_length: Option<usize>) -> Result<Backi
 /// Copies the bytes of `buffer`, which is not over a store, into `store`, and makes the buffer use that.
 fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &BackingStore) -> Result<(), Error> {
     let realm = state.realm(ctx)?;
-    // Before anything is changed: room for the old block, so that nothing fails once the buffer has moved.
-    let stack_is_empty = realm.stack().is_empty();
-    if stack_is_empty {
-        drop(state.old_blocks.take());
+    let may_be_cached = realm.is_native_code_waiting();
+    if !may_be_cached {
+        state.free_old_blocks();
     }
+    // Before anything is changed: room for the old block, so that nothing fails once the buffer has moved.
     let mut old_blocks = state.old_blocks.borrow_mut();
     old_blocks.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested: size_of::<OldBlock>() })?;
     drop(old_blocks);
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` saw that the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
+    // SAFETY: I-LAYOUT: as above.
+    let data = unsafe { (*fields).data };
     // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
-    let from = unsafe { std::slice::from_raw_parts((*fields).data, store.byte_length()) };
+    let from = unsafe { std::slice::from_raw_parts(data, store.byte_length()) };
     // SAFETY: I-BORROW: script of this isolate does not run during the call, on any thread.
     unsafe { store.copy_from_slice_in(state.isolate(), 0, from) }?;
     let hold = Exposed::new(store, state.isolate())?.into_raw();
     // SAFETY: I-LAYOUT: as above.
     match unsafe { swap_memory(fields, realm.as_ptr(), realm.resize, buffer.as_raw(), store, hold) } {
         Ok(old) => {
-            if stack_is_empty {
-                drop(old);
-            } else {
+            if may_be_cached {
                 state.old_blocks.borrow_mut().push(old);
             }
             Ok(())
@@ -264,9 +267,13 @@ pub(crate) fn copy_in<T: NoUninit>(
 
 /// What script sees of the ArrayBuffer `buffer`.
 pub(crate) fn state_of(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<BufferState, Error> {
+    // SAFETY: looks at the class of a live value.
+    if !unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
+        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found: buffer.type_name().to_owned() });
+    }
     with_state(ctx, |state| {
-        if !state.realm(ctx)?.layout_known {
-            return Err(Error::LayoutChanged { engine: ENGINE, version: QUICKJS_VERSION.to_owned() });
+        if !state.realm(ctx)?.layout_known.get() {
+            return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
         }
         // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
         let fields = unsafe { BufferFields::of(buffer.as_raw()) };
@@ -295,5 +302,13 @@ pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usiz
         realm.checked(result)?;
         // The callback is asked for one byte at the least: finding the store publishes the length as it is.
         find_store(ctx, state, buffer).map(drop)
+    })
+}
+
+/// From now on the runtime of `ctx` is taken for one whose layout is not known. There is no way back.
+pub(crate) fn pretend_layout_changed(ctx: &Ctx<'_>) -> Result<(), Error> {
+    with_state(ctx, |state| {
+        state.realm(ctx)?.layout_known.set(false);
+        Ok(())
     })
 }

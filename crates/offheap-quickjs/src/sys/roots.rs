@@ -61,7 +61,8 @@ impl Roots {
 
     fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
         match self.ctx.get() {
-            Some(_) => Ok(self.slots.borrow().values[slot].expect("a handle keeps its slot")),
+            // A root is gone early where somebody made two handles for it.
+            Some(_) => self.slots.borrow().values.get(slot).copied().flatten().ok_or(Error::IsolateGone),
             None => Err(Error::IsolateGone),
         }
     }
@@ -85,7 +86,7 @@ impl RootTable for Roots {
 
     fn duplicate(&self, slot: usize) -> usize {
         let Some(ctx) = self.ctx.get() else { return slot };
-        let raw = self.raw(slot).expect("the isolate lives");
+        let Ok(raw) = self.raw(slot) else { return usize::MAX };
         // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
         self.insert(unsafe { qjs::JS_DupValue(ctx.as_ptr(), raw) })
     }
@@ -95,8 +96,10 @@ impl RootTable for Roots {
         // Out of the table first: freeing the value may drop owners, whose code may be anything.
         let value = {
             let mut slots = self.slots.borrow_mut();
+            // Nothing is there where somebody made two handles for one root.
+            let Some(value) = slots.values.get_mut(slot).and_then(Option::take) else { return };
             slots.free.push(slot);
-            slots.values[slot].take().expect("a slot is released once")
+            value
         };
         // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
         unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };

@@ -69,6 +69,12 @@ impl State {
         Ok(self.realm.get_or_init(|| realm))
     }
 
+    /// Frees the blocks that were kept. No engine code that may have cached one is on the stack.
+    pub(crate) fn free_old_blocks(&self) {
+        // Out of the cell first: what frees them may be anybody's code.
+        drop(self.old_blocks.take());
+    }
+
     /// The roots, where this is the runtime of an `Isolate`.
     pub(crate) fn roots(&self) -> Option<&Rc<Roots>> {
         self.roots.get()
@@ -109,4 +115,11 @@ pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     let id = with_state(ctx, |state| Ok(state.isolate()))?;
     LAST.set(Some((runtime, id, ended)));
     Ok(id)
+}
+
+/// Frees the blocks that were kept in the runtime of `ctx`, none of whose engine code is on the stack.
+pub(crate) fn free_old_blocks(ctx: &Ctx<'_>) {
+    if let Some(state) = ctx.userdata::<State>() {
+        state.free_old_blocks();
+    }
 }
