@@ -5,9 +5,10 @@ mod common;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
-use common::{Folder, offheap};
+use common::{Folder, Ran, offheap};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 
@@ -89,14 +90,16 @@ fn a_map_of_what_cannot_be_mapped() {
     }
     let unreadable = folder.write("unreadable", "a");
     fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
-    // Who may read everything finds nothing unreadable.
-    if File::open(&unreadable).is_err() {
-        refused(
-            &folder,
-            &["run", "--map", "log=unreadable", "a.js"],
-            "cannot map unreadable: Permission denied (os error 13); check the name and the permissions",
-        );
+    // Root may read everything, so root runs this as nobody, with a binary that nobody may start.
+    let binary = folder.write("offheap", fs::read(env!("CARGO_BIN_EXE_offheap")).unwrap());
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(binary);
+    command.args(["run", "--map", "log=unreadable", "a.js"]).current_dir(folder.path("."));
+    if File::open(&unreadable).is_ok() {
+        command.uid(65534).gid(65534);
     }
+    let why = "offheap: cannot map unreadable: Permission denied (os error 13); check the name and the permissions\n";
+    Ran::of(&mut command).expect(2, "", why);
 }
 
 #[test]
@@ -136,6 +139,21 @@ fn a_script_that_throws() {
     let ran = folder.script("function f() { f() }\nf()");
     let first = "offheap: uncaught RangeError: Maximum call stack size exceeded; something calls itself without end\n";
     assert!(ran.status == Some(1) && ran.stderr.starts_with(first), "{ran:?}");
+}
+
+#[test]
+fn a_promise_that_is_rejected_and_not_handled() {
+    let folder = Folder::new();
+    let ran = folder.script("(async () => {\n  throw new Error('lost');\n})();\nconsole.log('goes on');");
+    let first = "offheap: uncaught Error: lost\n    at <anonymous> (a.js:2:13)\n    at <eval> (a.js:3:1)\n";
+    assert!(ran.stderr.starts_with(first) && ran.stdout == "goes on\n" && ran.status == Some(1), "{ran:?}");
+    folder.script("Promise.reject(1); Promise.reject(2)").expect(1, "", &format!("offheap: uncaught 1\n{NOTHING}"));
+    let handled = "const lost = Promise.reject(1); Promise.resolve().then(() => lost.catch(() => {}));";
+    folder.script(handled).expect(0, "", NOTHING);
+    // The rejection says more than that nothing is left to run.
+    let waits = folder.script("Promise.reject(1); await new Promise(() => {});");
+    waits.expect(1, "", &format!("offheap: uncaught 1\n{NOTHING}"));
+    folder.script("throw 1; export {}").expect(1, "", &format!("offheap: uncaught 1\n{NOTHING}"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use rquickjs::{Array, Context, Ctx, Function, Runtime};
+use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
 use crate::detach::{KEY_OF, SET_KEY, TRANSFER};
 use crate::script::from_rquickjs;
@@ -51,6 +51,18 @@ impl IsolateBuilder {
     pub fn interrupt_handler(mut self, handler: impl FnMut() -> bool + Send + 'static) -> Self {
         self.configure = chain(self.configure, move |runtime| {
             runtime.set_interrupt_handler(Some(Box::new(handler)));
+        });
+        self
+    }
+
+    /// What QuickJS tells of a promise, with its reason and whether it is handled: `false` when it is rejected and nothing
+    /// handles it, `true` when something does later.
+    pub fn rejection_tracker(
+        mut self,
+        tracker: impl for<'js> Fn(Ctx<'js>, Value<'js>, Value<'js>, bool) + 'static,
+    ) -> Self {
+        self.configure = chain(self.configure, move |runtime| {
+            runtime.set_host_promise_rejection_tracker(Some(Box::new(tracker)));
         });
         self
     }

@@ -66,7 +66,7 @@ pub trait Throw {
 impl Throw for Error {
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
         let message = self.to_string();
-        match self {
+        let thrown = match self {
             Error::TooLargeForEngine { .. }
             | Error::InvalidLength { .. }
             | Error::Misaligned { .. }
@@ -75,9 +75,15 @@ impl Throw for Error {
                 | offheap::Error::TooLarge { .. }
                 | offheap::Error::OutOfMemory { .. }
                 | offheap::Error::PartialElement { .. },
-            ) => rquickjs::Exception::throw_range(ctx, &message),
-            _ => rquickjs::Exception::throw_type(ctx, &message),
-        }
+            ) => rquickjs::Exception::throw_range(ctx, ""),
+            _ => rquickjs::Exception::throw_type(ctx, ""),
+        };
+        // QuickJS cuts a message off at 255 bytes when it throws by itself, and ours name places, of which there may be
+        // several. Where this fails there is no memory for a message.
+        let error = ctx.catch();
+        let Some(object) = error.as_object() else { return thrown };
+        let _ = object.set("message", message);
+        ctx.throw(error)
     }
 }
 

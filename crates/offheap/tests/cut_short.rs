@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use offheap::{BackingStore, MapMode, Mapped, exit_when_a_mapped_file_is_cut_short};
@@ -17,25 +17,37 @@ fn file(name: &str) -> PathBuf {
     path
 }
 
-fn run(test: &str, path: &PathBuf) -> Output {
+/// Runs `child` in a process of its own, this test started again there, and returns what became of that process.
+fn in_a_process_of_its_own(test: &str, child: impl FnOnce(PathBuf)) -> (PathBuf, Output) {
+    if let Some(path) = std::env::var_os(FILE) {
+        child(path.into());
+        eprintln!("not reached");
+        std::process::exit(111);
+    }
+    let path = file(test);
     let program = std::env::current_exe().unwrap();
-    let output = Command::new(program).args([test, "--exact", "--ignored", "--nocapture"]).env(FILE, path).output();
-    let _ = fs::remove_file(path);
-    output.unwrap()
+    let output = Command::new(program).args([test, "--exact", "--nocapture"]).env(FILE, &path).output();
+    let _ = fs::remove_file(&path);
+    (path, output.unwrap())
 }
 
-fn map_and_cut(mode: MapMode) -> (PathBuf, BackingStore) {
-    let path = PathBuf::from(std::env::var_os(FILE).expect("run by the test above"));
-    let store = Mapped::open(&path, mode).unwrap().store().clone();
+fn map_and_cut(path: &Path, mode: MapMode) -> BackingStore {
+    let store = Mapped::open(path, mode).unwrap().store().clone();
     assert_eq!(store.slice(40_000..40_001).unwrap().to_vec().unwrap(), [1]);
-    File::options().write(true).open(&path).unwrap().set_len(5000).unwrap();
-    (path, store)
+    File::options().write(true).open(path).unwrap().set_len(5000).unwrap();
+    store
 }
 
 #[test]
 fn a_read_past_the_cut_ends_the_process_with_name_and_status() {
-    let path = file("read");
-    let output = run("read_past_the_cut", &path);
+    const TEST: &str = "a_read_past_the_cut_ends_the_process_with_name_and_status";
+    let (path, output) = in_a_process_of_its_own(TEST, |path| {
+        exit_when_a_mapped_file_is_cut_short(1);
+        exit_when_a_mapped_file_is_cut_short(2);
+        let store = map_and_cut(&path, MapMode::ReadOnly);
+        assert_eq!(store.slice(..4096).unwrap().to_vec().unwrap(), [1; 4096], "what is left is read");
+        let _ = store.to_vec();
+    });
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     let name = path.to_str().unwrap();
@@ -44,90 +56,62 @@ fn a_read_past_the_cut_ends_the_process_with_name_and_status() {
 }
 
 #[test]
-#[ignore = "faults; run by the test above in a process of its own"]
-fn read_past_the_cut() {
-    exit_when_a_mapped_file_is_cut_short(1);
-    exit_when_a_mapped_file_is_cut_short(2);
-    let (_, store) = map_and_cut(MapMode::ReadOnly);
-    assert_eq!(store.slice(..4096).unwrap().to_vec().unwrap(), [1; 4096], "what is left is read");
-    let _ = store.to_vec();
-    eprintln!("not reached");
-}
-
-#[test]
 fn a_write_past_the_cut_ends_the_process_with_name_and_status() {
-    let path = file("write");
-    let output = run("write_past_the_cut", &path);
+    const TEST: &str = "a_write_past_the_cut_ends_the_process_with_name_and_status";
+    let (path, output) = in_a_process_of_its_own(TEST, |path| {
+        exit_when_a_mapped_file_is_cut_short(7);
+        let mapped = Mapped::open(&path, MapMode::ReadWrite).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+        mapped.copy_from_slice(60_000, b"gone").unwrap();
+    });
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{stderr}");
     assert!(stderr.contains(path.to_str().unwrap()), "{stderr}");
 }
 
 #[test]
-#[ignore = "faults; run by the test above in a process of its own"]
-fn write_past_the_cut() {
-    exit_when_a_mapped_file_is_cut_short(7);
-    let path = PathBuf::from(std::env::var_os(FILE).expect("run by the test above"));
-    let mapped = Mapped::open(&path, MapMode::ReadWrite).unwrap();
-    File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
-    mapped.copy_from_slice(60_000, b"gone").unwrap();
-    eprintln!("not reached");
-}
-
-#[test]
 fn without_the_handler_the_process_dies_by_the_signal() {
-    let output = run("no_handler", &file("none"));
+    const TEST: &str = "without_the_handler_the_process_dies_by_the_signal";
+    let (_, output) = in_a_process_of_its_own(TEST, |path| {
+        let store = map_and_cut(&path, MapMode::ReadOnly);
+        let _ = store.to_vec();
+    });
     assert_eq!(output.status.signal(), Some(libc::SIGBUS));
-}
-
-#[test]
-#[ignore = "faults; run by the test above in a process of its own"]
-fn no_handler() {
-    let (_, store) = map_and_cut(MapMode::ReadOnly);
-    let _ = store.to_vec();
 }
 
 #[test]
 fn a_fault_elsewhere_goes_to_the_handler_that_was_there_before() {
-    let output = run("fault_elsewhere", &file("elsewhere"));
-    assert_eq!(output.status.code(), Some(99), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-#[test]
-#[ignore = "faults; run by the test above in a process of its own"]
-fn fault_elsewhere() {
+    const TEST: &str = "a_fault_elsewhere_goes_to_the_handler_that_was_there_before";
     extern "C" fn before(_: libc::c_int) {
         // SAFETY: ends the process.
         unsafe { libc::_exit(99) };
     }
-    // SAFETY: the handler is safe in a signal.
-    unsafe { libc::signal(libc::SIGBUS, before as extern "C" fn(_) as libc::sighandler_t) };
-    exit_when_a_mapped_file_is_cut_short(2);
-    let (_, store) = map_and_cut(MapMode::ReadOnly);
-    drop(store);
-    // SAFETY: raises a signal.
-    unsafe { libc::raise(libc::SIGBUS) };
-    eprintln!("not reached");
+    let (_, output) = in_a_process_of_its_own(TEST, |path| {
+        // SAFETY: the handler is safe in a signal.
+        unsafe { libc::signal(libc::SIGBUS, before as extern "C" fn(_) as libc::sighandler_t) };
+        exit_when_a_mapped_file_is_cut_short(2);
+        drop(map_and_cut(&path, MapMode::ReadOnly));
+        // SAFETY: raises a signal.
+        unsafe { libc::raise(libc::SIGBUS) };
+    });
+    assert_eq!(output.status.code(), Some(99), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn a_fault_in_somebody_elses_mapping_ends_as_it_did_before() {
-    let output = run("fault_in_somebody_elses_mapping", &file("theirs"));
+    const TEST: &str = "a_fault_in_somebody_elses_mapping_ends_as_it_did_before";
+    let (_, output) = in_a_process_of_its_own(TEST, |path| {
+        exit_when_a_mapped_file_is_cut_short(2);
+        let store = map_and_cut(&path, MapMode::ReadOnly);
+        File::options().write(true).open(&path).unwrap().set_len(40_000).unwrap();
+        let theirs = memmap2::MmapOptions::new().map_raw_read_only(&File::open(&path).unwrap()).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
+        // SAFETY: inside the mapping; that the file has no such byte is what is tried.
+        let byte = unsafe { theirs.as_ptr().add(30_000) };
+        // SAFETY: as above.
+        eprintln!("not reached: {}", unsafe { byte.read_volatile() });
+        drop(store);
+    });
     assert_eq!(output.status.signal(), Some(libc::SIGBUS));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("cut short"));
-}
-
-#[test]
-#[ignore = "faults; run by the test above in a process of its own"]
-fn fault_in_somebody_elses_mapping() {
-    exit_when_a_mapped_file_is_cut_short(2);
-    let (path, store) = map_and_cut(MapMode::ReadOnly);
-    File::options().write(true).open(&path).unwrap().set_len(40_000).unwrap();
-    let theirs = memmap2::MmapOptions::new().map_raw_read_only(&File::open(&path).unwrap()).unwrap();
-    File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
-    // SAFETY: inside the mapping; that the file has no such byte is what is tried.
-    let byte = unsafe { theirs.as_ptr().add(30_000) };
-    // SAFETY: as above.
-    eprintln!("not reached: {}", unsafe { byte.read_volatile() });
-    drop(store);
 }

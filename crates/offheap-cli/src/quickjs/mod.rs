@@ -2,6 +2,7 @@
 
 mod functions;
 mod modules;
+mod rejections;
 mod uncaught;
 
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use offheap_quickjs::Isolate;
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::{self, Ctx, Function, Module, Promise, Value};
 
+use self::rejections::Rejections;
 use crate::input::InputError;
 use crate::native::{Limits, NativeModule};
 use crate::source::Script;
@@ -24,12 +26,22 @@ pub(crate) const LIMITS: Limits = Limits { engine: "QuickJS", max_byte_length: i
 /// # Errors
 /// The engine does not start.
 pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
-    let loader = Isolate::builder().loader(modules::Files, modules::Files);
-    let mut isolate = loader.build().map_err(InputError::Isolate)?;
-    Ok(isolate.enter(|scope| scope.with_ctx(|ctx| execute(&ctx, script, native))))
+    let rejections = Rejections::default();
+    let tracker = rejections.clone();
+    let builder = Isolate::builder()
+        .loader(modules::Files, modules::Files)
+        .rejection_tracker(move |ctx, promise, reason, is_handled| tracker.track(&ctx, promise, reason, is_handled));
+    let mut isolate = builder.build().map_err(InputError::Isolate)?;
+    Ok(isolate.enter(|scope| {
+        scope.with_ctx(|ctx| {
+            let uncaught = execute(&ctx, script, native, &rejections);
+            rejections.close(&ctx);
+            uncaught
+        })
+    }))
 }
 
-fn execute(ctx: &Ctx<'_>, script: &Script, native: &Rc<NativeModule>) -> Option<String> {
+fn execute(ctx: &Ctx<'_>, script: &Script, native: &Rc<NativeModule>, rejections: &Rejections) -> Option<String> {
     let inspect = match functions::install(ctx, native).and_then(|inspect| {
         modules::evaluate_offheap(ctx)?;
         Ok(inspect)
@@ -38,7 +50,7 @@ fn execute(ctx: &Ctx<'_>, script: &Script, native: &Rc<NativeModule>) -> Option<
         Err(error) => return Some(uncaught::describe_unaided(ctx, error)),
     };
     match evaluate(ctx, script) {
-        Ok(outcome) => finish(ctx, &inspect, outcome),
+        Ok(outcome) => finish(ctx, &inspect, outcome, rejections),
         Err(error) => Some(uncaught::describe(ctx, &inspect, error)),
     }
 }
@@ -82,12 +94,25 @@ fn is_module(ctx: &Ctx<'_>, script: &Script) -> rquickjs::Result<bool> {
 }
 
 /// Runs what is queued; says what went wrong.
-fn finish<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, outcome: Outcome<'js>) -> Option<String> {
+fn finish<'js>(
+    ctx: &Ctx<'js>,
+    inspect: &Function<'js>,
+    outcome: Outcome<'js>,
+    rejections: &Rejections,
+) -> Option<String> {
     while ctx.execute_pending_job() {}
-    let Outcome::Module(promise) = outcome else { return None };
-    match promise.result::<Value<'_>>() {
-        Some(Ok(_)) => None,
-        Some(Err(error)) => Some(uncaught::describe(ctx, inspect, error)),
+    let ended = match &outcome {
+        Outcome::Nothing => Some(Ok(())),
+        Outcome::Module(promise) => promise.result::<Value<'_>>().map(|result| result.map(drop)),
+    };
+    if let Some(Err(error)) = ended {
+        return Some(uncaught::describe(ctx, inspect, error));
+    }
+    if let Some(reason) = rejections.close(ctx) {
+        return Some(uncaught::describe_value(ctx, inspect, reason));
+    }
+    match ended {
+        Some(_) => None,
         None => Some("a top-level await never ended: nothing is left to run that could end it".to_owned()),
     }
 }
