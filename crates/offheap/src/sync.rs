@@ -3,12 +3,12 @@
 #[cfg(not(loom))]
 pub(crate) use std::alloc::{alloc, dealloc};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 #[cfg(loom)]
 pub(crate) use loom::alloc::{alloc, dealloc};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Part of every control block, so that loom sees a use of a block that is unordered with its end.
 pub(crate) struct Witness(#[cfg(loom)] loom::cell::UnsafeCell<()>);

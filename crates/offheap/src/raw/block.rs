@@ -7,10 +7,11 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use super::counts::{Counts, Only};
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
 use crate::observe::{self, Event, EventKind};
-use crate::sync::{AtomicU32, AtomicUsize, Ordering, Witness, alloc, dealloc, fence};
+use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, Site, StoreId, StoreKind};
 
 /// The bytes of a control block before its owner.
@@ -18,9 +19,6 @@ pub const CONTROL_BLOCK_BYTES: usize = size_of::<Header>();
 
 #[cfg(not(loom))]
 const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
-
-/// Counts beyond this end the process, as `Arc`'s do: only a program that forgets handles in a loop gets there.
-const MAX_REFERENCES: u32 = i32::MAX as u32;
 
 /// The memory of a store: where it begins and how long it is.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +29,7 @@ pub(crate) struct Memory {
 
 // What all blocks have; the owner follows it.
 struct Header {
-    strong: AtomicU32,
-    // The weak handles, and one that all strong ones hold together.
-    weak: AtomicU32,
+    counts: Counts,
     access: AccessWord,
     data: NonNull<u8>,
     byte_length: AtomicUsize,
@@ -144,8 +140,7 @@ impl RawStore {
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
         let header = Header {
-            strong: AtomicU32::new(1),
-            weak: AtomicU32::new(1),
+            counts: Counts::new(),
             access: AccessWord::new(),
             data,
             byte_length: AtomicUsize::new(byte_length),
@@ -203,7 +198,7 @@ impl RawStore {
     }
 
     pub(crate) fn strong_count(&self) -> u32 {
-        self.header().strong.load(Ordering::Acquire)
+        self.header().counts.strong()
     }
 
     pub(crate) fn same_block(&self, other: &RawStore) -> bool {
@@ -234,8 +229,7 @@ impl RawStore {
     }
 
     pub(crate) fn downgrade(&self) -> RawWeak {
-        let before = self.header().weak.fetch_add(1, Ordering::Relaxed);
-        abort_beyond_limit(before);
+        self.header().counts.add_weak();
         RawWeak(self.0)
     }
 
@@ -246,24 +240,21 @@ impl RawStore {
     /// had. Weak handles may have failed to upgrade meanwhile.
     pub(crate) fn into_sole(self) -> Result<RawStore, (Option<u32>, RawStore)> {
         let header = self.header();
-        // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
-        if let Err(count) = header.strong.compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed) {
-            return Err((Some(count), self));
-        }
-        if header.weak.load(Ordering::Acquire) == 1 {
-            header.strong.store(1, Ordering::Release);
-            return Ok(self);
+        match header.counts.take_only() {
+            Err(count) => return Err((Some(count), self)),
+            Ok(Only::OfAnySort) => return Ok(self),
+            // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
+            Ok(Only::Strong) => {}
         }
         let owner = header.owner;
         // SAFETY: I-LAYOUT: the layout of this block, which is not of size zero.
         let fresh = unsafe { alloc(owner.layout) };
         let Some(fresh) = NonNull::new(fresh) else {
-            header.strong.store(1, Ordering::Release);
+            header.counts.give_back();
             return Err((None, self));
         };
         let moved = Header {
-            strong: AtomicU32::new(1),
-            weak: AtomicU32::new(1),
+            counts: Counts::new(),
             access: AccessWord::new(),
             data: header.data,
             byte_length: AtomicUsize::new(self.byte_length()),
@@ -330,8 +321,7 @@ impl Header {
 impl Clone for RawStore {
     #[inline]
     fn clone(&self) -> Self {
-        let before = self.header().strong.fetch_add(1, Ordering::Relaxed);
-        abort_beyond_limit(before);
+        self.header().counts.add_strong();
         RawStore(self.0)
     }
 }
@@ -339,9 +329,7 @@ impl Clone for RawStore {
 impl Drop for RawStore {
     #[inline]
     fn drop(&mut self) {
-        // Release: all that was done through this reference comes before the owner's drop.
-        if self.header().strong.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+        if self.header().counts.remove_strong() {
             self.free();
         }
     }
@@ -386,25 +374,13 @@ impl RawWeak {
 
     /// A strong reference, unless the last one is gone.
     pub(crate) fn upgrade(&self) -> Option<RawStore> {
-        let strong = &self.header().strong;
-        let mut count = strong.load(Ordering::Relaxed);
-        while count != 0 {
-            match strong.compare_exchange_weak(count, count + 1, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(before) => {
-                    abort_beyond_limit(before);
-                    return Some(RawStore(self.0));
-                }
-                Err(seen) => count = seen,
-            }
-        }
-        None
+        self.header().counts.upgrade().then(|| RawStore(self.0))
     }
 }
 
 impl Clone for RawWeak {
     fn clone(&self) -> Self {
-        let before = self.header().weak.fetch_add(1, Ordering::Relaxed);
-        abort_beyond_limit(before);
+        self.header().counts.add_weak();
         RawWeak(self.0)
     }
 }
@@ -413,27 +389,10 @@ impl Drop for RawWeak {
     fn drop(&mut self) {
         let header = self.header();
         let layout = header.owner.layout;
-        // A last reference that nobody can clone any more needs no count of it; one load saves the locked operation. The
-        // fence orders both with the drops of the others.
-        let last = header.weak.load(Ordering::Relaxed) == 1 || header.weak.fetch_sub(1, Ordering::Release) == 1;
-        if last {
-            fence(Ordering::Acquire);
+        if header.counts.remove_weak() {
             header.witness.ends();
             // SAFETY: I-LAYOUT: allocated with this layout; no reference of any sort is left.
             unsafe { dealloc(self.0.as_ptr().cast(), layout) };
         }
-    }
-}
-
-#[cold]
-fn too_many_references() -> ! {
-    eprintln!("offheap: more than {MAX_REFERENCES} references to one store: handles are being forgotten");
-    std::process::abort();
-}
-
-#[inline]
-fn abort_beyond_limit(before: u32) {
-    if before > MAX_REFERENCES {
-        too_many_references();
     }
 }

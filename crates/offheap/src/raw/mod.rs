@@ -7,6 +7,7 @@
 
 mod block;
 mod copy;
+mod counts;
 mod exposed;
 mod guard;
 mod manual;
