@@ -9,20 +9,20 @@ use offheap_quickjs::rquickjs::{Context, Ctx, Runtime};
 
 /// How often something was dropped.
 #[derive(Clone, Default)]
-pub struct Count(Arc<AtomicUsize>);
+pub(crate) struct Count(Arc<AtomicUsize>);
 
 impl Count {
-    pub fn get(&self) -> usize {
+    pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub fn add(&self) {
+    pub(crate) fn add(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 /// A store over these bytes, and how often its owner was dropped.
-pub fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
+pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
     let count = Count::default();
     let told = count.clone();
     let unique = UniqueStore::from_owner_with_deleter(bytes, move |_, _| told.add()).unwrap();
@@ -30,7 +30,7 @@ pub fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
 }
 
 /// A store of this many bytes, 0, 1, 2 and so on.
-pub fn numbered(byte_length: usize) -> BackingStore {
+pub(crate) fn numbered(byte_length: usize) -> BackingStore {
     let filled = UniqueStore::filled(byte_length, |bytes| {
         for (index, byte) in bytes.iter_mut().enumerate() {
             *byte = index as u8;
@@ -40,15 +40,15 @@ pub fn numbered(byte_length: usize) -> BackingStore {
 }
 
 /// Runs in a context of rquickjs's own.
-pub fn in_own_context<R>(work: impl FnOnce(&Ctx<'_>) -> R) -> R {
+pub(crate) fn in_own_context<R>(work: impl FnOnce(&Ctx<'_>) -> R) -> R {
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();
     context.with(|ctx| work(&ctx))
 }
 
 /// Runs script, and panics with what it threw.
-pub fn run(ctx: &Ctx<'_>, source: &str) {
-    let wrapped = format!("{source}\n;undefined");
+pub(crate) fn run(ctx: &Ctx<'_>, source: &str) {
+    let wrapped = format!("{{{source}\n}}\n;undefined");
     if ctx.eval::<(), _>(wrapped).is_err() {
         let thrown = ctx.catch();
         let text = thrown.get::<offheap_quickjs::rquickjs::Coerced<String>>().unwrap().0;
