@@ -14,6 +14,7 @@ pub struct StoreId(NonZeroU64);
 const BATCH: u64 = 1024;
 
 impl StoreId {
+    #[inline]
     pub(crate) fn next() -> StoreId {
         static BATCHES: AtomicU64 = AtomicU64::new(0);
         thread_local!(static RANGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) });

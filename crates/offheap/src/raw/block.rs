@@ -119,6 +119,7 @@ impl RawStore {
     }
 
     /// As [`new`](Self::new), with the event left to [`tell_created`](Self::tell_created).
+    #[inline]
     pub(crate) fn untold<O: Send + 'static>(
         owner: O,
         kind: StoreKind,
@@ -161,6 +162,7 @@ impl RawStore {
         observe::emit(|| self.event(EventKind::Created));
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: I-FREE-ONCE: this strong reference keeps the block alive.
         let header = unsafe { self.0.as_ref() };

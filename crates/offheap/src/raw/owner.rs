@@ -82,6 +82,7 @@ impl From<NonNull<[u8]>> for Memory {
 
 // SAFETY: I-OWNER-SEND: a `Vec`'s elements are on the heap and stay there; `Pod` has no padding and takes any bytes.
 unsafe impl<T: Pod + Send> Owner for Vec<T> {
+    #[inline]
     fn memory(&mut self) -> NonNull<[u8]> {
         bytes_of_slice(NonNull::from(self.as_mut_slice()))
     }

@@ -13,6 +13,7 @@ pub(super) struct PackedSite(NonNull<()>);
 const _: () = assert!(align_of::<Location<'static>>() > 1 && align_of::<ScriptPlace>() > 1);
 
 impl PackedSite {
+    #[inline]
     pub(super) fn new(site: Site) -> Self {
         PackedSite(match site {
             Site::Native(place) => NonNull::from(place).cast(),
