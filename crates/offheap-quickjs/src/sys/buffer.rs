@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,9 +80,25 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         let set = unsafe { qjs::JS_SetImmutableArrayBuffer(value, true) };
         assert_eq!(set, 0, "an ArrayBuffer can be immutable");
     }
-    // SAFETY: owned by the call above, and of the runtime of `ctx`.
-    let value = unsafe { Value::from_raw(ctx.clone(), value) };
-    Ok(ArrayBuffer::from_value(value).expect("made just now, and not detached"))
+    // SAFETY: made by the call above, whose value is used nowhere else.
+    Ok(unsafe { made(ctx, value) })
+}
+
+/// What was just made, without the questions of [`ArrayBuffer::from_value`]: they cost a tenth of making it.
+///
+/// # Safety
+/// `value` is an ArrayBuffer of the runtime of `ctx`, and its count is this function's to keep.
+#[inline]
+unsafe fn made<'js>(ctx: &Ctx<'js>, value: qjs::JSValue) -> ArrayBuffer<'js> {
+    // SAFETY: owned and of this runtime, as the caller says.
+    let value = ManuallyDrop::new(unsafe { Value::from_raw(ctx.clone(), value) });
+    // SAFETY: an ArrayBuffer is an object.
+    let object = unsafe { value.ref_object() };
+    // SAFETY: it is an ArrayBuffer.
+    let buffer = unsafe { object.ref_array_buffer() };
+    // SAFETY: moved out of `value`, which is not dropped. The lifetime is that of `ctx`, as it was; rquickjs 0.14.0 names
+    // that of the borrow instead.
+    unsafe { ptr::from_ref(buffer).cast::<ArrayBuffer<'js>>().read() }
 }
 
 /// A buffer with a copy of `bytes`, made by QuickJS; immutable where that is asked for.
@@ -150,18 +167,22 @@ pub(super) unsafe extern "C" fn store_realloc(
     size: qjs::size_t,
 ) -> *mut c_void {
     let opaque = NonNull::new(opaque).expect("made with an opaque");
-    // SAFETY: I-FREE-ONCE: the opaque that `expose` gave with this callback, unless the memory was moved since.
-    never_unwind(|| unsafe { realloc(opaque, data.cast(), size as usize) })
+    // The opaque is the one that `expose` gave with this callback, unless the memory was moved since.
+    never_unwind(|| match size {
+        0 => {
+            // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
+            drop(unsafe { take_hold(opaque, data.cast()) });
+            ptr::null_mut()
+        }
+        // SAFETY: as the caller says.
+        _ => unsafe { realloc(opaque, data.cast(), size as usize) },
+    })
 }
 
 /// # Safety
-/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of.
+/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of; `size` is not 0.
+#[inline(never)]
 unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
-    if size == 0 {
-        // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
-        drop(unsafe { take_hold(opaque, data) });
-        return ptr::null_mut();
-    }
     // SAFETY: as the caller says.
     let room = unsafe { with_hold(opaque, data, |hold| keep_or_move(hold, position(hold, opaque, data), size)) };
     match room {
@@ -256,17 +277,22 @@ fn moved_hold(moved: Option<&HashMap<usize, Hold>>, opaque: NonNull<c_void>, dat
 /// # Safety
 /// As for [`realloc`], and the buffer lets go of its memory.
 unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Exposed {
-    let mut hold = opaque;
-    if MOVED_COUNT.load(Ordering::Acquire) != 0 {
-        let mut moved = lock_moved();
-        if let Some(found) = moved_hold(moved.as_ref(), opaque, data) {
-            moved.as_mut().and_then(|moved| moved.remove(&data.addr()));
-            MOVED_COUNT.fetch_sub(1, Ordering::Release);
-            hold = found;
-        }
-    }
+    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
+        0 => None,
+        _ => take_moved_hold(opaque, data),
+    };
     // SAFETY: I-FREE-ONCE: the buffer's hold, by the caller's promise; out of `MOVED` if it was there.
-    unsafe { Exposed::from_raw(hold) }
+    unsafe { Exposed::from_raw(moved.unwrap_or(opaque)) }
+}
+
+/// As [`moved_hold`], and takes it out.
+#[inline(never)]
+fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
+    let mut moved = lock_moved();
+    let hold = moved_hold(moved.as_ref(), opaque, data)?;
+    moved.as_mut().and_then(|moved| moved.remove(&data.addr()));
+    MOVED_COUNT.fetch_sub(1, Ordering::Release);
+    Some(hold)
 }
 
 /// # Safety
