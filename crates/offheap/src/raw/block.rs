@@ -170,14 +170,17 @@ impl RawStore {
         header
     }
 
+    #[inline]
     pub(crate) fn access(&self) -> &AccessWord {
         &self.header().access
     }
 
+    #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
         self.header().data
     }
 
+    #[inline]
     pub(crate) fn byte_length(&self) -> usize {
         self.header().byte_length.load(Ordering::Acquire)
     }
@@ -191,6 +194,7 @@ impl RawStore {
         self.header().id
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> StoreKind {
         self.header().kind
     }
@@ -296,12 +300,14 @@ impl RawStore {
     }
 
     /// The reference as a pointer, for an engine to keep.
+    #[inline]
     pub(crate) fn into_raw(self) -> NonNull<c_void> {
         ManuallyDrop::new(self).0.cast()
     }
 
     /// # Safety
     /// `raw` came from [`into_raw`](Self::into_raw), and is given back once.
+    #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         RawStore(raw.cast())
     }

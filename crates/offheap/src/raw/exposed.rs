@@ -153,9 +153,11 @@ fn counts_buffers(kind: StoreKind) -> bool {
 
 /// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
 /// counts nothing behind its `EmptyDeleter` (I-ACCOUNTED).
+#[inline]
 fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
-        StoreKind::Fixed | StoreKind::Resizable => raw.max_byte_length(),
+        StoreKind::Fixed => raw.byte_length(),
+        StoreKind::Resizable => raw.max_byte_length(),
         StoreKind::Manual | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
     }
 }
