@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use offheap::Site;
@@ -27,6 +28,9 @@ pub(crate) struct Realm {
 /// Frames that are looked at: as many as QuickJS tells of.
 const FRAMES: usize = 64;
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
+/// What a realm takes at the most (measured: 55 KiB). A context that runs out of memory while it is made corrupts its
+/// runtime: QuickJS frees it and leaves it on the collector's list (`JS_NewContextRaw`). So none is made near the limit.
+const REALM_BYTES: i64 = 128 << 10;
 const RESIZE: &CStr = c"ArrayBuffer.prototype.resize";
 const TYPED_ARRAY_BUFFER: &CStr =
     c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer').get";
@@ -40,9 +44,18 @@ impl Realm {
     pub(super) fn new(user: &Ctx<'_>) -> Result<Self, Error> {
         // SAFETY: reads a field of a live context.
         let runtime = unsafe { qjs::JS_GetRuntime(user.as_raw().as_ptr()) };
+        let failed = Error::EngineFailed { engine: ENGINE, attempted: "make a context" };
+        let mut usage = MaybeUninit::uninit();
+        // SAFETY: the runtime is alive and this thread's to use, as `user` shows; the call writes all of `usage`.
+        unsafe { qjs::JS_ComputeMemoryUsage(runtime, usage.as_mut_ptr()) };
+        // SAFETY: written by the call.
+        let usage: qjs::JSMemoryUsage = unsafe { usage.assume_init() };
+        if usage.malloc_limit != 0 && usage.malloc_limit.saturating_sub(usage.malloc_size) < REALM_BYTES {
+            return Err(failed);
+        }
         // SAFETY: the runtime is alive and this thread's to use, as `user` shows.
         let ctx = unsafe { qjs::JS_NewContext(runtime) };
-        let ctx = NonNull::new(ctx).ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a context" })?;
+        let ctx = NonNull::new(ctx).ok_or(failed)?;
         let mut realm = Realm {
             ctx,
             resize: qjs::JS_UNDEFINED,

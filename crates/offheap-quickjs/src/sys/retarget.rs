@@ -56,7 +56,8 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Bac
 /// Tells the observer that the ArrayBuffer `buffer` is being detached, where it is over a store.
 pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
     with_state(ctx, |state| {
-        if state.realm(ctx)?.layout_known.get()
+        if let Ok(realm) = state.realm(ctx)
+            && realm.layout_known.get()
             && let Found::Store(store) = find_store(ctx, state, buffer)?
         {
             store.note_detached(state.isolate());
