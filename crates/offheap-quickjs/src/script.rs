@@ -87,7 +87,8 @@ impl Throw for Error {
     }
 }
 
-/// Whether the source is that of an ES module: it has an `import` or an `export` at its top level.
+/// Whether the source is that of an ES module: it has an `import`, an `export` or an `await` at its top level, so that it
+/// parses as a module and not as a script. False where it parses as neither.
 pub fn is_module(source: &str) -> bool {
     crate::sys::detect_module(source)
 }
