@@ -1,0 +1,15 @@
+//! Cells stay on the thread of their runtime.
+use offheap_quickjs::BackingStoreExt;
+use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+use offheap_quickjs::rquickjs::{Context, Runtime};
+
+fn main() {
+    let context = Context::full(&Runtime::new().unwrap()).unwrap();
+    let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
+    context.with(|ctx| {
+        let cells = store.cells(&ctx).unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| cells[0].set(1));
+        });
+    });
+}

@@ -1,0 +1,12 @@
+//! Collecting, detaching and dropping into script's hands wait for the slice too.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[0], 0);
+        scope.collect();
+        scope.run_microtasks().unwrap();
+        scope.detach(buffer.as_handle(), None).unwrap();
+    });
+}

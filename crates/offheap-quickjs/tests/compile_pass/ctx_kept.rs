@@ -1,0 +1,8 @@
+//! Nothing of the `Ctx` outlives the call that lent it.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        assert_eq!(scope.with_ctx(|ctx| ctx.eval::<u32, _>("1").unwrap()), 1);
+    });
+}
