@@ -237,14 +237,15 @@ fn a_handle_that_was_made_up_is_an_error_at_the_worst() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
         let table = std::rc::Rc::clone(buffer.as_handle().table());
-        // A slot that has a function in it, and one that there is not.
+        // Slots that have a function in them, and one that there is not. They end last: with them end the isolate's own.
+        let mut all = Vec::new();
         for slot in [0, 1, 1 << 40] {
             let made_up: Handle<JsArrayBuffer> = Handle::new(std::rc::Rc::clone(&table), slot);
             assert!(scope.state(&made_up).is_err());
             assert!(scope.bytes(&made_up).is_err());
             assert!(scope.resize(&made_up, 1).is_err());
             assert!(scope.detach(&made_up, None).is_err());
-            std::mem::forget(made_up);
+            all.push(made_up);
         }
         let twin: Handle<JsArrayBuffer> = Handle::new(table, buffer.as_handle().slot());
         drop(twin);

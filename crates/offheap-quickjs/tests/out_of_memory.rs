@@ -9,8 +9,14 @@ use common::counted;
 
 /// Where the sweeps end: beyond this nothing fails any more.
 const MOST: usize = 64 << 10;
-/// One limit in so many bytes is tried. QuickJS's smallest blocks are larger.
+/// One limit in so many bytes is tried: QuickJS rounds up to no less.
 const STEP: usize = 8;
+
+/// The step of a sweep, a longer one where each takes long (`OFFHEAP_TEST_STRIDE`, under valgrind).
+fn every(step: usize) -> usize {
+    let stride = std::env::var("OFFHEAP_TEST_STRIDE").ok().and_then(|stride| stride.parse().ok());
+    step * stride.unwrap_or(1_usize).max(1)
+}
 
 fn used(runtime: &Runtime) -> usize {
     runtime.memory_usage().malloc_size as usize
@@ -23,7 +29,7 @@ fn exposing_fails_or_works_and_leaves_no_hold() {
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();
     context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
-    for more in (0..2048).step_by(STEP) {
+    for more in (0..2048).step_by(every(STEP)) {
         runtime.set_memory_limit(used(&runtime) + more);
         context.with(|ctx| match store.to_js(&ctx) {
             Ok(buffer) => {
@@ -55,7 +61,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
         for warm in [false, true] {
             // Where nothing was externalized yet, the private context of the adapter is to be made too.
             let (most, step) = if warm { (8 << 10, STEP * 8) } else { (256 << 10, STEP * 64) };
-            for more in (0..most).step_by(step) {
+            for more in (0..most).step_by(every(step)) {
                 let runtime = Runtime::new().unwrap();
                 let context = Context::full(&runtime).unwrap();
                 context.with(|ctx| {
@@ -99,7 +105,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
 
 #[test]
 fn a_foreign_owner_is_dropped_once_wherever_externalizing_fails() {
-    for more in (0..4096).step_by(STEP * 4) {
+    for more in (0..4096).step_by(every(STEP * 4)) {
         let drops = common::Count::default();
         struct Source(Box<[u8]>, common::Count);
         // SAFETY: the boxed bytes stay where they are, and nobody else has them.
@@ -141,7 +147,7 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
     let mut finished = 0;
     let mut limits = 0;
     // Smaller than what the set-up itself took, up to more than enough.
-    for limit in (0..MOST).step_by(STEP * 8) {
+    for limit in (0..MOST).step_by(every(STEP * 8)) {
         limits += 1;
         let (store, drops) = counted(vec![1; 64]);
         let base = {
@@ -183,9 +189,9 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
 /// A bug of QuickJS: `transfer` detaches the source, and when it has no memory for the new object after that it loses what
 /// the source had. Nothing is freed twice; one reference is never given back.
 #[test]
-fn regress_quickjs_transfer_without_memory_loses_a_reference() {
+fn leaks_regress_quickjs_transfer_without_memory_loses_a_reference() {
     let mut lost = 0;
-    for more in (0..1024).step_by(STEP) {
+    for more in (0..1024).step_by(every(STEP)) {
         let (store, drops) = counted(vec![1; 64]);
         let runtime = Runtime::new().unwrap();
         let context = Context::full(&runtime).unwrap();

@@ -37,7 +37,7 @@ fn an_isolate_ends_with_live_handles_and_stores() {
 }
 
 #[test]
-fn a_forgotten_handle_and_a_forgotten_local_do_not_upset_the_end() {
+fn leaks_a_forgotten_handle_and_a_forgotten_local_do_not_upset_the_end() {
     let (store, drops) = counted(vec![7; 64]);
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
@@ -174,7 +174,7 @@ fn runtimes_come_and_go_at_the_same_addresses_without_being_taken_for_each_other
 }
 
 #[test]
-fn an_isolate_that_is_forgotten_keeps_what_it_has() {
+fn leaks_an_isolate_that_is_forgotten_keeps_what_it_has() {
     let (store, drops) = counted(vec![1; 64]);
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
