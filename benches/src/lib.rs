@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Rounds per row. What is told is the median of them.
+/// Rounds per row. What is told is the one with the median ratio.
 const ROUNDS: usize = 5;
-/// Turns per round. In a turn ours and the peer's run once each; a round is the median of its turns, so that a turn in
-/// which the machine did something else does not count.
+/// Turns per round. In a turn ours and the peer's run once each, one right after the other: a machine that is slower for
+/// a while is so for both. A round is the turn with the median ratio.
 const TURNS: usize = 41;
 /// How long ours, or the peer's, runs in one turn.
 const TURN: Duration = Duration::from_micros(1500);
@@ -35,26 +35,35 @@ pub struct Row {
 /// Measures one step of ours beside one step of the peer's.
 pub fn row<A, B>(name: &'static str, goal: f64, mut ours: impl FnMut() -> A, mut peer: impl FnMut() -> B) -> Row {
     let (our_steps, peer_steps) = (steps_per_turn(&mut ours), steps_per_turn(&mut peer));
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let (mut our_turns, mut peer_turns) = (Vec::new(), Vec::new());
-        for turn in 0..TURNS {
+    let mut round = || {
+        median((0..TURNS).map(|turn| {
             // Whoever goes second finds caches and branch predictors as the other left them; so they take turns at it.
             if turn % 2 == 0 {
-                our_turns.push(nanoseconds_per_step(our_steps, &mut ours));
-                peer_turns.push(nanoseconds_per_step(peer_steps, &mut peer));
+                let ours_ns = nanoseconds_per_step(our_steps, &mut ours);
+                Turn { ours_ns, peer_ns: nanoseconds_per_step(peer_steps, &mut peer) }
             } else {
-                peer_turns.push(nanoseconds_per_step(peer_steps, &mut peer));
-                our_turns.push(nanoseconds_per_step(our_steps, &mut ours));
+                let peer_ns = nanoseconds_per_step(peer_steps, &mut peer);
+                Turn { ours_ns: nanoseconds_per_step(our_steps, &mut ours), peer_ns }
             }
-        }
-        rounds.push((median(our_turns), median(peer_turns)));
-    }
-    let ours_ns = median(rounds.iter().map(|round| round.0).collect());
-    let peer_ns = median(rounds.iter().map(|round| round.1).collect());
-    let ratios = || rounds.iter().map(|(ours, peer)| ours / peer);
-    let spread = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+        }))
+    };
+    let rounds: Vec<Turn> = (0..ROUNDS).map(|_| round()).collect();
+    let spread = rounds.iter().fold((f64::INFINITY, 0.0), |(least, most), round| {
+        (f64::min(least, round.ratio()), f64::max(most, round.ratio()))
+    });
+    let Turn { ours_ns, peer_ns } = median(rounds);
     Row { name, goal, ours_ns, peer_ns, ratio: ours_ns / peer_ns, spread }
+}
+
+struct Turn {
+    ours_ns: f64,
+    peer_ns: f64,
+}
+
+impl Turn {
+    fn ratio(&self) -> f64 {
+        self.ours_ns / self.peer_ns
+    }
 }
 
 /// How many steps take about as long as one turn; finding out is the warm-up.
@@ -78,10 +87,11 @@ fn nanoseconds_per_step<R>(steps: u32, step: &mut impl FnMut() -> R) -> f64 {
     begin.elapsed().as_nanos() as f64 / f64::from(steps)
 }
 
-/// The middle one of an odd number of measurements.
-fn median(mut measured: Vec<f64>) -> f64 {
-    measured.sort_by(f64::total_cmp);
-    measured[measured.len() / 2]
+/// The one with the middle ratio, of an odd number.
+fn median(turns: impl IntoIterator<Item = Turn>) -> Turn {
+    let mut turns: Vec<Turn> = turns.into_iter().collect();
+    turns.sort_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    turns.swap_remove(turns.len() / 2)
 }
 
 /// The rows as an aligned table: `what | ours | peer | ratio`.
