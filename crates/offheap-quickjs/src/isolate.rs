@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use rquickjs::markers::ParallelSend;
 use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
 use crate::detach::{KEY_OF, SET_KEY, TRANSFER};
@@ -59,7 +60,7 @@ impl IsolateBuilder {
     /// handles it, `true` when something does later.
     pub fn rejection_tracker(
         mut self,
-        tracker: impl for<'js> Fn(Ctx<'js>, Value<'js>, Value<'js>, bool) + 'static,
+        tracker: impl for<'js> Fn(Ctx<'js>, Value<'js>, Value<'js>, bool) + ParallelSend + 'static,
     ) -> Self {
         self.configure = chain(self.configure, move |runtime| {
             runtime.set_host_promise_rejection_tracker(Some(Box::new(tracker)));

@@ -111,6 +111,10 @@ impl<'s> Scope<'s> {
 
     /// Lends rquickjs's `Ctx`: to define functions, call them, load modules. No guard lives meanwhile, and nothing of
     /// the context can be kept beyond the call.
+    ///
+    /// One thing is left to the program, which no type can refuse: a value that script keeps for Rust (a captured
+    /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and what frees the
+    /// value may be a `Handle` or a `Persistent` that is dropped while a slice lives.
     pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
         work(self.ctx.clone())
     }
