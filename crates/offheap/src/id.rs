@@ -17,14 +17,14 @@ impl StoreId {
     #[inline]
     pub(crate) fn next() -> StoreId {
         static BATCHES: AtomicU64 = AtomicU64::new(0);
-        thread_local!(static RANGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) });
-        RANGE.with(|range| {
-            let (mut next, mut end) = range.get();
-            if next == end {
+        // The next number; a multiple of `BATCH` where there is none left.
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+        NEXT.with(|cell| {
+            let mut next = cell.get();
+            if next.is_multiple_of(BATCH) {
                 next = BATCHES.fetch_add(1, Ordering::Relaxed) * BATCH;
-                end = next + BATCH;
             }
-            range.set((next + 1, end));
+            cell.set(next + 1);
             StoreId(NonZeroU64::MIN.saturating_add(next))
         })
     }

@@ -108,6 +108,13 @@ pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
 #[inline]
 pub(crate) fn emit(event: impl FnOnce() -> Event) {
     if let Some(observer) = OBSERVER.get() {
-        observer.event(&event());
+        tell(*observer, event);
     }
+}
+
+// Apart from its callers, which are short where nobody listens.
+#[cold]
+#[inline(never)]
+fn tell(observer: &dyn Observer, event: impl FnOnce() -> Event) {
+    observer.event(&event());
 }
