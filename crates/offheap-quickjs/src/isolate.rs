@@ -148,10 +148,16 @@ impl Isolate {
     }
 
     /// Enters the isolate: what `work` does with the scope is what may run script.
+    ///
+    /// # Panics
+    /// From an owner's drop or an observer that QuickJS is waiting for, which must not call an engine. The process ends
+    /// then, since nothing may unwind into QuickJS.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
+        assert!(!sys::is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
         self.context.with(|ctx| {
             let _left = Left(ctx.clone());
+            let _entered = roots.enter();
             work(&mut Scope::new(ctx, Rc::clone(roots)))
         })
     }
@@ -178,6 +184,7 @@ impl Drop for Left<'_> {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
+        assert!(!sys::is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
         self.context.with(|_| self.roots.end());
     }
 }

@@ -95,6 +95,7 @@ impl<'s> Scope<'s> {
     }
 
     pub(crate) fn eval_value(&mut self, source: &str) -> Result<Value<'s>, Error> {
+        self.roots.free_released();
         let mut options = EvalOptions::default();
         options.strict = false;
         self.ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&self.ctx, error))
@@ -105,6 +106,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] when one throws; those after it stay queued.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
+        self.roots.free_released();
         while sys::run_job(&self.ctx)? {}
         Ok(())
     }
@@ -116,6 +118,7 @@ impl<'s> Scope<'s> {
     /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and what frees the
     /// value may be a `Handle` or a `Persistent` that is dropped while a slice lives.
     pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
+        self.roots.free_released();
         work(self.ctx.clone())
     }
 
@@ -124,6 +127,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
     pub fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
+        self.roots.free_released();
         let value = self.value(buffer)?;
         self.ctx.globals().set(name, value).map_err(|error| from_rquickjs(&self.ctx, error))
     }
@@ -142,6 +146,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there.
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        self.roots.free_released();
         let buffer = store.to_js(&self.ctx)?;
         Ok(self.local(buffer.into_value()))
     }
@@ -151,6 +156,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As for [`BackingStoreExt::to_js`].
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
+        self.roots.free_released();
         let (buffer, exposure) = store.to_js(&self.ctx)?;
         Ok((self.local(buffer.into_value()), exposure))
     }
@@ -161,6 +167,7 @@ impl<'s> Scope<'s> {
     /// As there, and [`Error::WrongIsolate`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+        self.roots.free_released();
         self.store(buffer)
     }
 
@@ -181,6 +188,7 @@ impl<'s> Scope<'s> {
     /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
+        self.roots.free_released();
         self.check_mutable(buffer, "write")?;
         let store = self.store(buffer)?;
         let ctx = self.ctx.clone();
@@ -200,6 +208,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody uses it, it is read-only, a mapped file, or was freed.
     pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
+        self.roots.free_released();
         let ctx = self.ctx.clone();
         sys::bytes_mut(&ctx, store, self)
     }
@@ -210,6 +219,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        self.roots.free_released();
         store.copy_in(&self.ctx, byte_offset, from)
     }
 
@@ -218,6 +228,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there, and [`Error::WrongIsolate`].
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        self.roots.free_released();
         let value = self.value(buffer)?;
         crate::detach(&self.ctx, &value, key)
     }
@@ -228,6 +239,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::WrongIsolate`].
     pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        self.roots.free_released();
         let value = self.value(buffer)?;
         set_key(&self.ctx, &value, key)
     }
@@ -242,6 +254,7 @@ impl<'s> Scope<'s> {
         buffer: &Handle<JsArrayBuffer>,
         byte_length: Option<usize>,
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        self.roots.free_released();
         const ATTEMPTED: &str = "transfer";
         let value = self.value(buffer)?;
         self.check_mutable(buffer, ATTEMPTED)?;
@@ -266,6 +279,7 @@ impl<'s> Scope<'s> {
     /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
     /// [`Error::InvalidLength`].
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
+        self.roots.free_released();
         const ATTEMPTED: &str = "resize";
         self.check_mutable(buffer, ATTEMPTED)?;
         let state = self.attached_state(buffer, ATTEMPTED)?;
@@ -290,6 +304,7 @@ impl<'s> Scope<'s> {
 
     /// Collects garbage, all of it.
     pub fn collect(&mut self) {
+        self.roots.free_released();
         self.ctx.run_gc();
     }
 

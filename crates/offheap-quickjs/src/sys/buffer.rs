@@ -1,5 +1,6 @@
 //! Buffers over stores: making them, and what QuickJS calls when it lets go of one or wants its memory elsewhere.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -192,12 +193,14 @@ unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c
             // SAFETY: I-FREE-ONCE: `size` is not 0, so that QuickJS has not let go; from here on it has.
             let old = unsafe { take_hold(opaque, data) };
             let moved_to = hold.data().as_ptr();
-            // The new hold is found by its address, since QuickJS keeps the old opaque.
-            let mut moved = lock_moved();
-            let before = moved.get_or_insert_default().insert(moved_to.addr(), Hold(hold.into_raw()));
-            assert!(before.is_none(), "two living stores have two addresses");
-            MOVED_COUNT.fetch_add(1, Ordering::Release);
-            drop(moved);
+            let hold = hold.into_raw();
+            // QuickJS keeps the old opaque, so the new hold is found by its address; unless its block is where the
+            // opaque's was, which may be gone by now: then the opaque finds it.
+            if hold != opaque {
+                let before = lock_moved().get_or_insert_default().insert(moved_to.addr(), Hold(hold));
+                assert!(before.is_none(), "two living stores have two addresses");
+                MOVED_COUNT.fetch_add(1, Ordering::Release);
+            }
             drop(old);
             moved_to.cast()
         }
@@ -307,10 +310,38 @@ pub(super) unsafe fn with_hold<R>(opaque: NonNull<c_void>, data: *mut u8, look: 
     unsafe { Exposed::with_raw(moved.unwrap_or(opaque), look) }
 }
 
+thread_local! {
+    /// How many callbacks of this thread are letting go of memory: engine code is in the middle of something then.
+    static LETTING_GO: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is inside an owner's drop, or an observer, that QuickJS is waiting for. Nothing of an engine may be
+/// called from there (I-OWNER-SEND): a buffer may look as if it still had the memory that is being freed.
+#[inline]
+pub(crate) fn is_letting_go() -> bool {
+    LETTING_GO.get() != 0
+}
+
+/// The error of a call that [`is_letting_go`] forbids.
+pub(crate) fn letting_go() -> Error {
+    Error::Unsupported {
+        engine: ENGINE,
+        what: "be called from an owner's drop or an observer, which it is waiting for",
+        instead: "note what is to be done, and do it afterwards",
+    }
+}
+
 /// Runs what an engine called. Nothing may unwind into C, so a panic ends the process here (I-NO-UNWIND).
+#[inline]
 fn never_unwind<R>(body: impl FnOnce() -> R) -> R {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        eprintln!("offheap: an owner's drop or an observer panicked while QuickJS was letting go of a buffer");
-        std::process::abort()
-    })
+    LETTING_GO.set(LETTING_GO.get() + 1);
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked());
+    LETTING_GO.set(LETTING_GO.get() - 1);
+    result
+}
+
+#[cold]
+fn panicked() -> ! {
+    eprintln!("offheap: an owner's drop or an observer panicked while QuickJS was letting go of a buffer");
+    std::process::abort()
 }

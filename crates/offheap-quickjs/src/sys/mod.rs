@@ -14,7 +14,9 @@ mod retarget;
 mod roots;
 mod state;
 
-pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
+pub(crate) use buffer::{
+    MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, is_letting_go, view_buffer,
+};
 pub(crate) use job::run_job;
 use layout::BufferFields;
 pub(crate) use layout::version;

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, Cells, Exposed, UniqueStore};
+use offheap::{BackingStore, Bytes, BytesMut, Cells, Exposed, FrozenStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::{position, store_realloc, with_hold};
@@ -43,8 +43,8 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Bac
     let store = match found {
         Found::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
         Found::Store(store) => store,
-        Found::Foreign { byte_length, max_byte_length } => {
-            let store = new_store(byte_length, max_byte_length)?;
+        Found::Foreign(memory) => {
+            let store = memory.into_store()?;
             with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
             store
         }
@@ -69,7 +69,36 @@ pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<
 enum Found {
     Detached,
     Store(BackingStore),
-    Foreign { byte_length: usize, max_byte_length: Option<usize> },
+    Foreign(ForeignMemory),
+}
+
+/// The memory of a buffer that is not over a store.
+struct ForeignMemory {
+    data: *const u8,
+    byte_length: usize,
+    max_byte_length: Option<usize>,
+    /// Whether nothing in this runtime writes it any more.
+    frozen: bool,
+}
+
+impl ForeignMemory {
+    /// A store with these bytes. No script ran since the buffer was looked at.
+    #[track_caller]
+    fn into_store(self) -> Result<BackingStore, Error> {
+        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
+        let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
+        if let Some(max_byte_length) = self.max_byte_length {
+            // QuickJS asks for one byte at the least, also where the maximum is 0.
+            let mut store = BackingStore::for_resizable_buffer(self.byte_length, max_byte_length.max(1))?;
+            store.bytes_mut()?.copy_from_slice(from);
+            return Ok(store);
+        }
+        let unique = UniqueStore::filled(self.byte_length, |bytes| bytes.copy_from_slice(from))?;
+        match self.frozen {
+            true => Ok(FrozenStore::from_owner(unique)?.into()),
+            false => Ok(unique.into()),
+        }
+    }
 }
 
 fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
@@ -85,9 +114,17 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
     }
     let byte_length = fields.byte_length as usize;
     let ours = store_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize;
+    let swapping = swap_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize;
     match (fields.realloc, NonNull::new(fields.opaque)) {
+        // QuickJS asked an interrupt handler before it began the `resize` of `swap_memory`.
+        (Some(realloc), _) if realloc as usize == swapping => Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "externalize a buffer from an interrupt handler that interrupts just that",
+            instead: "do it after the handler",
+        }),
         (Some(realloc), Some(opaque)) if realloc as usize == ours => {
-            // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold.
+            // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it
+            // is doing so the buffer looks the same, and `with_state` refuses (`is_letting_go`).
             let store = unsafe {
                 with_hold(opaque, fields.data, |hold| store_of(hold, position(hold, opaque, fields.data), byte_length))
             };
@@ -95,7 +132,9 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
         }
         _ => {
             let max_byte_length = fields.is_resizable().then_some(fields.max_byte_length as usize);
-            Ok(Found::Foreign { byte_length, max_byte_length })
+            // Elsewhere the writing `Atomics` would still write it.
+            let frozen = fields.immutable != 0 && state.roots().is_some();
+            Ok(Found::Foreign(ForeignMemory { data: fields.data, byte_length, max_byte_length, frozen }))
         }
     }
 }
@@ -107,16 +146,7 @@ fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore
     hold.store(data, byte_length)
 }
 
-#[track_caller]
-fn new_store(byte_length: usize, max_byte_length: Option<usize>) -> Result<BackingStore, Error> {
-    match max_byte_length {
-        // QuickJS asks for one byte at the least, also where the maximum is 0.
-        Some(max_byte_length) => Ok(BackingStore::for_resizable_buffer(byte_length, max_byte_length.max(1))?),
-        None => Ok(UniqueStore::zeroed(byte_length)?.into()),
-    }
-}
-
-/// Copies the bytes of `buffer`, which is not over a store, into `store`, and makes the buffer use that.
+/// Makes `buffer`, which is not over a store, use `store`, which has its bytes.
 fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &BackingStore) -> Result<(), Error> {
     let realm = state.realm(ctx)?;
     let may_be_cached = realm.is_native_code_waiting();
@@ -129,12 +159,6 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     drop(old_blocks);
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` saw that the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
-    // SAFETY: I-LAYOUT: as above.
-    let data = unsafe { (*fields).data };
-    // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
-    let from = unsafe { std::slice::from_raw_parts(data, store.byte_length()) };
-    // SAFETY: I-BORROW: script of this isolate does not run during the call, on any thread.
-    unsafe { store.copy_from_slice_in(state.isolate(), 0, from) }?;
     let hold = Exposed::new(store, state.isolate())?.into_raw();
     // SAFETY: I-LAYOUT: as above.
     match unsafe { swap_memory(fields, realm.as_ptr(), realm.resize, buffer.as_raw(), store, hold) } {
@@ -165,7 +189,8 @@ unsafe extern "C" fn swap_realloc(
     data: *mut c_void,
     _size: qjs::size_t,
 ) -> *mut c_void {
-    // SAFETY: the `Swap` of the call to `resize` that this is part of, on this thread.
+    // SAFETY: the `Swap` of `swap_memory`, which is in the middle of its call: nothing else leads to this buffer's
+    // callback until then, since `find_store` refuses the buffer and QuickJS keeps it alive.
     let swap = unsafe { &mut *opaque.cast::<Swap>() };
     debug_assert_eq!(swap.from, data.cast());
     swap.asked = true;

@@ -7,6 +7,7 @@ use offheap::{BackingStore, IsolateId};
 use offheap_engine::RootTable;
 use rquickjs::{Ctx, Function, Value, qjs};
 
+use super::buffer::{is_letting_go, letting_go};
 use super::retarget::externalize;
 use crate::Error;
 
@@ -15,6 +16,10 @@ pub(crate) struct Roots {
     /// `None` once the isolate has ended.
     ctx: Cell<Option<NonNull<qjs::JSContext>>>,
     slots: RefCell<Slots>,
+    /// Values that handles let go of while they could not be freed: see `release`.
+    released: RefCell<Vec<qjs::JSValue>>,
+    /// How often the isolate is entered.
+    entered: Cell<u32>,
 }
 
 #[derive(Default)]
@@ -67,8 +72,32 @@ impl Roots {
         }
     }
 
+    /// Frees what handles let go of meanwhile. No guard lives now, and no engine code waits for an owner's drop.
+    #[inline]
+    pub(crate) fn free_released(&self) {
+        if !self.released.borrow().is_empty() {
+            self.free_all_released();
+        }
+    }
+
+    fn free_all_released(&self) {
+        // One after the other, out of the list first: freeing one may release others.
+        while let (Some(ctx), Some(value)) = (self.ctx.get(), self.released.borrow_mut().pop()) {
+            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives until `end`.
+            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+        }
+    }
+
+    /// Enters the isolate for as long as the result lives.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        self.entered.set(self.entered.get() + 1);
+        self.free_released();
+        Entered(self)
+    }
+
     /// Frees what is left: the isolate ends. What handles do afterwards does nothing.
     pub(crate) fn end(&self) {
+        self.free_all_released();
         let ctx = self.ctx.take();
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         for value in slots.values.into_iter().flatten() {
@@ -101,12 +130,21 @@ impl RootTable for Roots {
             slots.free.push(slot);
             value
         };
+        // Freeing an object may drop what Rust put behind it, and that may run script: not while a guard may live, as it
+        // may inside of a scope, and not while QuickJS waits for an owner's drop.
+        if self.entered.get() != 0 || is_letting_go() {
+            self.released.borrow_mut().push(value);
+            return;
+        }
         // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
         unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
     }
 
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
+        if is_letting_go() {
+            return Err(letting_go());
+        }
         let raw = self.raw(slot)?;
         let ctx = self.ctx.get().expect("the isolate lives");
         // SAFETY: the context lives, and handles stay on the isolate's thread. The lifetime ends with this call.
@@ -121,5 +159,21 @@ impl RootTable for Roots {
 
 /// The roots of the isolate whose context is `ctx`, which ends them before the context ends (`Isolate`).
 pub(crate) fn roots(isolate: IsolateId, ctx: &Ctx<'_>) -> Roots {
-    Roots { isolate, ctx: Cell::new(Some(ctx.as_raw())), slots: RefCell::default() }
+    Roots {
+        isolate,
+        ctx: Cell::new(Some(ctx.as_raw())),
+        slots: RefCell::default(),
+        released: RefCell::default(),
+        entered: Cell::new(0),
+    }
+}
+
+/// The isolate is entered while this lives.
+pub(crate) struct Entered<'a>(&'a Roots);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.free_released();
+        self.0.entered.set(self.0.entered.get() - 1);
+    }
 }

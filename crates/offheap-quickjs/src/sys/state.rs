@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offheap::{IsolateId, IsolateRegistration};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
+use super::buffer::{is_letting_go, letting_go};
 use super::realm::Realm;
 use super::retarget::OldBlock;
 use super::roots::Roots;
@@ -88,6 +89,9 @@ impl State {
 
 /// Calls `use_state` with the state of the runtime of `ctx`, which is made at the first call.
 pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Result<R, Error>) -> Result<R, Error> {
+    if is_letting_go() {
+        return Err(letting_go());
+    }
     if let Some(state) = ctx.userdata::<State>() {
         return use_state(&state);
     }
@@ -109,6 +113,7 @@ pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     if let Some((last, id, then)) = LAST.get()
         && last == runtime
         && then == ended
+        && !is_letting_go()
     {
         return Ok(id);
     }
