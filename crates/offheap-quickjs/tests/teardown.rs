@@ -73,6 +73,28 @@ fn handles_kept_by_script_and_by_loops_of_references_end_with_the_isolate() {
 }
 
 #[test]
+fn a_handle_whose_end_ends_another_is_let_go_of_in_a_scope() {
+    let (store, drops) = counted(vec![7; 64]);
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let kept = scope.expose(&store).unwrap().into_handle();
+        let keeper = scope.eval_buffer("globalThis.keeper = new ArrayBuffer(1)").unwrap();
+        scope.with_ctx(|ctx| {
+            let id = kept.isolate();
+            let keeps = Function::new(ctx.clone(), move || kept.isolate() == id).unwrap();
+            ctx.globals().set("keeps", keeps).unwrap();
+            run(&ctx, "keeper.keeps = keeps; delete globalThis.keeps; delete globalThis.keeper");
+        });
+        drop(keeper);
+        scope.collect();
+        scope.collect();
+        assert_eq!(store.exposure(), None);
+    });
+    drop(store);
+    assert_eq!(drops.get(), 1);
+}
+
+#[test]
 fn a_store_outlives_all_runtimes_and_is_dropped_once_on_another_thread() {
     let (send, receive) = mpsc::channel();
     let here = thread::current().id();

@@ -81,8 +81,10 @@ impl Roots {
     }
 
     fn free_all_released(&self) {
-        // One after the other, out of the list first: freeing one may release others.
-        while let (Some(ctx), Some(value)) = (self.ctx.get(), self.released.borrow_mut().pop()) {
+        let Some(ctx) = self.ctx.get() else { return };
+        loop {
+            // A statement of its own, so that the list is not borrowed: freeing one may release others.
+            let Some(value) = self.released.borrow_mut().pop() else { return };
             // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives until `end`.
             unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
         }
