@@ -81,8 +81,7 @@ fn an_isolate_that_a_deleter_enters_ends_the_process() {
     }
     let mut isolate = Isolate::new().unwrap();
     let store = with_deleter(|| {
-        let mut isolate = ISOLATE.take().unwrap();
-        isolate.enter(|scope| scope.collect());
+        ISOLATE.with_borrow_mut(|isolate| isolate.as_mut().unwrap().enter(|scope| scope.collect()));
         eprintln!("not reached");
     });
     let buffer = isolate.enter(|scope| scope.expose(&store).unwrap().into_handle());
