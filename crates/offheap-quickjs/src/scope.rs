@@ -116,7 +116,7 @@ impl<'s> Scope<'s> {
     ///
     /// One thing is left to the program, which no type can refuse: a value that script keeps for Rust (a captured
     /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and what frees the
-    /// value may be a `Handle` or a `Persistent` that is dropped while a slice lives.
+    /// value may be a `Persistent` that is dropped, or a collection, while a slice lives.
     pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
         self.roots.free_released();
         work(self.ctx.clone())
