@@ -113,8 +113,9 @@ impl<'js> Call<'_, 'js> {
         Ok(id.map(|id| id as u64))
     }
 
+    /// Where in the script this is; only near the end of its stack can QuickJS not tell.
     fn site(&self) -> Site {
-        script_site(self.ctx).unwrap_or_else(Site::here)
+        script_site(self.ctx).unwrap_or_else(|| Site::script("the script", 0, 0))
     }
 
     /// The prelude's object for memory or a reference.
@@ -162,8 +163,15 @@ fn allocate_memory<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
         options.shared = given.get::<_, rquickjs::Coerced<bool>>("shared")?.0;
         options.max_byte_length = !given.get::<_, Value<'js>>("maxByteLength")?.is_undefined();
     }
-    let described = call.native.allocate(call.argument(0), options, call.site())?;
-    call.object("memory", described)
+    let site = call.site();
+    let described = call.native.allocate(call.argument(0), options, site)?;
+    let id = described.id;
+    // Without its object script could not free it.
+    call.object("memory", described).inspect_err(|_| {
+        let freed = call.native.free(Some(id), site);
+        debug_assert!(freed.is_ok(), "nobody has it yet");
+        call.native.forget(id);
+    })
 }
 
 fn array_buffer<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
@@ -173,7 +181,13 @@ fn array_buffer<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
 
 fn externalize_buffer<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
     let buffer = offheap::BackingStore::from_js(&call.value(0))?;
-    call.object("external", call.native.externalize(buffer, call.site()))
+    let described = call.native.externalize(buffer, call.site());
+    let id = described.id;
+    // Without its object script could not release it.
+    call.object("external", described).inspect_err(|_| {
+        let released = call.native.release(id);
+        debug_assert!(released.is_ok(), "nobody has it yet");
+    })
 }
 
 fn free<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
