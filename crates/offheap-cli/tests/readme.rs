@@ -36,6 +36,15 @@ fn commands(document: &str) -> Vec<Shown> {
     shown
 }
 
+/// The documents say which commands end with another status than 0.
+fn expected_status(command: &str) -> i32 {
+    match command.rsplit('/').next() {
+        Some("leak.js" | "double_free.js") => 3,
+        Some("wrong_constructor.js") => 1,
+        _ => 0,
+    }
+}
+
 /// The same command without cargo around it, and with the binaries of this test run.
 fn direct(command: &str) -> String {
     let offheap = env!("CARGO_BIN_EXE_offheap");
@@ -78,13 +87,14 @@ fn run(document: &str, command: &str) -> String {
     let name = format!("offheap-{}-{}", std::process::id(), document.replace('/', "-"));
     let output = std::env::temp_dir().join(name);
     let file = File::create(&output).expect("a file for the output");
-    Command::new("sh")
+    let status = Command::new("sh")
         .args(["-c", &direct(command)])
         .current_dir(root)
         .stdout(file.try_clone().expect("one file for both streams"))
         .stderr(file)
         .status()
         .expect("the command runs");
+    assert_eq!(status.code(), Some(expected_status(command)), "{document}: $ {command}");
     let text = fs::read_to_string(&output).expect("its output");
     fs::remove_file(output).expect("its output can go");
     text
@@ -109,6 +119,15 @@ fn check(document: &str) {
 #[test]
 fn what_the_readme_shows_is_what_happens() {
     check("README.md");
+}
+
+#[test]
+fn the_readme_shows_the_whole_example() {
+    let example = root().join("crates/offheap-quickjs/examples/round_trip.rs");
+    let example = fs::read_to_string(example).expect("the example");
+    let (_, code) = example.split_once("\n\n").expect("a comment first");
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    assert!(readme.contains(&format!("```rust\n{code}```")), "the README's first program is not that of the example");
 }
 
 #[test]

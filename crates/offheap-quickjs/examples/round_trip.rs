@@ -5,20 +5,14 @@ use offheap_quickjs::offheap::{BackingStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Context, Runtime};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let context = Context::full(&Runtime::new()?)?;
     let samples = vec![0.5_f32, 1.0, 1.5];
     let address = samples.as_ptr();
-
     let store: BackingStore = UniqueStore::from_owner(samples)?.into();
-    context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
-        ctx.globals().set("buffer", store.to_js(&ctx)?)?;
-        ctx.eval::<(), _>(
-            "new Float32Array(buffer).forEach((x, i, a) => { a[i] = x * 2 }); void delete globalThis.buffer",
-        )?;
-        Ok(())
+    Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+        ctx.globals().set("samples", store.to_js(&ctx)?)?;
+        Ok(ctx.eval::<(), _>("new Float32Array(samples).forEach((x, i, a) => { a[i] = x * 2 })")?)
     })?;
     let samples: Vec<f32> = store.try_into_unique()?.try_into_owner()?;
-
     println!("{samples:?}, the same memory: {}", samples.as_ptr() == address);
     Ok(())
 }
