@@ -45,7 +45,7 @@
 //! | detached | an *ArrayBuffer* whose memory was taken from it (ECMAScript's `DetachArrayBuffer`); its store lives on where anybody else has it | the engine's answer: length 0, a `TypeError` for a new view |
 //! | zero-length | memory of no bytes, with an owner that is dropped like any other | slices of length 0, no error |
 //! | null data | a null address, which only foreign memory of length 0 may have; its deleter is called (V8 would not), and engines see an address that is not null | [`Error::NullData`] where it comes with a length |
-//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable buffer | the view answers for itself; [`Error::OutOfRange`] where a range is asked of a store |
+//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable store | length 0, until the store has grown back; [`Error::OutOfRange`] where bytes are asked for |
 //!
 //! # Who may touch the bytes
 //! Two parties write: script and Rust. An adapter stops script by borrowing its scope; the access word of a store, which
@@ -54,7 +54,7 @@
 //! | a store that is | Rust may |
 //! |---|---|
 //! | unique: [`UniqueStore`] | `&mut [u8]`, on any thread; the type says so |
-//! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer |
+//! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
 //! | exposed, in its isolate's scope | the same through the adapter |
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
@@ -94,13 +94,16 @@ mod manual;
 mod mapped;
 pub mod observe;
 mod raw;
+mod reason;
+mod rejected;
+mod resizable;
 mod site;
 mod store;
 mod sync;
 mod sys;
 mod unique;
 
-pub use error::{Error, Holder, MapProblem, NotUnique, Rejected};
+pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::{IsolateId, IsolateRegistration};
@@ -108,6 +111,8 @@ pub use kind::{MapMode, StoreKind};
 pub use manual::{ManualHeap, ManualMemory, Unfreed};
 pub use mapped::Mapped;
 pub use raw::{Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner};
+pub use reason::{Holder, MapProblem, NotUnique};
+pub use rejected::Rejected;
 pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
 pub use sys::exit_when_a_mapped_file_is_cut_short;

@@ -10,7 +10,7 @@ use bytemuck::Pod;
 
 use crate::access::Denied;
 use crate::observe::{self, EventKind};
-use crate::raw::{RawStore, RawWeak, Sole};
+use crate::raw::{RawStore, RawWeak, Refused, Sole};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
 /// A reference to the memory behind an ArrayBuffer, or to a part of it.
@@ -96,10 +96,29 @@ impl BackingStore {
     }
 
     /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
-    /// one that was published last, by any thread.
+    /// one that was published last, by any thread. That of a part is 0 while it is
+    /// [out of bounds](Self::is_out_of_bounds).
     #[inline]
     pub fn byte_length(&self) -> usize {
-        if self.part == WHOLE { self.raw.byte_length() } else { self.part }
+        match self.part {
+            WHOLE => self.raw.byte_length(),
+            _ if self.is_out_of_bounds() => 0,
+            part => part,
+        }
+    }
+
+    /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Then it has no bytes,
+    /// and asking for some is [`Error::OutOfRange`]; it is as before once the store has grown back (as V8's views are).
+    #[inline]
+    pub fn is_out_of_bounds(&self) -> bool {
+        // The sum is that of a range that lay inside the store once, so it does not overflow.
+        self.part != WHOLE && self.kind() == StoreKind::Resizable && self.start + self.part > self.raw.byte_length()
+    }
+
+    /// Whether this is a handle to all of the store, whatever its length becomes.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.part == WHOLE
     }
 
     /// What sort of memory it is.
@@ -149,8 +168,8 @@ impl BackingStore {
     }
 
     /// A handle to a part of these bytes, in bytes. It shares the reference count, the guards and the exposure of the
-    /// whole. Its length stays what it is when a resizable store changes its own: bytes that shrinking took out are
-    /// still readable, as zeros or as what they were.
+    /// whole. Its length stays what it is when a resizable store grows; where that shrinks below its end, it is
+    /// [out of bounds](Self::is_out_of_bounds) until the store has grown back.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
@@ -166,13 +185,10 @@ impl BackingStore {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => store_byte_length,
         };
-        let byte_length = end.checked_sub(start).filter(|_| end <= store_byte_length).ok_or(Error::OutOfRange {
-            store: self.id(),
-            offset: start,
-            byte_length: end.saturating_sub(start),
-            store_byte_length,
-        })?;
-        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: byte_length })
+        if start > end || end > store_byte_length {
+            return Err(self.out_of_range(start, end.saturating_sub(start)));
+        }
+        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: end - start })
     }
 
     /// A copy of all bytes, from any thread, exposed or not. A resizable store may shrink meanwhile.
@@ -190,7 +206,17 @@ impl BackingStore {
     /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`], and those of
     /// [`copy_to_slice`](Self::copy_to_slice).
     pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
-        let byte_length = self.byte_length();
+        loop {
+            let byte_length = self.byte_length();
+            match self.copy_out_of(byte_length) {
+                // It shrank meanwhile: what is left is copied. A part is all there or out of bounds.
+                Err(Error::OutOfRange { .. }) if self.is_whole() => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn copy_out_of<T: Pod>(&self, byte_length: usize) -> Result<Vec<T>, Error> {
         let element_size = size_of::<T>();
         if element_size == 0 || !byte_length.is_multiple_of(element_size) {
             let element = std::any::type_name::<T>();
@@ -215,7 +241,7 @@ impl BackingStore {
         if self.part != WHOLE {
             return Err(refused(self, NotUnique::SubStore));
         }
-        if self.kind() != StoreKind::Fixed {
+        if !matches!(self.kind(), StoreKind::Fixed | StoreKind::Resizable) {
             return Err(refused(self, NotUnique::Kind));
         }
         match Sole::from_raw(self.raw) {
@@ -238,13 +264,32 @@ impl BackingStore {
         observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
     }
 
+    /// The length that the bytes have at this moment.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a part that is out of bounds.
+    #[inline]
+    pub(crate) fn present_byte_length(&self) -> Result<usize, Error> {
+        if self.is_out_of_bounds() { Err(self.out_of_range(0, self.part)) } else { Ok(self.byte_length()) }
+    }
+
     #[inline]
     pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
-        let store_byte_length = self.byte_length();
         match offset.checked_add(byte_length) {
-            Some(end) if end <= store_byte_length => Ok(()),
-            _ => Err(Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }),
+            Some(end) if end <= self.byte_length() && !self.is_out_of_bounds() => Ok(()),
+            _ => Err(self.out_of_range(offset, byte_length)),
         }
+    }
+
+    #[cold]
+    fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
+        let store = self.id();
+        if self.is_out_of_bounds() {
+            // In the bytes of the whole: how long the part is says nothing now.
+            let (offset, store_byte_length) = (self.start.saturating_add(offset), self.raw.byte_length());
+            return Error::OutOfRange { store, offset, byte_length, store_byte_length };
+        }
+        Error::OutOfRange { store, offset, byte_length, store_byte_length: self.byte_length() }
     }
 
     pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
@@ -279,6 +324,16 @@ impl BackingStore {
     }
 }
 
+impl BackingStore {
+    /// The error for a length that stayed what it was.
+    pub(crate) fn refused(&self, attempted: &'static str, scope: Option<IsolateId>, refused: Refused) -> Error {
+        match refused {
+            Refused::Error(error) => error,
+            Refused::Denied(denied) => self.denied(attempted, scope, denied),
+        }
+    }
+}
+
 impl From<UniqueStore> for BackingStore {
     #[inline]
     fn from(unique: UniqueStore) -> BackingStore {
@@ -288,7 +343,9 @@ impl From<UniqueStore> for BackingStore {
 
 impl PartialEq for BackingStore {
     fn eq(&self, other: &Self) -> bool {
-        self.raw.same_block(&other.raw) && self.start == other.start && self.byte_length() == other.byte_length()
+        // The length of a part is that of its range also while that is out of bounds.
+        let byte_length = |store: &Self| if store.is_whole() { store.raw.byte_length() } else { store.part };
+        self.raw.same_block(&other.raw) && self.start == other.start && byte_length(self) == byte_length(other)
     }
 }
 

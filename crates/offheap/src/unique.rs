@@ -40,6 +40,14 @@ impl UniqueStore {
         self.sole.into_raw()
     }
 
+    pub(crate) fn raw(&self) -> &RawStore {
+        self.sole.raw()
+    }
+
+    pub(crate) fn sole_mut(&mut self) -> &mut Sole {
+        &mut self.sole
+    }
+
     /// A store of `byte_length` zeroed bytes, aligned to 16: V8's `NewBackingStore(isolate, byte_length)` without an
     /// isolate, and with an error where V8 ends the process. Length 0 is a store too.
     ///

@@ -185,8 +185,7 @@ enum Room {
 fn keep_or_move(hold: &Exposed, data: *mut u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly when the store is next asked for.
-        hold.set_byte_length(size);
-        return Room::InPlace;
+        return if hold.resize(size).is_ok() { Room::InPlace } else { Room::None };
     }
     let Some((isolate, _)) = hold.store(data, 0).exposure() else { return Room::None };
     let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };

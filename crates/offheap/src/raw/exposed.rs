@@ -106,14 +106,22 @@ impl Exposed {
         self.0.max_byte_length()
     }
 
-    /// Publishes the length that the engine gave a buffer over resizable memory.
+    /// Gives resizable memory the length that the engine gave its buffer, or wants to give it. New bytes are zero;
+    /// those that are taken are zeroed and given back to the system, and stay readable.
     ///
-    /// # Panics
-    /// If the store is not resizable, or not that far.
-    pub fn set_byte_length(&self, byte_length: usize) {
-        assert_eq!(self.0.kind(), StoreKind::Resizable, "memory of this kind has one length");
-        assert!(byte_length <= self.max_byte_length(), "the store ends before {byte_length} bytes");
-        self.0.set_byte_length(byte_length);
+    /// A length that it has already is no error, whoever uses the bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]; [`Error::Busy`] while a guard lives and
+    /// the length is shorter: a [`Cells`](crate::Cells) is one that may live while script runs.
+    pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
+        if self.0.kind() == StoreKind::Resizable && byte_length == self.0.byte_length() {
+            return Ok(());
+        }
+        let scope = self.0.access().exposure().map(|(isolate, _)| isolate);
+        self.0
+            .resize(scope, byte_length)
+            .map_err(|refused| BackingStore::from_raw(self.0.clone()).refused("resize", scope, refused))
     }
 
     /// The hold as a pointer, for an engine to keep.
@@ -137,7 +145,8 @@ impl Exposed {
     /// Looks at a hold that an engine keeps.
     ///
     /// # Safety
-    /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call.
+    /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call; where `look` resizes, no other
+    /// thread runs script of the isolate.
     pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Exposed) -> R) -> R {
         // SAFETY: I-FREE-ONCE: the engine's hold lives on; this one is not dropped, not even by a panic.
         let held = ManuallyDrop::new(unsafe { Exposed::from_raw(raw) });

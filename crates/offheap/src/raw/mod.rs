@@ -13,6 +13,7 @@ mod manual;
 mod memory;
 mod owner;
 mod packed_site;
+mod resize;
 mod sole;
 
 #[cfg(all(test, loom))]
@@ -27,4 +28,5 @@ pub(crate) use manual::ManualBlock;
 pub use memory::DeleterCallback;
 pub(crate) use memory::{HeapMemory, WithDeleter};
 pub use owner::{FrozenOwner, Owner};
+pub(crate) use resize::Refused;
 pub(crate) use sole::{Frozen, Sole};
