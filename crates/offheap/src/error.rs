@@ -74,6 +74,45 @@ pub enum Error {
         /// The length that was asked for, in bytes.
         requested: usize,
     },
+    /// Shared memory never gets shorter.
+    #[error(
+        "cannot grow shared store {store} to {requested} bytes: it has {byte_length}, and never less from now on; \
+         ask for {byte_length} at the least"
+    )]
+    SharedShrink {
+        /// The store.
+        store: StoreId,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+        /// The length that it has, in bytes.
+        byte_length: usize,
+    },
+    /// A slice of memory that script may write on any thread.
+    #[error(
+        "cannot {attempted} store {store} as a slice: shared memory may be written on any thread; \
+         use the atomics of its `SharedStore`, or copy the bytes"
+    )]
+    SharedSlice {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// Elements at an address that they cannot have.
+    #[error(
+        "cannot see store {store} from byte {byte_offset} on as {element}: its address is not a multiple of {alignment}; \
+         begin at another byte, or copy the bytes"
+    )]
+    Misaligned {
+        /// The store.
+        store: StoreId,
+        /// Where the elements were to begin, in bytes from the start of the store.
+        byte_offset: usize,
+        /// The element type.
+        element: &'static str,
+        /// What the address has to be a multiple of.
+        alignment: usize,
+    },
     /// The bytes are being read or written by somebody else.
     #[error(
         "cannot {attempted} store {store}: {holder}; drop that guard, or wait until that copy is done, and try again"

@@ -10,6 +10,8 @@ pub enum StoreKind {
     Fixed,
     /// Memory with room reserved behind it: its length changes when it is resized, its address does not.
     Resizable,
+    /// Memory that any number of threads read and write at the same time; see [`SharedStore`](crate::SharedStore).
+    Shared,
     /// Memory that nobody writes.
     Frozen,
     /// Memory that is freed by hand.

@@ -57,6 +57,7 @@
 //! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
 //! | exposed, in its isolate's scope | the same through the adapter |
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
+//! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies, in and out; never a slice, since other processes write files |
 //! | manual: [`ManualMemory`] | as the first rows, until it is freed; then every use is [`Error::Freed`] |
@@ -97,6 +98,7 @@ mod raw;
 mod reason;
 mod rejected;
 mod resizable;
+mod shared;
 mod site;
 mod store;
 mod sync;
@@ -110,9 +112,12 @@ pub use isolate::{IsolateId, IsolateRegistration};
 pub use kind::{MapMode, StoreKind};
 pub use manual::{ManualHeap, ManualMemory, Unfreed};
 pub use mapped::Mapped;
-pub use raw::{Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner};
+pub use raw::{
+    AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner,
+};
 pub use reason::{Holder, MapProblem, NotUnique};
 pub use rejected::Rejected;
+pub use shared::SharedStore;
 pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
 pub use sys::exit_when_a_mapped_file_is_cut_short;

@@ -72,11 +72,11 @@ impl BackingStore {
     }
 
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless this is a handle to all
-    /// of a resizable store.
+    /// of a resizable or growable store.
     #[inline]
     pub fn max_byte_length(&self) -> usize {
         match self.kind() {
-            StoreKind::Resizable if self.is_whole() => self.raw().max_byte_length(),
+            StoreKind::Resizable | StoreKind::Shared if self.is_whole() => self.raw().max_byte_length(),
             _ => self.byte_length(),
         }
     }

@@ -107,6 +107,12 @@ impl BackingStore {
         }
     }
 
+    /// The length of shared memory, in one order with all its growth.
+    #[inline]
+    pub(crate) fn byte_length_in_order(&self) -> usize {
+        if self.part == WHOLE { self.raw.byte_length_in_order() } else { self.part }
+    }
+
     /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Then it has no bytes,
     /// and asking for some is [`Error::OutOfRange`]; it is as before once the store has grown back (as V8's views are).
     #[inline]
@@ -217,13 +223,8 @@ impl BackingStore {
     }
 
     fn copy_out_of<T: Pod>(&self, byte_length: usize) -> Result<Vec<T>, Error> {
-        let element_size = size_of::<T>();
-        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
-            let element = std::any::type_name::<T>();
-            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
-        }
+        let element_count = self.element_count::<T>(byte_length)?;
         let mut elements = Vec::new();
-        let element_count = byte_length / element_size;
         elements.try_reserve_exact(element_count).map_err(|_| Error::OutOfMemory { requested: byte_length })?;
         elements.resize(element_count, T::zeroed());
         self.copy_to_slice(0, bytemuck::cast_slice_mut(&mut elements))?;
@@ -264,6 +265,24 @@ impl BackingStore {
         observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
     }
 
+    /// How many elements that many bytes are.
+    fn element_count<T>(&self, byte_length: usize) -> Result<usize, Error> {
+        let (element, element_size) = (std::any::type_name::<T>(), size_of::<T>());
+        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
+            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
+        }
+        Ok(byte_length / element_size)
+    }
+
+    /// The same, where the address of this handle is aligned for them.
+    pub(crate) fn check_elements<T>(&self, byte_length: usize) -> Result<usize, Error> {
+        let (element, alignment) = (std::any::type_name::<T>(), align_of::<T>());
+        if !self.data().cast::<T>().is_aligned() {
+            return Err(Error::Misaligned { store: self.id(), byte_offset: self.start, element, alignment });
+        }
+        self.element_count::<T>(byte_length)
+    }
+
     /// The length that the bytes have at this moment.
     ///
     /// # Errors
@@ -295,6 +314,7 @@ impl BackingStore {
     pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
         match self.kind() {
             StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
+            StoreKind::Shared => Err(Error::SharedSlice { store: self.id(), attempted }),
             _ => Ok(()),
         }
     }

@@ -28,6 +28,10 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// A buffer over the bytes of `store`, without a copy.
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
+    if store.kind() == StoreKind::Shared {
+        let (what, instead) = ("expose shared memory yet", "expose a copy of it");
+        return Err(Error::Unsupported { engine: ENGINE, what, instead });
+    }
     let byte_length = store.byte_length();
     if byte_length > MAX_BYTE_LENGTH {
         let (store, limit) = (Some(store.id()), MAX_BYTE_LENGTH);

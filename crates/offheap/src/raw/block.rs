@@ -190,6 +190,19 @@ impl RawStore {
         self.header().byte_length.store(byte_length, Ordering::Release);
     }
 
+    /// The length, in one order with all of [`replace_byte_length`](Self::replace_byte_length).
+    pub(crate) fn byte_length_in_order(&self) -> usize {
+        self.header().byte_length.load(Ordering::SeqCst)
+    }
+
+    /// Publishes a new length if it is `before`, and otherwise says what it is; as for
+    /// [`set_byte_length`](Self::set_byte_length).
+    pub(crate) fn replace_byte_length(&self, before: usize, byte_length: usize) -> Result<(), usize> {
+        let replaced =
+            self.header().byte_length.compare_exchange(before, byte_length, Ordering::SeqCst, Ordering::SeqCst);
+        replaced.map(drop)
+    }
+
     pub(crate) fn id(&self) -> StoreId {
         self.header().id
     }

@@ -6,6 +6,7 @@
 //! checks as a race detector would, and control blocks come from loom's allocator, which counts what is left over.
 
 mod growth;
+mod shared;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

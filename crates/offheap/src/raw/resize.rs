@@ -40,7 +40,7 @@ impl Sole {
 impl RawStore {
     fn reservation(&self) -> Option<&Reservation> {
         match self.kind() {
-            StoreKind::Resizable => self.owner(),
+            StoreKind::Resizable | StoreKind::Shared => self.owner(),
             _ => None,
         }
     }
@@ -54,7 +54,7 @@ impl RawStore {
     /// Gives the block another length, in `scope` (the isolate whose script is stopped) or outside of all isolates.
     pub(crate) fn resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(), Refused> {
         let (store, requested) = (self.id(), byte_length);
-        let Some(reservation) = self.reservation() else {
+        let Some(reservation) = self.reservation().filter(|_| self.kind() == StoreKind::Resizable) else {
             return Err(Error::NotResizable { store, requested }.into());
         };
         let max_byte_length = reservation.max_byte_length();
