@@ -39,6 +39,12 @@ pub enum Error {
         /// How long the store is, in bytes.
         store_byte_length: usize,
     },
+    /// An alignment that is none.
+    #[error("cannot align memory to {alignment}: an alignment is a power of two; ask for 64, for one")]
+    InvalidAlignment {
+        /// The alignment that was asked for.
+        alignment: usize,
+    },
     /// A maximum that is less than the length.
     #[error(
         "cannot make a store of {byte_length} bytes that never has more than {max_byte_length}; \

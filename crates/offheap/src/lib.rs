@@ -74,7 +74,8 @@
 //! # Features
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes` |
+//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut` |
+//! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //!
 //! # Platforms
 //! Linux and macOS, on x86-64 and aarch64. After `fork` a child may only exec.

@@ -108,6 +108,10 @@ impl Mapped {
         &self.store
     }
 
+    pub(crate) fn into_store(self) -> BackingStore {
+        self.store
+    }
+
     /// Copies bytes into the mapping, while no isolate has it.
     ///
     /// # Errors

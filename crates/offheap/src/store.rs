@@ -8,10 +8,11 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::access::Denied;
 use crate::observe::{self, EventKind};
-use crate::raw::{RawStore, RawWeak, Refused, Sole};
+use crate::raw::{RawStore, RawWeak, Sole};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
+
+mod check;
 
 /// A reference to the memory behind an ArrayBuffer, or to a part of it.
 ///
@@ -179,6 +180,7 @@ impl BackingStore {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    #[inline]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
         let store_byte_length = self.byte_length();
         let start = match range.start_bound() {
@@ -195,6 +197,34 @@ impl BackingStore {
             return Err(self.out_of_range(start, end.saturating_sub(start)));
         }
         Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: end - start })
+    }
+
+    /// A handle to the `element_count` elements of `T` from byte `byte_offset` on, which must lie where a `T` can: what a
+    /// typed array over a part of a buffer is (`new Float32Array(buffer, byteOffset, length)`).
+    ///
+    /// ```
+    /// use offheap::{BackingStore, Error, UniqueStore};
+    ///
+    /// let store = BackingStore::from(UniqueStore::from_owner(vec![0.5f32, 1.0, 1.5])?);
+    /// let last = store.slice_elements::<f32>(4, 2)?;
+    /// assert_eq!(last.copy_out::<f32>()?, [1.0, 1.5]);
+    ///
+    /// let error = store.slice_elements::<f32>(3, 1).unwrap_err();
+    /// assert!(matches!(error, Error::Misaligned { byte_offset: 3, alignment: 4, .. }));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless the elements lie in this handle's bytes, [`Error::Misaligned`].
+    pub fn slice_elements<T: Pod>(&self, byte_offset: usize, element_count: usize) -> Result<BackingStore, Error> {
+        let byte_length = element_count.checked_mul(size_of::<T>());
+        let end = byte_length.and_then(|byte_length| byte_offset.checked_add(byte_length));
+        let Some(end) = end else {
+            return Err(self.out_of_range(byte_offset, byte_length.unwrap_or(usize::MAX)));
+        };
+        let part = self.slice(byte_offset..end)?;
+        part.check_alignment::<T>()?;
+        Ok(part)
     }
 
     /// A copy of all bytes, from any thread, exposed or not. A resizable store may shrink meanwhile.
@@ -263,94 +293,6 @@ impl BackingStore {
     /// Tells the observer that native code detached a buffer of `isolate` over this store. For adapters.
     pub fn note_detached(&self, isolate: IsolateId) {
         observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
-    }
-
-    /// How many elements that many bytes are.
-    fn element_count<T>(&self, byte_length: usize) -> Result<usize, Error> {
-        let (element, element_size) = (std::any::type_name::<T>(), size_of::<T>());
-        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
-            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
-        }
-        Ok(byte_length / element_size)
-    }
-
-    /// The same, where the address of this handle is aligned for them.
-    pub(crate) fn check_elements<T>(&self, byte_length: usize) -> Result<usize, Error> {
-        let (element, alignment) = (std::any::type_name::<T>(), align_of::<T>());
-        if !self.data().cast::<T>().is_aligned() {
-            return Err(Error::Misaligned { store: self.id(), byte_offset: self.start, element, alignment });
-        }
-        self.element_count::<T>(byte_length)
-    }
-
-    /// The length that the bytes have at this moment.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`] for a part that is out of bounds.
-    #[inline]
-    pub(crate) fn present_byte_length(&self) -> Result<usize, Error> {
-        if self.is_out_of_bounds() { Err(self.out_of_range(0, self.part)) } else { Ok(self.byte_length()) }
-    }
-
-    #[inline]
-    pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
-        match offset.checked_add(byte_length) {
-            Some(end) if end <= self.byte_length() && !self.is_out_of_bounds() => Ok(()),
-            _ => Err(self.out_of_range(offset, byte_length)),
-        }
-    }
-
-    #[cold]
-    fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
-        let store = self.id();
-        if self.is_out_of_bounds() {
-            // In the bytes of the whole: how long the part is says nothing now.
-            let (offset, store_byte_length) = (self.start.saturating_add(offset), self.raw.byte_length());
-            return Error::OutOfRange { store, offset, byte_length, store_byte_length };
-        }
-        Error::OutOfRange { store, offset, byte_length, store_byte_length: self.byte_length() }
-    }
-
-    pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.kind() {
-            StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
-            StoreKind::Shared => Err(Error::SharedSlice { store: self.id(), attempted }),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_writable(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.kind().is_read_only() {
-            true => Err(Error::ReadOnly { store: self.id(), attempted }),
-            false => Ok(()),
-        }
-    }
-
-    /// The error for a refused step that was tried in `scope`, or outside of all isolates.
-    pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
-        let store = self.id();
-        match (denied, scope) {
-            (Denied::Busy(holder), _) => Error::Busy { store, attempted, holder },
-            (Denied::Exposed { isolate, buffers }, Some(requested)) => {
-                Error::OtherIsolate { store, attempted, isolate, requested, buffers }
-            }
-            (Denied::Exposed { isolate, buffers }, None) => Error::Exposed { store, attempted, isolate, buffers },
-            (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
-            (Denied::TooManyBuffers { isolate }, _) => {
-                Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
-            }
-            (Denied::Freed, _) => Error::Freed { store, attempted, freed: crate::manual::freed_at(self) },
-        }
-    }
-}
-
-impl BackingStore {
-    /// The error for a length that stayed what it was.
-    pub(crate) fn refused(&self, attempted: &'static str, scope: Option<IsolateId>, refused: Refused) -> Error {
-        match refused {
-            Refused::Error(error) => error,
-            Refused::Denied(denied) => self.denied(attempted, scope, denied),
-        }
     }
 }
 

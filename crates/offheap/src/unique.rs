@@ -55,8 +55,20 @@ impl UniqueStore {
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
-        let site = Site::here();
-        let memory = HeapMemory::zeroed(byte_length)?;
+        Self::of(HeapMemory::zeroed(byte_length)?, Site::here())
+    }
+
+    /// The same at an address that is a multiple of `alignment`, for SIMD and for Arrow, which want 64.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAlignment`] unless it is a power of two; [`Error::TooLarge`] beyond `isize::MAX` bytes,
+    /// [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
+        Self::of(HeapMemory::zeroed_aligned(byte_length, alignment)?, Site::here())
+    }
+
+    fn of(memory: HeapMemory, site: Site) -> Result<Self, Error> {
         Sole::new(memory, StoreKind::Fixed, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
     }
 

@@ -166,6 +166,7 @@ impl RawStore {
         observe::emit(|| self.event(EventKind::Created));
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: I-FREE-ONCE: this strong reference keeps the block alive.
         let header = unsafe { self.0.as_ref() };
@@ -173,14 +174,17 @@ impl RawStore {
         header
     }
 
+    #[inline]
     pub(crate) fn access(&self) -> &AccessWord {
         &self.header().access
     }
 
+    #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
         self.header().data
     }
 
+    #[inline]
     pub(crate) fn byte_length(&self) -> usize {
         self.header().byte_length.load(Ordering::Acquire)
     }
@@ -191,6 +195,7 @@ impl RawStore {
     }
 
     /// The length, in one order with all of [`replace_byte_length`](Self::replace_byte_length).
+    #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
         self.header().byte_length.load(Ordering::SeqCst)
     }
@@ -203,10 +208,12 @@ impl RawStore {
         replaced.map(drop)
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> StoreId {
         self.header().id
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> StoreKind {
         self.header().kind
     }

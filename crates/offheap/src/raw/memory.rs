@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use super::{Owner, Sole};
@@ -22,11 +23,25 @@ impl HeapMemory {
     /// # Errors
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`] where the allocator has none.
     pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
-        let limit = isize::MAX as usize - (HEAP_ALIGNMENT - 1);
-        let layout = Layout::from_size_align(byte_length, HEAP_ALIGNMENT)
+        Self::zeroed_aligned(byte_length, HEAP_ALIGNMENT)
+    }
+
+    /// The same at an address that is a multiple of `alignment`, and of 16.
+    ///
+    /// # Errors
+    /// As for [`zeroed`](Self::zeroed), and [`Error::InvalidAlignment`].
+    pub(crate) fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
+        if !alignment.is_power_of_two() {
+            return Err(Error::InvalidAlignment { alignment });
+        }
+        let alignment = alignment.max(HEAP_ALIGNMENT);
+        let limit = (isize::MAX as usize).saturating_sub(alignment - 1);
+        let layout = Layout::from_size_align(byte_length, alignment)
             .map_err(|_| Error::TooLarge { requested: byte_length, limit })?;
         if byte_length == 0 {
-            return Ok(HeapMemory { data: NonNull::<Aligned>::dangling().cast(), layout });
+            // An address that points to nothing.
+            let address = NonZeroUsize::new(alignment).expect("a power of two");
+            return Ok(HeapMemory { data: NonNull::<u8>::dangling().map_addr(|_| address), layout });
         }
         // SAFETY: I-LAYOUT: the size is not zero.
         let data = unsafe { alloc_zeroed(layout) };
