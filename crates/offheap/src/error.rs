@@ -24,6 +24,19 @@ pub enum Error {
         /// The bytes that were asked for.
         requested: usize,
     },
+    /// More bytes than the budget has left.
+    #[error(
+        "cannot have {requested} bytes more: {used} of the {limit} of the budget are in use; \
+         drop stores that are no longer needed, or raise the limit with `Budget::set`"
+    )]
+    OverBudget {
+        /// The bytes that were asked for.
+        requested: usize,
+        /// The bytes that are in use.
+        used: usize,
+        /// The most that may be.
+        limit: usize,
+    },
     /// A range that does not lie inside the store.
     #[error(
         "bytes {offset}..{offset}+{byte_length} do not lie in store {store}, which has {store_byte_length} bytes; \

@@ -86,6 +86,7 @@
 compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 
 mod access;
+mod budget;
 mod error;
 mod frozen;
 mod id;
@@ -106,6 +107,7 @@ mod sync;
 mod sys;
 mod unique;
 
+pub use budget::Budget;
 pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use crate::budget;
 use crate::raw::{HeapMemory, Owner, RawStore, Sole, WithDeleter};
 use crate::{Error, Rejected, Site, StoreId, StoreKind};
 
@@ -55,6 +56,7 @@ impl UniqueStore {
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        budget::check(byte_length)?;
         Self::of(HeapMemory::zeroed(byte_length)?, Site::here())
     }
 
@@ -65,6 +67,7 @@ impl UniqueStore {
     /// [`Error::OutOfMemory`].
     #[track_caller]
     pub fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
+        budget::check(byte_length)?;
         Self::of(HeapMemory::zeroed_aligned(byte_length, alignment)?, Site::here())
     }
 

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
+use crate::budget::{self, Charge};
 use crate::observe::{self, Event, EventKind};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering, Witness, alloc, dealloc, fence};
 use crate::{Error, Site, StoreId, StoreKind};
@@ -41,6 +42,8 @@ struct Header {
     site: PackedSite,
     id: StoreId,
     kind: StoreKind,
+    // Whether its bytes count in the budget.
+    charged: bool,
     witness: Witness,
 }
 
@@ -80,6 +83,17 @@ unsafe fn drop_owner<O>(owner: *mut c_void) {
 struct Unfinished<O> {
     block: NonNull<Block<O>>,
     owner: NonNull<O>,
+}
+
+impl<O> Unfinished<O> {
+    fn into_owner(self) -> O {
+        let unfinished = ManuallyDrop::new(self);
+        // SAFETY: I-FREE-ONCE: the owner was written, and is read out here alone.
+        let owner = unsafe { unfinished.owner.read() };
+        // SAFETY: I-LAYOUT: as in `drop`, which does not run.
+        unsafe { dealloc(unfinished.block.as_ptr().cast(), Layout::new::<Block<O>>()) };
+        owner
+    }
 }
 
 impl<O> Drop for Unfinished<O> {
@@ -143,6 +157,11 @@ impl RawStore {
         let unfinished = Unfinished { block, owner: place };
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
+        let charged = if budget::counts(kind) { budget::take(byte_length) } else { Ok(false) };
+        let charged = match charged {
+            Ok(charged) => charged,
+            Err(error) => return Err((error, unfinished.into_owner())),
+        };
         let header = Header {
             strong: AtomicU32::new(1),
             weak: AtomicU32::new(1),
@@ -153,6 +172,7 @@ impl RawStore {
             site: PackedSite::new(site),
             id: StoreId::next(),
             kind,
+            charged,
             witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
@@ -291,6 +311,7 @@ impl RawStore {
             site: header.site,
             id: header.id,
             kind: header.kind,
+            charged: header.charged,
             witness: Witness::new(),
         };
         let sole = RawStore(fresh.cast());
@@ -316,10 +337,21 @@ impl RawStore {
         assert_eq!(self.strong_count(), 1, "a sole store is held elsewhere");
         observe::emit(|| self.event(EventKind::Freed { at: None }));
         let store = ManuallyDrop::new(self);
+        drop(store.charge());
         // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.
         let owner = unsafe { store.owner_ptr().cast::<O>().read() };
         drop(RawWeak(store.0));
         Ok(owner)
+    }
+
+    /// What the block's bytes count in the budget, to be given back once.
+    fn charge(&self) -> Charge {
+        Charge::of(if self.header().charged { self.byte_length() } else { 0 })
+    }
+
+    /// Whether the block's bytes count in the budget.
+    pub(super) fn is_charged(&self) -> bool {
+        self.header().charged
     }
 
     /// The reference as a pointer, for an engine to keep.
@@ -373,12 +405,14 @@ impl RawStore {
     fn free(&mut self) {
         let block = RawWeak(self.0);
         let header = self.header();
+        let charge = self.charge();
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
         // The memory of a manual store is not its owner's; freeing it is told where it is done.
         if header.kind != StoreKind::Manual {
             observe::emit(|| header.event(EventKind::Freed { at: None }));
         }
         drop(owner);
+        drop(charge);
         drop(block);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Memory, RawStore, Sole, store_bytes};
 use crate::access::{AccessWord, Denied};
+use crate::budget::{self, Charge};
 use crate::sys::Reservation;
 use crate::{Error, IsolateId, Site, StoreKind};
 
@@ -79,12 +80,26 @@ impl RawStore {
         if byte_length < before {
             self.set_byte_length(byte_length);
             clear(byte_length, before);
+            if self.is_charged() {
+                budget::give_back(before - byte_length);
+            }
         } else if byte_length > before {
+            let charge = self.charge_growth(byte_length - before)?;
             commit(byte_length)?;
             self.set_byte_length(byte_length);
+            // From here on they count as part of the length.
+            std::mem::forget(charge);
         }
         drop(resizing);
         Ok(())
+    }
+
+    /// Counts so many bytes more, where the block counts; given back if they do not come to be.
+    pub(super) fn charge_growth(&self, byte_length: usize) -> Result<Charge, Error> {
+        if !self.is_charged() {
+            return Ok(Charge::of(0));
+        }
+        budget::take_more(byte_length).map(|()| Charge::of(byte_length))
     }
 
     /// Keeps others from resizing; with the length, which stays what it is meanwhile.

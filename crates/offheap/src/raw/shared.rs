@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use super::{HeapMemory, Memory, Owner, RawStore, load_bytes, store_bytes};
+use crate::budget;
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Site, StoreKind};
 
@@ -31,6 +32,7 @@ atomic_elements!(AtomicU8, AtomicI8, AtomicU16, AtomicI16, AtomicU32, AtomicI32,
 impl RawStore {
     /// A block over zeroed memory of one length.
     pub(crate) fn shared_zeroed(byte_length: usize, site: Site) -> Result<Self, Error> {
+        budget::check(byte_length)?;
         Self::shared(HeapMemory::zeroed(byte_length)?, site).map_err(|(error, _)| error)
     }
 
@@ -75,9 +77,14 @@ impl RawStore {
     ) -> Result<(), Error> {
         let mut byte_length = self.byte_length_in_order();
         while byte_length < requested {
+            let charge = self.charge_growth(requested - byte_length)?;
             commit(requested)?;
             match self.replace_byte_length(byte_length, requested) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // From here on they count as part of the length.
+                    std::mem::forget(charge);
+                    return Ok(());
+                }
                 Err(seen) => byte_length = seen,
             }
         }
