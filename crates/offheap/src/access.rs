@@ -1,21 +1,25 @@
 //! The access word: who uses the bytes of a store at this moment, in one atomic number.
 //!
 //! ```text
-//!  63            48 47            32 31     30           16 15             0
-//! +----------------+----------------+------+---------------+----------------+
-//! | isolate        | live buffers   |writer| guards        | copies         |
-//! +----------------+----------------+------+---------------+----------------+
+//!  63            48 47            32 31     30           16 15       14      13           0
+//! +----------------+----------------+------+---------------+---------+-------+-------------+
+//! | isolate        | live buffers   |writer| guards        |shrinking|growing| copies      |
+//! +----------------+----------------+------+---------------+---------+-------+-------------+
 //! ```
 //!
 //! Everything that must exclude something else is in the same word, so that each step is one compare-and-swap and no
 //! two steps can miss each other: a guard on a store that is exposed nowhere excludes exposing it, a writer excludes
-//! readers and copies, an isolate excludes every other isolate.
+//! readers and copies, an isolate excludes every other isolate. Of those who resize there is one at a time. Growing
+//! touches no byte that anybody can reach, so it excludes nothing else but exposing; shrinking zeroes bytes, which
+//! excludes guards. Copies tolerate both: what they read stays mapped.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::{Holder, IsolateId};
 
 const COPY: u64 = 1;
-const COPIES: u64 = 0xffff;
+const COPIES: u64 = 0x3fff;
+const GROWING: u64 = 1 << 14;
+const SHRINKING: u64 = 1 << 15;
 const GUARD: u64 = 1 << 16;
 const GUARDS: u64 = 0x7fff << 16;
 const WRITER: u64 = 1 << 31;
@@ -60,6 +64,9 @@ fn buffers(word: u64) -> u16 {
 fn user(word: u64) -> Option<Holder> {
     if word & WRITER != 0 {
         return Some(Holder::Writer);
+    }
+    if word & (GROWING | SHRINKING) != 0 {
+        return Some(Holder::Resizing);
     }
     let readers = ((word & GUARDS) >> 16) + (word & COPIES);
     (readers != 0).then_some(Holder::Readers(readers as u32))
@@ -108,6 +115,7 @@ impl AccessWord {
             admit(word, scope)?;
             match word {
                 _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
+                _ if word & SHRINKING != 0 => Err(Denied::Busy(Holder::Resizing)),
                 _ if word & GUARDS == GUARDS => Err(Denied::Busy(Holder::Readers((GUARDS >> 16) as u32))),
                 _ => Ok(word + GUARD),
             }
@@ -126,7 +134,7 @@ impl AccessWord {
     pub(crate) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
-            match user(word) {
+            match user(word & !GROWING) {
                 Some(holder) => Err(Denied::Busy(holder)),
                 None => Ok(word | WRITER),
             }
@@ -138,6 +146,26 @@ impl AccessWord {
     pub(crate) fn end_write(&self) {
         let before = self.0.fetch_and(!WRITER, Ordering::Release);
         debug_assert_ne!(before & WRITER, 0);
+    }
+
+    /// Begins to change the length; `scope` as for [`begin_read`](Self::begin_read). Ended by
+    /// [`end_resize`](Self::end_resize).
+    #[inline]
+    pub(crate) fn begin_resize(&self, scope: Option<IsolateId>, shrinks: bool) -> Result<(), Denied> {
+        self.step(Ordering::Acquire, |word| {
+            admit(word, scope)?;
+            match user(word & if shrinks { !COPIES } else { GROWING | SHRINKING }) {
+                Some(holder) => Err(Denied::Busy(holder)),
+                None => Ok(word | if shrinks { SHRINKING } else { GROWING }),
+            }
+        })
+        .map(drop)
+    }
+
+    #[inline]
+    pub(crate) fn end_resize(&self) {
+        let before = self.0.fetch_and(!(GROWING | SHRINKING), Ordering::Release);
+        debug_assert_ne!(before & (GROWING | SHRINKING), 0);
     }
 
     /// Counts one more live buffer in `id`, and says whether it is the first.
@@ -165,7 +193,7 @@ impl AccessWord {
         let before = self.step(Ordering::Release, |word| {
             debug_assert_ne!(buffers(word), 0);
             match buffers(word) {
-                1 => Ok(word & (WRITER | GUARDS | COPIES)),
+                1 => Ok(word & (WRITER | GUARDS | SHRINKING | GROWING | COPIES)),
                 _ => Ok(word - BUFFER),
             }
         });

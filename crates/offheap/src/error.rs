@@ -1,10 +1,8 @@
 //! What can go wrong, said so that the reader knows what to do.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
-use crate::{IsolateId, MapMode, Site, StoreId};
+use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId};
 
 /// An error of the core.
 ///
@@ -26,6 +24,19 @@ pub enum Error {
         /// The bytes that were asked for.
         requested: usize,
     },
+    /// More bytes than the budget has left.
+    #[error(
+        "cannot have {requested} bytes more: {used} of the {limit} of the budget are in use; \
+         drop stores that are no longer needed, or raise the limit with `Budget::set`"
+    )]
+    OverBudget {
+        /// The bytes that were asked for.
+        requested: usize,
+        /// The bytes that are in use.
+        used: usize,
+        /// The most that may be.
+        limit: usize,
+    },
     /// A range that does not lie inside the store.
     #[error(
         "bytes {offset}..{offset}+{byte_length} do not lie in store {store}, which has {store_byte_length} bytes; \
@@ -40,6 +51,86 @@ pub enum Error {
         byte_length: usize,
         /// How long the store is, in bytes.
         store_byte_length: usize,
+    },
+    /// An alignment that is none.
+    #[error("cannot align memory to {alignment}: an alignment is a power of two; ask for 64, for one")]
+    InvalidAlignment {
+        /// The alignment that was asked for.
+        alignment: usize,
+    },
+    /// A maximum that is less than the length.
+    #[error(
+        "cannot make a store of {byte_length} bytes that never has more than {max_byte_length}; \
+         ask for max_byte_length >= {byte_length}"
+    )]
+    MaximumTooSmall {
+        /// The length that was asked for, in bytes.
+        byte_length: usize,
+        /// The maximum that was asked for, in bytes.
+        max_byte_length: usize,
+    },
+    /// More bytes than a store has reserved.
+    #[error(
+        "cannot resize store {store} to {requested} bytes: {max_byte_length} are reserved; \
+         create it with max_byte_length >= {requested}"
+    )]
+    AboveMaximum {
+        /// The store.
+        store: StoreId,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+        /// The most that it can have, in bytes.
+        max_byte_length: usize,
+    },
+    /// A store that has one length.
+    #[error(
+        "cannot resize store {store} to {requested} bytes: it has one length; create it with `UniqueStore::resizable`, \
+         and resize the whole of it"
+    )]
+    NotResizable {
+        /// The store.
+        store: StoreId,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+    },
+    /// Shared memory never gets shorter.
+    #[error(
+        "cannot grow shared store {store} to {requested} bytes: it has {byte_length}, and never less from now on; \
+         ask for {byte_length} at the least"
+    )]
+    SharedShrink {
+        /// The store.
+        store: StoreId,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+        /// The length that it has, in bytes.
+        byte_length: usize,
+    },
+    /// A slice of memory that script may write on any thread.
+    #[error(
+        "cannot {attempted} store {store} as a slice: shared memory may be written on any thread; \
+         use the atomics of its `SharedStore`, or copy the bytes"
+    )]
+    SharedSlice {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+    },
+    /// Elements at an address that they cannot have.
+    #[error(
+        "cannot see store {store} from byte {byte_offset} on as {element}: its address is not a multiple of {alignment}; \
+         begin at another byte, or copy the bytes"
+    )]
+    Misaligned {
+        /// The store.
+        store: StoreId,
+        /// Where the elements were to begin, in bytes from the start of the store.
+        byte_offset: usize,
+        /// The element type.
+        element: &'static str,
+        /// What the address has to be a multiple of.
+        alignment: usize,
     },
     /// The bytes are being read or written by somebody else.
     #[error(
@@ -258,165 +349,4 @@ pub enum Error {
     /// An observer is set already.
     #[error("an observer is set already; a process has one, make it forward the events")]
     ObserverSet,
-}
-
-/// Who uses the bytes of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Holder {
-    /// A guard or a copy that reads.
-    Readers(u32),
-    /// A guard that writes.
-    Writer,
-    /// An isolate, through live buffers.
-    Isolate {
-        /// The isolate.
-        isolate: IsolateId,
-        /// How many buffers.
-        buffers: u16,
-    },
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Holder::Readers(1) => write!(f, "a reader uses its bytes"),
-            Holder::Readers(count) => write!(f, "{count} readers use its bytes"),
-            Holder::Writer => write!(f, "a writer uses its bytes"),
-            Holder::Isolate { isolate, buffers } => {
-                write!(f, "{isolate} uses its bytes through {buffers} live buffer(s)")
-            }
-        }
-    }
-}
-
-/// Why a store is not held by one handle alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotUnique {
-    /// There are this many references, live buffers included.
-    References(u32),
-    /// The handle is to a part of the store.
-    SubStore,
-    /// The store's kind never becomes unique: frozen and manual memory, mapped files, memory that an engine resizes.
-    Kind,
-}
-
-impl fmt::Display for NotUnique {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotUnique::References(count) => write!(f, "{count} references to it live"),
-            NotUnique::SubStore => write!(f, "this handle is to a part of it"),
-            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole"),
-        }
-    }
-}
-
-/// What keeps a file from being mapped.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum MapProblem {
-    /// The system refused.
-    Io(std::io::Error),
-    /// The path names a directory.
-    Directory,
-    /// The path names no regular file.
-    NotAFile,
-    /// The file has no bytes.
-    Empty,
-    /// The file is mapped in another mode.
-    OtherMode {
-        /// The mode that was asked for.
-        requested: MapMode,
-        /// The mode that it is mapped in.
-        mapped: MapMode,
-    },
-}
-
-impl fmt::Display for MapProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MapProblem::Io(error) => write!(f, "{error}; check the name and the permissions"),
-            MapProblem::Directory => write!(f, "it is a directory; name a file in it"),
-            MapProblem::NotAFile => write!(f, "it is not a regular file; copy it into one first"),
-            MapProblem::Empty => write!(f, "it is empty, and an empty file has no bytes to map; write to it first"),
-            MapProblem::OtherMode { requested, mapped } => write!(
-                f,
-                "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use one mode for it"
-            ),
-        }
-    }
-}
-
-/// A failed hand-over: the reason, and the value that was to be handed over, which is not lost.
-///
-/// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in
-/// a function that returns a boxed error. Turning it into an [`Error`], as `?` does where that is expected, drops the value.
-///
-/// ```
-/// use offheap::{BackingStore, UniqueStore};
-///
-/// let store = BackingStore::from(UniqueStore::zeroed(8)?);
-/// let clone = store.clone();
-/// let rejected = store.try_into_unique().unwrap_err();
-/// assert!(rejected.to_string().contains("2 references to it live"));
-/// drop(clone);
-/// let unique = rejected.into_inner().try_into_unique()?;
-/// # Ok::<(), offheap::Error>(())
-/// ```
-pub struct Rejected<T, E = Error> {
-    error: E,
-    // The mutex is never locked: it only makes the value `Sync`, which errors are expected to be.
-    value: Mutex<T>,
-}
-
-impl<T, E> Rejected<T, E> {
-    /// Pairs a value with the reason why it was not taken.
-    pub fn new(error: E, value: T) -> Self {
-        Rejected { error, value: Mutex::new(value) }
-    }
-
-    /// Why the value was not taken.
-    pub fn error(&self) -> &E {
-        &self.error
-    }
-
-    /// The value, back.
-    pub fn into_inner(self) -> T {
-        self.into_parts().1
-    }
-
-    /// The reason and the value.
-    pub fn into_parts(self) -> (E, T) {
-        (self.error, self.value.into_inner().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Rejected<U, E> {
-        let (error, value) = self.into_parts();
-        Rejected::new(error, f(value))
-    }
-}
-
-impl<T, E: fmt::Debug> fmt::Debug for Rejected<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected").field("error", &self.error).finish_non_exhaustive()
-    }
-}
-
-impl<T, E: fmt::Display> fmt::Display for Rejected<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<T, E: std::error::Error + 'static> std::error::Error for Rejected<T, E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
-    }
-}
-
-impl<T> From<Rejected<T>> for Error {
-    fn from(rejected: Rejected<T>) -> Error {
-        rejected.error
-    }
 }

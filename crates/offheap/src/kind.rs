@@ -8,8 +8,10 @@ use std::fmt;
 pub enum StoreKind {
     /// Memory of an owner, with one length.
     Fixed,
-    /// Memory that an engine made resizable: its length changes when script resizes it, its address does not.
+    /// Memory with room reserved behind it: its length changes when it is resized, its address does not.
     Resizable,
+    /// Memory that any number of threads read and write at the same time; see [`SharedStore`](crate::SharedStore).
+    Shared,
     /// Memory that nobody writes.
     Frozen,
     /// Memory that is freed by hand.

@@ -45,7 +45,7 @@
 //! | detached | an *ArrayBuffer* whose memory was taken from it (ECMAScript's `DetachArrayBuffer`); its store lives on where anybody else has it | the engine's answer: length 0, a `TypeError` for a new view |
 //! | zero-length | memory of no bytes, with an owner that is dropped like any other | slices of length 0, no error |
 //! | null data | a null address, which only foreign memory of length 0 may have; its deleter is called (V8 would not), and engines see an address that is not null | [`Error::NullData`] where it comes with a length |
-//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable buffer | the view answers for itself; [`Error::OutOfRange`] where a range is asked of a store |
+//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable store | length 0, until the store has grown back; [`Error::OutOfRange`] where bytes are asked for |
 //!
 //! # Who may touch the bytes
 //! Two parties write: script and Rust. An adapter stops script by borrowing its scope; the access word of a store, which
@@ -54,9 +54,10 @@
 //! | a store that is | Rust may |
 //! |---|---|
 //! | unique: [`UniqueStore`] | `&mut [u8]`, on any thread; the type says so |
-//! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer |
+//! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
 //! | exposed, in its isolate's scope | the same through the adapter |
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
+//! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies, in and out; never a slice, since other processes write files |
 //! | manual: [`ManualMemory`] | as the first rows, until it is freed; then every use is [`Error::Freed`] |
@@ -73,7 +74,8 @@
 //! # Features
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes` |
+//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut` |
+//! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //!
 //! # Platforms
 //! Linux and macOS, on x86-64 and aarch64. After `fork` a child may only exec.
@@ -84,6 +86,7 @@
 compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 
 mod access;
+mod budget;
 mod error;
 mod frozen;
 mod id;
@@ -94,20 +97,30 @@ mod manual;
 mod mapped;
 pub mod observe;
 mod raw;
+mod reason;
+mod rejected;
+mod resizable;
+mod shared;
 mod site;
 mod store;
 mod sync;
 mod sys;
 mod unique;
 
-pub use error::{Error, Holder, MapProblem, NotUnique, Rejected};
+pub use budget::Budget;
+pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::{IsolateId, IsolateRegistration};
 pub use kind::{MapMode, StoreKind};
 pub use manual::{ManualHeap, ManualMemory, Unfreed};
 pub use mapped::Mapped;
-pub use raw::{Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner};
+pub use raw::{
+    AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner,
+};
+pub use reason::{Holder, MapProblem, NotUnique};
+pub use rejected::Rejected;
+pub use shared::SharedStore;
 pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
 pub use sys::exit_when_a_mapped_file_is_cut_short;

@@ -143,6 +143,10 @@ impl ManualMemory {
         &self.store
     }
 
+    pub(crate) fn into_store(self) -> BackingStore {
+        self.store
+    }
+
     /// The address, and the key for [`ManualHeap::free`].
     pub fn as_ptr(&self) -> *mut c_void {
         self.store.as_ptr()

@@ -9,10 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::MapProblem;
 use crate::raw::{Memory, RawStore};
 use crate::sys::MappedFile;
-use crate::{BackingStore, Error, MapMode, Site};
+use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
 /// A file mapped into memory.
 ///
@@ -107,6 +106,10 @@ impl Mapped {
     /// ([`BackingStore::slice`]).
     pub fn store(&self) -> &BackingStore {
         &self.store
+    }
+
+    pub(crate) fn into_store(self) -> BackingStore {
+        self.store
     }
 
     /// Copies bytes into the mapping, while no isolate has it.

@@ -8,10 +8,11 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::access::Denied;
 use crate::observe::{self, EventKind};
 use crate::raw::{RawStore, RawWeak, Sole};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
+
+mod check;
 
 /// A reference to the memory behind an ArrayBuffer, or to a part of it.
 ///
@@ -96,10 +97,35 @@ impl BackingStore {
     }
 
     /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
-    /// one that was published last, by any thread.
+    /// one that was published last, by any thread. That of a part is 0 while it is
+    /// [out of bounds](Self::is_out_of_bounds).
     #[inline]
     pub fn byte_length(&self) -> usize {
-        if self.part == WHOLE { self.raw.byte_length() } else { self.part }
+        match self.part {
+            WHOLE => self.raw.byte_length(),
+            _ if self.is_out_of_bounds() => 0,
+            part => part,
+        }
+    }
+
+    /// The length of shared memory, in one order with all its growth.
+    #[inline]
+    pub(crate) fn byte_length_in_order(&self) -> usize {
+        if self.part == WHOLE { self.raw.byte_length_in_order() } else { self.part }
+    }
+
+    /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Then it has no bytes,
+    /// and asking for some is [`Error::OutOfRange`]; it is as before once the store has grown back (as V8's views are).
+    #[inline]
+    pub fn is_out_of_bounds(&self) -> bool {
+        // The sum is that of a range that lay inside the store once, so it does not overflow.
+        self.part != WHOLE && self.kind() == StoreKind::Resizable && self.start + self.part > self.raw.byte_length()
+    }
+
+    /// Whether this is a handle to all of the store, whatever its length becomes.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.part == WHOLE
     }
 
     /// What sort of memory it is.
@@ -149,11 +175,12 @@ impl BackingStore {
     }
 
     /// A handle to a part of these bytes, in bytes. It shares the reference count, the guards and the exposure of the
-    /// whole. Its length stays what it is when a resizable store changes its own: bytes that shrinking took out are
-    /// still readable, as zeros or as what they were.
+    /// whole. Its length stays what it is when a resizable store grows; where that shrinks below its end, it is
+    /// [out of bounds](Self::is_out_of_bounds) until the store has grown back.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    #[inline]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
         let store_byte_length = self.byte_length();
         let start = match range.start_bound() {
@@ -166,13 +193,38 @@ impl BackingStore {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => store_byte_length,
         };
-        let byte_length = end.checked_sub(start).filter(|_| end <= store_byte_length).ok_or(Error::OutOfRange {
-            store: self.id(),
-            offset: start,
-            byte_length: end.saturating_sub(start),
-            store_byte_length,
-        })?;
-        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: byte_length })
+        if start > end || end > store_byte_length {
+            return Err(self.out_of_range(start, end.saturating_sub(start)));
+        }
+        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: end - start })
+    }
+
+    /// A handle to the `element_count` elements of `T` from byte `byte_offset` on, which must lie where a `T` can: what a
+    /// typed array over a part of a buffer is (`new Float32Array(buffer, byteOffset, length)`).
+    ///
+    /// ```
+    /// use offheap::{BackingStore, Error, UniqueStore};
+    ///
+    /// let store = BackingStore::from(UniqueStore::from_owner(vec![0.5f32, 1.0, 1.5])?);
+    /// let last = store.slice_elements::<f32>(4, 2)?;
+    /// assert_eq!(last.copy_out::<f32>()?, [1.0, 1.5]);
+    ///
+    /// let error = store.slice_elements::<f32>(3, 1).unwrap_err();
+    /// assert!(matches!(error, Error::Misaligned { byte_offset: 3, alignment: 4, .. }));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless the elements lie in this handle's bytes, [`Error::Misaligned`].
+    pub fn slice_elements<T: Pod>(&self, byte_offset: usize, element_count: usize) -> Result<BackingStore, Error> {
+        let byte_length = element_count.checked_mul(size_of::<T>());
+        let end = byte_length.and_then(|byte_length| byte_offset.checked_add(byte_length));
+        let Some(end) = end else {
+            return Err(self.out_of_range(byte_offset, byte_length.unwrap_or(usize::MAX)));
+        };
+        let part = self.slice(byte_offset..end)?;
+        part.check_alignment::<T>()?;
+        Ok(part)
     }
 
     /// A copy of all bytes, from any thread, exposed or not. A resizable store may shrink meanwhile.
@@ -190,14 +242,19 @@ impl BackingStore {
     /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`], and those of
     /// [`copy_to_slice`](Self::copy_to_slice).
     pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
-        let byte_length = self.byte_length();
-        let element_size = size_of::<T>();
-        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
-            let element = std::any::type_name::<T>();
-            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
+        loop {
+            let byte_length = self.byte_length();
+            match self.copy_out_of(byte_length) {
+                // It shrank meanwhile: what is left is copied. A part is all there or out of bounds.
+                Err(Error::OutOfRange { .. }) if self.is_whole() => {}
+                done => return done,
+            }
         }
+    }
+
+    fn copy_out_of<T: Pod>(&self, byte_length: usize) -> Result<Vec<T>, Error> {
+        let element_count = self.element_count::<T>(byte_length)?;
         let mut elements = Vec::new();
-        let element_count = byte_length / element_size;
         elements.try_reserve_exact(element_count).map_err(|_| Error::OutOfMemory { requested: byte_length })?;
         elements.resize(element_count, T::zeroed());
         self.copy_to_slice(0, bytemuck::cast_slice_mut(&mut elements))?;
@@ -215,7 +272,7 @@ impl BackingStore {
         if self.part != WHOLE {
             return Err(refused(self, NotUnique::SubStore));
         }
-        if self.kind() != StoreKind::Fixed {
+        if !matches!(self.kind(), StoreKind::Fixed | StoreKind::Resizable) {
             return Err(refused(self, NotUnique::Kind));
         }
         match Sole::from_raw(self.raw) {
@@ -237,46 +294,6 @@ impl BackingStore {
     pub fn note_detached(&self, isolate: IsolateId) {
         observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
     }
-
-    #[inline]
-    pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
-        let store_byte_length = self.byte_length();
-        match offset.checked_add(byte_length) {
-            Some(end) if end <= store_byte_length => Ok(()),
-            _ => Err(Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }),
-        }
-    }
-
-    pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.kind() {
-            StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_writable(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.kind().is_read_only() {
-            true => Err(Error::ReadOnly { store: self.id(), attempted }),
-            false => Ok(()),
-        }
-    }
-
-    /// The error for a refused step that was tried in `scope`, or outside of all isolates.
-    pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
-        let store = self.id();
-        match (denied, scope) {
-            (Denied::Busy(holder), _) => Error::Busy { store, attempted, holder },
-            (Denied::Exposed { isolate, buffers }, Some(requested)) => {
-                Error::OtherIsolate { store, attempted, isolate, requested, buffers }
-            }
-            (Denied::Exposed { isolate, buffers }, None) => Error::Exposed { store, attempted, isolate, buffers },
-            (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
-            (Denied::TooManyBuffers { isolate }, _) => {
-                Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
-            }
-            (Denied::Freed, _) => Error::Freed { store, attempted, freed: crate::manual::freed_at(self) },
-        }
-    }
 }
 
 impl From<UniqueStore> for BackingStore {
@@ -288,7 +305,9 @@ impl From<UniqueStore> for BackingStore {
 
 impl PartialEq for BackingStore {
     fn eq(&self, other: &Self) -> bool {
-        self.raw.same_block(&other.raw) && self.start == other.start && self.byte_length() == other.byte_length()
+        // The length of a part is that of its range also while that is out of bounds.
+        let byte_length = |store: &Self| if store.is_whole() { store.raw.byte_length() } else { store.part };
+        self.raw.same_block(&other.raw) && self.start == other.start && byte_length(self) == byte_length(other)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use crate::budget;
 use crate::raw::{HeapMemory, Owner, RawStore, Sole, WithDeleter};
 use crate::{Error, Rejected, Site, StoreId, StoreKind};
 
@@ -40,6 +41,14 @@ impl UniqueStore {
         self.sole.into_raw()
     }
 
+    pub(crate) fn raw(&self) -> &RawStore {
+        self.sole.raw()
+    }
+
+    pub(crate) fn sole_mut(&mut self) -> &mut Sole {
+        &mut self.sole
+    }
+
     /// A store of `byte_length` zeroed bytes, aligned to 16: V8's `NewBackingStore(isolate, byte_length)` without an
     /// isolate, and with an error where V8 ends the process. Length 0 is a store too.
     ///
@@ -47,8 +56,22 @@ impl UniqueStore {
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
-        let site = Site::here();
-        let memory = HeapMemory::zeroed(byte_length)?;
+        budget::check(byte_length)?;
+        Self::of(HeapMemory::zeroed(byte_length)?, Site::here())
+    }
+
+    /// The same at an address that is a multiple of `alignment`, for SIMD and for Arrow, which want 64.
+    ///
+    /// # Errors
+    /// [`Error::InvalidAlignment`] unless it is a power of two; [`Error::TooLarge`] beyond `isize::MAX` bytes,
+    /// [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
+        budget::check(byte_length)?;
+        Self::of(HeapMemory::zeroed_aligned(byte_length, alignment)?, Site::here())
+    }
+
+    fn of(memory: HeapMemory, site: Site) -> Result<Self, Error> {
         Sole::new(memory, StoreKind::Fixed, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
     }
 

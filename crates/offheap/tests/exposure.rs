@@ -166,21 +166,21 @@ fn resizable_memory_has_one_live_buffer() {
     assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 2, 10));
     let exposed = Exposed::new(&store, isolate.id()).unwrap();
     assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
-    exposed.set_byte_length(10);
+    exposed.resize(10).unwrap();
     assert_eq!(store.byte_length(), 10);
-    exposed.set_byte_length(0);
+    exposed.resize(0).unwrap();
     assert_eq!(store.to_vec().unwrap(), []);
     drop(exposed);
     assert!(Exposed::new(&store, isolate.id()).is_ok());
-    assert!(store.try_into_unique().is_err(), "its owner is not all of it");
+    assert_eq!(store.try_into_unique().unwrap().max_byte_length(), 10);
 }
 
 #[test]
-#[should_panic = "the store ends before 11 bytes"]
 fn resizable_memory_ends_where_it_was_reserved() {
     let isolate = isolate();
     let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
-    Exposed::new(&store, isolate.id()).unwrap().set_byte_length(11);
+    let error = Exposed::new(&store, isolate.id()).unwrap().resize(11).unwrap_err();
+    assert!(matches!(error, Error::AboveMaximum { requested: 11, max_byte_length: 10, .. }), "{error}");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn an_isolate_keeps_all_that_resizable_memory_reserved() {
     let isolate = isolate();
     let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
     let exposed = Exposed::new(&store, isolate.id()).unwrap();
-    exposed.set_byte_length(5);
+    exposed.resize(5).unwrap();
     assert_eq!(isolate.id().external_bytes(), 10);
     drop(exposed);
     assert_eq!(isolate.id().external_bytes(), 0);

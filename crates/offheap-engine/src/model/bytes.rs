@@ -85,6 +85,10 @@ impl Heap {
 
     /// A buffer over a store, or over a copy of it, and its root.
     pub(super) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
+        if store.kind() == StoreKind::Shared {
+            let (what, instead) = ("expose shared memory yet", "expose a copy of it");
+            return Err(Error::Unsupported { engine: NAME, what, instead });
+        }
         let (byte_length, limit) = (store.byte_length(), self.options.max_byte_length);
         if byte_length > limit {
             return Err(Error::TooLargeForEngine { engine: NAME, store: Some(store.id()), byte_length, limit });

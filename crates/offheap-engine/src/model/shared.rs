@@ -145,7 +145,7 @@ impl Shared {
         if byte_length < before {
             self.write(byte_length, &vec![0; before - byte_length])?;
         }
-        self.hold().set_byte_length(byte_length);
+        self.hold().resize(byte_length)?;
         if let Some(shadow) = &mut self.shadow {
             shadow.resize(byte_length, 0);
         }

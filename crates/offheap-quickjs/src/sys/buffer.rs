@@ -30,6 +30,10 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// A buffer over the bytes of `store`, without a copy.
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
+    if store.kind() == StoreKind::Shared {
+        let (what, instead) = ("expose shared memory yet", "expose a copy of it");
+        return Err(Error::Unsupported { engine: ENGINE, what, instead });
+    }
     let byte_length = store.byte_length();
     if byte_length > MAX_BYTE_LENGTH {
         let (store, limit) = (Some(store.id()), MAX_BYTE_LENGTH);
@@ -217,8 +221,7 @@ enum Room {
 fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly when the store is next asked for.
-        hold.set_byte_length(size);
-        return Room::InPlace;
+        return if hold.resize(size).is_ok() { Room::InPlace } else { Room::None };
     }
     // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.
     let end = hold.data().as_ptr().addr() + hold.byte_length();

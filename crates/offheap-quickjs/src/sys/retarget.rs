@@ -141,7 +141,8 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
 
 fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore {
     if hold.kind() == offheap::StoreKind::Resizable {
-        hold.set_byte_length(byte_length);
+        // Shorter, if anything: the callback made room for it. A guard that lives keeps the length for now.
+        let _ = hold.resize(byte_length);
     }
     hold.store(data, byte_length)
 }

@@ -1,13 +1,41 @@
-//! `bytes::Bytes`: frozen, since its clones read it wherever they are.
+//! `bytes::Bytes`: frozen, since its clones read it wherever they are. `bytes::BytesMut`: its bytes are its own.
 
 use std::ptr::NonNull;
 
-use crate::FrozenOwner;
+use crate::{FrozenOwner, FrozenStore, Owner, Rejected, UniqueStore};
 
 // SAFETY: I-OWNER-SEND: the bytes of a `Bytes` are never written while a clone of it lives, any thread may read them, and
 // they do not move with it.
 unsafe impl FrozenOwner for bytes::Bytes {
     fn memory(&self) -> NonNull<[u8]> {
         NonNull::from(&**self)
+    }
+}
+
+// SAFETY: I-OWNER-SEND: the bytes of a `BytesMut` are its own, also where it was split from others, and stay where they
+// are while nothing is added to it.
+unsafe impl Owner for bytes::BytesMut {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        NonNull::from(&mut **self)
+    }
+}
+
+impl TryFrom<bytes::Bytes> for FrozenStore {
+    type Error = Rejected<bytes::Bytes>;
+
+    /// [`FrozenStore::from_owner`].
+    #[track_caller]
+    fn try_from(bytes: bytes::Bytes) -> Result<FrozenStore, Rejected<bytes::Bytes>> {
+        FrozenStore::from_owner(bytes)
+    }
+}
+
+impl TryFrom<bytes::BytesMut> for UniqueStore {
+    type Error = Rejected<bytes::BytesMut>;
+
+    /// [`UniqueStore::from_owner`].
+    #[track_caller]
+    fn try_from(bytes: bytes::BytesMut) -> Result<UniqueStore, Rejected<bytes::BytesMut>> {
+        UniqueStore::from_owner(bytes)
     }
 }

@@ -1,5 +1,8 @@
-//! Owners of other crates, one file for each.
+//! Owners of other crates, one file for each, and conversions.
 #![allow(unsafe_code, reason = "one `unsafe impl` per foreign type, nothing else")]
 
 #[cfg(feature = "bytes")]
 mod bytes;
+#[cfg(feature = "memmap2")]
+mod memmap2;
+mod std;

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::counts::{Counts, Only};
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
+use crate::budget::{self, Charge};
 use crate::observe::{self, Event, EventKind};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, Site, StoreId, StoreKind};
@@ -37,6 +38,8 @@ struct Header {
     site: PackedSite,
     id: StoreId,
     kind: StoreKind,
+    // Whether its bytes count in the budget.
+    charged: bool,
     witness: Witness,
 }
 
@@ -76,6 +79,17 @@ unsafe fn drop_owner<O>(owner: *mut c_void) {
 struct Unfinished<O> {
     block: NonNull<Block<O>>,
     owner: NonNull<O>,
+}
+
+impl<O> Unfinished<O> {
+    fn into_owner(self) -> O {
+        let unfinished = ManuallyDrop::new(self);
+        // SAFETY: I-FREE-ONCE: the owner was written, and is read out here alone.
+        let owner = unsafe { unfinished.owner.read() };
+        // SAFETY: I-LAYOUT: as in `drop`, which does not run.
+        unsafe { dealloc(unfinished.block.as_ptr().cast(), Layout::new::<Block<O>>()) };
+        owner
+    }
 }
 
 impl<O> Drop for Unfinished<O> {
@@ -140,6 +154,11 @@ impl RawStore {
         let unfinished = Unfinished { block, owner: place };
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
+        let charged = if budget::counts(kind) { budget::take(byte_length) } else { Ok(false) };
+        let charged = match charged {
+            Ok(charged) => charged,
+            Err(error) => return Err((error, unfinished.into_owner())),
+        };
         let header = Header {
             counts: Counts::new(),
             access: AccessWord::new(),
@@ -149,6 +168,7 @@ impl RawStore {
             site: PackedSite::new(site),
             id: StoreId::next(),
             kind,
+            charged,
             witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
@@ -190,6 +210,21 @@ impl RawStore {
         self.header().byte_length.store(byte_length, Ordering::Release);
     }
 
+    /// The length, in one order with all of [`replace_byte_length`](Self::replace_byte_length).
+    #[inline]
+    pub(crate) fn byte_length_in_order(&self) -> usize {
+        self.header().byte_length.load(Ordering::SeqCst)
+    }
+
+    /// Publishes a new length if it is `before`, and otherwise says what it is; as for
+    /// [`set_byte_length`](Self::set_byte_length).
+    pub(crate) fn replace_byte_length(&self, before: usize, byte_length: usize) -> Result<(), usize> {
+        let replaced =
+            self.header().byte_length.compare_exchange(before, byte_length, Ordering::SeqCst, Ordering::SeqCst);
+        replaced.map(drop)
+    }
+
+    #[inline]
     pub(crate) fn id(&self) -> StoreId {
         self.header().id
     }
@@ -268,6 +303,7 @@ impl RawStore {
             site: header.site,
             id: header.id,
             kind: header.kind,
+            charged: header.charged,
             witness: Witness::new(),
         };
         let sole = RawStore(fresh.cast());
@@ -293,10 +329,21 @@ impl RawStore {
         assert_eq!(self.strong_count(), 1, "a sole store is held elsewhere");
         observe::emit(|| self.event(EventKind::Freed { at: None }));
         let store = ManuallyDrop::new(self);
+        drop(store.charge());
         // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.
         let owner = unsafe { store.owner_ptr().cast::<O>().read() };
         drop(RawWeak(store.0));
         Ok(owner)
+    }
+
+    /// What the block's bytes count in the budget, to be given back once.
+    fn charge(&self) -> Charge {
+        Charge::of(if self.header().charged { self.byte_length() } else { 0 })
+    }
+
+    /// Whether the block's bytes count in the budget.
+    pub(super) fn is_charged(&self) -> bool {
+        self.header().charged
     }
 
     /// The reference as a pointer, for an engine to keep.
@@ -349,12 +396,14 @@ impl RawStore {
     fn free(&mut self) {
         let block = RawWeak(self.0);
         let header = self.header();
+        let charge = self.charge();
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
         // The memory of a manual store is not its owner's; freeing it is told where it is done.
         if header.kind != StoreKind::Manual {
             observe::emit(|| header.event(EventKind::Freed { at: None }));
         }
         drop(owner);
+        drop(charge);
         drop(block);
     }
 }

@@ -8,7 +8,7 @@ use super::RawStore;
 use crate::observe::{self, EventKind};
 use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 
-/// An engine's hold on a store: one reference and, for unshared memory, one live buffer. For adapters.
+/// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer. For adapters.
 ///
 /// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and
 /// [takes it back](Self::from_raw) when the engine lets go. Dropping it withdraws the buffer and then the reference,
@@ -93,7 +93,8 @@ impl Exposed {
     /// If the range does not lie in the store.
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
-        if start == 0 && (byte_length == self.0.byte_length() || self.0.kind() == StoreKind::Resizable) {
+        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable();
+        if start == 0 && (byte_length == self.0.byte_length() || has_room) {
             return BackingStore::from_raw(self.0.clone());
         }
         let end = start.checked_add(byte_length).expect("the buffer lies in its store");
@@ -106,14 +107,26 @@ impl Exposed {
         self.0.max_byte_length()
     }
 
-    /// Publishes the length that the engine gave a buffer over resizable memory.
+    /// Gives resizable memory the length that the engine gave its buffer, or wants to give it. New bytes are zero;
+    /// those that are taken are zeroed and given back to the system, and stay readable.
     ///
-    /// # Panics
-    /// If the store is not resizable, or not that far.
-    pub fn set_byte_length(&self, byte_length: usize) {
-        assert_eq!(self.0.kind(), StoreKind::Resizable, "memory of this kind has one length");
-        assert!(byte_length <= self.max_byte_length(), "the store ends before {byte_length} bytes");
-        self.0.set_byte_length(byte_length);
+    /// A length that it has already is no error, whoever uses the bytes. Shared memory grows
+    /// ([`SharedStore::grow`](crate::SharedStore::grow)).
+    ///
+    /// # Errors
+    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]; [`Error::Busy`] while a guard lives and
+    /// the length is shorter: a [`Cells`](crate::Cells) is one that may live while script runs.
+    /// [`Error::SharedShrink`] for shared memory that is longer.
+    pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
+        match self.0.kind() {
+            StoreKind::Shared => return self.0.grow(byte_length, true),
+            StoreKind::Resizable if byte_length == self.0.byte_length() => return Ok(()),
+            _ => {}
+        }
+        let scope = self.0.access().exposure().map(|(isolate, _)| isolate);
+        self.0
+            .resize(scope, byte_length)
+            .map_err(|refused| BackingStore::from_raw(self.0.clone()).refused("resize", scope, refused))
     }
 
     /// The hold as a pointer, for an engine to keep.
@@ -137,7 +150,8 @@ impl Exposed {
     /// Looks at a hold that an engine keeps.
     ///
     /// # Safety
-    /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call.
+    /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call; where `look` resizes, no other
+    /// thread runs script of the isolate.
     pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Exposed) -> R) -> R {
         // SAFETY: I-FREE-ONCE: the engine's hold lives on; this one is not dropped, not even by a panic.
         let held = ManuallyDrop::new(unsafe { Exposed::from_raw(raw) });
@@ -146,9 +160,10 @@ impl Exposed {
 }
 
 /// Frozen memory may be exposed in any number of isolates, and so may a read-only map: nobody writes through either.
+/// Shared memory may, since everybody who writes it reckons with others.
 #[inline]
 fn counts_buffers(kind: StoreKind) -> bool {
-    !kind.is_read_only()
+    !kind.is_read_only() && kind != StoreKind::Shared
 }
 
 /// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
@@ -158,7 +173,7 @@ fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
         StoreKind::Fixed => raw.byte_length(),
         StoreKind::Resizable => raw.max_byte_length(),
-        StoreKind::Manual | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
+        StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
     }
 }
 

@@ -69,8 +69,10 @@ impl<'a, M: Mark> Marked<'a, M> {
         begun: Result<(), Denied>,
     ) -> Result<Self, Error> {
         begun.map_err(|denied| store.denied(attempted, scope, denied))?;
-        let bytes = NonNull::slice_from_raw_parts(store.data(), store.byte_length());
-        Ok(Marked { store: store.clone(), bytes, mark: PhantomData })
+        // From here on the mark ends with this value. What is shorter than the length cannot be taken while it stands.
+        let mut marked = Marked { store: store.clone(), bytes: NonNull::from(&mut []), mark: PhantomData };
+        marked.bytes = NonNull::slice_from_raw_parts(store.data(), store.present_byte_length()?);
+        Ok(marked)
     }
 }
 
@@ -84,8 +86,9 @@ impl BackingStore {
     /// The bytes, to read, while the store is exposed nowhere.
     ///
     /// # Errors
-    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while somebody writes,
-    /// [`Error::MappedSlice`] for a mapped file, [`Error::Freed`] for manual memory after its free.
+    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while somebody writes or shrinks it,
+    /// [`Error::MappedSlice`] for a mapped file, [`Error::SharedSlice`] for shared memory, [`Error::Freed`] for manual
+    /// memory after its free, [`Error::OutOfRange`] for a part that is [out of bounds](Self::is_out_of_bounds).
     pub fn bytes(&self) -> Result<Bytes<'_>, Error> {
         self.begin_bytes(None)
     }
@@ -157,9 +160,12 @@ impl BackingStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes; [`Error::Freed`] for manual memory after its free.
+    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes, never for shared memory; [`Error::Freed`] for manual memory after its free.
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        if self.kind() == StoreKind::Shared {
+            return self.check_range(offset, into.len()).map(|()| self.load_shared(offset, into));
+        }
         let access = self.raw().access();
         access.begin_copy().map_err(|denied| self.denied("read", None, denied))?;
         let copied = self.check_range(offset, into.len()).map(|()| {
@@ -196,6 +202,9 @@ impl BackingStore {
     ) -> Result<(), Error> {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
+        if self.kind() == StoreKind::Shared {
+            return self.check_range(offset, from.len()).map(|()| self.store_shared(offset, from));
+        }
         let access = self.raw().access();
         access.begin_write(scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
         let copied = self.check_range(offset, from.len()).map(|()| {

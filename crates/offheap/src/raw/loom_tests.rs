@@ -5,6 +5,9 @@
 //! Whether two threads meet is not seen by results alone: the memory of a model is a [`Plain`] cell, whose uses loom
 //! checks as a race detector would, and control blocks come from loom's allocator, which counts what is left over.
 
+mod growth;
+mod shared;
+
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;

@@ -6,19 +6,26 @@ use std::ptr::NonNull;
 
 use super::{HeapMemory, Memory};
 use crate::Error;
+use crate::budget::Charge;
 use crate::sys::Pages;
 
 /// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
 const PAGES_FROM: usize = 64 << 10;
 
 /// Memory that is freed when this value is dropped.
-pub(crate) enum ManualBlock {
+pub(crate) struct ManualBlock {
+    memory: ManualBytes,
+    // Given back after the memory, or with it.
+    charge: Charge,
+}
+
+enum ManualBytes {
     Heap(HeapMemory),
     Pages(Pages),
     Adopted(Adopted),
 }
 
-pub(crate) struct Adopted {
+struct Adopted {
     data: NonNull<c_void>,
     byte_length: usize,
     free_fn: unsafe extern "C" fn(*mut c_void),
@@ -30,11 +37,14 @@ impl ManualBlock {
         if byte_length > limit {
             return Err(Error::TooLarge { requested: byte_length, limit });
         }
-        if byte_length >= PAGES_FROM {
-            return Pages::zeroed(byte_length).map(ManualBlock::Pages);
-        }
-        // One byte at least: each memory has an address of its own.
-        HeapMemory::zeroed(byte_length.max(1)).map(ManualBlock::Heap)
+        let charge = Charge::new(byte_length)?;
+        let memory = if byte_length >= PAGES_FROM {
+            ManualBytes::Pages(Pages::zeroed(byte_length)?)
+        } else {
+            // One byte at least: each memory has an address of its own.
+            ManualBytes::Heap(HeapMemory::zeroed(byte_length.max(1))?)
+        };
+        Ok(ManualBlock { memory, charge })
     }
 
     /// Not unsafe by itself: what relies on the memory is `memory`, whose callers are the heap's, and
@@ -49,12 +59,13 @@ impl ManualBlock {
         if byte_length > limit {
             return Err(Error::TooLarge { requested: byte_length, limit });
         }
-        Ok(ManualBlock::Adopted(Adopted { data, byte_length, free_fn }))
+        let charge = Charge::new(byte_length)?;
+        Ok(ManualBlock { memory: ManualBytes::Adopted(Adopted { data, byte_length, free_fn }), charge })
     }
 
     /// Lets adopted memory go without freeing it.
     pub(crate) fn disown(self) {
-        if let ManualBlock::Adopted(adopted) = self {
+        if let ManualBytes::Adopted(adopted) = self.memory {
             let _ = ManuallyDrop::new(adopted);
         }
     }
@@ -64,10 +75,10 @@ impl ManualBlock {
     }
 
     fn data(&self) -> NonNull<u8> {
-        match self {
-            ManualBlock::Heap(heap) => heap.data(),
-            ManualBlock::Pages(pages) => pages.start(),
-            ManualBlock::Adopted(adopted) => adopted.data.cast(),
+        match &self.memory {
+            ManualBytes::Heap(heap) => heap.data(),
+            ManualBytes::Pages(pages) => pages.start(),
+            ManualBytes::Adopted(adopted) => adopted.data.cast(),
         }
     }
 
@@ -77,8 +88,10 @@ impl ManualBlock {
 
     /// Gives back what can be given back without the address; returns how many bytes are kept.
     pub(crate) fn keep_address(&mut self) -> usize {
-        if let ManualBlock::Pages(pages) = self {
-            pages.give_memory_back();
+        if let ManualBytes::Pages(pages) = &mut self.memory
+            && pages.give_memory_back()
+        {
+            self.charge = Charge::of(0);
         }
         self.kept_bytes()
     }
@@ -86,14 +99,14 @@ impl ManualBlock {
     /// How many bytes of adopted memory the block holds back once it was freed by hand. Blocks of our own are small, or
     /// hold no memory: they keep their address for as long as it is remembered.
     pub(crate) fn kept_bytes(&self) -> usize {
-        match self {
-            ManualBlock::Heap(_) | ManualBlock::Pages(_) => 0,
-            ManualBlock::Adopted(adopted) => adopted.byte_length,
+        match &self.memory {
+            ManualBytes::Heap(_) | ManualBytes::Pages(_) => 0,
+            ManualBytes::Adopted(adopted) => adopted.byte_length,
         }
     }
 
     pub(crate) fn is_adopted(&self) -> bool {
-        matches!(self, ManualBlock::Adopted(_))
+        matches!(self.memory, ManualBytes::Adopted(_))
     }
 }
 

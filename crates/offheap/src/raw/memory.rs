@@ -2,10 +2,11 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::c_void;
+use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use super::{Memory, Owner, RawStore, Sole};
-use crate::{BackingStore, Error, Rejected, Site, StoreKind, UniqueStore};
+use super::{Owner, Sole};
+use crate::{Error, Rejected, Site, StoreKind, UniqueStore};
 
 /// Memory from Rust's allocator, zeroed. V8's default allocator aligns as `calloc` does, and so does this.
 pub(crate) struct HeapMemory {
@@ -22,11 +23,25 @@ impl HeapMemory {
     /// # Errors
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`] where the allocator has none.
     pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
-        let limit = isize::MAX as usize - (HEAP_ALIGNMENT - 1);
-        let layout = Layout::from_size_align(byte_length, HEAP_ALIGNMENT)
+        Self::zeroed_aligned(byte_length, HEAP_ALIGNMENT)
+    }
+
+    /// The same at an address that is a multiple of `alignment`, and of 16.
+    ///
+    /// # Errors
+    /// As for [`zeroed`](Self::zeroed), and [`Error::InvalidAlignment`].
+    pub(crate) fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
+        if !alignment.is_power_of_two() {
+            return Err(Error::InvalidAlignment { alignment });
+        }
+        let alignment = alignment.max(HEAP_ALIGNMENT);
+        let limit = (isize::MAX as usize).saturating_sub(alignment - 1);
+        let layout = Layout::from_size_align(byte_length, alignment)
             .map_err(|_| Error::TooLarge { requested: byte_length, limit })?;
         if byte_length == 0 {
-            return Ok(HeapMemory { data: NonNull::<Aligned>::dangling().cast(), layout });
+            // An address that points to nothing.
+            let address = NonZeroUsize::new(alignment).expect("a power of two");
+            return Ok(HeapMemory { data: NonNull::<u8>::dangling().map_addr(|_| address), layout });
         }
         // SAFETY: I-LAYOUT: the size is not zero.
         let data = unsafe { alloc_zeroed(layout) };
@@ -40,10 +55,6 @@ impl HeapMemory {
 impl HeapMemory {
     pub(crate) fn data(&self) -> NonNull<u8> {
         self.data
-    }
-
-    pub(crate) fn byte_length(&self) -> usize {
-        self.layout.size()
     }
 }
 
@@ -139,46 +150,6 @@ unsafe impl<F: FnOnce(*mut u8, usize) + Send + 'static> Owner for Foreign<F> {
 
 /// V8's `BackingStore::DeleterCallback`: called once with the address, the length in bytes and the data that came with it.
 pub type DeleterCallback = unsafe extern "C" fn(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
-
-impl BackingStore {
-    /// Memory for a resizable buffer that an engine made: `max_byte_length` zeroed bytes, of which `byte_length` are in
-    /// use. For adapters, which publish further lengths with [`Exposed::set_byte_length`](crate::Exposed).
-    ///
-    /// # Errors
-    /// As for [`UniqueStore::zeroed`].
-    ///
-    /// # Panics
-    /// If `byte_length` is more than `max_byte_length`.
-    #[track_caller]
-    pub fn for_resizable_buffer(byte_length: usize, max_byte_length: usize) -> Result<Self, Error> {
-        assert!(byte_length <= max_byte_length, "{byte_length} bytes do not fit in {max_byte_length}");
-        let site = Site::here();
-        let memory = HeapMemory::zeroed(max_byte_length)?;
-        RawStore::new(memory, StoreKind::Resizable, site, |memory| Memory { data: memory.data(), byte_length })
-            .map(BackingStore::from_raw)
-            .map_err(|(error, _)| error)
-    }
-
-    /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
-    #[inline]
-    pub fn max_byte_length(&self) -> usize {
-        match self.kind() {
-            StoreKind::Resizable => self.raw().max_byte_length(),
-            _ => self.byte_length(),
-        }
-    }
-}
-
-impl RawStore {
-    /// The most bytes that the block's memory can have without moving.
-    #[inline]
-    pub(crate) fn max_byte_length(&self) -> usize {
-        match self.kind() {
-            StoreKind::Resizable => self.owner().map_or(0, HeapMemory::byte_length),
-            _ => self.byte_length(),
-        }
-    }
-}
 
 impl UniqueStore {
     /// A store over memory of somebody else; `deleter` is called once, with the same address and length, when the

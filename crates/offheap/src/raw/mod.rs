@@ -14,6 +14,8 @@ mod manual;
 mod memory;
 mod owner;
 mod packed_site;
+mod resize;
+mod shared;
 mod sole;
 
 #[cfg(all(test, loom))]
@@ -28,4 +30,6 @@ pub(crate) use manual::ManualBlock;
 pub use memory::DeleterCallback;
 pub(crate) use memory::{HeapMemory, WithDeleter};
 pub use owner::{FrozenOwner, Owner};
+pub(crate) use resize::Refused;
+pub use shared::AtomicElement;
 pub(crate) use sole::{Frozen, Sole};

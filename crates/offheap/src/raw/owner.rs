@@ -10,7 +10,8 @@ use crate::UniqueStore;
 
 /// A value that owns memory which a store may let script read and write.
 ///
-/// Implemented for `Vec<T>` with `T: Pod`. Implement it for a type of your own to hand its memory over without a copy;
+/// Implemented for `Vec<T>` and `Box<[T]>` with `T: Pod`, with the feature `bytes` for `bytes::BytesMut`, and with the
+/// feature `memmap2` for `memmap2::MmapMut`. Implement it for a type of your own to hand its memory over without a copy;
 /// where that is memory of C, [`UniqueStore::from_raw_parts`](crate::UniqueStore::from_raw_parts) is shorter.
 ///
 /// The owner is dropped exactly once, with the last reference to its store, on whichever thread drops that: `Send` is
@@ -86,6 +87,13 @@ unsafe impl<T: Pod + Send> Owner for Vec<T> {
     #[inline]
     fn memory(&mut self) -> NonNull<[u8]> {
         bytes_of_slice(NonNull::from(self.as_mut_slice()))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a box's elements stay where they are, as a `Vec`'s do; `Pod` has no padding and takes any bytes.
+unsafe impl<T: Pod + Send> Owner for Box<[T]> {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(&mut **self))
     }
 }
 

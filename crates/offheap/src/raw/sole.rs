@@ -14,9 +14,15 @@ impl Sole {
         RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(Sole)
     }
 
+    /// The only reference to a new block, whose memory is as this type promises.
+    pub(super) fn of(raw: RawStore) -> Self {
+        Sole(raw)
+    }
+
     /// As [`RawStore::into_sole`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
     pub(crate) fn from_raw(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
-        assert_eq!(raw.kind(), StoreKind::Fixed, "memory of another kind has no owner that answers for slices");
+        let has_slices = matches!(raw.kind(), StoreKind::Fixed | StoreKind::Resizable);
+        assert!(has_slices, "memory of another kind has no owner that answers for slices");
         let sole = raw.into_sole()?;
         assert_eq!(sole.access().exposure(), None, "a live buffer holds a reference");
         Ok(Sole(sole))

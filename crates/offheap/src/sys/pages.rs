@@ -29,13 +29,14 @@ impl Pages {
         self.start
     }
 
-    /// Gives the memory back and keeps the address, which faults from now on. Best effort: a failure keeps the memory.
-    pub(crate) fn give_memory_back(&mut self) {
+    /// Gives the memory back and keeps the address, which faults from now on. False where the memory is kept.
+    pub(crate) fn give_memory_back(&mut self) -> bool {
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: I-LAYOUT: replaces this range alone, which nobody uses any more: the caller is its only holder.
         let replaced =
             unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
         debug_assert!(replaced.is_ok());
+        replaced.is_ok()
     }
 }
 

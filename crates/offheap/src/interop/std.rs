@@ -1,0 +1,79 @@
+//! Types of std: into a store and, where the store is theirs, out of it again.
+
+use std::sync::Arc;
+
+use bytemuck::{NoUninit, Pod};
+
+use crate::{BackingStore, FrozenStore, ManualMemory, Mapped, Rejected, UniqueStore};
+
+impl<T: Pod + Send> TryFrom<Vec<T>> for UniqueStore {
+    type Error = Rejected<Vec<T>>;
+
+    /// [`UniqueStore::from_owner`].
+    #[track_caller]
+    fn try_from(vec: Vec<T>) -> Result<UniqueStore, Rejected<Vec<T>>> {
+        UniqueStore::from_owner(vec)
+    }
+}
+
+impl<T: Pod + Send> TryFrom<Box<[T]>> for UniqueStore {
+    type Error = Rejected<Box<[T]>>;
+
+    /// [`UniqueStore::from_owner`].
+    #[track_caller]
+    fn try_from(slice: Box<[T]>) -> Result<UniqueStore, Rejected<Box<[T]>>> {
+        UniqueStore::from_owner(slice)
+    }
+}
+
+impl<T: Pod + Send> TryFrom<UniqueStore> for Vec<T> {
+    type Error = Rejected<UniqueStore>;
+
+    /// [`UniqueStore::try_into_owner`]: the `Vec` that the store was made from, with its capacity.
+    fn try_from(store: UniqueStore) -> Result<Vec<T>, Rejected<UniqueStore>> {
+        store.try_into_owner()
+    }
+}
+
+impl<T: NoUninit + Sync> TryFrom<&'static [T]> for FrozenStore {
+    type Error = Rejected<&'static [T]>;
+
+    /// [`FrozenStore::from_owner`].
+    #[track_caller]
+    fn try_from(slice: &'static [T]) -> Result<FrozenStore, Rejected<&'static [T]>> {
+        FrozenStore::from_owner(slice)
+    }
+}
+
+impl<T: NoUninit + Send + Sync> TryFrom<Arc<[T]>> for FrozenStore {
+    type Error = Rejected<Arc<[T]>>;
+
+    /// [`FrozenStore::from_owner`].
+    #[track_caller]
+    fn try_from(slice: Arc<[T]>) -> Result<FrozenStore, Rejected<Arc<[T]>>> {
+        FrozenStore::from_owner(slice)
+    }
+}
+
+impl TryFrom<BackingStore> for UniqueStore {
+    type Error = Rejected<BackingStore>;
+
+    /// [`BackingStore::try_into_unique`].
+    fn try_from(store: BackingStore) -> Result<UniqueStore, Rejected<BackingStore>> {
+        store.try_into_unique()
+    }
+}
+
+impl From<Mapped> for BackingStore {
+    /// [`Mapped::store`].
+    fn from(mapped: Mapped) -> BackingStore {
+        mapped.into_store()
+    }
+}
+
+impl From<ManualMemory> for BackingStore {
+    /// [`ManualMemory::store`]. The memory is still freed by hand: by its address, or through a clone.
+    fn from(memory: ManualMemory) -> BackingStore {
+        memory.into_store()
+    }
+}

@@ -1,0 +1,155 @@
+//! Changing the length of a store, while others may be using it.
+
+use super::{Memory, RawStore, Sole, store_bytes};
+use crate::access::{AccessWord, Denied};
+use crate::budget::{self, Charge};
+use crate::sys::Reservation;
+use crate::{Error, IsolateId, Site, StoreKind};
+
+/// Why a length stays what it is.
+pub(crate) enum Refused {
+    Denied(Denied),
+    Error(Error),
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Refused {
+        Refused::Denied(denied)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::Error(error)
+    }
+}
+
+impl Sole {
+    /// A block over the first `byte_length` bytes of `reservation`, which are committed here.
+    pub(crate) fn resizable(reservation: Reservation, byte_length: usize, site: Site) -> Result<Self, Error> {
+        reservation.commit(byte_length)?;
+        let memory = |reservation: &mut Reservation| Memory { data: reservation.start(), byte_length };
+        RawStore::new(reservation, StoreKind::Resizable, site, memory).map(Sole::of).map_err(|(error, _)| error)
+    }
+
+    /// Changes the length of a block of the kind `Resizable`.
+    pub(crate) fn resize(&mut self, byte_length: usize) -> Result<(), Refused> {
+        self.raw().resize(None, byte_length)
+    }
+}
+
+impl RawStore {
+    fn reservation(&self) -> Option<&Reservation> {
+        match self.kind() {
+            StoreKind::Resizable | StoreKind::Shared => self.owner(),
+            _ => None,
+        }
+    }
+
+    /// The most bytes that the block's memory can have without moving.
+    #[inline]
+    pub(crate) fn max_byte_length(&self) -> usize {
+        self.reservation().map_or_else(|| self.byte_length(), Reservation::max_byte_length)
+    }
+
+    /// Gives the block another length, in `scope` (the isolate whose script is stopped) or outside of all isolates.
+    pub(crate) fn resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(), Refused> {
+        let (store, requested) = (self.id(), byte_length);
+        let Some(reservation) = self.reservation().filter(|_| self.kind() == StoreKind::Resizable) else {
+            return Err(Error::NotResizable { store, requested }.into());
+        };
+        let max_byte_length = reservation.max_byte_length();
+        if byte_length > max_byte_length {
+            return Err(Error::AboveMaximum { store, requested, max_byte_length }.into());
+        }
+        // SAFETY: I-BORROW: while the block shrinks no guard has these bytes; those who copy tolerate writers.
+        let clear = |from, end| unsafe { clear(reservation, from, end) };
+        self.resize_with(scope, byte_length, |end| reservation.commit(end), clear)
+    }
+
+    /// The same, with what commits memory up to a length before that is published, and what clears the bytes between two
+    /// lengths after the shorter one was.
+    pub(crate) fn resize_with(
+        &self,
+        scope: Option<IsolateId>,
+        byte_length: usize,
+        commit: impl FnOnce(usize) -> Result<(), Error>,
+        clear: impl FnOnce(usize, usize),
+    ) -> Result<(), Refused> {
+        let (before, resizing) = self.begin_resize(scope, byte_length)?;
+        if byte_length < before {
+            self.set_byte_length(byte_length);
+            clear(byte_length, before);
+            if self.is_charged() {
+                budget::give_back(before - byte_length);
+            }
+        } else if byte_length > before {
+            let charge = self.charge_growth(byte_length - before)?;
+            commit(byte_length)?;
+            self.set_byte_length(byte_length);
+            // From here on they count as part of the length.
+            std::mem::forget(charge);
+        }
+        drop(resizing);
+        Ok(())
+    }
+
+    /// Counts so many bytes more, where the block counts; given back if they do not come to be.
+    pub(super) fn charge_growth(&self, byte_length: usize) -> Result<Charge, Error> {
+        if !self.is_charged() {
+            return Ok(Charge::of(0));
+        }
+        budget::take_more(byte_length).map(|()| Charge::of(byte_length))
+    }
+
+    /// Keeps others from resizing; with the length, which stays what it is meanwhile.
+    fn begin_resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(usize, Resizing<'_>), Denied> {
+        loop {
+            let shrinks = byte_length < self.byte_length();
+            self.access().begin_resize(scope, shrinks)?;
+            let resizing = Resizing(self.access());
+            let before = self.byte_length();
+            if shrinks == (byte_length < before) {
+                return Ok((before, resizing));
+            }
+            // Somebody else resized it in between, and what was marked is the wrong way.
+        }
+    }
+}
+
+/// The mark of somebody who resizes.
+struct Resizing<'a>(&'a AccessWord);
+
+impl Drop for Resizing<'_> {
+    fn drop(&mut self) {
+        self.0.end_resize();
+    }
+}
+
+/// Zeroes bytes `from..end` of a reservation and gives whole pages of them back. They stay readable.
+///
+/// # Safety
+/// The bytes are committed, and no slice of them lives.
+unsafe fn clear(reservation: &Reservation, from: usize, end: usize) {
+    let page = Reservation::next_page(from).min(end);
+    // SAFETY: I-MAPPED: the caller's promise.
+    unsafe { zero(reservation, from, page) };
+    if page < end && !reservation.release(page, end) {
+        // Pages that are locked in memory cannot be given back.
+        // SAFETY: I-MAPPED: the caller's promise.
+        unsafe { zero(reservation, page, end) };
+    }
+}
+
+/// # Safety
+/// As for [`clear`].
+unsafe fn zero(reservation: &Reservation, from: usize, end: usize) {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    for offset in (from..end).step_by(ZEROS.len()) {
+        // SAFETY: I-LAYOUT: inside the reservation.
+        let into = unsafe { reservation.start().add(offset) };
+        let count = ZEROS.len().min(end - offset);
+        // SAFETY: I-BORROW: committed, as the caller says, and nobody's slice; copies of others tolerate this.
+        unsafe { store_bytes(into.as_ptr(), &ZEROS[..count]) };
+    }
+}

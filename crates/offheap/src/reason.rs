@@ -1,0 +1,96 @@
+//! Why something was refused: what errors carry.
+
+use std::fmt;
+
+use crate::{IsolateId, MapMode};
+
+/// Who uses the bytes of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A guard or a copy that reads.
+    Readers(u32),
+    /// A guard that writes.
+    Writer,
+    /// Somebody who is changing the length.
+    Resizing,
+    /// An isolate, through live buffers.
+    Isolate {
+        /// The isolate.
+        isolate: IsolateId,
+        /// How many buffers.
+        buffers: u16,
+    },
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Readers(1) => write!(f, "a reader uses its bytes"),
+            Holder::Readers(count) => write!(f, "{count} readers use its bytes"),
+            Holder::Writer => write!(f, "a writer uses its bytes"),
+            Holder::Resizing => write!(f, "its length is being changed"),
+            Holder::Isolate { isolate, buffers } => {
+                write!(f, "{isolate} uses its bytes through {buffers} live buffer(s)")
+            }
+        }
+    }
+}
+
+/// Why a store is not held by one handle alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotUnique {
+    /// There are this many references, live buffers included.
+    References(u32),
+    /// The handle is to a part of the store.
+    SubStore,
+    /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files.
+    Kind,
+}
+
+impl fmt::Display for NotUnique {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotUnique::References(count) => write!(f, "{count} references to it live"),
+            NotUnique::SubStore => write!(f, "this handle is to a part of it"),
+            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole"),
+        }
+    }
+}
+
+/// What keeps a file from being mapped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MapProblem {
+    /// The system refused.
+    Io(std::io::Error),
+    /// The path names a directory.
+    Directory,
+    /// The path names no regular file.
+    NotAFile,
+    /// The file has no bytes.
+    Empty,
+    /// The file is mapped in another mode.
+    OtherMode {
+        /// The mode that was asked for.
+        requested: MapMode,
+        /// The mode that it is mapped in.
+        mapped: MapMode,
+    },
+}
+
+impl fmt::Display for MapProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MapProblem::Io(error) => write!(f, "{error}; check the name and the permissions"),
+            MapProblem::Directory => write!(f, "it is a directory; name a file in it"),
+            MapProblem::NotAFile => write!(f, "it is not a regular file; copy it into one first"),
+            MapProblem::Empty => write!(f, "it is empty, and an empty file has no bytes to map; write to it first"),
+            MapProblem::OtherMode { requested, mapped } => write!(
+                f,
+                "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use one mode for it"
+            ),
+        }
+    }
+}

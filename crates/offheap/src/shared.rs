@@ -1,0 +1,263 @@
+//! `SharedStore`: memory that any number of threads, script and native, read and write at the same time.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::atomic::AtomicU8;
+
+use bytemuck::Pod;
+
+use crate::raw::{AtomicElement, Owner, RawStore};
+use crate::sys::Reservation;
+use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind, WeakStore};
+
+/// A reference to memory behind a `SharedArrayBuffer`, or to a part of it: any number of isolates may have it, on any
+/// threads, and Rust may read and write it all the while.
+///
+/// Nobody ever has a slice of it. What there is are [atomics](Self::as_atomics), and copies in both directions, which
+/// mark nothing and are never refused: each byte of a copy is some value that was stored there, in no order.
+///
+/// Memory that is [growable](Self::growable) gets longer and never shorter, at one address. It is V8's
+/// `std::shared_ptr<v8::BackingStore>` with `IsShared()`; in ECMAScript's words, a Shared Data Block with an owner.
+///
+/// ```
+/// use std::sync::atomic::Ordering;
+/// use offheap::SharedStore;
+///
+/// let store = SharedStore::growable(4, 1 << 20)?;
+/// let other = store.clone();
+/// std::thread::spawn(move || other.as_atomics()[0].fetch_add(1, Ordering::SeqCst)).join().unwrap();
+/// store.grow(8)?;
+/// store.copy_from_slice(6, &[7, 8])?;
+/// assert_eq!(store.to_vec()?, [1, 0, 0, 0, 0, 0, 7, 8]);
+/// # Ok::<(), offheap::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SharedStore {
+    // Of the kind `Shared`.
+    store: BackingStore,
+}
+
+impl SharedStore {
+    fn from_raw(raw: RawStore) -> Self {
+        SharedStore { store: BackingStore::from_raw(raw) }
+    }
+
+    /// A store of `byte_length` zeroed bytes, aligned to 16, that has one length.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
+        RawStore::shared_zeroed(byte_length, Site::here()).map(SharedStore::from_raw)
+    }
+
+    /// A store of `byte_length` zeroed bytes that can grow up to `max_byte_length`, at one address. It is aligned to a
+    /// page; what is reserved is addresses, and memory is used as bytes are written.
+    ///
+    /// Where an engine asks for memory before it says how much of that is in use, an adapter makes the store with length
+    /// 0 and publishes the length with [`grow_to_at_least`](Self::grow_to_at_least).
+    ///
+    /// # Errors
+    /// [`Error::MaximumTooSmall`], [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn growable(byte_length: usize, max_byte_length: usize) -> Result<Self, Error> {
+        if byte_length > max_byte_length {
+            return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
+        }
+        let site = Site::here();
+        RawStore::shared_growable(Reservation::new(max_byte_length)?, byte_length, site).map(SharedStore::from_raw)
+    }
+
+    /// A store over the memory of `owner`, without a copy. It does not come back: who else may have it is never known.
+    ///
+    /// # Errors
+    /// The owner comes back with [`Error::OutOfMemory`].
+    #[track_caller]
+    pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
+        match RawStore::shared(owner, Site::here()) {
+            Ok(raw) => Ok(SharedStore::from_raw(raw)),
+            Err((error, owner)) => Err(Rejected::new(error, owner)),
+        }
+    }
+
+    /// The same reference as a `BackingStore`, to expose it, for one.
+    pub fn as_store(&self) -> &BackingStore {
+        &self.store
+    }
+
+    /// The name of the store; parts of it have the same.
+    pub fn id(&self) -> StoreId {
+        self.store.id()
+    }
+
+    /// The length in bytes, of the part where this is a handle to one. That of a growable store is read in one order with
+    /// all its growth (ECMAScript's `ArrayBufferByteLength` with *seq-cst*).
+    pub fn byte_length(&self) -> usize {
+        self.store.byte_length_in_order()
+    }
+
+    /// The most bytes that it can have: its length, unless this is a handle to all of a growable store.
+    pub fn max_byte_length(&self) -> usize {
+        self.store.max_byte_length()
+    }
+
+    /// Whether it was made [growable](Self::growable).
+    pub fn is_growable(&self) -> bool {
+        self.store.raw().is_growable()
+    }
+
+    /// Where the store was made.
+    pub fn site(&self) -> Site {
+        self.store.site()
+    }
+
+    /// Where this handle begins in the store, in bytes: 0 unless it is to a part.
+    pub fn byte_offset(&self) -> usize {
+        self.store.byte_offset()
+    }
+
+    /// The address of the first byte. It never changes, and is not null, also when empty.
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.store.as_ptr()
+    }
+
+    /// How many references there are, those of engines included.
+    pub fn reference_count(&self) -> usize {
+        self.store.reference_count()
+    }
+
+    /// A reference that does not keep the memory. What it upgrades to turns into a `SharedStore` with `try_from`.
+    pub fn downgrade(&self) -> WeakStore {
+        self.store.downgrade()
+    }
+
+    /// Makes the store longer, for all its handles and buffers; new bytes are zero. Any number of threads may do so at
+    /// the same time: the lengths are one rising sequence, and whoever asks for less than another got is refused.
+    /// ECMAScript's `SharedArrayBuffer.prototype.grow`.
+    ///
+    /// # Errors
+    /// [`Error::SharedShrink`] for less than it has, [`Error::AboveMaximum`], [`Error::OutOfMemory`],
+    /// [`Error::NotResizable`] unless this is a handle to all of a growable store.
+    pub fn grow(&self, byte_length: usize) -> Result<(), Error> {
+        self.grow_from(byte_length, true)
+    }
+
+    /// The same where a store that is longer already is no error: what an adapter does with a length that it finds in a
+    /// buffer.
+    ///
+    /// # Errors
+    /// As for [`grow`](Self::grow), without [`Error::SharedShrink`].
+    pub fn grow_to_at_least(&self, byte_length: usize) -> Result<(), Error> {
+        self.grow_from(byte_length, false)
+    }
+
+    fn grow_from(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
+        if !self.store.is_whole() {
+            return Err(Error::NotResizable { store: self.id(), requested: byte_length });
+        }
+        self.store.raw().grow(byte_length, strict)
+    }
+
+    /// A handle to a part of these bytes, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<SharedStore, Error> {
+        self.store.slice(range).map(|store| SharedStore { store })
+    }
+
+    /// The bytes, as many as there are at this moment. They stay where they are, and mapped, while the handle lives.
+    pub fn as_atomics(&self) -> &[AtomicU8] {
+        self.store.atomics()
+    }
+
+    /// The bytes as larger atomics, in the machine's byte order: what script sees through an `Int32Array` is
+    /// `as_atomics_of::<AtomicI32>()`.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicI32, Ordering};
+    /// use offheap::SharedStore;
+    ///
+    /// let store = SharedStore::zeroed(16)?;
+    /// // SAFETY: these bytes are used in no other size.
+    /// let numbers = unsafe { store.as_atomics_of::<AtomicI32>() }?;
+    /// numbers[3].fetch_sub(1, Ordering::SeqCst);
+    /// assert_eq!(store.copy_out::<i32>()?, [0, 0, 0, -1]);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Safety
+    /// As for `AtomicI32::from_ptr`: while Rust uses an element in one size, no other thread uses the same bytes through
+    /// atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something orders the two.
+    /// What script does through an engine does not count here, and neither do copies of this crate.
+    ///
+    /// # Errors
+    /// [`Error::Misaligned`] unless the address is aligned for `A`, which that of a whole store always is;
+    /// [`Error::PartialElement`] where the length is no whole number of elements.
+    #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `raw`")]
+    pub unsafe fn as_atomics_of<A: AtomicElement>(&self) -> Result<&[A], Error> {
+        // SAFETY: I-BORROW: the caller's promise, passed on.
+        unsafe { self.store.atomics_of() }
+    }
+
+    /// Copies `into.len()` bytes out, from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        self.store.copy_to_slice(offset, into)
+    }
+
+    /// Copies bytes in, to byte `offset` and on.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn copy_from_slice(&self, offset: usize, from: &[u8]) -> Result<(), Error> {
+        self.store.copy_from_slice_scope(None, offset, from)
+    }
+
+    /// A copy of all bytes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn to_vec(&self) -> Result<Vec<u8>, Error> {
+        self.store.to_vec()
+    }
+
+    /// A copy of all bytes as elements of `T`, in the machine's byte order.
+    ///
+    /// # Errors
+    /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`].
+    pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
+        self.store.copy_out()
+    }
+}
+
+impl From<SharedStore> for BackingStore {
+    /// The same reference as a `BackingStore`, whose guards answer [`Error::SharedSlice`].
+    fn from(shared: SharedStore) -> BackingStore {
+        shared.store
+    }
+}
+
+impl TryFrom<BackingStore> for SharedStore {
+    type Error = BackingStore;
+
+    /// The same reference, where it is to shared memory; any other comes back.
+    fn try_from(store: BackingStore) -> Result<SharedStore, BackingStore> {
+        if store.kind() == StoreKind::Shared { Ok(SharedStore { store }) } else { Err(store) }
+    }
+}
+
+impl fmt::Debug for SharedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedStore")
+            .field("id", &self.id())
+            .field("byte_offset", &self.byte_offset())
+            .field("byte_length", &self.byte_length())
+            .field("max_byte_length", &self.max_byte_length())
+            .field("site", &self.site())
+            .finish()
+    }
+}

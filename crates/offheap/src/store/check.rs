@@ -1,0 +1,108 @@
+//! What is asked before bytes are touched, and the errors for what is refused.
+
+use super::BackingStore;
+use crate::access::Denied;
+use crate::raw::Refused;
+use crate::{Error, IsolateId, StoreKind};
+
+impl BackingStore {
+    /// How many elements that many bytes are.
+    pub(super) fn element_count<T>(&self, byte_length: usize) -> Result<usize, Error> {
+        let (element, element_size) = (std::any::type_name::<T>(), size_of::<T>());
+        if element_size == 0 || !byte_length.is_multiple_of(element_size) {
+            return Err(Error::PartialElement { store: self.id(), byte_length, element, element_size });
+        }
+        Ok(byte_length / element_size)
+    }
+
+    /// The same, where the address of this handle is aligned for them.
+    pub(crate) fn check_elements<T>(&self, byte_length: usize) -> Result<usize, Error> {
+        self.check_alignment::<T>()?;
+        self.element_count::<T>(byte_length)
+    }
+
+    pub(super) fn check_alignment<T>(&self) -> Result<(), Error> {
+        let (element, alignment) = (std::any::type_name::<T>(), align_of::<T>());
+        match self.data().cast::<T>().is_aligned() {
+            true => Ok(()),
+            false => Err(Error::Misaligned { store: self.id(), byte_offset: self.start, element, alignment }),
+        }
+    }
+
+    /// The length that the bytes have at this moment.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a part that is out of bounds.
+    #[inline]
+    pub(crate) fn present_byte_length(&self) -> Result<usize, Error> {
+        if self.is_out_of_bounds() { Err(self.out_of_range(0, self.part)) } else { Ok(self.byte_length()) }
+    }
+
+    #[inline]
+    pub(crate) fn check_range(&self, offset: usize, byte_length: usize) -> Result<(), Error> {
+        match offset.checked_add(byte_length) {
+            Some(end) if end <= self.byte_length() && !self.is_out_of_bounds() => Ok(()),
+            _ => Err(self.out_of_range(offset, byte_length)),
+        }
+    }
+
+    // Made of plain numbers and inline, so that a result which may hold it stays in registers: that is a tenth of what
+    // making a part costs (`substore` of the benchmark `peers`).
+    #[inline(always)]
+    pub(super) fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
+        let (offset, store_byte_length) = self.beyond(offset);
+        Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }
+    }
+
+    /// Where a range that is not there was to begin, and the length that it is beyond.
+    #[cold]
+    fn beyond(&self, offset: usize) -> (usize, usize) {
+        match self.is_out_of_bounds() {
+            // In the bytes of the whole: how long the part is says nothing now.
+            true => (self.start.saturating_add(offset), self.raw.byte_length()),
+            false => (offset, self.byte_length()),
+        }
+    }
+
+    pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
+        match self.kind() {
+            StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
+            StoreKind::Shared => Err(Error::SharedSlice { store: self.id(), attempted }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn check_writable(&self, attempted: &'static str) -> Result<(), Error> {
+        match self.kind().is_read_only() {
+            true => Err(Error::ReadOnly { store: self.id(), attempted }),
+            false => Ok(()),
+        }
+    }
+
+    /// The error for a refused step that was tried in `scope`, or outside of all isolates.
+    pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
+        let store = self.id();
+        match (denied, scope) {
+            (Denied::Busy(holder), _) => Error::Busy { store, attempted, holder },
+            (Denied::Exposed { isolate, buffers }, Some(requested)) => {
+                Error::OtherIsolate { store, attempted, isolate, requested, buffers }
+            }
+            (Denied::Exposed { isolate, buffers }, None) => Error::Exposed { store, attempted, isolate, buffers },
+            (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
+            (Denied::TooManyBuffers { isolate }, _) => {
+                Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
+            }
+            (Denied::Freed, _) => Error::Freed { store, attempted, freed: crate::manual::freed_at(self) },
+        }
+    }
+}
+
+impl BackingStore {
+    /// The error for a length that stayed what it was.
+    pub(crate) fn refused(&self, attempted: &'static str, scope: Option<IsolateId>, refused: Refused) -> Error {
+        match refused {
+            Refused::Error(error) => error,
+            Refused::Denied(denied) => self.denied(attempted, scope, denied),
+        }
+    }
+}
