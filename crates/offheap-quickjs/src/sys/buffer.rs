@@ -221,7 +221,8 @@ enum Room {
 fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly when the store is next asked for.
-        return if hold.resize(size).is_ok() { Room::InPlace } else { Room::None };
+        // A guard of cells keeps a longer length until then, too; the memory stays.
+        return if hold.resize(size).is_ok() || size < hold.byte_length() { Room::InPlace } else { Room::None };
     }
     // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.
     let end = hold.data().as_ptr().addr() + hold.byte_length();
