@@ -72,7 +72,7 @@ impl Ledger {
     ///
     /// While a program runs this is also what it still uses; at its end it is what leaked.
     pub fn leaks(&self) -> Vec<Leak> {
-        let unfreed = ManualHeap::unfreed().into_iter().map(|memory| Leak::Unfreed {
+        let unfreed = ManualHeap::unfreed().expect("memory for a list").into_iter().map(|memory| Leak::Unfreed {
             store: memory.store,
             address: memory.address,
             byte_length: memory.byte_length,

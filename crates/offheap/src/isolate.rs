@@ -127,7 +127,7 @@ impl IsolateRegistration {
     /// Registers an isolate of the engine with this name.
     ///
     /// # Errors
-    /// [`Error::TooManyIsolates`] when 65,534 are alive.
+    /// [`Error::TooManyIsolates`] when 65,534 are alive, [`Error::OutOfMemory`].
     pub fn new(engine: &'static str) -> Result<Self, Error> {
         let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
         let bits = match registry.free.pop() {
@@ -139,6 +139,11 @@ impl IsolateRegistration {
                 return Err(Error::TooManyIsolates { limit: MAX_ISOLATES });
             }
             None => {
+                // Room to free all ids too, since nothing may fail when an isolate ends.
+                let requested = size_of::<&str>();
+                let missing = registry.names.len() + 1 - registry.free.len();
+                let reserved = registry.names.try_reserve(1).and_then(|()| registry.free.try_reserve(missing));
+                reserved.map_err(|_| Error::OutOfMemory { requested })?;
                 registry.names.push(engine);
                 registry.names.len() as u16
             }

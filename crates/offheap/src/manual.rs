@@ -220,22 +220,25 @@ impl ManualHeap {
     }
 
     /// All that was not freed, oldest first.
-    pub fn unfreed() -> Vec<Unfreed> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] where there is none for the list.
+    pub fn unfreed() -> Result<Vec<Unfreed>, Error> {
         let heap = Heap::lock();
-        let mut unfreed: Vec<Unfreed> = heap
-            .live
-            .iter()
-            .flatten()
-            .map(|(&address, live)| Unfreed {
-                store: live.store,
-                address,
-                byte_length: live.byte_length,
-                allocated: live.allocated,
-            })
-            .collect();
+        let live = heap.live.as_ref();
+        let count = live.map_or(0, HashMap::len);
+        let mut unfreed = Vec::new();
+        let reserved = unfreed.try_reserve_exact(count);
+        reserved.map_err(|_| Error::OutOfMemory { requested: count * size_of::<Unfreed>() })?;
+        unfreed.extend(live.into_iter().flatten().map(|(&address, live)| Unfreed {
+            store: live.store,
+            address,
+            byte_length: live.byte_length,
+            allocated: live.allocated,
+        }));
         drop(heap);
-        unfreed.sort_by_key(|memory| memory.store);
-        unfreed
+        unfreed.sort_unstable_by_key(|memory| memory.store);
+        Ok(unfreed)
     }
 }
 

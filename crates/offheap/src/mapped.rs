@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ffi::{CStr, OsString};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::raw::{Memory, RawStore};
-use crate::sys::MappedFile;
+use crate::sys::{FileKey, MapFailure, MappedFile, OpenedFile};
 use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
 /// A file mapped into memory.
@@ -52,35 +52,29 @@ impl Mapped {
     /// # Errors
     /// [`Error::Map`]: the file is missing, empty, not readable (or, for `ReadWrite`, not writable), a directory, not a
     /// regular file; it is mapped `ReadWrite` here and in another mode elsewhere in this process, or the reverse.
+    /// [`Error::OutOfMemory`].
     #[track_caller]
     pub fn open(path: impl AsRef<Path>, mode: MapMode) -> Result<Mapped, Error> {
-        let path = path.as_ref();
-        let site = Site::here();
-        Self::map(path, mode, site).map_err(|problem| Error::Map { path: path.to_path_buf(), problem })
+        let (path, site) = (path.as_ref(), Site::here());
+        Self::map(path, mode, site).map_err(|failure| match failure {
+            MapFailure::Problem(problem) => map_error(path, problem),
+            MapFailure::Error(error) => error,
+        })
     }
 
-    fn map(path: &Path, mode: MapMode, site: Site) -> Result<Mapped, MapProblem> {
-        // Asked before opening: opening a pipe would wait for its other end.
-        check_regular(&fs::metadata(path).map_err(MapProblem::Io)?)?;
-        let writable = mode == MapMode::ReadWrite;
-        let file = OpenOptions::new().read(true).write(writable).open(path).map_err(MapProblem::Io)?;
-        let metadata = file.metadata().map_err(MapProblem::Io)?;
-        check_regular(&metadata)?;
-        if metadata.len() == 0 {
-            return Err(MapProblem::Empty);
-        }
-        let open = OpenFile::register(&metadata, mode)?;
-        let owner = Self::owner(file, path, mode, open).map_err(MapProblem::Io)?;
-        let memory = Memory::from(owner.file.memory());
-        match RawStore::new(owner, MappedFile::kind(mode), site, |_| memory) {
-            Ok(raw) => Ok(Mapped { store: BackingStore::from_raw(raw) }),
-            Err(_) => Err(MapProblem::Io(io::ErrorKind::OutOfMemory.into())),
-        }
-    }
-
-    fn owner(file: File, path: &Path, mode: MapMode, open: OpenFile) -> io::Result<MappedOwner> {
-        let file = MappedFile::map(&file, path, mode)?;
-        Ok(MappedOwner { file, path: path.to_path_buf(), mode, _open: open })
+    fn map(path: &Path, mode: MapMode, site: Site) -> Result<Mapped, MapFailure> {
+        let mut name = copy_of(path, 1)?;
+        name.push(0);
+        // A zero inside the path: no file has such a name.
+        let name = CStr::from_bytes_with_nul(&name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let file = OpenedFile::open(name, mode)?;
+        let open = OpenFile::register(file.key(), mode)?;
+        let file = MappedFile::map(&file, name, mode)?;
+        let memory = Memory::from(file.memory());
+        let path = PathBuf::from(OsString::from_vec(copy_of(path, 0)?));
+        let owner = MappedOwner { file, path, mode, _open: open };
+        let raw = RawStore::new(owner, MappedFile::kind(mode), site, |_| memory).map_err(|(error, _)| error)?;
+        Ok(Mapped { store: BackingStore::from_raw(raw) })
     }
 
     fn mapped_owner(&self) -> &MappedOwner {
@@ -127,7 +121,7 @@ impl Mapped {
     /// [`Error::Map`] with what the system says.
     pub fn flush(&self) -> Result<(), Error> {
         let owner = self.mapped_owner();
-        owner.file.flush().map_err(|error| Error::Map { path: owner.path.clone(), problem: MapProblem::Io(error) })
+        owner.file.flush().map_err(|error| map_error(&owner.path, MapProblem::Io(error)))
     }
 }
 
@@ -141,22 +135,25 @@ impl fmt::Debug for Mapped {
     }
 }
 
-fn check_regular(metadata: &fs::Metadata) -> Result<(), MapProblem> {
-    if metadata.is_dir() {
-        return Err(MapProblem::Directory);
+/// The bytes of a path, with room for so many more.
+fn copy_of(path: &Path, room: usize) -> Result<Vec<u8>, Error> {
+    let bytes = path.as_os_str().as_bytes();
+    let (mut copy, requested) = (Vec::new(), bytes.len() + room);
+    copy.try_reserve_exact(requested).map_err(|_| Error::OutOfMemory { requested })?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+fn map_error(path: &Path, problem: MapProblem) -> Error {
+    match copy_of(path, 0) {
+        Ok(path) => Error::Map { path: PathBuf::from(OsString::from_vec(path)), problem },
+        Err(error) => error,
     }
-    if !metadata.is_file() {
-        return Err(MapProblem::NotAFile);
-    }
-    Ok(())
 }
 
 /// The files that are mapped in this process, by device and inode: one that is written through a mapping is mapped in no
 /// other mode, since the others promise that nobody here writes it.
 static OPEN_FILES: Mutex<Option<HashMap<FileKey, Mappings>>> = Mutex::new(None);
-
-/// Device and inode.
-type FileKey = (u64, u64);
 
 /// In which mode a file is mapped, and how often.
 struct Mappings {
@@ -169,17 +166,18 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn register(metadata: &fs::Metadata, requested: MapMode) -> Result<OpenFile, MapProblem> {
-        let key = (metadata.dev(), metadata.ino());
+    fn register(key: FileKey, requested: MapMode) -> Result<OpenFile, MapFailure> {
         let mut files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-        match files.get_or_insert_default().entry(key) {
+        let files = files.get_or_insert_default();
+        files.try_reserve(1).map_err(|_| Error::OutOfMemory { requested: size_of::<(FileKey, Mappings)>() })?;
+        match files.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(Mappings { mode: requested, count: 1 });
             }
             Entry::Occupied(mut entry) => {
                 let Mappings { mode: mapped, count } = entry.get_mut();
                 if *mapped != requested && (*mapped == MapMode::ReadWrite || requested == MapMode::ReadWrite) {
-                    return Err(MapProblem::OtherMode { requested, mapped: *mapped });
+                    return Err(MapProblem::OtherMode { requested, mapped: *mapped }.into());
                 }
                 *count += 1;
             }

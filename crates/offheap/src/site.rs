@@ -1,6 +1,6 @@
 //! Where in a program something happened: a line of Rust or a line of script.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ pub enum Site {
 /// A place in a script: the file as the engine names it, and its line and column, both counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScriptPlace {
-    file: Box<str>,
+    file: &'static str,
     line: u32,
     column: u32,
 }
@@ -28,7 +28,7 @@ pub struct ScriptPlace {
 impl ScriptPlace {
     /// The file, as it was named to the engine.
     pub fn file(&self) -> &str {
-        &self.file
+        self.file
     }
 
     /// The line, counted from 1; 0 where the engine did not tell.
@@ -53,18 +53,33 @@ impl Site {
     /// A place in a script.
     ///
     /// Each distinct place is kept for the life of the process, once: there are as many as a script has calls, not as
-    /// many as it makes.
+    /// many as it makes. Where there is no memory to keep one, the site is that of no file: `(out of memory)`.
     pub fn script(file: &str, line: u32, column: u32) -> Site {
-        static PLACES: Mutex<Option<HashSet<&'static ScriptPlace>>> = Mutex::new(None);
-        let place = ScriptPlace { file: file.into(), line, column };
+        static UNKNOWN: ScriptPlace = ScriptPlace { file: "(out of memory)", line: 0, column: 0 };
+        Site::Script(ScriptPlace::kept(file, line, column).unwrap_or(&UNKNOWN))
+    }
+}
+
+impl ScriptPlace {
+    fn kept(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
+        type Places = HashMap<(&'static str, u32, u32), &'static ScriptPlace>;
+        static PLACES: Mutex<Option<Places>> = Mutex::new(None);
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         let places = places.get_or_insert_default();
-        if let Some(known) = places.get(&place) {
-            return Site::Script(known);
+        if let Some(known) = places.get(&(file, line, column)) {
+            return Some(known);
         }
-        let kept: &'static ScriptPlace = Box::leak(Box::new(place));
-        places.insert(kept);
-        Site::Script(kept)
+        places.try_reserve(1).ok()?;
+        let mut place = Vec::new();
+        place.try_reserve_exact(1).ok()?;
+        let mut name = String::new();
+        name.try_reserve_exact(file.len()).ok()?;
+        name.push_str(file);
+        let file: &'static str = name.leak();
+        place.push(ScriptPlace { file, line, column });
+        let [place] = place.leak() else { unreachable!("one was pushed") };
+        places.insert((file, line, column), place);
+        Some(place)
     }
 }
 
@@ -73,7 +88,7 @@ impl fmt::Display for Site {
         match self {
             Site::Native(place) => write!(f, "{}:{}:{}", place.file(), place.line(), place.column()),
             Site::Script(place) => match (place.line, place.column) {
-                (0, _) => f.write_str(&place.file),
+                (0, _) => f.write_str(place.file),
                 (line, 0) => write!(f, "{}:{line}", place.file),
                 (line, column) => write!(f, "{}:{line}:{column}", place.file),
             },

@@ -39,11 +39,11 @@ fn dropping_every_handle_frees_nothing() {
     let address = memory.as_ptr();
     let id = memory.store().id();
     drop(memory);
-    let unfreed = ManualHeap::unfreed().into_iter().find(|unfreed| unfreed.store == id).unwrap();
+    let unfreed = ManualHeap::unfreed().unwrap().into_iter().find(|unfreed| unfreed.store == id).unwrap();
     assert_eq!((unfreed.address, unfreed.byte_length), (address.addr(), 100));
     assert!(unfreed.allocated.to_string().contains("manual.rs"));
     ManualHeap::free(address).unwrap();
-    assert!(ManualHeap::unfreed().iter().all(|unfreed| unfreed.store != id));
+    assert!(ManualHeap::unfreed().unwrap().iter().all(|unfreed| unfreed.store != id));
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn manual_memory_of_every_sort() {
         });
         assert!(failed >= 1);
     }
-    let unfreed = offheap::ManualHeap::unfreed();
+    let unfreed = offheap::ManualHeap::unfreed().unwrap();
     assert!(unfreed.is_empty(), "{unfreed:?}");
 }
 

@@ -325,3 +325,27 @@ fn where_the_kernel_refuses_writable_pages_they_are_committed_as_the_store_grows
     store.resize(20 << 20).unwrap();
     assert_eq!(store.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 1);
 }
+
+#[test]
+fn eight_threads_clone_and_drop_while_one_resizes_and_the_memory_goes_once() {
+    let mut store = store(4096, 1 << 20);
+    let weak = store.downgrade();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for _ in 0..2000 {
+                    let (clone, weak) = (store.clone(), store.downgrade());
+                    assert!(clone.byte_length() >= 4096 && weak.upgrade().is_some());
+                    drop(clone.slice(..4096).unwrap());
+                }
+            });
+        }
+        for round in 0..500 {
+            store.resize(4096 + round * 37).unwrap();
+        }
+    });
+    assert_eq!(store.reference_count(), 1);
+    drop(store.try_into_unique().unwrap());
+    assert!(weak.upgrade().is_none());
+}

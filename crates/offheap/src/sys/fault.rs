@@ -4,14 +4,14 @@
 //! not safe in a signal handler: it reads atomics and path bytes that are never freed, and calls `write` and `_exit`.
 
 use std::collections::HashSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::ptr;
 // Not through `crate::sync`: a static cannot be a loom atomic, and the handler takes part in no model.
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
+
+use crate::Error;
 
 /// As many mappings can be named at a time; a fault in one more ends the process by the signal itself.
 const SLOTS: usize = 256;
@@ -40,18 +40,34 @@ static EXIT_STATUS: AtomicI32 = AtomicI32::new(1);
 pub(crate) struct Watched(&'static Slot);
 
 impl Watched {
-    pub(crate) fn new(start: usize, byte_length: usize, path: &Path) -> Option<Self> {
-        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    /// Watches a mapping of the file at `path`; `None` where as many are watched as can be.
+    pub(super) fn new(start: usize, byte_length: usize, path: &CStr) -> Result<Option<Self>, Error> {
         let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = MAPPINGS.iter().find(|slot| slot.start.load(Ordering::Relaxed) == 0)?;
-        let names = names.get_or_insert_default();
-        let name = names.get(path.as_c_str()).copied().unwrap_or_else(|| Box::leak(path.into_boxed_c_str()));
-        names.insert(name);
+        let Some(slot) = MAPPINGS.iter().find(|slot| slot.start.load(Ordering::Relaxed) == 0) else {
+            return Ok(None);
+        };
+        let name = kept(names.get_or_insert_default(), path)?;
         slot.byte_length.store(byte_length, Ordering::Relaxed);
         slot.path.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
-        Some(Watched(slot))
+        Ok(Some(Watched(slot)))
     }
+}
+
+/// The same name, among those that are kept.
+fn kept(names: &mut HashSet<&'static CStr>, name: &CStr) -> Result<&'static CStr, Error> {
+    if let Some(known) = names.get(name) {
+        return Ok(known);
+    }
+    let bytes = name.to_bytes_with_nul();
+    let mut copy = Vec::new();
+    if names.try_reserve(1).is_err() || copy.try_reserve_exact(bytes.len()).is_err() {
+        return Err(Error::OutOfMemory { requested: bytes.len() });
+    }
+    copy.extend_from_slice(bytes);
+    let copy = CStr::from_bytes_with_nul(copy.leak()).expect("copied from one");
+    names.insert(copy);
+    Ok(copy)
 }
 
 impl Drop for Watched {

@@ -7,6 +7,6 @@ mod pages;
 mod reservation;
 
 pub use fault::exit_when_a_mapped_file_is_cut_short;
-pub(crate) use file::MappedFile;
+pub(crate) use file::{FileKey, MapFailure, MappedFile, OpenedFile};
 pub(crate) use pages::Pages;
 pub(crate) use reservation::Reservation;
