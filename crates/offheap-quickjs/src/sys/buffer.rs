@@ -35,9 +35,11 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         return Err(Error::Unsupported { engine: ENGINE, what, instead });
     }
     let byte_length = store.byte_length();
-    if byte_length > MAX_BYTE_LENGTH {
+    // QuickJS has the same limit for the maximum of a resizable buffer.
+    let most = store.max_byte_length();
+    if most > MAX_BYTE_LENGTH {
         let (store, limit) = (Some(store.id()), MAX_BYTE_LENGTH);
-        return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length, limit });
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length: most, limit });
     }
     let data: *mut u8 = store.as_ptr().cast();
     if byte_length != 0 && !data.addr().is_multiple_of(ALIGNMENT) {
@@ -46,7 +48,7 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
     }
     let max_byte_length = match store.kind() {
         // 0 stands for a buffer that is not resizable, and 1 is the least that a store has to offer then.
-        StoreKind::Resizable => store.max_byte_length().max(1),
+        StoreKind::Resizable => most.max(1),
         _ => 0,
     };
     let hold = Exposed::new(store, state::isolate_id(ctx)?)?;

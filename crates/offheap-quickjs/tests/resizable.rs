@@ -1,0 +1,96 @@
+//! Resizable stores that Rust made, behind resizable buffers of script.
+
+use offheap_quickjs::offheap::{self, BackingStore, UniqueStore};
+use offheap_quickjs::{Error, Isolate};
+
+fn resizable(byte_length: usize, max_byte_length: usize) -> BackingStore {
+    UniqueStore::resizable(byte_length, max_byte_length).unwrap().into()
+}
+
+#[test]
+fn script_resizes_the_store_in_place_and_both_sides_go_on_sharing() {
+    let mut isolate = Isolate::new().unwrap();
+    let store = resizable(8, 1 << 20);
+    let address = store.as_ptr();
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        let state = scope.state(buffer.as_handle()).unwrap();
+        assert_eq!((state.resizable, state.byte_length, state.max_byte_length), (true, 8, 1 << 20));
+        scope
+            .eval::<()>("globalThis.v = new Uint8Array(b); b.resize(1 << 20); v[(1 << 20) - 1] = 7; undefined")
+            .unwrap();
+        assert_eq!((store.byte_length(), store.as_ptr()), (1 << 20, address));
+        assert_eq!(store.to_vec().unwrap()[(1 << 20) - 1], 7);
+        scope.bytes_mut(buffer.as_handle()).unwrap()[100_000] = 9;
+        assert_eq!(scope.eval::<u32>("v[100000]").unwrap(), 9);
+    });
+    drop(isolate);
+    assert_eq!((store.exposure(), store.byte_length()), (None, 1 << 20));
+}
+
+#[test]
+fn what_script_shrinks_away_is_zero_when_it_comes_back() {
+    let mut isolate = Isolate::new().unwrap();
+    let store = resizable(64 << 10, 64 << 10);
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.eval::<()>("new Uint8Array(b).fill(255); b.resize(10); undefined").unwrap();
+        assert_eq!(store.to_vec().unwrap(), [255; 10]);
+        scope.eval::<()>("b.resize(65536); undefined").unwrap();
+    });
+    let bytes = store.to_vec().unwrap();
+    assert_eq!(bytes.len(), 64 << 10);
+    assert!(bytes[..10].iter().all(|&byte| byte == 255) && bytes[10..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_resizable_store_has_one_live_buffer() {
+    let mut isolate = Isolate::new().unwrap();
+    let store = resizable(8, 16);
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        let again = scope.expose(&store).unwrap_err();
+        assert!(matches!(again, Error::Memory(offheap::Error::OneBuffer { .. })), "{again}");
+        scope.detach(buffer.as_handle(), None).unwrap();
+        scope.expose(&store).unwrap();
+    });
+}
+
+#[test]
+fn rust_resizes_it_while_it_is_exposed_nowhere() {
+    let mut isolate = Isolate::new().unwrap();
+    let mut store = resizable(8, 4096);
+    let buffer = isolate.enter(|scope| scope.expose(&store).unwrap().into_handle());
+    assert!(matches!(store.resize(16), Err(offheap::Error::Exposed { .. })));
+    isolate.enter(|scope| scope.detach(&buffer, None)).unwrap();
+    store.resize(4096).unwrap();
+    let length = isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.state(buffer.as_handle()).unwrap().byte_length
+    });
+    assert_eq!(length, 4096);
+}
+
+#[test]
+fn transferring_it_within_its_maximum_moves_the_store() {
+    let mut isolate = Isolate::new().unwrap();
+    let store = resizable(8, 4096);
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        let moved = scope.transfer(buffer.as_handle(), Some(100)).unwrap();
+        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
+        assert_eq!(store.byte_length(), 100);
+        assert!(scope.state(moved.as_handle()).unwrap().resizable);
+    });
+}
+
+#[test]
+fn a_maximum_beyond_the_engines_is_refused() {
+    let mut isolate = Isolate::new().unwrap();
+    let store = resizable(8, 1 << 31);
+    let refused = isolate.enter(|scope| scope.expose(&store).unwrap_err());
+    assert!(matches!(refused, Error::TooLargeForEngine { limit: 0x7fff_ffff, .. }), "{refused}");
+    assert_eq!(store.exposure(), None);
+}
