@@ -1,0 +1,74 @@
+//! A reference that is the only one: alone, and taken apart.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use super::{Header, RawStore, RawWeak};
+use crate::access::AccessWord;
+use crate::observe::{self, EventKind};
+use crate::raw::counts::{Counts, Only};
+use crate::sync::{AtomicUsize, Witness, alloc};
+
+impl RawStore {
+    /// Makes this the only reference of any sort: weak ones are severed, which takes a new block where there are any.
+    ///
+    /// # Errors
+    /// The store, with the count of strong references where there are others and `None` where a block could not be
+    /// had. Weak handles may have failed to upgrade meanwhile.
+    pub(crate) fn into_sole(self) -> Result<RawStore, (Option<u32>, RawStore)> {
+        let header = self.header();
+        match header.counts.take_only() {
+            Err(count) => return Err((Some(count), self)),
+            Ok(Only::OfAnySort) => return Ok(self),
+            // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
+            Ok(Only::Strong) => {}
+        }
+        let owner = header.owner;
+        // SAFETY: I-LAYOUT: the layout of this block, which is not of size zero.
+        let fresh = unsafe { alloc(owner.layout) };
+        let Some(fresh) = NonNull::new(fresh) else {
+            header.counts.give_back();
+            return Err((None, self));
+        };
+        let moved = Header {
+            counts: Counts::new(),
+            access: AccessWord::new(),
+            data: header.data,
+            byte_length: AtomicUsize::new(self.byte_length()),
+            owner,
+            site: header.site,
+            id: header.id,
+            kind: header.kind,
+            charged: header.charged,
+            witness: Witness::new(),
+        };
+        let sole = RawStore(fresh.cast());
+        // SAFETY: I-LAYOUT: the new block has room for a header at its beginning.
+        unsafe { sole.0.write(moved) };
+        let old = ManuallyDrop::new(self);
+        let owner_size = owner.layout.size() - owner.offset;
+        // SAFETY: I-FREE-ONCE: with the count at 0 nobody reaches the old owner, which is moved and never dropped there;
+        // its bytes and what pads them end with the block in both. An owner's memory does not move with it (`Owner`).
+        unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(sole.owner_ptr().cast(), owner_size) };
+        drop(RawWeak(old.0));
+        Ok(sole)
+    }
+
+    /// Takes the owner out and frees the block. The caller has checked that this is the only reference of any sort.
+    ///
+    /// # Errors
+    /// The store, where its owner is no `O`.
+    pub(crate) fn into_owner<O: 'static>(self) -> Result<O, RawStore> {
+        if !self.is_from::<O>() {
+            return Err(self);
+        }
+        assert_eq!(self.strong_count(), 1, "a sole store is held elsewhere");
+        observe::emit(|| self.event(EventKind::Freed { at: None }));
+        let store = ManuallyDrop::new(self);
+        drop(store.charge());
+        // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.
+        let owner = unsafe { store.owner_ptr().cast::<O>().read() };
+        drop(RawWeak(store.0));
+        Ok(owner)
+    }
+}

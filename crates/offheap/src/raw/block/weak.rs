@@ -1,0 +1,37 @@
+//! References that keep a block and not its owner.
+
+use super::{Header, RawStore, RawWeak};
+use crate::sync::dealloc;
+
+impl RawWeak {
+    fn header(&self) -> &Header {
+        // SAFETY: I-FREE-ONCE: this weak reference keeps the block, though not the owner.
+        let header = unsafe { self.0.as_ref() };
+        header.witness.used();
+        header
+    }
+
+    /// A strong reference, unless the last one is gone.
+    pub(crate) fn upgrade(&self) -> Option<RawStore> {
+        self.header().counts.upgrade().then(|| RawStore(self.0))
+    }
+}
+
+impl Clone for RawWeak {
+    fn clone(&self) -> Self {
+        self.header().counts.add_weak();
+        RawWeak(self.0)
+    }
+}
+
+impl Drop for RawWeak {
+    fn drop(&mut self) {
+        let header = self.header();
+        let layout = header.owner.layout;
+        if header.counts.remove_weak() {
+            header.witness.ends();
+            // SAFETY: I-LAYOUT: allocated with this layout; no reference of any sort is left.
+            unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        }
+    }
+}
