@@ -2,6 +2,7 @@
 //! ratio`; and `peers.json` in the target directory. With `-- TEXT` the rows alone whose names have TEXT in them.
 
 mod engine;
+mod growth;
 mod memory;
 
 use std::error::Error;
@@ -11,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use benches::{Row, goals, row, table, to_json};
-use offheap::{BackingStore, CONTROL_BLOCK_BYTES, UniqueStore};
+use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 
 /// What the control block may have before its owner.
 const CONTROL_BLOCK_LIMIT: usize = 64;
@@ -22,12 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("CPU: {}\n", cpu_flags());
 
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let all: [(&str, Measure); 7] = [
+    let all: [(&str, Measure); 11] = [
         ("clone_drop", clone_drop),
         ("from_vec_64", from_vec_64),
         ("copy_64", |name| copy(name, 64, 2.5)),
         ("copy_64k", |name| copy(name, 64 << 10, 1.1)),
         ("copy_16m", |name| copy(name, 16 << 20, 1.1)),
+        ("atomic_copy_1m", atomic_copy_1m),
+        ("substore", substore),
+        ("grow_4k_steps_mprotect", growth::beside_mprotect),
+        ("grow_4k_steps_vec", growth::beside_vec),
         ("quickjs_expose_64", |name| engine::expose(name, 64)),
         ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
     ];
@@ -81,6 +86,26 @@ fn copy(name: &'static str, byte_length: usize, goal: f64) -> Row {
     );
     assert!(ours == source && peer == source, "both copy all");
     copied
+}
+
+/// `copy_to_slice` of shared memory, which nothing excludes, beside `memcpy`.
+fn atomic_copy_1m(name: &'static str) -> Row {
+    let source: Vec<u8> = (0..1 << 20).map(|index: usize| index as u8).collect();
+    let store = SharedStore::from_owner(source.clone()).expect("room for a control block");
+    let (mut ours, mut peer) = (vec![0; source.len()], vec![0; source.len()]);
+    row(
+        name,
+        1.1,
+        || black_box(&store).copy_to_slice(0, black_box(&mut ours)).expect("the same length"),
+        || black_box(&mut peer[..]).copy_from_slice(black_box(&source)),
+    )
+}
+
+/// A handle to a part, made and dropped.
+fn substore(name: &'static str) -> Row {
+    let store = store_of(vec![1; 64]);
+    let whole = bytes::Bytes::from_owner(vec![1_u8; 64]);
+    row(name, 1.1, || black_box(&store).slice(8..40).expect("a part of it"), || black_box(&whole).slice(8..40))
 }
 
 fn store_of(vec: Vec<u8>) -> BackingStore {
