@@ -74,7 +74,8 @@ impl IsolateId {
         self.0.get()
     }
 
-    /// The bytes of unshared, writable stores that live buffers of this isolate are over, each store once.
+    /// The bytes of stores that live buffers of this isolate are over, each store once: of those that an owner frees and
+    /// script may write (resizable ones with all that they reserve). Manual, shared, frozen and mapped memory is 0.
     pub fn external_bytes(self) -> usize {
         let ExternalBytes { by_thread, by_others, .. } = self.external();
         let sum = by_thread.load(Ordering::Relaxed).wrapping_add(by_others.load(Ordering::Relaxed));

@@ -62,15 +62,6 @@ impl UniqueStore {
 }
 
 impl BackingStore {
-    /// Memory for a resizable buffer that an engine made: a [resizable](UniqueStore::resizable) store. For adapters.
-    ///
-    /// # Errors
-    /// As for [`UniqueStore::resizable`].
-    #[track_caller]
-    pub fn for_resizable_buffer(byte_length: usize, max_byte_length: usize) -> Result<Self, Error> {
-        UniqueStore::resizable(byte_length, max_byte_length).map(BackingStore::from)
-    }
-
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless this is a handle to all
     /// of a resizable or growable store.
     #[inline]

@@ -115,7 +115,7 @@ fn unique_and_shared() -> Result<(), Error> {
     resizable.resize(1 << 20)?;
     resizable.resize(16)?;
     copies(&resizable.into())?;
-    copies(&BackingStore::for_resizable_buffer(16, 100)?)?;
+    copies(&BackingStore::from(UniqueStore::resizable(16, 100)?))?;
     copies(&SharedStore::zeroed(16)?.into())?;
     let growable = SharedStore::growable(8, 1 << 20)?;
     growable.grow(16)?;
@@ -139,7 +139,7 @@ fn handed_over() -> Result<(), Error> {
 
 fn exposed() -> Result<(), Error> {
     let isolate = IsolateRegistration::new("Test")?;
-    let store = BackingStore::for_resizable_buffer(1, 100)?;
+    let store = BackingStore::from(UniqueStore::resizable(1, 100)?);
     let hold = Exposed::new(&store, isolate.id())?;
     hold.resize(100)?;
     drop((hold.store(hold.data().as_ptr(), 100), store));

@@ -162,7 +162,7 @@ fn frozen_memory_is_exposed_in_any_number_of_isolates() {
 #[test]
 fn resizable_memory_has_one_live_buffer() {
     let isolate = isolate();
-    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
     assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 2, 10));
     let exposed = Exposed::new(&store, isolate.id()).unwrap();
     assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
@@ -178,7 +178,7 @@ fn resizable_memory_has_one_live_buffer() {
 #[test]
 fn resizable_memory_ends_where_it_was_reserved() {
     let isolate = isolate();
-    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
     let error = Exposed::new(&store, isolate.id()).unwrap().resize(11).unwrap_err();
     assert!(matches!(error, Error::AboveMaximum { requested: 11, max_byte_length: 10, .. }), "{error}");
 }
@@ -223,7 +223,7 @@ fn an_isolate_keeps_no_bytes_that_its_letting_go_would_not_free() {
 #[test]
 fn an_isolate_keeps_all_that_resizable_memory_reserved() {
     let isolate = isolate();
-    let store = BackingStore::for_resizable_buffer(2, 10).unwrap();
+    let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
     let exposed = Exposed::new(&store, isolate.id()).unwrap();
     exposed.resize(5).unwrap();
     assert_eq!(isolate.id().external_bytes(), 10);

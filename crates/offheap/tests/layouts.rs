@@ -187,7 +187,7 @@ fn of_exposed_stores() {
         drop(store);
         drop(exposed);
     });
-    check(|| drop(BackingStore::for_resizable_buffer(3, 100).unwrap()));
+    check(|| drop(UniqueStore::resizable(3, 100).unwrap()));
 }
 
 #[test]

@@ -151,5 +151,5 @@ fn a_copy_of_all_bytes() {
 #[test]
 fn memory_for_a_resizable_buffer() {
     // The reservation is not from the allocator.
-    assert_eq!(for_every_allocation(|| BackingStore::for_resizable_buffer(1, 100).map(drop)), 1);
+    assert_eq!(for_every_allocation(|| UniqueStore::resizable(1, 100).map(drop)), 1);
 }

@@ -240,9 +240,9 @@ impl Heap {
 }
 
 fn resizable_store(bytes: &[u8], max_byte_length: usize) -> Result<BackingStore, Error> {
-    let mut store = BackingStore::for_resizable_buffer(bytes.len(), max_byte_length)?;
-    store.bytes_mut()?.copy_from_slice(bytes);
-    Ok(store)
+    let mut unique = UniqueStore::resizable(bytes.len(), max_byte_length)?;
+    unique.copy_from_slice(bytes);
+    Ok(unique.into())
 }
 
 /// Zeroed bytes, with room for more, or what script throws where there is no memory.

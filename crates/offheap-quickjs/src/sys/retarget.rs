@@ -89,9 +89,9 @@ impl ForeignMemory {
         let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
         if let Some(max_byte_length) = self.max_byte_length {
             // QuickJS asks for one byte at the least, also where the maximum is 0.
-            let mut store = BackingStore::for_resizable_buffer(self.byte_length, max_byte_length.max(1))?;
-            store.bytes_mut()?.copy_from_slice(from);
-            return Ok(store);
+            let mut unique = UniqueStore::resizable(self.byte_length, max_byte_length.max(1))?;
+            unique.copy_from_slice(from);
+            return Ok(unique.into());
         }
         let unique = UniqueStore::filled(self.byte_length, |bytes| bytes.copy_from_slice(from))?;
         match self.frozen {
