@@ -67,11 +67,24 @@ pub enum Capability {
     Immutable,
     /// It has detach keys.
     DetachKeys,
+    /// It has SharedArrayBuffers.
+    Shared,
+    /// It has `WebAssembly`.
+    Wasm,
+    /// It collects young objects apart from old ones.
+    Generations,
 }
 
 impl Capability {
-    const ALL: [Capability; 4] =
-        [Capability::Script, Capability::Resizable, Capability::Immutable, Capability::DetachKeys];
+    const ALL: [Capability; 7] = [
+        Capability::Script,
+        Capability::Resizable,
+        Capability::Immutable,
+        Capability::DetachKeys,
+        Capability::Shared,
+        Capability::Wasm,
+        Capability::Generations,
+    ];
 
     /// Whether an engine has it.
     pub fn is_in(self, capabilities: &Capabilities) -> bool {
@@ -80,6 +93,9 @@ impl Capability {
             Capability::Resizable => capabilities.resizable,
             Capability::Immutable => capabilities.immutable,
             Capability::DetachKeys => capabilities.detach_keys,
+            Capability::Shared => capabilities.shared,
+            Capability::Wasm => capabilities.wasm,
+            Capability::Generations => capabilities.generations,
         }
     }
 
@@ -90,6 +106,9 @@ impl Capability {
             Capability::Resizable => "resizable",
             Capability::Immutable => "immutable",
             Capability::DetachKeys => "detach_keys",
+            Capability::Shared => "shared",
+            Capability::Wasm => "wasm",
+            Capability::Generations => "generations",
         }
     }
 

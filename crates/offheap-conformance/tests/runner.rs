@@ -6,7 +6,7 @@ use offheap_conformance::{
 };
 use offheap_engine::offheap::{BackingStore, IsolateId, UniqueStore};
 use offheap_engine::{
-    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ModelEngine, ScriptValue,
+    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ModelEngine, ScriptValue, ViewState,
 };
 
 /// What is wrong with an engine.
@@ -61,6 +61,14 @@ impl Engine for Sabotaged {
 
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
         self.engine.allocate(byte_length, max_byte_length)
+    }
+
+    fn allocate_shared(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error> {
+        self.engine.allocate_shared(byte_length, max_byte_length)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
@@ -123,6 +131,14 @@ impl Engine for Sabotaged {
     fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error> {
         let shift = usize::from(self.how == Sabotage::WritesAnotherByte);
         self.engine.write(buffer, index + shift, value)
+    }
+
+    fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error> {
+        self.engine.evaluate_view(source)
+    }
+
+    fn collect_young(&mut self) {
+        self.engine.collect_young();
     }
 
     fn collect(&mut self) {

@@ -45,7 +45,17 @@ pub trait Engine {
     /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory.
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// A buffer over a store, without a copy unless it says so.
+    /// The same with shared memory: `new SharedArrayBuffer(byteLength, { maxByteLength })`.
+    ///
+    /// # Errors
+    /// As for [`allocate`](Self::allocate), and [`Error::Unsupported`].
+    fn allocate_shared(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error>;
+
+    /// A buffer over a store, without a copy unless it says so: a SharedArrayBuffer where the store is shared.
     ///
     /// # Errors
     /// [`Error::TooLargeForEngine`], and the core's: another isolate has the store, a guard uses it, it was freed.
@@ -81,7 +91,8 @@ pub trait Engine {
         byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// `buffer.resize(newByteLength)`.
+    /// `buffer.resize(newByteLength)`; of a SharedArrayBuffer `buffer.grow(newByteLength)`, where less than it has is
+    /// [`Error::InvalidLength`] too.
     ///
     /// # Errors
     /// [`Error::Detached`], [`Error::NotResizable`], [`Error::InvalidLength`], [`Error::Immutable`].
@@ -105,8 +116,18 @@ pub trait Engine {
     /// [`Error::Detached`], as the constructor throws there; [`Error::Immutable`].
     fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error>;
 
+    /// What native code sees of the view, a typed array or DataView, that this script evaluates to.
+    ///
+    /// # Errors
+    /// As for [`evaluate_buffer`](Self::evaluate_buffer).
+    fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error>;
+
     /// Collects garbage, all of it.
     fn collect(&mut self);
+
+    /// Collects what was made lately, where the engine has generations, as [`Capabilities::generations`] says; otherwise
+    /// it does nothing.
+    fn collect_young(&mut self);
 
     /// Waits until finalizers that the engine put off have run.
     fn drain_finalizers(&mut self);
@@ -131,6 +152,12 @@ pub struct Capabilities {
     pub immutable: bool,
     /// It has detach keys.
     pub detach_keys: bool,
+    /// It has SharedArrayBuffers, growable ones where it has resizable buffers.
+    pub shared: bool,
+    /// It has `WebAssembly`.
+    pub wasm: bool,
+    /// It collects young objects apart from old ones.
+    pub generations: bool,
     /// The most bytes in one buffer.
     pub max_byte_length: usize,
 }
@@ -142,6 +169,9 @@ impl Capabilities {
         resizable: false,
         immutable: false,
         detach_keys: false,
+        shared: false,
+        wasm: false,
+        generations: false,
         max_byte_length: isize::MAX as usize,
     };
 }
@@ -155,10 +185,23 @@ pub struct BufferState {
     pub max_byte_length: usize,
     /// `detached`.
     pub detached: bool,
-    /// `resizable`.
+    /// `resizable`; of a SharedArrayBuffer `growable`.
     pub resizable: bool,
     /// `immutable`.
     pub immutable: bool,
+    /// It is a SharedArrayBuffer.
+    pub shared: bool,
+}
+
+/// What native code sees of a typed array or DataView.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewState {
+    /// Where it begins in its buffer, in bytes: 0 where the buffer is detached, or the view out of bounds.
+    pub byte_offset: usize,
+    /// Its length in bytes: 0 there.
+    pub byte_length: usize,
+    /// A copy of its bytes: none there.
+    pub contents: Vec<u8>,
 }
 
 /// A value that script returned.

@@ -12,7 +12,7 @@ mod externalized;
 mod handle;
 mod model;
 
-pub use engine::{BufferState, Capabilities, Engine, ScriptValue};
+pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;

@@ -6,6 +6,7 @@ use rquickjs::{Function, Type, Value};
 use crate::script::from_rquickjs;
 use crate::{
     BufferState, Capabilities, ENGINE, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, Scope, ScriptValue,
+    ViewState,
 };
 
 /// One isolate of QuickJS as an [`Engine`].
@@ -113,6 +114,10 @@ impl Engine for QuickJsEngine {
         })
     }
 
+    fn allocate_shared(&mut self, _: usize, _: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
+        Err(Error::Unsupported { engine: ENGINE, what: "make shared buffers yet", instead: "use unshared ones" })
+    }
+
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
         self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
             Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
@@ -165,6 +170,12 @@ impl Engine for QuickJsEngine {
             call_with_buffer(scope, "(b, i, v) => { new Uint8Array(b)[i] = v }", buffer, index, value).map(drop)
         })
     }
+
+    fn evaluate_view(&mut self, _source: &str) -> Result<ViewState, Error> {
+        Err(Error::Unsupported { engine: ENGINE, what: "look at views yet", instead: "look at their buffers" })
+    }
+
+    fn collect_young(&mut self) {}
 
     fn collect(&mut self) {
         self.isolate.enter(|scope| scope.collect());

@@ -85,7 +85,7 @@ pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
-    ScriptValue,
+    ScriptValue, ViewState,
 };
 pub use rquickjs;
 pub use scope::{Local, Scope};

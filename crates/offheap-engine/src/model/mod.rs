@@ -11,7 +11,9 @@ use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId, IsolateRegistration};
 
-use crate::{BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue};
+use crate::{
+    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue, ViewState,
+};
 use heap::{BufferId, Heap, Memory};
 
 const NAME: &str = "Model";
@@ -175,7 +177,7 @@ impl Engine for ModelEngine {
 
     fn capabilities(&self) -> Capabilities {
         let ModelOptions { resizable, immutable, detach_keys, max_byte_length } = self.options;
-        Capabilities { script: false, resizable, immutable, detach_keys, max_byte_length }
+        Capabilities { resizable, immutable, detach_keys, max_byte_length, ..Capabilities::NONE }
     }
 
     fn isolate(&self) -> IsolateId {
@@ -200,6 +202,10 @@ impl Engine for ModelEngine {
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
         let slot = self.isolate.step(|heap| heap.allocate(byte_length, max_byte_length))??;
         Ok(self.handle(slot))
+    }
+
+    fn allocate_shared(&mut self, _: usize, _: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
+        Err(no_shared())
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
@@ -264,6 +270,7 @@ impl Engine for ModelEngine {
                 detached,
                 resizable: buffer.max_byte_length.is_some(),
                 immutable: buffer.immutable,
+                shared: false,
             })
         })
     }
@@ -275,6 +282,12 @@ impl Engine for ModelEngine {
     fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error> {
         self.step(buffer, |heap, id| heap.write(id, index, value))
     }
+
+    fn evaluate_view(&mut self, _source: &str) -> Result<ViewState, Error> {
+        Err(no_script())
+    }
+
+    fn collect_young(&mut self) {}
 
     fn collect(&mut self) {
         self.isolate.collect(Heap::collect_now);
@@ -301,6 +314,10 @@ impl Drop for ModelEngine {
             }
         }
     }
+}
+
+fn no_shared() -> Error {
+    Error::Unsupported { engine: NAME, what: "make shared buffers yet", instead: "use unshared ones" }
 }
 
 fn no_script() -> Error {

@@ -314,7 +314,14 @@ pub(crate) fn state_of(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<BufferState,
             (false, true) => fields.max_byte_length as usize,
             (false, false) => byte_length,
         };
-        Ok(BufferState { byte_length, max_byte_length, detached, resizable, immutable: fields.immutable != 0 })
+        Ok(BufferState {
+            byte_length,
+            max_byte_length,
+            detached,
+            resizable,
+            immutable: fields.immutable != 0,
+            shared: false,
+        })
     })
 }
 
