@@ -1,11 +1,15 @@
 //! Ours beside a peer's, in one process: alternately, so that whatever slows the machine down slows both down.
 #![forbid(unsafe_code)]
 
+mod report;
+
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+pub use report::{Measure, profile_directory, run};
 
 /// Rounds per row. What is told is the one with the median ratio.
 const ROUNDS: usize = 5;
@@ -35,15 +39,22 @@ pub struct Row {
 /// Measures one step of ours beside one step of the peer's.
 pub fn row<A, B>(name: &'static str, goal: f64, mut ours: impl FnMut() -> A, mut peer: impl FnMut() -> B) -> Row {
     let (our_steps, peer_steps) = (steps_per_turn(&mut ours), steps_per_turn(&mut peer));
+    let ours = || nanoseconds_per_step(our_steps, &mut ours);
+    timed_row(name, goal, ours, || nanoseconds_per_step(peer_steps, &mut peer))
+}
+
+/// The same where a turn has parts that are not to be measured: each closure takes one turn, of a millisecond or more, and
+/// answers its nanoseconds per step.
+pub fn timed_row(name: &'static str, goal: f64, mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> Row {
     let mut round = || {
         median((0..TURNS).map(|turn| {
             // Whoever goes second finds caches and branch predictors as the other left them; so they take turns at it.
             if turn % 2 == 0 {
-                let ours_ns = nanoseconds_per_step(our_steps, &mut ours);
-                Turn { ours_ns, peer_ns: nanoseconds_per_step(peer_steps, &mut peer) }
+                let ours_ns = ours();
+                Turn { ours_ns, peer_ns: peer() }
             } else {
-                let peer_ns = nanoseconds_per_step(peer_steps, &mut peer);
-                Turn { ours_ns: nanoseconds_per_step(our_steps, &mut ours), peer_ns }
+                let peer_ns = peer();
+                Turn { ours_ns: ours(), peer_ns }
             }
         }))
     };

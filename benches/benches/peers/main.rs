@@ -7,22 +7,15 @@ mod memory;
 
 use std::error::Error;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use benches::{Row, goals, row, table, to_json};
+use benches::{Measure, Row, profile_directory, row, run};
 use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 
 /// What the control block may have before its owner.
 const CONTROL_BLOCK_LIMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let executable = std::env::current_exe()?;
-    let profile_directory = executable.ancestors().nth(2).ok_or("an executable of cargo is in <profile>/deps")?;
-    println!("CPU: {}\n", cpu_flags());
-
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let all: [(&str, Measure); 11] = [
         ("clone_drop", clone_drop),
         ("from_vec_64", from_vec_64),
@@ -36,24 +29,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("quickjs_expose_64", |name| engine::expose(name, 64)),
         ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
     ];
-    let wanted = all.into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| name.contains(only)));
-    let rows: Vec<Row> = wanted.map(|(name, measure)| measure(name)).collect();
-    println!("{}\n{}", table(&rows), goals(&rows));
-    if only.is_some() {
-        return Ok(());
-    }
-
-    let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
-    println!("control block before the owner: {CONTROL_BLOCK_BYTES} bytes, to reach {CONTROL_BLOCK_LIMIT}: {verdict}");
-    println!("{}", memory::of_lines_on_a_large_file(profile_directory));
-
-    let report = target_directory(profile_directory).join("peers.json");
-    std::fs::write(&report, format!("{:#}\n", to_json(&rows)))?;
-    println!("written: {}", report.display());
-    Ok(())
+    run("peers.json", &all, || {
+        let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
+        println!(
+            "control block before the owner: {CONTROL_BLOCK_BYTES} bytes, to reach {CONTROL_BLOCK_LIMIT}: {verdict}"
+        );
+        println!("{}", memory::of_lines_on_a_large_file(&profile_directory()?));
+        Ok(())
+    })
 }
-
-type Measure = fn(&'static str) -> Row;
 
 fn clone_drop(name: &'static str) -> Row {
     let store = store_of(vec![1; 64]);
@@ -110,31 +94,4 @@ fn substore(name: &'static str) -> Row {
 
 fn store_of(vec: Vec<u8>) -> BackingStore {
     BackingStore::from(UniqueStore::from_owner(vec).expect("room for a control block"))
-}
-
-/// What the copies depend on: with fast short `rep movsb` the start of it costs little.
-fn cpu_flags() -> String {
-    let Ok(cpu) = std::fs::read_to_string("/proc/cpuinfo") else { return "unknown (no /proc/cpuinfo)".to_owned() };
-    let field = |name: &str| {
-        let line = cpu.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
-        Some(line.split_once(':')?.1.trim())
-    };
-    let flags: Vec<_> = field("flags").unwrap_or_default().split(' ').collect();
-    let has = |flag: &str| if flags.contains(&flag) { "yes" } else { "no" };
-    format!("{}, erms: {}, fsrm: {}", field("model name").unwrap_or("unknown"), has("erms"), has("fsrm"))
-}
-
-/// Cargo's target directory, however it was set: as cargo says, or two above the executable where that is elsewhere
-/// (`--target-dir`).
-fn target_directory(profile_directory: &Path) -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    let told = metadata.ok().and_then(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).ok());
-    match told.as_ref().and_then(|metadata| metadata["target_directory"].as_str()) {
-        Some(told) if profile_directory.starts_with(told) => PathBuf::from(told),
-        _ => profile_directory.parent().unwrap_or(profile_directory).to_owned(),
-    }
 }
