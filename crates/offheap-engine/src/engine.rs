@@ -68,7 +68,7 @@ pub trait Engine {
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::LayoutChanged`], [`Error::Memory`].
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error>;
 
-    /// Detaches a buffer, with the key where it has one. A detached buffer stays so.
+    /// Detaches a buffer, with the key where it has one, and none where it has none. A detached buffer stays so.
     ///
     /// # Errors
     /// [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`].

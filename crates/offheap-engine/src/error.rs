@@ -79,14 +79,17 @@ pub enum Error {
         /// Why not, and what to do.
         why: &'static str,
     },
-    /// The buffer has a detach key, and this is not it.
-    #[error("{engine}: cannot {attempted} the buffer: it has a detach key and {given}; pass the key that was set")]
+    /// The buffer has a detach key and this is not it, or it has none and one was given (ECMAScript `DetachArrayBuffer`).
+    #[error(
+        "{engine}: cannot {attempted} the buffer: its detach key is not what was given ({given}); pass the key that was \
+         set, and none where none was"
+    )]
     WrongDetachKey {
         /// The engine.
         engine: &'static str,
         /// What was tried.
         attempted: &'static str,
-        /// What was given: `no key was given`, `another was given`.
+        /// What was given: `no key was given`, `another was given`, `it has none`.
         given: &'static str,
     },
     /// The buffer is immutable.

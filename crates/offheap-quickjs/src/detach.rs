@@ -25,18 +25,19 @@ pub(crate) struct Keys<'js> {
     pub(crate) get: Function<'js>,
 }
 
-/// Compares `given` with the key of `buffer`, where it has one.
+/// Compares `given` with the key of `buffer`; without one, nothing may be given.
 pub(crate) fn check_key<'js>(
     ctx: &Ctx<'js>,
     buffer: &Value<'js>,
     given: Option<&str>,
     attempted: &'static str,
 ) -> Result<(), Error> {
-    let Some(expected) = key_of(ctx, buffer)? else { return Ok(()) };
-    let given = match given {
-        Some(given) if given == expected => return Ok(()),
-        Some(_) => "another was given",
-        None => "no key was given",
+    let given = match (key_of(ctx, buffer)?, given) {
+        (None, None) => return Ok(()),
+        (Some(expected), Some(given)) if given == expected => return Ok(()),
+        (None, Some(_)) => "it has none",
+        (Some(_), Some(_)) => "another was given",
+        (Some(_), None) => "no key was given",
     };
     Err(Error::WrongDetachKey { engine: ENGINE, attempted, given })
 }

@@ -117,7 +117,8 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 ///
 /// # Errors
 /// [`Error::NotAnArrayBuffer`]; [`Error::Immutable`]; [`Error::WrongDetachKey`] in the context of an
-/// [`Isolate`](crate::Isolate), where keys can be [set](crate::Scope::set_detach_key).
+/// [`Isolate`](crate::Isolate), where keys can be [set](crate::Scope::set_detach_key), and in any for a key where none
+/// was set.
 pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     crate::detach::detach(ctx, value, key)
 }

@@ -289,8 +289,8 @@ fn detach_key(lab: &Lab<'_>) -> Result<(), Failure> {
     engine.detach(&target, Some("other"))?;
     expect!(engine.state(&target)?.detached, "the right key detaches");
     let keyless = engine.allocate(8, None)?;
-    engine.detach(&keyless, Some("any"))?;
-    expect!(engine.state(&keyless)?.detached, "a buffer without a key is detached whatever key is given");
+    expect_error!(engine.detach(&keyless, Some("any")), Error::WrongDetachKey { .. }, "a key where none was set");
+    expect!(!engine.state(&keyless)?.detached, "a buffer without a key is not detached with one");
     Ok(())
 }
 

@@ -220,8 +220,13 @@ impl Engine for ModelEngine {
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         const ATTEMPTED: &str = "detach";
         let let_go = self.step(buffer, |heap, id| {
-            if heap.buffer(id).detach_key.as_deref() != key && heap.buffer(id).detach_key.is_some() {
-                let given = if key.is_some() { "another was given" } else { "no key was given" };
+            let expected = heap.buffer(id).detach_key.as_deref();
+            if expected != key {
+                let given = match (expected, key) {
+                    (None, _) => "it has none",
+                    (_, Some(_)) => "another was given",
+                    (_, None) => "no key was given",
+                };
                 return Err(Error::WrongDetachKey { engine: NAME, attempted: ATTEMPTED, given });
             }
             heap.check_mutable(id, ATTEMPTED)?;
