@@ -77,7 +77,7 @@ pub trait Engine {
     /// Sets the key that detaching and transferring need, or with `None` takes it away.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Unsupported`].
+    /// [`Error::WrongIsolate`], [`Error::Unsupported`], [`Error::NotDetachable`] of shared memory.
     fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
 
     /// `buffer.transfer(newByteLength)`.

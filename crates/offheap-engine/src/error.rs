@@ -50,7 +50,13 @@ pub enum Error {
         alignment: usize,
     },
     /// A length that the operation does not allow.
-    #[error("{engine}: cannot {attempted} a buffer to {requested} bytes: {limit} are the most; ask for less")]
+    #[error(
+        "{engine}: cannot {attempted} a buffer to {requested} bytes: {}",
+        match requested < limit {
+            true => format!("it has {limit}, and shared memory never gets shorter; ask for more"),
+            false => format!("{limit} are the most; ask for less"),
+        }
+    )]
     InvalidLength {
         /// The engine.
         engine: &'static str,
@@ -58,7 +64,7 @@ pub enum Error {
         attempted: &'static str,
         /// The length that was asked for, in bytes.
         requested: usize,
-        /// The most it may be.
+        /// The most it may be; where less was asked for, the length of shared memory, which is the least.
         limit: usize,
     },
     /// The buffer is detached.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, UniqueStore};
+use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
 use offheap_engine::{
     CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ModelEngine, ModelOptions,
 };
@@ -119,9 +119,13 @@ fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
 
 #[test]
 fn options_are_what_it_cannot_do() -> Done {
-    let options = ModelOptions { resizable: false, immutable: false, detach_keys: false, max_byte_length: 16 };
+    let options =
+        ModelOptions { resizable: false, immutable: false, detach_keys: false, shared: false, max_byte_length: 16 };
     let mut engine = ModelEngine::with_options(1, options)?;
     assert!(matches!(engine.allocate(8, Some(16)), Err(Error::Unsupported { .. })));
+    assert!(matches!(engine.allocate_shared(8, None), Err(Error::Unsupported { .. })));
+    let shared = SharedStore::zeroed(8)?;
+    assert!(matches!(engine.expose(shared.as_store()).map(drop), Err(Error::Unsupported { .. })));
     let buffer = engine.allocate(16, None)?;
     assert!(matches!(engine.set_detach_key(&buffer, Some("key")), Err(Error::Unsupported { .. })));
     assert!(matches!(engine.evaluate("1"), Err(Error::Unsupported { .. })));
@@ -187,6 +191,45 @@ fn a_copy_on_another_thread_waits_for_nothing_and_keeps_nobody_from_writing() ->
     }
     reading.join().unwrap();
     assert_eq!(store.exposure(), Some((engine.isolate(), 2)));
+    Ok(())
+}
+
+#[test]
+fn shared_memory_is_written_by_anybody_meanwhile() -> Done {
+    let store = SharedStore::growable(64, 1 << 16)?;
+    let mut engines = [ModelEngine::new(1)?, ModelEngine::new(2)?];
+    let buffers = [engines[0].expose(store.as_store())?.0, engines[1].expose(store.as_store())?.0];
+    assert_eq!(store.as_store().exposure(), None);
+    let native = store.clone();
+    let writing = std::thread::spawn(move || {
+        for round in 0..1_000_usize {
+            native.copy_from_slice(32, &[round as u8; 32]).unwrap();
+            native.grow_to_at_least(64 + round).unwrap();
+        }
+    });
+    for round in 0..1_000 {
+        let at = round % 2;
+        engines[at].write(&buffers[at], round % 32, round as u8)?;
+        assert_eq!(engines[1 - at].read(&buffers[1 - at], round % 32)?, Some(round as u8));
+    }
+    writing.join().unwrap();
+    for (engine, buffer) in engines.iter_mut().zip(&buffers) {
+        assert_eq!(engine.state(buffer)?.byte_length, 64 + 999);
+        assert_eq!(engine.external_bytes(), 0);
+        assert_eq!(engine.externalize(buffer)?, *store.as_store());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_part_of_memory_that_may_grow_is_refused_and_holds_nothing() -> Done {
+    let mut engine = ModelEngine::new(1)?;
+    for store in [SharedStore::growable(8, 16)?.into(), BackingStore::from(UniqueStore::resizable(8, 16)?)] {
+        for part in [store.slice(..4)?, store.slice(4..)?] {
+            assert!(matches!(engine.expose(&part).map(drop), Err(Error::Unsupported { .. })));
+        }
+        assert_eq!((store.reference_count(), store.exposure()), (1, None));
+    }
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! The bytes of the model's buffers: reading, writing, resizing, and moving them into stores.
 
-use offheap::{BackingStore, StoreKind, UniqueStore};
+use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
 
 use super::NAME;
-use super::heap::{BufferId, Heap, LetGo, Memory};
+use super::heap::{BufferId, Heap, LetGo, Memory, OnThread};
 use crate::{CopyReason, Error, Exposure};
 
 impl Heap {
@@ -63,8 +63,15 @@ impl Heap {
         Ok(())
     }
 
-    /// A buffer with memory of the model's own, and its root.
-    pub(super) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
+    pub(super) fn check_detachable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+        if !self.is_shared(id) {
+            return Ok(());
+        }
+        Err(Error::NotDetachable { engine: NAME, attempted, why: "it is shared; copy it to an ArrayBuffer" })
+    }
+
+    /// Whether a new buffer may have these lengths. Answers the bytes that it needs room for.
+    fn check_lengths(&self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
         let limit = self.options.max_byte_length;
         let requested = max_byte_length.unwrap_or(byte_length).max(byte_length);
         if requested > limit {
@@ -79,19 +86,43 @@ impl Heap {
                 return Err(Error::InvalidLength { engine: NAME, attempted: "make", requested: byte_length, limit });
             }
         }
-        let bytes = zeroed(byte_length, requested)?;
+        Ok(requested)
+    }
+
+    /// A buffer with memory of the model's own, and its root.
+    pub(super) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
+        let room = self.check_lengths(byte_length, max_byte_length)?;
+        let bytes = zeroed(byte_length, room)?;
         Ok(self.add(Memory::Own(bytes), max_byte_length, false))
+    }
+
+    /// A SharedArrayBuffer, over a store from the start, and its root.
+    pub(super) fn allocate_shared(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<usize, Error> {
+        if !self.options.shared {
+            return Err(no_shared());
+        }
+        self.check_lengths(byte_length, max_byte_length)?;
+        let store = match max_byte_length {
+            Some(max_byte_length) => SharedStore::growable(byte_length, max_byte_length),
+            None => SharedStore::zeroed(byte_length),
+        };
+        let (slot, _) = self.expose(store.map_err(|_| out_of_memory())?.as_store())?;
+        Ok(slot)
     }
 
     /// A buffer over a store, or over a copy of it, and its root.
     pub(super) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
-        if store.kind() == StoreKind::Shared {
-            let (what, instead) = ("expose shared memory yet", "expose a copy of it");
-            return Err(Error::Unsupported { engine: NAME, what, instead });
+        if store.kind() == StoreKind::Shared && !self.options.shared {
+            return Err(no_shared());
         }
         let (byte_length, limit) = (store.byte_length(), self.options.max_byte_length);
-        if byte_length > limit {
-            return Err(Error::TooLargeForEngine { engine: NAME, store: Some(store.id()), byte_length, limit });
+        let most = store.max_byte_length();
+        if most > limit {
+            return Err(Error::TooLargeForEngine { engine: NAME, store: Some(store.id()), byte_length: most, limit });
         }
         let immutable = store.kind().is_read_only();
         if immutable && !self.options.immutable {
@@ -100,8 +131,15 @@ impl Heap {
         }
         self.hold(store)?;
         let shared = self.shared(store.id());
-        let whole = store.byte_offset() == 0 && byte_length == shared.byte_length();
-        let slot = if whole && store.kind() == StoreKind::Resizable && self.options.resizable {
+        let has_room = self.options.resizable && shared.has_room();
+        if has_room && (store.byte_offset() != 0 || byte_length != shared.byte_length()) {
+            // The caller's handle keeps the owner, so nothing but the hold goes.
+            self.release_memory(Memory::Resizable(store.id()), OnThread::This).finish();
+            let instead = "expose the whole store, or copy the part";
+            let what = "make a buffer over a part of memory that may get another length";
+            return Err(Error::Unsupported { engine: NAME, what, instead });
+        }
+        let slot = if has_room {
             let max_byte_length = shared.max_byte_length();
             self.add(Memory::Resizable(store.id()), Some(max_byte_length), false)
         } else {
@@ -169,16 +207,23 @@ impl Heap {
     }
 
     pub(super) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
-        const ATTEMPTED: &str = "resize";
+        let is_shared = self.is_shared(id);
+        let attempted = if is_shared { "grow" } else { "resize" };
         let Some(limit) = self.buffer(id).max_byte_length else {
-            self.check_mutable(id, ATTEMPTED)?;
+            self.check_mutable(id, attempted)?;
             return Err(Error::NotResizable { engine: NAME });
         };
-        self.check_attached(id, ATTEMPTED)?;
+        self.check_attached(id, attempted)?;
         if byte_length > limit {
-            return Err(Error::InvalidLength { engine: NAME, attempted: ATTEMPTED, requested: byte_length, limit });
+            return Err(Error::InvalidLength { engine: NAME, attempted, requested: byte_length, limit });
         }
-        self.set_byte_length(id, byte_length)
+        match self.set_byte_length(id, byte_length) {
+            // It may have been longer for a moment only: others grow it too.
+            Err(Error::Memory(offheap::Error::SharedShrink { requested, byte_length: limit, .. })) => {
+                Err(Error::InvalidLength { engine: NAME, attempted, requested, limit })
+            }
+            result => result,
+        }
     }
 
     fn set_byte_length(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
@@ -197,6 +242,7 @@ impl Heap {
     /// The buffer that takes another's bytes over, as its root.
     pub(super) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
         const ATTEMPTED: &str = "transfer";
+        self.check_detachable(id, ATTEMPTED)?;
         self.check_attached(id, ATTEMPTED)?;
         self.check_mutable(id, ATTEMPTED)?;
         if self.buffer(id).detach_key.is_some() {
@@ -239,6 +285,15 @@ impl Heap {
     }
 }
 
+fn no_shared() -> Error {
+    Error::Unsupported { engine: NAME, what: "make SharedArrayBuffers", instead: "use unshared memory" }
+}
+
+fn out_of_memory() -> Error {
+    let message = "RangeError: Array buffer allocation failed".to_owned();
+    Error::Script { engine: NAME, message, stack: String::new() }
+}
+
 fn resizable_store(bytes: &[u8], max_byte_length: usize) -> Result<BackingStore, Error> {
     let mut unique = UniqueStore::resizable(bytes.len(), max_byte_length)?;
     unique.copy_from_slice(bytes);
@@ -249,8 +304,7 @@ fn resizable_store(bytes: &[u8], max_byte_length: usize) -> Result<BackingStore,
 fn zeroed(byte_length: usize, room: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(room).is_err() {
-        let message = "RangeError: Array buffer allocation failed".to_owned();
-        return Err(Error::Script { engine: NAME, message, stack: String::new() });
+        return Err(out_of_memory());
     }
     bytes.resize(byte_length, 0);
     Ok(bytes)

@@ -31,7 +31,7 @@ pub(super) enum Memory {
     Own(Vec<u8>),
     /// These bytes of a store.
     Store { store: StoreId, start: usize, byte_length: usize },
-    /// All of a resizable store, however long it is.
+    /// All of a resizable or growable store, however long it is.
     Resizable(StoreId),
     /// Nothing: it is detached.
     Detached,
@@ -51,7 +51,7 @@ impl Memory {
 #[derive(Default)]
 pub(super) struct LetGo(Option<(Exposed, OnThread)>);
 
-enum OnThread {
+pub(super) enum OnThread {
     This,
     Another,
 }
@@ -141,7 +141,7 @@ impl Heap {
         Some(self.release_memory(buffer.memory, on_thread))
     }
 
-    fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
+    pub(super) fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
         let Some(store) = memory.store() else { return LetGo::default() };
         let shared = self.stores.get_mut(&store).expect("a store with buffers is known");
         let (hold, last) = shared.let_go();
@@ -219,6 +219,12 @@ impl Heap {
 
     pub(super) fn set_global(&mut self, name: &str, id: BufferId) {
         self.globals.insert(name.to_owned(), id);
+    }
+
+    /// Whether the buffer is a SharedArrayBuffer.
+    pub(super) fn is_shared(&self, id: BufferId) -> bool {
+        let kind = self.buffer(id).memory.store().map(|store| self.shared(store).kind());
+        kind == Some(StoreKind::Shared)
     }
 
     pub(super) fn shared(&self, store: StoreId) -> &Shared {

@@ -20,13 +20,13 @@ const NAME: &str = "Model";
 
 /// An engine in plain Rust whose collector does, for some seed, whatever an engine may do.
 ///
-/// It has buffers, with memory of its own or over stores, and no script. Its seed decides when it collects (at any call,
+/// It has buffers, with memory of its own or over stores, shared ones too, and no script. Its seed decides when it collects (at any call,
 /// not only when asked), in which order the finalizers of collected buffers run, how long they are put off, and which
 /// of them run on another thread; equal seeds do the same. Code that is right for every seed does not lean on
 /// what one engine happens to do.
 ///
 /// Each access is checked. The model keeps a shadow of the bytes of every store that it has buffers over (mapped
-/// files excepted), and knows what it collected. It panics, with the store or the buffer in the message, where bytes
+/// files and shared memory excepted, which others may write), and knows what it collected. It panics, with the store or the buffer in the message, where bytes
 /// changed that nobody may have written, where a store is exposed in another way than the model did, where a guard lives
 /// while script reads or writes, and where a root leads to a buffer that was collected.
 ///
@@ -69,6 +69,8 @@ pub struct ModelOptions {
     pub immutable: bool,
     /// Whether it has detach keys.
     pub detach_keys: bool,
+    /// Whether it has SharedArrayBuffers, growable ones where it makes resizable buffers.
+    pub shared: bool,
     /// The most bytes in one buffer.
     pub max_byte_length: usize,
 }
@@ -76,7 +78,7 @@ pub struct ModelOptions {
 impl Default for ModelOptions {
     /// Everything, and buffers of up to 1 GiB.
     fn default() -> Self {
-        ModelOptions { resizable: true, immutable: true, detach_keys: true, max_byte_length: 1 << 30 }
+        ModelOptions { resizable: true, immutable: true, detach_keys: true, shared: true, max_byte_length: 1 << 30 }
     }
 }
 
@@ -176,8 +178,8 @@ impl Engine for ModelEngine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let ModelOptions { resizable, immutable, detach_keys, max_byte_length } = self.options;
-        Capabilities { resizable, immutable, detach_keys, max_byte_length, ..Capabilities::NONE }
+        let ModelOptions { resizable, immutable, detach_keys, shared, max_byte_length } = self.options;
+        Capabilities { resizable, immutable, detach_keys, shared, max_byte_length, ..Capabilities::NONE }
     }
 
     fn isolate(&self) -> IsolateId {
@@ -204,8 +206,13 @@ impl Engine for ModelEngine {
         Ok(self.handle(slot))
     }
 
-    fn allocate_shared(&mut self, _: usize, _: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
-        Err(no_shared())
+    fn allocate_shared(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error> {
+        let slot = self.isolate.step(|heap| heap.allocate_shared(byte_length, max_byte_length))??;
+        Ok(self.handle(slot))
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
@@ -220,6 +227,7 @@ impl Engine for ModelEngine {
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         const ATTEMPTED: &str = "detach";
         let let_go = self.step(buffer, |heap, id| {
+            heap.check_detachable(id, ATTEMPTED)?;
             let expected = heap.buffer(id).detach_key.as_deref();
             if expected != key {
                 let given = match (expected, key) {
@@ -245,6 +253,7 @@ impl Engine for ModelEngine {
             return Err(Error::Unsupported { engine: NAME, what: "set a detach key", instead });
         }
         self.step(buffer, |heap, id| {
+            heap.check_detachable(id, "set a detach key of")?;
             heap.buffer_mut(id).detach_key = key.map(str::to_owned);
             Ok(())
         })
@@ -275,7 +284,7 @@ impl Engine for ModelEngine {
                 detached,
                 resizable: buffer.max_byte_length.is_some(),
                 immutable: buffer.immutable,
-                shared: false,
+                shared: heap.is_shared(id),
             })
         })
     }
@@ -319,10 +328,6 @@ impl Drop for ModelEngine {
             }
         }
     }
-}
-
-fn no_shared() -> Error {
-    Error::Unsupported { engine: NAME, what: "make shared buffers yet", instead: "use unshared ones" }
 }
 
 fn no_script() -> Error {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use offheap::{BackingStore, Exposed, IsolateId, StoreId, StoreKind};
+use offheap::{BackingStore, Exposed, IsolateId, SharedStore, StoreId, StoreKind};
 
 use super::NAME;
 use crate::Error;
@@ -16,7 +16,8 @@ pub(super) struct Shared {
     isolate: IsolateId,
     // As many as there are live buffers; which is whose does not matter.
     holds: Vec<Exposed>,
-    // What the bytes must be. None for a mapped file, which other processes may write.
+    // What the bytes must be. None for a mapped file, which other processes may write, and for shared memory, which
+    // anybody may.
     shadow: Option<Vec<u8>>,
 }
 
@@ -25,7 +26,7 @@ impl Shared {
     pub(super) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let hold = Exposed::new(store, isolate)?;
         let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
-        if !matches!(store.kind(), StoreKind::Mapped(_)) {
+        if !matches!(store.kind(), StoreKind::Mapped(_) | StoreKind::Shared) {
             shared.shadow = Some(shared.store().to_vec()?);
         }
         Ok(shared)
@@ -69,8 +70,12 @@ impl Shared {
         self.hold().kind()
     }
 
-    pub(super) fn is_read_only(&self) -> bool {
-        self.hold().is_read_only()
+    /// Whether its length may change.
+    pub(super) fn has_room(&self) -> bool {
+        match SharedStore::try_from(self.store()) {
+            Ok(shared) => shared.is_growable(),
+            Err(store) => store.kind() == StoreKind::Resizable,
+        }
     }
 
     /// The bytes, checked.
@@ -101,7 +106,8 @@ impl Shared {
 
     fn check_exposure(&self, store: &BackingStore) {
         let buffers = u16::try_from(self.holds.len()).expect("no store has more buffers");
-        let expected = (!self.is_read_only()).then_some((self.isolate, buffers));
+        let counted = !self.hold().is_read_only() && self.kind() != StoreKind::Shared;
+        let expected = counted.then_some((self.isolate, buffers));
         assert_eq!(
             store.exposure(),
             expected,
@@ -121,8 +127,13 @@ impl Shared {
     /// # Panics
     /// If the store is exposed elsewhere, or a guard lives.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let mut store = self.store();
+        let store = self.store();
         self.check_exposure(&store);
+        let mut store = match SharedStore::try_from(store) {
+            // Others may write it at the same time.
+            Ok(shared) => return Ok(shared.copy_from_slice(offset, bytes)?),
+            Err(store) => store,
+        };
         let Some(shadow) = &mut self.shadow else {
             let instead = "map it read-only for the model, or write through `Mapped::copy_from_slice`";
             return Err(Error::Unsupported { engine: NAME, what: "write to a mapped file", instead });
@@ -139,8 +150,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives resizable memory another length; what it loses is zero when it comes back.
+    /// Gives resizable memory another length; what it loses is zero when it comes back. Shared memory gets longer alone.
     pub(super) fn set_byte_length(&mut self, byte_length: usize) -> Result<(), Error> {
+        if self.kind() == StoreKind::Shared {
+            return Ok(self.hold().resize(byte_length)?);
+        }
         let before = self.byte_length();
         if byte_length < before {
             self.write(byte_length, &vec![0; before - byte_length])?;
