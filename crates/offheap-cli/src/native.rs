@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use offheap::{BackingStore, ManualMemory, Mapped, Site};
+use offheap::{BackingStore, ManualMemory, ManualOptions, Mapped, Site};
 use offheap_ledger::{Hold, Ledger};
 
 use crate::arguments::Argument;
@@ -115,7 +115,8 @@ impl NativeModule {
             }
         }
         let byte_length = byte_length.byte_count("byteLength")?;
-        let memory = ManualMemory::allocate_at(byte_length, site)?;
+        let memory =
+            ManualMemory::allocate_with(byte_length, ManualOptions { site: Some(site), ..ManualOptions::default() })?;
         let store = memory.store().clone();
         Ok(self.table.borrow_mut().add(&store, Entry::Manual(memory)))
     }

@@ -211,6 +211,12 @@ impl AccessWord {
         .map(drop)
     }
 
+    /// Whether it was marked as freed.
+    #[inline]
+    pub(crate) fn is_freed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == FREED
+    }
+
     /// The isolate that has the store, and through how many live buffers.
     #[inline]
     pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {

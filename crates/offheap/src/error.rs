@@ -286,7 +286,8 @@ pub enum Error {
     /// A free of manual memory that somebody still uses.
     #[error(
         "cannot free {byte_length} bytes at {address:#x}, allocated at {allocated}: {holder}; \
-         the free at {attempted} touched nothing, detach the buffer or drop the guard first"
+         the free at {attempted} touched nothing, {}",
+        holder.remedy()
     )]
     FreeInUse {
         /// The store.

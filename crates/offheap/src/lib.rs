@@ -60,7 +60,7 @@
 //! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies, in and out; never a slice, since other processes write files |
-//! | manual: [`ManualMemory`] | as the first rows, until it is freed; then every use is [`Error::Freed`] |
+//! | manual: [`ManualMemory`] | as the first rows, or as the row of shared memory where [`ManualOptions`] ask for that, until it is freed; then every use is [`Error::Freed`] |
 //!
 //! A copy out of exposed memory tolerates script that writes meanwhile: each byte is some value that was stored there,
 //! and nothing is said about their order.
@@ -113,7 +113,7 @@ pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::{IsolateId, IsolateRegistration};
 pub use kind::{MapMode, StoreKind};
-pub use manual::{ManualHeap, ManualMemory, Unfreed};
+pub use manual::{ManualHeap, ManualMemory, ManualOptions, Unfreed};
 pub use mapped::Mapped;
 pub use raw::{
     AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, Exposed, FrozenOwner, Owner,

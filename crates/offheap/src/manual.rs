@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::OnceLock;
 
 use self::heap::{Heap, Live};
-use crate::raw::{ManualBlock, RawStore};
+use crate::raw::{ManualBlock, ManualOwner, RawStore};
 use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 
 mod heap;
@@ -31,30 +30,42 @@ mod heap;
 /// assert!(error.to_string().starts_with("double free of 1024 bytes"));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ManualMemory {
     store: BackingStore,
 }
 
-/// What a store over manual memory owns: nothing but the place of its free.
-pub(crate) struct ManualOwner {
-    freed: OnceLock<Site>,
-}
-
-impl ManualOwner {
-    fn freed(&self) -> Option<Site> {
-        self.freed.get().copied()
-    }
+/// What memory to allocate, and who asks; the default is memory of one length that is not shared, for the caller.
+///
+/// ```
+/// use offheap::{BackingStore, Error, ManualMemory, ManualOptions};
+///
+/// let memory = ManualMemory::allocate_with(4, ManualOptions { max_byte_length: Some(1 << 20), ..Default::default() })?;
+/// memory.store().clone().resize(4096)?;
+/// memory.free()?;                                              // frees 4,096 bytes
+/// assert!(matches!(memory.store().to_vec(), Err(Error::Freed { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ManualOptions {
+    /// Whether any number of threads and isolates may use it at once: its store turns into a
+    /// [`SharedStore`](crate::SharedStore).
+    pub shared: bool,
+    /// The most bytes that it can have, where its length changes: resizable memory or, where it is shared, growable.
+    pub max_byte_length: Option<usize>,
+    /// The place that allocates it, where that is not the caller: one in a script, for example.
+    pub site: Option<Site>,
 }
 
 /// Where manual memory was freed whose access word says so. Only a free that is being done right now has not noted its
 /// place yet, and it does so before it unlocks the heap.
-pub(crate) fn freed_at(store: &BackingStore) -> Site {
-    let owner = store.raw().owner::<ManualOwner>().expect("only manual memory is freed");
-    owner.freed().unwrap_or_else(|| {
+pub(crate) fn freed_at(raw: &RawStore) -> Site {
+    let owner = raw.owner::<ManualOwner>().expect("only manual memory is freed");
+    let freed = owner.freed().unwrap_or_else(|| {
         drop(Heap::lock());
         owner.freed().expect("noted under the heap's lock")
-    })
+    });
+    freed.at
 }
 
 impl ManualMemory {
@@ -64,17 +75,34 @@ impl ManualMemory {
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn allocate(byte_length: usize) -> Result<Self, Error> {
-        Self::allocate_at(byte_length, Site::here())
+        Self::allocate_with(byte_length, ManualOptions::default())
     }
 
-    /// The same, allocated by a place that the caller names: that of a script, for one.
+    /// The same with options. Memory that is shared or whose length changes is aligned to a page.
     ///
     /// # Errors
-    /// As for [`allocate`](Self::allocate).
-    pub fn allocate_at(byte_length: usize, site: Site) -> Result<Self, Error> {
-        // The last bytes of the address space are no object's; and each memory has an address of its own, empty or not.
-        let block = ManualBlock::zeroed(byte_length)?;
-        Self::register(block, byte_length, site).map_err(Error::from)
+    /// As for [`allocate`](Self::allocate), and [`Error::MaximumTooSmall`].
+    #[track_caller]
+    pub fn allocate_with(byte_length: usize, options: ManualOptions) -> Result<Self, Error> {
+        let ManualOptions { shared, max_byte_length, site } = options;
+        // Not in a closure, which would be the caller.
+        let here = Site::here();
+        let site = site.unwrap_or(here);
+        let kind = match (shared, max_byte_length) {
+            (true, _) => StoreKind::Shared,
+            (false, Some(_)) => StoreKind::Resizable,
+            (false, None) => {
+                // The last bytes of the address space are no object's; and each memory has an address of its own, empty
+                // or not.
+                let block = ManualBlock::zeroed(byte_length)?;
+                return Self::register(block, byte_length, site).map_err(Error::from);
+            }
+        };
+        if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| byte_length > max_byte_length) {
+            return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
+        }
+        let raw = RawStore::manual_room(kind, byte_length, max_byte_length, site)?;
+        Self::list(raw.clone(), ManualBlock::of_room(raw)).map_err(Error::from)
     }
 
     /// Takes over memory that something else allocated and that `free_fn` frees: `adopt(malloc(n), n, free)`.
@@ -120,13 +148,16 @@ impl ManualMemory {
 
     fn register(block: ManualBlock, byte_length: usize, site: Site) -> Result<Self, Rejected<ManualBlock>> {
         let memory = block.memory(byte_length);
-        let owner = ManualOwner { freed: OnceLock::new() };
-        // Told once it is on the list: what was refused there never was.
-        let raw = match RawStore::untold(owner, StoreKind::Manual, site, |_| memory) {
-            Ok(raw) => raw,
-            Err((error, _)) => return Err(Rejected::new(error, block)),
-        };
-        let live = Live { store: raw.id(), handle: raw.downgrade(), byte_length, allocated: site, block };
+        match RawStore::untold(ManualOwner::new(), StoreKind::Manual, site, |_| memory) {
+            Ok(raw) => Self::list(raw, block),
+            Err((error, _)) => Err(Rejected::new(error, block)),
+        }
+    }
+
+    /// Told once it is on the list: what was refused there never was.
+    fn list(raw: RawStore, block: ManualBlock) -> Result<Self, Rejected<ManualBlock>> {
+        let (byte_length, allocated) = (raw.byte_length(), raw.site());
+        let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
         Heap::lock().insert(live)?;
         raw.tell_created();
         Ok(ManualMemory { store: BackingStore::from_raw(raw) })
@@ -138,7 +169,11 @@ impl ManualMemory {
     }
 
     pub(crate) fn into_store(self) -> BackingStore {
-        self.store
+        self.store.clone()
+    }
+
+    fn owner(&self) -> &ManualOwner {
+        self.store.raw().owner().expect("manual memory has a manual owner")
     }
 
     /// The address, and the key for [`ManualHeap::free`].
@@ -146,21 +181,24 @@ impl ManualMemory {
         self.store.as_ptr()
     }
 
-    /// The length in bytes.
+    /// The length in bytes. Where it changes, it is 0 after the free.
     pub fn byte_length(&self) -> usize {
         self.store.byte_length()
     }
 
     /// Where it was freed, once it was.
     pub fn freed(&self) -> Option<Site> {
-        self.store.raw().owner::<ManualOwner>().and_then(ManualOwner::freed)
+        self.owner().freed().map(|freed| freed.at)
     }
 
     /// Frees the memory. Stores over it stay, and answer [`Error::Freed`].
     ///
+    /// Shared memory leaves no mark of who uses it, and cannot be detached. So it is in use while anybody has a reference:
+    /// a buffer that was not collected yet, a store that was cloned; handles like this one do not count.
+    ///
     /// # Errors
     /// Nothing is touched: [`Error::DoubleFree`] names the first free; [`Error::FreeInUse`] names the isolate that has
-    /// the memory, or that a guard uses it.
+    /// the memory, or that a guard uses it, or how many references to shared memory live.
     #[track_caller]
     pub fn free(&self) -> Result<(), Error> {
         self.free_at(Site::here())
@@ -171,9 +209,22 @@ impl ManualMemory {
     /// # Errors
     /// As for [`free`](Self::free).
     pub fn free_at(&self, site: Site) -> Result<(), Error> {
-        let freed = Heap::lock().free(&self.store, site)?;
+        let freed = Heap::lock().free(self.store.raw(), 0, site)?;
         freed.finish();
         Ok(())
+    }
+}
+
+impl Clone for ManualMemory {
+    fn clone(&self) -> Self {
+        self.owner().add_handle();
+        ManualMemory { store: self.store.clone() }
+    }
+}
+
+impl Drop for ManualMemory {
+    fn drop(&mut self) {
+        self.owner().remove_handle();
     }
 }
 
@@ -227,7 +278,7 @@ impl ManualHeap {
         unfreed.extend(live.into_iter().flatten().map(|(&address, live)| Unfreed {
             store: live.store,
             address,
-            byte_length: live.byte_length,
+            byte_length: live.byte_length(),
             allocated: live.allocated,
         }));
         drop(heap);

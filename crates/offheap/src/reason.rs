@@ -14,6 +14,8 @@ pub enum Holder {
     Writer,
     /// Somebody who is changing the length.
     Resizing,
+    /// References to shared memory, those of live buffers included: its uses leave no other mark.
+    References(u32),
     /// An isolate, through live buffers.
     Isolate {
         /// The isolate.
@@ -23,6 +25,16 @@ pub enum Holder {
     },
 }
 
+impl Holder {
+    /// What lets the memory be freed.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Holder::References(_) => "drop the references, and let go of the buffers and collect, first",
+            _ => "detach the buffer or drop the guard first",
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -30,6 +42,8 @@ impl fmt::Display for Holder {
             Holder::Readers(count) => write!(f, "{count} readers use its bytes"),
             Holder::Writer => write!(f, "a writer uses its bytes"),
             Holder::Resizing => write!(f, "its length is being changed"),
+            Holder::References(1) => write!(f, "a reference or buffer to it lives"),
+            Holder::References(count) => write!(f, "{count} references or buffers to it live"),
             Holder::Isolate { isolate, buffers } => {
                 write!(f, "{isolate} uses its bytes through {buffers} live buffer(s)")
             }

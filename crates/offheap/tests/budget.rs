@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use offheap::{BackingStore, Budget, Error, FrozenStore, ManualHeap, ManualMemory, SharedStore, UniqueStore};
+use offheap::{
+    BackingStore, Budget, Error, FrozenStore, ManualHeap, ManualMemory, ManualOptions, SharedStore, UniqueStore,
+};
 
 /// The budget is one for the process, so tests take turns.
 fn with_limit(byte_limit: usize) -> MutexGuard<'static, ()> {
@@ -142,6 +144,18 @@ fn manual_memory_counts_until_it_is_really_given_back() {
         ManualMemory::allocate(0).unwrap().free().unwrap();
     }
     assert_eq!(Budget::used(), 0);
+    for shared in [false, true] {
+        let options = ManualOptions { shared, max_byte_length: Some(1000), ..ManualOptions::default() };
+        let memory = ManualMemory::allocate_with(100, options).unwrap();
+        assert_eq!(Budget::used(), 100);
+        match SharedStore::try_from(memory.store().clone()) {
+            Ok(shared) => shared.grow(300).unwrap(),
+            Err(mut store) => store.resize(300).unwrap(),
+        }
+        assert_eq!(Budget::used(), 300);
+        memory.free().unwrap();
+        assert_eq!(Budget::used(), 0);
+    }
     assert!(ManualHeap::unfreed().unwrap().is_empty());
 }
 

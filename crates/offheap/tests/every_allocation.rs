@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualHeap, ManualMemory, MapMode, MapProblem,
-    Mapped, Owner, Rejected, SharedStore, Site, UniqueStore,
+    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions, MapMode,
+    MapProblem, Mapped, Owner, Rejected, SharedStore, Site, UniqueStore,
 };
 
 /// Fewer than this, and the scenario has lost what it was for.
@@ -154,6 +154,10 @@ fn freed_by_hand() -> Result<(), Error> {
         // A free needs no memory, whatever failed before it.
         memory.free()?;
         drop((copied?, listed?));
+    }
+    for shared in [false, true] {
+        let options = ManualOptions { shared, max_byte_length: Some(100), ..ManualOptions::default() };
+        ManualMemory::allocate_with(10, options)?.free()?;
     }
     // SAFETY: any size may be asked for.
     let data = unsafe { libc::calloc(10, 1) };

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::ManualOwner;
 use crate::access::Denied;
 use crate::observe::{self, EventKind};
-use crate::raw::{ManualBlock, RawWeak};
-use crate::{BackingStore, Error, Holder, Rejected, Site, StoreId, StoreKind};
+use crate::raw::{self, ManualBlock, ManualOwner, RawStore, RawWeak};
+use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
 
 /// So many freed addresses are remembered.
 const REMEMBERED: usize = 1024;
@@ -26,7 +25,9 @@ pub(super) struct Heap {
 
 pub(super) struct Live {
     pub(super) store: StoreId,
+    pub(super) kind: StoreKind,
     pub(super) handle: RawWeak,
+    // At first; the block of what changes its length knows better.
     pub(super) byte_length: usize,
     pub(super) allocated: Site,
     pub(super) block: ManualBlock,
@@ -40,6 +41,12 @@ struct Freed {
     freed: Site,
     // Gone where too many bytes were kept.
     block: Option<ManualBlock>,
+}
+
+impl Live {
+    pub(super) fn byte_length(&self) -> usize {
+        self.block.present_byte_length().unwrap_or(self.byte_length)
+    }
 }
 
 static HEAP: Mutex<Heap> = Mutex::new(Heap { live: None, freed: VecDeque::new(), kept_bytes: 0 });
@@ -95,7 +102,7 @@ impl Heap {
         let before = self.freed.iter().rev().find(|freed| freed.address == address);
         match (live, before) {
             (Some(live), None) => match live.handle.upgrade() {
-                Some(raw) => self.free(&BackingStore::from_raw(raw), attempted),
+                Some(raw) => self.free(&raw, 1, attempted),
                 // No handle, so no guard and no buffer: nobody uses it.
                 None => Ok(self.retire(address, attempted)),
             },
@@ -108,24 +115,30 @@ impl Heap {
         }
     }
 
-    /// Frees the memory behind `store`.
-    pub(super) fn free(&mut self, store: &BackingStore, attempted: Site) -> Result<Retired, Error> {
-        let raw = store.raw();
+    /// Frees the memory behind `raw`; `borrowed` references to it are this free's own.
+    pub(super) fn free(&mut self, raw: &RawStore, borrowed: usize, attempted: Site) -> Result<Retired, Error> {
         let id = raw.id();
         let address = raw.data().as_ptr().addr();
         let owner = raw.owner::<ManualOwner>().expect("manual memory has a manual owner");
         let (byte_length, allocated) = (raw.byte_length(), raw.site());
         let in_use = |holder| Error::FreeInUse { store: id, address, byte_length, allocated, attempted, holder };
+        // Uses of shared memory leave no mark, so whoever has a reference counts as a user.
+        if raw.kind() == StoreKind::Shared && !raw.access().is_freed() {
+            let others = (raw.strong_count() as usize).saturating_sub(1 + borrowed + owner.handles());
+            if others != 0 {
+                return Err(in_use(Holder::References(others as u32)));
+            }
+        }
         match raw.access().free() {
             Ok(()) => {
-                let first = owner.freed.set(attempted);
-                debug_assert!(first.is_ok(), "freed once");
+                owner.note_freed(raw::Freed { at: attempted, byte_length });
                 Ok(self.retire(address, attempted))
             }
             Err(Denied::Busy(holder)) => Err(in_use(holder)),
             Err(Denied::Exposed { isolate, buffers }) => Err(in_use(Holder::Isolate { isolate, buffers })),
             Err(Denied::Freed | Denied::OneBuffer { .. } | Denied::TooManyBuffers { .. }) => {
-                let first = owner.freed().expect("frees are told apart under the heap's lock");
+                let raw::Freed { at: first, byte_length } =
+                    owner.freed().expect("frees are told apart under the heap's lock");
                 Err(Error::DoubleFree { store: id, address, byte_length, allocated, first, second: attempted })
             }
         }
@@ -134,7 +147,8 @@ impl Heap {
     /// Moves what is live at `address` to the freed.
     fn retire(&mut self, address: usize, freed: Site) -> Retired {
         let live = self.live.as_mut().and_then(|live| live.remove(&address)).expect("live until it is freed");
-        let Live { store, byte_length, allocated, mut block, .. } = live;
+        let byte_length = live.byte_length();
+        let Live { store, kind, allocated, mut block, .. } = live;
         self.kept_bytes += block.keep_address();
         let oldest = if self.freed.len() == REMEMBERED { self.freed.pop_front() } else { None };
         let forgotten = oldest.and_then(|oldest| oldest.block);
@@ -144,7 +158,7 @@ impl Heap {
             event: observe::Event {
                 kind: EventKind::Freed { at: Some(freed) },
                 store,
-                store_kind: StoreKind::Manual,
+                store_kind: kind,
                 byte_length,
                 address,
                 created: allocated,

@@ -340,7 +340,7 @@ impl RawStore {
         let charge = self.charge();
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
         // The memory of a manual store is not its owner's; freeing it is told where it is done.
-        if header.kind != StoreKind::Manual {
+        if !self.is_manual() {
             observe::emit(|| header.event(EventKind::Freed { at: None }));
         }
         drop(owner);

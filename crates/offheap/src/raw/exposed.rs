@@ -46,6 +46,8 @@ impl Exposed {
             if exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))? {
                 isolate.add_external_bytes(accounted_bytes(raw));
             }
+        } else {
+            store.check_not_freed("expose")?;
         }
         Ok(Exposed(raw.clone()).told(isolate))
     }
@@ -172,8 +174,8 @@ fn counts_buffers(kind: StoreKind) -> bool {
 fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
         StoreKind::Fixed => raw.byte_length(),
-        StoreKind::Resizable => raw.max_byte_length(),
-        StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
+        StoreKind::Resizable if !raw.is_manual() => raw.max_byte_length(),
+        StoreKind::Resizable | StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
     }
 }
 

@@ -164,6 +164,7 @@ impl BackingStore {
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         if self.kind() == StoreKind::Shared {
+            self.check_not_freed("read")?;
             return self.check_range(offset, into.len()).map(|()| self.load_shared(offset, into));
         }
         let access = self.raw().access();
@@ -203,6 +204,7 @@ impl BackingStore {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
         if self.kind() == StoreKind::Shared {
+            self.check_not_freed(ATTEMPTED)?;
             return self.check_range(offset, from.len()).map(|()| self.store_shared(offset, from));
         }
         let access = self.raw().access();

@@ -4,10 +4,14 @@ use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::{HeapMemory, Memory};
+use super::{HeapMemory, Memory, RawStore};
 use crate::Error;
 use crate::budget::Charge;
 use crate::sys::Pages;
+
+mod owner;
+
+pub(crate) use owner::{Freed, ManualOwner};
 
 /// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
 const PAGES_FROM: usize = 64 << 10;
@@ -23,6 +27,8 @@ enum ManualBytes {
     Heap(HeapMemory),
     Pages(Pages),
     Adopted(Adopted),
+    // What its owner has reserved, kept by a reference.
+    Room(RawStore),
 }
 
 struct Adopted {
@@ -63,6 +69,12 @@ impl ManualBlock {
         Ok(ManualBlock { memory: ManualBytes::Adopted(Adopted { data, byte_length, free_fn }), charge })
     }
 
+    /// The memory of a store that has it reserved, kept until it is freed by hand.
+    pub(crate) fn of_room(raw: RawStore) -> Self {
+        // The store counts in the budget itself.
+        ManualBlock { memory: ManualBytes::Room(raw), charge: Charge::of(0) }
+    }
+
     /// Lets adopted memory go without freeing it.
     pub(crate) fn disown(self) {
         if let ManualBytes::Adopted(adopted) = self.memory {
@@ -79,6 +91,7 @@ impl ManualBlock {
             ManualBytes::Heap(heap) => heap.data(),
             ManualBytes::Pages(pages) => pages.start(),
             ManualBytes::Adopted(adopted) => adopted.data.cast(),
+            ManualBytes::Room(raw) => raw.data(),
         }
     }
 
@@ -88,9 +101,15 @@ impl ManualBlock {
 
     /// Gives back what can be given back without the address; returns how many bytes are kept.
     pub(crate) fn keep_address(&mut self) -> usize {
-        if let ManualBytes::Pages(pages) = &mut self.memory
-            && pages.give_memory_back()
-        {
+        let given_back = match &mut self.memory {
+            ManualBytes::Pages(pages) => pages.give_memory_back(),
+            ManualBytes::Room(raw) => {
+                raw.give_room_back();
+                true
+            }
+            ManualBytes::Heap(_) | ManualBytes::Adopted(_) => false,
+        };
+        if given_back {
             self.charge = Charge::of(0);
         }
         self.kept_bytes()
@@ -100,8 +119,16 @@ impl ManualBlock {
     /// hold no memory: they keep their address for as long as it is remembered.
     pub(crate) fn kept_bytes(&self) -> usize {
         match &self.memory {
-            ManualBytes::Heap(_) | ManualBytes::Pages(_) => 0,
+            ManualBytes::Heap(_) | ManualBytes::Pages(_) | ManualBytes::Room(_) => 0,
             ManualBytes::Adopted(adopted) => adopted.byte_length,
+        }
+    }
+
+    /// The length that the memory has at this moment, where that changes.
+    pub(crate) fn present_byte_length(&self) -> Option<usize> {
+        match &self.memory {
+            ManualBytes::Room(raw) => Some(raw.byte_length()),
+            _ => None,
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) use block::{Memory, RawStore, RawWeak};
 pub(crate) use copy::{load_bytes, store_bytes};
 pub use exposed::Exposed;
 pub use guard::{Bytes, BytesMut, Cells};
-pub(crate) use manual::ManualBlock;
+pub(crate) use manual::{Freed, ManualBlock, ManualOwner};
 pub use memory::DeleterCallback;
 pub(crate) use memory::{HeapMemory, WithDeleter};
 pub use owner::{FrozenOwner, Owner};

@@ -1,6 +1,6 @@
 //! Changing the length of a store, while others may be using it.
 
-use super::{Memory, RawStore, Sole, store_bytes};
+use super::{ManualOwner, Memory, RawStore, Sole, store_bytes};
 use crate::access::{AccessWord, Denied};
 use crate::budget::{self, Charge};
 use crate::sys::Reservation;
@@ -39,9 +39,11 @@ impl Sole {
 }
 
 impl RawStore {
-    fn reservation(&self) -> Option<&Reservation> {
+    pub(super) fn reservation(&self) -> Option<&Reservation> {
         match self.kind() {
-            StoreKind::Resizable | StoreKind::Shared => self.owner(),
+            StoreKind::Resizable | StoreKind::Shared => {
+                self.owner().or_else(|| self.owner::<ManualOwner>()?.reservation())
+            }
             _ => None,
         }
     }

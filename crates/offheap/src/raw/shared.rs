@@ -4,8 +4,9 @@ use std::ptr::NonNull;
 // Not through `crate::sync`: these are the bytes themselves, which loom cannot stand in for.
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use super::{HeapMemory, Memory, Owner, RawStore, load_bytes, store_bytes};
+use super::{HeapMemory, ManualOwner, Memory, Owner, RawStore, load_bytes, store_bytes};
 use crate::budget;
+use crate::manual::freed_at;
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Site, StoreKind};
 
@@ -51,14 +52,17 @@ impl RawStore {
 
     /// Whether the block is shared memory with room behind it.
     pub(crate) fn is_growable(&self) -> bool {
-        self.kind() == StoreKind::Shared && self.is_from::<Reservation>()
+        self.kind() == StoreKind::Shared
+            && (self.is_from::<Reservation>() || self.owner().is_some_and(ManualOwner::length_changes))
     }
 
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
     pub(crate) fn grow(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         let (store, requested) = (self.id(), byte_length);
-        let reservation = self.is_growable().then(|| self.owner::<Reservation>()).flatten();
-        match reservation {
+        if self.access().is_freed() {
+            return Err(Error::Freed { store, attempted: "grow", freed: freed_at(self) });
+        }
+        match self.is_growable().then(|| self.reservation()).flatten() {
             Some(reservation) if byte_length > reservation.max_byte_length() => {
                 Err(Error::AboveMaximum { store, requested, max_byte_length: reservation.max_byte_length() })
             }

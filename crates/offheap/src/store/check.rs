@@ -2,6 +2,7 @@
 
 use super::BackingStore;
 use crate::access::Denied;
+use crate::manual::freed_at;
 use crate::raw::Refused;
 use crate::{Error, IsolateId, StoreKind};
 
@@ -79,6 +80,15 @@ impl BackingStore {
         }
     }
 
+    /// For shared memory, whose uses leave no mark in the access word: all others learn it there.
+    #[inline]
+    pub(crate) fn check_not_freed(&self, attempted: &'static str) -> Result<(), Error> {
+        match self.raw.access().is_freed() {
+            true => Err(self.denied(attempted, None, Denied::Freed)),
+            false => Ok(()),
+        }
+    }
+
     /// The error for a refused step that was tried in `scope`, or outside of all isolates.
     pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
         let store = self.id();
@@ -92,7 +102,7 @@ impl BackingStore {
             (Denied::TooManyBuffers { isolate }, _) => {
                 Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
             }
-            (Denied::Freed, _) => Error::Freed { store, attempted, freed: crate::manual::freed_at(self) },
+            (Denied::Freed, _) => Error::Freed { store, attempted, freed: freed_at(&self.raw) },
         }
     }
 }
