@@ -93,6 +93,30 @@ pub enum Error {
         /// The length that was asked for, in bytes.
         requested: usize,
     },
+    /// Memory whose length is its engine's to change.
+    #[error(
+        "cannot resize store {store} to {requested} bytes: an engine owns its memory; \
+         call `resize` or `grow` of its buffer in script, or of its `WebAssembly.Memory`"
+    )]
+    EngineResizes {
+        /// The store.
+        store: StoreId,
+        /// The length that was asked for, in bytes.
+        requested: usize,
+    },
+    /// Memory of an engine that script may take away meanwhile.
+    #[error(
+        "cannot {attempted} store {store} while script of {isolate} may shrink it, which unmaps its bytes at once; \
+         do so in that isolate's scope, or give its buffer a fixed length with `transferToFixedLength`"
+    )]
+    EngineMayShrink {
+        /// The store.
+        store: StoreId,
+        /// What was tried.
+        attempted: &'static str,
+        /// The isolate that has it.
+        isolate: IsolateId,
+    },
     /// Shared memory never gets shorter.
     #[error(
         "cannot grow shared store {store} to {requested} bytes: it has {byte_length}, and never less from now on; \

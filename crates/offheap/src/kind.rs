@@ -10,10 +10,16 @@ pub enum StoreKind {
     Fixed,
     /// Memory with room reserved behind it: its length changes when it is resized, its address does not.
     Resizable,
-    /// Memory that any number of threads read and write at the same time; see [`SharedStore`](crate::SharedStore).
+    /// Memory that any number of threads read and write at the same time, whoever made it; see [`SharedStore`](crate::SharedStore).
     Shared,
     /// Memory that nobody writes.
     Frozen,
+    /// Unshared memory of an engine which script may make longer and shorter: a resizable `ArrayBuffer` that V8 made. What
+    /// a shorter length takes away is gone at once, so that nobody reads it from outside of its isolate while it is
+    /// exposed: that is [`Error::EngineMayShrink`](crate::Error::EngineMayShrink).
+    EngineResizable,
+    /// Unshared memory of an engine which gets longer and never shorter: a WebAssembly memory.
+    EngineGrowable,
     /// Memory that is freed by hand.
     Manual,
     /// A mapped file.
@@ -21,6 +27,12 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    /// Whether its length may get less, so that a part of it may be out of bounds.
+    #[inline]
+    pub(crate) fn may_shrink(self) -> bool {
+        matches!(self, StoreKind::Resizable | StoreKind::EngineResizable)
+    }
+
     /// Whether script and native code may only read it.
     #[inline]
     pub fn is_read_only(self) -> bool {

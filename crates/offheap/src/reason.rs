@@ -59,7 +59,7 @@ pub enum NotUnique {
     References(u32),
     /// The handle is to a part of the store.
     SubStore,
-    /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files.
+    /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files, memory of an engine.
     Kind,
 }
 

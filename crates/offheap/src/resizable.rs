@@ -63,11 +63,15 @@ impl UniqueStore {
 
 impl BackingStore {
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless this is a handle to all
-    /// of a resizable or growable store.
+    /// of a resizable or growable store, or of memory that an engine resizes.
     #[inline]
     pub fn max_byte_length(&self) -> usize {
         match self.kind() {
-            StoreKind::Resizable | StoreKind::Shared if self.is_whole() => self.raw().max_byte_length(),
+            StoreKind::Resizable | StoreKind::Shared | StoreKind::EngineResizable | StoreKind::EngineGrowable
+                if self.is_whole() =>
+            {
+                self.raw().max_byte_length()
+            }
             _ => self.byte_length(),
         }
     }
@@ -80,7 +84,8 @@ impl BackingStore {
     /// taken they see the bytes as they were, or zeros.
     ///
     /// # Errors
-    /// [`Error::NotResizable`], also for a handle to a part, [`Error::AboveMaximum`], [`Error::OutOfMemory`],
+    /// [`Error::NotResizable`], also for a handle to a part, [`Error::EngineResizes`] for memory of an engine,
+    /// [`Error::AboveMaximum`], [`Error::OutOfMemory`],
     /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while a guard lives (to shrink), or somebody
     /// else resizes it. Nothing has changed then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {

@@ -39,7 +39,7 @@ pub struct SharedStore {
 }
 
 impl SharedStore {
-    fn from_raw(raw: RawStore) -> Self {
+    pub(crate) fn from_raw(raw: RawStore) -> Self {
         SharedStore { store: BackingStore::from_raw(raw) }
     }
 
@@ -102,7 +102,7 @@ impl SharedStore {
         self.store.max_byte_length()
     }
 
-    /// Whether it was made [growable](Self::growable).
+    /// Whether it was made [growable](Self::growable), or is memory of an engine that can grow.
     pub fn is_growable(&self) -> bool {
         self.store.raw().is_growable()
     }
@@ -138,7 +138,8 @@ impl SharedStore {
     ///
     /// # Errors
     /// [`Error::SharedShrink`] for less than it has, [`Error::AboveMaximum`], [`Error::OutOfMemory`],
-    /// [`Error::NotResizable`] unless this is a handle to all of a growable store.
+    /// [`Error::NotResizable`] unless this is a handle to all of a growable store; [`Error::EngineResizes`] for memory of
+    /// an engine, which script grows.
     pub fn grow(&self, byte_length: usize) -> Result<(), Error> {
         self.grow_from(byte_length, true)
     }

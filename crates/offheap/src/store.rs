@@ -119,7 +119,7 @@ impl BackingStore {
     #[inline]
     pub fn is_out_of_bounds(&self) -> bool {
         // The sum is that of a range that lay inside the store once, so it does not overflow.
-        self.part != WHOLE && self.kind() == StoreKind::Resizable && self.start + self.part > self.raw.byte_length()
+        self.part != WHOLE && self.kind().may_shrink() && self.start + self.part > self.raw.byte_length()
     }
 
     /// Whether this is a handle to all of the store, whatever its length becomes.

@@ -8,6 +8,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::counts::Counts;
+use super::engine::OF_ENGINE;
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
 use crate::budget::{self, Charge};
@@ -157,7 +158,8 @@ impl RawStore {
         let unfinished = Unfinished { block, owner: place };
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
-        let charged = if budget::counts(kind) { budget::take(byte_length) } else { Ok(false) };
+        let counts = budget::counts(kind) && byte_length != OF_ENGINE;
+        let charged = if counts { budget::take(byte_length) } else { Ok(false) };
         let charged = match charged {
             Ok(charged) => charged,
             Err(error) => return Err((error, unfinished.into_owner())),
@@ -205,6 +207,15 @@ impl RawStore {
 
     #[inline]
     pub(crate) fn byte_length(&self) -> usize {
+        match self.stored_byte_length() {
+            OF_ENGINE => self.engine_byte_length(),
+            byte_length => byte_length,
+        }
+    }
+
+    /// The length, or that it is an engine's to say.
+    #[inline]
+    pub(super) fn stored_byte_length(&self) -> usize {
         self.header().byte_length.load(Ordering::Acquire)
     }
 
@@ -216,7 +227,10 @@ impl RawStore {
     /// The length, in one order with all of [`replace_byte_length`](Self::replace_byte_length).
     #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
-        self.header().byte_length.load(Ordering::SeqCst)
+        match self.header().byte_length.load(Ordering::SeqCst) {
+            OF_ENGINE => self.engine_byte_length(),
+            byte_length => byte_length,
+        }
     }
 
     /// Publishes a new length if it is `before`, and otherwise says what it is; as for
@@ -251,7 +265,15 @@ impl RawStore {
 
     /// An event of this store.
     pub(crate) fn event(&self, kind: EventKind) -> Event {
-        self.header().event(kind)
+        let header = self.header();
+        Event {
+            kind,
+            store: header.id,
+            store_kind: header.kind,
+            byte_length: self.byte_length(),
+            address: header.data.as_ptr().addr(),
+            created: header.site.get(),
+        }
     }
 
     /// The owner, where it is an `O`. Others may look at it at the same time, hence `Sync`.
@@ -266,7 +288,7 @@ impl RawStore {
         (self.header().owner.type_id)() == TypeId::of::<O>()
     }
 
-    fn owner_ptr(&self) -> NonNull<c_void> {
+    pub(super) fn owner_ptr(&self) -> NonNull<c_void> {
         let offset = self.header().owner.offset;
         // SAFETY: I-LAYOUT: the offset lies inside the block, which the pointer was made for.
         unsafe { self.0.cast::<c_void>().byte_add(offset) }
@@ -301,19 +323,6 @@ impl RawStore {
     }
 }
 
-impl Header {
-    fn event(&self, kind: EventKind) -> Event {
-        Event {
-            kind,
-            store: self.id,
-            store_kind: self.kind,
-            byte_length: self.byte_length.load(Ordering::Acquire),
-            address: self.data.as_ptr().addr(),
-            created: self.site.get(),
-        }
-    }
-}
-
 impl Clone for RawStore {
     #[inline]
     fn clone(&self) -> Self {
@@ -341,7 +350,7 @@ impl RawStore {
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
         // The memory of a manual store is not its owner's; freeing it is told where it is done.
         if !self.is_manual() {
-            observe::emit(|| header.event(EventKind::Freed { at: None }));
+            observe::emit(|| self.event(EventKind::Freed { at: None }));
         }
         drop(owner);
         drop(charge);

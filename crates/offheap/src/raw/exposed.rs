@@ -35,13 +35,13 @@ impl Exposed {
     ///
     /// # Errors
     /// [`Error::OtherIsolate`] where another isolate has the store, [`Error::Busy`] while a guard outside of that isolate
-    /// lives, [`Error::OneBuffer`] for resizable memory with a live buffer, [`Error::TooManyBuffers`],
+    /// lives, [`Error::OneBuffer`] for resizable memory, and for memory of an engine, with a live buffer, [`Error::TooManyBuffers`],
     /// [`Error::Freed`] for manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let raw = store.raw();
         if counts_buffers(raw.kind()) {
-            let one_buffer = raw.kind() == StoreKind::Resizable;
+            let one_buffer = raw.kind() == StoreKind::Resizable || raw.is_of_engine();
             let exposed = raw.access().expose(isolate, one_buffer);
             if exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))? {
                 isolate.add_external_bytes(accounted_bytes(raw));
@@ -95,7 +95,7 @@ impl Exposed {
     /// If the range does not lie in the store.
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
-        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable();
+        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable() || self.0.is_of_engine();
         if start == 0 && (byte_length == self.0.byte_length() || has_room) {
             return BackingStore::from_raw(self.0.clone());
         }
@@ -116,11 +116,13 @@ impl Exposed {
     /// ([`SharedStore::grow`](crate::SharedStore::grow)).
     ///
     /// # Errors
-    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]; [`Error::Busy`] while a guard lives and
+    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::EngineResizes`] for memory of an
+    /// engine that has another length; [`Error::Busy`] while a guard lives and
     /// the length is shorter: a [`Cells`](crate::Cells) is one that may live while script runs.
     /// [`Error::SharedShrink`] for shared memory that is longer.
     pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
         match self.0.kind() {
+            _ if self.0.is_of_engine() && byte_length == self.0.byte_length() => return Ok(()),
             StoreKind::Shared => return self.0.grow(byte_length, true),
             StoreKind::Resizable if byte_length == self.0.byte_length() => return Ok(()),
             _ => {}
@@ -175,6 +177,8 @@ fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
         StoreKind::Fixed => raw.byte_length(),
         StoreKind::Resizable if !raw.is_manual() => raw.max_byte_length(),
+        // What an engine owns it counts itself.
+        StoreKind::EngineResizable | StoreKind::EngineGrowable => 0,
         StoreKind::Resizable | StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
     }
 }

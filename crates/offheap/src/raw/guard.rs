@@ -129,8 +129,11 @@ impl BackingStore {
     /// While the guard lives, script of that isolate runs on this thread alone.
     ///
     /// # Errors
-    /// As for [`bytes_mut_in`](Self::bytes_mut_in).
+    /// As for [`bytes_mut_in`](Self::bytes_mut_in), and [`Error::EngineMayShrink`] for memory that script may take away.
     pub unsafe fn cells_in<'a>(&self, isolate: IsolateId) -> Result<Cells<'a>, Error> {
+        if self.kind() == StoreKind::EngineResizable {
+            return Err(Error::EngineMayShrink { store: self.id(), attempted: "lend cells of", isolate });
+        }
         let BytesMut { marked } = self.begin_bytes_mut(Some(isolate))?;
         Ok(Cells { marked })
     }
@@ -160,12 +163,17 @@ impl BackingStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes, never for shared memory; [`Error::Freed`] for manual memory after its free.
+    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes, never for shared memory; [`Error::Freed`] for manual
+    /// memory after its free; [`Error::EngineMayShrink`] for exposed memory that script may take away.
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
-        if self.kind() == StoreKind::Shared {
-            self.check_not_freed("read")?;
-            return self.check_range(offset, into.len()).map(|()| self.load_shared(offset, into));
+        match self.kind() {
+            StoreKind::Shared => {
+                self.check_not_freed("read")?;
+                return self.check_range(offset, into.len()).map(|()| self.load_shared(offset, into));
+            }
+            StoreKind::EngineResizable => return self.copy_unexposed(offset, into),
+            _ => {}
         }
         let access = self.raw().access();
         access.begin_copy().map_err(|denied| self.denied("read", None, denied))?;
@@ -182,6 +190,18 @@ impl BackingStore {
         });
         access.end_copy();
         copied
+    }
+
+    /// Copies bytes out under a guard, which no buffer can come to be beside.
+    #[cold]
+    fn copy_unexposed(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        let bytes = self.begin_bytes(None).map_err(|error| match error {
+            Error::Exposed { store, attempted, isolate, .. } => Error::EngineMayShrink { store, attempted, isolate },
+            other => other,
+        })?;
+        self.check_range(offset, into.len())?;
+        into.copy_from_slice(&bytes[offset..offset + into.len()]);
+        Ok(())
     }
 
     /// Copies bytes in, to byte `offset` and on, while the store is exposed in `isolate` or nowhere. For adapters, and for mapped files.

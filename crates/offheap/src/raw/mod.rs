@@ -8,6 +8,7 @@
 mod block;
 mod copy;
 mod counts;
+mod engine;
 mod exposed;
 mod guard;
 mod manual;
@@ -24,6 +25,7 @@ mod loom_tests;
 pub use block::CONTROL_BLOCK_BYTES;
 pub(crate) use block::{Memory, RawStore, RawWeak};
 pub(crate) use copy::{load_bytes, store_bytes};
+pub use engine::EngineMemory;
 pub use exposed::Exposed;
 pub use guard::{Bytes, BytesMut, Cells};
 pub(crate) use manual::{Freed, ManualBlock, ManualOwner};

@@ -51,12 +51,18 @@ impl RawStore {
     /// The most bytes that the block's memory can have without moving.
     #[inline]
     pub(crate) fn max_byte_length(&self) -> usize {
+        if self.is_of_engine() {
+            return self.engine_max_byte_length();
+        }
         self.reservation().map_or_else(|| self.byte_length(), Reservation::max_byte_length)
     }
 
     /// Gives the block another length, in `scope` (the isolate whose script is stopped) or outside of all isolates.
     pub(crate) fn resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(), Refused> {
         let (store, requested) = (self.id(), byte_length);
+        if self.is_of_engine() {
+            return Err(Error::EngineResizes { store, requested }.into());
+        }
         let Some(reservation) = self.reservation().filter(|_| self.kind() == StoreKind::Resizable) else {
             return Err(Error::NotResizable { store, requested }.into());
         };

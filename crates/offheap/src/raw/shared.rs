@@ -44,8 +44,8 @@ impl RawStore {
         RawStore::new(reservation, StoreKind::Shared, site, memory).map_err(|(error, _)| error)
     }
 
-    /// A block over the memory of `owner`. Only these three make blocks of the kind `Shared`: what is behind them is
-    /// writable, and nobody's slice.
+    /// A block over the memory of `owner`. Only these three, and that of an engine's shared memory, make blocks of the kind
+    /// `Shared`: what is behind them is writable, and nobody's slice.
     pub(crate) fn shared<O: Owner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
         RawStore::new(owner, StoreKind::Shared, site, |owner| Memory::from(owner.memory()))
     }
@@ -53,7 +53,9 @@ impl RawStore {
     /// Whether the block is shared memory with room behind it.
     pub(crate) fn is_growable(&self) -> bool {
         self.kind() == StoreKind::Shared
-            && (self.is_from::<Reservation>() || self.owner().is_some_and(ManualOwner::length_changes))
+            && (self.is_from::<Reservation>()
+                || self.is_of_engine()
+                || self.owner().is_some_and(ManualOwner::length_changes))
     }
 
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
@@ -61,6 +63,14 @@ impl RawStore {
         let (store, requested) = (self.id(), byte_length);
         if self.access().is_freed() {
             return Err(Error::Freed { store, attempted: "grow", freed: freed_at(self) });
+        }
+        if self.is_of_engine() {
+            // A length that it has is found by the adapters, and no error.
+            let present = self.byte_length_in_order();
+            return match present == requested || present > requested && !strict {
+                true => Ok(()),
+                false => Err(Error::EngineResizes { store, requested }),
+            };
         }
         match self.is_growable().then(|| self.reservation()).flatten() {
             Some(reservation) if byte_length > reservation.max_byte_length() => {

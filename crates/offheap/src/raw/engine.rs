@@ -1,0 +1,143 @@
+//! Memory that an engine owns, and may make longer or shorter.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use super::{Exposed, Memory, RawStore};
+use crate::{BackingStore, Error, IsolateId, Rejected, SharedStore, Site, StoreKind};
+
+/// Memory that an engine owns and whose length the engine changes. For adapters.
+///
+/// It is what is behind V8's resizable and growable buffers and its WebAssembly memories, through the `shared_ptr` that
+/// keeps them. The store over it has no length of its own: it asks for this one each time that it is asked.
+///
+/// # Safety
+/// From the time when it is handed over until it is dropped:
+/// - [`data`](Self::data) and [`max_byte_length`](Self::max_byte_length) always return the same; the address is not null,
+///   and the maximum at the most `isize::MAX`;
+/// - [`byte_length`](Self::byte_length) may be called on any thread, and is never more than the maximum;
+/// - that many bytes at the address are initialised, mapped for reading and writing, and may take any value. Only what the
+///   engine takes away by making it shorter is not;
+/// - nobody but the engine and the holder of this value reads or writes them.
+///
+/// Dropping it may happen on any thread and must not call an engine.
+pub unsafe trait EngineMemory: Send + Sync + 'static {
+    /// The address.
+    fn data(&self) -> NonNull<u8>;
+
+    /// The length at this moment, in bytes.
+    fn byte_length(&self) -> usize;
+
+    /// The most bytes that it can have at this address.
+    fn max_byte_length(&self) -> usize;
+}
+
+/// The length in a block of engine memory: more than any memory has, so that one comparison finds it out.
+pub(super) const OF_ENGINE: usize = usize::MAX;
+
+/// The owner in such a block. It begins with what asks, so that this can be found while `M` is not known.
+#[repr(C)]
+struct EngineOwned<M> {
+    ask: Ask,
+    memory: M,
+}
+
+type Ask = unsafe fn(NonNull<c_void>, Question) -> usize;
+
+#[derive(Clone, Copy)]
+enum Question {
+    ByteLength,
+    MaxByteLength,
+}
+
+/// # Safety
+/// `owner` points to a living `EngineOwned<M>`.
+unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> usize {
+    // SAFETY: I-LAYOUT: the caller's promise.
+    let EngineOwned { memory, .. } = unsafe { owner.cast::<EngineOwned<M>>().as_ref() };
+    match question {
+        Question::ByteLength => memory.byte_length(),
+        Question::MaxByteLength => memory.max_byte_length(),
+    }
+}
+
+impl RawStore {
+    /// Only this makes blocks with the length `OF_ENGINE`, and of the two kinds whose names begin with `Engine`.
+    fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, (Error, M)> {
+        let owner = EngineOwned { ask: ask::<M>, memory };
+        let memory = |owner: &mut EngineOwned<M>| Memory { data: owner.memory.data(), byte_length: OF_ENGINE };
+        RawStore::new(owner, kind, site, memory).map_err(|(error, owner)| (error, owner.memory))
+    }
+
+    /// Whether an engine owns the memory and changes its length.
+    #[inline]
+    pub(crate) fn is_of_engine(&self) -> bool {
+        self.stored_byte_length() == OF_ENGINE
+    }
+
+    /// Asks the engine memory that the caller found in the block.
+    #[cold]
+    fn ask_engine(&self, question: Question) -> usize {
+        assert!(self.is_of_engine(), "the block has a length of its own");
+        let owner = self.owner_ptr();
+        // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which begins with an `Ask`.
+        let ask = unsafe { owner.cast::<Ask>().read() };
+        // SAFETY: I-LAYOUT: stored beside an owner of the type that it is for, which this reference keeps.
+        unsafe { ask(owner, question) }
+    }
+
+    pub(super) fn engine_byte_length(&self) -> usize {
+        self.ask_engine(Question::ByteLength)
+    }
+
+    pub(super) fn engine_max_byte_length(&self) -> usize {
+        self.ask_engine(Question::MaxByteLength)
+    }
+}
+
+impl Exposed {
+    /// A hold on a new store over unshared memory of an engine, which is exposed in `isolate` from its beginning. For
+    /// adapters; [`store`](Self::store) gives references.
+    ///
+    /// It goes by one live buffer, whichever it is: script may transfer the memory from one to the next. The adapter keeps
+    /// the hold until the engine has let go of the memory, and drops it then; from then on the store's length is fixed.
+    ///
+    /// With `may_shrink` the store is a [`StoreKind::EngineResizable`], and otherwise a [`StoreKind::EngineGrowable`].
+    ///
+    /// # Safety
+    /// While there is no `Exposed` of the store, nobody changes the length of the memory, and neither script nor anything
+    /// else of the engine touches it. While there is one, only what runs in that isolate does, on one thread at a time.
+    /// Without `may_shrink` the length only rises.
+    ///
+    /// # Errors
+    /// The memory comes back with [`Error::OutOfMemory`].
+    pub unsafe fn engine_memory<M: EngineMemory>(
+        memory: M,
+        isolate: IsolateId,
+        may_shrink: bool,
+        site: Site,
+    ) -> Result<Self, Rejected<M>> {
+        let kind = if may_shrink { StoreKind::EngineResizable } else { StoreKind::EngineGrowable };
+        match RawStore::of_engine(memory, kind, site) {
+            Ok(raw) => Ok(Exposed::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
+            Err((error, memory)) => Err(Rejected::new(error, memory)),
+        }
+    }
+}
+
+impl SharedStore {
+    /// A store over shared memory of an engine: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Its
+    /// length is the engine's, and so is growing it. For adapters.
+    ///
+    /// # Safety
+    /// The length only rises, and all who write the bytes reckon with others.
+    ///
+    /// # Errors
+    /// The memory comes back with [`Error::OutOfMemory`].
+    pub unsafe fn from_engine_memory<M: EngineMemory>(memory: M, site: Site) -> Result<Self, Rejected<M>> {
+        match RawStore::of_engine(memory, StoreKind::Shared, site) {
+            Ok(raw) => Ok(SharedStore::from_raw(raw)),
+            Err((error, memory)) => Err(Rejected::new(error, memory)),
+        }
+    }
+}
