@@ -54,7 +54,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let class = match error {
             Error::OutOfRange { .. } => Class::Range,
-            Error::TooLarge { .. } | Error::OutOfMemory { .. } => Class::Memory("OUT_OF_MEMORY"),
+            Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::OverBudget { .. } => {
+                Class::Memory("OUT_OF_MEMORY")
+            }
             Error::DoubleFree { .. } => Class::Memory("DOUBLE_FREE"),
             Error::FreeInUse { .. } => Class::Memory("FREE_IN_USE"),
             Error::Freed { .. } => Class::Memory("FREED"),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use offheap::{BackingStore, ManualMemory, ManualOptions, Mapped, Site};
+use offheap::{BackingStore, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
 use offheap_ledger::{Hold, Ledger};
 
 use crate::arguments::Argument;
@@ -37,6 +37,9 @@ pub(crate) struct Described {
     /// Its number.
     pub(crate) id: u64,
     pub(crate) byte_length: usize,
+    /// The most that its length can become, where that changes.
+    pub(crate) max_byte_length: Option<usize>,
+    pub(crate) is_shared: bool,
     pub(crate) address: usize,
 }
 
@@ -53,17 +56,12 @@ enum Entry {
     External(BackingStore, Hold),
 }
 
-/// The options of `allocateMemory` that were given.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AllocateOptions {
-    pub(crate) shared: bool,
-    pub(crate) max_byte_length: bool,
-}
-
 /// What `stats()` says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stats {
     pub(crate) stores: u64,
+    pub(crate) resizable_stores: u64,
+    pub(crate) shared_stores: u64,
     pub(crate) external_bytes: u64,
     pub(crate) live_stores: usize,
     pub(crate) live_bytes: u64,
@@ -100,23 +98,27 @@ impl NativeModule {
         &self.maps
     }
 
-    /// `allocateMemory(byteLength, options)`
+    /// `allocateMemory(byteLength, { shared, maxByteLength })`
     pub(crate) fn allocate(
         &self,
         byte_length: Argument,
-        options: AllocateOptions,
+        shared: bool,
+        max_byte_length: Argument,
         site: Site,
     ) -> Result<Described, Failure> {
-        for (given, option) in [(options.shared, "shared"), (options.max_byte_length, "maxByteLength")] {
-            if given {
-                return Err(Failure::type_error(format!(
-                    "allocateMemory: the option {option} is not supported yet by this version of offheap; leave it out"
-                )));
-            }
-        }
         let byte_length = byte_length.byte_count("byteLength")?;
-        let memory =
-            ManualMemory::allocate_with(byte_length, ManualOptions { site: Some(site), ..ManualOptions::default() })?;
+        let max_byte_length = match max_byte_length {
+            Argument::Absent => None,
+            given => Some(given.byte_count("maxByteLength")?),
+        };
+        if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| max_byte_length < byte_length) {
+            return Err(Failure::range_error(format!(
+                "maxByteLength is {max_byte_length}, less than byteLength, which is {byte_length}; ask for \
+                 {byte_length} at the least"
+            )));
+        }
+        let options = ManualOptions { shared, max_byte_length, site: Some(site) };
+        let memory = ManualMemory::allocate_with(byte_length, options)?;
         let store = memory.store().clone();
         Ok(self.table.borrow_mut().add(&store, Entry::Manual(memory)))
     }
@@ -128,6 +130,9 @@ impl NativeModule {
             Some(Entry::Mapped(mapped)) => mapped.store().clone(),
             _ => return Err(not_memory("arrayBuffer")),
         };
+        if length_changes(&store) {
+            return self.whole(store, offset, length);
+        }
         let offset = offset.byte_count_or("offset", 0)?;
         let rest = store.byte_length().checked_sub(offset).ok_or_else(|| past_the_end(&store, offset, None))?;
         let length = length.byte_count_or("length", rest)?;
@@ -150,6 +155,35 @@ impl NativeModule {
             )));
         }
         Ok(store.slice(offset..offset + length)?)
+    }
+
+    /// The same of memory whose length changes: a buffer follows that, so it is over all of it.
+    fn whole(&self, store: BackingStore, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
+        if offset.byte_count_or("offset", 0)? != 0 || length != Argument::Absent {
+            return Err(Failure::range_error(
+                "a buffer over memory with a maxByteLength is over all of it; call nativeModule.arrayBuffer(memory), and \
+                 make a view: new Uint8Array(buffer, offset, length)",
+            ));
+        }
+        let Limits { engine, max_byte_length, .. } = self.limits;
+        if store.max_byte_length() > max_byte_length {
+            return Err(Failure::range_error(format!(
+                "{engine} takes at most {max_byte_length} bytes in one ArrayBuffer, and the maxByteLength of this memory \
+                 is {}; allocate it with less",
+                store.max_byte_length()
+            )));
+        }
+        Ok(store)
+    }
+
+    /// The length of memory or of a reference at this moment; `None` of one that was freed or released.
+    pub(crate) fn byte_length(&self, id: u64) -> Option<usize> {
+        match self.table.borrow().find(Some(id))? {
+            Entry::Manual(memory) if memory.freed().is_some() => None,
+            Entry::Manual(memory) => Some(memory.byte_length()),
+            Entry::Mapped(mapped) => Some(mapped.store().byte_length()),
+            Entry::External(store, _) => Some(store.byte_length()),
+        }
     }
 
     /// `free(memory)`
@@ -248,6 +282,8 @@ impl NativeModule {
         let live = self.ledger.live();
         Stats {
             stores: balance.stores,
+            resizable_stores: balance.resizable,
+            shared_stores: balance.shared,
             external_bytes: balance.external_bytes,
             live_stores: live.len(),
             live_bytes: live.iter().map(|record| record.byte_length as u64).sum(),
@@ -262,11 +298,25 @@ impl Table {
         self.last += 1;
         let id = self.last;
         self.entries.insert(id, entry);
-        Described { id, byte_length: store.byte_length(), address: store.as_ptr().addr() }
+        Described {
+            id,
+            byte_length: store.byte_length(),
+            max_byte_length: length_changes(store).then(|| store.max_byte_length()),
+            is_shared: store.kind() == StoreKind::Shared,
+            address: store.as_ptr().addr(),
+        }
     }
 
     fn find(&self, id: Option<u64>) -> Option<&Entry> {
         self.entries.get(&id?)
+    }
+}
+
+/// Whether it is all of memory that is resizable or growable.
+fn length_changes(store: &BackingStore) -> bool {
+    match SharedStore::try_from(store.clone()) {
+        Ok(shared) => shared.is_growable(),
+        Err(store) => store.kind() == StoreKind::Resizable,
     }
 }
 

@@ -27,8 +27,8 @@
       const own = frames(error.stack).join("\n");
       return defineProperty(error, "stack", { value: own, writable: true, configurable: true });
     },
-    memory: (...parts) => new NativeMemory(secret, ...parts),
-    external: (...parts) => new ExternalizedBuffer(secret, ...parts),
+    memory: (described) => new NativeMemory(secret, described),
+    external: (described) => new ExternalizedBuffer(secret, described),
     idOf: (value) => NativeMemory.idOf(value),
   };
   const native = { __proto__: null };
@@ -43,16 +43,24 @@
     if (token !== secret) throw new TypeError("Illegal constructor; use nativeModule.allocateMemory(byteLength)");
   };
 
+  // A length that changes is asked for each time; what was freed or released keeps its last one.
+  const define = (object, { id, byteLength, maxByteLength, shared, address }) => {
+    const present = () => byteLength = native.byteLength(id) ?? byteLength;
+    defineProperties(object, {
+      byteLength: { ...maxByteLength === undefined ? { value: byteLength } : { get: present }, enumerable: true },
+      maxByteLength: { value: maxByteLength ?? byteLength, enumerable: true },
+      shared: { value: shared, enumerable: true },
+      address: { value: address, enumerable: true },
+    });
+  };
+
   class NativeMemory {
     #id;
-    constructor(token, id, byteLength, address) {
+    constructor(token, described) {
       construct(token);
-      this.#id = id;
-      defineProperties(this, {
-        byteLength: { value: byteLength, enumerable: true },
-        address: { value: address, enumerable: true },
-      });
-      wrappers.register(this, id);
+      this.#id = described.id;
+      define(this, described);
+      wrappers.register(this, described.id);
     }
     static idOf(value) {
       return typeof value === "object" && value !== null && #id in value ? value.#id : undefined;
@@ -72,13 +80,10 @@
 
   class ExternalizedBuffer {
     #id;
-    constructor(token, id, byteLength, address) {
+    constructor(token, described) {
       construct(token);
-      this.#id = id;
-      defineProperties(this, {
-        byteLength: { value: byteLength, enumerable: true },
-        address: { value: address, enumerable: true },
-      });
+      this.#id = described.id;
+      define(this, described);
     }
     read(from, to) {
       return native.read(this.#id, from, to);
@@ -111,14 +116,12 @@
   const bytesOf = (value) => {
     if (value instanceof Uint8Array) return value;
     if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    if (value instanceof ArrayBuffer) return new Uint8Array(value);
+    if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
     throw internals.fail("TypeError", "the bytes to write are no typed array, DataView or ArrayBuffer; pass one");
   };
 
   const mapped = { __proto__: null };
-  for (const { name, id, byteLength, address } of maps) {
-    defineProperty(mapped, name, { value: internals.memory(id, byteLength, address), enumerable: true });
-  }
+  for (const map of maps) defineProperty(mapped, map.name, { value: internals.memory(map), enumerable: true });
 
   const { allocateMemory, arrayBuffer, externalizeBuffer, free, detach, gc, stats } = native;
   const nativeModule = freeze({
@@ -142,8 +145,13 @@
     return [header, ...lines, ...cause].join("\n");
   };
   const inspectBuffer = (buffer) => {
-    const marks = ["immutable", "resizable", "detached"].filter((mark) => buffer[mark] === true);
+    const marks = ["immutable", "resizable", "growable", "detached"].filter((mark) => buffer[mark] === true);
     return `${buffer[Symbol.toStringTag]} { ${[`byteLength: ${buffer.byteLength}`, ...marks].join(", ")} }`;
+  };
+  const inspectNative = (name, native, rest) => {
+    const { byteLength, maxByteLength, shared, address } = native;
+    const marks = [...maxByteLength === byteLength ? [] : [`maxByteLength: ${maxByteLength}`], ...shared ? ["shared"] : []];
+    return `${name} { ${[`byteLength: ${byteLength}`, ...marks, `address: ${hex(address)}`, ...rest].join(", ")} }`;
   };
   const inspectView = (view) => {
     const name = view[Symbol.toStringTag];
@@ -167,12 +175,8 @@
     if (object instanceof ArrayBuffer || object instanceof SharedArrayBuffer) return inspectBuffer(object);
     if (ArrayBuffer.isView(object)) return inspectView(object);
     if (object instanceof Date || object instanceof RegExp) return String(object);
-    if (NativeMemory.idOf(object) !== undefined) {
-      return `NativeMemory { byteLength: ${object.byteLength}, address: ${hex(object.address)}, freed: ${object.freed} }`;
-    }
-    if (object instanceof ExternalizedBuffer) {
-      return `ExternalizedBuffer { byteLength: ${object.byteLength}, address: ${hex(object.address)} }`;
-    }
+    if (NativeMemory.idOf(object) !== undefined) return inspectNative("NativeMemory", object, [`freed: ${object.freed}`]);
+    if (object instanceof ExternalizedBuffer) return inspectNative("ExternalizedBuffer", object, []);
     if (inside.length > DEEPEST) return Array.isArray(object) ? "[Array]" : "[Object]";
     if (Array.isArray(object)) {
       const items = object.slice(0, MOST_ITEMS).map((item) => inspect(item, inside));

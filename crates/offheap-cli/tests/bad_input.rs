@@ -91,7 +91,9 @@ fn a_map_of_what_cannot_be_mapped() {
     let unreadable = folder.write("unreadable", "a");
     fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything, so root runs this as nobody, with a binary that nobody may start.
-    let binary = folder.write("offheap", fs::read(env!("CARGO_BIN_EXE_offheap")).unwrap());
+    // A child copies it: written here it would be open for writing in whatever another test starts meanwhile, and busy.
+    let binary = folder.path("offheap");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_offheap")).arg(&binary).status().unwrap().success());
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(binary);
     command.args(["run", "--map", "log=unreadable", "a.js"]).current_dir(folder.path("."));

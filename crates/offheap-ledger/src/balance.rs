@@ -1,16 +1,21 @@
-//! The balance: four numbers that say how a program dealt with its memory.
+//! The balance: the numbers that say how a program dealt with its memory.
 
 use std::fmt;
 
-/// What a process did with memory that engines and native code share, in four numbers.
+/// What a process did with memory that engines and native code share, in numbers.
 ///
-/// Its `Display` is the line that `offheap run` ends with: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`.
+/// Its `Display` is the line that `offheap run` ends with: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`, or
+/// `offheap: 4 stores (1 resizable, 2 shared), …` where some are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Balance {
     /// How many stores there were, those that live included.
     pub stores: u64,
-    /// The bytes of all of them: each store once, at its greatest length.
+    /// How many of them were resizable.
+    pub resizable: u64,
+    /// How many of them were shared, growable or not.
+    pub shared: u64,
+    /// The bytes of all of them: each store once, at the greatest length that it was seen with.
     pub external_bytes: u64,
     /// Manual memory that was never freed, and references that were never given back.
     pub leaked: usize,
@@ -27,9 +32,16 @@ impl Balance {
 
 impl fmt::Display for Balance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Balance { stores, external_bytes, leaked, refused } = *self;
+        let Balance { stores, resizable, shared, external_bytes, leaked, refused } = *self;
         let noun = if stores == 1 { "store" } else { "stores" };
-        write!(f, "offheap: {stores} {noun}, {} external, {leaked} leaked, {refused} refused", Size(external_bytes))
+        write!(f, "offheap: {stores} {noun}")?;
+        match (resizable, shared) {
+            (0, 0) => {}
+            (_, 0) => write!(f, " ({resizable} resizable)")?,
+            (0, _) => write!(f, " ({shared} shared)")?,
+            (_, _) => write!(f, " ({resizable} resizable, {shared} shared)")?,
+        }
+        write!(f, ", {} external, {leaked} leaked, {refused} refused", Size(external_bytes))
     }
 }
 
@@ -71,10 +83,18 @@ mod tests {
 
     #[test]
     fn one_store_is_not_stores() {
-        let balance = Balance { stores: 1, external_bytes: 24, leaked: 0, refused: 0 };
+        let balance = Balance { stores: 1, external_bytes: 24, ..Balance::default() };
         assert_eq!(balance.to_string(), "offheap: 1 store, 24 B external, 0 leaked, 0 refused");
-        let balance = Balance { stores: 4, external_bytes: 1 << 30, leaked: 2, refused: 1 };
+        let balance = Balance { stores: 4, external_bytes: 1 << 30, leaked: 2, refused: 1, ..Balance::default() };
         assert_eq!(balance.to_string(), "offheap: 4 stores, 1.0 GiB external, 2 leaked, 1 refused");
+    }
+
+    #[test]
+    fn resizable_and_shared_stores_are_said_where_there_are_any() {
+        let said = |resizable, shared| Balance { stores: 3, resizable, shared, ..Balance::default() }.to_string();
+        assert_eq!(said(1, 0), "offheap: 3 stores (1 resizable), 0 B external, 0 leaked, 0 refused");
+        assert_eq!(said(0, 3), "offheap: 3 stores (3 shared), 0 B external, 0 leaked, 0 refused");
+        assert_eq!(said(1, 2), "offheap: 3 stores (1 resizable, 2 shared), 0 B external, 0 leaked, 0 refused");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offheap::observe::{self, Event, EventKind, Observer};
-use offheap::{BackingStore, Error, ManualHeap, Site, StoreId};
+use offheap::{BackingStore, Error, ManualHeap, Site, StoreId, StoreKind};
 
 use crate::{Balance, Leak, Record, Report};
 
@@ -23,6 +23,8 @@ pub struct Ledger {
 struct State {
     live: HashMap<StoreId, Record>,
     stores: u64,
+    resizable: u64,
+    shared: u64,
     external_bytes: u64,
     held: HashMap<u64, Held>,
     next_hold: u64,
@@ -97,6 +99,8 @@ impl Ledger {
         let state = self.lock();
         let balance = Balance {
             stores: state.stores,
+            resizable: state.resizable,
+            shared: state.shared,
             external_bytes: state.external_bytes,
             leaked: leaks.len(),
             refused: state.refused,
@@ -160,16 +164,23 @@ fn is_refused_free(error: &Error) -> bool {
 impl Observer for Ledger {
     fn event(&self, event: &Event) {
         let mut state = self.lock();
-        let State { live, stores, external_bytes, .. } = &mut *state;
+        let State { live, stores, resizable, shared, external_bytes, .. } = &mut *state;
         match event.kind {
             EventKind::Freed { .. } => {
-                live.remove(&event.store);
+                if let Some(mut record) = live.remove(&event.store) {
+                    *external_bytes += record.count(event) as u64;
+                }
             }
             // Of a store that was made before there was a ledger: its end is near, and nothing is known of its life.
             EventKind::Released { .. } if !live.contains_key(&event.store) => {}
             _ => {
                 let record = live.entry(event.store).or_insert_with(|| {
                     *stores += 1;
+                    match event.store_kind {
+                        StoreKind::Resizable => *resizable += 1,
+                        StoreKind::Shared => *shared += 1,
+                        _ => {}
+                    }
                     *external_bytes += event.byte_length as u64;
                     Record::new(event)
                 });

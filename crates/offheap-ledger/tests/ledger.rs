@@ -1,7 +1,7 @@
 //! The ledger of a process. One test, since a process has one observer and one heap of manual memory.
 
 use offheap::observe::Observer;
-use offheap::{BackingStore, Error, ManualMemory, Site, UniqueStore};
+use offheap::{BackingStore, Error, ManualMemory, SharedStore, Site, UniqueStore};
 use offheap_ledger::{KEPT_REFUSALS, Leak, Ledger};
 
 #[test]
@@ -16,6 +16,7 @@ fn a_process_keeps_one_ledger_of_all_its_stores() {
     reports_a_leak_with_the_line_that_allocated(ledger);
     reports_refused_frees_with_both_lines(ledger);
     reports_references_that_are_not_given_back(ledger);
+    counts_resizable_and_shared_stores(ledger);
     keeps_a_bounded_number_of_refusals(ledger);
 }
 
@@ -72,6 +73,19 @@ fn reports_references_that_are_not_given_back(ledger: &Ledger) {
     assert_eq!(leak.to_string(), "16 bytes, held by a reference taken at a.js:3:7: never released");
     ledger.release(hold);
     assert!(ledger.leaks().is_empty());
+}
+
+fn counts_resizable_and_shared_stores(ledger: &Ledger) {
+    let before = ledger.balance();
+    let mut store = BackingStore::from(UniqueStore::resizable(10, 100).unwrap());
+    store.resize(100).unwrap();
+    drop(store);
+    let shared = SharedStore::growable(1, 100).unwrap();
+    shared.grow(50).unwrap();
+    drop((shared, SharedStore::zeroed(5).unwrap()));
+    let balance = ledger.balance();
+    assert_eq!((balance.resizable, balance.shared), (1, 2));
+    assert_eq!(balance.external_bytes - before.external_bytes, 155);
 }
 
 fn keeps_a_bounded_number_of_refusals(ledger: &Ledger) {

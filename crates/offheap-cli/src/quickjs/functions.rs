@@ -11,7 +11,7 @@ use offheap_quickjs::{BackingStoreExt, collect, detach, script_site};
 use crate::arguments::Argument;
 use crate::console::{self, Stream};
 use crate::failure::Failure;
-use crate::native::{AllocateOptions, Described, NativeModule};
+use crate::native::{Described, NativeModule};
 
 /// Each by its name and the length that script sees.
 const PRIMITIVES: &[(&str, usize, Primitive)] = &[
@@ -22,6 +22,7 @@ const PRIMITIVES: &[(&str, usize, Primitive)] = &[
     ("detach", 1, detach_buffer),
     ("gc", 0, gc),
     ("stats", 0, stats),
+    ("byteLength", 1, byte_length),
     ("freed", 1, freed),
     ("forget", 1, forget),
     ("read", 3, read),
@@ -93,12 +94,7 @@ impl<'js> Call<'_, 'js> {
     }
 
     fn argument(&self, index: usize) -> Argument {
-        let value = self.value(index);
-        match value.as_number() {
-            Some(number) => Argument::Number(number),
-            None if value.is_undefined() => Argument::Absent,
-            None => Argument::Other(value.type_name()),
-        }
+        argument(&self.value(index))
     }
 
     /// A number that the prelude passes.
@@ -121,12 +117,19 @@ impl<'js> Call<'_, 'js> {
     /// The prelude's object for memory or a reference.
     fn object(&self, make: &str, described: Described) -> Result<Value<'js>, Thrown> {
         let make: Function<'js> = self.internals.get(make)?;
-        let Described { id, byte_length, address } = described;
-        Ok(make.call((id as f64, byte_length as f64, address as f64))?)
+        Ok(make.call((describe(self.ctx, described)?,))?)
     }
 
     fn undefined(&self) -> Value<'js> {
         Value::new_undefined(self.ctx.clone())
+    }
+}
+
+fn argument(value: &Value<'_>) -> Argument {
+    match value.as_number() {
+        Some(number) => Argument::Number(number),
+        None if value.is_undefined() => Argument::Absent,
+        None => Argument::Other(value.type_name()),
     }
 }
 
@@ -144,11 +147,8 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickj
     }
     let maps = Array::new(ctx.clone())?;
     for (index, (name, described)) in native.maps().iter().enumerate() {
-        let map = Object::new(ctx.clone())?;
+        let map = describe(ctx, *described)?;
         map.set("name", name.as_str())?;
-        map.set("id", described.id as f64)?;
-        map.set("byteLength", described.byte_length as f64)?;
-        map.set("address", described.address as f64)?;
         maps.set(index, map)?;
     }
     let mut options = EvalOptions::default();
@@ -157,14 +157,25 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickj
     prelude.call((primitives, maps, native.arguments().to_vec()))
 }
 
+/// What the prelude makes an object for memory or a reference of.
+fn describe<'js>(ctx: &Ctx<'js>, described: Described) -> rquickjs::Result<Object<'js>> {
+    let object = Object::new(ctx.clone())?;
+    object.set("id", described.id as f64)?;
+    object.set("byteLength", described.byte_length as f64)?;
+    object.set("maxByteLength", described.max_byte_length.map(|max_byte_length| max_byte_length as f64))?;
+    object.set("shared", described.is_shared)?;
+    object.set("address", described.address as f64)?;
+    Ok(object)
+}
+
 fn allocate_memory<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
-    let mut options = AllocateOptions::default();
-    if let Some(given) = call.value(1).as_object() {
-        options.shared = given.get::<_, rquickjs::Coerced<bool>>("shared")?.0;
-        options.max_byte_length = !given.get::<_, Value<'js>>("maxByteLength")?.is_undefined();
+    let (mut shared, mut max_byte_length) = (false, Argument::Absent);
+    if let Some(options) = call.value(1).as_object() {
+        shared = options.get::<_, rquickjs::Coerced<bool>>("shared")?.0;
+        max_byte_length = argument(&options.get("maxByteLength")?);
     }
     let site = call.site();
-    let described = call.native.allocate(call.argument(0), options, site)?;
+    let described = call.native.allocate(call.argument(0), shared, max_byte_length, site)?;
     let id = described.id;
     // Without its object script could not free it.
     call.object("memory", described).inspect_err(|_| {
@@ -210,12 +221,21 @@ fn stats<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
     let stats = call.native.stats();
     let object = Object::new(call.ctx.clone())?;
     object.set("stores", stats.stores as f64)?;
+    object.set("resizableStores", stats.resizable_stores as f64)?;
+    object.set("sharedStores", stats.shared_stores as f64)?;
     object.set("externalBytes", stats.external_bytes as f64)?;
     object.set("liveStores", stats.live_stores as f64)?;
     object.set("liveBytes", stats.live_bytes as f64)?;
     object.set("unreleased", stats.unreleased as f64)?;
     object.set("refused", stats.refused as f64)?;
     Ok(object.into_value())
+}
+
+fn byte_length<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
+    match call.native.byte_length(call.id()?) {
+        Some(byte_length) => Ok((byte_length as f64).into_js(call.ctx)?),
+        None => Ok(call.undefined()),
+    }
 }
 
 fn freed<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>, Thrown> {
