@@ -6,9 +6,13 @@
 declare module "offheap" {
   /** Memory that is freed by hand, or a mapped file. It is made by `allocateMemory` and `--map`, never by `new`. */
   export interface NativeMemory {
-    /** Its length in bytes. */
+    /** Its length in bytes; where that changes, its length at this moment, and what it was in the end once it is freed. */
     readonly byteLength: number;
-    /** Its address, to tell one memory from another. */
+    /** The most that its length can become: its length, unless it was made with a `maxByteLength`. */
+    readonly maxByteLength: number;
+    /** Whether buffers over it are SharedArrayBuffers. */
+    readonly shared: boolean;
+    /** Its address, to tell one memory from another. It never changes. */
     readonly address: number;
     /** Whether it was freed. Always `false` for a mapped file. */
     readonly freed: boolean;
@@ -19,11 +23,20 @@ declare module "offheap" {
     [Symbol.toPrimitive](): never;
   }
 
+  /** Memory that was allocated with `shared`. */
+  export interface SharedNativeMemory extends NativeMemory {
+    readonly shared: true;
+  }
+
   /** A reference that native code holds on a buffer's backing store. It works after the buffer is detached or collected. */
   export interface ExternalizedBuffer {
-    /** The length of the store in bytes. */
+    /** The length of the store in bytes; where that changes, its length at this moment. */
     readonly byteLength: number;
-    /** Its address, to tell one store from another. */
+    /** The most that its length can become: its length, unless the buffer is resizable or growable. */
+    readonly maxByteLength: number;
+    /** Whether the buffer is a SharedArrayBuffer. */
+    readonly shared: boolean;
+    /** Its address, to tell one store from another. It never changes. */
     readonly address: number;
     /**
      * A copy of the bytes from `from` (0) up to and without `to` (the end).
@@ -34,17 +47,18 @@ declare module "offheap" {
      * Copies bytes in, from the byte `from` on.
      * @throws RangeError outside the store; NativeMemoryError READ_ONLY, FREED, RELEASED.
      */
-    write(from: number, bytes: ArrayBuffer | ArrayBufferView): void;
+    write(from: number, bytes: ArrayBufferLike | ArrayBufferView): void;
     /**
      * Sets the bytes from `from` (0) up to and without `to` (the end) to `value`, which is 0 to 255.
      * @throws RangeError outside the store; NativeMemoryError READ_ONLY, FREED, RELEASED.
      */
     fill(value: number, from?: number, to?: number): void;
     /**
-     * A new ArrayBuffer over the store, without a copy; immutable where the store is read-only.
-     * @throws NativeMemoryError FREED, RELEASED.
+     * A new buffer over the store, without a copy: an ArrayBuffer, immutable where the store is read-only, or a
+     * SharedArrayBuffer where it is shared.
+     * @throws NativeMemoryError FREED, RELEASED, EXPOSED.
      */
-    arrayBuffer(): ArrayBuffer;
+    arrayBuffer(): ArrayBufferLike;
     /**
      * Gives the reference back. One that never is, is reported as a leak when the run ends.
      * @throws NativeMemoryError RELEASED the second time.
@@ -56,7 +70,11 @@ declare module "offheap" {
   export interface Stats {
     /** How many stores there were. */
     stores: number;
-    /** The bytes of all of them. */
+    /** How many of them were resizable, or a WebAssembly memory that is not shared. */
+    resizableStores: number;
+    /** How many of them were shared. */
+    sharedStores: number;
+    /** The bytes of all of them, each at its greatest length. */
     externalBytes: number;
     /** How many live. */
     liveStores: number;
@@ -70,13 +88,14 @@ declare module "offheap" {
 
   /**
    * - `DOUBLE_FREE`: it was freed before; the message names both places.
-   * - `FREE_IN_USE`: a buffer is over it; `detach` that first.
+   * - `FREE_IN_USE`: a buffer is over it; `detach` that first. A SharedArrayBuffer cannot be detached: let go of it and of
+   *   its views, call `gc`, and release references to it.
    * - `FREED`: used after it was freed.
    * - `RELEASED`: a reference used after its `release()`.
    * - `READ_ONLY`: written, and mapped `ro`.
    * - `OUT_OF_MEMORY`: the system has no more.
    * - `BUSY`: native code uses the bytes at this moment.
-   * - `EXPOSED`, `TOO_MANY_BUFFERS`: no further buffer can be over it.
+   * - `EXPOSED`, `TOO_MANY_BUFFERS`: no further buffer can be over it. Resizable memory has one at a time.
    */
   export type NativeMemoryErrorCode =
     | "DOUBLE_FREE"
@@ -104,37 +123,47 @@ declare module "offheap" {
 
   /**
    * Allocates zeroed memory, which is freed by `free` and by nothing else.
-   * @param options `shared` and `maxByteLength` are not supported yet and throw a TypeError.
+   * @param options With `shared`, buffers over it are SharedArrayBuffers. With `maxByteLength` its length changes: a buffer
+   *   over it is resizable or, where it is shared, growable, and stays at its address. What is reserved is addresses;
+   *   memory is used as bytes are written.
    * @throws NativeMemoryError OUT_OF_MEMORY; RangeError and TypeError for what is no length.
    */
+  export function allocateMemory(
+    byteLength: number,
+    options: { shared: true; maxByteLength?: number },
+  ): SharedNativeMemory;
   export function allocateMemory(
     byteLength: number,
     options?: { shared?: boolean; maxByteLength?: number },
   ): NativeMemory;
 
   /**
-   * An ArrayBuffer over memory, or over the part of it that begins at `offset` (0, or a multiple of 8) and has `length`
-   * bytes (the rest), without a copy. Over a file that is mapped `ro` it is immutable. QuickJS takes at most 2 ** 31 - 1
-   * bytes in one buffer; larger memory is used through windows.
-   * @throws RangeError for a window that is too large or past the end; NativeMemoryError FREED.
+   * An ArrayBuffer (a SharedArrayBuffer where the memory is shared) over memory, or over the part of it that begins at
+   * `offset` (0, or a multiple of 8) and has `length` bytes (the rest), without a copy. Over a file that is mapped `ro` it
+   * is immutable. QuickJS takes at most 2 ** 31 - 1 bytes in one buffer; larger memory is used through windows. Memory
+   * with a `maxByteLength` is used as a whole.
+   * @throws RangeError for a window that is too large or past the end; NativeMemoryError FREED, EXPOSED.
    */
+  export function arrayBuffer(memory: SharedNativeMemory, offset?: number, length?: number): SharedArrayBuffer;
   export function arrayBuffer(memory: NativeMemory, offset?: number, length?: number): ArrayBuffer;
 
   /**
-   * Takes a reference to the backing store of an ArrayBuffer, or of a view's, whoever made it.
-   * @throws TypeError for anything else, SharedArrayBuffer included (not supported yet).
+   * Takes a reference to the backing store of an ArrayBuffer or SharedArrayBuffer, or of a view's, whoever made it. It
+   * follows the length of a resizable or growable one.
+   * @throws TypeError for anything else.
    */
-  export function externalizeBuffer(buffer: ArrayBuffer | ArrayBufferView): ExternalizedBuffer;
+  export function externalizeBuffer(buffer: ArrayBufferLike | ArrayBufferView): ExternalizedBuffer;
 
   /**
-   * Frees memory from `allocateMemory`.
+   * Frees memory from `allocateMemory`. References to it stay, and their use throws FREED; but shared memory is not freed
+   * while one lives.
    * @throws NativeMemoryError DOUBLE_FREE, FREE_IN_USE: both make the run's exit status 3, caught or not.
    */
   export function free(memory: NativeMemory): void;
 
   /**
    * Detaches a buffer, or that of a view: its length is 0 from then on, and its memory is held by others alone.
-   * @throws TypeError for an immutable buffer, or one with another detach key.
+   * @throws TypeError for a shared or immutable buffer, or one with another detach key.
    */
   export function detach(buffer: ArrayBuffer | ArrayBufferView, key?: string): void;
 

@@ -227,9 +227,16 @@ impl NativeModule {
         }
     }
 
+    /// The same, where its memory was not freed meanwhile: a range past the end is not what is wrong then.
+    fn present(&self, id: u64) -> Result<BackingStore, Failure> {
+        let store = self.external(id)?;
+        store.copy_to_slice(0, &mut [])?;
+        Ok(store)
+    }
+
     /// The bytes `from..to` of a reference.
     pub(crate) fn external_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
-        let store = self.external(id)?;
+        let store = self.present(id)?;
         let from = from.byte_count_or("from", 0)?;
         let to = to.byte_count_or("to", store.byte_length())?;
         if from > to {
@@ -257,7 +264,7 @@ impl NativeModule {
 
     /// `external.write(from, bytes)`, before the bytes come: the place for `byte_length` of them.
     pub(crate) fn write_range(&self, id: u64, from: Argument, byte_length: usize) -> Result<BackingStore, Failure> {
-        let store = self.external(id)?;
+        let store = self.present(id)?;
         let from = from.byte_count("from")?;
         match from.checked_add(byte_length) {
             Some(to) if to <= store.byte_length() => Ok(store.slice(from..to)?),
@@ -316,7 +323,9 @@ impl Table {
 fn length_changes(store: &BackingStore) -> bool {
     match SharedStore::try_from(store.clone()) {
         Ok(shared) => shared.is_growable(),
-        Err(store) => store.kind() == StoreKind::Resizable,
+        Err(store) => {
+            matches!(store.kind(), StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Balance {
     /// How many stores there were, those that live included.
     pub stores: u64,
-    /// How many of them were resizable.
+    /// How many of them were unshared memory whose length changes: resizable, or of a WebAssembly memory.
     pub resizable: u64,
     /// How many of them were shared, growable or not.
     pub shared: u64,

@@ -177,7 +177,9 @@ impl Observer for Ledger {
                 let record = live.entry(event.store).or_insert_with(|| {
                     *stores += 1;
                     match event.store_kind {
-                        StoreKind::Resizable => *resizable += 1,
+                        StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable => {
+                            *resizable += 1
+                        }
                         StoreKind::Shared => *shared += 1,
                         _ => {}
                     }

@@ -11,8 +11,10 @@ pub struct Record {
     pub store: StoreId,
     /// Its kind.
     pub kind: StoreKind,
-    /// Its greatest length so far, in bytes.
+    /// The length in bytes that it had when its last event was told.
     pub byte_length: usize,
+    /// The greatest of these lengths so far.
+    pub greatest_byte_length: usize,
     /// Where it was made.
     pub created: Site,
     /// How many buffers over it engines got.
@@ -31,6 +33,7 @@ impl Record {
             store: event.store,
             kind: event.store_kind,
             byte_length: event.byte_length,
+            greatest_byte_length: event.byte_length,
             created: event.created,
             exposed: 0,
             released: 0,
@@ -48,8 +51,9 @@ impl Record {
             EventKind::Detached { .. } => self.detached += 1,
             _ => {}
         }
-        let grown = event.byte_length.saturating_sub(self.byte_length);
-        self.byte_length += grown;
+        let grown = event.byte_length.saturating_sub(self.greatest_byte_length);
+        self.greatest_byte_length += grown;
+        self.byte_length = event.byte_length;
         grown
     }
 }

@@ -79,6 +79,8 @@ fn counts_resizable_and_shared_stores(ledger: &Ledger) {
     let before = ledger.balance();
     let mut store = BackingStore::from(UniqueStore::resizable(10, 100).unwrap());
     store.resize(100).unwrap();
+    store.resize(20).unwrap();
+    assert_eq!((ledger.live()[0].byte_length, ledger.live()[0].greatest_byte_length), (20, 100));
     drop(store);
     let shared = SharedStore::growable(1, 100).unwrap();
     shared.grow(50).unwrap();

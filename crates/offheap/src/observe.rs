@@ -1,7 +1,7 @@
 //! What happens to stores, told to whoever listens.
 //!
 //! A process has at most one observer, set once, as with a logger. While none is set an event costs one load and one
-//! branch. The order of one store's events is: created; then exposed, externalized, detached and released in any number;
+//! branch. The order of one store's events is: created; then exposed, externalized, detached, resized and released in any number;
 //! then freed, right before its owner is dropped.
 //!
 //! An owner that is handed back is told as freed, too: its memory is no longer a store's.
@@ -61,6 +61,9 @@ pub enum EventKind {
         /// The engine's isolate, where the store counts its buffers: unshared and unfrozen ones do.
         isolate: Option<IsolateId>,
     },
+    /// Its length changed: it was resized or grew, natively or by script. An engine that resizes its own memory tells
+    /// nobody; the next event of that store has the new length.
+    Resized,
     /// The memory is freed: its owner is about to be dropped, or it was freed by hand.
     Freed {
         /// Where, for manual memory.

@@ -5,7 +5,8 @@ use std::thread::{self, ThreadId};
 
 use offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualMemory, StoreId, StoreKind, UniqueStore,
+    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualMemory, SharedStore, StoreId, StoreKind,
+    UniqueStore,
 };
 
 struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
@@ -30,6 +31,26 @@ fn kinds(store: StoreId) -> Vec<EventKind> {
 fn observe() {
     // Set by whichever test is first.
     let _ = set_observer(&RECORDER);
+}
+
+#[test]
+fn lengths_are_told_when_they_change() {
+    observe();
+    let lengths = |id| told(id).iter().map(|event| (event.kind, event.byte_length)).collect::<Vec<_>>();
+    let mut store = BackingStore::from(UniqueStore::resizable(1, 100).unwrap());
+    let shared = SharedStore::growable(1, 100).unwrap();
+    for byte_length in [5, 5, 70] {
+        store.resize(byte_length).unwrap();
+        shared.grow(byte_length).unwrap();
+    }
+    let grown = [(EventKind::Created, 1), (EventKind::Resized, 5), (EventKind::Resized, 70)];
+    assert_eq!(lengths(store.id()), grown);
+    assert_eq!(lengths(shared.id()), grown);
+    store.resize(3).unwrap();
+    store.resize(101).unwrap_err();
+    shared.grow(3).unwrap_err();
+    assert_eq!(lengths(store.id()).last(), Some(&(EventKind::Resized, 3)));
+    assert_eq!(lengths(shared.id()), grown);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{ManualOwner, Memory, RawStore, Sole, store_bytes};
 use crate::access::{AccessWord, Denied};
 use crate::budget::{self, Charge};
+use crate::observe::{self, EventKind};
 use crate::sys::Reservation;
 use crate::{Error, IsolateId, Site, StoreKind};
 
@@ -99,6 +100,9 @@ impl RawStore {
             std::mem::forget(charge);
         }
         drop(resizing);
+        if byte_length != before {
+            observe::emit(|| self.event(EventKind::Resized));
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, Ato
 use super::{HeapMemory, ManualOwner, Memory, Owner, RawStore, load_bytes, store_bytes};
 use crate::budget;
 use crate::manual::freed_at;
+use crate::observe::{self, EventKind};
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Site, StoreKind};
 
@@ -97,6 +98,7 @@ impl RawStore {
                 Ok(()) => {
                     // From here on they count as part of the length.
                     std::mem::forget(charge);
+                    observe::emit(|| self.event(EventKind::Resized));
                     return Ok(());
                 }
                 Err(seen) => byte_length = seen,
