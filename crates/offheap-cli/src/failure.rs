@@ -69,9 +69,9 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<offheap_quickjs::Error> for Failure {
-    fn from(error: offheap_quickjs::Error) -> Self {
-        use offheap_quickjs::Error as Engine;
+impl From<offheap_engine::Error> for Failure {
+    fn from(error: offheap_engine::Error) -> Self {
+        use offheap_engine::Error as Engine;
         let class = match error {
             Engine::Memory(error) => return error.into(),
             Engine::TooLargeForEngine { .. } | Engine::InvalidLength { .. } | Engine::Misaligned { .. } => Class::Range,

@@ -30,5 +30,5 @@ pub(crate) enum InputError {
     #[error("cannot begin: {0}")]
     Engine(offheap::Error),
     #[error("cannot start the engine: {0}")]
-    Isolate(offheap_quickjs::Error),
+    Isolate(offheap_engine::Error),
 }

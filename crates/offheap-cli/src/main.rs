@@ -12,6 +12,7 @@ mod input;
 mod maps;
 mod native;
 mod options;
+mod primitives;
 mod quickjs;
 mod source;
 

@@ -36,6 +36,18 @@ fn seed() {
 }
 
 #[test]
+fn resizable() {
+    run_in_root(&["examples/resizable.js"]).expect(
+        0,
+        "empty:    0 of at most 1048576 bytes\n\
+         appended: 13 bytes, script reads \"first\\nsecond\\n\"\n\
+         shrunk:   8 bytes, native code reads Uint8Array(4) [ 116, 10, 0, 0 ]\n\
+         detached: 8 bytes, native code reads Uint8Array(5) [ 102, 105, 114, 115, 116 ] and 1 store is resizable\n",
+        "offheap: 1 store (1 resizable), 13 B external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[test]
 fn leak() {
     run_in_root(&["examples/leak.js"]).expect(
         3,
