@@ -1,0 +1,12 @@
+//! Two `&mut [u8]` to one buffer. Beside `napi/src/lib.rs`, `write_both`.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(1)").unwrap();
+        let mut first = scope.bytes_mut(buffer.as_handle()).unwrap();
+        #[cfg(feature = "refused")] // E0499
+        scope.bytes_mut(buffer.as_handle()).unwrap().fill(2);
+        first[0] = 1;
+    });
+}

@@ -1,0 +1,12 @@
+//! Two threads run script in one runtime. Beside `rquickjs/src/ctx.rs`.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        std::thread::scope(|threads| {
+            #[cfg(feature = "refused")] // E0277
+            threads.spawn(|| scope.eval::<u32>("1").unwrap());
+        });
+        scope.eval::<u32>("2").unwrap();
+    });
+}

@@ -1,0 +1,12 @@
+//! Detaching under a slice. Beside `v8/src/contents.rs`, and `napi/src/lib.rs`, `detach_and_read`.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("new Uint8Array(64 << 20).fill(7).buffer").unwrap();
+        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        #[cfg(feature = "refused")] // E0502
+        scope.detach(buffer.as_handle(), None).unwrap();
+        assert_eq!(bytes[0], 7);
+    });
+}

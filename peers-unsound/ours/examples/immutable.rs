@@ -1,0 +1,15 @@
+//! Writing to memory that script was promised not to change. Beside `v8/src/immutable.rs`.
+use offheap_quickjs::Isolate;
+use offheap_quickjs::offheap::FrozenStore;
+
+fn main() {
+    let store = FrozenStore::from_owner(&[7_u8; 8][..]).unwrap();
+    Isolate::new().unwrap().enter(|scope| {
+        let (_buffer, _exposure) = scope.expose_frozen(&store).unwrap();
+        #[cfg(feature = "refused")] // E0594
+        {
+            store[0] = 9;
+        }
+    });
+    assert_eq!(store[0], 7);
+}

@@ -1,0 +1,11 @@
+//! A buffer of one thread's engine, on another thread. Beside `napi/programs/isolate.js`.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    let handle = Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
+        buffer.into_handle()
+    });
+    #[cfg(feature = "refused")] // E0277
+    std::thread::spawn(move || drop(handle)).join().unwrap();
+}

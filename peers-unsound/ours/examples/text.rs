@@ -1,0 +1,12 @@
+//! Memory that others read through a `&[u8]`, given to script for writing. Beside `rquickjs/src/text.rs`.
+use std::sync::Arc;
+
+use offheap_quickjs::offheap::{FrozenStore, UniqueStore};
+
+fn main() {
+    let bytes: Arc<[u8]> = Arc::from("plain".as_bytes());
+    #[cfg(feature = "refused")] // E0277
+    UniqueStore::from_owner(bytes.clone()).unwrap();
+    FrozenStore::from_owner(bytes.clone()).unwrap();
+    UniqueStore::from_owner(bytes.to_vec()).unwrap();
+}

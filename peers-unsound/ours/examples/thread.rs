@@ -1,0 +1,14 @@
+//! Another thread that writes while script runs. Beside `napi/programs/race.js`.
+use offheap_quickjs::Isolate;
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
+        let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+        std::thread::scope(|threads| {
+            #[cfg(feature = "refused")] // E0277
+            threads.spawn(move || bytes[0] += 1);
+        });
+        let _ = buffer;
+    });
+}

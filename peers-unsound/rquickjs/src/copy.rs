@@ -1,0 +1,15 @@
+//! `ArrayBuffer::new` takes a `Vec` without copying, and with the same words copies a slice.
+//! Seen: the first buffer is where its bytes were, the second is not; nothing tells which.
+
+use rquickjs::ArrayBuffer;
+
+pub(super) fn main() {
+    let (owned, other) = (vec![1_u8; 4096], vec![2_u8; 4096]);
+    let (owned_at, other_at) = (owned.as_ptr(), other.as_ptr());
+    super::context().with(|ctx| {
+        let moved = ArrayBuffer::new(ctx.clone(), owned).unwrap();
+        let copied = ArrayBuffer::new(ctx.clone(), &other[..]).unwrap();
+        let at = |buffer: &ArrayBuffer<'_>| buffer.as_raw().unwrap().cast::<u8>().as_ptr().cast_const();
+        println!("the same memory: {} and {}", at(&moved) == owned_at, at(&copied) == other_at);
+    });
+}

@@ -1,0 +1,29 @@
+//! Programs in the safe API of rquickjs that go wrong: `unsound-rquickjs NAME`. Each file says what it does, and what was
+//! seen; `../check` runs them and looks for it.
+#![forbid(unsafe_code)]
+
+mod atomics;
+mod copy;
+mod ctx;
+mod leak;
+mod runtimes;
+mod text;
+
+fn main() {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    match &name[..] {
+        "atomics" => atomics::main(),
+        "copy" => copy::main(),
+        "ctx" => ctx::main(),
+        "leak" => leak::main(),
+        "runtimes" => runtimes::main(),
+        "text" => text::main(),
+        _ => panic!("name one of the programs in src/: {name:?} is none"),
+    }
+    println!("ended");
+}
+
+/// A context in a runtime of its own.
+fn context() -> rquickjs::Context {
+    rquickjs::Context::full(&rquickjs::Runtime::new().unwrap()).unwrap()
+}

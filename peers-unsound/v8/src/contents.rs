@@ -1,0 +1,18 @@
+//! `get_contents` gives a slice of a view's memory, and neither detaching the buffer nor running a script needs `&mut`:
+//! the memory goes while the slice is there.
+//! Seen: SIGSEGV (the memory went back to the system).
+
+pub(super) fn main() {
+    super::start();
+    let isolate = &mut v8::Isolate::new(Default::default());
+    v8::scope!(let scope, isolate);
+    let context = v8::Context::new(scope, Default::default());
+    let scope = &v8::ContextScope::new(scope, context);
+    let view = super::eval(scope, "new Uint8Array(64 << 20).fill(7)");
+    let view = v8::Local::<v8::Uint8Array>::try_from(view).unwrap();
+    let mut storage = [0; 64];
+    let bytes: &[u8] = view.get_contents(&mut storage);
+    println!("read {}", bytes[0]);
+    view.buffer(scope).unwrap().detach(None);
+    println!("read {}", bytes[0]);
+}
