@@ -3,6 +3,7 @@
 
 use rquickjs::{Ctx, Function, Value};
 
+use crate::isolate::{KEY_OF, SET_KEY};
 use crate::script::from_rquickjs;
 use crate::sys::{self, with_state};
 use crate::{ENGINE, Error};
@@ -10,6 +11,7 @@ use crate::{ENGINE, Error};
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     const ATTEMPTED: &str = "detach";
     let buffer = sys::view_buffer(ctx, value)?;
+    check_unshared(ctx, &buffer, ATTEMPTED)?;
     check_key(ctx, &buffer, key, ATTEMPTED)?;
     if sys::is_immutable(&buffer) {
         return Err(Error::Immutable { engine: ENGINE, attempted: ATTEMPTED });
@@ -17,6 +19,14 @@ pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>)
     sys::note_detached(ctx, &buffer)?;
     sys::detach(ctx, &buffer);
     Ok(())
+}
+
+/// Shared memory cannot be taken away from those who share it.
+pub(crate) fn check_unshared(ctx: &Ctx<'_>, buffer: &Value<'_>, attempted: &'static str) -> Result<(), Error> {
+    match sys::is_shared(ctx, buffer)? {
+        false => Ok(()),
+        true => Err(Error::NotDetachable { engine: ENGINE, attempted, why: "it is shared; copy it to an ArrayBuffer" }),
+    }
 }
 
 /// What an isolate's set-up script gives for keys.
@@ -59,8 +69,3 @@ fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<Keys<'js>>, Error> {
         Ok(Some(Keys { set: roots.function(ctx, SET_KEY)?, get: roots.function(ctx, KEY_OF)? }))
     })
 }
-
-/// The slots of the two functions, and of `transfer`, in an isolate's roots: the first that are taken.
-pub(crate) const SET_KEY: usize = 0;
-pub(crate) const KEY_OF: usize = 1;
-pub(crate) const TRANSFER: usize = 2;

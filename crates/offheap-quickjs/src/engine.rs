@@ -24,6 +24,26 @@ impl QuickJsEngine {
     }
 }
 
+impl QuickJsEngine {
+    fn make(
+        &mut self,
+        constructor: &str,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error> {
+        let limit = crate::sys::MAX_BYTE_LENGTH;
+        let most = max_byte_length.unwrap_or(byte_length).max(byte_length);
+        if most > limit {
+            return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length: most, limit });
+        }
+        let source = match max_byte_length {
+            Some(max) => format!("new {constructor}({byte_length}, {{ maxByteLength: {max} }})"),
+            None => format!("new {constructor}({byte_length})"),
+        };
+        self.isolate.enter(|scope| scope.eval_buffer(&source).map(|buffer| buffer.into_handle()))
+    }
+}
+
 impl From<Isolate> for QuickJsEngine {
     fn from(isolate: Isolate) -> Self {
         QuickJsEngine { isolate }
@@ -75,6 +95,7 @@ impl Engine for QuickJsEngine {
         capabilities.resizable = true;
         capabilities.immutable = true;
         capabilities.detach_keys = true;
+        capabilities.shared = true;
         capabilities.max_byte_length = crate::sys::MAX_BYTE_LENGTH;
         capabilities
     }
@@ -100,22 +121,15 @@ impl Engine for QuickJsEngine {
     }
 
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
-        let limit = crate::sys::MAX_BYTE_LENGTH;
-        let most = max_byte_length.unwrap_or(byte_length).max(byte_length);
-        if most > limit {
-            return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length: most, limit });
-        }
-        self.isolate.enter(|scope| {
-            let source = match max_byte_length {
-                Some(max) => format!("new ArrayBuffer({byte_length}, {{ maxByteLength: {max} }})"),
-                None => format!("new ArrayBuffer({byte_length})"),
-            };
-            scope.eval_buffer(&source).map(|buffer| buffer.into_handle())
-        })
+        self.make("ArrayBuffer", byte_length, max_byte_length)
     }
 
-    fn allocate_shared(&mut self, _: usize, _: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
-        Err(Error::Unsupported { engine: ENGINE, what: "make shared buffers yet", instead: "use unshared ones" })
+    fn allocate_shared(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+    ) -> Result<Handle<JsArrayBuffer>, Error> {
+        self.make("SharedArrayBuffer", byte_length, max_byte_length)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
@@ -171,8 +185,8 @@ impl Engine for QuickJsEngine {
         })
     }
 
-    fn evaluate_view(&mut self, _source: &str) -> Result<ViewState, Error> {
-        Err(Error::Unsupported { engine: ENGINE, what: "look at views yet", instead: "look at their buffers" })
+    fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error> {
+        self.isolate.enter(|scope| scope.eval_view(source))
     }
 
     fn collect_young(&mut self) {}

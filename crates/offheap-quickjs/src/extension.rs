@@ -3,8 +3,8 @@
 //! All of it is sound whatever the program does with its `Ctx`: bytes are copied or lent as cells, never as slices.
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Cells, FrozenStore};
-use rquickjs::{ArrayBuffer, Ctx, Value};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
+use rquickjs::{ArrayBuffer, Ctx, Object, Value};
 
 use crate::sys::{self, with_state};
 use crate::{CopyReason, ENGINE, Error, Exposure};
@@ -20,21 +20,21 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::TooLargeForEngine`] beyond 2 GiB - 1; [`Error::Misaligned`] where the first byte is not at a multiple of
-    /// 8; [`Error::Unsupported`] for read-only memory in a context that is not an [`Isolate`](crate::Isolate)'s;
-    /// [`Error::Memory`] where another isolate has the store, a guard uses it, or it was freed; [`Error::Script`] where
+    /// 8; [`Error::Unsupported`] for shared memory, which has [`SharedStoreExt`], and for read-only memory in a context
+    /// that is not an [`Isolate`](crate::Isolate)'s; [`Error::Memory`] where another isolate has the store, a guard uses it, or it was freed; [`Error::Script`] where
     /// QuickJS has no memory. Nothing changes then.
     fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
 
-    /// The store of an ArrayBuffer, or of the buffer of a typed array or DataView, whoever made it (V8's
-    /// `GetBackingStore`). Its memory outlives the object.
+    /// The store of an ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView, whoever made it
+    /// (V8's `GetBackingStore`). Its memory outlives the object.
     ///
     /// The memory of a buffer that script made is copied into a store at the first call, and the buffer uses the store
     /// from then on; later calls give equal stores, without a copy. Of a detached buffer: a new, empty store each time.
     /// A slice that an `unsafe` call of rquickjs lent does not survive the first call, as it does not survive script.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for a SharedArrayBuffer; [`Error::LayoutChanged`];
-    /// [`Error::Memory`] and [`Error::Script`] where there is no memory.
+    /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for a SharedArrayBuffer over memory of another library, which
+    /// may have given it to others; [`Error::LayoutChanged`]; [`Error::Memory`] and [`Error::Script`] where there is no memory.
     #[track_caller]
     fn from_js(value: &Value<'_>) -> Result<Self, Error>;
 
@@ -105,6 +105,30 @@ impl FrozenStoreExt for FrozenStore {
     }
 }
 
+/// What a [`SharedStore`] can do with a `Ctx`. It comes back from [`BackingStoreExt::from_js`] and
+/// `SharedStore::try_from`.
+pub trait SharedStoreExt {
+    /// A SharedArrayBuffer over these bytes, without a copy. Any number of isolates may have such buffers, and Rust goes on
+    /// using the store meanwhile.
+    ///
+    /// Over a growable store it is growable in the context of an [`Isolate`](crate::Isolate): what anybody makes of the
+    /// length is seen by script at the next `byteLength`, `grow` or call of `Atomics`, and whenever script begins. In any
+    /// other context it has, for good, the length that the store has now: QuickJS keeps a length in each object, and only
+    /// an isolate keeps script from making that longer than the store. Expose it again to see more.
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`] where it may have more than 2 GiB - 1 bytes; [`Error::Misaligned`] where the first byte
+    /// is not at a multiple of 8; [`Error::Unsupported`] for a part of a growable store, and in a runtime with a function
+    /// of somebody else's that frees shared memory; [`Error::Script`] where QuickJS has no memory.
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
+}
+
+impl SharedStoreExt for SharedStore {
+    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error> {
+        sys::expose_shared(ctx, self)
+    }
+}
+
 /// Whether all contexts of this runtime keep script from writing to immutable buffers: in that of an `Isolate` the only
 /// one does, and nobody can make another.
 fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
@@ -116,7 +140,8 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 /// Its views have length 0 from then on, and the store loses one reference; native references keep it.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]; [`Error::Immutable`]; [`Error::WrongDetachKey`] in the context of an
+/// [`Error::NotAnArrayBuffer`]; [`Error::NotDetachable`] for a SharedArrayBuffer; [`Error::Immutable`];
+/// [`Error::WrongDetachKey`] in the context of an
 /// [`Isolate`](crate::Isolate), where keys can be [set](crate::Scope::set_detach_key), and in any for a key where none
 /// was set.
 pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use rquickjs::markers::ParallelSend;
 use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
-use crate::detach::{KEY_OF, SET_KEY, TRANSFER};
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots, with_state};
 use crate::{ENGINE, Error, Scope};
@@ -32,6 +31,7 @@ pub struct Isolate {
 pub struct IsolateBuilder {
     memory_limit: Option<usize>,
     stack_size: Option<usize>,
+    can_block: bool,
     configure: Option<Configure>,
 }
 
@@ -45,6 +45,14 @@ impl IsolateBuilder {
     /// The most bytes of stack that script uses.
     pub fn stack_size(mut self, byte_length: usize) -> Self {
         self.stack_size = Some(byte_length);
+        self
+    }
+
+    /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's [[CanBlock]] of an agent); otherwise that
+    /// throws a TypeError, as it does unless this is called. Its thread does nothing else meanwhile, and is not
+    /// interrupted: a wait without a timeout ends with an `Atomics.notify` of another isolate that has the same store.
+    pub fn can_block(mut self, can_block: bool) -> Self {
+        self.can_block = can_block;
         self
     }
 
@@ -96,6 +104,7 @@ impl IsolateBuilder {
         if let Some(byte_length) = self.stack_size {
             runtime.set_max_stack_size(byte_length);
         }
+        context.with(|ctx| sys::set_can_block(&ctx, self.can_block));
         if let Some(configure) = self.configure {
             configure(&runtime);
         }
@@ -114,12 +123,27 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
     }))
 }
 
+/// The slots of the functions of the set-up script in an isolate's roots: the first that are taken.
+pub(crate) const SET_KEY: usize = 0;
+pub(crate) const KEY_OF: usize = 1;
+pub(crate) const TRANSFER: usize = 2;
+pub(crate) const KEEP_UP: usize = 3;
+pub(crate) const SEE_GROWTH: usize = 4;
+const OWN_ROOTS: usize = 5;
+
 /// Prepares the context before any user code runs in it.
 fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
-    let prepare = || -> rquickjs::Result<[Function<'_>; 3]> {
+    sys::allow_growable(ctx);
+    let prepare = || -> rquickjs::Result<[Function<'_>; OWN_ROOTS]> {
         let set_up: Function<'_> = ctx.eval(include_str!("setup.js"))?;
-        let functions: Array<'_> = set_up.call((sys::is_immutable_view(ctx)?,))?;
-        Ok([functions.get(SET_KEY)?, functions.get(KEY_OF)?, functions.get(TRANSFER)?])
+        let functions: Array<'_> = set_up.call((sys::natives(ctx)?.to_vec(),))?;
+        Ok([
+            functions.get(SET_KEY)?,
+            functions.get(KEY_OF)?,
+            functions.get(TRANSFER)?,
+            functions.get(KEEP_UP)?,
+            functions.get(SEE_GROWTH)?,
+        ])
     };
     let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
     with_state(ctx, |state| {

@@ -61,10 +61,17 @@
 //!   wait for a collection ([`collect`]), and QuickJS does not see the bytes of stores when it decides on one.
 //! - One buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - Its own memory cannot be taken over where it is: the first `from_js` of a buffer that script made copies the bytes
-//!   into a store, and the buffer uses the store from then on.
+//! - Its own memory cannot be taken over where it is: the first `from_js` of a buffer that script made, shared or not,
+//!   copies the bytes into a store, and the buffer uses the store from then on.
 //! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
 //!   maximum. `resize` keeps the memory where it is.
+//! - Its SharedArrayBuffers have a length each. In an [`Isolate`] those over a growable store follow its length: at
+//!   `byteLength`, `grow` and every call of `Atomics`, and whenever script begins; `grow` asks the store first. Over
+//!   growable stores a `Ctx` of your own gets buffers of one length, and script cannot make growable ones there.
+//! - Memory for `maxByteLength` of a growable SharedArrayBuffer that script makes is taken, and zeroed, at once. One over
+//!   [`SharedStore::growable`](offheap::SharedStore::growable) takes memory as it is written.
+//! - `Atomics.wait` blocks its thread where [`IsolateBuilder::can_block`] allows it, and `Atomics.notify` of any isolate
+//!   with the same store ends that. There is no `Atomics.waitAsync`.
 //! - Its writing `Atomics` ignore that a buffer is immutable, and it has no detach keys. An [`Isolate`] has both mended
 //!   before any user code runs; a `Ctx` of your own has neither, so frozen memory is copied there, and reported.
 //! - A JavaScript value of rquickjs that is forgotten (`mem::forget`) makes its runtime end the process when it is dropped.
@@ -80,7 +87,7 @@ mod script;
 mod sys;
 
 pub use engine::QuickJsEngine;
-pub use extension::{BackingStoreExt, FrozenStoreExt, detach};
+pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{

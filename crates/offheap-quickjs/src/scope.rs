@@ -6,16 +6,18 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId};
+use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, SharedStore};
 use offheap_engine::RootTable;
 use rquickjs::context::EvalOptions;
 use rquickjs::{Ctx, FromJs, Value};
 
-use crate::detach::{TRANSFER, check_key, set_key};
-use crate::extension::{BackingStoreExt, FrozenStoreExt};
+use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
+use crate::isolate::SEE_GROWTH;
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
-use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer};
+use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
+
+mod change;
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -84,7 +86,7 @@ impl<'s> Scope<'s> {
         T::from_js(&self.ctx, value).map_err(|error| from_rquickjs(&self.ctx, error))
     }
 
-    /// Runs a script whose value is an ArrayBuffer, or a view, of which it takes the buffer.
+    /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.
     ///
     /// # Errors
     /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
@@ -94,8 +96,14 @@ impl<'s> Scope<'s> {
         Ok(self.local(buffer))
     }
 
+    /// What native code sees of the view that this script evaluates to.
+    pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
+        let value = self.eval_value(source)?;
+        sys::view_of(&self.ctx, &value)
+    }
+
     pub(crate) fn eval_value(&mut self, source: &str) -> Result<Value<'s>, Error> {
-        self.roots.free_released();
+        self.begin();
         let mut options = EvalOptions::default();
         options.strict = false;
         self.ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&self.ctx, error))
@@ -106,7 +114,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] when one throws; those after it stay queued.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        self.roots.free_released();
+        self.begin();
         while sys::run_job(&self.ctx)? {}
         Ok(())
     }
@@ -118,8 +126,20 @@ impl<'s> Scope<'s> {
     /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and what frees the
     /// value may be a `Persistent` that is dropped, or a collection, while a slice lives.
     pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
-        self.roots.free_released();
+        self.begin();
         work(self.ctx.clone())
+    }
+
+    /// What comes before script may run: it sees growth of shared memory that took place elsewhere.
+    fn begin(&self) {
+        self.roots.free_released();
+        if self.roots.keeps_up() {
+            // Where it fails, script sees the lengths that it saw before.
+            let see_growth = self.roots.function(&self.ctx, SEE_GROWTH);
+            if see_growth.is_ok_and(|see_growth| see_growth.call::<_, ()>(()).is_err()) {
+                self.ctx.catch();
+            }
+        }
     }
 
     /// Makes a buffer a global variable of script.
@@ -141,14 +161,18 @@ impl<'s> Scope<'s> {
         Ok(Local { handle, brand: PhantomData })
     }
 
-    /// An ArrayBuffer over a store, without a copy; see [`BackingStoreExt::to_js`].
+    /// An ArrayBuffer over a store, without a copy, or a SharedArrayBuffer where the store is shared; see
+    /// [`BackingStoreExt::to_js`] and [`SharedStoreExt::to_js`].
     ///
     /// # Errors
     /// As there.
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.roots.free_released();
-        let buffer = store.to_js(&self.ctx)?;
-        Ok(self.local(buffer.into_value()))
+        let buffer = match SharedStore::try_from(store.clone()) {
+            Ok(shared) => shared.to_js(&self.ctx)?.into_value(),
+            Err(store) => store.to_js(&self.ctx)?.into_value(),
+        };
+        Ok(self.local(buffer))
     }
 
     /// An immutable ArrayBuffer over a frozen store, without a copy.
@@ -223,77 +247,6 @@ impl<'s> Scope<'s> {
         store.copy_in(&self.ctx, byte_offset, from)
     }
 
-    /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
-    ///
-    /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
-    pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.roots.free_released();
-        let value = self.value(buffer)?;
-        crate::detach(&self.ctx, &value, key)
-    }
-
-    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
-    /// transfers such a buffer gets a TypeError.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`].
-    pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.roots.free_released();
-        let value = self.value(buffer)?;
-        set_key(&self.ctx, &value, key)
-    }
-
-    /// `buffer.transfer(byteLength)`.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::Detached`],
-    /// [`Error::InvalidLength`], and [`Error::Script`] where there is no memory.
-    pub fn transfer(
-        &mut self,
-        buffer: &Handle<JsArrayBuffer>,
-        byte_length: Option<usize>,
-    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        self.roots.free_released();
-        const ATTEMPTED: &str = "transfer";
-        let value = self.value(buffer)?;
-        self.check_mutable(buffer, ATTEMPTED)?;
-        check_key(&self.ctx, &value, None, ATTEMPTED)?;
-        let state = self.attached_state(buffer, ATTEMPTED)?;
-        let limit = if state.resizable { state.max_byte_length } else { sys::MAX_BYTE_LENGTH };
-        if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
-            return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
-        }
-        let transfer = self.roots.function(&self.ctx, TRANSFER)?;
-        let moved = match byte_length {
-            Some(byte_length) => transfer.call((value, byte_length)),
-            None => transfer.call((value,)),
-        };
-        let moved: Value<'s> = moved.map_err(|error| from_rquickjs(&self.ctx, error))?;
-        Ok(self.local(moved))
-    }
-
-    /// `buffer.resize(byteLength)`. Native references to its store keep sharing its memory.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
-    /// [`Error::InvalidLength`].
-    pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
-        self.roots.free_released();
-        const ATTEMPTED: &str = "resize";
-        self.check_mutable(buffer, ATTEMPTED)?;
-        let state = self.attached_state(buffer, ATTEMPTED)?;
-        if !state.resizable {
-            return Err(Error::NotResizable { engine: ENGINE });
-        }
-        let (requested, limit) = (byte_length, state.max_byte_length);
-        if requested > limit {
-            return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
-        }
-        let value = self.value(buffer)?;
-        sys::resize(&self.ctx, &value, byte_length)
-    }
-
     /// What script sees of a buffer.
     ///
     /// # Errors
@@ -306,14 +259,6 @@ impl<'s> Scope<'s> {
     pub fn collect(&mut self) {
         self.roots.free_released();
         self.ctx.run_gc();
-    }
-
-    fn attached_state(&self, buffer: &Handle<JsArrayBuffer>, attempted: &'static str) -> Result<BufferState, Error> {
-        let state = self.state(buffer)?;
-        if state.detached {
-            return Err(Error::Detached { engine: ENGINE, attempted });
-        }
-        Ok(state)
     }
 
     fn check_mutable(&self, buffer: &Handle<JsArrayBuffer>, attempted: &'static str) -> Result<(), Error> {

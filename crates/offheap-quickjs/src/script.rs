@@ -74,6 +74,9 @@ impl Throw for Error {
                 offheap::Error::OutOfRange { .. }
                 | offheap::Error::TooLarge { .. }
                 | offheap::Error::OutOfMemory { .. }
+                | offheap::Error::OverBudget { .. }
+                | offheap::Error::AboveMaximum { .. }
+                | offheap::Error::SharedShrink { .. }
                 | offheap::Error::PartialElement { .. },
             ) => rquickjs::Exception::throw_range(ctx, ""),
             _ => rquickjs::Exception::throw_type(ctx, ""),

@@ -1,10 +1,14 @@
 // Runs in an isolate's context before any user code. Everything it uses later is taken now, so that nothing that script
 // replaces afterwards is called from here. Its value is what native code needs of it.
-(isImmutableView) => {
+(natives) => {
   "use strict";
-  const { apply, defineProperty } = Reflect;
+  const [seeView, seeGrowth, growStore] = natives;
+  const { apply, defineProperty, getOwnPropertyDescriptor } = Reflect;
   const { get, set, has, delete: remove } = WeakMap.prototype;
+  const { deref } = WeakRef.prototype;
+  const { trunc } = Math;
   const NewTypeError = TypeError;
+  const NewWeakRef = WeakRef;
   const keys = new WeakMap();
 
   const replace = (target, name, method) => {
@@ -22,16 +26,74 @@
   Error.prepareStackTrace = prepareStackTrace;
   replace(frame, "getFunction", { getFunction() {} }.getFunction);
 
-  // The Atomics that write do not look at `immutable`.
+  // The Atomics that write do not look at `immutable`. All that use memory see that it grew.
   for (const name of ["add", "and", "compareExchange", "exchange", "or", "store", "sub", "xor"]) {
     const original = Atomics[name];
     replace(Atomics, name, {
       [name](array) {
-        if (isImmutableView(array)) throw new NewTypeError(`Atomics.${name}: the ArrayBuffer is immutable`);
+        if (seeView(array)) throw new NewTypeError(`Atomics.${name}: the ArrayBuffer is immutable`);
         return apply(original, this, arguments);
       },
     }[name]);
   }
+
+  for (const name of ["load", "notify", "wait"]) {
+    const original = Atomics[name];
+    replace(Atomics, name, {
+      [name](array) {
+        seeView(array);
+        return apply(original, this, arguments);
+      },
+    }[name]);
+  }
+
+  // A growable SharedArrayBuffer has a length of its own, which follows that of its store. Its `grow` asks nobody.
+  const shared = SharedArrayBuffer.prototype;
+  const { grow } = shared;
+  const isGrowable = getOwnPropertyDescriptor(shared, "growable").get;
+  replace(shared, "grow", {
+    grow(length) {
+      if (!apply(isGrowable, this, [])) {
+        throw new NewTypeError("SharedArrayBuffer.prototype.grow: the SharedArrayBuffer is not growable");
+      }
+      // User code may run here, and only here.
+      const byteLength = trunc(+length) || 0;
+      if (growStore(this, byteLength)) seeAllGrowth();
+      else apply(grow, this, [byteLength]);
+    },
+  }.grow);
+  const byteLength = getOwnPropertyDescriptor(shared, "byteLength");
+  const lengthOf = byteLength.get;
+  const { get: byteLengthOf } = getOwnPropertyDescriptor({
+    get byteLength() {
+      seeGrowth(this);
+      return apply(lengthOf, this, []);
+    },
+  }, "byteLength");
+  defineProperty(shared, "byteLength", { ...byteLength, get: byteLengthOf });
+
+  // Those over growable stores, in a list that nothing of script's is in the way of. What died is taken out on the way.
+  const first = { next: undefined };
+  let count = 0;
+  let limit = 16;
+  const seeAllGrowth = () => {
+    count = 0;
+    for (let at = first; at.next; ) {
+      const buffer = apply(deref, at.next.buffer, []);
+      if (buffer === undefined) {
+        at.next = at.next.next;
+      } else {
+        seeGrowth(buffer);
+        at = at.next;
+        count++;
+      }
+    }
+    limit = 2 * count + 16;
+  };
+  const keepUp = (buffer) => {
+    if (count++ === limit) seeAllGrowth();
+    first.next = { buffer: new NewWeakRef(buffer), next: first.next };
+  };
 
   // There are no detach keys: transferring a buffer that has one is refused here.
   const buffers = ArrayBuffer.prototype;
@@ -53,5 +115,5 @@
   };
   const keyOf = (buffer) => apply(get, keys, [buffer]);
   const { transfer } = buffers;
-  return [setKey, keyOf, (buffer, ...length) => apply(transfer, buffer, length)];
+  return [setKey, keyOf, (buffer, ...length) => apply(transfer, buffer, length), keepUp, seeAllGrowth];
 };

@@ -164,7 +164,8 @@ fn detach_keys_are_asked_for_by_rust_and_by_script() {
         assert!(scope.state(handle).unwrap().detached);
         scope.detach(handle, Some("again")).unwrap();
         let plain = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        scope.detach(plain.as_handle(), Some("not needed")).unwrap();
+        let refused = scope.detach(plain.as_handle(), Some("not needed")).unwrap_err();
+        assert!(matches!(refused, Error::WrongDetachKey { given: "it has none", .. }), "{refused}");
     });
 }
 

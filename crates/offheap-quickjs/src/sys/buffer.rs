@@ -1,17 +1,15 @@
 //! Buffers over stores: making them, and what QuickJS calls when it lets go of one or wants its memory elsewhere.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offheap::{BackingStore, Exposed, StoreKind, UniqueStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
+use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
 use super::state::{self, with_state};
 use crate::script::caught;
 use crate::{ENGINE, Error};
@@ -27,16 +25,35 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
-/// A buffer over the bytes of `store`, without a copy.
+/// An ArrayBuffer over the bytes of `store`, without a copy.
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
-    if store.kind() == StoreKind::Shared {
-        let (what, instead) = ("expose shared memory yet", "expose a copy of it");
-        return Err(Error::Unsupported { engine: ENGINE, what, instead });
-    }
     let byte_length = store.byte_length();
+    let max_byte_length = match store.kind() {
+        StoreKind::Shared => {
+            let what = "make an ArrayBuffer over shared memory";
+            let instead = "make a SharedArrayBuffer: `SharedStoreExt::to_js`, of `SharedStore::try_from(store)`";
+            return Err(Error::Unsupported { engine: ENGINE, what, instead });
+        }
+        StoreKind::Resizable => Some(store.max_byte_length()),
+        _ => None,
+    };
+    let value = over_store(ctx, store, byte_length, max_byte_length, false)?;
+    // SAFETY: made by the call above, whose value is used nowhere else.
+    Ok(unsafe { made(ctx, value) })
+}
+
+/// A buffer over `store`, which has this length; one that may get longer up to `max_byte_length` where there is one.
+#[inline]
+pub(super) fn over_store(
+    ctx: &Ctx<'_>,
+    store: &BackingStore,
+    byte_length: usize,
+    max_byte_length: Option<usize>,
+    is_shared: bool,
+) -> Result<qjs::JSValue, Error> {
     // QuickJS has the same limit for the maximum of a resizable buffer.
-    let most = store.max_byte_length();
+    let most = max_byte_length.unwrap_or(byte_length);
     if most > MAX_BYTE_LENGTH {
         let (store, limit) = (Some(store.id()), MAX_BYTE_LENGTH);
         return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length: most, limit });
@@ -46,13 +63,9 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         let (store, byte_offset) = (store.id(), store.byte_offset());
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
-    let max_byte_length = match store.kind() {
-        // 0 stands for a buffer that is not resizable, and 1 is the least that a store has to offer then.
-        StoreKind::Resizable => most.max(1),
-        _ => 0,
-    };
     let hold = Exposed::new(store, state::isolate_id(ctx)?)?;
-    if max_byte_length != 0 && (store.byte_offset() != 0 || byte_length != hold.byte_length()) {
+    // A handle to a part has no more than its length, whatever its store has.
+    if max_byte_length.is_some() && (store.byte_offset() != 0 || most != hold.max_byte_length()) {
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "make a buffer over a part of resizable memory",
@@ -60,20 +73,22 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         });
     }
     let immutable = hold.is_read_only();
-    let is_at_end = byte_length == 0 && max_byte_length == 0 && store.byte_offset() == hold.byte_length();
+    let is_at_end = byte_length == 0 && max_byte_length.is_none() && store.byte_offset() == hold.max_byte_length();
     let opaque = hold.into_raw();
     // One past the end may be where another store begins; the control block's address is nobody's data (`position`).
     let data = if is_at_end { opaque.as_ptr().cast() } else { data };
+    // 0 stands for a buffer that has one length, and 1 is the least that a store has to offer otherwise.
+    let most = max_byte_length.map_or(0, |most| most.max(1));
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the callback drops once.
     let value = unsafe {
         qjs::JS_NewArrayBuffer(
             ctx.as_raw().as_ptr(),
             data,
             byte_length as qjs::size_t,
-            max_byte_length as qjs::size_t,
+            most as qjs::size_t,
             Some(store_realloc),
             opaque.as_ptr(),
-            false,
+            is_shared,
         )
     };
     // SAFETY: looks at the tag alone.
@@ -87,8 +102,7 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         let set = unsafe { qjs::JS_SetImmutableArrayBuffer(value, true) };
         assert_eq!(set, 0, "an ArrayBuffer can be immutable");
     }
-    // SAFETY: made by the call above, whose value is used nowhere else.
-    Ok(unsafe { made(ctx, value) })
+    Ok(value)
 }
 
 /// What was just made, without the questions of [`ArrayBuffer::from_value`]: they cost a tenth of making it.
@@ -123,7 +137,7 @@ pub(crate) fn copy_into_engine<'js>(ctx: &Ctx<'js>, bytes: &[u8], immutable: boo
     Ok(buffer)
 }
 
-/// The ArrayBuffer that `value` is, or is a view of.
+/// The buffer that `value` is, or is a view of: an ArrayBuffer or a SharedArrayBuffer.
 pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Value<'js>, Error> {
     // SAFETY: looks at the class of a live value.
     if unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) } {
@@ -131,23 +145,13 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
     }
     with_state(ctx, |state| {
         let realm = state.realm(ctx)?;
-        let found = if realm.is_shared(value.as_raw()) {
-            Some(value.clone())
-        } else if value.is_object() {
-            realm.buffer_of_view(value.as_raw()).map(|buffer| {
-                // SAFETY: owned by the call, and of the runtime of `ctx`.
-                unsafe { Value::from_raw(ctx.clone(), buffer) }
-            })
-        } else {
-            None
-        };
+        if realm.is_shared(value.as_raw()) {
+            return Ok(value.clone());
+        }
+        let found = if value.is_object() { realm.buffer_of_view(value.as_raw()) } else { None };
         match found {
-            Some(buffer) if realm.is_shared(buffer.as_raw()) => Err(Error::Unsupported {
-                engine: ENGINE,
-                what: "externalize a SharedArrayBuffer yet",
-                instead: "use an ArrayBuffer",
-            }),
-            Some(buffer) => Ok(buffer),
+            // SAFETY: owned by the call, and of the runtime of `ctx`.
+            Some(buffer) => Ok(unsafe { Value::from_raw(ctx.clone(), buffer) }),
             None => Err(Error::NotAnArrayBuffer { engine: ENGINE, found: value.type_name().to_owned() }),
         }
     })
@@ -203,9 +207,7 @@ unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c
             // QuickJS keeps the old opaque, so the new hold is found by its address; unless its block is where the
             // opaque's was, which may be gone by now: then the opaque finds it.
             if hold != opaque {
-                let before = lock_moved().get_or_insert_default().insert(moved_to.addr(), Hold(hold));
-                assert!(before.is_none(), "two living stores have two addresses");
-                MOVED_COUNT.fetch_add(1, Ordering::Release);
+                note_moved(moved_to, hold);
             }
             drop(old);
             moved_to.cast()
@@ -233,7 +235,7 @@ fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     let Some((isolate, _)) = from.exposure() else { return Room::None };
     let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };
     // Room for the new hold, so that nothing fails once there is one.
-    if lock_moved().get_or_insert_default().try_reserve(1).is_err() {
+    if !make_room_to_note() {
         return Room::None;
     }
     if let StoreKind::Mapped(_) = from.kind() {
@@ -260,60 +262,6 @@ pub(super) fn position(hold: &Exposed, opaque: NonNull<c_void>, data: *const u8)
         true => hold.data().as_ptr().wrapping_add(hold.byte_length()),
         false => data,
     }
-}
-
-/// Holds, as pointers, of buffers whose opaque is another one, by the address of their memory.
-///
-/// Such memory was made by [`keep_or_move`] for one buffer. Other buffers may have been made over it since; their opaque
-/// is the same pointer as what is here, since all holds on one store are the same as pointers.
-static MOVED: Mutex<Option<HashMap<usize, Hold>>> = Mutex::new(None);
-struct Hold(NonNull<c_void>);
-// SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
-unsafe impl Send for Hold {}
-/// How many there are: mostly none, and then nobody takes the lock.
-static MOVED_COUNT: AtomicUsize = AtomicUsize::new(0);
-
-fn lock_moved() -> MutexGuard<'static, Option<HashMap<usize, Hold>>> {
-    MOVED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The hold of the buffer with this opaque over moved memory at `data`, where it is one.
-fn moved_hold(moved: Option<&HashMap<usize, Hold>>, opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
-    let hold = moved?.get(&data.addr())?.0;
-    Some(hold).filter(|&hold| hold != opaque)
-}
-
-/// # Safety
-/// As for [`realloc`], and the buffer lets go of its memory.
-unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Exposed {
-    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
-        0 => None,
-        _ => take_moved_hold(opaque, data),
-    };
-    // SAFETY: I-FREE-ONCE: the buffer's hold, by the caller's promise; out of `MOVED` if it was there.
-    unsafe { Exposed::from_raw(moved.unwrap_or(opaque)) }
-}
-
-/// As [`moved_hold`], and takes it out.
-#[inline(never)]
-fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
-    let mut moved = lock_moved();
-    let hold = moved_hold(moved.as_ref(), opaque, data)?;
-    moved.as_mut().and_then(|moved| moved.remove(&data.addr()));
-    MOVED_COUNT.fetch_sub(1, Ordering::Release);
-    Some(hold)
-}
-
-/// # Safety
-/// As for [`realloc`].
-pub(super) unsafe fn with_hold<R>(opaque: NonNull<c_void>, data: *mut u8, look: impl FnOnce(&Exposed) -> R) -> R {
-    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
-        0 => None,
-        // The lock is released before `look`, which may call an observer.
-        _ => moved_hold(lock_moved().as_ref(), opaque, data),
-    };
-    // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back on this thread alone, and not by `look`.
-    unsafe { Exposed::with_raw(moved.unwrap_or(opaque), look) }
 }
 
 thread_local! {

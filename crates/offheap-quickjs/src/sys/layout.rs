@@ -25,15 +25,15 @@ pub(crate) struct BufferFields {
 }
 
 impl BufferFields {
-    /// The fields of the ArrayBuffer `value`.
+    /// The fields of the ArrayBuffer or SharedArrayBuffer `value`.
     ///
     /// # Safety
-    /// `value` is a live ArrayBuffer, and [`is_known`] was found true.
+    /// `value` is a live buffer, and [`is_known`] was found true.
     pub(crate) unsafe fn of(value: qjs::JSValue) -> NonNull<BufferFields> {
         let mut class = 0;
         // SAFETY: reads a field of a live object.
         let opaque = unsafe { qjs::JS_GetAnyOpaque(value, &mut class) };
-        NonNull::new(opaque.cast()).expect("an ArrayBuffer has its struct")
+        NonNull::new(opaque.cast()).expect("a buffer has its struct")
     }
 
     pub(crate) fn is_resizable(&self) -> bool {
@@ -73,13 +73,46 @@ extern "C" fn probe_realloc(
     ptr::null_mut()
 }
 
+impl Probe {
+    fn new() -> Self {
+        Probe { memory: [0; PROBE_MAX_LENGTH], freed: false }
+    }
+}
+
 /// Whether this QuickJS keeps its ArrayBuffers as [`BufferFields`] says.
 ///
 /// # Safety
 /// `ctx` is a live context whose runtime this thread may use.
 pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
-    let mut probe = Probe { memory: [0; PROBE_MAX_LENGTH], freed: false };
-    let probe: *mut Probe = &mut probe;
+    let mut probe = Probe::new();
+    // SAFETY: the buffer that was made just now, over this probe.
+    let look = |value, data, probe| unsafe { fields_match(value, data, probe) };
+    // SAFETY: as the caller says; the probe outlives the call.
+    let is_known = unsafe { with_probe(ctx, &raw mut probe, false, look) };
+    is_known && probe.freed
+}
+
+/// Whether the SharedArrayBuffers of this runtime call their callback when they die.
+///
+/// # Safety
+/// As for [`is_known`].
+pub(crate) unsafe fn is_shared_released(ctx: *mut qjs::JSContext) -> bool {
+    let mut probe = Probe::new();
+    // SAFETY: as the caller says; the probe outlives the call.
+    unsafe { with_probe(ctx, &raw mut probe, true, |_, _, _| true) };
+    probe.freed
+}
+
+/// Makes a buffer over a probe, looks at it, and frees it; false where there is none.
+///
+/// # Safety
+/// `ctx` is as [`is_known`] wants it, and nobody else uses `probe`.
+unsafe fn with_probe(
+    ctx: *mut qjs::JSContext,
+    probe: *mut Probe,
+    is_shared: bool,
+    look: impl FnOnce(qjs::JSValue, *mut u8, *mut Probe) -> bool,
+) -> bool {
     let data = probe.cast::<u8>().wrapping_add(offset_of!(Probe, memory));
     // SAFETY: I-LAYOUT: the memory is longer than the buffer, and outlives it.
     let value = unsafe {
@@ -90,7 +123,7 @@ pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
             PROBE_MAX_LENGTH as qjs::size_t,
             Some(probe_realloc),
             probe.cast(),
-            false,
+            is_shared,
         )
     };
     // SAFETY: looks at the tag alone.
@@ -101,12 +134,10 @@ pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
         unsafe { qjs::JS_FreeValue(ctx, exception) };
         return false;
     }
-    // SAFETY: reads through the library: no field of the struct is touched yet.
-    let known = unsafe { fields_match(value, data, probe) };
+    let seen = look(value, data, probe);
     // SAFETY: the only reference; the buffer dies here and calls `probe_realloc`.
     unsafe { qjs::JS_FreeValue(ctx, value) };
-    // SAFETY: the probe lives on this stack.
-    known && unsafe { (*probe).freed }
+    seen
 }
 
 /// # Safety

@@ -1,29 +1,37 @@
 //! UNSAFE: the calls into QuickJS.
 //!
-//! `buffer` makes buffers over stores and lets go of them, `layout` knows the one private struct of QuickJS that is
-//! needed, `retarget` moves the memory of script-made buffers into a store, `realm` is a context that no user code ever
-//! ran in, `state` is what is kept per runtime, `roots` the table behind handles.
+//! `buffer` makes buffers over stores and lets go of them, `moved` finds what they hold, `layout` knows the one private struct of QuickJS that is
+//! needed, `retarget` moves the memory of script-made buffers into a store, `shared` is about memory of several isolates,
+//! `look` about what script sees, `guards` about who may touch bytes, `realm` is a context that no user code ever ran in,
+//! `natives` are the functions for the set-up script of another, `state` is what is kept per runtime, `roots` the table
+//! behind handles.
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
 
 mod buffer;
+mod guards;
 mod job;
 mod layout;
+mod look;
 mod module;
+mod moved;
+mod natives;
 mod realm;
 mod retarget;
 mod roots;
+mod shared;
 mod state;
 
 pub(crate) use buffer::{
     MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, is_letting_go, view_buffer,
 };
+pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
 pub(crate) use job::run_job;
 use layout::BufferFields;
 pub(crate) use layout::version;
+pub(crate) use look::{resize, state_of, view_of};
 pub(crate) use module::detect_module;
-pub(crate) use realm::is_immutable_view;
-pub(crate) use retarget::{
-    bytes, bytes_mut, cells, copy_in, externalize, note_detached, pretend_layout_changed, resize, state_of,
-};
+pub(crate) use natives::natives;
+pub(crate) use retarget::{externalize, note_detached, pretend_layout_changed};
 pub(crate) use roots::{Roots, roots};
+pub(crate) use shared::{allow_growable, expose_shared, grow_shared, is_shared, set_can_block};
 pub(crate) use state::{free_old_blocks, with_state};

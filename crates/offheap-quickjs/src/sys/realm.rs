@@ -2,7 +2,7 @@
 //! the user's context.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
@@ -16,14 +16,24 @@ pub(crate) struct Realm {
     ctx: NonNull<qjs::JSContext>,
     /// `ArrayBuffer.prototype.resize`
     pub(super) resize: qjs::JSValue,
-    /// The getter of `%TypedArray%.prototype.buffer`.
-    typed_array_buffer: qjs::JSValue,
-    /// The getter of `DataView.prototype.buffer`.
-    data_view_buffer: qjs::JSValue,
+    /// `SharedArrayBuffer.prototype.grow`
+    pub(super) grow: qjs::JSValue,
+    /// The getters of `%TypedArray%.prototype`.
+    typed_array: ViewGetters,
+    /// The getters of `DataView.prototype`.
+    data_view: ViewGetters,
     shared_class: qjs::JSClassID,
+    /// The callback that frees memory of QuickJS's own.
+    own_realloc: qjs::JSReallocArrayBufferDataFunc,
     /// Whether buffers are laid out as `layout` says.
     pub(super) layout_known: Cell<bool>,
+    /// Whether SharedArrayBuffers call their callback, once that was tried.
+    pub(super) shared_released: Cell<Option<bool>>,
 }
+
+/// `buffer`, `byteOffset` and `byteLength`.
+type ViewGetters = [qjs::JSValue; 3];
+const NO_GETTERS: ViewGetters = [qjs::JS_UNDEFINED; 3];
 
 /// Frames that are looked at: as many as QuickJS tells of.
 const FRAMES: usize = 64;
@@ -32,13 +42,22 @@ const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
 /// runtime: QuickJS frees it and leaves it on the collector's list (`JS_NewContextRaw`). So none is made near the limit.
 const REALM_BYTES: i64 = 128 << 10;
 const RESIZE: &CStr = c"ArrayBuffer.prototype.resize";
-const TYPED_ARRAY_BUFFER: &CStr =
-    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer').get";
-const DATA_VIEW_BUFFER: &CStr = c"Object.getOwnPropertyDescriptor(DataView.prototype, 'buffer').get";
+const GROW: &CStr = c"SharedArrayBuffer.prototype.grow";
+const TYPED_ARRAY: [&CStr; 3] = [
+    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer').get",
+    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteOffset').get",
+    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength').get",
+];
+const DATA_VIEW: [&CStr; 3] = [
+    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'buffer').get",
+    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteOffset').get",
+    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteLength').get",
+];
 const SHARED_BUFFER: &CStr = c"new SharedArrayBuffer(1)";
 /// Should user code ever reach this realm, through an error that came from it, it finds nothing here that writes to
-/// immutable buffers.
+/// immutable buffers, or grows shared ones behind their store's back.
 const NO_ATOMICS: &CStr = c"delete globalThis.Atomics";
+const NO_GROW: &CStr = c"delete SharedArrayBuffer.prototype.grow";
 
 impl Realm {
     pub(super) fn new(user: &Ctx<'_>) -> Result<Self, Error> {
@@ -59,25 +78,37 @@ impl Realm {
         let mut realm = Realm {
             ctx,
             resize: qjs::JS_UNDEFINED,
-            typed_array_buffer: qjs::JS_UNDEFINED,
-            data_view_buffer: qjs::JS_UNDEFINED,
+            grow: qjs::JS_UNDEFINED,
+            typed_array: NO_GETTERS,
+            data_view: NO_GETTERS,
             shared_class: 0,
+            own_realloc: None,
             layout_known: Cell::new(false),
+            shared_released: Cell::new(None),
         };
         // From here on `realm` frees what it has, should a step fail.
-        for source in [NO_ATOMICS, STACK_TRACE_LIMIT] {
+        realm.grow = realm.evaluate(GROW)?;
+        for source in [NO_ATOMICS, NO_GROW, STACK_TRACE_LIMIT] {
             let value = realm.evaluate(source)?;
             realm.free(value);
         }
         realm.resize = realm.evaluate(RESIZE)?;
-        realm.typed_array_buffer = realm.evaluate(TYPED_ARRAY_BUFFER)?;
-        realm.data_view_buffer = realm.evaluate(DATA_VIEW_BUFFER)?;
+        for index in 0..3 {
+            realm.typed_array[index] = realm.evaluate(TYPED_ARRAY[index])?;
+            realm.data_view[index] = realm.evaluate(DATA_VIEW[index])?;
+        }
+        // SAFETY: the realm's context is alive.
+        realm.layout_known.set(unsafe { layout::is_known(ctx.as_ptr()) });
         let shared = realm.evaluate(SHARED_BUFFER)?;
         // SAFETY: reads the class of a live object.
         realm.shared_class = unsafe { qjs::JS_GetClassID(shared) };
+        if realm.layout_known.get() {
+            // SAFETY: I-LAYOUT: a live SharedArrayBuffer, which has the same struct, and the layout was probed.
+            let fields = unsafe { layout::BufferFields::of(shared) };
+            // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+            realm.own_realloc = unsafe { fields.as_ref() }.realloc;
+        }
         realm.free(shared);
-        // SAFETY: the realm's context is alive.
-        realm.layout_known.set(unsafe { layout::is_known(ctx.as_ptr()) });
         Ok(realm)
     }
 
@@ -134,14 +165,42 @@ impl Realm {
         unsafe { qjs::JS_GetClassID(value) == self.shared_class }
     }
 
+    /// Whether a buffer with these has memory that QuickJS allocated for it alone.
+    pub(super) fn is_own_memory(
+        &self,
+        realloc: qjs::JSReallocArrayBufferDataFunc,
+        opaque: Option<NonNull<c_void>>,
+    ) -> bool {
+        let address = |function: qjs::JSReallocArrayBufferDataFunc| function.map(|function| function as usize);
+        opaque.is_none() && realloc.is_some() && address(realloc) == address(self.own_realloc)
+    }
+
     /// The buffer of the view `value`, owned by the caller, whatever script made of its prototype; `None` for what is no
     /// view.
     pub(super) fn buffer_of_view(&self, value: qjs::JSValue) -> Option<qjs::JSValue> {
+        self.view_getter(value, 0)
+    }
+
+    /// Where the view `value` begins in its buffer and how long it is, in bytes; `None` where the buffer is detached or the
+    /// view out of bounds.
+    pub(super) fn range_of_view(&self, value: qjs::JSValue) -> Option<(usize, usize)> {
+        let number = |getter| {
+            let value = self.view_getter(value, getter)?;
+            let mut number = 0;
+            // SAFETY: a number, which the getters return; the conversion runs no user code.
+            let converted = unsafe { qjs::JS_ToInt64(self.ctx.as_ptr(), &mut number, value) };
+            (converted == 0).then_some(usize::try_from(number).ok()?)
+        };
+        Some((number(1)?, number(2)?))
+    }
+
+    /// What a getter of the view `value` returns, owned by the caller; `None` where it throws.
+    fn view_getter(&self, value: qjs::JSValue, getter: usize) -> Option<qjs::JSValue> {
         // SAFETY: looks at the class of a live value.
-        let getter = if unsafe { qjs::JS_IsDataView(value) } { self.data_view_buffer } else { self.typed_array_buffer };
+        let getters = if unsafe { qjs::JS_IsDataView(value) } { &self.data_view } else { &self.typed_array };
         // SAFETY: a live function of this runtime, called without arguments. It runs no user code.
-        let buffer = unsafe { qjs::JS_Call(self.ctx.as_ptr(), getter, value, 0, std::ptr::null_mut()) };
-        self.checked(buffer).ok()
+        let result = unsafe { qjs::JS_Call(self.ctx.as_ptr(), getters[getter], value, 0, std::ptr::null_mut()) };
+        self.checked(result).ok()
     }
 
     /// The call stack, innermost first, one frame a line; empty where nothing is running, `None` where QuickJS does not
@@ -180,7 +239,7 @@ impl Realm {
 
 impl Drop for Realm {
     fn drop(&mut self) {
-        for value in [self.resize, self.typed_array_buffer, self.data_view_buffer] {
+        for value in [self.resize, self.grow].into_iter().chain(self.typed_array).chain(self.data_view) {
             self.free(value);
         }
         // SAFETY: I-NO-JS-OWNER: made by `JS_NewContext`, freed once, while the runtime lives (`State`).
@@ -198,57 +257,6 @@ fn parse_frame(frame: &str) -> Option<(&str, u32, u32)> {
     let (place, column) = place.rsplit_once(':')?;
     let (file, line) = place.rsplit_once(':')?;
     Some((file, line.parse().ok()?, column.parse().ok()?))
-}
-
-/// A function for script, `isImmutableView(value)`: whether it is a typed array over an immutable buffer.
-pub(crate) fn is_immutable_view<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<rquickjs::Value<'js>> {
-    unsafe extern "C" fn check(
-        ctx: *mut qjs::JSContext,
-        _this: qjs::JSValue,
-        _argc: c_int,
-        argv: *mut qjs::JSValue,
-    ) -> qjs::JSValue {
-        // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
-        let view = unsafe { *argv };
-        // SAFETY: looks at the class of a live value.
-        if unsafe { qjs::JS_GetTypedArrayType(view) } < 0 {
-            return qjs::JS_FALSE;
-        }
-        let none = std::ptr::null_mut();
-        // SAFETY: a typed array; null where a result is not wanted.
-        let buffer = unsafe { qjs::JS_GetTypedArrayBuffer(ctx, view, none, none, none) };
-        // SAFETY: looks at the tag alone.
-        if unsafe { qjs::JS_IsException(buffer) } {
-            // Out of bounds, which no view of an immutable buffer is: such a buffer has one length.
-            // SAFETY: takes the exception that was just thrown.
-            let exception = unsafe { qjs::JS_GetException(ctx) };
-            // SAFETY: owned by the call above.
-            unsafe { qjs::JS_FreeValue(ctx, exception) };
-            return qjs::JS_FALSE;
-        }
-        // SAFETY: reads a flag of a live object; -1 for another class.
-        let immutable = unsafe { qjs::JS_IsImmutableArrayBuffer(buffer) } == 1;
-        // SAFETY: owned by the call above.
-        unsafe { qjs::JS_FreeValue(ctx, buffer) };
-        if immutable { qjs::JS_TRUE } else { qjs::JS_FALSE }
-    }
-    // SAFETY: a live context, a name that ends with NUL, and a function that does not unwind.
-    let function = unsafe {
-        qjs::JS_NewCFunction2(
-            ctx.as_raw().as_ptr(),
-            Some(check),
-            c"isImmutableView".as_ptr(),
-            1,
-            qjs::JSCFunctionEnum_JS_CFUNC_generic,
-            0,
-        )
-    };
-    // SAFETY: looks at the tag alone.
-    if unsafe { qjs::JS_IsException(function) } {
-        return Err(rquickjs::Error::Exception);
-    }
-    // SAFETY: owned by the call above, and of the runtime of `ctx`.
-    Ok(unsafe { rquickjs::Value::from_raw(ctx.clone(), function) })
 }
 
 #[cfg(test)]

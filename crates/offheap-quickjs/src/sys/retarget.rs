@@ -3,19 +3,23 @@
 //! Of a buffer that is over a store, that store. The memory of any other buffer is copied into a new store, once, and the
 //! buffer is made to use that: its realloc callback and opaque are set to ours, and QuickJS's own `resize`, called with
 //! the length that the buffer has, asks the callback for the memory and updates every view. Script sees no difference.
+//!
+//! Of shared memory the same is done with QuickJS's `grow`, which asks nobody: the address is set before the call. No
+//! other thread has that memory, since QuickJS has no way by which script could send it.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 
-use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, Cells, Exposed, FrozenStore, UniqueStore};
+use offheap::{BackingStore, Exposed, FrozenStore, SharedStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::{position, store_realloc, with_hold};
-use super::state::{self, State, with_state};
-use super::{BufferFields, version, view_buffer};
+use super::buffer::{position, store_realloc};
+use super::moved::with_hold;
+use super::realm::Realm;
+use super::state::{State, with_state};
+use super::{BufferFields, shared, version, view_buffer};
 use crate::script::caught;
-use crate::{BufferState, ENGINE, Error};
+use crate::{ENGINE, Error};
 
 /// A block that a buffer used before it was retargeted, and how to free it.
 pub(crate) struct OldBlock {
@@ -44,7 +48,12 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Bac
         Found::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
         Found::Store(store) => store,
         Found::Foreign(memory) => {
+            let is_growable = memory.is_shared && memory.max_byte_length.is_some();
             let store = memory.into_store()?;
+            if is_growable {
+                // First, because it may fail: a buffer that is not over a store is passed over.
+                shared::keep_up(ctx, &buffer)?;
+            }
             with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
             store
         }
@@ -66,19 +75,23 @@ pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<
     })
 }
 
-enum Found {
+pub(super) enum Found {
+    /// It is detached.
     Detached,
+    /// It is over this store.
     Store(BackingStore),
+    /// It is over other memory.
     Foreign(ForeignMemory),
 }
 
 /// The memory of a buffer that is not over a store.
-struct ForeignMemory {
+pub(super) struct ForeignMemory {
     data: *const u8,
     byte_length: usize,
     max_byte_length: Option<usize>,
     /// Whether nothing in this runtime writes it any more.
     frozen: bool,
+    is_shared: bool,
 }
 
 impl ForeignMemory {
@@ -87,6 +100,14 @@ impl ForeignMemory {
     fn into_store(self) -> Result<BackingStore, Error> {
         // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
         let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
+        if self.is_shared {
+            let store = match self.max_byte_length {
+                Some(max_byte_length) => SharedStore::growable(self.byte_length, max_byte_length)?,
+                None => SharedStore::zeroed(self.byte_length)?,
+            };
+            store.copy_from_slice(0, from)?;
+            return Ok(store.into());
+        }
         if let Some(max_byte_length) = self.max_byte_length {
             // QuickJS asks for one byte at the least, also where the maximum is 0.
             let mut unique = UniqueStore::resizable(self.byte_length, max_byte_length.max(1))?;
@@ -101,7 +122,7 @@ impl ForeignMemory {
     }
 }
 
-fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
+pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
     if !state.realm(ctx)?.layout_known.get() {
         return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
     }
@@ -130,11 +151,24 @@ fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result
             };
             Ok(Found::Store(store))
         }
+        (_, opaque) if fields.shared != 0 && !state.realm(ctx)?.is_own_memory(fields.realloc, opaque) => {
+            Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "externalize a SharedArrayBuffer over memory of somebody else, who may share it with others",
+                instead: "make it from a `SharedStore`",
+            })
+        }
         _ => {
             let max_byte_length = fields.is_resizable().then_some(fields.max_byte_length as usize);
             // Elsewhere the writing `Atomics` would still write it.
             let frozen = fields.immutable != 0 && state.roots().is_some();
-            Ok(Found::Foreign(ForeignMemory { data: fields.data, byte_length, max_byte_length, frozen }))
+            Ok(Found::Foreign(ForeignMemory {
+                data: fields.data,
+                byte_length,
+                max_byte_length,
+                frozen,
+                is_shared: fields.shared != 0,
+            }))
         }
     }
 }
@@ -162,7 +196,7 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     let fields = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
     let hold = Exposed::new(store, state.isolate())?.into_raw();
     // SAFETY: I-LAYOUT: as above.
-    match unsafe { swap_memory(fields, realm.as_ptr(), realm.resize, buffer.as_raw(), store, hold) } {
+    match unsafe { swap_memory(fields, realm, buffer.as_raw(), store, hold) } {
         Ok(old) => {
             if may_be_cached {
                 state.old_blocks.borrow_mut().push(old);
@@ -205,34 +239,36 @@ unsafe extern "C" fn swap_realloc(
 /// `fields` are those of the live ArrayBuffer `buffer`, which is not detached; `store` has its length and its maximum.
 unsafe fn swap_memory(
     fields: *mut BufferFields,
-    realm: *mut qjs::JSContext,
-    resize: qjs::JSValue,
+    realm: &Realm,
     buffer: qjs::JSValue,
     store: &BackingStore,
     hold: NonNull<c_void>,
 ) -> Result<OldBlock, ()> {
     // SAFETY: I-LAYOUT: the caller's promise.
     let old = unsafe { fields.read() };
+    let is_shared = old.shared != 0;
     let mut swap = Swap { from: old.data, to: store.as_ptr().cast(), asked: false };
     let during = BufferFields {
         immutable: 0,
         max_byte_length: if old.is_resizable() { old.max_byte_length } else { old.byte_length },
         opaque: (&raw mut swap).cast(),
         realloc: Some(swap_realloc),
+        data: if is_shared { swap.to } else { old.data },
         ..old
     };
     // SAFETY: I-LAYOUT: as above; these are all the fields that differ.
     unsafe { set_owner_fields(fields, &during) };
     let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, old.byte_length);
+    let resize = if is_shared { realm.grow } else { realm.resize };
     // SAFETY: QuickJS's own function, on a buffer that allows it, with an integer: it runs no user code.
-    let result = unsafe { qjs::JS_Call(realm, resize, buffer, 1, &mut length) };
+    let result = unsafe { qjs::JS_Call(realm.as_ptr(), resize, buffer, 1, &mut length) };
     // SAFETY: looks at the tag alone. An exception here is a stack overflow or an interrupt, before the call began.
     let failed = unsafe { qjs::JS_IsException(result) };
     let after = if failed {
         BufferFields { ..old }
     } else {
-        assert!(swap.asked, "resize asks for memory");
-        BufferFields { opaque: hold.as_ptr(), realloc: Some(store_realloc), ..old }
+        assert!(swap.asked != is_shared, "resize asks for memory, and grow does not");
+        BufferFields { opaque: hold.as_ptr(), realloc: Some(store_realloc), data: swap.to, ..old }
     };
     // SAFETY: I-LAYOUT: as above.
     unsafe { set_owner_fields(fields, &after) };
@@ -242,7 +278,7 @@ unsafe fn swap_memory(
     // SAFETY: I-LAYOUT: as above.
     assert_eq!(unsafe { (*fields).data }, swap.to, "resize uses the memory that it was given");
     // SAFETY: reads a field of a live context.
-    let runtime = unsafe { qjs::JS_GetRuntime(realm) };
+    let runtime = unsafe { qjs::JS_GetRuntime(realm.as_ptr()) };
     Ok(OldBlock { runtime, realloc: old.realloc, opaque: old.opaque, data: old.data })
 }
 
@@ -255,88 +291,7 @@ unsafe fn set_owner_fields(fields: *mut BufferFields, values: &BufferFields) {
     fields.max_byte_length = values.max_byte_length as c_int;
     fields.opaque = values.opaque;
     fields.realloc = values.realloc;
-}
-
-/// The bytes of `store` to read; `scope` is borrowed for as long as the guard lives, and script runs through it alone.
-pub(crate) fn bytes<'a, S>(ctx: &Ctx<'_>, store: &BackingStore, scope: &'a S) -> Result<Bytes<'a>, Error> {
-    let isolate = state::isolate_id(ctx)?;
-    let _: &'a S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_in(isolate) }?)
-}
-
-/// The bytes of `store` to write; as for [`bytes`].
-pub(crate) fn bytes_mut<'a, S>(ctx: &Ctx<'_>, store: &BackingStore, scope: &'a mut S) -> Result<BytesMut<'a>, Error> {
-    let isolate = state::isolate_id(ctx)?;
-    let _: &'a mut S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_mut_in(isolate) }?)
-}
-
-/// The bytes of `store` as cells.
-pub(crate) fn cells<'a>(ctx: &'a Ctx<'_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
-    let isolate = state::isolate_id(ctx)?;
-    // SAFETY: I-BORROW: `ctx` shows that this thread has the runtime, and the guard borrows it and stays on the thread.
-    Ok(unsafe { store.cells_in(isolate) }?)
-}
-
-/// Copies `from` into `store`.
-pub(crate) fn copy_in<T: NoUninit>(
-    ctx: &Ctx<'_>,
-    store: &BackingStore,
-    byte_offset: usize,
-    from: &[T],
-) -> Result<(), Error> {
-    let isolate = state::isolate_id(ctx)?;
-    // SAFETY: I-BORROW: `ctx` shows that this thread has the runtime, so no other runs its script.
-    Ok(unsafe { store.copy_from_slice_in(isolate, byte_offset, bytemuck::cast_slice(from)) }?)
-}
-
-/// What script sees of the ArrayBuffer `buffer`.
-pub(crate) fn state_of(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<BufferState, Error> {
-    // SAFETY: looks at the class of a live value.
-    if !unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
-        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found: buffer.type_name().to_owned() });
-    }
-    with_state(ctx, |state| {
-        if !state.realm(ctx)?.layout_known.get() {
-            return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
-        }
-        // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
-        let fields = unsafe { BufferFields::of(buffer.as_raw()) };
-        // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
-        let fields = unsafe { fields.as_ref() };
-        let resizable = fields.is_resizable();
-        let byte_length = fields.byte_length as usize;
-        let detached = fields.detached != 0;
-        let max_byte_length = match (detached, resizable) {
-            (true, _) => 0,
-            (false, true) => fields.max_byte_length as usize,
-            (false, false) => byte_length,
-        };
-        Ok(BufferState {
-            byte_length,
-            max_byte_length,
-            detached,
-            resizable,
-            immutable: fields.immutable != 0,
-            shared: false,
-        })
-    })
-}
-
-/// Resizes the resizable ArrayBuffer `buffer`, which is not detached, within its maximum.
-pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usize) -> Result<(), Error> {
-    with_state(ctx, |state| {
-        let realm = state.realm(ctx)?;
-        let length = i32::try_from(byte_length).expect("checked against the maximum");
-        let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
-        // SAFETY: QuickJS's own function, called with an integer: it runs no user code.
-        let result = unsafe { qjs::JS_Call(realm.as_ptr(), realm.resize, buffer.as_raw(), 1, &mut length) };
-        realm.checked(result)?;
-        // The callback is asked for one byte at the least: finding the store publishes the length as it is.
-        find_store(ctx, state, buffer).map(drop)
-    })
+    fields.data = values.data;
 }
 
 /// From now on the runtime of `ctx` is taken for one whose layout is not known. There is no way back.

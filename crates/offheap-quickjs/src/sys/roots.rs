@@ -20,6 +20,8 @@ pub(crate) struct Roots {
     released: RefCell<Vec<qjs::JSValue>>,
     /// How often the isolate is entered.
     entered: Cell<u32>,
+    /// Whether there may be SharedArrayBuffers that keep up with growing stores.
+    keeps_up: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,15 @@ impl Roots {
     /// The function in a slot of the isolate's own. `ctx` is of this isolate.
     pub(crate) fn function<'js>(&self, ctx: &Ctx<'js>, slot: usize) -> Result<Function<'js>, Error> {
         Ok(self.get(ctx, slot)?.into_function().expect("the slot of a function"))
+    }
+
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.keeps_up.get()
+    }
+
+    /// From now on there are SharedArrayBuffers that keep up with growing stores.
+    pub(super) fn set_keeps_up(&self) {
+        self.keeps_up.set(true);
     }
 
     fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
@@ -167,6 +178,7 @@ pub(crate) fn roots(isolate: IsolateId, ctx: &Ctx<'_>) -> Roots {
         slots: RefCell::default(),
         released: RefCell::default(),
         entered: Cell::new(0),
+        keeps_up: Cell::new(false),
     }
 }
 

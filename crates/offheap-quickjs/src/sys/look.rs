@@ -1,0 +1,73 @@
+//! What script sees of buffers and views, and their lengths.
+
+use rquickjs::{Ctx, Value, qjs};
+
+use super::retarget::{externalize, find_store};
+use super::state::with_state;
+use super::{BufferFields, shared, version, view_buffer};
+use crate::{BufferState, ENGINE, Error, ViewState};
+
+/// What script sees of the buffer `buffer`.
+pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<BufferState, Error> {
+    // SAFETY: looks at the class of a live value.
+    if !unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } && !shared::is_shared(ctx, buffer)? {
+        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found: buffer.type_name().to_owned() });
+    }
+    shared::see_growth(ctx, buffer)?;
+    with_state(ctx, |state| {
+        if !state.realm(ctx)?.layout_known.get() {
+            return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
+        }
+        // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
+        let fields = unsafe { BufferFields::of(buffer.as_raw()) };
+        // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+        let fields = unsafe { fields.as_ref() };
+        let resizable = fields.is_resizable();
+        let byte_length = fields.byte_length as usize;
+        let detached = fields.detached != 0;
+        let max_byte_length = match (detached, resizable) {
+            (true, _) => 0,
+            (false, true) => fields.max_byte_length as usize,
+            (false, false) => byte_length,
+        };
+        Ok(BufferState {
+            byte_length,
+            max_byte_length,
+            detached,
+            resizable,
+            immutable: fields.immutable != 0,
+            shared: fields.shared != 0,
+        })
+    })
+}
+
+/// What native code sees of the view `value`.
+pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewState, Error> {
+    let buffer = view_buffer(ctx, value)?;
+    if buffer == *value {
+        let found = "a buffer, which is no view; make a typed array or a DataView of it".to_owned();
+        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found });
+    }
+    shared::see_growth(ctx, &buffer)?;
+    let range = with_state(ctx, |state| Ok(state.realm(ctx)?.range_of_view(value.as_raw())))?;
+    let (byte_offset, byte_length) = range.unwrap_or_default();
+    let mut contents = Vec::new();
+    if byte_length != 0 {
+        contents = externalize(ctx, &buffer)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
+    }
+    Ok(ViewState { byte_offset, byte_length, contents })
+}
+
+/// Resizes the resizable ArrayBuffer `buffer`, which is not detached, within its maximum.
+pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usize) -> Result<(), Error> {
+    with_state(ctx, |state| {
+        let realm = state.realm(ctx)?;
+        let length = i32::try_from(byte_length).expect("checked against the maximum");
+        let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
+        // SAFETY: QuickJS's own function, called with an integer: it runs no user code.
+        let result = unsafe { qjs::JS_Call(realm.as_ptr(), realm.resize, buffer.as_raw(), 1, &mut length) };
+        realm.checked(result)?;
+        // The callback is asked for one byte at the least: finding the store publishes the length as it is.
+        find_store(ctx, state, buffer).map(drop)
+    })
+}
