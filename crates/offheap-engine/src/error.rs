@@ -49,6 +49,19 @@ pub enum Error {
         /// What the address must be a multiple of.
         alignment: usize,
     },
+    /// Two stores over the same memory: each would free it.
+    #[error(
+        "{engine} cannot have store {store}: its bytes begin where those of store {other} do, which it has already, and \
+         each would free them; use clones of one store"
+    )]
+    AddressTaken {
+        /// The engine.
+        engine: &'static str,
+        /// The store.
+        store: StoreId,
+        /// The one that the engine has.
+        other: StoreId,
+    },
     /// A length that the operation does not allow.
     #[error(
         "{engine}: cannot {attempted} a buffer to {requested} bytes: {}",

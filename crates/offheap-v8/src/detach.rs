@@ -1,0 +1,134 @@
+//! Detaching, transferring and resizing: V8 ends the process for some of what script gets an error for, so all of it is
+//! asked first.
+
+use crate::script::catching;
+use crate::sys::{self, Buffer, Facts, Function, State};
+use crate::{BufferState, ENGINE, Error};
+
+const DETACH: &str = "detach";
+const TRANSFER: &str = "transfer";
+const RESIZE: &str = "resize";
+
+fn check_detachable(buffer: &Buffer<'_>, attempted: &'static str) -> Result<(), Error> {
+    let why = match buffer {
+        Buffer::Shared(_) => "shared memory stays with all who have it; drop the references to it",
+        Buffer::Unshared(buffer) if buffer.is_detachable() => return Ok(()),
+        Buffer::Unshared(_) => "it is a WebAssembly memory's; growing the memory detaches it",
+    };
+    Err(Error::NotDetachable { engine: ENGINE, attempted, why })
+}
+
+fn check_mutable(facts: Facts, attempted: &'static str) -> Result<(), Error> {
+    match facts.immutable {
+        true => Err(Error::Immutable { engine: ENGINE, attempted }),
+        false => Ok(()),
+    }
+}
+
+fn attached_state(buffer: &Buffer<'_>, facts: Facts, attempted: &'static str) -> Result<BufferState, Error> {
+    match buffer.is_detached() {
+        true => Err(Error::Detached { engine: ENGINE, attempted }),
+        false => Ok(buffer.state(facts)),
+    }
+}
+
+pub(crate) fn detach<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &State,
+    buffer: &Buffer<'s>,
+    facts: Facts,
+    key: Option<&str>,
+) -> Result<(), Error> {
+    check_mutable(facts, DETACH)?;
+    check_detachable(buffer, DETACH)?;
+    let Buffer::Unshared(unshared) = buffer else { unreachable!("shared buffers are not detachable") };
+    let given = if key.is_some() { "another was given" } else { "no key was given" };
+    let key = key.map(|key| key_value(scope, key)).transpose()?;
+    // The store's owner is dropped after V8 is done, not inside of it.
+    let store = sys::find(buffer);
+    // What V8 throws is about the key: all else was asked.
+    catching(scope, |_| unshared.detach(key)).map_err(|_| Error::WrongDetachKey {
+        engine: ENGINE,
+        attempted: DETACH,
+        given,
+    })?;
+    if let Some(store) = store {
+        store.note_detached(state.isolate());
+        sys::release_let_go(state);
+    }
+    Ok(())
+}
+
+/// Sets or, with `None`, takes away the key of `buffer`.
+pub(crate) fn set_key<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    buffer: &Buffer<'s>,
+    key: Option<&str>,
+) -> Result<(), Error> {
+    const ATTEMPTED: &str = "set a detach key of";
+    let Buffer::Unshared(unshared) = buffer else {
+        let why = "shared memory is never detached, and needs no key";
+        return Err(Error::NotDetachable { engine: ENGINE, attempted: ATTEMPTED, why });
+    };
+    let key = match key {
+        Some(key) => key_value(scope, key)?,
+        None => v8::undefined(scope).into(),
+    };
+    unshared.set_detach_key(key);
+    Ok(())
+}
+
+fn key_value<'s>(scope: &mut v8::PinScope<'s, '_>, key: &str) -> Result<v8::Local<'s, v8::Value>, Error> {
+    let too_long = Error::EngineFailed { engine: ENGINE, attempted: "make a string of the key" };
+    v8::String::new(scope, key).map(Into::into).ok_or(too_long)
+}
+
+/// `buffer.transfer(byteLength)`, which throws for a buffer with a detach key.
+pub(crate) fn transfer<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &State,
+    buffer: &Buffer<'s>,
+    facts: Facts,
+    byte_length: Option<usize>,
+) -> Result<Buffer<'s>, Error> {
+    check_mutable(facts, TRANSFER)?;
+    check_detachable(buffer, TRANSFER)?;
+    attached_state(buffer, facts, TRANSFER)?;
+    let limit = facts.max_byte_length.unwrap_or(sys::MAX_BYTE_LENGTH);
+    if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
+        return Err(Error::InvalidLength { engine: ENGINE, attempted: TRANSFER, requested, limit });
+    }
+    let length = byte_length.map(|byte_length| v8::Number::new(scope, byte_length as f64).into());
+    let object = buffer.object().into();
+    let moved = state.realm(scope)?.call(scope, Function::Transfer, object, length.as_slice());
+    let moved = moved.map_err(|error| match error {
+        // The one TypeError that is left: all else was asked.
+        Error::Script { message, .. } if message.starts_with("TypeError") => {
+            Error::WrongDetachKey { engine: ENGINE, attempted: TRANSFER, given: "no key was given" }
+        }
+        other => other,
+    })?;
+    Buffer::of(scope, moved)
+}
+
+/// `buffer.resize(byteLength)`, or `grow` of a shared one.
+pub(crate) fn resize<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    state: &State,
+    buffer: &Buffer<'s>,
+    facts: Facts,
+    byte_length: usize,
+) -> Result<(), Error> {
+    check_mutable(facts, RESIZE)?;
+    let present = attached_state(buffer, facts, RESIZE)?;
+    if !present.resizable {
+        return Err(Error::NotResizable { engine: ENGINE });
+    }
+    let (requested, limit) = (byte_length, present.max_byte_length);
+    if requested > limit || facts.shared && requested < present.byte_length {
+        return Err(Error::InvalidLength { engine: ENGINE, attempted: RESIZE, requested, limit });
+    }
+    let function = if facts.shared { Function::Grow } else { Function::Resize };
+    let length = v8::Number::new(scope, byte_length as f64).into();
+    state.realm(scope)?.call(scope, function, buffer.object().into(), &[length]).map(drop)
+}

@@ -1,0 +1,142 @@
+//! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
+//!
+//! All of it is sound whatever the program does with its scope: bytes are copied or lent as cells, never as slices.
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
+
+use crate::sys::{self, Buffer};
+use crate::{CopyReason, ENGINE, Error, Exposure};
+
+/// What a [`BackingStore`] can do with a scope of V8.
+pub trait BackingStoreExt: Sized {
+    /// An ArrayBuffer over these bytes, without a copy; read-only memory gets an immutable one. Script owns the bytes
+    /// from now on: Rust reads by copy or through [`cells`](Self::cells) until the last such buffer is detached or
+    /// collected.
+    ///
+    /// A store may have several buffers in one isolate, and none in another meanwhile. `transfer` to the same length
+    /// moves the store to the new buffer, to any other length script gets new memory (ECMAScript 25.1.3.5
+    /// ArrayBufferCopyAndDetach leaves it open).
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes; [`Error::Misaligned`] where the first byte is not at a
+    /// multiple of 8; [`Error::AddressTaken`] where another store has the same memory; [`Error::Unsupported`] for
+    /// read-only memory where V8 was started without immutable buffers, for shared memory
+    /// ([`SharedStoreExt::to_js`]), and for resizable memory; [`Error::Memory`] where another isolate has the store, a
+    /// guard uses it, or it was freed. Nothing changes then.
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
+
+    /// The store of an ArrayBuffer or SharedArrayBuffer, or of the buffer of a view, whoever made it (V8's
+    /// `GetBackingStore`). Its memory outlives the object, and the isolate. The same memory gives equal stores each time.
+    /// Of a detached buffer: a new, empty store each time.
+    ///
+    /// A store of memory that V8 allocated by itself counts as exposed in this isolate until V8 let go of it.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for resizable buffers that script made, and those of
+    /// `WebAssembly.Memory`; [`Error::Memory`] where there is no memory.
+    #[track_caller]
+    fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
+
+    /// Copies elements in, from `byte_offset` on, in the machine's byte order.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
+    fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
+
+    /// The bytes as cells: a view that stays valid whatever script does meanwhile. Other threads, and other guards, are
+    /// refused while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: somebody uses the store, another isolate has it, it is read-only, shared, a mapped file, or was
+    /// freed.
+    fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error>;
+}
+
+impl BackingStoreExt for BackingStore {
+    #[inline]
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+        if !self.kind().is_read_only() {
+            return sys::expose(scope, self);
+        }
+        sys::expose_immutable(scope, self)?.ok_or(Error::Unsupported {
+            engine: ENGINE,
+            what: "keep script from writing to read-only memory, since it was started without immutable buffers",
+            instead: "let `offheap_v8::start` start it, or convert it to a `FrozenStore`, whose `to_js` copies then",
+        })
+    }
+
+    fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+        let state = sys::state(scope)?;
+        let buffer = Buffer::of(scope, value)?;
+        let facts = buffer.facts(scope, &state)?;
+        sys::locate(&buffer, facts).into_store(&state)
+    }
+
+    fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        sys::copy_in(scope, self, byte_offset, from)
+    }
+
+    fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error> {
+        sys::cells(scope, self)
+    }
+}
+
+/// What a [`SharedStore`] can do with a scope of V8.
+pub trait SharedStoreExt {
+    /// A SharedArrayBuffer over these bytes, without a copy, in any number of isolates. That of a growable store has the
+    /// length that the store has now: V8 makes growable buffers over its own memory alone.
+    ///
+    /// # Errors
+    /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error>;
+}
+
+impl SharedStoreExt for SharedStore {
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
+        sys::expose_shared(scope, self.as_store())
+    }
+}
+
+/// What a [`FrozenStore`] can do with a scope of V8.
+pub trait FrozenStoreExt {
+    /// An immutable ArrayBuffer with these bytes: over the store's own memory where V8 was started with immutable buffers,
+    /// as [`start`](crate::start) does, otherwise a plain one over a copy, which is reported. Memory that does not begin
+    /// at a multiple of 8 is copied too: `include_bytes!` aligns to 1.
+    ///
+    /// # Errors
+    /// As for [`BackingStoreExt::to_js`]; [`Error::Script`] where there is no memory for a copy.
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error>;
+}
+
+impl FrozenStoreExt for FrozenStore {
+    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
+        let reason = if sys::is_aligned(self) {
+            match sys::expose_immutable(scope, &BackingStore::from(self.clone()))? {
+                Some(buffer) => return Ok((buffer, Exposure::External)),
+                None => CopyReason::ImmutableNotEnforced,
+            }
+        } else {
+            CopyReason::Misaligned
+        };
+        Ok((sys::copy_into_engine(scope, self)?, Exposure::Copied { reason }))
+    }
+}
+
+/// Detaches the ArrayBuffer that `value` is, or is a view of (V8's `Detach(key)`). A detached buffer stays so.
+///
+/// Its views have length 0 from then on, and the store loses one reference; native references keep it.
+///
+/// # Errors
+/// [`Error::NotAnArrayBuffer`]; [`Error::NotDetachable`] for shared buffers, and those of `WebAssembly.Memory`;
+/// [`Error::Immutable`]; [`Error::WrongDetachKey`].
+pub fn detach<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+    key: Option<&str>,
+) -> Result<(), Error> {
+    let state = sys::state(scope)?;
+    let buffer = Buffer::of(scope, value)?;
+    let facts = buffer.facts(scope, &state)?;
+    crate::detach::detach(scope, &state, &buffer, facts, key)
+}

@@ -1,0 +1,104 @@
+//! `Isolate`: a V8 of our own, whose scopes know when script runs.
+
+use std::fmt;
+use std::rc::Rc;
+
+use offheap::IsolateId;
+
+use crate::sys::{self, OwnIsolate, Roots};
+use crate::{Error, Scope};
+
+/// One isolate of V8 with one context, which only its [scopes](Scope) run.
+///
+/// That is what guards need: while a slice of a store lives, its scope is borrowed, and nothing else runs script.
+///
+/// It stays on its thread; those of one thread may end in any order. Dropping it frees its handles' objects, its buffers,
+/// and what they alone kept; stores that native code holds live on.
+pub struct Isolate {
+    own: OwnIsolate,
+}
+
+/// Makes an [`Isolate`] with settings of its own.
+#[derive(Default)]
+#[must_use = "call `build`"]
+pub struct IsolateBuilder {
+    params: v8::CreateParams,
+}
+
+impl IsolateBuilder {
+    /// V8's own settings: limits of its heap, for one. Beyond those V8 ends the process.
+    pub fn create_params(mut self, params: v8::CreateParams) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// The isolate. Starts V8, unless it was [started](crate::start).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key;
+    /// [`Error::Memory`] where too many isolates are alive.
+    ///
+    /// # Panics
+    /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
+    pub fn build(self) -> Result<Isolate, Error> {
+        sys::start("")?;
+        sys::check_thread()?;
+        Ok(Isolate { own: OwnIsolate::new(self.params)? })
+    }
+}
+
+impl fmt::Debug for IsolateBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IsolateBuilder")
+    }
+}
+
+impl Isolate {
+    /// An isolate with V8's own settings.
+    ///
+    /// # Errors
+    /// As for [`IsolateBuilder::build`].
+    pub fn new() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// To give V8 settings first.
+    pub fn builder() -> IsolateBuilder {
+        IsolateBuilder::default()
+    }
+
+    /// Enters the isolate: what `work` does with the scope is what may run script.
+    ///
+    /// # Panics
+    /// In an owner's drop or an observer that V8 is waiting for, which must not call an engine. The process ends
+    /// then, since nothing may unwind into V8.
+    pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
+        assert!(!sys::is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        self.roots().relieve();
+        work(&mut Scope::new(Rc::clone(self.roots())))
+    }
+
+    /// This isolate's id.
+    pub fn id(&self) -> IsolateId {
+        offheap_engine::RootTable::isolate(&**self.roots())
+    }
+
+    /// A handle for other threads, to stop script that runs too long.
+    pub fn thread_safe_handle(&self) -> v8::IsolateHandle {
+        self.own.thread_safe_handle()
+    }
+
+    /// Whether V8 was started with `--expose-gc`, so that young objects can be collected apart.
+    pub(crate) fn collects_young(&self) -> bool {
+        self.own.collects_young()
+    }
+
+    /// Whether script cannot write to immutable buffers.
+    pub(crate) fn enforces_immutable(&self) -> bool {
+        self.roots().state().enforces_immutable()
+    }
+
+    fn roots(&self) -> &Rc<Roots> {
+        self.own.roots()
+    }
+}

@@ -1,0 +1,379 @@
+//! `Scope`: the right to run script in an isolate, and the guards that need it to be still.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, StoreKind};
+use offheap_engine::RootTable;
+
+use crate::detach;
+use crate::extension::{BackingStoreExt, FrozenStoreExt};
+use crate::script::{FromJs, catching, compile_and_run, script_value};
+use crate::sys::{self, Buffer, Facts, Roots};
+use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
+
+/// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
+///
+/// Everything that may run script takes `&mut self`. The methods that take `&self` are plain reads, and guards of a
+/// store's bytes borrow the scope; so the compiler keeps script from running while a slice lives.
+///
+/// A scope is neither `Clone` nor `Send`, does not deref to a scope of the crate `v8`, and cannot be kept:
+/// [`with_v8`](Self::with_v8) lends one while no guard can live.
+///
+/// It keeps no handles of V8's by itself: a buffer whose [`Local`]s and [`Handle`]s were dropped can be collected although
+/// the scope lives on.
+pub struct Scope<'s> {
+    roots: Rc<Roots>,
+    brand: PhantomData<Cell<&'s ()>>,
+}
+
+/// An object of this isolate, in this scope: a [`Handle`] with the scope's brand.
+///
+/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
+/// cannot tell, the isolates are compared when it is used.
+pub struct Local<'s, T> {
+    handle: Handle<T>,
+    brand: PhantomData<Cell<&'s ()>>,
+}
+
+impl<T> Local<'_, T> {
+    /// The object as a handle, which is not bound to the scope.
+    pub fn into_handle(self) -> Handle<T> {
+        self.handle
+    }
+
+    /// The object as a handle.
+    pub fn as_handle(&self) -> &Handle<T> {
+        &self.handle
+    }
+}
+
+impl<T> Clone for Local<'_, T> {
+    fn clone(&self) -> Self {
+        Local { handle: self.handle.clone(), brand: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Local<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+impl<'s> Scope<'s> {
+    pub(crate) fn new(roots: Rc<Roots>) -> Self {
+        Scope { roots, brand: PhantomData }
+    }
+
+    /// The isolate that this is a scope of.
+    pub fn isolate(&self) -> IsolateId {
+        self.roots.isolate()
+    }
+
+    /// Runs a script and returns its value. Microtasks run only when [asked](Self::run_microtasks).
+    ///
+    /// # Errors
+    /// [`Error::Script`] when it throws, does not parse, or its value is of another type.
+    pub fn eval<T: FromJs>(&mut self, source: &str) -> Result<T, Error> {
+        let value = self.run(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            Ok(script_value(scope, value))
+        })?;
+        T::from_js(value).map_err(|value| {
+            let message = format!("expected a value of the type {}, found {value:?}", std::any::type_name::<T>());
+            Error::Script { engine: ENGINE, message, stack: String::new() }
+        })
+    }
+
+    /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.
+    ///
+    /// # Errors
+    /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
+    pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let buffer = Buffer::of(scope, value)?;
+            let facts = buffer.facts(scope, roots.state())?;
+            Ok(local(&roots, scope, &buffer, facts))
+        })
+    }
+
+    pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
+        self.run(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let view: v8::Local<'_, v8::ArrayBufferView> = value
+                .try_into()
+                .map_err(|_| Error::NotAnArrayBuffer { engine: ENGINE, found: value.type_repr().to_owned() })?;
+            let mut contents = vec![0; view.byte_length()];
+            let copied = view.copy_contents(&mut contents);
+            contents.truncate(copied);
+            Ok(ViewState { byte_offset: view.byte_offset(), byte_length: view.byte_length(), contents })
+        })
+    }
+
+    /// Runs the microtasks that are due, and those that they queue. What one throws is lost, as in V8: promises that
+    /// reject are told to its promise-reject callback.
+    ///
+    /// # Errors
+    /// [`Error::Script`] where execution was terminated.
+    pub fn run_microtasks(&mut self) -> Result<(), Error> {
+        self.run(|scope| {
+            catching(scope, |scope| {
+                scope.perform_microtask_checkpoint();
+                (!scope.is_execution_terminating()).then_some(())
+            })
+        })
+    }
+
+    /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
+    /// No guard lives meanwhile, and nothing of it can be kept beyond the call.
+    ///
+    /// One thing is left to the program, which no type can refuse: finalizers, and callbacks around collections, must not
+    /// run script. The crate lets them, and a collection may come at any time.
+    pub fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
+        self.roots.relieve();
+        self.roots.with_scope(work).expect("the isolate of a scope lives")
+    }
+
+    /// Makes a buffer a global variable of script.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
+    pub fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
+        self.with_buffer(buffer, |scope, _, buffer, _| {
+            let object = buffer.object();
+            catching(scope, |scope| {
+                let name = v8::String::new(scope, name)?;
+                let global = scope.get_current_context().global(scope);
+                global.set(scope, name.into(), object.into())
+            })
+            .map(drop)
+        })
+    }
+
+    /// A handle of this isolate as a local of this scope.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`].
+    pub fn open<T>(&self, handle: Handle<T>) -> Result<Local<'s, T>, Error> {
+        self.check(&handle)?;
+        Ok(Local { handle, brand: PhantomData })
+    }
+
+    /// A buffer over a store, without a copy; see [`BackingStoreExt::to_js`]. Over shared memory it is a
+    /// SharedArrayBuffer; see [`SharedStoreExt::to_js`](crate::SharedStoreExt::to_js).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let (buffer, facts) = match store.kind() {
+                StoreKind::Shared => (Buffer::Shared(sys::expose_shared(scope, store)?), Facts::SHARED),
+                kind if kind.is_read_only() => (Buffer::Unshared(store.to_js(scope)?), Facts::IMMUTABLE),
+                _ => (Buffer::Unshared(store.to_js(scope)?), Facts::PLAIN),
+            };
+            Ok(local(&roots, scope, &buffer, facts))
+        })
+    }
+
+    /// An immutable ArrayBuffer over a frozen store, without a copy where it can; see [`FrozenStoreExt::to_js`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let (buffer, exposure) = store.to_js(scope)?;
+            let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
+            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts), exposure))
+        })
+    }
+
+    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
+    ///
+    /// # Errors
+    /// As there, and [`Error::WrongIsolate`].
+    #[track_caller]
+    pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+        self.roots.relieve();
+        self.store(buffer)
+    }
+
+    /// The bytes of a buffer, to read. No script runs while the guard lives, since it borrows the scope. The first use of
+    /// a buffer that script made [externalizes](Self::externalize) it. A detached buffer has none.
+    ///
+    /// # Errors
+    /// As for [`externalize`](Self::externalize), and [`Error::Memory`] while somebody writes, for a mapped file, and for
+    /// shared memory.
+    #[track_caller]
+    pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
+        let store = self.store(buffer)?;
+        sys::bytes(self.isolate(), &store, self)
+    }
+
+    /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
+    #[track_caller]
+    pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
+        self.roots.relieve();
+        if self.look(buffer, |_, facts| facts.immutable)? {
+            return Err(Error::Immutable { engine: ENGINE, attempted: "write" });
+        }
+        let store = self.store(buffer)?;
+        sys::bytes_mut(self.isolate(), &store, self)
+    }
+
+    /// The bytes of a store that is exposed here or nowhere, to read; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: another isolate has it, somebody writes, it is shared, a mapped file, it was freed.
+    pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
+        sys::bytes(self.isolate(), store, self)
+    }
+
+    /// The bytes of a store that is exposed here or nowhere, to write; as [`bytes`](Self::bytes).
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: another isolate has it, somebody uses it, it is read-only, shared, a mapped file, or was freed.
+    pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
+        self.roots.relieve();
+        sys::bytes_mut(self.isolate(), store, self)
+    }
+
+    /// Copies elements into a store that is exposed here or nowhere, mapped files too; as
+    /// [`BackingStoreExt::copy_in`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        self.run(|scope| store.copy_in(scope, byte_offset, from))
+    }
+
+    /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
+    ///
+    /// # Errors
+    /// As there, and [`Error::WrongIsolate`].
+    pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        self.with_buffer(buffer, |scope, roots, buffer, facts| detach::detach(scope, roots.state(), buffer, facts, key))
+    }
+
+    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
+    /// transfers such a buffer gets a TypeError.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`] for a shared buffer.
+    pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        self.with_buffer(buffer, |scope, _, buffer, _| detach::set_key(scope, buffer, key))
+    }
+
+    /// `buffer.transfer(byteLength)`.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::Detached`],
+    /// [`Error::NotDetachable`], [`Error::InvalidLength`], and [`Error::Script`] where there is no memory.
+    pub fn transfer(
+        &mut self,
+        buffer: &Handle<JsArrayBuffer>,
+        byte_length: Option<usize>,
+    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        self.with_buffer(buffer, |scope, roots, buffer, facts| {
+            let moved = detach::transfer(scope, roots.state(), buffer, facts, byte_length)?;
+            Ok(local(roots, scope, &moved, facts))
+        })
+    }
+
+    /// `buffer.resize(byteLength)`, or `grow` of a shared one.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
+    /// [`Error::InvalidLength`].
+    pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
+        self.with_buffer(buffer, |scope, roots, buffer, facts| {
+            detach::resize(scope, roots.state(), buffer, facts, byte_length)
+        })
+    }
+
+    /// What script sees of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`].
+    pub fn state(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error> {
+        self.look(buffer, |buffer, facts| buffer.state(facts))
+    }
+
+    /// Collects garbage, all of it, and finalizes what was collected.
+    pub fn collect(&mut self) {
+        self.roots.collect();
+    }
+
+    pub(crate) fn collect_young(&mut self) {
+        self.roots.collect_young();
+    }
+
+    /// Runs what may run script.
+    pub(crate) fn run<R>(
+        &mut self,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.roots.relieve();
+        self.roots.with_scope(work)?
+    }
+
+    /// The same with a buffer.
+    pub(crate) fn with_buffer<R>(
+        &mut self,
+        buffer: &Handle<JsArrayBuffer>,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>, &Rc<Roots>, &Buffer<'h>, Facts) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.check(buffer)?;
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let (buffer, facts) = roots.get(scope, buffer.slot())?;
+            work(scope, &roots, &buffer, facts)
+        })
+    }
+
+    /// Looks at a buffer, which runs no script.
+    fn look<R>(
+        &self,
+        buffer: &Handle<JsArrayBuffer>,
+        look: impl for<'h> FnOnce(&Buffer<'h>, Facts) -> R,
+    ) -> Result<R, Error> {
+        self.check(buffer)?;
+        self.roots.with_scope(|scope| {
+            let (buffer, facts) = self.roots.get(scope, buffer.slot())?;
+            Ok(look(&buffer, facts))
+        })?
+    }
+
+    fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
+        // Not the ids, which are given out again.
+        if std::ptr::addr_eq(Rc::as_ptr(handle.table()), Rc::as_ptr(&self.roots)) {
+            return Ok(());
+        }
+        Err(Error::WrongIsolate { handle: handle.isolate(), here: self.isolate() })
+    }
+
+    #[track_caller]
+    fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+        self.look(buffer, |buffer, facts| sys::locate(buffer, facts))?.into_store(self.roots.state())
+    }
+}
+
+fn local<'s, 'h>(
+    roots: &Rc<Roots>,
+    scope: &mut v8::PinScope<'h, '_>,
+    buffer: &Buffer<'h>,
+    facts: Facts,
+) -> Local<'s, JsArrayBuffer> {
+    let slot = roots.root(scope, buffer, facts);
+    let table: Rc<dyn RootTable> = Rc::clone(roots) as _;
+    Local { handle: Handle::new(table, slot), brand: PhantomData }
+}

@@ -1,0 +1,188 @@
+//! What script returns, what it throws, and where it is.
+
+use offheap::Site;
+
+use crate::{ENGINE, Error, ScriptValue};
+
+/// Runs what may throw, and turns what it throws into an error.
+pub(crate) fn catching<'s, 'i, T>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    attempt: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
+) -> Result<T, Error> {
+    v8::tc_scope!(let caught, scope);
+    if let Some(result) = attempt(caught) {
+        return Ok(result);
+    }
+    if caught.has_terminated() {
+        let message = "execution was terminated".to_owned();
+        return Err(Error::Script { engine: ENGINE, message, stack: String::new() });
+    }
+    let thrown = caught.exception();
+    caught.reset();
+    match thrown {
+        Some(thrown) => Err(thrown_error(caught, thrown)),
+        None => Err(Error::EngineFailed { engine: ENGINE, attempted: "go on" }),
+    }
+}
+
+/// Compiles and runs a classic script in the entered context.
+pub(crate) fn compile_and_run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str) -> Option<v8::Local<'s, v8::Value>> {
+    let source = v8::String::new(scope, source)?;
+    v8::Script::compile(scope, source, None)?.run(scope)
+}
+
+/// A value that was thrown, as an error: its text as script would see it, and the stack where it has one.
+fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Error {
+    v8::tc_scope!(let scope, scope);
+    let text = thrown.to_string(scope).map(|text| text.to_rust_string_lossy(scope));
+    let message = text.unwrap_or_else(|| thrown.type_repr().to_owned());
+    let stack = stack_of(scope, thrown).unwrap_or_default();
+    Error::Script { engine: ENGINE, message, stack }
+}
+
+/// The frames of an error, one a line; V8 puts the message before them.
+fn stack_of<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Option<String> {
+    let object = v8::Local::<v8::Object>::try_from(thrown).ok()?;
+    let name = v8::String::new(scope, "stack")?;
+    let stack = v8::Local::<v8::String>::try_from(object.get(scope, name.into())?).ok()?;
+    let stack = stack.to_rust_string_lossy(scope);
+    let frames: Vec<&str> = stack.lines().filter(|line| line.trim_start().starts_with("at ")).collect();
+    Some(frames.join("\n"))
+}
+
+/// A value of script that an [`eval`](crate::Scope::eval) gives back.
+pub trait FromJs: Sized {
+    /// The value as this type.
+    ///
+    /// # Errors
+    /// The value, where it is of another type.
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue>;
+}
+
+impl FromJs for ScriptValue {
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+        Ok(value)
+    }
+}
+
+impl FromJs for () {
+    fn from_js(_: ScriptValue) -> Result<Self, ScriptValue> {
+        Ok(())
+    }
+}
+
+impl FromJs for bool {
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+        match value {
+            ScriptValue::Boolean(value) => Ok(value),
+            other => Err(other),
+        }
+    }
+}
+
+impl FromJs for f64 {
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+        match value {
+            ScriptValue::Number(value) => Ok(value),
+            other => Err(other),
+        }
+    }
+}
+
+impl FromJs for String {
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+        match value {
+            ScriptValue::String(value) => Ok(value),
+            other => Err(other),
+        }
+    }
+}
+
+impl<T: FromJs> FromJs for Option<T> {
+    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+        match value {
+            ScriptValue::Undefined | ScriptValue::Null => Ok(None),
+            value => T::from_js(value).map(Some),
+        }
+    }
+}
+
+macro_rules! from_whole_number {
+    ($($number:ty),*) => {$(
+        impl FromJs for $number {
+            fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+                match value {
+                    // Comparing the way back leaves out fractions, NaN, and what is too large.
+                    ScriptValue::Number(number) if (number as $number) as f64 == number => Ok(number as $number),
+                    other => Err(other),
+                }
+            }
+        }
+    )*};
+}
+
+from_whole_number!(u8, i8, u16, i16, u32, i32);
+
+pub(crate) fn script_value(scope: &mut v8::PinScope<'_, '_>, value: v8::Local<'_, v8::Value>) -> ScriptValue {
+    if value.is_undefined() {
+        ScriptValue::Undefined
+    } else if value.is_null() {
+        ScriptValue::Null
+    } else if value.is_boolean() {
+        ScriptValue::Boolean(value.is_true())
+    } else if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
+        ScriptValue::Number(number.value())
+    } else if let Ok(text) = v8::Local::<v8::String>::try_from(value) {
+        ScriptValue::String(text.to_rust_string_lossy(scope))
+    } else if value.is_function() {
+        ScriptValue::Other("function")
+    } else if value.is_symbol() {
+        ScriptValue::Other("symbol")
+    } else if value.is_big_int() {
+        ScriptValue::Other("bigint")
+    } else {
+        ScriptValue::Other("object")
+    }
+}
+
+/// The innermost place in a script, of the call that is going on; `None` where no script is.
+pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
+    const FRAMES: usize = 64;
+    let stack = v8::StackTrace::current_stack_trace(scope, FRAMES)?;
+    (0..stack.get_frame_count()).filter_map(|index| stack.get_frame(scope, index)).find_map(|frame| {
+        let name = frame.get_script_name_or_source_url(scope)?.to_rust_string_lossy(scope);
+        let (line, column) = (u32::try_from(frame.get_line_number()).ok()?, u32::try_from(frame.get_column()).ok()?);
+        Some(Site::script(&name, line, column))
+    })
+}
+
+/// Throws an [`Error`] into script: as a `TypeError`, or a `RangeError` where a length or an amount is at fault.
+pub trait Throw {
+    /// Makes it the pending exception; the callback returns at once.
+    fn throw(self, scope: &mut v8::PinScope<'_, '_>);
+}
+
+impl Throw for Error {
+    fn throw(self, scope: &mut v8::PinScope<'_, '_>) {
+        // Where there is no memory for the message, it is empty.
+        let message = v8::String::new(scope, &self.to_string()).unwrap_or_else(|| v8::String::empty(scope));
+        let thrown = match self {
+            Error::TooLargeForEngine { .. }
+            | Error::InvalidLength { .. }
+            | Error::Misaligned { .. }
+            | Error::Memory(
+                offheap::Error::OutOfRange { .. }
+                | offheap::Error::TooLarge { .. }
+                | offheap::Error::OutOfMemory { .. }
+                | offheap::Error::PartialElement { .. },
+            ) => v8::Exception::range_error(scope, message),
+            _ => v8::Exception::type_error(scope, message),
+        };
+        scope.throw_exception(thrown);
+    }
+}
+
+/// Collects garbage in this isolate, all of it, and finalizes what was collected.
+pub fn collect(isolate: &mut v8::Isolate) {
+    isolate.low_memory_notification();
+}

@@ -1,0 +1,203 @@
+//! Buffers over stores: making them, and what V8 calls when it lets go of one.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use offheap::{BackingStore, Exposed, IsolateRegistration, StoreKind};
+
+use super::realm::Function;
+use super::state::{State, state};
+use super::table;
+use crate::{ENGINE, Error};
+
+/// The most bytes in one buffer of V8 (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
+pub(crate) const MAX_BYTE_LENGTH: usize = (1 << 53) - 1;
+
+/// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, by
+/// `Atomics` at the least.
+const ALIGNMENT: usize = 8;
+
+/// Whether a buffer can be over these bytes.
+pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+}
+
+/// What V8 keeps with a block of ours, as the data of its deleter.
+struct Hold {
+    exposed: NonNull<c_void>,
+    address: usize,
+    /// The id of the isolate is in use as long as the hold is counted, which may be longer than the isolate lives.
+    isolate: Arc<IsolateRegistration>,
+}
+
+/// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
+/// sweeps, or when an isolate ends.
+unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
+    // SAFETY: I-FREE-ONCE: made by `wrap` for this block, whose deleter is called once.
+    let hold = unsafe { Box::from_raw(hold.cast::<Hold>()) };
+    never_unwind(|| {
+        assert_eq!(data.addr(), hold.address, "V8 gives back the address that it was given");
+        table::remove_hold(hold.address);
+        // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer.
+        drop(unsafe { Exposed::from_raw(hold.exposed) });
+        drop(hold.isolate);
+    });
+}
+
+/// Where the memory of a buffer over `store` begins, to V8. One past the end of a store may be where another one
+/// begins; the hold's address is nobody's data.
+fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) -> *mut c_void {
+    match store.byte_length() == 0 && store.byte_offset() == exposed.byte_length() {
+        true => hold.as_ptr(),
+        false => store.as_ptr(),
+    }
+}
+
+type Wrap =
+    unsafe fn(*mut c_void, usize, v8::BackingStoreDeleterCallback, *mut c_void) -> v8::UniqueRef<v8::BackingStore>;
+
+/// A block of V8 over the bytes of `store`, which keeps a hold on it.
+#[inline]
+fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::BackingStore>, Error> {
+    let (byte_length, limit) = (store.byte_length(), MAX_BYTE_LENGTH);
+    if byte_length > limit {
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
+    }
+    if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        let (store, byte_offset) = (store.id(), store.byte_offset());
+        return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
+    }
+    let make: Wrap = match store.kind() {
+        StoreKind::Resizable => {
+            return Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "make a buffer over resizable memory of Rust",
+                instead: "expose a copy, or let script make the buffer and externalize it",
+            });
+        }
+        StoreKind::Shared => v8::SharedArrayBuffer::new_backing_store_from_ptr,
+        _ => v8::ArrayBuffer::new_backing_store_from_ptr,
+    };
+    let exposed = Exposed::new(store, state.isolate())?;
+    let hold = exposed.into_raw();
+    // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
+    let address = unsafe { Exposed::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
+    if let Err(error) = table::insert_hold(address.addr(), hold, store.id()) {
+        // SAFETY: I-FREE-ONCE: made above, and V8 did not get it.
+        drop(unsafe { Exposed::from_raw(hold) });
+        return Err(error);
+    }
+    let isolate = Arc::clone(state.registration());
+    let hold = Box::into_raw(Box::new(Hold { exposed: hold, address: address.addr(), isolate }));
+    // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the deleter drops once; it is not
+    // null, so that V8 calls the deleter.
+    Ok(unsafe { make(address, byte_length, let_go, hold.cast()) }.make_shared())
+}
+
+/// An ArrayBuffer over the bytes of `store`, which is not shared, without a copy.
+#[inline]
+pub(crate) fn expose<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    store: &BackingStore,
+) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    if store.kind() == StoreKind::Shared {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "make an ArrayBuffer over shared memory",
+            instead: "use `SharedStore::to_js`, or `Scope::expose`, for a SharedArrayBuffer",
+        });
+    }
+    let block = wrap(&*state(scope)?, store)?;
+    Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
+}
+
+/// A SharedArrayBuffer over the bytes of `store`, which is shared, without a copy.
+pub(crate) fn expose_shared<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    store: &BackingStore,
+) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
+    assert_eq!(store.kind(), StoreKind::Shared, "shared buffers are over shared memory");
+    let block = wrap(&*state(scope)?, store)?;
+    Ok(v8::SharedArrayBuffer::with_backing_store(scope, &block))
+}
+
+/// An immutable ArrayBuffer over the bytes of `store`, which is read-only; `None` where V8 does not enforce that.
+pub(crate) fn expose_immutable<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    store: &BackingStore,
+) -> Result<Option<v8::Local<'s, v8::ArrayBuffer>>, Error> {
+    let state = state(scope)?;
+    let realm = state.realm(scope)?;
+    if !realm.enforces_immutable {
+        return Ok(None);
+    }
+    let block = wrap(&state, store)?;
+    // Nobody can write what has no bytes; transferring them would let go of the block.
+    if store.byte_length() != 0 {
+        // The block becomes immutable with the first buffer over it. That one is V8's own realm's, out of reach of script.
+        let buffer = realm.buffer_over(scope, &block);
+        realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
+    }
+    Ok(Some(v8::ArrayBuffer::with_backing_store(scope, &block)))
+}
+
+/// A buffer with a copy of `bytes`, in V8's own memory.
+pub(crate) fn copy_into_engine<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    bytes: &[u8],
+) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    let state = state(scope)?;
+    let realm = state.realm(scope)?;
+    let length = v8::Number::new(scope, bytes.len() as f64);
+    let nothing = v8::undefined(scope).into();
+    // V8's API would end the process where there is no memory; the constructor throws.
+    let made = realm.call(scope, Function::NewArrayBuffer, nothing, &[length.into()])?;
+    let made: v8::Local<'_, v8::ArrayBuffer> = made.try_into().expect("the constructor makes an ArrayBuffer");
+    let block = made.get_backing_store();
+    if let Some(data) = block.data() {
+        assert_eq!(block.byte_length(), bytes.len(), "as long as asked for");
+        // SAFETY: I-BORROW: V8 just made this block, of this length, and no script knows it.
+        unsafe { data.cast::<u8>().copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+    }
+    Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
+}
+
+thread_local! {
+    /// How many deleters of this thread are letting go of memory: V8 is in the middle of something then.
+    static LETTING_GO: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is inside an owner's drop, or an observer, that V8 is waiting for. Nothing of an engine may be
+/// called from there (I-OWNER-SEND): a buffer may look as if it still had the memory that is being freed, and V8 must
+/// not collect.
+#[inline]
+pub(crate) fn is_letting_go() -> bool {
+    LETTING_GO.get() != 0
+}
+
+/// The error of a call that [`is_letting_go`] forbids.
+pub(crate) fn letting_go() -> Error {
+    Error::Unsupported {
+        engine: ENGINE,
+        what: "be called from an owner's drop or an observer, which it is waiting for",
+        instead: "note what is to be done, and do it afterwards",
+    }
+}
+
+/// Runs what V8 called. Nothing may unwind into C++, so a panic ends the process here (I-NO-UNWIND).
+#[inline]
+pub(super) fn never_unwind<R>(body: impl FnOnce() -> R) -> R {
+    LETTING_GO.set(LETTING_GO.get() + 1);
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked());
+    LETTING_GO.set(LETTING_GO.get() - 1);
+    result
+}
+
+#[cold]
+fn panicked() -> ! {
+    eprintln!("offheap: an owner's drop or an observer panicked while V8 was letting go of a buffer");
+    std::process::abort()
+}

@@ -1,0 +1,178 @@
+//! ArrayBuffers and SharedArrayBuffers as one type, and access to the bytes of stores in an isolate.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration};
+
+use super::realm::Function;
+use super::state::{State, known_isolate_id};
+use super::table;
+use crate::{BufferState, ENGINE, Error};
+
+/// A buffer of either sort.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer<'s> {
+    Unshared(v8::Local<'s, v8::ArrayBuffer>),
+    Shared(v8::Local<'s, v8::SharedArrayBuffer>),
+}
+
+/// What never changes of a buffer, as far as the crate `v8` does not tell it.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) shared: bool,
+    pub(crate) immutable: bool,
+    /// Where it is resizable.
+    pub(crate) max_byte_length: Option<usize>,
+}
+
+impl Facts {
+    /// Of a fixed-length buffer that script may write.
+    pub(crate) const PLAIN: Facts = Facts { shared: false, immutable: false, max_byte_length: None };
+    pub(crate) const SHARED: Facts = Facts { shared: true, ..Facts::PLAIN };
+    pub(crate) const IMMUTABLE: Facts = Facts { immutable: true, ..Facts::PLAIN };
+}
+
+impl<'s> Buffer<'s> {
+    /// The buffer that `value` is, or is a view of.
+    pub(crate) fn of(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+        let mut object = value;
+        if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
+            // Typed as an ArrayBuffer by the crate `v8`, also where it is a shared one.
+            let buffer = view.buffer(scope);
+            object = buffer.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "give a view's buffer" })?.into();
+        }
+        if let Ok(buffer) = v8::Local::<v8::SharedArrayBuffer>::try_from(object) {
+            return Ok(Buffer::Shared(buffer));
+        }
+        let buffer = v8::Local::<v8::ArrayBuffer>::try_from(object);
+        buffer.map(Buffer::Unshared).map_err(|_| Error::NotAnArrayBuffer {
+            engine: ENGINE,
+            found: value.type_of(scope).to_rust_string_lossy(scope),
+        })
+    }
+
+    pub(crate) fn object(&self) -> v8::Local<'s, v8::Object> {
+        match *self {
+            Buffer::Unshared(buffer) => buffer.into(),
+            Buffer::Shared(buffer) => buffer.into(),
+        }
+    }
+
+    pub(crate) fn byte_length(&self) -> usize {
+        match self {
+            Buffer::Unshared(buffer) => buffer.byte_length(),
+            Buffer::Shared(buffer) => buffer.byte_length(),
+        }
+    }
+
+    /// Where its memory begins; `None` where it is detached or V8 gave it none.
+    pub(crate) fn data(&self) -> Option<NonNull<c_void>> {
+        match self {
+            Buffer::Unshared(buffer) => buffer.data(),
+            Buffer::Shared(buffer) => buffer.get_backing_store().data(),
+        }
+    }
+
+    /// V8's block. Its safe methods and `Deref` allow races, so that it never leaves this module's callers.
+    pub(super) fn block(&self) -> v8::SharedRef<v8::BackingStore> {
+        match self {
+            Buffer::Unshared(buffer) => buffer.get_backing_store(),
+            Buffer::Shared(buffer) => buffer.get_backing_store(),
+        }
+    }
+
+    pub(crate) fn is_detachable(&self) -> bool {
+        matches!(self, Buffer::Unshared(buffer) if buffer.is_detachable())
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self, Buffer::Unshared(buffer) if buffer.was_detached())
+    }
+
+    /// What never changes of it. May run microtasks where their policy is automatic.
+    pub(crate) fn facts(&self, scope: &mut v8::PinScope<'s, '_>, state: &State) -> Result<Facts, Error> {
+        let shared = matches!(self, Buffer::Shared(_));
+        let resizable = self.block().is_resizable_by_user_javascript();
+        let object = self.object().into();
+        let realm = state.realm(scope)?;
+        let immutable = !shared
+            && !resizable
+            && realm.enforces_immutable
+            && realm.call(scope, Function::IsImmutable, object, &[])?.is_true();
+        let max_byte_length = match resizable {
+            true => {
+                let getter = if shared { Function::SharedMaxByteLength } else { Function::MaxByteLength };
+                let value = realm.call(scope, getter, object, &[])?;
+                Some(value.number_value(scope).unwrap_or(0.0) as usize)
+            }
+            false => None,
+        };
+        Ok(Facts { shared, immutable, max_byte_length })
+    }
+
+    /// What script sees of it.
+    pub(crate) fn state(&self, facts: Facts) -> BufferState {
+        let (byte_length, detached) = (self.byte_length(), self.is_detached());
+        BufferState {
+            byte_length,
+            max_byte_length: if detached { 0 } else { facts.max_byte_length.unwrap_or(byte_length) },
+            detached,
+            resizable: facts.max_byte_length.is_some(),
+            immutable: facts.immutable,
+            shared: facts.shared,
+        }
+    }
+}
+
+/// The store that a buffer is over, where it is over one.
+pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
+    table::find(buffer.data()?.as_ptr().addr(), buffer.byte_length())
+}
+
+/// The bytes of `store` to read; `scope` is borrowed for as long as the guard lives, and script runs through it alone.
+pub(crate) fn bytes<'a, S>(isolate: IsolateId, store: &BackingStore, scope: &'a S) -> Result<Bytes<'a>, Error> {
+    let _: &'a S = scope;
+    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
+    Ok(unsafe { store.bytes_in(isolate) }?)
+}
+
+/// The bytes of `store` to write; as for [`bytes`].
+pub(crate) fn bytes_mut<'a, S>(
+    isolate: IsolateId,
+    store: &BackingStore,
+    scope: &'a mut S,
+) -> Result<BytesMut<'a>, Error> {
+    let _: &'a mut S = scope;
+    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
+    Ok(unsafe { store.bytes_mut_in(isolate) }?)
+}
+
+/// The id of the isolate of `scope`, or one of nobody: then no buffer of that isolate is over a store.
+fn id_in(scope: &v8::PinScope<'_, '_>) -> Result<(IsolateId, Option<IsolateRegistration>), Error> {
+    if let Some(id) = known_isolate_id(scope)? {
+        return Ok((id, None));
+    }
+    let registration = IsolateRegistration::new(ENGINE)?;
+    Ok((registration.id(), Some(registration)))
+}
+
+/// The bytes of `store` as cells.
+pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
+    let (isolate, _registration) = id_in(scope)?;
+    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
+    Ok(unsafe { store.cells_in(isolate) }?)
+}
+
+/// Copies `from` into `store`.
+pub(crate) fn copy_in<T: NoUninit>(
+    scope: &v8::PinScope<'_, '_>,
+    store: &BackingStore,
+    byte_offset: usize,
+    from: &[T],
+) -> Result<(), Error> {
+    let (isolate, _registration) = id_in(scope)?;
+    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.
+    Ok(unsafe { store.copy_from_slice_in(isolate, byte_offset, bytemuck::cast_slice(from)) }?)
+}

@@ -1,0 +1,65 @@
+//! An isolate of ours. The crate's `OwnedIsolate` is entered from its making to its drop, and ends the process unless
+//! they are dropped in reverse order; this one is entered while it is used, so that the order does not matter.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::buffer::is_letting_go;
+use super::roots::Roots;
+use super::state::state;
+use crate::Error;
+use crate::script::{catching, compile_and_run};
+
+pub(crate) struct OwnIsolate {
+    roots: Rc<Roots>,
+    collects_young: bool,
+    // Entered again by `drop`, and dropped after it.
+    isolate: v8::OwnedIsolate,
+}
+
+impl OwnIsolate {
+    /// Makes an isolate, and prepares its context before any user code runs in it. V8 was started.
+    pub(crate) fn new(params: v8::CreateParams) -> Result<Self, Error> {
+        assert!(!is_letting_go(), "an owner's drop or an observer made an isolate while V8 lets go of a buffer");
+        let mut isolate = v8::Isolate::new(params);
+        isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
+        let (roots, collects_young) = Self::prepare(&mut isolate)?;
+        // SAFETY: I-BORROW: the crate entered it when it was made; it is the current one of this thread.
+        unsafe { isolate.exit() };
+        Ok(OwnIsolate { roots: Rc::new(roots), collects_young, isolate })
+    }
+
+    fn prepare(isolate: &mut v8::OwnedIsolate) -> Result<(Roots, bool), Error> {
+        let state = state(isolate)?;
+        let handles = pin!(v8::HandleScope::new(isolate));
+        let mut handles = handles.init();
+        let context = v8::Context::new(&handles, v8::ContextOptions::default());
+        let mut scope = v8::ContextScope::new(&mut handles, context);
+        let scope: &mut v8::PinScope<'_, '_> = &mut scope;
+        state.set_realm(scope)?;
+        let has_gc = catching(scope, |scope| compile_and_run(scope, "typeof gc === 'function'"))?.is_true();
+        Ok((Roots::new(scope, Arc::clone(&state)), has_gc))
+    }
+
+    pub(crate) fn roots(&self) -> &Rc<Roots> {
+        &self.roots
+    }
+
+    pub(crate) fn collects_young(&self) -> bool {
+        self.collects_young
+    }
+
+    pub(crate) fn thread_safe_handle(&self) -> v8::IsolateHandle {
+        self.isolate.thread_safe_handle()
+    }
+}
+
+impl Drop for OwnIsolate {
+    fn drop(&mut self) {
+        assert!(!is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
+        self.roots.end();
+        // SAFETY: I-BORROW: left again by the crate, which drops it next and asks that it is the current one.
+        unsafe { self.isolate.enter() };
+    }
+}

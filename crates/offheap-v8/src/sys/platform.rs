@@ -1,0 +1,95 @@
+//! Starting V8: once in a process, before any isolate, and before the threads that run it.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::{ENGINE, Error};
+
+enum Started {
+    No,
+    /// With the memory-protection keys that V8 took, as bits of the PKRU register that deny access.
+    ByUs(u32),
+    ByTheProgram,
+}
+
+static STARTED: Mutex<Started> = Mutex::new(Started::No);
+
+/// Immutable buffers are behind this flag; V8 enforces them everywhere once it is set.
+const OUR_FLAGS: [&str; 2] = ["offheap", "--js-immutable-arraybuffer"];
+
+/// Starts V8 with these flags, unless it was started.
+pub(crate) fn start(flags: &str) -> Result<(), Error> {
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !matches!(*started, Started::No) {
+        return match flags.trim().is_empty() {
+            true => Ok(()),
+            false => Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "take flags after it was started",
+                instead: "call `start` before the first isolate is made, once",
+            }),
+        };
+    }
+    let arguments = OUR_FLAGS.into_iter().chain(flags.split_whitespace()).map(str::to_owned).collect();
+    // What comes back is the name of the program and what V8 does not know.
+    if v8::V8::set_flags_from_command_line(arguments).len() > 1 {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "understand one of these flags",
+            instead: "look it up in the output of `d8 --help` of V8 15.2",
+        });
+    }
+    let before = denied_keys();
+    v8::V8::initialize_platform(v8::new_default_platform(0, false).make_shared());
+    v8::V8::initialize();
+    *started = Started::ByUs(before & !denied_keys());
+    Ok(())
+}
+
+/// Notes that the program started V8 by itself: it has an isolate, or says so.
+pub(crate) fn started_by_the_program() {
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Started::No = *started {
+        *started = Started::ByTheProgram;
+    }
+}
+
+/// Whether this thread may run V8: a thread that was born before V8 took a memory-protection key has no access to what
+/// that protects, and would end with SIGSEGV.
+pub(crate) fn check_thread() -> Result<(), Error> {
+    let keys = match *STARTED.lock().unwrap_or_else(PoisonError::into_inner) {
+        Started::ByUs(keys) => keys,
+        Started::No | Started::ByTheProgram => 0,
+    };
+    if denied_keys() & keys == 0 {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        engine: ENGINE,
+        what: "run on a thread that was made before V8 was started: its memory-protection key is closed to it",
+        instead: "call `start` first of all, or start with the flag `--no-memory-protection-keys`",
+    })
+}
+
+/// The memory-protection keys that this thread may not read, as the bits of PKRU that say so.
+#[cfg(target_arch = "x86_64")]
+fn denied_keys() -> u32 {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+
+    const ACCESS_DENIED: u32 = 0x5555_5555;
+    const FEATURES: u32 = 7;
+    const OSPKE: u32 = 1 << 4;
+    if __cpuid(0).eax < FEATURES || __cpuid_count(FEATURES, 0).ecx & OSPKE == 0 {
+        return 0;
+    }
+    let pkru: u32;
+    // SAFETY: I-BORROW: reads a register of this thread; the system enabled the instruction, as `OSPKE` says.
+    unsafe {
+        std::arch::asm!("rdpkru", in("ecx") 0, out("eax") pkru, out("edx") _, options(nomem, nostack, preserves_flags));
+    }
+    pkru & ACCESS_DENIED
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn denied_keys() -> u32 {
+    0
+}

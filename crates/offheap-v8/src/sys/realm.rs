@@ -1,0 +1,78 @@
+//! V8's own functions, whatever script replaced: what the crate `v8` does not bind is asked through them.
+
+use crate::script::{catching, compile_and_run};
+use crate::{ENGINE, Error};
+
+pub(crate) struct Realm {
+    context: v8::Global<v8::Context>,
+    functions: Vec<Option<v8::Global<v8::Function>>>,
+    /// Whether immutable buffers are there, and nothing writes to them.
+    pub(crate) enforces_immutable: bool,
+}
+
+/// The functions, in the order of [`FUNCTIONS`].
+#[derive(Clone, Copy)]
+pub(crate) enum Function {
+    Transfer,
+    Resize,
+    Grow,
+    TransferToImmutable,
+    IsImmutable,
+    MaxByteLength,
+    SharedMaxByteLength,
+    NewArrayBuffer,
+    ProbeImmutable,
+}
+
+const FUNCTIONS: &str = include_str!("realm.js");
+
+impl Realm {
+    pub(super) fn in_entered_context(scope: &mut v8::PinScope<'_, '_>) -> Result<Self, Error> {
+        let context = scope.get_current_context();
+        let context = v8::Global::new(scope, context);
+        let list = catching(scope, |scope| compile_and_run(scope, FUNCTIONS))?;
+        let list: v8::Local<'_, v8::Array> = list.try_into().map_err(|_| FAILED)?;
+        let mut functions = Vec::new();
+        for index in 0..list.length() {
+            let value = list.get_index(scope, index).ok_or(FAILED)?;
+            let function = v8::Local::<v8::Function>::try_from(value).ok();
+            functions.push(function.map(|function| v8::Global::new(scope, function)));
+        }
+        let mut realm = Realm { context, functions, enforces_immutable: false };
+        let nothing = v8::undefined(scope).into();
+        realm.enforces_immutable = realm.call(scope, Function::ProbeImmutable, nothing, &[])?.is_true();
+        Ok(realm)
+    }
+
+    pub(super) fn in_new_context(scope: &mut v8::PinScope<'_, '_>) -> Result<Self, Error> {
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let scope = &mut v8::ContextScope::new(scope, context);
+        Self::in_entered_context(scope)
+    }
+
+    /// Calls one of V8's own functions, which runs no code of the user's by itself.
+    pub(crate) fn call<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        function: Function,
+        receiver: v8::Local<'s, v8::Value>,
+        arguments: &[v8::Local<'s, v8::Value>],
+    ) -> Result<v8::Local<'s, v8::Value>, Error> {
+        let function = self.functions[function as usize].as_ref().ok_or(FAILED)?;
+        let function = v8::Local::new(scope, function);
+        catching(scope, |scope| function.call(scope, receiver, arguments))
+    }
+
+    /// A buffer over `store` in this realm.
+    pub(crate) fn buffer_over<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        store: &v8::SharedRef<v8::BackingStore>,
+    ) -> v8::Local<'s, v8::ArrayBuffer> {
+        let context = v8::Local::new(scope, &self.context);
+        let scope = &mut v8::ContextScope::new(scope, context);
+        v8::ArrayBuffer::with_backing_store(scope, store)
+    }
+}
+
+const FAILED: Error = Error::EngineFailed { engine: ENGINE, attempted: "give its own functions" };

@@ -1,0 +1,210 @@
+//! The table behind handles: JavaScript values of one isolate, freed with it at the latest.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::sync::Arc;
+
+use offheap::{BackingStore, IsolateId};
+use offheap_engine::RootTable;
+
+use super::buffer::{is_letting_go, letting_go};
+use super::engine_memory::{locate, release_let_go};
+use super::object::{Buffer, Facts};
+use super::state::State;
+use crate::Error;
+
+pub(crate) struct Roots {
+    state: Arc<State>,
+    /// `None` once the isolate has ended.
+    isolate: Cell<Option<v8::UnsafeRawIsolatePtr>>,
+    context: RefCell<Option<v8::Global<v8::Context>>>,
+    slots: RefCell<Slots>,
+    /// What handles let go of while V8 waited for an owner's drop.
+    released: RefCell<Vec<Root>>,
+    /// The bytes of buffers whose handles were dropped since V8 was last told to collect.
+    dropped_bytes: Cell<usize>,
+}
+
+#[derive(Default)]
+struct Slots {
+    roots: Vec<Option<Root>>,
+    free: Vec<usize>,
+}
+
+#[derive(Clone)]
+struct Root {
+    object: v8::Global<v8::Object>,
+    facts: Facts,
+    byte_length: usize,
+}
+
+/// Dropped handles of more bytes than these make V8 collect.
+const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
+
+impl Roots {
+    /// The table of the isolate that `scope` is of, with the entered context as its own.
+    pub(crate) fn new(scope: &mut v8::PinScope<'_, '_>, state: Arc<State>) -> Self {
+        let context = scope.get_current_context();
+        // SAFETY: I-NO-JS-OWNER: used until `end`, which comes before the isolate does.
+        let isolate = unsafe { scope.as_raw_isolate_ptr() };
+        Roots {
+            state,
+            isolate: Cell::new(Some(isolate)),
+            context: RefCell::new(Some(v8::Global::new(scope, context))),
+            slots: RefCell::default(),
+            released: RefCell::default(),
+            dropped_bytes: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Enters the isolate while the result lives.
+    fn enter(&self) -> Result<Entered, Error> {
+        let raw = self.isolate.get().ok_or(Error::IsolateGone)?;
+        // SAFETY: I-NO-JS-OWNER: the isolate lives until `end`, and the table stays on its thread.
+        let isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(raw) };
+        // SAFETY: I-BORROW: left again by `Entered`, in reverse order, since it does not leave its caller's stack.
+        unsafe { isolate.enter() };
+        Ok(Entered(isolate))
+    }
+
+    /// Calls `work` in the isolate's own context, with handles that end with the call. It is for what runs no script
+    /// where guards may live.
+    pub(crate) fn with_scope<R>(
+        &self,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R,
+    ) -> Result<R, Error> {
+        let mut entered = self.enter()?;
+        let handles = pin!(v8::HandleScope::new(&mut entered.0));
+        let mut handles = handles.init();
+        let context = self.context.borrow();
+        let context = v8::Local::new(&handles, context.as_ref().expect("there until the end"));
+        let mut scope = v8::ContextScope::new(&mut handles, context);
+        Ok(work(&mut scope))
+    }
+
+    /// A root for `buffer`, which is of this isolate.
+    pub(crate) fn root<'s>(&self, scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer<'s>, facts: Facts) -> usize {
+        let object = v8::Global::new(scope, buffer.object());
+        let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
+        self.insert(Root { object, facts, byte_length })
+    }
+
+    fn insert(&self, root: Root) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        match slots.free.pop() {
+            Some(slot) => {
+                slots.roots[slot] = Some(root);
+                slot
+            }
+            None => {
+                slots.roots.push(Some(root));
+                slots.roots.len() - 1
+            }
+        }
+    }
+
+    /// The buffer of a root. `scope` is of this isolate.
+    pub(crate) fn get<'s>(&self, scope: &mut v8::PinScope<'s, '_>, slot: usize) -> Result<(Buffer<'s>, Facts), Error> {
+        let slots = self.slots.borrow();
+        // A root is gone early where somebody made two handles for it.
+        let root = slots.roots.get(slot).and_then(Option::as_ref).ok_or(Error::IsolateGone)?;
+        let object = v8::Local::new(scope, &root.object);
+        let buffer = match root.facts.shared {
+            true => Buffer::Shared(object.try_into().expect("rooted as a shared buffer")),
+            false => Buffer::Unshared(object.try_into().expect("rooted as a buffer")),
+        };
+        Ok((buffer, root.facts))
+    }
+
+    /// Frees what was released late, and collects where much was: between steps of a scope, when no guard lives.
+    #[inline]
+    pub(crate) fn relieve(&self) {
+        if self.dropped_bytes.get() > BYTES_BEFORE_A_COLLECTION {
+            self.collect();
+        }
+        if !self.released.borrow().is_empty() {
+            drop(self.released.take());
+        }
+    }
+
+    /// Collects garbage, all of it, and finalizes it.
+    #[inline(never)]
+    pub(crate) fn collect(&self) {
+        self.dropped_bytes.set(0);
+        drop(self.released.take());
+        if let Ok(mut entered) = self.enter() {
+            entered.0.low_memory_notification();
+        }
+        release_let_go(&self.state);
+    }
+
+    /// Collects what was made lately; for V8 that was started with `--expose-gc`.
+    pub(crate) fn collect_young(&self) {
+        if let Ok(mut entered) = self.enter() {
+            entered.0.request_garbage_collection_for_testing(v8::GarbageCollectionType::Minor);
+        }
+        release_let_go(&self.state);
+    }
+
+    /// Frees what is left: the isolate ends. What handles do afterwards does nothing.
+    pub(crate) fn end(&self) {
+        self.isolate.set(None);
+        drop(self.context.take());
+        drop(self.slots.take());
+        drop(self.released.take());
+    }
+}
+
+/// The isolate is entered while this lives.
+struct Entered(v8::Isolate);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // SAFETY: I-BORROW: entered when this was made; whatever was entered since has been left, in reverse order.
+        unsafe { self.0.exit() };
+    }
+}
+
+impl RootTable for Roots {
+    fn isolate(&self) -> IsolateId {
+        self.state.isolate()
+    }
+
+    fn duplicate(&self, slot: usize) -> usize {
+        let slots = self.slots.borrow();
+        let Some(root) = slots.roots.get(slot).and_then(Option::as_ref) else { return usize::MAX };
+        // The bytes count once.
+        let root = Root { byte_length: 0, ..root.clone() };
+        drop(slots);
+        self.insert(root)
+    }
+
+    fn release(&self, slot: usize) {
+        let mut slots = self.slots.borrow_mut();
+        // Nothing is there after the end, or where somebody made two handles for one root.
+        let Some(root) = slots.roots.get_mut(slot).and_then(Option::take) else { return };
+        slots.free.push(slot);
+        drop(slots);
+        self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length));
+        // V8 may be collecting when it waits for an owner's drop, and its handles are not to be touched then.
+        if is_letting_go() {
+            self.released.borrow_mut().push(root);
+        }
+    }
+
+    #[track_caller]
+    fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
+        if is_letting_go() {
+            return Err(letting_go());
+        }
+        let located = self.with_scope(|scope| {
+            let (buffer, facts) = self.get(scope, slot)?;
+            Ok::<_, Error>(locate(&buffer, facts))
+        })??;
+        located.into_store(&self.state)
+    }
+}

@@ -1,0 +1,95 @@
+//! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use offheap::{IsolateId, IsolateRegistration};
+
+use super::buffer::{is_letting_go, letting_go};
+use super::engine_memory::EngineMade;
+use super::platform;
+use super::realm::Realm;
+use crate::{ENGINE, Error};
+
+pub(crate) struct State {
+    /// Every hold has it too: V8 lets go of buffers after it dropped its slots, and the id is given out again.
+    registration: Arc<IsolateRegistration>,
+    realm: OnceLock<Realm>,
+    /// Stores over V8's own memory, which count as exposed until V8 let go of it.
+    engine_made: Mutex<Vec<EngineMade>>,
+}
+
+/// The slot. The isolate may be one that moves between threads, hence `Arc`.
+struct Slot(Arc<State>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The isolate ends: no script of it runs any more.
+        drop(std::mem::take(&mut *self.0.engine_made()));
+    }
+}
+
+impl State {
+    fn new() -> Result<Self, Error> {
+        Ok(State {
+            registration: Arc::new(IsolateRegistration::new(ENGINE)?),
+            realm: OnceLock::new(),
+            engine_made: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(crate) fn isolate(&self) -> IsolateId {
+        self.registration.id()
+    }
+
+    pub(crate) fn registration(&self) -> &Arc<IsolateRegistration> {
+        &self.registration
+    }
+
+    /// The stores over V8's own memory. Nothing that may be anybody's code runs under this lock.
+    pub(crate) fn engine_made(&self) -> MutexGuard<'_, Vec<EngineMade>> {
+        self.engine_made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// V8's own functions: those of the context that an `Isolate` prepared, otherwise of one that is made now.
+    pub(crate) fn realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<&Realm, Error> {
+        if let Some(realm) = self.realm.get() {
+            return Ok(realm);
+        }
+        let realm = Realm::in_new_context(scope)?;
+        Ok(self.realm.get_or_init(|| realm))
+    }
+
+    /// Whether the realm was made, and found immutable buffers enforced.
+    pub(crate) fn enforces_immutable(&self) -> bool {
+        self.realm.get().is_some_and(|realm| realm.enforces_immutable)
+    }
+
+    /// Takes the functions of the entered context, in which no user code ran yet.
+    pub(crate) fn set_realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<(), Error> {
+        let realm = Realm::in_entered_context(scope)?;
+        assert!(self.realm.set(realm).is_ok(), "an isolate is prepared once");
+        Ok(())
+    }
+}
+
+/// The state of an isolate, which is made at the first call.
+pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
+    if is_letting_go() {
+        return Err(letting_go());
+    }
+    if let Some(Slot(state)) = isolate.get_slot::<Slot>() {
+        return Ok(Arc::clone(state));
+    }
+    platform::started_by_the_program();
+    let state = Arc::new(State::new()?);
+    isolate.set_slot(Slot(Arc::clone(&state)));
+    Ok(state)
+}
+
+/// The id of an isolate, where it was asked for its state before: without that it has no buffer over a store.
+pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId>, Error> {
+    if is_letting_go() {
+        return Err(letting_go());
+    }
+    Ok(isolate.get_slot::<Slot>().map(|Slot(state)| state.isolate()))
+}

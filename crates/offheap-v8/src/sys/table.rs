@@ -1,0 +1,156 @@
+//! Whose memory begins at an address: the stores that V8 has buffers over, of all isolates.
+//!
+//! V8 does not tell what is behind a buffer, nor notice that one pointer is given to it twice. An entry goes before
+//! what keeps the memory does, so that what is found is alive while the shard is locked.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+use std::ffi::c_void;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use offheap::{BackingStore, Exposed, StoreId, WeakStore};
+
+use crate::{ENGINE, Error};
+
+#[derive(Default)]
+struct Entry {
+    /// The holds of buffers over our memory: all holds on one store are the same pointer.
+    held: Option<Held>,
+    /// The store of V8's own memory, and the number of its owner.
+    made_by_engine: Option<(u64, WeakStore)>,
+}
+
+struct Held {
+    hold: NonNull<c_void>,
+    store: StoreId,
+    count: usize,
+}
+
+// SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
+unsafe impl Send for Held {}
+
+const SHARDS: usize = 64;
+type Shard = HashMap<usize, Entry, BuildHasherDefault<AddressHasher>>;
+static TABLE: [Mutex<Option<Shard>>; SHARDS] = [const { Mutex::new(None) }; SHARDS];
+
+/// Addresses differ in their middle bits.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are addresses")
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        self.0 = (address as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+fn lock(address: usize) -> MutexGuard<'static, Option<Shard>> {
+    // Blocks of different pages, and neighbours on one, in different shards.
+    let shard = (address >> 4 ^ address >> 12) % SHARDS;
+    TABLE[shard].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn with_entry<R>(address: usize, change: impl FnOnce(&mut Entry) -> R) -> Result<R, Error> {
+    let mut shard = lock(address);
+    let shard = shard.get_or_insert_default();
+    let requested = size_of::<Entry>();
+    shard.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+    let result = change(shard.entry(address).or_default());
+    remove_if_empty(shard, address);
+    Ok(result)
+}
+
+fn remove_if_empty(shard: &mut Shard, address: usize) {
+    if let MapEntry::Occupied(entry) = shard.entry(address)
+        && entry.get().held.is_none()
+        && entry.get().made_by_engine.is_none()
+    {
+        entry.remove();
+    }
+}
+
+/// Notes a buffer over our memory, of the store whose hold this is as a pointer.
+pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: StoreId) -> Result<(), Error> {
+    // A reference that a weak one gave may be the last by now, so it is not dropped under the lock.
+    let mut upgraded = None;
+    with_entry(address, |entry| {
+        upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
+        let there = entry.held.as_ref().map(|held| held.store).or(upgraded.as_ref().map(BackingStore::id));
+        if let Some(other) = there.filter(|&there| there != store) {
+            return Err(Error::AddressTaken { engine: ENGINE, store, other });
+        }
+        entry.held.get_or_insert(Held { hold, store, count: 0 }).count += 1;
+        Ok(())
+    })?
+}
+
+/// Takes back what [`insert_hold`] noted; before the hold goes.
+pub(crate) fn remove_hold(address: usize) {
+    let mut shard = lock(address);
+    let shard = shard.as_mut().expect("made by `insert_hold`");
+    let entry = shard.get_mut(&address).expect("made by `insert_hold`");
+    let held = entry.held.as_mut().expect("made by `insert_hold`");
+    held.count -= 1;
+    if held.count == 0 {
+        entry.held = None;
+        remove_if_empty(shard, address);
+    }
+}
+
+/// The store that has the `byte_length` bytes at an address.
+pub(crate) fn find(address: usize, byte_length: usize) -> Option<BackingStore> {
+    let shard = lock(address);
+    let entry = shard.as_ref()?.get(&address)?;
+    if let Some(held) = &entry.held {
+        let store = |hold: &Exposed| {
+            // Empty buffers at the end of a store have the hold as their address: see `buffer::address_of`.
+            let end = hold.data().as_ptr().wrapping_add(hold.byte_length());
+            let is_end = address == held.hold.as_ptr().addr();
+            hold.store(if is_end { end } else { std::ptr::without_provenance(address) }, byte_length)
+        };
+        // SAFETY: I-FREE-ONCE: the hold goes after `remove_hold`, which waits for the lock; nothing is resized.
+        return Some(unsafe { Exposed::with_raw(held.hold, store) });
+    }
+    let (_, weak) = entry.made_by_engine.as_ref()?;
+    weak.upgrade()
+}
+
+/// Notes the store over V8's own memory, by the number of its owner; or gives the one that is there already, with as many
+/// bytes.
+pub(crate) fn insert_made_by_engine(
+    address: usize,
+    owner: u64,
+    store: &BackingStore,
+) -> Result<Option<BackingStore>, Error> {
+    let mut upgraded = None;
+    let inserted = with_entry(address, |entry| {
+        upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
+        let is_there = upgraded.as_ref().is_some_and(|there| there.byte_length() == store.byte_length());
+        if !is_there {
+            entry.made_by_engine = Some((owner, store.downgrade()));
+        }
+        !is_there
+    })?;
+    Ok(upgraded.filter(|_| !inserted))
+}
+
+/// Takes back what [`insert_made_by_engine`] noted, unless another store of the same memory came meanwhile; before the
+/// owner lets go of the memory.
+pub(crate) fn remove_made_by_engine(address: usize, owner: u64) {
+    let mut shard = lock(address);
+    let Some(shard) = shard.as_mut() else { return };
+    let Some(entry) = shard.get_mut(&address) else { return };
+    if entry.made_by_engine.as_ref().is_some_and(|&(number, _)| number == owner) {
+        entry.made_by_engine = None;
+        remove_if_empty(shard, address);
+    }
+}
