@@ -363,7 +363,7 @@ impl<'s> Scope<'s> {
 
     #[track_caller]
     fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.look(buffer, |buffer, facts| sys::locate(buffer, facts))?.into_store(self.roots.state())
+        self.look(buffer, sys::locate)?.into_store(self.roots.state())
     }
 }
 
