@@ -107,6 +107,12 @@ pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
     OBSERVER.set(observer).map_err(|_| Error::ObserverSet)
 }
 
+/// Whether there is an observer: where there is none an adapter may leave out what only that would be told. For adapters.
+#[inline]
+pub fn is_observed() -> bool {
+    OBSERVER.get().is_some()
+}
+
 /// Tells an event, which is made only where somebody listens.
 #[inline]
 pub(crate) fn emit(event: impl FnOnce() -> Event) {

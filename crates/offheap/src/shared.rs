@@ -102,7 +102,7 @@ impl SharedStore {
         self.store.max_byte_length()
     }
 
-    /// Whether it was made [growable](Self::growable), or is memory of an engine that can grow.
+    /// Whether it was made [growable](Self::growable), or is memory of an engine that can still grow.
     pub fn is_growable(&self) -> bool {
         self.store.raw().is_growable()
     }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualMemory, NotUnique, StoreKind,
+    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualMemory, NotUnique, Site, StoreKind,
     UniqueStore,
 };
 
@@ -229,4 +229,40 @@ fn an_isolate_keeps_all_that_resizable_memory_reserved() {
     assert_eq!(isolate.id().external_bytes(), 10);
     drop(exposed);
     assert_eq!(isolate.id().external_bytes(), 0);
+}
+
+#[test]
+fn memory_for_a_buffer_of_script_is_exposed_from_its_beginning() {
+    let isolate = IsolateRegistration::new("Mine").unwrap();
+    let hold = Exposed::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
+    let store = hold.store(hold.data().as_ptr(), 2);
+    assert_eq!((store.kind(), store.exposure()), (StoreKind::Fixed, Some((isolate.id(), 1))));
+    assert_eq!(isolate.id().external_bytes(), 2);
+    drop(hold);
+    assert_eq!(store.try_into_unique().unwrap().try_into_owner::<Vec<u8>>().unwrap(), [1, 2]);
+    assert_eq!(isolate.id().external_bytes(), 0);
+}
+
+#[test]
+fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
+    let isolate = IsolateRegistration::new("Mine").unwrap();
+    let hold = || Exposed::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
+    let shared = hold().into_shared().unwrap();
+    let store = shared.store(shared.data().as_ptr(), 2);
+    assert_eq!((store.kind(), store.exposure(), isolate.id().external_bytes()), (StoreKind::Shared, None, 0));
+    assert!(matches!(store.bytes(), Err(Error::SharedSlice { .. })));
+    assert!(shared.into_shared().is_err());
+
+    // SAFETY: nobody writes it.
+    let frozen = unsafe { hold().into_frozen() }.unwrap();
+    assert_eq!(frozen.store(frozen.data().as_ptr(), 2).bytes().unwrap()[..], [1, 2]);
+
+    let hold = hold();
+    let weak = hold.store(hold.data().as_ptr(), 2).downgrade();
+    let hold = hold.into_shared().unwrap_err();
+    assert_eq!(weak.upgrade().unwrap().kind(), StoreKind::Fixed);
+    drop(weak);
+    let store = hold.store(hold.data().as_ptr(), 2);
+    let hold = hold.into_shared().unwrap_err();
+    drop((store, hold));
 }

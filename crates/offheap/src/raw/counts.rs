@@ -70,7 +70,7 @@ impl Counts {
     /// before.
     #[inline]
     pub(super) fn remove_strong(&self) -> bool {
-        if self.0.load(Ordering::Acquire) == STRONG | WEAK {
+        if self.is_only() {
             return true;
         }
         let last = strong(self.0.fetch_sub(STRONG, Ordering::Release)) == 1;
@@ -89,6 +89,12 @@ impl Counts {
             fence(Ordering::Acquire);
         }
         last
+    }
+
+    /// Whether there is one strong reference, and no weak one beside it. Nobody can count another then.
+    #[inline]
+    pub(super) fn is_only(&self) -> bool {
+        self.0.load(Ordering::Acquire) == STRONG | WEAK
     }
 
     /// Takes the strong reference away where it is the only one; or says how many there are.

@@ -13,9 +13,8 @@ use crate::{BackingStore, Error, IsolateId, Rejected, SharedStore, Site, StoreKi
 ///
 /// # Safety
 /// From the time when it is handed over until it is dropped:
-/// - [`data`](Self::data) and [`max_byte_length`](Self::max_byte_length) always return the same; the address is not null,
-///   and the maximum at the most `isize::MAX`;
-/// - [`byte_length`](Self::byte_length) may be called on any thread, and is never more than the maximum;
+/// - [`data`](Self::data) always returns the same address, which is not null;
+/// - [`byte_length`](Self::byte_length) may be called on any thread, and is never more than `isize::MAX`;
 /// - that many bytes at the address are initialised, mapped for reading and writing, and may take any value. Only what the
 ///   engine takes away by making it shorter is not;
 /// - nobody but the engine and the holder of this value reads or writes them.
@@ -28,7 +27,7 @@ pub unsafe trait EngineMemory: Send + Sync + 'static {
     /// The length at this moment, in bytes.
     fn byte_length(&self) -> usize;
 
-    /// The most bytes that it can have at this address.
+    /// The most bytes that it can have at this address, as far as the engine tells; its length at the least.
     fn max_byte_length(&self) -> usize;
 }
 
@@ -57,7 +56,7 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
     let EngineOwned { memory, .. } = unsafe { owner.cast::<EngineOwned<M>>().as_ref() };
     match question {
         Question::ByteLength => memory.byte_length(),
-        Question::MaxByteLength => memory.max_byte_length(),
+        Question::MaxByteLength => memory.max_byte_length().max(memory.byte_length()),
     }
 }
 

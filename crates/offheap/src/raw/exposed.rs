@@ -1,6 +1,7 @@
 //! What an engine holds while it has a buffer over a store.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -28,7 +29,7 @@ use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 /// assert_eq!(store.bytes()?.len(), 8);
 /// # Ok::<(), Error>(())
 /// ```
-pub struct Exposed(RawStore);
+pub struct Exposed(pub(super) RawStore);
 
 impl Exposed {
     /// A hold on `store` for a buffer in `isolate`.
@@ -183,6 +184,12 @@ fn accounted_bytes(raw: &RawStore) -> usize {
     }
 }
 
+impl fmt::Debug for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exposed({:?})", self.0.id())
+    }
+}
+
 impl Drop for Exposed {
     #[inline]
     fn drop(&mut self) {
@@ -198,7 +205,7 @@ impl Drop for Exposed {
 }
 
 /// A buffer that is withdrawn with this value.
-struct Withdrawn<'a>(&'a RawStore);
+pub(super) struct Withdrawn<'a>(pub(super) &'a RawStore);
 
 impl Drop for Withdrawn<'_> {
     #[inline]

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the reference count, the guards and the copies that the safe types rest on")]
 
 mod block;
+mod born;
 mod copy;
 mod counts;
 mod engine;

@@ -51,11 +51,11 @@ impl RawStore {
         RawStore::new(owner, StoreKind::Shared, site, |owner| Memory::from(owner.memory()))
     }
 
-    /// Whether the block is shared memory with room behind it.
+    /// Whether the block is shared memory with room behind it; of memory of an engine, whether some is left.
     pub(crate) fn is_growable(&self) -> bool {
         self.kind() == StoreKind::Shared
             && (self.is_from::<Reservation>()
-                || self.is_of_engine()
+                || self.is_of_engine() && self.engine_max_byte_length() > self.byte_length()
                 || self.owner().is_some_and(ManualOwner::length_changes))
     }
 

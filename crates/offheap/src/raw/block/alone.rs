@@ -4,6 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
+use crate::StoreKind;
 use crate::access::AccessWord;
 use crate::observe::{self, EventKind};
 use crate::raw::counts::{Counts, Only};
@@ -52,6 +53,21 @@ impl RawStore {
         unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(sole.owner_ptr().cast(), owner_size) };
         drop(RawWeak(old.0));
         Ok(sole)
+    }
+
+    /// Whether this is the only reference of any sort.
+    pub(crate) fn is_only(&self) -> bool {
+        self.header().counts.is_only()
+    }
+
+    /// Gives the block another kind. The caller answers for what that kind says of the memory.
+    ///
+    /// # Panics
+    /// Unless this is the only reference of any sort.
+    pub(crate) fn set_kind(&mut self, kind: StoreKind) {
+        assert!(self.is_only(), "others know the block by its kind");
+        // SAFETY: I-FREE-ONCE: nobody else has the block, and `&mut self` keeps this reference from being cloned.
+        unsafe { self.0.as_mut() }.kind = kind;
     }
 
     /// Takes the owner out and frees the block. The caller has checked that this is the only reference of any sort.

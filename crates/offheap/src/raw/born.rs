@@ -1,0 +1,50 @@
+//! Memory that an adapter allocates for an engine, which script makes buffers of.
+
+use super::exposed::Withdrawn;
+use super::{Exposed, Memory, Owner, RawStore};
+use crate::{BackingStore, IsolateId, Rejected, Site, StoreKind};
+
+impl Exposed {
+    /// A hold on a new store over the memory of `owner`, exposed in `isolate` from its beginning: what an adapter's
+    /// allocator has for a buffer that script makes.
+    ///
+    /// # Errors
+    /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
+    /// [`Error::OverBudget`](crate::Error::OverBudget).
+    pub fn of_owner<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, Rejected<O>> {
+        match RawStore::new(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
+            Ok(raw) => Ok(Exposed::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
+            Err((error, owner)) => Err(Rejected::new(error, owner)),
+        }
+    }
+
+    /// The same hold, on shared memory from now on, where nobody else has a reference to its store: an allocator is not
+    /// told whether it is a `SharedArrayBuffer` that script makes.
+    ///
+    /// # Errors
+    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::Fixed`].
+    pub fn into_shared(self) -> Result<Self, Self> {
+        self.into_kind(StoreKind::Shared)
+    }
+
+    /// The same hold, on frozen memory from now on; as for [`into_shared`](Self::into_shared).
+    ///
+    /// # Safety
+    /// Nobody writes the memory any more.
+    ///
+    /// # Errors
+    /// As there.
+    pub unsafe fn into_frozen(self) -> Result<Self, Self> {
+        self.into_kind(StoreKind::Frozen)
+    }
+
+    fn into_kind(mut self, kind: StoreKind) -> Result<Self, Self> {
+        if self.0.kind() != StoreKind::Fixed || !self.0.is_only() {
+            return Err(self);
+        }
+        // Memory of these kinds counts no buffers.
+        drop(Withdrawn(&self.0));
+        self.0.set_kind(kind);
+        Ok(self)
+    }
+}
