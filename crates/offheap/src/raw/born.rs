@@ -2,20 +2,27 @@
 
 use super::exposed::Withdrawn;
 use super::{Exposed, Memory, Owner, RawStore};
-use crate::{BackingStore, IsolateId, Rejected, Site, StoreKind};
+use crate::{IsolateId, Rejected, Site, StoreKind};
 
 impl Exposed {
     /// A hold on a new store over the memory of `owner`, exposed in `isolate` from its beginning: what an adapter's
-    /// allocator has for a buffer that script makes.
+    /// allocator has for a buffer that script makes. The observer is told by [`tell_made`](Self::tell_made), once the
+    /// adapter has noted the hold: it may panic.
     ///
     /// # Errors
     /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
     /// [`Error::OverBudget`](crate::Error::OverBudget).
     pub fn of_owner<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, Rejected<O>> {
-        match RawStore::new(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
-            Ok(raw) => Ok(Exposed::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
+        match RawStore::untold(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
+            Ok(raw) => Ok(Exposed::untold(raw, isolate).expect("nobody else has the store yet")),
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }
+    }
+
+    /// Tells the observer of the store that [`of_owner`](Self::of_owner) made.
+    pub fn tell_made(&self, isolate: IsolateId) {
+        self.0.tell_created();
+        self.tell(isolate);
     }
 
     /// The same hold, on shared memory from now on, where nobody else has a reference to its store: an allocator is not

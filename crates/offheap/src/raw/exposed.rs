@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::RawStore;
+use crate::access::Denied;
 use crate::observe::{self, EventKind};
 use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 
@@ -40,29 +41,35 @@ impl Exposed {
     /// [`Error::Freed`] for manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
-        let raw = store.raw();
+        let hold = Self::untold(store.raw().clone(), isolate);
+        let hold = hold.map_err(|denied| store.denied("expose", Some(isolate), denied))?;
+        hold.tell(isolate);
+        Ok(hold)
+    }
+
+    /// The same, with the event left to [`tell`](Self::tell).
+    #[inline]
+    pub(super) fn untold(raw: RawStore, isolate: IsolateId) -> Result<Self, Denied> {
         if counts_buffers(raw.kind()) {
             let one_buffer = raw.kind() == StoreKind::Resizable || raw.is_of_engine();
-            let exposed = raw.access().expose(isolate, one_buffer);
-            if exposed.map_err(|denied| store.denied("expose", Some(isolate), denied))? {
-                isolate.add_external_bytes(accounted_bytes(raw));
+            if raw.access().expose(isolate, one_buffer)? {
+                isolate.add_external_bytes(accounted_bytes(&raw));
             }
-        } else {
-            store.check_not_freed("expose")?;
         }
-        Ok(Exposed(raw.clone()).told(isolate))
+        Ok(Exposed(raw))
     }
 
     /// A hold on frozen memory, which any number of isolates may have.
     pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
-        Exposed(store.raw().clone()).told(isolate)
+        let hold = Exposed(store.raw().clone());
+        hold.tell(isolate);
+        hold
     }
 
     /// Tells it, once a panic of the observer would withdraw it.
     #[inline]
-    fn told(self, isolate: IsolateId) -> Self {
+    pub(super) fn tell(&self, isolate: IsolateId) {
         observe::emit(|| self.0.event(EventKind::Exposed { isolate }));
-        self
     }
 
     /// The store's address. The hold is on the whole store, also where it was made from a handle to a part: which part
