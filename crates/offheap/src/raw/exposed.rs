@@ -41,6 +41,9 @@ impl Exposed {
     /// [`Error::Freed`] for manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
+        if !counts_buffers(store.kind()) {
+            store.check_not_freed("expose")?;
+        }
         let hold = Self::untold(store.raw().clone(), isolate);
         let hold = hold.map_err(|denied| store.denied("expose", Some(isolate), denied))?;
         hold.tell(isolate);
