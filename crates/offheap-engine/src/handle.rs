@@ -12,6 +12,10 @@ use crate::Error;
 #[derive(Clone, Copy, Debug)]
 pub enum JsArrayBuffer {}
 
+/// The type of typed arrays in a [`Handle`] (V8's `JSTypedArray`); it has no values.
+#[derive(Clone, Copy, Debug)]
+pub enum JsTypedArray {}
+
 /// A root for an object of an engine, freed on drop.
 ///
 /// It is `'static` and may outlive its isolate: the object itself is kept by a table that ends with the isolate, so

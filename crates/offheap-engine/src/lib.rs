@@ -16,6 +16,6 @@ pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;
-pub use handle::{Handle, JsArrayBuffer, RootTable};
+pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
 pub use model::{ModelEngine, ModelOptions};
 pub use offheap;

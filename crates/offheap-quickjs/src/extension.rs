@@ -4,10 +4,11 @@
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
-use rquickjs::{ArrayBuffer, Ctx, Object, Value};
+use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
 use crate::sys::{self, with_state};
-use crate::{CopyReason, ENGINE, Error, Exposure};
+use crate::typed::to_js_typed;
+use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
 
 /// What a [`BackingStore`] can do with a `Ctx`.
 pub trait BackingStoreExt: Sized {
@@ -24,6 +25,33 @@ pub trait BackingStoreExt: Sized {
     /// that is not an [`Isolate`](crate::Isolate)'s; [`Error::Memory`] where another isolate has the store, a guard uses it, or it was freed; [`Error::Script`] where
     /// QuickJS has no memory. Nothing changes then.
     fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
+
+    /// A typed array over `element_count` elements from `byte_offset` on, without a copy: what script would get of
+    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`to_js`](Self::to_js), which is that of all these
+    /// bytes. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
+    ///
+    /// ```
+    /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime}};
+    /// # use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+    /// # let context = Context::full(&Runtime::new()?)?;
+    /// let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0])?);
+    /// context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+    ///     ctx.globals().set("view", store.to_js_typed::<f32>(&ctx, 4, 2)?)?;
+    ///     assert_eq!(ctx.eval::<f32, _>("view.length * 10 + view[1]")?, 23.0);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
+    fn to_js_typed<'js, T: TypedElement>(
+        &self,
+        ctx: &Ctx<'js>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<TypedArray<'js, T>, Error>;
 
     /// The store of an ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView, whoever made it
     /// (V8's `GetBackingStore`). Its memory outlives the object.
@@ -63,6 +91,15 @@ impl BackingStoreExt for BackingStore {
             });
         }
         sys::expose(ctx, self)
+    }
+
+    fn to_js_typed<'js, T: TypedElement>(
+        &self,
+        ctx: &Ctx<'js>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<TypedArray<'js, T>, Error> {
+        to_js_typed(ctx, self, byte_offset, element_count, || Ok(self.to_js(ctx)?.into_value()))
     }
 
     fn from_js(value: &Value<'_>) -> Result<Self, Error> {
@@ -121,11 +158,32 @@ pub trait SharedStoreExt {
     /// is not at a multiple of 8; [`Error::Unsupported`] for a part of a growable store, and in a runtime with a function
     /// of somebody else's that frees shared memory; [`Error::Script`] where QuickJS has no memory.
     fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
+
+    /// A typed array over `element_count` elements from `byte_offset` on, without a copy; see
+    /// [`BackingStoreExt::to_js_typed`]. It has that length for good.
+    ///
+    /// # Errors
+    /// As there, and for [`to_js`](Self::to_js).
+    fn to_js_typed<'js, T: TypedElement>(
+        &self,
+        ctx: &Ctx<'js>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<TypedArray<'js, T>, Error>;
 }
 
 impl SharedStoreExt for SharedStore {
     fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error> {
         sys::expose_shared(ctx, self)
+    }
+
+    fn to_js_typed<'js, T: TypedElement>(
+        &self,
+        ctx: &Ctx<'js>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<TypedArray<'js, T>, Error> {
+        to_js_typed(ctx, self.as_store(), byte_offset, element_count, || Ok(self.to_js(ctx)?.into_value()))
     }
 }
 

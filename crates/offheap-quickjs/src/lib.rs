@@ -85,18 +85,20 @@ mod isolate;
 mod scope;
 mod script;
 mod sys;
+mod typed;
 
 pub use engine::QuickJsEngine;
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
-    ScriptValue, ViewState,
+    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray,
+    ManuallyExternalizedBuffer, ScriptValue, ViewState,
 };
 pub use rquickjs;
 pub use scope::{Local, Scope};
 pub use script::{Throw, collect, is_module, script_site};
+pub use typed::TypedElement;
 
 /// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].
 const ENGINE: &str = "QuickJS";

@@ -15,7 +15,7 @@ use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
 use crate::isolate::SEE_GROWTH;
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
-use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
+use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, TypedElement, ViewState};
 
 mod change;
 
@@ -142,13 +142,13 @@ impl<'s> Scope<'s> {
         }
     }
 
-    /// Makes a buffer a global variable of script.
+    /// Makes a buffer, or another object of a handle, a global variable of script.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
-    pub fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
+    pub fn set_global<T>(&mut self, name: &str, object: &Handle<T>) -> Result<(), Error> {
         self.roots.free_released();
-        let value = self.value(buffer)?;
+        let value = self.value(object)?;
         self.ctx.globals().set(name, value).map_err(|error| from_rquickjs(&self.ctx, error))
     }
 
@@ -173,6 +173,24 @@ impl<'s> Scope<'s> {
             Err(store) => store.to_js(&self.ctx)?.into_value(),
         };
         Ok(self.local(buffer))
+    }
+
+    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expose_typed<T: TypedElement>(
+        &mut self,
+        store: &BackingStore,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<Local<'s, JsTypedArray>, Error> {
+        self.roots.free_released();
+        let array = match SharedStore::try_from(store.clone()) {
+            Ok(shared) => shared.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
+            Err(store) => store.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
+        };
+        Ok(self.local(array.into_value()))
     }
 
     /// An immutable ArrayBuffer over a frozen store, without a copy.
@@ -287,8 +305,8 @@ impl<'s> Scope<'s> {
         sys::externalize(&self.ctx, &value)
     }
 
-    pub(crate) fn local(&self, buffer: Value<'s>) -> Local<'s, JsArrayBuffer> {
+    pub(crate) fn local<T>(&self, object: Value<'s>) -> Local<'s, T> {
         let table: Rc<dyn RootTable> = Rc::clone(&self.roots) as _;
-        Local { handle: Handle::new(table, self.roots.root(buffer)), brand: PhantomData }
+        Local { handle: Handle::new(table, self.roots.root(object)), brand: PhantomData }
     }
 }

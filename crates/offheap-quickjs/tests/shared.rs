@@ -244,7 +244,9 @@ fn a_store_outlives_its_runtimes_and_is_dropped_once() {
                         buffer.into_handle()
                     });
                     if index == 0 {
-                        std::mem::forget(kept);
+                        // The handle outlives its isolate.
+                        drop(isolate);
+                        drop(kept);
                     }
                 }
             })

@@ -1,10 +1,13 @@
 //! What script sees of buffers and views, and their lengths.
 
+use std::ffi::c_int;
+
 use rquickjs::{Ctx, Value, qjs};
 
 use super::retarget::{externalize, find_store};
 use super::state::with_state;
 use super::{BufferFields, shared, version, view_buffer};
+use crate::script::caught;
 use crate::{BufferState, ENGINE, Error, ViewState};
 
 /// What script sees of the buffer `buffer`.
@@ -56,6 +59,30 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
         contents = externalize(ctx, &buffer)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
     }
     Ok(ViewState { byte_offset, byte_length, contents })
+}
+
+/// A typed array of the sort `array_type` over `element_count` elements of the buffer `buffer`.
+pub(crate) fn new_typed_array<'js>(
+    ctx: &Ctx<'js>,
+    buffer: &Value<'js>,
+    byte_offset: usize,
+    element_count: usize,
+    array_type: qjs::JSTypedArrayEnum,
+) -> Result<Value<'js>, Error> {
+    let number = |number: usize| {
+        let number = i32::try_from(number).expect("within a buffer of QuickJS");
+        qjs::JS_MKVAL(qjs::JS_TAG_INT, number)
+    };
+    let mut arguments = [buffer.as_raw(), number(byte_offset), number(element_count)];
+    let count = arguments.len() as c_int;
+    // SAFETY: a live context and live arguments; QuickJS's own constructor, which runs no user code for a buffer.
+    let array = unsafe { qjs::JS_NewTypedArray(ctx.as_raw().as_ptr(), count, arguments.as_mut_ptr(), array_type) };
+    // SAFETY: looks at the tag alone.
+    if unsafe { qjs::JS_IsException(array) } {
+        return Err(caught(ctx));
+    }
+    // SAFETY: owned by the call above, and of the runtime of `ctx`.
+    Ok(unsafe { Value::from_raw(ctx.clone(), array) })
 }
 
 /// Resizes the resizable ArrayBuffer `buffer`, which is not detached, within its maximum.
