@@ -1,5 +1,5 @@
 //! Two `&mut [u8]` to one buffer. Beside `napi/src/lib.rs`, `write_both`.
-use offheap_quickjs::Isolate;
+use adapter::Isolate;
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {

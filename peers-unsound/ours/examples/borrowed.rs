@@ -1,5 +1,5 @@
 //! A store over a borrowed local that outlives it. Beside `v8/src/borrowed.rs`.
-use offheap_quickjs::offheap::FrozenStore;
+use adapter::offheap::FrozenStore;
 
 fn main() {
     let store = {

@@ -1,5 +1,5 @@
 //! A slice where an owner is wanted, which would have to be copied. Beside `rquickjs/src/copy.rs`.
-use offheap_quickjs::offheap::UniqueStore;
+use adapter::offheap::UniqueStore;
 
 fn main() {
     let bytes = vec![2_u8; 4096];

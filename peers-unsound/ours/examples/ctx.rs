@@ -1,5 +1,5 @@
 //! Two threads run script in one runtime. Beside `rquickjs/src/ctx.rs`.
-use offheap_quickjs::Isolate;
+use adapter::Isolate;
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {

@@ -1,5 +1,5 @@
 //! Detaching under a slice. Beside `v8/src/contents.rs`, and `napi/src/lib.rs`, `detach_and_read`.
-use offheap_quickjs::Isolate;
+use adapter::Isolate;
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {

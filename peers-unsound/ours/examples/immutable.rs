@@ -1,6 +1,6 @@
 //! Writing to memory that script was promised not to change. Beside `v8/src/immutable.rs`.
-use offheap_quickjs::Isolate;
-use offheap_quickjs::offheap::FrozenStore;
+use adapter::Isolate;
+use adapter::offheap::FrozenStore;
 
 fn main() {
     let store = FrozenStore::from_owner(&[7_u8; 8][..]).unwrap();

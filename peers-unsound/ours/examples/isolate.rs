@@ -1,5 +1,5 @@
 //! A buffer of one thread's engine, on another thread. Beside `napi/programs/isolate.js`.
-use offheap_quickjs::Isolate;
+use adapter::Isolate;
 
 fn main() {
     let handle = Isolate::new().unwrap().enter(|scope| {

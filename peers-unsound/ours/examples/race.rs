@@ -1,5 +1,5 @@
 //! Two threads that write the bytes of a store at once. Beside `v8/src/race.rs`.
-use offheap_quickjs::offheap::UniqueStore;
+use adapter::offheap::UniqueStore;
 
 fn main() {
     let mut store = UniqueStore::zeroed(64).unwrap();

@@ -1,7 +1,7 @@
 //! An owner that is not `Send`, in a store that is. Beside `v8/src/rc.rs`.
 use std::rc::Rc;
 
-use offheap_quickjs::offheap::UniqueStore;
+use adapter::offheap::UniqueStore;
 
 fn main() {
     let counted = Rc::new(());

@@ -1,7 +1,7 @@
 //! Memory that others read through a `&[u8]`, given to script for writing. Beside `rquickjs/src/text.rs`.
 use std::sync::Arc;
 
-use offheap_quickjs::offheap::{FrozenStore, UniqueStore};
+use adapter::offheap::{FrozenStore, UniqueStore};
 
 fn main() {
     let bytes: Arc<[u8]> = Arc::from("plain".as_bytes());

@@ -1,5 +1,5 @@
 //! Another thread that writes while script runs. Beside `napi/programs/race.js`.
-use offheap_quickjs::Isolate;
+use adapter::Isolate;
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {

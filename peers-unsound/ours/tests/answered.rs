@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use offheap_ledger::Ledger;
-use offheap_quickjs::offheap::{BackingStore, FrozenStore, ManualMemory, UniqueStore};
-use offheap_quickjs::rquickjs::{Context, Function, Runtime};
-use offheap_quickjs::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate};
+use adapter::offheap::{BackingStore, FrozenStore, ManualMemory, UniqueStore};
+use adapter::rquickjs::{Context, Function, Runtime};
+use adapter::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate};
 
 #[global_allocator]
 static SIZES: sizes::Sizes = sizes::Sizes;
@@ -140,7 +140,7 @@ fn handles_that_are_kept_or_lost_do_not_end_the_process() {
         std::mem::forget(lost);
         scope.with_ctx(|ctx| {
             let function = Function::new(ctx.clone(), move || kept.isolate().to_string()).unwrap();
-            let buffer: offheap_quickjs::rquickjs::Object<'_> = ctx.globals().get("buffer").unwrap();
+            let buffer: adapter::rquickjs::Object<'_> = ctx.globals().get("buffer").unwrap();
             buffer.set("isolate", function).unwrap();
         });
     });
