@@ -130,10 +130,12 @@ impl<'s> Scope<'s> {
     }
 
     /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
-    /// No guard lives meanwhile, and nothing of it can be kept beyond the call.
+    /// No guard lives meanwhile, and neither the scope nor a local can be kept beyond the call.
     ///
-    /// One thing is left to the program, which no type can refuse: finalizers, and callbacks around collections, must not
-    /// run script. The crate lets them, and a collection may come at any time.
+    /// Two things are left to the program, which no type can refuse. Finalizers, and callbacks around collections, must
+    /// not run script: the crate lets them, and a collection may come at any time. And a `v8::BackingStore` that it takes
+    /// from a buffer can be kept, and its cells write on any thread what guards and frozen stores lend as slices: take
+    /// stores by [`externalize`](Self::externalize).
     pub fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.roots.relieve();
         self.roots.with_scope(work).expect("the isolate of a scope lives")

@@ -64,9 +64,8 @@ fn no_write_reaches_memory_that_is_frozen() {
 /// Beside `v8/src/race.rs`: two engines at once.
 fn a_store_is_in_one_isolate_at_a_time() {
     let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
-    let second = || {
-        Isolate::new().unwrap().enter(|scope| scope.expose(&store).map(drop).map_err(|error| error.to_string()))
-    };
+    let second =
+        || Isolate::new().unwrap().enter(|scope| scope.expose(&store).map(drop).map_err(|error| error.to_string()));
     let refused = Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
         scope.set_global("buffer", buffer.as_handle()).unwrap();

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use offheap_ledger::Ledger;
 use adapter::offheap::{BackingStore, FrozenStore, ManualMemory, UniqueStore};
 use adapter::rquickjs::{Context, Function, Runtime};
 use adapter::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate};
+use offheap_ledger::Ledger;
 
 #[global_allocator]
 static SIZES: sizes::Sizes = sizes::Sizes;

@@ -1,0 +1,24 @@
+//! What offheap does not mend: `with_v8` lends a scope of the crate `v8`, and that crate's own safe API takes the store of
+//! any buffer out of it, whose `Cell`s write frozen memory too.
+//! Seen: bytes change under a `&[u8]`.
+#![forbid(unsafe_code)]
+
+use adapter::offheap::FrozenStore;
+use adapter::{Isolate, v8};
+
+fn main() {
+    let store = FrozenStore::from_owner(std::sync::Arc::<[u8]>::from([7_u8; 8])).unwrap();
+    let bytes: &[u8] = &store;
+    Isolate::new().unwrap().enter(|scope| {
+        let (buffer, _exposure) = scope.expose_frozen(&store).unwrap();
+        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        let kept = scope.with_v8(|scope| {
+            let name = v8::String::new(scope, "buffer").unwrap();
+            let global = scope.get_current_context().global(scope);
+            let buffer: v8::Local<'_, v8::ArrayBuffer> = global.get(scope, name.into()).unwrap().try_into().unwrap();
+            buffer.get_backing_store()
+        });
+        kept[0].set(9);
+    });
+    println!("the first byte of a &[u8] was 7 and is {}", std::hint::black_box(bytes)[0]);
+}
