@@ -182,7 +182,12 @@ impl Throw for Error {
     }
 }
 
-/// Collects garbage in this isolate, all of it, and finalizes what was collected.
+/// Collects garbage in this isolate, all of it, and finalizes what was collected. Stores over V8's own memory that V8 let
+/// go of are exposed nowhere from then on.
 pub fn collect(isolate: &mut v8::Isolate) {
     isolate.low_memory_notification();
+    // Where there is no state there is no store.
+    if let Ok(state) = crate::sys::state(isolate) {
+        crate::sys::release_let_go(&state);
+    }
 }

@@ -40,7 +40,7 @@ unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c
     let hold = unsafe { Box::from_raw(hold.cast::<Hold>()) };
     never_unwind(|| {
         assert_eq!(data.addr(), hold.address, "V8 gives back the address that it was given");
-        table::remove_hold(hold.address);
+        table::remove_hold(hold.address, hold.exposed);
         // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer.
         drop(unsafe { Exposed::from_raw(hold.exposed) });
         drop(hold.isolate);
@@ -85,7 +85,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     let hold = exposed.into_raw();
     // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
     let address = unsafe { Exposed::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
-    if let Err(error) = table::insert_hold(address.addr(), hold, store.id()) {
+    if let Err(error) = table::insert_hold(address.addr(), hold, store) {
         // SAFETY: I-FREE-ONCE: made above, and V8 did not get it.
         drop(unsafe { Exposed::from_raw(hold) });
         return Err(error);

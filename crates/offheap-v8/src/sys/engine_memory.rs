@@ -116,7 +116,7 @@ fn release_when_many(state: &State) {
 /// What is behind a buffer: found first, in the scope of its handles, and made a store of where that is called for.
 pub(crate) enum Located {
     Store(BackingStore),
-    Empty { shared: bool },
+    Detached,
     EngineMade { block: Block, data: NonNull<c_void>, byte_length: usize, facts: Facts },
     Unsupported,
 }
@@ -124,8 +124,19 @@ pub(crate) enum Located {
 /// Looks for the store of a buffer. Runs no script and collects nothing: guards may live.
 #[inline]
 pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
-    let Some(data) = buffer.data() else { return Located::Empty { shared: facts.shared } };
+    if buffer.is_detached() {
+        return Located::Detached;
+    }
     let byte_length = buffer.byte_length();
+    let Some(data) = buffer.data() else {
+        // V8 has no memory for an empty buffer, but one block, whose own address is nobody's data.
+        let block = buffer.block();
+        let data = NonNull::from(&*block).cast();
+        return match table::find(data.addr().get(), 0) {
+            Some(store) => Located::Store(store),
+            None => Located::EngineMade { block, data, byte_length: 0, facts },
+        };
+    };
     match table::find(data.as_ptr().addr(), byte_length) {
         Some(store) if store.byte_length() == byte_length => Located::Store(store),
         _ if facts.max_byte_length.is_some() || !facts.shared && !buffer.is_detachable() => Located::Unsupported,
@@ -135,14 +146,13 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
 }
 
 impl Located {
-    /// The store. Of a detached buffer, or of V8's empty ones, a new, empty one.
+    /// The store. Of a detached buffer, a new, empty one.
     #[track_caller]
     #[inline]
     pub(crate) fn into_store(self, state: &State) -> Result<BackingStore, Error> {
         let store = match self {
             Located::Store(store) => store,
-            Located::Empty { shared: true } => return Ok(SharedStore::zeroed(0)?.as_store().clone()),
-            Located::Empty { shared: false } => return Ok(UniqueStore::zeroed(0)?.into()),
+            Located::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
             Located::EngineMade { block, data, byte_length, facts } => adopt(state, block, data, byte_length, facts)?,
             Located::Unsupported => {
                 return Err(Error::Unsupported {

@@ -4,6 +4,23 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{ENGINE, Error};
 
+unsafe extern "C" {
+    /// `v8::internal::SandboxIsEnabled`, which the crate `v8` links and does not offer.
+    safe fn v8__V8__IsSandboxEnabled() -> bool;
+}
+
+/// V8 with its sandbox ends the process when it is given memory from outside of it.
+pub(super) fn check_sandbox() -> Result<(), Error> {
+    match v8__V8__IsSandboxEnabled() {
+        false => Ok(()),
+        true => Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "share memory with Rust, since it was built with its sandbox",
+            instead: "build the crate `v8` without the feature `v8_enable_sandbox`",
+        }),
+    }
+}
+
 enum Started {
     No,
     /// With the memory-protection keys that V8 took, as bits of the PKRU register that deny access.

@@ -18,8 +18,13 @@ pub(crate) struct State {
     engine_made: Mutex<Vec<EngineMade>>,
 }
 
-/// The slot. The isolate may be one that moves between threads, hence `Arc`.
+/// The slot. The isolate may be one that moves between threads, which nobody asks a slot about.
 struct Slot(Arc<State>);
+
+const _: () = {
+    const fn moves_between_threads<T: Send + Sync>() {}
+    moves_between_threads::<Slot>();
+};
 
 impl Drop for Slot {
     fn drop(&mut self) {
@@ -30,6 +35,7 @@ impl Drop for Slot {
 
 impl State {
     fn new() -> Result<Self, Error> {
+        platform::check_sandbox()?;
         Ok(State {
             registration: Arc::new(IsolateRegistration::new(ENGINE)?),
             realm: OnceLock::new(),

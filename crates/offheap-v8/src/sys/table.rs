@@ -18,6 +18,8 @@ use crate::{ENGINE, Error};
 struct Entry {
     /// The holds of buffers over our memory: all holds on one store are the same pointer.
     held: Option<Held>,
+    /// Those of further stores: of read-only memory there may be several, as of one `static`.
+    more: Vec<Held>,
     /// The store of V8's own memory, and the number of its owner.
     made_by_engine: Option<(u64, WeakStore)>,
 }
@@ -25,6 +27,7 @@ struct Entry {
 struct Held {
     hold: NonNull<c_void>,
     store: StoreId,
+    read_only: bool,
     count: usize,
 }
 
@@ -72,36 +75,54 @@ fn with_entry<R>(address: usize, change: impl FnOnce(&mut Entry) -> R) -> Result
 fn remove_if_empty(shard: &mut Shard, address: usize) {
     if let MapEntry::Occupied(entry) = shard.entry(address)
         && entry.get().held.is_none()
+        && entry.get().more.is_empty()
         && entry.get().made_by_engine.is_none()
     {
         entry.remove();
     }
 }
 
-/// Notes a buffer over our memory, of the store whose hold this is as a pointer.
-pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: StoreId) -> Result<(), Error> {
+/// Notes a buffer over our memory, of the store `store`, whose hold this is as a pointer.
+pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: &BackingStore) -> Result<(), Error> {
+    let (store, read_only) = (store.id(), store.kind().is_read_only());
     // A reference that a weak one gave may be the last by now, so it is not dropped under the lock.
     let mut upgraded = None;
     with_entry(address, |entry| {
         upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
-        let there = entry.held.as_ref().map(|held| held.store).or(upgraded.as_ref().map(BackingStore::id));
-        if let Some(other) = there.filter(|&there| there != store) {
+        if let Some(other) = upgraded.as_ref().map(BackingStore::id).filter(|&there| there != store) {
             return Err(Error::AddressTaken { engine: ENGINE, store, other });
         }
-        entry.held.get_or_insert(Held { hold, store, count: 0 }).count += 1;
+        let new = Held { hold, store, read_only, count: 1 };
+        if let Some(held) = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.store == store) {
+            held.count += 1;
+            return Ok(());
+        }
+        match &entry.held {
+            None => entry.held = Some(new),
+            Some(held) if held.read_only && read_only => {
+                let requested = size_of::<Held>();
+                entry.more.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+                entry.more.push(new);
+            }
+            Some(held) => return Err(Error::AddressTaken { engine: ENGINE, store, other: held.store }),
+        }
         Ok(())
     })?
 }
 
 /// Takes back what [`insert_hold`] noted; before the hold goes.
-pub(crate) fn remove_hold(address: usize) {
+pub(crate) fn remove_hold(address: usize, hold: NonNull<c_void>) {
     let mut shard = lock(address);
     let shard = shard.as_mut().expect("made by `insert_hold`");
     let entry = shard.get_mut(&address).expect("made by `insert_hold`");
-    let held = entry.held.as_mut().expect("made by `insert_hold`");
+    let held = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.hold == hold);
+    let held = held.expect("made by `insert_hold`");
     held.count -= 1;
     if held.count == 0 {
-        entry.held = None;
+        entry.more.retain(|held| held.count != 0);
+        if entry.held.as_ref().is_some_and(|held| held.count == 0) {
+            entry.held = entry.more.pop();
+        }
         remove_if_empty(shard, address);
     }
 }

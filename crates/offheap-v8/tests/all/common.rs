@@ -1,0 +1,86 @@
+//! What several of the tests use.
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
+
+use offheap_v8::offheap::{BackingStore, UniqueStore};
+use offheap_v8::{Isolate, v8};
+
+/// V8 starts once for all tests, with the flag that lets them collect young objects alone.
+pub(crate) fn start() {
+    static START: Once = Once::new();
+    START.call_once(|| offheap_v8::start("--expose-gc").expect("V8 starts"));
+}
+
+/// An isolate of a V8 that was started for tests.
+pub(crate) fn isolate() -> Isolate {
+    start();
+    Isolate::new().unwrap()
+}
+
+/// How often something was dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A store over these bytes, and how often its owner was dropped.
+pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
+    let count = Count::default();
+    let told = count.clone();
+    let unique = UniqueStore::from_owner_with_deleter(bytes, move |_, _| told.add()).unwrap();
+    (unique.into(), count)
+}
+
+/// A store of this many bytes, 0, 1, 2 and so on.
+pub(crate) fn numbered(byte_length: usize) -> BackingStore {
+    let filled = UniqueStore::filled(byte_length, |bytes| {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = index as u8;
+        }
+    });
+    filled.unwrap().into()
+}
+
+/// Runs in an isolate and a context of the crate `v8`'s own.
+pub(crate) fn in_own_scope<R>(work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
+    start();
+    let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
+    v8::scope!(let scope, isolate);
+    let context = v8::Context::new(scope, v8::ContextOptions::default());
+    let scope = &mut v8::ContextScope::new(scope, context);
+    work(scope)
+}
+
+/// Runs script, which must not throw.
+pub(crate) fn run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str) -> v8::Local<'s, v8::Value> {
+    let code = v8::String::new(scope, source).unwrap();
+    let result = v8::Script::compile(scope, code, None).and_then(|script| script.run(scope));
+    result.unwrap_or_else(|| panic!("threw: {source}"))
+}
+
+/// Gives script a value under a name.
+pub(crate) fn set<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, value: v8::Local<'s, v8::Value>) {
+    let name = v8::String::new(scope, name).unwrap();
+    let global = scope.get_current_context().global(scope);
+    assert_eq!(global.set(scope, name.into(), value), Some(true));
+}
+
+/// Runs the test of this name in a process of its own, as its only one; `None` in that process itself.
+pub(crate) fn in_child(test: &str) -> Option<Output> {
+    const CHILD: &str = "OFFHEAP_V8_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return None;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    Some(child.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, "1").output().unwrap())
+}

@@ -1,0 +1,120 @@
+//! Detaching: what V8 would end the process for is an error (pitfalls F13, F14).
+
+use offheap_v8::offheap::{BackingStore, FrozenStore, SharedStore};
+use offheap_v8::{BackingStoreExt, Error, SharedStoreExt, detach};
+
+use crate::common::{counted, in_own_scope, isolate, numbered, run};
+
+/// A memory of one page.
+const MEMORY: &str = "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 4 }); memory.buffer";
+
+#[test]
+fn shared_and_wasm_buffers_are_refused() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        for source in ["new SharedArrayBuffer(8)", MEMORY, "new Uint8Array(memory.buffer, 4, 4)"] {
+            let buffer = scope.eval_buffer(source).unwrap();
+            for key in [None, Some("key")] {
+                let error = scope.detach(buffer.as_handle(), key).unwrap_err();
+                assert!(matches!(error, Error::NotDetachable { .. }), "{source}: {error}");
+            }
+            let error = scope.transfer(buffer.as_handle(), None).unwrap_err();
+            assert!(matches!(error, Error::NotDetachable { .. }), "{source}: {error}");
+            assert!(!scope.state(buffer.as_handle()).unwrap().detached);
+        }
+    });
+    in_own_scope(|scope| {
+        let buffer = SharedStore::zeroed(8).unwrap().to_js(scope).unwrap();
+        assert!(matches!(detach(scope, buffer.into(), None), Err(Error::NotDetachable { .. })));
+    });
+}
+
+#[test]
+fn immutable_buffers_are_refused_and_collected() {
+    let mut isolate = isolate();
+    let store = FrozenStore::from_owner(std::sync::Arc::<[u64]>::from([1, 2])).unwrap();
+    isolate.enter(|scope| {
+        let (buffer, exposure) = scope.expose_frozen(&store).unwrap();
+        assert!(exposure.is_external());
+        assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::Immutable { .. })));
+        assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Immutable { .. })));
+        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[8], 2);
+        assert!(store.reference_count() > 1);
+        drop(buffer);
+        scope.collect();
+        assert_eq!(store.reference_count(), 1);
+    });
+}
+
+#[test]
+fn keys_are_v8s_own() {
+    let mut isolate = isolate();
+    let (store, dropped) = counted(vec![1; 8]);
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_detach_key(buffer.as_handle(), Some("only we")).unwrap();
+        assert!(matches!(
+            scope.detach(buffer.as_handle(), None),
+            Err(Error::WrongDetachKey { given: "no key was given", .. })
+        ));
+        assert!(matches!(
+            scope.detach(buffer.as_handle(), Some("others")),
+            Err(Error::WrongDetachKey { given: "another was given", .. })
+        ));
+        assert!(matches!(scope.transfer(buffer.as_handle(), None), Err(Error::WrongDetachKey { .. })));
+        let error = scope.eval::<()>("b.transfer()").unwrap_err().to_string();
+        assert!(error.contains("TypeError"), "{error}");
+        assert_eq!(store.exposure().unwrap().1, 1);
+        scope.detach(buffer.as_handle(), Some("only we")).unwrap();
+        assert!(scope.state(buffer.as_handle()).unwrap().detached);
+        // Once more is nothing: V8 compares the key of a detached buffer too.
+        scope.detach(buffer.as_handle(), Some("only we")).unwrap();
+    });
+    drop(store);
+    assert_eq!(dropped.get(), 1);
+}
+
+#[test]
+fn script_that_replaces_everything_changes_nothing() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        scope
+            .eval::<()>(
+                "for (const name of Object.getOwnPropertyNames(ArrayBuffer.prototype)) {
+                   delete ArrayBuffer.prototype[name];
+                 }
+                 globalThis.ArrayBuffer = globalThis.Uint8Array = function () { throw new Error('ours') };
+                 Object.prototype.maxByteLength = 1; Function.prototype.call = null; undefined",
+            )
+            .unwrap();
+        let store = numbered(16);
+        let buffer = scope.expose(&store).unwrap();
+        let moved = scope.transfer(buffer.as_handle(), None).unwrap();
+        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
+        let longer = scope.transfer(moved.as_handle(), Some(32)).unwrap();
+        assert_eq!(scope.state(longer.as_handle()).unwrap().byte_length, 32);
+        assert_eq!(scope.bytes(longer.as_handle()).unwrap()[15], 15);
+        let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
+        assert!(scope.expose_frozen(&frozen).unwrap().1.is_external());
+    });
+}
+
+#[test]
+fn a_transferred_buffer_is_one_of_its_context() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let buffer = scope.expose(&numbered(8)).unwrap();
+        let moved = scope.transfer(buffer.as_handle(), Some(4)).unwrap();
+        scope.set_global("moved", moved.as_handle()).unwrap();
+        let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
+        let (frozen, _) = scope.expose_frozen(&frozen).unwrap();
+        scope.set_global("frozen", frozen.as_handle()).unwrap();
+        assert!(scope.eval::<bool>("moved instanceof ArrayBuffer && frozen instanceof ArrayBuffer").unwrap());
+    });
+    in_own_scope(|scope| {
+        let frozen = BackingStore::from(FrozenStore::from_owner(&[7_u64; 4][..]).unwrap()).to_js(scope).unwrap();
+        crate::common::set(scope, "frozen", frozen.into());
+        assert!(run(scope, "frozen instanceof ArrayBuffer && frozen.immutable").is_true());
+    });
+}

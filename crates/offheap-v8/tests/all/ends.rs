@@ -1,0 +1,129 @@
+//! Ends: of isolates in any order, with live handles and stores, on many threads.
+
+use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer};
+
+use crate::common::{counted, isolate, start};
+
+#[test]
+fn isolates_of_one_thread_end_in_any_order() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]] {
+        let mut isolates = [const { None::<Isolate> }; 3].map(|_| Some(isolate()));
+        let (store, dropped) = counted(vec![1; 8]);
+        for (position, end) in order.into_iter().enumerate() {
+            for isolate in isolates.iter_mut().flatten() {
+                assert_eq!(isolate.enter(|scope| scope.eval::<u32>("6 * 7")).unwrap(), 42);
+            }
+            let ending = isolates[end].as_mut().unwrap();
+            ending.enter(|scope| std::mem::forget(scope.expose(&store).unwrap()));
+            assert_eq!(store.exposure(), Some((ending.id(), 1)));
+            isolates[end] = None;
+            assert_eq!(store.exposure(), None, "{position}");
+        }
+        drop(store);
+        assert_eq!(dropped.get(), 1);
+    }
+}
+
+#[test]
+fn isolates_are_entered_inside_of_each_other_and_end_there() {
+    let (mut outer, mut inner) = (isolate(), isolate());
+    let (store, _) = counted(vec![3; 8]);
+    outer.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        inner.enter(|other| {
+            assert_eq!(other.eval::<String>("typeof b").unwrap(), "undefined");
+            // A handle of the isolate that is not the inner one.
+            let external = ManuallyExternalizedBuffer::new(buffer.as_handle().clone()).unwrap();
+            assert_eq!(*external.store(), store);
+            assert!(matches!(other.state(buffer.as_handle()), Err(Error::WrongIsolate { .. })));
+            assert!(other.expose(&store).is_err());
+        });
+        drop(inner);
+        let made = Isolate::new().unwrap();
+        assert_eq!(scope.eval::<u32>("new Uint8Array(b)[0]").unwrap(), 3);
+        drop(made);
+        assert_eq!(scope.eval::<u32>("b.byteLength").unwrap(), 8);
+    });
+}
+
+#[test]
+fn an_isolate_ends_with_live_handles_and_stores() {
+    let (store, dropped) = counted(vec![7; 64]);
+    let mut isolate = isolate();
+    let (handle, external) = isolate.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.eval::<()>("b.self = { b }").unwrap();
+        let made = scope.eval_buffer("globalThis.m = new ArrayBuffer(100); new Uint8Array(m).fill(5); m").unwrap();
+        (buffer.into_handle(), ManuallyExternalizedBuffer::new(made.into_handle()).unwrap())
+    });
+    assert!(external.store().exposure().is_some());
+    let again = handle.clone();
+    drop(isolate);
+    assert_eq!(store.exposure(), None);
+    assert_eq!(external.store().exposure(), None);
+    assert_eq!(external.store().bytes().unwrap()[..], [5; 100]);
+    let late = handle.clone();
+    drop((again, late));
+    let error = ManuallyExternalizedBuffer::new(handle).unwrap_err();
+    assert!(matches!(error.error(), Error::IsolateGone));
+    drop((error, external));
+    assert_eq!(dropped.get(), 0);
+    drop(store);
+    assert_eq!(dropped.get(), 1);
+}
+
+#[test]
+fn a_panic_in_a_scope_leaves_the_isolate_usable() {
+    let mut isolate = isolate();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        isolate.enter(|scope| scope.with_v8(|_| panic!("in a scope")));
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(isolate.enter(|scope| scope.eval::<u32>("1 + 1")).unwrap(), 2);
+    let other = Isolate::new().unwrap();
+    drop(isolate);
+    drop(other);
+}
+
+#[test]
+fn threads_with_isolates_pass_stores_around() {
+    start();
+    let (mut store, dropped) = counted(vec![0; 8]);
+    for round in 1..=3_u8 {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let mut isolate = Isolate::new().unwrap();
+                    let made = isolate.enter(|scope| {
+                        let source = format!("globalThis.b = new ArrayBuffer(256); new Uint8Array(b).fill({round}); b");
+                        let buffer = scope.eval_buffer(&source).unwrap();
+                        scope.externalize(buffer.as_handle()).unwrap()
+                    });
+                    drop(isolate);
+                    made
+                })
+            })
+            .collect();
+        for thread in threads {
+            // V8's own memory, after its isolate and its thread.
+            let made = thread.join().unwrap();
+            assert_eq!(made.bytes().unwrap()[..], [round; 256]);
+        }
+        store = std::thread::spawn(move || {
+            let mut isolate = Isolate::new().unwrap();
+            isolate.enter(|scope| {
+                let buffer = scope.expose(&store).unwrap();
+                scope.set_global("b", buffer.as_handle()).unwrap();
+                scope.eval::<()>("new Uint8Array(b)[0]++; undefined").unwrap();
+            });
+            store
+        })
+        .join()
+        .unwrap();
+        assert_eq!(store.bytes().unwrap()[0], round);
+    }
+    drop(store);
+    assert_eq!(dropped.get(), 1);
+}

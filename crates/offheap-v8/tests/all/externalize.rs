@@ -1,0 +1,171 @@
+//! The stores of buffers that script made, and of those that are over stores.
+
+use offheap_v8::offheap::{self, BackingStore, StoreKind};
+use offheap_v8::{BackingStoreExt, Error, v8};
+
+use crate::common::{counted, in_own_scope, isolate, run};
+
+#[test]
+fn script_made_memory_is_taken_over_where_it_is() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(100); new Uint8Array(b).fill(7); b").unwrap();
+        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let address = scope.with_v8(|scope| {
+            let buffer: v8::Local<'_, v8::ArrayBuffer> = run(scope, "b").try_into().unwrap();
+            buffer.data().unwrap().as_ptr()
+        });
+        assert_eq!(store.as_ptr(), address);
+        assert_eq!(store.kind(), StoreKind::Fixed);
+        for source in ["b", "new Uint8Array(b, 5, 6)", "new DataView(b)"] {
+            let again = scope.eval_buffer(source).unwrap();
+            assert_eq!(scope.externalize(again.as_handle()).unwrap(), store, "{source}");
+        }
+        scope.eval::<()>("new Uint8Array(b)[1] = 8; undefined").unwrap();
+        assert_eq!(store.to_vec().unwrap()[..3], [7, 8, 7]);
+        scope.store_bytes_mut(&store).unwrap()[2] = 9;
+        assert_eq!(scope.eval::<u32>("new Uint8Array(b)[2]").unwrap(), 9);
+        // It moves, and stays the same.
+        let moved = scope.eval_buffer("globalThis.c = b.transfer()").unwrap();
+        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
+    });
+}
+
+#[test]
+fn memory_of_v8_counts_as_exposed_until_v8_let_go_of_it() {
+    let mut isolate = isolate();
+    let id = isolate.id();
+    let store = isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64)").unwrap();
+        let store = scope.externalize(buffer.as_handle()).unwrap();
+        assert_eq!(store.exposure(), Some((id, 1)));
+        assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
+        drop(buffer);
+        scope.collect();
+        assert_eq!(store.exposure(), Some((id, 1)), "script has it");
+        let transferred = scope.eval_buffer("globalThis.c = b.transfer()").unwrap();
+        drop(transferred);
+        scope.collect();
+        assert_eq!(store.exposure(), Some((id, 1)), "under another name");
+        scope.eval::<()>("delete globalThis.c").unwrap();
+        scope.collect();
+        store
+    });
+    assert_eq!(store.exposure(), None);
+    assert_eq!(isolate.id().external_bytes(), 0);
+    // The bytes are Rust's now, and the last reference frees V8's block.
+    let mut unique = store.try_into_unique().unwrap();
+    unique.fill(3);
+    drop(isolate);
+    assert_eq!(unique[..], [3; 64]);
+}
+
+#[test]
+fn memory_of_v8_moves_to_another_isolate_by_detaching() {
+    let (mut first, mut second) = (isolate(), isolate());
+    let (store, buffer) = first.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(8); new Uint8Array(b)[0] = 5; b").unwrap();
+        (scope.externalize(buffer.as_handle()).unwrap(), buffer.into_handle())
+    });
+    second.enter(|scope| {
+        let error = scope.expose(&store).unwrap_err();
+        assert!(matches!(error, Error::Memory(offheap::Error::OtherIsolate { .. })), "{error}");
+    });
+    first.enter(|scope| scope.detach(&buffer, None)).unwrap();
+    second.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        assert_eq!(scope.eval::<u32>("new Uint8Array(b)[0]").unwrap(), 5);
+        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+    });
+}
+
+#[test]
+fn detached_and_empty_buffers_give_empty_stores() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        for source in ["new ArrayBuffer(0)", "(() => { const b = new ArrayBuffer(8); b.transfer(); return b })()"] {
+            let buffer = scope.eval_buffer(source).unwrap();
+            let store = scope.externalize(buffer.as_handle()).unwrap();
+            assert_eq!(store.byte_length(), 0, "{source}");
+            assert!(!store.as_ptr().is_null(), "{source}");
+            let detached = scope.state(buffer.as_handle()).unwrap().detached;
+            let again = scope.externalize(buffer.as_handle()).unwrap();
+            assert_eq!(again == store, !detached, "{source}");
+            assert!(scope.bytes(buffer.as_handle()).unwrap().is_empty());
+            assert!(scope.bytes_mut(buffer.as_handle()).unwrap().is_empty());
+        }
+        let shared = scope.eval_buffer("new SharedArrayBuffer(0)").unwrap();
+        assert_eq!(scope.externalize(shared.as_handle()).unwrap().kind(), StoreKind::Shared);
+    });
+}
+
+#[test]
+fn two_buffers_over_one_store_are_one_memory() {
+    let mut isolate = isolate();
+    let (store, dropped) = counted(vec![0; 16]);
+    isolate.enter(|scope| {
+        let (first, second) = (scope.expose(&store).unwrap(), scope.expose(&store).unwrap());
+        scope.set_global("a", first.as_handle()).unwrap();
+        scope.set_global("b", second.as_handle()).unwrap();
+        assert!(scope.eval::<bool>("new Uint8Array(a)[3] = 4; a !== b && new Uint8Array(b)[3] === 4").unwrap());
+        assert_eq!(scope.externalize(first.as_handle()).unwrap(), scope.externalize(second.as_handle()).unwrap());
+        assert_eq!(store.exposure().unwrap().1, 2);
+        scope.detach(first.as_handle(), None).unwrap();
+        assert_eq!(store.exposure().unwrap().1, 1);
+        assert_eq!(scope.eval::<u32>("new Uint8Array(b)[3]").unwrap(), 4);
+        scope.detach(second.as_handle(), None).unwrap();
+    });
+    assert_eq!(store.bytes().unwrap()[3], 4);
+    drop(store);
+    assert_eq!(dropped.get(), 1);
+}
+
+#[test]
+fn shared_memory_of_script_outlives_its_isolate_and_moves_on() {
+    let (mut first, mut second) = (isolate(), isolate());
+    let store = first.enter(|scope| {
+        let buffer =
+            scope.eval_buffer("globalThis.s = new SharedArrayBuffer(16); new Uint8Array(s)[1] = 6; s").unwrap();
+        assert!(scope.state(buffer.as_handle()).unwrap().shared);
+        scope.externalize(buffer.as_handle()).unwrap()
+    });
+    assert_eq!(store.kind(), StoreKind::Shared);
+    second.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("s", buffer.as_handle()).unwrap();
+        assert_eq!(scope.eval::<u32>("Atomics.add(new Uint8Array(s), 1, 1)").unwrap(), 6);
+        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+    });
+    assert_eq!(first.enter(|scope| scope.eval::<u32>("new Uint8Array(s)[1]")).unwrap(), 7);
+    drop((first, second));
+    assert_eq!(store.to_vec().unwrap()[1], 7);
+}
+
+#[test]
+fn immutable_buffers_of_script_are_frozen_stores() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let buffer =
+            scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer.transferToImmutable()").unwrap();
+        assert!(scope.state(buffer.as_handle()).unwrap().immutable);
+        let store = scope.externalize(buffer.as_handle()).unwrap();
+        assert_eq!((store.kind(), store.to_vec().unwrap()), (StoreKind::Frozen, vec![1, 2, 3]));
+        assert!(matches!(scope.store_bytes_mut(&store), Err(Error::Memory(offheap::Error::ReadOnly { .. }))));
+    });
+}
+
+#[test]
+fn a_block_of_the_programs_own_is_taken_over_too() {
+    in_own_scope(|scope| {
+        let block = v8::ArrayBuffer::new_backing_store_from_vec(vec![1, 2, 3, 4]).make_shared();
+        let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
+        let store = BackingStore::from_js(scope, buffer.into()).unwrap();
+        assert_eq!((store.as_ptr(), store.to_vec().unwrap()), (block.data().unwrap().as_ptr(), vec![1, 2, 3, 4]));
+        offheap_v8::detach(scope, buffer.into(), None).unwrap();
+        assert!(store.exposure().is_some(), "the program has the block");
+        drop(block);
+        offheap_v8::collect(scope);
+        assert_eq!(store.exposure(), None);
+    });
+}

@@ -1,0 +1,126 @@
+//! Facts about this version of V8 that the adapter relies on: an upgrade breaks these, and not a user.
+
+use offheap_v8::offheap::{BackingStore, UniqueStore};
+use offheap_v8::{BackingStoreExt, Capabilities, Engine, Error, Isolate, V8_VERSION, V8Engine, v8};
+
+use crate::common::{counted, in_child, in_own_scope, run, start};
+
+#[test]
+fn the_version_is_the_one_that_is_named() {
+    start();
+    assert!(v8::V8::get_version().starts_with(V8_VERSION), "{}", v8::V8::get_version());
+    let capabilities: Capabilities = V8Engine::new().unwrap().capabilities();
+    assert!(capabilities.immutable && capabilities.generations && capabilities.wasm && capabilities.shared);
+}
+
+#[test]
+fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
+    let Some(output) = in_child("facts::flags_after_the_start_are_an_error_and_so_are_unknown_ones") else {
+        let error = offheap_v8::start("--no-such-flag-of-v8").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        offheap_v8::start("").unwrap();
+        let isolate = Isolate::new().unwrap();
+        offheap_v8::start(" ").unwrap();
+        let error = offheap_v8::start("--expose-gc").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        drop(isolate);
+        // Without the flag there is no collection of the young alone.
+        assert!(!V8Engine::new().unwrap().capabilities().generations);
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_program_that_started_v8_itself_has_copies_of_frozen_memory() {
+    use offheap_v8::FrozenStoreExt;
+    use offheap_v8::offheap::FrozenStore;
+    use offheap_v8::{CopyReason, Exposure};
+
+    let Some(output) = in_child("facts::a_program_that_started_v8_itself_has_copies_of_frozen_memory") else {
+        v8::V8::initialize_platform(v8::new_default_platform(0, false).make_shared());
+        v8::V8::initialize();
+        offheap_v8::started_by_the_program();
+        in_own_isolate(|scope| {
+            let words: &'static [u64] = &[3; 4];
+            let store = FrozenStore::from_owner(words).unwrap();
+            let (buffer, exposure) = store.to_js(scope).unwrap();
+            assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
+            assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap().to_vec().unwrap(), store.to_vec());
+            let error = BackingStore::from(store).to_js(scope).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        });
+        let mut isolate = Isolate::new().unwrap();
+        assert_eq!(isolate.enter(|scope| scope.eval::<u32>("1")).unwrap(), 1);
+        assert!(!V8Engine::new().unwrap().capabilities().immutable);
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn in_own_isolate(work: impl FnOnce(&mut v8::PinScope<'_, '_>)) {
+    let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
+    v8::scope!(let scope, isolate);
+    let context = v8::Context::new(scope, v8::ContextOptions::default());
+    let scope = &mut v8::ContextScope::new(scope, context);
+    work(scope);
+}
+
+#[test]
+fn empty_buffers_have_no_data_and_detached_ones_a_fresh_block_each_time() {
+    in_own_scope(|scope| {
+        for (source, same) in
+            [("new ArrayBuffer(0)", true), ("globalThis.b = new ArrayBuffer(8); b.transfer(); b", false)]
+        {
+            let buffer: v8::Local<'_, v8::ArrayBuffer> = run(scope, source).try_into().unwrap();
+            assert!(buffer.data().is_none(), "{source}");
+            let (first, second) = (buffer.get_backing_store(), buffer.get_backing_store());
+            assert_eq!(std::ptr::eq(&*first, &*second), same, "{source}");
+        }
+    });
+}
+
+#[test]
+fn the_deleter_of_an_empty_store_is_called_once() {
+    let (store, dropped) = counted(Vec::new());
+    in_own_scope(|scope| {
+        let buffer = store.to_js(scope).unwrap();
+        assert!(buffer.data().is_some());
+        assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap(), store);
+        drop(store);
+        assert_eq!(dropped.get(), 0);
+        offheap_v8::detach(scope, buffer.into(), None).unwrap();
+    });
+    assert_eq!(dropped.get(), 1);
+}
+
+#[test]
+fn transferring_to_the_same_length_moves_and_to_another_copies() {
+    in_own_scope(|scope| {
+        let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
+        let buffer = store.to_js(scope).unwrap();
+        crate::common::set(scope, "b", buffer.into());
+        let moved = run(scope, "globalThis.c = b.transfer(64)");
+        assert_eq!(BackingStore::from_js(scope, moved).unwrap(), store);
+        let copied = run(scope, "globalThis.d = c.transfer(65)");
+        assert_ne!(BackingStore::from_js(scope, copied).unwrap(), store);
+        assert_eq!(store.exposure(), None);
+    });
+}
+
+#[test]
+fn external_memory_is_counted_for_each_buffer_over_a_store() {
+    in_own_scope(|scope| {
+        let store = BackingStore::from(UniqueStore::zeroed(1 << 20).unwrap());
+        // What the adapter makes for itself comes first.
+        let other = v8::ArrayBuffer::new(scope, 1);
+        offheap_v8::detach(scope, other.into(), None).unwrap();
+        let before = scope.get_heap_statistics().external_memory();
+        let buffers = [store.to_js(scope).unwrap(), store.to_js(scope).unwrap()];
+        assert_eq!(scope.get_heap_statistics().external_memory() - before, 2 << 20);
+        for buffer in buffers {
+            offheap_v8::detach(scope, buffer.into(), None).unwrap();
+        }
+        assert_eq!(scope.get_heap_statistics().external_memory(), before);
+    });
+}
