@@ -32,10 +32,10 @@ pub trait RootTable {
     /// The isolate, alive or not.
     fn isolate(&self) -> IsolateId;
 
-    /// One more root for the same object.
+    /// One more root for the same object: its slot, which may be the same one once more.
     fn duplicate(&self, slot: usize) -> usize;
 
-    /// Ends a root. Called once for each slot, also after the isolate's end, when there is nothing left to do.
+    /// Ends a root. Called once for each root, also after the isolate's end, when there is nothing left to do.
     fn release(&self, slot: usize);
 
     /// A reference to the store of the ArrayBuffer in this slot.

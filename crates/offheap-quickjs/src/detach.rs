@@ -3,7 +3,7 @@
 
 use rquickjs::{Ctx, Function, Value};
 
-use crate::isolate::{KEY_OF, SET_KEY};
+use crate::isolate::{CHECK_KEY, SET_KEY};
 use crate::script::from_rquickjs;
 use crate::sys::{self, with_state};
 use crate::{ENGINE, Error};
@@ -29,10 +29,14 @@ pub(crate) fn check_unshared(ctx: &Ctx<'_>, buffer: &Value<'_>, attempted: &'sta
     }
 }
 
+/// What the set-up script's function answers.
+const NO_KEY: i32 = 0;
+const THIS_KEY: i32 = 1;
+
 /// What an isolate's set-up script gives for keys.
 pub(crate) struct Keys<'js> {
     pub(crate) set: Function<'js>,
-    pub(crate) get: Function<'js>,
+    pub(crate) check: Function<'js>,
 }
 
 /// Compares `given` with the key of `buffer`; without one, nothing may be given.
@@ -42,19 +46,17 @@ pub(crate) fn check_key<'js>(
     given: Option<&str>,
     attempted: &'static str,
 ) -> Result<(), Error> {
-    let given = match (key_of(ctx, buffer)?, given) {
-        (None, None) => return Ok(()),
-        (Some(expected), Some(given)) if given == expected => return Ok(()),
-        (None, Some(_)) => "it has none",
-        (Some(_), Some(_)) => "another was given",
-        (Some(_), None) => "no key was given",
+    let check = match keys(ctx)? {
+        Some(keys) => keys.check.call((buffer.clone(), given)).map_err(|error| from_rquickjs(ctx, error))?,
+        None => NO_KEY,
+    };
+    let given = match (check, given) {
+        (NO_KEY, None) | (THIS_KEY, _) => return Ok(()),
+        (NO_KEY, Some(_)) => "it has none",
+        (_, Some(_)) => "another was given",
+        (_, None) => "no key was given",
     };
     Err(Error::WrongDetachKey { engine: ENGINE, attempted, given })
-}
-
-fn key_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<String>, Error> {
-    let Some(keys) = keys(ctx)? else { return Ok(None) };
-    keys.get.call((buffer.clone(),)).map_err(|error| from_rquickjs(ctx, error))
 }
 
 /// Sets or, with `None`, takes away the key of `buffer`.
@@ -66,6 +68,6 @@ pub(crate) fn set_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str
 fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<Keys<'js>>, Error> {
     with_state(ctx, |state| {
         let Some(roots) = state.roots() else { return Ok(None) };
-        Ok(Some(Keys { set: roots.function(ctx, SET_KEY)?, get: roots.function(ctx, KEY_OF)? }))
+        Ok(Some(Keys { set: roots.function(ctx, SET_KEY)?, check: roots.function(ctx, CHECK_KEY)? }))
     })
 }

@@ -125,7 +125,7 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
 
 /// The slots of the functions of the set-up script in an isolate's roots: the first that are taken.
 pub(crate) const SET_KEY: usize = 0;
-pub(crate) const KEY_OF: usize = 1;
+pub(crate) const CHECK_KEY: usize = 1;
 pub(crate) const TRANSFER: usize = 2;
 pub(crate) const KEEP_UP: usize = 3;
 pub(crate) const SEE_GROWTH: usize = 4;
@@ -139,7 +139,7 @@ fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
         let functions: Array<'_> = set_up.call((sys::natives(ctx)?.to_vec(),))?;
         Ok([
             functions.get(SET_KEY)?,
-            functions.get(KEY_OF)?,
+            functions.get(CHECK_KEY)?,
             functions.get(TRANSFER)?,
             functions.get(KEEP_UP)?,
             functions.get(SEE_GROWTH)?,
@@ -150,7 +150,7 @@ fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
         state.realm(ctx)?;
         let roots = Rc::new(sys::roots(state.isolate(), ctx));
         for (slot, function) in functions.into_iter().enumerate() {
-            assert_eq!(roots.root(function.into_value()), slot, "the isolate's own roots come first");
+            assert_eq!(roots.root(function.into_value())?, slot, "the isolate's own roots come first");
         }
         state.set_roots(Rc::clone(&roots));
         Ok(roots)

@@ -93,7 +93,7 @@ impl<'s> Scope<'s> {
     pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let value = self.eval_value(source)?;
         let buffer = sys::view_buffer(&self.ctx, &value)?;
-        Ok(self.local(buffer))
+        self.local(buffer)
     }
 
     /// What native code sees of the view that this script evaluates to.
@@ -172,7 +172,7 @@ impl<'s> Scope<'s> {
             Ok(shared) => shared.to_js(&self.ctx)?.into_value(),
             Err(store) => store.to_js(&self.ctx)?.into_value(),
         };
-        Ok(self.local(buffer))
+        self.local(buffer)
     }
 
     /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
@@ -190,7 +190,7 @@ impl<'s> Scope<'s> {
             Ok(shared) => shared.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
             Err(store) => store.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
         };
-        Ok(self.local(array.into_value()))
+        self.local(array.into_value())
     }
 
     /// An immutable ArrayBuffer over a frozen store, without a copy.
@@ -200,7 +200,7 @@ impl<'s> Scope<'s> {
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
         self.roots.free_released();
         let (buffer, exposure) = store.to_js(&self.ctx)?;
-        Ok((self.local(buffer.into_value()), exposure))
+        Ok((self.local(buffer.into_value())?, exposure))
     }
 
     /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
@@ -305,8 +305,8 @@ impl<'s> Scope<'s> {
         sys::externalize(&self.ctx, &value)
     }
 
-    pub(crate) fn local<T>(&self, object: Value<'s>) -> Local<'s, T> {
+    pub(crate) fn local<T>(&self, object: Value<'s>) -> Result<Local<'s, T>, Error> {
         let table: Rc<dyn RootTable> = Rc::clone(&self.roots) as _;
-        Local { handle: Handle::new(table, self.roots.root(object)), brand: PhantomData }
+        Ok(Local { handle: Handle::new(table, self.roots.root(object)?), brand: PhantomData })
     }
 }

@@ -6,6 +6,25 @@ use rquickjs::{Ctx, Value};
 use crate::sys::with_state;
 use crate::{ENGINE, Error};
 
+/// A text for an error, where there is memory for it. What is no UTF-8 is replaced.
+pub(crate) fn try_text(bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    // A replacement has three bytes.
+    text.try_reserve_exact(bytes.len().checked_mul(3)?).ok()?;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Some(text)
+}
+
+/// The error for something else where a buffer was expected.
+pub(crate) fn not_a_buffer(found: &str) -> Error {
+    Error::NotAnArrayBuffer { engine: ENGINE, found: try_text(found.as_bytes()).unwrap_or_default() }
+}
+
 /// The exception that is pending in `ctx`, as an error.
 pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
     let is_pending = ctx.has_exception();
@@ -20,7 +39,7 @@ pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
 /// A value that was thrown, as an error: its text as script would see it, and the stack where it has one.
 pub(crate) fn thrown_error(thrown: &Value<'_>) -> Error {
     let ctx = thrown.ctx();
-    let message = text_of(ctx, thrown).unwrap_or_else(|| thrown.type_name().to_owned());
+    let message = text_of(ctx, thrown).or_else(|| try_text(thrown.type_name().as_bytes())).unwrap_or_default();
     let stack = thrown.as_object().and_then(|object| {
         let stack = object.get::<_, Value<'_>>("stack").ok()?;
         stack.as_string()?.to_string().ok()

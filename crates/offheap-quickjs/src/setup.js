@@ -113,7 +113,11 @@
     if (key === undefined || key === null) apply(remove, keys, [buffer]);
     else apply(set, keys, [buffer, key]);
   };
-  const keyOf = (buffer) => apply(get, keys, [buffer]);
+  // 0 where there is no key, 1 where it is this one, 2 where it is another.
+  const checkKey = (buffer, key) => {
+    const expected = apply(get, keys, [buffer]);
+    return expected === undefined ? 0 : expected === key ? 1 : 2;
+  };
   const { transfer } = buffers;
-  return [setKey, keyOf, (buffer, ...length) => apply(transfer, buffer, length), keepUp, seeAllGrowth];
+  return [setKey, checkKey, (buffer, ...length) => apply(transfer, buffer, length), keepUp, seeAllGrowth];
 };

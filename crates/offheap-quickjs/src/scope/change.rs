@@ -58,7 +58,7 @@ impl<'s> Scope<'s> {
             None => transfer.call((value,)),
         };
         let moved: Value<'s> = moved.map_err(|error| from_rquickjs(&self.ctx, error))?;
-        Ok(self.local(moved))
+        self.local(moved)
     }
 
     /// `buffer.resize(byteLength)`, or of a SharedArrayBuffer `buffer.grow(byteLength)`. Native references to its store

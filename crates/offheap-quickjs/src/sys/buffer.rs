@@ -11,7 +11,7 @@ use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
 use super::state::{self, with_state};
-use crate::script::caught;
+use crate::script::{caught, not_a_buffer};
 use crate::{ENGINE, Error};
 
 /// The most bytes in one buffer of QuickJS: its lengths are `int`s.
@@ -152,7 +152,7 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
         match found {
             // SAFETY: owned by the call, and of the runtime of `ctx`.
             Some(buffer) => Ok(unsafe { Value::from_raw(ctx.clone(), buffer) }),
-            None => Err(Error::NotAnArrayBuffer { engine: ENGINE, found: value.type_name().to_owned() }),
+            None => Err(not_a_buffer(value.type_name())),
         }
     })
 }

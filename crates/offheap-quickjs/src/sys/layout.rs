@@ -9,6 +9,9 @@ use std::ptr::{self, NonNull};
 
 use rquickjs::qjs;
 
+use crate::script::try_text;
+use crate::{ENGINE, Error};
+
 /// The part of `JSArrayBuffer` that is used. A detached buffer has null data and length 0.
 #[repr(C)]
 pub(crate) struct BufferFields {
@@ -48,6 +51,11 @@ pub(crate) fn version() -> &'static str {
     // SAFETY: as above.
     let version = unsafe { CStr::from_ptr(version) };
     version.to_str().unwrap_or("of unknown version")
+}
+
+/// The error of what needs a layout that is not known.
+pub(super) fn layout_changed() -> Error {
+    Error::LayoutChanged { engine: ENGINE, version: try_text(version().as_bytes()).unwrap_or_default() }
 }
 
 /// What a probe buffer is made of: distinct lengths, and addresses that nothing else has.

@@ -6,20 +6,20 @@ use rquickjs::{Ctx, Value, qjs};
 
 use super::retarget::{externalize, find_store};
 use super::state::with_state;
-use super::{BufferFields, shared, version, view_buffer};
-use crate::script::caught;
-use crate::{BufferState, ENGINE, Error, ViewState};
+use super::{BufferFields, layout_changed, shared, view_buffer};
+use crate::script::{caught, not_a_buffer};
+use crate::{BufferState, Error, ViewState};
 
 /// What script sees of the buffer `buffer`.
 pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<BufferState, Error> {
     // SAFETY: looks at the class of a live value.
     if !unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } && !shared::is_shared(ctx, buffer)? {
-        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found: buffer.type_name().to_owned() });
+        return Err(not_a_buffer(buffer.type_name()));
     }
     shared::see_growth(ctx, buffer)?;
     with_state(ctx, |state| {
         if !state.realm(ctx)?.layout_known.get() {
-            return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
+            return Err(layout_changed());
         }
         // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
         let fields = unsafe { BufferFields::of(buffer.as_raw()) };
@@ -48,8 +48,7 @@ pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Buffe
 pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewState, Error> {
     let buffer = view_buffer(ctx, value)?;
     if buffer == *value {
-        let found = "a buffer, which is no view; make a typed array or a DataView of it".to_owned();
-        return Err(Error::NotAnArrayBuffer { engine: ENGINE, found });
+        return Err(not_a_buffer("a buffer, which is no view; make a typed array or a DataView of it"));
     }
     shared::see_growth(ctx, &buffer)?;
     let range = with_state(ctx, |state| Ok(state.realm(ctx)?.range_of_view(value.as_raw())))?;

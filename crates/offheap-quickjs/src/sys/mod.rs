@@ -26,8 +26,8 @@ pub(crate) use buffer::{
 };
 pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
 pub(crate) use job::run_job;
-use layout::BufferFields;
 pub(crate) use layout::version;
+use layout::{BufferFields, layout_changed};
 pub(crate) use look::{new_typed_array, resize, state_of, view_of};
 pub(crate) use module::detect_module;
 pub(crate) use natives::natives;

@@ -10,6 +10,7 @@ use offheap::Site;
 use rquickjs::{Ctx, qjs};
 
 use super::layout;
+use crate::script::try_text;
 use crate::{ENGINE, Error};
 
 pub(crate) struct Realm {
@@ -154,10 +155,10 @@ impl Realm {
         let text = unsafe { qjs::JS_ToCString(self.ctx.as_ptr(), value) };
         let text = NonNull::new(text.cast_mut())?;
         // SAFETY: QuickJS ends it with NUL.
-        let string = unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned();
+        let string = try_text(unsafe { CStr::from_ptr(text.as_ptr()) }.to_bytes());
         // SAFETY: made by `JS_ToCString` above.
         unsafe { qjs::JS_FreeCString(self.ctx.as_ptr(), text.as_ptr()) };
-        Some(string)
+        string
     }
 
     pub(super) fn is_shared(&self, value: qjs::JSValue) -> bool {

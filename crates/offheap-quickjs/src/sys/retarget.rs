@@ -17,7 +17,7 @@ use super::buffer::{position, store_realloc};
 use super::moved::with_hold;
 use super::realm::Realm;
 use super::state::{State, with_state};
-use super::{BufferFields, shared, version, view_buffer};
+use super::{BufferFields, layout_changed, shared, view_buffer};
 use crate::script::caught;
 use crate::{ENGINE, Error};
 
@@ -124,7 +124,7 @@ impl ForeignMemory {
 
 pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
     if !state.realm(ctx)?.layout_known.get() {
-        return Err(Error::LayoutChanged { engine: ENGINE, version: version().to_owned() });
+        return Err(layout_changed());
     }
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) };

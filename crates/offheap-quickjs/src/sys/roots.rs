@@ -16,40 +16,104 @@ pub(crate) struct Roots {
     /// `None` once the isolate has ended.
     ctx: Cell<Option<NonNull<qjs::JSContext>>>,
     slots: RefCell<Slots>,
-    /// Values that handles let go of while they could not be freed: see `release`.
-    released: RefCell<Vec<qjs::JSValue>>,
     /// How often the isolate is entered.
     entered: Cell<u32>,
     /// Whether there may be SharedArrayBuffers that keep up with growing stores.
     keeps_up: Cell<bool>,
 }
 
+/// Only a new root may need memory: copies of a handle share its slot, and what ends goes into lists through the slots.
 #[derive(Default)]
 struct Slots {
-    values: Vec<Option<qjs::JSValue>>,
-    free: Vec<usize>,
+    slots: Vec<Slot>,
+    free: Option<usize>,
+    released: Option<usize>,
 }
 
-impl Roots {
-    fn insert(&self, value: qjs::JSValue) -> usize {
-        let mut slots = self.slots.borrow_mut();
-        match slots.free.pop() {
-            Some(slot) => {
-                slots.values[slot] = Some(value);
-                slot
-            }
-            None => {
-                slots.values.push(Some(value));
-                slots.values.len() - 1
-            }
+enum Slot {
+    Free {
+        next: Option<usize>,
+    },
+    Root {
+        value: qjs::JSValue,
+        handles: usize,
+    },
+    /// A value that handles let go of while it could not be freed: see `release`.
+    Released {
+        value: qjs::JSValue,
+        next: Option<usize>,
+    },
+}
+
+impl Slots {
+    /// Makes room for one more root.
+    fn reserve(&mut self) -> Result<(), Error> {
+        if self.free.is_none() {
+            let requested = size_of::<Slot>();
+            self.slots.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+        }
+        Ok(())
+    }
+
+    /// A slot for a value. There is room.
+    fn insert(&mut self, value: qjs::JSValue) -> usize {
+        let root = Slot::Root { value, handles: 1 };
+        let Some(slot) = self.free else {
+            self.slots.push(root);
+            return self.slots.len() - 1;
+        };
+        let Slot::Free { next } = std::mem::replace(&mut self.slots[slot], root) else { unreachable!("it was free") };
+        self.free = next;
+        slot
+    }
+
+    fn value(&self, slot: usize) -> Option<qjs::JSValue> {
+        match self.slots.get(slot) {
+            Some(&Slot::Root { value, .. }) => Some(value),
+            // A root is gone early where somebody made two handles for it.
+            _ => None,
         }
     }
 
+    /// One handle less: the value, where that was the last; put off to be freed later where that is asked for.
+    fn release(&mut self, slot: usize, put_off: bool) -> Option<qjs::JSValue> {
+        let Some(Slot::Root { value, handles }) = self.slots.get_mut(slot) else { return None };
+        *handles -= 1;
+        let value = *value;
+        if *handles != 0 {
+            return None;
+        }
+        if put_off {
+            self.slots[slot] = Slot::Released { value, next: self.released.replace(slot) };
+            return None;
+        }
+        self.slots[slot] = Slot::Free { next: self.free.replace(slot) };
+        Some(value)
+    }
+
+    /// One of the values that were put off.
+    fn take_released(&mut self) -> Option<qjs::JSValue> {
+        let slot = self.released?;
+        let freed = Slot::Free { next: self.free.replace(slot) };
+        let Slot::Released { value, next } = std::mem::replace(&mut self.slots[slot], freed) else {
+            unreachable!("it was put off")
+        };
+        self.released = next;
+        Some(value)
+    }
+}
+
+impl Roots {
     /// A root for `value`, which is of this isolate.
-    pub(crate) fn root(&self, value: Value<'_>) -> usize {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is no memory.
+    pub(crate) fn root(&self, value: Value<'_>) -> Result<usize, Error> {
+        let mut slots = self.slots.borrow_mut();
+        slots.reserve()?;
         let raw = value.as_raw();
         // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
-        self.insert(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), raw) })
+        Ok(slots.insert(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), raw) }))
     }
 
     /// The value of a root. `ctx` is of this isolate.
@@ -77,8 +141,7 @@ impl Roots {
 
     fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
         match self.ctx.get() {
-            // A root is gone early where somebody made two handles for it.
-            Some(_) => self.slots.borrow().values.get(slot).copied().flatten().ok_or(Error::IsolateGone),
+            Some(_) => self.slots.borrow().value(slot).ok_or(Error::IsolateGone),
             None => Err(Error::IsolateGone),
         }
     }
@@ -86,7 +149,7 @@ impl Roots {
     /// Frees what handles let go of meanwhile. No guard lives now, and no engine code waits for an owner's drop.
     #[inline]
     pub(crate) fn free_released(&self) {
-        if !self.released.borrow().is_empty() {
+        if self.slots.borrow().released.is_some() {
             self.free_all_released();
         }
     }
@@ -95,7 +158,7 @@ impl Roots {
         let Some(ctx) = self.ctx.get() else { return };
         loop {
             // A statement of its own, so that the list is not borrowed: freeing one may release others.
-            let Some(value) = self.released.borrow_mut().pop() else { return };
+            let Some(value) = self.slots.borrow_mut().take_released() else { return };
             // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives until `end`.
             unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
         }
@@ -113,7 +176,8 @@ impl Roots {
         self.free_all_released();
         let ctx = self.ctx.take();
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
-        for value in slots.values.into_iter().flatten() {
+        for slot in slots.slots {
+            let Slot::Root { value, .. } = slot else { continue };
             let ctx = ctx.expect("an ended table is empty");
             // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives during the call.
             unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
@@ -127,30 +191,26 @@ impl RootTable for Roots {
     }
 
     fn duplicate(&self, slot: usize) -> usize {
-        let Some(ctx) = self.ctx.get() else { return slot };
-        let Ok(raw) = self.raw(slot) else { return usize::MAX };
-        // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
-        self.insert(unsafe { qjs::JS_DupValue(ctx.as_ptr(), raw) })
+        match self.slots.borrow_mut().slots.get_mut(slot) {
+            Some(Slot::Root { handles, .. }) => {
+                *handles += 1;
+                slot
+            }
+            _ => usize::MAX,
+        }
     }
 
     fn release(&self, slot: usize) {
         let Some(ctx) = self.ctx.get() else { return };
-        // Out of the table first: freeing the value may drop owners, whose code may be anything.
-        let value = {
-            let mut slots = self.slots.borrow_mut();
-            // Nothing is there where somebody made two handles for one root.
-            let Some(value) = slots.values.get_mut(slot).and_then(Option::take) else { return };
-            slots.free.push(slot);
-            value
-        };
         // Freeing an object may drop what Rust put behind it, and that may run script: not while a guard may live, as it
         // may inside of a scope, and not while QuickJS waits for an owner's drop.
-        if self.entered.get() != 0 || is_letting_go() {
-            self.released.borrow_mut().push(value);
-            return;
+        let put_off = self.entered.get() != 0 || is_letting_go();
+        // Out of the table first: freeing the value may drop owners, whose code may be anything.
+        let released = self.slots.borrow_mut().release(slot, put_off);
+        if let Some(value) = released {
+            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
+            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
         }
-        // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
-        unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
     }
 
     #[track_caller]
@@ -176,7 +236,6 @@ pub(crate) fn roots(isolate: IsolateId, ctx: &Ctx<'_>) -> Roots {
         isolate,
         ctx: Cell::new(Some(ctx.as_raw())),
         slots: RefCell::default(),
-        released: RefCell::default(),
         entered: Cell::new(0),
         keeps_up: Cell::new(false),
     }

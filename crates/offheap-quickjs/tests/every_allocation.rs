@@ -1,0 +1,240 @@
+//! The verbs of the adapter with the n-th allocation of Rust failing, for every n: an error each time, nothing leaked,
+//! nothing aborted. What QuickJS allocates by itself is swept in `out_of_memory.rs`; what rquickjs allocates, when a runtime
+//! is made or a text is evaluated, ends the process, and is left out here. How many n were reached is printed.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap_quickjs::rquickjs::Value;
+use offheap_quickjs::{
+    BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Isolate, JsArrayBuffer, Local, Scope, SharedStoreExt,
+    detach,
+};
+
+/// Fewer than this, and the scenario has lost what it was for.
+const LEAST: usize = 30;
+
+/// Bytes of which none but the first begins at a multiple of 8.
+#[repr(align(8))]
+struct Odd([u8; 8]);
+static ODD: Odd = Odd([0; 8]);
+
+thread_local! {
+    /// How many allocations of this thread succeed before one fails; `None` where all do.
+    static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// Blocks that this thread has.
+    static BLOCKS: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Failing;
+
+fn fails() -> bool {
+    match LEFT.get() {
+        None => false,
+        Some(0) => {
+            LEFT.set(None);
+            true
+        }
+        Some(left) => {
+            LEFT.set(Some(left - 1));
+            false
+        }
+    }
+}
+
+fn counted(data: *mut u8) -> *mut u8 {
+    BLOCKS.set(BLOCKS.get() + isize::from(!data.is_null()));
+    data
+}
+
+// SAFETY: all is left to the system's allocator, or fails.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        counted(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        counted(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, data: *mut u8, layout: Layout, byte_length: usize) -> *mut u8 {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(data, layout, byte_length) }
+    }
+
+    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
+        BLOCKS.set(BLOCKS.get() - 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(data, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+/// What is done here does not count, and does not fail.
+fn spared<T>(make: impl FnOnce() -> T) -> T {
+    let left = LEFT.take();
+    let made = make();
+    LEFT.set(left);
+    made
+}
+
+fn of_script<'s>(scope: &mut Scope<'s>, source: &str) -> Local<'s, JsArrayBuffer> {
+    spared(|| scope.eval_buffer(source).unwrap())
+}
+
+fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
+    let store = BackingStore::from(UniqueStore::zeroed(16)?);
+    let buffer = scope.expose(&store)?;
+    // More handles than there was ever room for, each of which may need some.
+    let again = [buffer.clone(), buffer.clone(), scope.open(buffer.as_handle().clone())?];
+    let more = [scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?];
+    drop((again, more));
+    scope.bytes_mut(buffer.as_handle())?.fill(1);
+    assert_eq!(scope.bytes(buffer.as_handle())?[15], 1);
+    scope.store_bytes(&store)?;
+    scope.copy_in(&store, 0, &[7_u32])?;
+    scope.set_global("b", buffer.as_handle())?;
+    assert_eq!(scope.state(buffer.as_handle())?.byte_length, 16);
+    scope.set_detach_key(buffer.as_handle(), Some("key"))?;
+    assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::WrongDetachKey { .. })));
+    scope.set_detach_key(buffer.as_handle(), None)?;
+    let moved = scope.transfer(buffer.as_handle(), None)?;
+    let longer = scope.transfer(moved.as_handle(), Some(1000))?;
+    assert_ne!(scope.externalize(longer.as_handle())?, store);
+    scope.detach(longer.as_handle(), None)?;
+    let empty = scope.externalize(longer.as_handle())?;
+    assert_eq!(empty.byte_length(), 0);
+    let resizable = BackingStore::from(UniqueStore::resizable(16, 4096)?);
+    let buffer = scope.expose(&resizable)?;
+    scope.resize(buffer.as_handle(), 4000)?;
+    scope.collect();
+    scope.run_microtasks()
+}
+
+fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
+    let store = BackingStore::from(UniqueStore::zeroed(16)?);
+    let view = scope.expose_typed::<u32>(&store, 4, 2)?;
+    scope.set_global("v", view.as_handle())?;
+    let frozen = FrozenStore::from_owner(&[1_u64, 2][..])?;
+    let (buffer, _) = scope.expose_frozen(&frozen)?;
+    assert!(scope.state(buffer.as_handle())?.immutable);
+    let shared = SharedStore::growable(16, 4096)?;
+    let buffer = scope.expose(shared.as_store())?;
+    scope.resize(buffer.as_handle(), 100)?;
+    assert_eq!(scope.externalize(buffer.as_handle())?, *shared.as_store());
+    let refused = scope.bytes(buffer.as_handle()).map(drop).unwrap_err();
+    assert!(matches!(refused, Error::Memory(offheap::Error::SharedSlice { .. })), "{refused}");
+    Ok(())
+}
+
+fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
+    for source in [
+        "new ArrayBuffer(16)",
+        "new ArrayBuffer(16, { maxByteLength: 64 })",
+        "new ArrayBuffer(16).transferToImmutable()",
+        "new SharedArrayBuffer(16)",
+        "new SharedArrayBuffer(16, { maxByteLength: 64 })",
+    ] {
+        let buffer = of_script(scope, source);
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!((store.byte_length(), scope.externalize(buffer.as_handle())?), (16, store));
+    }
+    Ok(())
+}
+
+fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
+    let store = BackingStore::from(UniqueStore::zeroed(16)?);
+    scope.with_ctx(|ctx| {
+        let buffer: Value<'_> = store.to_js(&ctx)?.into_value();
+        store.cells(&ctx)?[0].set(1);
+        store.copy_in(&ctx, 8, &[1_u8])?;
+        assert_eq!(BackingStore::from_js(&buffer)?, store);
+        detach(&ctx, &buffer, None)?;
+        store.to_js_typed::<f64>(&ctx, 8, 1)?;
+        let (_, exposure) = FrozenStore::from_owner(&ODD.0[1..])?.to_js(&ctx)?;
+        assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
+        SharedStore::zeroed(8)?.to_js(&ctx)?;
+        let number = Value::new_int(ctx.clone(), 1);
+        match BackingStore::from_js(&number).unwrap_err() {
+            // Where there is no memory for the text, the error has none.
+            Error::NotAnArrayBuffer { found, .. } if found.is_empty() => Err(no_memory()),
+            Error::NotAnArrayBuffer { .. } => Ok(()),
+            other => Err(other),
+        }
+    })
+}
+
+fn no_memory() -> Error {
+    Error::Memory(offheap::Error::OutOfMemory { requested: 0 })
+}
+
+/// Runs `step` with its first allocation failing, then its second, until it needs no more; returns how many failed.
+fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize {
+    let mut isolate = Isolate::new().unwrap();
+    // Once before, so that what is kept for the life of the process is there.
+    isolate.enter(step).unwrap();
+    drop(isolate);
+    for count in 0.. {
+        let before = BLOCKS.get();
+        let mut isolate = Isolate::new().unwrap();
+        LEFT.set(Some(count));
+        let result = isolate.enter(step);
+        let reached = LEFT.replace(None).is_none();
+        let survives = isolate.enter(|scope| scope.eval::<u32>("new Uint8Array(new ArrayBuffer(3)).length"));
+        assert_eq!(survives.unwrap(), 3);
+        drop(isolate);
+        match &result {
+            Ok(()) if !reached => return count,
+            // What failed was not needed: a stack that was not looked at, for one.
+            Ok(()) => {}
+            Err(Error::Script { message, .. }) => assert!(message.contains("out of memory"), "{count}: {message}"),
+            Err(Error::Memory(offheap::Error::OutOfMemory { .. })) => {}
+            Err(other) => panic!("allocation {count}: {other}"),
+        }
+        drop(result);
+        assert_eq!(BLOCKS.get(), before, "allocation {count}: blocks are left");
+    }
+    unreachable!()
+}
+
+#[test]
+fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
+    let mut reached = 0;
+    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context] {
+        reached += for_every_allocation(step);
+    }
+    println!("{reached} allocations of the scenario failed in turn");
+    assert!(reached >= LEAST, "{reached} allocations are fewer than {LEAST}");
+}
+
+#[test]
+fn handles_are_copied_and_end_without_memory() {
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let handles: Vec<_> = (0..100).map(|_| of_script(scope, "new ArrayBuffer(1)").into_handle()).collect();
+        let mut copies = Vec::with_capacity(10_000);
+        LEFT.set(Some(0));
+        for handle in &handles {
+            copies.extend(std::iter::repeat_n(handle, 100).cloned());
+        }
+        drop(handles);
+        copies.iter().for_each(|copy| assert_eq!(scope.state(copy).unwrap().byte_length, 1));
+        drop(copies);
+        scope.collect();
+        assert_eq!(LEFT.take(), Some(0), "nothing was allocated");
+    });
+}
