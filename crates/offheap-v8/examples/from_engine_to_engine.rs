@@ -1,0 +1,35 @@
+//! One `Vec` through V8 and then QuickJS, by detaching, without a copy; and back as the same `Vec`.
+
+use offheap_v8::Isolate;
+use offheap_v8::offheap::{BackingStore, UniqueStore};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let numbers = vec![1.0_f64, 2.0, 3.0];
+    let address = numbers.as_ptr();
+    let store: BackingStore = UniqueStore::from_owner(numbers)?.into();
+    let mut quickjs = offheap_quickjs::Isolate::new()?;
+    let mut v8 = Isolate::new()?;
+
+    v8.enter(|scope| -> Result<(), offheap_v8::Error> {
+        let buffer = scope.expose(&store)?;
+        scope.set_global("numbers", buffer.as_handle())?;
+        scope.eval::<()>("new Float64Array(numbers).forEach((x, i, all) => { all[i] = x * 10 })")?;
+
+        // Both at once would be two writers that know nothing of each other.
+        let refused = quickjs.enter(|scope| scope.expose(&store).map(drop)).expect_err("V8 has it");
+        println!("{refused}");
+
+        scope.detach(buffer.as_handle(), None)
+    })?;
+    quickjs.enter(|scope| -> Result<(), offheap_quickjs::Error> {
+        let buffer = scope.expose(&store)?;
+        scope.set_global("numbers", buffer.as_handle())?;
+        scope.eval::<()>("new Float64Array(numbers).forEach((x, i, all) => { all[i] = x + 1 })")?;
+        scope.detach(buffer.as_handle(), None)
+    })?;
+
+    let numbers: Vec<f64> = store.try_into_unique()?.try_into_owner()?;
+    println!("{numbers:?}, the same memory: {}", numbers.as_ptr() == address);
+    assert_eq!((&numbers[..], numbers.as_ptr()), (&[11.0, 21.0, 31.0][..], address));
+    Ok(())
+}
