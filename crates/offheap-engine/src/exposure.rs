@@ -30,6 +30,8 @@ pub enum CopyReason {
     ImmutableNotEnforced,
     /// The memory begins at an address that the engine's elements do not allow.
     Misaligned,
+    /// The memory is resizable, and the engine resizes memory of its own alone.
+    Resizable,
 }
 
 impl fmt::Display for CopyReason {
@@ -39,6 +41,9 @@ impl fmt::Display for CopyReason {
                 "the memory is read-only and this context does not enforce immutable buffers; use an `Isolate`"
             }
             CopyReason::Misaligned => "the memory begins at no multiple of 8; align it to 8",
+            CopyReason::Resizable => {
+                "the memory is resizable and the engine resizes its own alone; let it make the buffer, and externalize that"
+            }
         })
     }
 }

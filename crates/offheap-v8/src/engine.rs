@@ -1,6 +1,6 @@
 //! `Engine` for V8: what tools drive.
 
-use offheap::{BackingStore, FrozenStore, IsolateId};
+use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind};
 
 use crate::script::{catching, compile_and_run};
 use crate::{
@@ -125,6 +125,9 @@ impl Engine for V8Engine {
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
         self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
             Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
+            Err(store) if store.kind() == StoreKind::Resizable => {
+                scope.expose_resizable(&store).map(|(buffer, exposure)| (buffer.into_handle(), exposure))
+            }
             Err(store) => Ok((scope.expose(&store)?.into_handle(), Exposure::External)),
         })
     }

@@ -30,11 +30,14 @@ pub trait BackingStoreExt: Sized {
     /// `GetBackingStore`). Its memory outlives the object, and the isolate. The same memory gives equal stores each time.
     /// Of a detached buffer: a new, empty store each time.
     ///
-    /// A store of memory that V8 allocated by itself counts as exposed in this isolate until V8 let go of it.
+    /// A store of memory that V8 allocated by itself counts as exposed in this isolate until V8 let go of it. That of a
+    /// resizable buffer ([`EngineResizable`](offheap::StoreKind::EngineResizable)) has the length that script gave it last;
+    /// it is read in the isolate's scope, since V8 unmaps what shrinking takes. That of a `WebAssembly.Memory`
+    /// ([`EngineGrowable`](offheap::StoreKind::EngineGrowable)) gets longer as that grows in place; where V8 moves the memory
+    /// to grow it, it is left with the old one.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for resizable buffers that script made, and those of
-    /// `WebAssembly.Memory`; [`Error::Memory`] where there is no memory.
+    /// [`Error::NotAnArrayBuffer`]; [`Error::Memory`] where there is no memory.
     #[track_caller]
     fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
 

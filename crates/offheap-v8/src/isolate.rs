@@ -19,10 +19,17 @@ pub struct Isolate {
 }
 
 /// Makes an [`Isolate`] with settings of its own.
-#[derive(Default)]
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
     params: v8::CreateParams,
+    /// What script's buffers are aligned to; none where they come from V8's own allocator.
+    alignment: Option<usize>,
+}
+
+impl Default for IsolateBuilder {
+    fn default() -> Self {
+        IsolateBuilder { params: v8::CreateParams::default(), alignment: Some(sys::ALIGNMENT) }
+    }
 }
 
 impl IsolateBuilder {
@@ -32,18 +39,42 @@ impl IsolateBuilder {
         self
     }
 
+    /// What the buffers that script makes with one length are aligned to, in bytes: a power of two. It is 16 unless this
+    /// is called; Arrow and SIMD want 64.
+    pub fn buffer_alignment(mut self, alignment: usize) -> Self {
+        self.alignment = Some(alignment);
+        self
+    }
+
+    /// Takes the memory of script's buffers from V8's own allocator.
+    ///
+    /// Otherwise those of one length, shared ones included, are stores from the beginning, at the same cost: an
+    /// [observer](offheap::observe) is told of each, a [`Budget`](offheap::Budget) counts each and makes
+    /// `new ArrayBuffer` throw a RangeError, and what native code took from a buffer can become unique once script has let
+    /// go. Without an observer and a budget a store is made when native code first asks for it.
+    ///
+    /// An allocator in the [`create_params`](Self::create_params) goes before both.
+    pub fn v8_allocator(mut self) -> Self {
+        self.alignment = None;
+        self
+    }
+
     /// The isolate. Starts V8, unless it was [started](crate::start).
     ///
     /// # Errors
     /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key;
-    /// [`Error::Memory`] where too many isolates are alive.
+    /// [`Error::Memory`] where too many isolates are alive, and for an alignment that is none.
     ///
     /// # Panics
     /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
     pub fn build(self) -> Result<Isolate, Error> {
         sys::start("")?;
         sys::check_thread()?;
-        Ok(Isolate { own: OwnIsolate::new(self.params)? })
+        let alignment = self.alignment.map(|alignment| match alignment.is_power_of_two() {
+            true => Ok(alignment.max(sys::ALIGNMENT)),
+            false => Err(offheap::Error::InvalidAlignment { alignment }),
+        });
+        Ok(Isolate { own: OwnIsolate::new(self.params, alignment.transpose()?)? })
     }
 }
 

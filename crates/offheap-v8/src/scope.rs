@@ -13,7 +13,7 @@ use crate::detach;
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
 use crate::script::{FromJs, catching, compile_and_run, script_value};
 use crate::sys::{self, Buffer, Facts, Roots};
-use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
+use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -192,6 +192,41 @@ impl<'s> Scope<'s> {
         self.run(|scope| {
             let (buffer, exposure) = store.to_js(scope)?;
             let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
+            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts), exposure))
+        })
+    }
+
+    /// A resizable ArrayBuffer of `byte_length` zeroed bytes that can have up to `max_byte_length`, as script makes them:
+    /// the memory is V8's, and [`externalize`](Self::externalize) gives a store of it
+    /// ([`StoreKind::EngineResizable`]).
+    ///
+    /// # Errors
+    /// [`Error::Memory`] for a maximum that is less, [`Error::TooLargeForEngine`], [`Error::Script`] where there is no
+    /// memory.
+    pub fn new_resizable(
+        &mut self,
+        byte_length: usize,
+        max_byte_length: usize,
+    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let buffer = sys::new_resizable(scope, byte_length, max_byte_length)?;
+            Ok(local(&roots, scope, &Buffer::Unshared(buffer), Facts::resizable(max_byte_length)))
+        })
+    }
+
+    /// A resizable ArrayBuffer for a [resizable store](offheap::UniqueStore::resizable) of Rust: with a copy of its bytes,
+    /// which is reported, since V8 resizes memory of its own alone. Later changes on either side are not seen on the other;
+    /// to share, begin with [`new_resizable`](Self::new_resizable).
+    ///
+    /// # Errors
+    /// As there, and [`Error::Memory`] while somebody writes the store, or where there is no memory.
+    pub fn expose_resizable(&mut self, store: &BackingStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let buffer = sys::copy_resizable(scope, store)?;
+            let facts = Facts::resizable(store.max_byte_length());
+            let exposure = Exposure::Copied { reason: CopyReason::Resizable };
             Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts), exposure))
         })
     }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
-use offheap_engine::offheap::{BackingStore, UniqueStore};
-use offheap_engine::{Engine, ScriptValue};
+use offheap_engine::offheap::{BackingStore, Error as CoreError, UniqueStore};
+use offheap_engine::{Engine, Handle, JsArrayBuffer, ScriptValue};
 
 use crate::Failure;
 
@@ -67,4 +67,23 @@ macro_rules! expect_script {
     ($engine:expr, $source:expr, $expected:expr) => {
         expect_eq!($crate::cases::kit::text(&mut *$engine, $source)?, $expected, "`{}`", $source)
     };
+}
+
+/// The bytes of a resizable store; as script sees them where the engine unmaps what shrinking takes, so that they are
+/// not to be copied from outside of its isolate.
+pub(super) fn present_bytes(
+    engine: &mut dyn Engine,
+    buffer: &Handle<JsArrayBuffer>,
+    store: &BackingStore,
+) -> Result<Vec<u8>, Failure> {
+    match store.to_vec() {
+        Err(CoreError::EngineMayShrink { .. }) => {}
+        bytes => return Ok(bytes?),
+    }
+    engine.set_global("present", buffer)?;
+    let listed = engine.evaluate("String(new Uint8Array(present))")?;
+    let ScriptValue::String(listed) = listed else {
+        return Err(Failure::new(format!("{listed:?} is no list of bytes")));
+    };
+    Ok(listed.split(',').filter_map(|byte| byte.parse().ok()).collect())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use offheap::{BackingStore, Exposed, IsolateRegistration, StoreKind};
 
+use super::allocator;
 use super::realm::Function;
 use super::state::{State, state};
 use super::table;
@@ -75,12 +76,15 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "make a buffer over resizable memory of Rust",
-                instead: "expose a copy, or let script make the buffer and externalize it",
+                instead: "make the buffer with `Scope::new_resizable`, or copy with `Scope::expose_resizable`",
             });
         }
         StoreKind::Shared => v8::SharedArrayBuffer::new_backing_store_from_ptr,
         _ => v8::ArrayBuffer::new_backing_store_from_ptr,
     };
+    if let Some(other) = allocator::other_store(store) {
+        return Err(Error::AddressTaken { engine: ENGINE, store: store.id(), other });
+    }
     let exposed = Exposed::new(store, state.isolate())?;
     let hold = exposed.into_raw();
     // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.

@@ -1,18 +1,20 @@
 //! Externalizing: the store of a buffer, whoever made it.
 //!
-//! Of a buffer over a store of ours, that store, found by its address. The memory of any other is V8's: a store of it
-//! keeps V8's block, and counts as exposed until V8 itself uses that no more.
+//! Of a buffer over a store of ours, that store, found by its address; memory of our allocator knows its store by itself.
+//! The memory of any other is V8's: a store of it keeps V8's block, and counts as exposed until V8 itself uses that no
+//! more. Its length is V8's to say, where it can change.
 
 use std::ffi::{c_long, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use offheap::{BackingStore, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, StoreKind, UniqueStore};
+use offheap::{BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, UniqueStore};
 
+use super::allocator::{self, Made};
 use super::object::{Buffer, Facts};
 use super::state::State;
 use super::table;
-use crate::{ENGINE, Error};
+use crate::Error;
 
 type Block = v8::SharedRef<v8::BackingStore>;
 
@@ -22,19 +24,22 @@ unsafe extern "C" {
 }
 
 /// The owner of a store over V8's memory.
-struct EngineMemory {
+struct V8Memory {
     // Dropped after `drop` took the entry out of the table.
-    _block: Block,
+    block: Block,
     data: NonNull<u8>,
+    /// When the store was made; what has one length keeps it.
     byte_length: usize,
+    /// Where V8 tells it.
+    max_byte_length: Option<usize>,
     number: u64,
 }
 
-impl EngineMemory {
-    fn new(block: Block, data: NonNull<c_void>, byte_length: usize) -> Self {
+impl V8Memory {
+    fn new(block: Block, data: NonNull<c_void>, byte_length: usize, max_byte_length: Option<usize>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        EngineMemory { _block: block, data: data.cast(), byte_length, number }
+        V8Memory { block, data: data.cast(), byte_length, max_byte_length, number }
     }
 
     fn bytes(&self) -> NonNull<[u8]> {
@@ -42,25 +47,42 @@ impl EngineMemory {
     }
 }
 
-impl Drop for EngineMemory {
+impl Drop for V8Memory {
     fn drop(&mut self) {
         table::remove_made_by_engine(self.data.as_ptr().addr(), self.number);
     }
 }
 
 // SAFETY: I-OWNER-SEND: a block may be let go of on any thread (V8's I4, I23); the rest are plain numbers.
-unsafe impl Send for EngineMemory {}
+unsafe impl Send for V8Memory {}
+// SAFETY: I-OWNER-SEND: `&V8Memory` asks the block for its length, which is an atomic number (V8's I16).
+unsafe impl Sync for V8Memory {}
 // SAFETY: I-MAPPED: the block keeps its bytes, which it does not move; those of one length stay mapped (V8's I1, I3).
 // Script writes them too, which the exposure of the store says (`EngineMade`).
-unsafe impl Owner for EngineMemory {
+unsafe impl Owner for V8Memory {
     fn memory(&mut self) -> NonNull<[u8]> {
         self.bytes()
     }
 }
 // SAFETY: I-MAPPED: as above; used for blocks that V8 keeps script from writing.
-unsafe impl FrozenOwner for EngineMemory {
+unsafe impl FrozenOwner for V8Memory {
     fn memory(&self) -> NonNull<[u8]> {
         self.bytes()
+    }
+}
+// SAFETY: I-MAPPED: V8 makes bytes accessible before it counts them in the length (I16), takes them away by shrinking a
+// resizable buffer alone (I2), and moves no block (I3).
+unsafe impl EngineMemory for V8Memory {
+    fn data(&self) -> NonNull<u8> {
+        self.data
+    }
+
+    fn byte_length(&self) -> usize {
+        self.block.byte_length()
+    }
+
+    fn max_byte_length(&self) -> usize {
+        self.max_byte_length.unwrap_or(self.byte_length)
     }
 }
 
@@ -117,8 +139,17 @@ fn release_when_many(state: &State) {
 pub(crate) enum Located {
     Store(BackingStore),
     Detached,
-    EngineMade { block: Block, data: NonNull<c_void>, byte_length: usize, facts: Facts },
-    Unsupported,
+    /// Memory without a store, and the block that keeps it: of our allocator, or V8's own.
+    Unsettled(Memory),
+    EngineMade(Memory),
+}
+
+pub(crate) struct Memory {
+    block: Block,
+    data: NonNull<c_void>,
+    byte_length: usize,
+    facts: Facts,
+    is_detachable: bool,
 }
 
 /// Looks for the store of a buffer. Runs no script and collects nothing: guards may live.
@@ -128,20 +159,48 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
         return Located::Detached;
     }
     let byte_length = buffer.byte_length();
+    let memory = |block, data| Memory { block, data, byte_length, facts, is_detachable: buffer.is_detachable() };
     let Some(data) = buffer.data() else {
         // V8 has no memory for an empty buffer, but one block, whose own address is nobody's data.
         let block = buffer.block();
-        let data = NonNull::from(&*block).cast();
+        let data = address_of_block(&block);
         return match table::find(data.addr().get(), 0) {
             Some(store) => Located::Store(store),
-            None => Located::EngineMade { block, data, byte_length: 0, facts },
+            None => Located::EngineMade(memory(block, data)),
         };
     };
-    match table::find(data.as_ptr().addr(), byte_length) {
-        Some(store) if store.byte_length() == byte_length => Located::Store(store),
-        _ if facts.max_byte_length.is_some() || !facts.shared && !buffer.is_detachable() => Located::Unsupported,
-        // Where there is a store of another length, shared memory of WebAssembly grew. That one stays valid.
-        _ => Located::EngineMade { block: buffer.block(), data, byte_length, facts },
+    match look_up(buffer, data, byte_length) {
+        Made::Store(store) => Located::Store(store),
+        Made::Unsettled => Located::Unsettled(memory(buffer.block(), data)),
+        Made::Elsewhere => Located::EngineMade(memory(buffer.block(), data)),
+    }
+}
+
+fn address_of_block(block: &Block) -> NonNull<c_void> {
+    NonNull::from(&**block).cast()
+}
+
+/// The store that a buffer is over, where there is one.
+pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
+    if buffer.is_detached() {
+        return None;
+    }
+    let Some(data) = buffer.data() else {
+        return table::find(address_of_block(&buffer.block()).addr().get(), 0);
+    };
+    match look_up(buffer, data, buffer.byte_length()) {
+        Made::Store(store) => Some(store),
+        Made::Unsettled | Made::Elsewhere => None,
+    }
+}
+
+/// `data` is the buffer's.
+#[inline]
+fn look_up(_: &Buffer<'_>, data: NonNull<c_void>, byte_length: usize) -> Made {
+    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data.
+    match unsafe { allocator::find(data, byte_length) } {
+        Made::Elsewhere => table::find(data.as_ptr().addr(), byte_length).map_or(Made::Elsewhere, Made::Store),
+        made => made,
     }
 }
 
@@ -153,13 +212,13 @@ impl Located {
         let store = match self {
             Located::Store(store) => store,
             Located::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
-            Located::EngineMade { block, data, byte_length, facts } => adopt(state, block, data, byte_length, facts)?,
-            Located::Unsupported => {
-                return Err(Error::Unsupported {
-                    engine: ENGINE,
-                    what: "externalize a resizable buffer of its own, or WebAssembly's, yet",
-                    instead: "copy it to a buffer of one length",
-                });
+            Located::EngineMade(memory) => adopt(state, memory)?,
+            Located::Unsettled(memory) => {
+                let Memory { block, data, byte_length, facts, .. } = memory;
+                // SAFETY: I-FREE-ONCE: what keeps V8 from letting go is its block, which lives until below.
+                let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) };
+                drop(block);
+                store?
             }
         };
         store.note_externalized(state.isolate());
@@ -170,22 +229,30 @@ impl Located {
 /// A store over V8's own memory.
 #[track_caller]
 #[inline(never)]
-fn adopt(
-    state: &State,
-    block: Block,
-    data: NonNull<c_void>,
-    byte_length: usize,
-    facts: Facts,
-) -> Result<BackingStore, Error> {
-    let owner = EngineMemory::new(block.clone(), data, byte_length);
+fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
+    let Memory { block, data, byte_length, facts, is_detachable } = memory;
+    let owner = V8Memory::new(block.clone(), data, byte_length, facts.max_byte_length);
     let number = owner.number;
-    let store = match (facts.shared, facts.immutable) {
-        (true, _) => SharedStore::from_owner(owner)?.as_store().clone(),
-        (false, true) => FrozenStore::from_owner(owner)?.into(),
-        (false, false) => UniqueStore::from_owner(owner)?.into(),
+    let isolate = state.isolate();
+    let whole = |hold: &Exposed| hold.store(data.as_ptr().cast(), byte_length);
+    let (store, exposed) = if facts.shared {
+        // Which may be memory of WebAssembly, of several threads: nothing of its buffers tells.
+        // SAFETY: I-MAPPED: shared memory never gets shorter (V8's I17).
+        let shared = unsafe { SharedStore::from_engine_memory(owner, Site::here()) };
+        (shared?.as_store().clone(), None)
+    } else if facts.immutable {
+        (FrozenStore::from_owner(owner)?.into(), None)
+    } else if facts.max_byte_length.is_some() || !is_detachable {
+        // Buffers of WebAssembly are those that cannot be detached, resizable or not; its memory only grows.
+        // SAFETY: I-MAPPED: only script of this isolate resizes it, or its WebAssembly; the hold is kept until V8 let go.
+        let hold = unsafe { Exposed::engine_memory(owner, isolate, is_detachable, Site::here()) };
+        let hold = hold?;
+        (whole(&hold), Some(hold))
+    } else {
+        let store = BackingStore::from(UniqueStore::from_owner(owner)?);
+        let hold = Exposed::new(&store, isolate)?;
+        (store, Some(hold))
     };
-    let counts = store.kind() == StoreKind::Fixed;
-    let exposed = if counts { Some(Exposed::new(&store, state.isolate())?) } else { None };
     if let Some(there) = table::insert_made_by_engine(data.as_ptr().addr(), number, &store)? {
         // Another thread was faster; that can be about shared memory alone.
         return Ok(there);

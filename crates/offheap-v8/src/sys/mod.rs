@@ -1,27 +1,33 @@
 //! All unsafe code of this crate: what the types of the crate `v8` cannot say.
 //!
 //! `platform` starts V8, `buffer` makes buffers over stores and lets go of them, `table` knows whose memory begins at an
-//! address, `engine_memory` makes stores of what V8 allocated by itself, `realm` has V8's own functions, `state` is what
-//! is kept per isolate, `roots` the table behind handles.
+//! address, `allocator` is what script's buffers come from and `address_set` knows them by, `engine_memory` makes stores
+//! of what V8 allocated by itself, `resizable` makes resizable buffers, `realm` has V8's own functions, `state` is what is
+//! kept per isolate, `roots` the table behind handles.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
+mod address_set;
+mod allocator;
 mod buffer;
 mod engine_memory;
 mod object;
 mod own_isolate;
 mod platform;
 mod realm;
+mod resizable;
 mod roots;
 mod state;
 mod table;
 
+pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{
     MAX_BYTE_LENGTH, copy_into_engine, expose, expose_immutable, expose_shared, is_aligned, is_letting_go,
 };
-pub(crate) use engine_memory::{locate, release_let_go};
-pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, find};
+pub(crate) use engine_memory::{find, locate, release_let_go};
+pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in};
 pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
+pub(crate) use resizable::{copy_resizable, new_resizable};
 pub(crate) use roots::Roots;
 pub(crate) use state::{State, state};

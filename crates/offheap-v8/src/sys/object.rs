@@ -8,7 +8,6 @@ use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistrati
 
 use super::realm::Function;
 use super::state::{State, known_isolate_id};
-use super::table;
 use crate::{BufferState, ENGINE, Error};
 
 /// A buffer of either sort.
@@ -32,6 +31,10 @@ impl Facts {
     pub(crate) const PLAIN: Facts = Facts { shared: false, immutable: false, max_byte_length: None };
     pub(crate) const SHARED: Facts = Facts { shared: true, ..Facts::PLAIN };
     pub(crate) const IMMUTABLE: Facts = Facts { immutable: true, ..Facts::PLAIN };
+
+    pub(crate) const fn resizable(max_byte_length: usize) -> Facts {
+        Facts { max_byte_length: Some(max_byte_length), ..Facts::PLAIN }
+    }
 }
 
 impl<'s> Buffer<'s> {
@@ -124,11 +127,6 @@ impl<'s> Buffer<'s> {
             shared: facts.shared,
         }
     }
-}
-
-/// The store that a buffer is over, where it is over one.
-pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
-    table::find(buffer.data()?.as_ptr().addr(), buffer.byte_length())
 }
 
 /// The bytes of `store` to read; `scope` is borrowed for as long as the guard lives, and script runs through it alone.

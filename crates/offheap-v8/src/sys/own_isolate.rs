@@ -5,11 +5,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use offheap::IsolateRegistration;
+
+use super::allocator::new_allocator;
 use super::buffer::is_letting_go;
 use super::roots::Roots;
-use super::state::state;
-use crate::Error;
+use super::state::{State, set_state};
 use crate::script::{catching, compile_and_run};
+use crate::{ENGINE, Error};
 
 pub(crate) struct OwnIsolate {
     roots: Rc<Roots>,
@@ -19,19 +22,26 @@ pub(crate) struct OwnIsolate {
 }
 
 impl OwnIsolate {
-    /// Makes an isolate, and prepares its context before any user code runs in it. V8 was started.
-    pub(crate) fn new(params: v8::CreateParams) -> Result<Self, Error> {
+    /// Makes an isolate, and prepares its context before any user code runs in it. V8 was started. With `alignment` script's
+    /// buffers come from our allocator, unless `params` name one.
+    pub(crate) fn new(mut params: v8::CreateParams, alignment: Option<usize>) -> Result<Self, Error> {
         assert!(!is_letting_go(), "an owner's drop or an observer made an isolate while V8 lets go of a buffer");
+        let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
+        if let Some(alignment) = alignment
+            && !params.has_set_array_buffer_allocator()
+        {
+            params = params.array_buffer_allocator(new_allocator(Arc::clone(&registration), alignment));
+        }
         let mut isolate = v8::Isolate::new(params);
+        let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
-        let (roots, collects_young) = Self::prepare(&mut isolate)?;
+        let (roots, collects_young) = Self::prepare(&mut isolate, state)?;
         // SAFETY: I-BORROW: the crate entered it when it was made; it is the current one of this thread.
         unsafe { isolate.exit() };
         Ok(OwnIsolate { roots: Rc::new(roots), collects_young, isolate })
     }
 
-    fn prepare(isolate: &mut v8::OwnedIsolate) -> Result<(Roots, bool), Error> {
-        let state = state(isolate)?;
+    fn prepare(isolate: &mut v8::OwnedIsolate, state: Arc<State>) -> Result<(Roots, bool), Error> {
         let handles = pin!(v8::HandleScope::new(isolate));
         let mut handles = handles.init();
         let context = v8::Context::new(&handles, v8::ContextOptions::default());
@@ -39,7 +49,7 @@ impl OwnIsolate {
         let scope: &mut v8::PinScope<'_, '_> = &mut scope;
         state.set_realm(scope)?;
         let has_gc = catching(scope, |scope| compile_and_run(scope, "typeof gc === 'function'"))?.is_true();
-        Ok((Roots::new(scope, Arc::clone(&state)), has_gc))
+        Ok((Roots::new(scope, state), has_gc))
     }
 
     pub(crate) fn roots(&self) -> &Rc<Roots> {

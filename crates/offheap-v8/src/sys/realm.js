@@ -1,4 +1,5 @@
 (() => {
+  const Unshared = ArrayBuffer;
   const unshared = ArrayBuffer.prototype;
   const shared = typeof SharedArrayBuffer === "function" ? SharedArrayBuffer.prototype : {};
   const getter = (prototype, name) => Object.getOwnPropertyDescriptor(prototype, name)?.get;
@@ -36,7 +37,8 @@
     getter(unshared, "immutable"),
     getter(unshared, "maxByteLength"),
     getter(shared, "maxByteLength"),
-    (byteLength) => new ArrayBuffer(byteLength),
+    (byteLength) => new Unshared(byteLength),
+    (byteLength, maxByteLength) => new Unshared(byteLength, { maxByteLength }),
     probeImmutable,
   ];
 })()

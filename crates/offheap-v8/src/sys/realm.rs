@@ -21,6 +21,7 @@ pub(crate) enum Function {
     MaxByteLength,
     SharedMaxByteLength,
     NewArrayBuffer,
+    NewResizable,
     ProbeImmutable,
 }
 

@@ -34,13 +34,8 @@ impl Drop for Slot {
 }
 
 impl State {
-    fn new() -> Result<Self, Error> {
-        platform::check_sandbox()?;
-        Ok(State {
-            registration: Arc::new(IsolateRegistration::new(ENGINE)?),
-            realm: OnceLock::new(),
-            engine_made: Mutex::new(Vec::new()),
-        })
+    fn new(registration: Arc<IsolateRegistration>) -> Self {
+        State { registration, realm: OnceLock::new(), engine_made: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -87,7 +82,16 @@ pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
         return Ok(Arc::clone(state));
     }
     platform::started_by_the_program();
-    let state = Arc::new(State::new()?);
+    set_state(isolate, Arc::new(IsolateRegistration::new(ENGINE)?))
+}
+
+/// Gives a new isolate the id of a registration.
+pub(super) fn set_state(
+    isolate: &mut v8::Isolate,
+    registration: Arc<IsolateRegistration>,
+) -> Result<Arc<State>, Error> {
+    platform::check_sandbox()?;
+    let state = Arc::new(State::new(registration));
     isolate.set_slot(Slot(Arc::clone(&state)));
     Ok(state)
 }

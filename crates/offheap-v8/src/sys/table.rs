@@ -145,8 +145,7 @@ pub(crate) fn find(address: usize, byte_length: usize) -> Option<BackingStore> {
     weak.upgrade()
 }
 
-/// Notes the store over V8's own memory, by the number of its owner; or gives the one that is there already, with as many
-/// bytes.
+/// Notes the store over V8's own memory, by the number of its owner; or gives the one that is there already.
 pub(crate) fn insert_made_by_engine(
     address: usize,
     owner: u64,
@@ -155,7 +154,7 @@ pub(crate) fn insert_made_by_engine(
     let mut upgraded = None;
     let inserted = with_entry(address, |entry| {
         upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
-        let is_there = upgraded.as_ref().is_some_and(|there| there.byte_length() == store.byte_length());
+        let is_there = upgraded.is_some();
         if !is_there {
             entry.made_by_engine = Some((owner, store.downgrade()));
         }

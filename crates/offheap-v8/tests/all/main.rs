@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod addresses;
+mod allocator;
 mod common;
 mod conformance;
 mod deleters;
@@ -12,4 +13,6 @@ mod externalize;
 mod facts;
 mod guards;
 mod loops;
+mod resizable;
 mod script;
+mod wasm;

@@ -1,0 +1,190 @@
+//! Buffers that script makes are stores of ours from the beginning.
+
+use offheap_v8::offheap::{self, BackingStore, SharedStore, Site, StoreKind, UniqueStore};
+use offheap_v8::{BackingStoreExt, Error, Isolate, Scope, v8};
+
+fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
+    crate::common::start();
+    Isolate::new().unwrap().enter(work).unwrap();
+}
+
+#[test]
+fn a_buffer_of_script_is_a_store_that_comes_back_whole() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(100)")?;
+        let line = line!() + 1;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!(
+            (store.kind(), store.byte_length(), store.exposure()),
+            (StoreKind::Fixed, 100, Some((scope.isolate(), 1)))
+        );
+        assert!(store.site().to_string().contains(&format!("allocator.rs:{line}:")), "{}", store.site());
+        assert_eq!(scope.externalize(buffer.as_handle())?, store);
+        scope.eval::<()>("new Uint8Array(buffer).fill(7)")?;
+        assert_eq!(store.to_vec()?, [7; 100]);
+
+        let address = store.as_ptr();
+        scope.detach(buffer.as_handle(), None)?;
+        let unique: UniqueStore = store.try_into_unique()?;
+        assert_eq!((&unique[..], unique.as_ptr().cast()), (&[7u8; 100][..], address.cast_const()));
+        // It may have a buffer again, here or elsewhere, as memory of Rust.
+        let store = BackingStore::from(unique);
+        let again = scope.expose(&store)?;
+        assert_eq!(scope.externalize(again.as_handle())?, store);
+        Ok(())
+    });
+}
+
+#[test]
+fn transferring_moves_the_store_and_collecting_lets_go_of_it() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(100)")?;
+        let store = scope.externalize(buffer.as_handle())?;
+        drop(buffer);
+        let moved = scope.eval_buffer("globalThis.moved = buffer.transfer()")?;
+        assert_eq!(scope.externalize(moved.as_handle())?, store);
+        drop(moved);
+        scope.eval::<()>("buffer = moved = undefined")?;
+        scope.collect();
+        scope.collect();
+        assert_eq!((store.exposure(), store.reference_count()), (None, 1));
+        assert_eq!(store.to_vec()?, [0; 100]);
+        Ok(())
+    });
+}
+
+#[test]
+fn every_way_to_make_memory_gives_a_store() {
+    in_scope(|scope| {
+        for source in [
+            "new ArrayBuffer(24)",
+            "new Uint8Array(24)",
+            "new Float64Array([1, 2, 3])",
+            "new Uint8Array(24).slice()",
+            "new ArrayBuffer(99).slice(3, 27)",
+            "new ArrayBuffer(8).transfer(24)",
+            "new ArrayBuffer(24, { maxByteLength: 99 }).transferToFixedLength()",
+            "Float64Array.from([1, 2, 3])",
+        ] {
+            let buffer = scope.eval_buffer(source)?;
+            let store = scope.externalize(buffer.as_handle())?;
+            assert_eq!((store.kind(), store.byte_length()), (StoreKind::Fixed, 24), "{source}");
+            scope.detach(buffer.as_handle(), None)?;
+            // V8's own memory never comes back.
+            assert_eq!(store.try_into_unique()?.len(), 24, "{source}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shared_buffer_is_a_shared_store() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(100)")?;
+        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        assert!(!store.is_growable());
+        assert!(matches!(store.as_store().bytes(), Err(offheap::Error::SharedSlice { .. })));
+        store.copy_from_slice(0, &[4])?;
+        assert_eq!(scope.eval::<u32>("new Uint8Array(shared)[0]")?, 4);
+        assert_eq!(scope.externalize(buffer.as_handle())?, *store.as_store());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_immutable_buffer_of_script_is_frozen() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3]).buffer.transferToImmutable()")?;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!((store.kind(), store.to_vec()?), (StoreKind::Frozen, vec![1, 2, 3]));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_store_outlives_its_isolate() {
+    crate::common::start();
+    let mut isolate = Isolate::new().unwrap();
+    let store = isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new Uint8Array([1, 2, 3])").unwrap();
+        scope.externalize(buffer.as_handle()).unwrap()
+    });
+    drop(isolate);
+    assert_eq!(store.exposure(), None);
+    assert_eq!(store.try_into_unique().unwrap()[..], [1, 2, 3]);
+}
+
+#[test]
+fn isolates_on_threads_make_and_free_at_the_same_time() {
+    crate::common::start();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                let mut isolate = Isolate::new().unwrap();
+                let mut kept = Vec::new();
+                for _ in 0..200 {
+                    isolate.enter(|scope| {
+                        let buffer = scope
+                            .eval_buffer("for (let n = 0; n < 99; n++) new ArrayBuffer(n); new ArrayBuffer(n = 50)");
+                        kept.push(scope.externalize(buffer.unwrap().as_handle()).unwrap());
+                    });
+                }
+                drop(isolate);
+                assert!(kept.iter().all(|store| store.exposure().is_none() && store.to_vec().unwrap() == [0; 50]));
+            });
+        }
+    });
+}
+
+#[test]
+fn buffers_are_aligned_as_asked_for() {
+    crate::common::start();
+    for (asked, alignment) in [(1, 16), (64, 64), (4096, 4096)] {
+        Isolate::builder().buffer_alignment(asked).build().unwrap().enter(|scope| {
+            let buffers: Vec<_> =
+                (1..50).map(|n| scope.eval_buffer(&format!("new ArrayBuffer({n})")).unwrap()).collect();
+            for buffer in &buffers {
+                let store = scope.externalize(buffer.as_handle()).unwrap();
+                assert!(store.as_ptr().addr().is_multiple_of(alignment));
+            }
+        });
+    }
+    let refused = Isolate::builder().buffer_alignment(24).build().err();
+    assert!(matches!(refused, Some(Error::Memory(offheap::Error::InvalidAlignment { alignment: 24 }))));
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_a_range_error_and_the_process_lives() {
+    in_scope(|scope| {
+        let source = "try { new ArrayBuffer(2 ** 50); 'made' } catch (e) { e.name }";
+        assert_eq!(scope.eval::<String>(source)?, "RangeError");
+        assert_eq!(scope.eval::<u32>("new ArrayBuffer(8).byteLength")?, 8);
+        Ok(())
+    });
+}
+
+#[test]
+fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
+    crate::common::start();
+    let with_v8s = Isolate::builder().v8_allocator();
+    let params = v8::CreateParams::default().array_buffer_allocator(v8::new_default_allocator());
+    let with_its_own = Isolate::builder().create_params(params);
+    for builder in [with_v8s, with_its_own] {
+        builder.build().unwrap().enter(|scope| {
+            let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3])").unwrap();
+            let store = scope.externalize(buffer.as_handle()).unwrap();
+            assert_eq!(
+                (store.to_vec().unwrap(), scope.externalize(buffer.as_handle()).unwrap() == store),
+                (vec![1, 2, 3], true)
+            );
+        });
+    }
+    let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
+    v8::scope!(let scope, isolate);
+    let context = v8::Context::new(scope, v8::ContextOptions::default());
+    let scope = &mut v8::ContextScope::new(scope, context);
+    let buffer = v8::ArrayBuffer::new(scope, 5);
+    let store = BackingStore::from_js(scope, buffer.into()).unwrap();
+    assert_eq!((store.byte_length(), BackingStore::from_js(scope, buffer.into()).unwrap() == store), (5, true));
+    assert!(matches!(store.site(), Site::Native(_)));
+}

@@ -1,0 +1,180 @@
+//! Resizable and growable buffers of V8's own, externalized.
+
+use offheap_v8::offheap::{self, BackingStore, SharedStore, StoreKind, UniqueStore};
+use offheap_v8::{CopyReason, Error, Exposure, Isolate, Scope};
+
+fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
+    crate::common::start();
+    Isolate::new().unwrap().enter(work).unwrap();
+}
+
+#[test]
+fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4, { maxByteLength: 100000 })")?;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!(
+            (store.kind(), store.byte_length(), store.max_byte_length()),
+            (StoreKind::EngineResizable, 4, 100_000)
+        );
+        assert_eq!(store.exposure(), Some((scope.isolate(), 1)));
+        scope.eval::<()>("new Uint8Array(buffer).set([1, 2, 3, 4]); buffer.resize(90000)")?;
+        assert_eq!(store.byte_length(), 90_000);
+        assert_eq!(scope.store_bytes(&store)?[..5], [1, 2, 3, 4, 0]);
+        scope.store_bytes_mut(&store)?[89_999] = 9;
+        scope.copy_in(&store, 89_998, &[8u8])?;
+        assert_eq!(scope.eval::<u32>("const b = new Uint8Array(buffer); b[89999] * 10 + b[89998]")?, 98);
+
+        // What was taken is unmapped: a read of it would end this process.
+        scope.eval::<()>("buffer.resize(2)")?;
+        assert_eq!(*scope.store_bytes(&store)?, [1, 2]);
+        assert_eq!(*scope.bytes(buffer.as_handle())?, [1, 2]);
+        let beyond = scope.copy_in(&store, 2, &[8u8]);
+        assert!(matches!(beyond, Err(Error::Memory(offheap::Error::OutOfRange { store_byte_length: 2, .. }))));
+        assert_eq!(scope.externalize(buffer.as_handle())?, store);
+        Ok(())
+    });
+}
+
+#[test]
+fn other_threads_copy_it_once_v8_let_go() {
+    in_scope(|scope| {
+        let buffer = scope.new_resizable(4, 100_000)?;
+        let store = scope.externalize(buffer.as_handle())?;
+        scope.bytes_mut(buffer.as_handle())?.fill(7);
+        let elsewhere = store.clone();
+        let copied = std::thread::spawn(move || elsewhere.to_vec()).join().unwrap();
+        assert!(matches!(copied, Err(offheap::Error::EngineMayShrink { .. })), "{copied:?}");
+        let cells = scope.with_v8(|scope| offheap_v8::BackingStoreExt::cells(&store, scope).map(drop));
+        assert!(matches!(cells, Err(Error::Memory(offheap::Error::EngineMayShrink { .. }))));
+
+        scope.resize(buffer.as_handle(), 3)?;
+        scope.detach(buffer.as_handle(), None)?;
+        assert_eq!((store.exposure(), store.byte_length()), (None, 3));
+        let elsewhere = store.clone();
+        assert_eq!(std::thread::spawn(move || elsewhere.to_vec()).join().unwrap()?, [7, 7, 7]);
+        // Nobody can resize it any more, so that it is exposed again as what it is now.
+        let again = scope.expose(&store)?;
+        let state = scope.state(again.as_handle())?;
+        assert_eq!((state.byte_length, state.resizable), (3, false));
+        Ok(())
+    });
+}
+
+#[test]
+fn it_is_everybodys_once_its_isolate_has_ended() {
+    crate::common::start();
+    let mut isolate = Isolate::new().unwrap();
+    let store = isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(3, { maxByteLength: 10 })").unwrap();
+        scope.externalize(buffer.as_handle()).unwrap()
+    });
+    assert!(matches!(store.to_vec(), Err(offheap::Error::EngineMayShrink { .. })));
+    drop(isolate);
+    assert_eq!((store.to_vec().unwrap(), store.bytes().unwrap().len()), (vec![0; 3], 3));
+}
+
+#[test]
+fn it_has_one_live_buffer_and_one_isolate() {
+    in_scope(|scope| {
+        let buffer = scope.new_resizable(4, 16)?;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert!(matches!(scope.expose(&store), Err(Error::Memory(offheap::Error::OneBuffer { .. }))));
+        let other = Isolate::new()?.enter(|scope| scope.expose(&store).map(drop));
+        assert!(matches!(other, Err(Error::Memory(offheap::Error::OtherIsolate { .. }))));
+        Ok(())
+    });
+}
+
+#[test]
+fn it_stays_exposed_while_script_transfers_it() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4, { maxByteLength: 16 })")?;
+        let store = scope.externalize(buffer.as_handle())?;
+        scope.bytes_mut(buffer.as_handle())?.fill(5);
+        drop(buffer);
+        let moved = scope.eval_buffer("globalThis.moved = buffer.transfer(); buffer = undefined; moved")?;
+        scope.collect();
+        let of_moved = scope.externalize(moved.as_handle())?;
+        // Whether V8 moves the block or copies it: what may be shrunk is exposed.
+        assert_eq!(store.exposure().is_some(), of_moved == store);
+        assert_eq!(*scope.store_bytes(&of_moved)?, [5; 4]);
+        assert_eq!(*scope.store_bytes(&store)?, [5; 4]);
+        Ok(())
+    });
+}
+
+#[test]
+fn collected_buffers_let_go_of_their_stores() {
+    in_scope(|scope| {
+        let stores: Vec<BackingStore> = (0..200)
+            .map(|_| {
+                let buffer = scope.new_resizable(8, 4096)?;
+                scope.externalize(buffer.as_handle())
+            })
+            .collect::<Result<_, _>>()?;
+        scope.collect();
+        scope.collect();
+        assert!(stores.iter().all(|store| store.exposure().is_none() && store.reference_count() == 1));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_resizable_store_of_rust_is_a_reported_copy() {
+    in_scope(|scope| {
+        let mut unique = UniqueStore::resizable(4, 16)?;
+        unique.fill(3);
+        let store = BackingStore::from(unique);
+        assert!(matches!(scope.expose(&store), Err(Error::Unsupported { .. })));
+        let (buffer, exposure) = scope.expose_resizable(&store)?;
+        assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Resizable });
+        let state = scope.state(buffer.as_handle())?;
+        assert_eq!((state.byte_length, state.max_byte_length, state.resizable), (4, 16, true));
+        scope.resize(buffer.as_handle(), 6)?;
+        assert_eq!(*scope.bytes(buffer.as_handle())?, [3, 3, 3, 3, 0, 0]);
+        assert_eq!((store.byte_length(), store.exposure()), (4, None));
+        Ok(())
+    });
+}
+
+#[test]
+fn lengths_that_cannot_be_are_errors() {
+    in_scope(|scope| {
+        let shorter = scope.new_resizable(5, 4);
+        assert!(matches!(shorter, Err(Error::Memory(offheap::Error::MaximumTooSmall { .. }))));
+        assert!(matches!(scope.new_resizable(0, usize::MAX), Err(Error::TooLargeForEngine { .. })));
+        assert!(matches!(scope.new_resizable(0, 1 << 52), Err(Error::Script { .. })));
+        // Whatever script made of the constructor.
+        scope.eval::<()>("globalThis.ArrayBuffer = function () { throw new Error('never called') }")?;
+        let buffer = scope.new_resizable(0, 8)?;
+        assert_eq!(scope.externalize(buffer.as_handle())?.max_byte_length(), 8);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_growable_shared_buffer_is_as_long_as_script_made_it() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(4, { maxByteLength: 100000 })")?;
+        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        assert_eq!((store.byte_length(), store.max_byte_length(), store.is_growable()), (4, 100_000, true));
+        scope.eval::<()>("shared.grow(90000); new Uint8Array(shared)[89999] = 6")?;
+        let elsewhere = store.clone();
+        std::thread::spawn(move || {
+            assert_eq!((elsewhere.byte_length(), elsewhere.as_atomics().len()), (90_000, 90_000));
+            elsewhere.copy_from_slice(89_998, &[5]).unwrap();
+        })
+        .join()
+        .unwrap();
+        assert_eq!(scope.eval::<String>("String(new Uint8Array(shared).slice(-2))")?, "5,6");
+        assert!(matches!(store.grow(100_000), Err(offheap::Error::EngineResizes { .. })));
+        assert_eq!(scope.externalize(buffer.as_handle())?, *store.as_store());
+        // In another isolate it is as long as it is now.
+        Isolate::new()?.enter(|other| {
+            let there = other.expose(store.as_store())?;
+            assert_eq!(other.state(there.as_handle())?.byte_length, 90_000);
+            Ok(())
+        })
+    });
+}

@@ -1,0 +1,157 @@
+//! `WebAssembly.Memory`: its buffers, externalized.
+
+use std::sync::atomic::Ordering;
+
+use offheap_v8::offheap::{self, SharedStore, StoreKind};
+use offheap_v8::{Error, Isolate, Scope, v8};
+
+const PAGE: usize = 64 << 10;
+
+fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
+    crate::common::start();
+    Isolate::new().unwrap().enter(work).unwrap();
+}
+
+#[test]
+fn growing_in_place_keeps_the_store_and_lengthens_it() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer(
+            "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 100 });
+             new Uint8Array(memory.buffer)[0] = 7;
+             memory.buffer",
+        )?;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!((store.kind(), store.byte_length()), (StoreKind::EngineGrowable, PAGE));
+        assert_eq!(store.exposure(), Some((scope.isolate(), 1)));
+        assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::NotDetachable { .. })));
+
+        assert_eq!(scope.eval::<u32>("memory.grow(3)")?, 1);
+        assert!(scope.state(buffer.as_handle())?.detached);
+        // V8 grew it in place behind its guard regions (I15): the same store, four times as long.
+        let grown = scope.eval_buffer("memory.buffer")?;
+        assert_eq!(scope.externalize(grown.as_handle())?, store);
+        assert_eq!((store.byte_length(), store.max_byte_length() >= 4 * PAGE), (4 * PAGE, true));
+        scope.eval::<()>("new Uint8Array(memory.buffer)[3 * 65536] = 9")?;
+        let elsewhere = store.clone();
+        let copied = std::thread::spawn(move || elsewhere.to_vec()).join().unwrap()?;
+        assert_eq!((copied[0], copied[3 * PAGE], copied.len()), (7, 9, 4 * PAGE));
+        assert_eq!(scope.store_bytes(&store)?[3 * PAGE], 9);
+        // The old buffer has nothing, as a detached one.
+        assert_eq!(scope.externalize(buffer.as_handle())?.byte_length(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn it_may_be_a_resizable_buffer_and_still_only_grows() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer(
+            "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 4 });
+             globalThis.buffer = memory.toResizableBuffer()",
+        )?;
+        let store = scope.externalize(buffer.as_handle())?;
+        assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::EngineGrowable, 4 * PAGE));
+        scope.eval::<()>("buffer.resize(2 * 65536)")?;
+        assert_eq!(store.byte_length(), 2 * PAGE);
+        let shrunk = scope.eval::<String>("try { buffer.resize(65536); 'shrunk' } catch (e) { e.name }")?;
+        assert_eq!(shrunk, "RangeError");
+        assert_eq!(store.to_vec()?.len(), 2 * PAGE);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_store_outlives_the_memory_and_the_isolate() {
+    crate::common::start();
+    let mut isolate = Isolate::new().unwrap();
+    let store = isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("new WebAssembly.Memory({ initial: 1 }).buffer").unwrap();
+        scope.bytes_mut(buffer.as_handle()).unwrap().fill(3);
+        let store = scope.externalize(buffer.as_handle()).unwrap();
+        drop(buffer);
+        scope.collect();
+        scope.collect();
+        store
+    });
+    drop(isolate);
+    assert_eq!(store.exposure(), None);
+    assert!(store.bytes().unwrap().iter().all(|&byte| byte == 3));
+}
+
+#[test]
+fn many_memories_come_and_go() {
+    in_scope(|scope| {
+        // Each reserves 8 GiB of addresses, which have to be given back (M6).
+        for _ in 0..256 {
+            let buffer = scope.eval_buffer("new WebAssembly.Memory({ initial: 1, maximum: 1 }).buffer")?;
+            let store = scope.externalize(buffer.as_handle())?;
+            assert_eq!(store.byte_length(), PAGE);
+        }
+        Ok(())
+    });
+}
+
+/// A shared memory of one isolate, in another: what posting it to a worker does.
+fn share(from: &mut Scope<'_>) -> v8::SharedRef<v8::BackingStore> {
+    from.with_v8(|scope| {
+        let source = v8::String::new(scope, "memory.buffer").unwrap();
+        let buffer = v8::Script::compile(scope, source, None).unwrap().run(scope).unwrap();
+        v8::Local::<v8::SharedArrayBuffer>::try_from(buffer).unwrap().get_backing_store()
+    })
+}
+
+#[test]
+fn shared_memory_is_one_store_however_long_it_was_when_it_was_asked_for() {
+    in_scope(|scope| {
+        let old = scope.eval_buffer(
+            "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 10, shared: true }); memory.buffer",
+        )?;
+        let store = SharedStore::try_from(scope.externalize(old.as_handle())?).unwrap();
+        assert_eq!(store.byte_length(), PAGE);
+        assert_eq!(scope.eval::<u32>("memory.grow(2)")?, 1);
+        assert_eq!(store.byte_length(), 3 * PAGE);
+        let new = scope.eval_buffer("memory.buffer")?;
+        assert_eq!(scope.externalize(new.as_handle())?, *store.as_store());
+        assert_eq!(scope.externalize(old.as_handle())?, *store.as_store());
+        store.as_atomics()[3 * PAGE - 1].store(4, Ordering::SeqCst);
+        assert_eq!(scope.eval::<u32>("Atomics.load(new Uint8Array(memory.buffer), 3 * 65536 - 1)")?, 4);
+
+        // Another isolate with V8's block: the same store.
+        let block = share(scope);
+        Isolate::new()?.enter(|other| {
+            let there = other.with_v8(|scope| {
+                let buffer = v8::SharedArrayBuffer::with_backing_store(scope, &block);
+                <offheap::BackingStore as offheap_v8::BackingStoreExt>::from_js(scope, buffer.into())
+            })?;
+            assert_eq!(there, *store.as_store());
+            Ok(())
+        })
+    });
+}
+
+#[test]
+fn shared_memory_is_read_by_nine_threads_while_script_grows_it() {
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer(
+            "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 513, shared: true }); memory.buffer",
+        )?;
+        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        std::thread::scope(|threads| {
+            for _ in 0..9 {
+                let store = store.clone();
+                threads.spawn(move || {
+                    let mut seen = 0;
+                    while seen < 513 * PAGE {
+                        let bytes = store.as_atomics();
+                        assert!(bytes.len() >= seen, "lengths rise");
+                        seen = bytes.len();
+                        bytes[seen - 1].fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            scope.eval::<()>("for (let n = 0; n < 512; n++) memory.grow(1)").unwrap();
+        });
+        assert_eq!(store.as_atomics()[513 * PAGE - 1].load(Ordering::SeqCst), 9);
+        Ok(())
+    });
+}
