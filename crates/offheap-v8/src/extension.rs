@@ -3,10 +3,11 @@
 //! All of it is sound whatever the program does with its scope: bytes are copied or lent as cells, never as slices.
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
 
 use crate::sys::{self, Buffer};
-use crate::{CopyReason, ENGINE, Error, Exposure};
+use crate::typed::to_js_typed;
+use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
 
 /// What a [`BackingStore`] can do with a scope of V8.
 pub trait BackingStoreExt: Sized {
@@ -25,6 +26,20 @@ pub trait BackingStoreExt: Sized {
     /// ([`SharedStoreExt::to_js`]), and for resizable memory; [`Error::Memory`] where another isolate has the store, a
     /// guard uses it, or it was freed. Nothing changes then.
     fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
+
+    /// A typed array over `element_count` elements from `byte_offset` on, without a copy: what script would get of
+    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`to_js`](Self::to_js), which is that of all these
+    /// bytes. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
+    ///
+    /// # Errors
+    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
+    fn to_js_typed<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
 
     /// The store of an ArrayBuffer or SharedArrayBuffer, or of the buffer of a view, whoever made it (V8's
     /// `GetBackingStore`). Its memory outlives the object, and the isolate. The same memory gives equal stores each time.
@@ -69,9 +84,24 @@ impl BackingStoreExt for BackingStore {
         })
     }
 
+    fn to_js_typed<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
+        to_js_typed::<T>(scope, self, byte_offset, element_count)
+    }
+
     fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
-        let state = sys::state(scope)?;
         let buffer = Buffer::of(scope, value)?;
+        if let Some(isolate) = sys::known_isolate_id(scope)?
+            && let Some(store) = sys::find(&buffer)
+        {
+            store.note_externalized(isolate);
+            return Ok(store);
+        }
+        let state = sys::state(scope)?;
         let facts = buffer.facts(scope, &state)?;
         sys::locate(&buffer, facts).into_store(&state)
     }
@@ -93,11 +123,32 @@ pub trait SharedStoreExt {
     /// # Errors
     /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].
     fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error>;
+
+    /// A typed array over `element_count` elements from `byte_offset` on, without a copy; see
+    /// [`BackingStoreExt::to_js_typed`].
+    ///
+    /// # Errors
+    /// As there, and for [`to_js`](Self::to_js).
+    fn to_js_typed<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
 }
 
 impl SharedStoreExt for SharedStore {
     fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
         sys::expose_shared(scope, self.as_store())
+    }
+
+    fn to_js_typed<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
+        to_js_typed::<T>(scope, self.as_store(), byte_offset, element_count)
     }
 }
 
@@ -107,8 +158,10 @@ pub trait FrozenStoreExt {
     /// as [`start`](crate::start) does, otherwise a plain one over a copy, which is reported. Memory that does not begin
     /// at a multiple of 8 is copied too: `include_bytes!` aligns to 1.
     ///
+    /// Of several frozen stores over the same memory, as of one `static`, any comes back of such a buffer.
+    ///
     /// # Errors
-    /// As for [`BackingStoreExt::to_js`]; [`Error::Script`] where there is no memory for a copy.
+    /// As for [`BackingStoreExt::to_js`], and [`Error::Memory`] where there is no memory for a copy.
     fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error>;
 }
 
@@ -122,7 +175,9 @@ impl FrozenStoreExt for FrozenStore {
         } else {
             CopyReason::Misaligned
         };
-        Ok((sys::copy_into_engine(scope, self)?, Exposure::Copied { reason }))
+        // In Rust's memory: V8 ends the process where it has none of its own.
+        let copy = UniqueStore::filled(self.byte_length(), |bytes| bytes.copy_from_slice(self))?;
+        Ok((sys::expose(scope, &copy.into())?, Exposure::Copied { reason }))
     }
 }
 

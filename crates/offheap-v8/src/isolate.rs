@@ -33,9 +33,9 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// V8's own settings: limits of its heap, for one. Beyond those V8 ends the process.
-    pub fn create_params(mut self, params: v8::CreateParams) -> Self {
-        self.params = params;
+    /// How many bytes V8's heap has at first, and at the most: beyond that V8 ends the process. Stores do not count.
+    pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
+        self.params = self.params.heap_limits(initial, max);
         self
     }
 
@@ -53,9 +53,15 @@ impl IsolateBuilder {
     /// `new ArrayBuffer` throw a RangeError, and what native code took from a buffer can become unique once script has let
     /// go. Without an observer and a budget a store is made when native code first asks for it.
     ///
-    /// An allocator in the [`create_params`](Self::create_params) goes before both.
+    /// An [allocator of the program's own](Self::array_buffer_allocator) goes before both.
     pub fn v8_allocator(mut self) -> Self {
         self.alignment = None;
+        self
+    }
+
+    /// Takes the memory of script's buffers from an allocator of the program's own.
+    pub fn array_buffer_allocator(mut self, allocator: impl Into<v8::SharedPtr<v8::Allocator>>) -> Self {
+        self.params = self.params.array_buffer_allocator(allocator);
         self
     }
 

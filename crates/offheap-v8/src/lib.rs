@@ -80,17 +80,19 @@ mod isolate;
 mod scope;
 mod script;
 mod sys;
+mod typed;
 
 pub use engine::V8Engine;
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
-    ScriptValue, ViewState,
+    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray,
+    ManuallyExternalizedBuffer, ScriptValue, ViewState,
 };
 pub use scope::{Local, Scope};
 pub use script::{FromJs, Throw, collect, script_site};
+pub use typed::{TypedElement, U8Clamped};
 pub use v8;
 
 /// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].

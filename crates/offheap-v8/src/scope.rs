@@ -9,11 +9,13 @@ use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, StoreKind};
 use offheap_engine::RootTable;
 
-use crate::detach;
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
 use crate::script::{FromJs, catching, compile_and_run, script_value};
 use crate::sys::{self, Buffer, Facts, Roots};
-use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuffer, ViewState};
+use crate::typed::{self, TypedElement};
+use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, ViewState};
+
+mod change;
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -141,13 +143,15 @@ impl<'s> Scope<'s> {
         self.roots.with_scope(work).expect("the isolate of a scope lives")
     }
 
-    /// Makes a buffer a global variable of script.
+    /// Makes a buffer, or another object of a handle, a global variable of script.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
-    pub fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
-        self.with_buffer(buffer, |scope, _, buffer, _| {
-            let object = buffer.object();
+    pub fn set_global<T>(&mut self, name: &str, object: &Handle<T>) -> Result<(), Error> {
+        self.check(object)?;
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let object = roots.object(scope, object.slot())?;
             catching(scope, |scope| {
                 let name = v8::String::new(scope, name)?;
                 let global = scope.get_current_context().global(scope);
@@ -231,6 +235,24 @@ impl<'s> Scope<'s> {
         })
     }
 
+    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expose_typed<T: TypedElement>(
+        &mut self,
+        store: &BackingStore,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<Local<'s, JsTypedArray>, Error> {
+        let roots = Rc::clone(&self.roots);
+        self.run(|scope| {
+            let array = typed::to_js_typed::<T>(scope, store, byte_offset, element_count)?;
+            let slot = roots.root_object(scope, array.into(), Facts::PLAIN, store.byte_length());
+            Ok(Local { handle: Handle::new(Rc::clone(&roots) as _, slot), brand: PhantomData })
+        })
+    }
+
     /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
     ///
     /// # Errors
@@ -291,50 +313,6 @@ impl<'s> Scope<'s> {
     /// As there.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         self.run(|scope| store.copy_in(scope, byte_offset, from))
-    }
-
-    /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
-    ///
-    /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
-    pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.with_buffer(buffer, |scope, roots, buffer, facts| detach::detach(scope, roots.state(), buffer, facts, key))
-    }
-
-    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
-    /// transfers such a buffer gets a TypeError.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::NotDetachable`] for a shared buffer.
-    pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.with_buffer(buffer, |scope, _, buffer, _| detach::set_key(scope, buffer, key))
-    }
-
-    /// `buffer.transfer(byteLength)`.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::Detached`],
-    /// [`Error::NotDetachable`], [`Error::InvalidLength`], and [`Error::Script`] where there is no memory.
-    pub fn transfer(
-        &mut self,
-        buffer: &Handle<JsArrayBuffer>,
-        byte_length: Option<usize>,
-    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        self.with_buffer(buffer, |scope, roots, buffer, facts| {
-            let moved = detach::transfer(scope, roots.state(), buffer, facts, byte_length)?;
-            Ok(local(roots, scope, &moved, facts))
-        })
-    }
-
-    /// `buffer.resize(byteLength)`, or `grow` of a shared one.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
-    /// [`Error::InvalidLength`].
-    pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
-        self.with_buffer(buffer, |scope, roots, buffer, facts| {
-            detach::resize(scope, roots.state(), buffer, facts, byte_length)
-        })
     }
 
     /// What script sees of a buffer.
@@ -404,6 +382,7 @@ impl<'s> Scope<'s> {
     }
 }
 
+/// A local for a buffer of this isolate.
 fn local<'s, 'h>(
     roots: &Rc<Roots>,
     scope: &mut v8::PinScope<'h, '_>,

@@ -33,8 +33,7 @@ impl Prepared {
 
     /// In one with V8's allocator.
     pub(crate) fn theirs(source: &str) -> Self {
-        let params = v8::CreateParams::default().array_buffer_allocator(v8::new_default_allocator());
-        Self::new(Isolate::builder().create_params(params).build().expect("an isolate"), source)
+        Self::new(Isolate::builder().v8_allocator().build().expect("an isolate"), source)
     }
 
     fn new(mut isolate: Isolate, source: &str) -> Self {

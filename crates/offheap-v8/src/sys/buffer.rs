@@ -12,6 +12,7 @@ use super::allocator;
 use super::realm::Function;
 use super::state::{State, state};
 use super::table;
+use crate::script::catching;
 use crate::{ENGINE, Error};
 
 /// The most bytes in one buffer of V8 (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
@@ -139,34 +140,25 @@ pub(crate) fn expose_immutable<'s>(
         return Ok(None);
     }
     let block = wrap(&state, store)?;
-    // Nobody can write what has no bytes; transferring them would let go of the block.
-    if store.byte_length() != 0 {
-        // The block becomes immutable with the first buffer over it. That one is V8's own realm's, out of reach of script.
-        let buffer = realm.buffer_over(scope, &block);
-        realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
+    if store.byte_length() == 0 {
+        // Nobody can write what has no bytes; transferring them would let go of the block.
+        return Ok(Some(v8::ArrayBuffer::with_backing_store(scope, &block)));
     }
-    Ok(Some(v8::ArrayBuffer::with_backing_store(scope, &block)))
+    // The block becomes immutable with the first buffer over it. That one is V8's own realm's, out of reach of script.
+    let buffer = realm.buffer_over(scope, &block);
+    realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
+    Ok(immutable_buffer_over(scope, &block))
 }
 
-/// A buffer with a copy of `bytes`, in V8's own memory.
-pub(crate) fn copy_into_engine<'s>(
+/// An immutable buffer over `block`; `None` where the block is not immutable. V8 itself tells: it detaches any buffer
+/// that is fresh but an immutable one. A program's snapshot may have brought functions of any sort into a realm.
+pub(super) fn immutable_buffer_over<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    bytes: &[u8],
-) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
-    let state = state(scope)?;
-    let realm = state.realm(scope)?;
-    let length = v8::Number::new(scope, bytes.len() as f64);
-    let nothing = v8::undefined(scope).into();
-    // V8's API would end the process where there is no memory; the constructor throws.
-    let made = realm.call(scope, Function::NewArrayBuffer, nothing, &[length.into()])?;
-    let made: v8::Local<'_, v8::ArrayBuffer> = made.try_into().expect("the constructor makes an ArrayBuffer");
-    let block = made.get_backing_store();
-    if let Some(data) = block.data() {
-        assert_eq!(block.byte_length(), bytes.len(), "as long as asked for");
-        // SAFETY: I-BORROW: V8 just made this block, of this length, and no script knows it.
-        unsafe { data.cast::<u8>().copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
-    }
-    Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
+    block: &v8::SharedRef<v8::BackingStore>,
+) -> Option<v8::Local<'s, v8::ArrayBuffer>> {
+    let buffer = v8::ArrayBuffer::with_backing_store(scope, block);
+    let refused = catching(scope, |_| buffer.detach(None)).is_err();
+    (refused && !buffer.was_detached()).then_some(buffer)
 }
 
 thread_local! {

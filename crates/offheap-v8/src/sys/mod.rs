@@ -20,9 +20,7 @@ mod state;
 mod table;
 
 pub(crate) use allocator::ALIGNMENT;
-pub(crate) use buffer::{
-    MAX_BYTE_LENGTH, copy_into_engine, expose, expose_immutable, expose_shared, is_aligned, is_letting_go,
-};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned, is_letting_go};
 pub(crate) use engine_memory::{find, locate, release_let_go};
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in};
 pub(crate) use own_isolate::OwnIsolate;
@@ -30,4 +28,4 @@ pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{copy_resizable, new_resizable};
 pub(crate) use roots::Roots;
-pub(crate) use state::{State, state};
+pub(crate) use state::{State, known_isolate_id, state};

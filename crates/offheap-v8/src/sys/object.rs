@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration};
 
+use super::buffer::immutable_buffer_over;
 use super::realm::Function;
 use super::state::{State, known_isolate_id};
 use crate::{BufferState, ENGINE, Error};
@@ -40,20 +41,34 @@ impl Facts {
 impl<'s> Buffer<'s> {
     /// The buffer that `value` is, or is a view of.
     pub(crate) fn of(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
-        let mut object = value;
-        if let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) {
-            // Typed as an ArrayBuffer by the crate `v8`, also where it is a shared one.
-            let buffer = view.buffer(scope);
-            object = buffer.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "give a view's buffer" })?.into();
+        let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) else { return Self::of_object(scope, value) };
+        // Typed as an ArrayBuffer by the crate `v8`, also where it is a shared one.
+        let buffer = view.buffer(scope);
+        let buffer = buffer.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "give a view's buffer" })?;
+        Self::of_object(scope, buffer.into())
+    }
+
+    /// The buffer that `value` is.
+    #[inline]
+    pub(crate) fn of_object(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+        if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
+            return Ok(Buffer::Unshared(buffer));
         }
-        if let Ok(buffer) = v8::Local::<v8::SharedArrayBuffer>::try_from(object) {
-            return Ok(Buffer::Shared(buffer));
-        }
-        let buffer = v8::Local::<v8::ArrayBuffer>::try_from(object);
-        buffer.map(Buffer::Unshared).map_err(|_| Error::NotAnArrayBuffer {
+        let buffer = v8::Local::<v8::SharedArrayBuffer>::try_from(value);
+        buffer.map(Buffer::Shared).map_err(|_| Error::NotAnArrayBuffer {
             engine: ENGINE,
             found: value.type_of(scope).to_rust_string_lossy(scope),
         })
+    }
+
+    /// As what the crate `v8` makes typed arrays over: it takes ArrayBuffers alone, V8 either sort.
+    pub(crate) fn as_unshared(&self) -> v8::Local<'s, v8::ArrayBuffer> {
+        match *self {
+            Buffer::Unshared(buffer) => buffer,
+            // SAFETY: I-LAYOUT: both are handles to the same class of V8 (`JSArrayBuffer`), and the calls for both do the
+            // same with it.
+            Buffer::Shared(buffer) => unsafe { v8::Local::cast_unchecked(v8::Local::<v8::Value>::from(buffer)) },
+        }
     }
 
     pub(crate) fn object(&self) -> v8::Local<'s, v8::Object> {
@@ -103,7 +118,8 @@ impl<'s> Buffer<'s> {
         let immutable = !shared
             && !resizable
             && realm.enforces_immutable
-            && realm.call(scope, Function::IsImmutable, object, &[])?.is_true();
+            && realm.call(scope, Function::IsImmutable, object, &[])?.is_true()
+            && immutable_buffer_over(scope, &self.block()).is_some();
         let max_byte_length = match resizable {
             true => {
                 let getter = if shared { Function::SharedMaxByteLength } else { Function::MaxByteLength };

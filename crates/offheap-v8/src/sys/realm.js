@@ -37,7 +37,6 @@
     getter(unshared, "immutable"),
     getter(unshared, "maxByteLength"),
     getter(shared, "maxByteLength"),
-    (byteLength) => new Unshared(byteLength),
     (byteLength, maxByteLength) => new Unshared(byteLength, { maxByteLength }),
     probeImmutable,
   ];

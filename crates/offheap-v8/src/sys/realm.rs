@@ -1,4 +1,5 @@
-//! V8's own functions, whatever script replaced: what the crate `v8` does not bind is asked through them.
+//! V8's own functions, whatever script replaced: what the crate `v8` does not bind is asked through them. A snapshot of the
+//! program's own may have replaced them before; so nothing that memory depends on believes them.
 
 use crate::script::{catching, compile_and_run};
 use crate::{ENGINE, Error};
@@ -20,7 +21,6 @@ pub(crate) enum Function {
     IsImmutable,
     MaxByteLength,
     SharedMaxByteLength,
-    NewArrayBuffer,
     NewResizable,
     ProbeImmutable,
 }
@@ -41,8 +41,20 @@ impl Realm {
         }
         let mut realm = Realm { context, functions, enforces_immutable: false };
         let nothing = v8::undefined(scope).into();
-        realm.enforces_immutable = realm.call(scope, Function::ProbeImmutable, nothing, &[])?.is_true();
+        realm.enforces_immutable =
+            realm.has_v8s_own_transfer(scope) && realm.call(scope, Function::ProbeImmutable, nothing, &[])?.is_true();
         Ok(realm)
+    }
+
+    /// Whether `transferToImmutable`, which gets memory that nobody may write, is a function of V8's: it has no script,
+    /// and its name by V8's own account, which for bound functions is another.
+    fn has_v8s_own_transfer(&self, scope: &mut v8::PinScope<'_, '_>) -> bool {
+        self.functions[Function::TransferToImmutable as usize].as_ref().is_some_and(|function| {
+            let function = v8::Local::new(scope, function);
+            const NO_SCRIPT: i32 = 0;
+            let name = function.get_name(scope).to_rust_string_lossy(scope);
+            function.script_id() == NO_SCRIPT && name == "transferToImmutable"
+        })
     }
 
     pub(super) fn in_new_context(scope: &mut v8::PinScope<'_, '_>) -> Result<Self, Error> {

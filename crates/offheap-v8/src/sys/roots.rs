@@ -88,9 +88,19 @@ impl Roots {
 
     /// A root for `buffer`, which is of this isolate.
     pub(crate) fn root<'s>(&self, scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer<'s>, facts: Facts) -> usize {
-        let object = v8::Global::new(scope, buffer.object());
         let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
-        self.insert(Root { object, facts, byte_length })
+        self.root_object(scope, buffer.object(), facts, byte_length)
+    }
+
+    /// A root for `object`, which is of this isolate and keeps that many bytes.
+    pub(crate) fn root_object(
+        &self,
+        scope: &mut v8::PinScope<'_, '_>,
+        object: v8::Local<'_, v8::Object>,
+        facts: Facts,
+        byte_length: usize,
+    ) -> usize {
+        self.insert(Root { object: v8::Global::new(scope, object), facts, byte_length })
     }
 
     fn insert(&self, root: Root) -> usize {
@@ -107,17 +117,25 @@ impl Roots {
         }
     }
 
-    /// The buffer of a root. `scope` is of this isolate.
-    pub(crate) fn get<'s>(&self, scope: &mut v8::PinScope<'s, '_>, slot: usize) -> Result<(Buffer<'s>, Facts), Error> {
+    /// The object of a root. `scope` is of this isolate.
+    pub(crate) fn object<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        slot: usize,
+    ) -> Result<v8::Local<'s, v8::Object>, Error> {
         let slots = self.slots.borrow();
         // A root is gone early where somebody made two handles for it.
         let root = slots.roots.get(slot).and_then(Option::as_ref).ok_or(Error::IsolateGone)?;
-        let object = v8::Local::new(scope, &root.object);
-        let buffer = match root.facts.shared {
-            true => Buffer::Shared(object.try_into().expect("rooted as a shared buffer")),
-            false => Buffer::Unshared(object.try_into().expect("rooted as a buffer")),
-        };
-        Ok((buffer, root.facts))
+        Ok(v8::Local::new(scope, &root.object))
+    }
+
+    /// The buffer of a root, of which somebody may have made a handle to another object.
+    pub(crate) fn get<'s>(&self, scope: &mut v8::PinScope<'s, '_>, slot: usize) -> Result<(Buffer<'s>, Facts), Error> {
+        let object = self.object(scope, slot)?;
+        let buffer = Buffer::of_object(scope, object.into())?;
+        let slots = self.slots.borrow();
+        let facts = slots.roots.get(slot).and_then(Option::as_ref).ok_or(Error::IsolateGone)?.facts;
+        Ok((buffer, facts))
     }
 
     /// Frees what was released late, and collects where much was: between steps of a scope, when no guard lives.

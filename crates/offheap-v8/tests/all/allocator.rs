@@ -167,8 +167,7 @@ fn memory_that_cannot_be_had_is_a_range_error_and_the_process_lives() {
 fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
     crate::common::start();
     let with_v8s = Isolate::builder().v8_allocator();
-    let params = v8::CreateParams::default().array_buffer_allocator(v8::new_default_allocator());
-    let with_its_own = Isolate::builder().create_params(params);
+    let with_its_own = Isolate::builder().array_buffer_allocator(v8::new_default_allocator());
     for builder in [with_v8s, with_its_own] {
         builder.build().unwrap().enter(|scope| {
             let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3])").unwrap();

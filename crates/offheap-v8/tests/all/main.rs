@@ -15,4 +15,6 @@ mod guards;
 mod loops;
 mod resizable;
 mod script;
+mod snapshot;
+mod typed;
 mod wasm;

@@ -1,0 +1,57 @@
+//! A start-up snapshot of the program's own, whose functions are not V8's: read-only memory is kept from them.
+
+use offheap_v8::offheap::FrozenStore;
+use offheap_v8::{CopyReason, Exposure, FrozenStoreExt, v8};
+
+use crate::common::{in_child, run};
+
+/// An isolate whose contexts are as this script left the first one.
+fn isolate_after(source: &str) -> v8::OwnedIsolate {
+    let mut creator = v8::Isolate::snapshot_creator(None, None);
+    {
+        v8::scope!(let scope, &mut creator);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        scope.set_default_context(context);
+        let scope = &mut v8::ContextScope::new(scope, context);
+        run(scope, source);
+    }
+    let blob = creator.create_blob(v8::FunctionCodeHandling::Keep).unwrap();
+    v8::Isolate::new(v8::CreateParams::default().snapshot_blob(blob))
+}
+
+#[test]
+fn functions_that_are_not_v8s_do_not_get_read_only_memory() {
+    let Some(output) = in_child("snapshot::functions_that_are_not_v8s_do_not_get_read_only_memory") else {
+        // Without immutable buffers: V8 ends the process where a snapshot has them already.
+        v8::V8::initialize_platform(v8::new_default_platform(0, false).make_shared());
+        v8::V8::initialize();
+        return hostile_snapshots();
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn hostile_snapshots() {
+    let write = "function () { new Uint8Array(this)[0] = 66; globalThis.stash = this; return this; }";
+    let words: &'static [u64] = vec![7; 4].leak();
+    // What the probe asks for is there, too: only V8's own account of the function tells.
+    let pretend = "Object.defineProperty(ArrayBuffer.prototype, 'immutable', { get() { return true } });
+                   globalThis.Uint8Array = class { every() { return true } };";
+    for method in [
+        write.to_owned(),
+        format!("({{ transferToImmutable: {write} }}).transferToImmutable"),
+        format!("({write}).bind(new ArrayBuffer(8))"),
+        "ArrayBuffer.prototype.transfer".to_owned(),
+        "undefined".to_owned(),
+    ] {
+        let source = format!("{pretend} ArrayBuffer.prototype.transferToImmutable = {method}; 0");
+        let isolate = &mut isolate_after(&source);
+        v8::scope!(let scope, isolate);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let scope = &mut v8::ContextScope::new(scope, context);
+        assert!(run(scope, "new ArrayBuffer(8).immutable").is_true(), "the snapshot is in use");
+        let store = FrozenStore::from_owner(words).unwrap();
+        let (_, exposure) = store.to_js(scope).unwrap();
+        assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }, "{method}");
+        assert_eq!(words, [7; 4], "{method}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Typed arrays over stores, made by native code.
+
+use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap_v8::{BackingStoreExt, Error, SharedStoreExt, TypedElement, U8Clamped};
+
+use crate::common::{in_own_scope, isolate, numbered, run, set};
+
+#[test]
+fn each_element_type_has_its_array() {
+    fn name<T: TypedElement>(store: &BackingStore) -> String {
+        in_own_scope(|scope| {
+            let array = store.to_js_typed::<T>(scope, 8, 2).unwrap();
+            assert_eq!(BackingStore::from_js(scope, array.into()).unwrap(), *store);
+            set(scope, "a", array.into());
+            let text = "`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`";
+            run(scope, text).to_rust_string_lossy(scope)
+        })
+    }
+    let store = numbered(32);
+    assert_eq!(name::<i8>(&store), "Int8Array 8 2 32");
+    assert_eq!(name::<u8>(&store), "Uint8Array 8 2 32");
+    assert_eq!(name::<U8Clamped>(&store), "Uint8ClampedArray 8 2 32");
+    assert_eq!(name::<i16>(&store), "Int16Array 8 4 32");
+    assert_eq!(name::<u16>(&store), "Uint16Array 8 4 32");
+    assert_eq!(name::<i32>(&store), "Int32Array 8 8 32");
+    assert_eq!(name::<u32>(&store), "Uint32Array 8 8 32");
+    assert_eq!(name::<f32>(&store), "Float32Array 8 8 32");
+    assert_eq!(name::<f64>(&store), "Float64Array 8 16 32");
+    assert_eq!(name::<i64>(&store), "BigInt64Array 8 16 32");
+    assert_eq!(name::<u64>(&store), "BigUint64Array 8 16 32");
+    assert_eq!(store.exposure(), None);
+}
+
+#[test]
+fn script_and_rust_share_the_elements() {
+    let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0, 4.0]).unwrap());
+    isolate().enter(|scope| {
+        let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
+        scope.set_global("v", view.as_handle()).unwrap();
+        assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
+    });
+    assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
+}
+
+#[test]
+fn over_shared_and_frozen_memory_too() {
+    let store = SharedStore::zeroed(16).unwrap();
+    in_own_scope(|scope| {
+        let array = store.to_js_typed::<i32>(scope, 4, 3).unwrap();
+        set(scope, "v", array.into());
+        assert!(run(scope, "Atomics.store(v, 2, 7); v.buffer instanceof SharedArrayBuffer").is_true());
+        let frozen = BackingStore::from(FrozenStore::from_owner(&[5_u64; 2][..]).unwrap());
+        let array = frozen.to_js_typed::<u64>(scope, 8, 1).unwrap();
+        set(scope, "w", array.into());
+        assert!(run(scope, "w[0] = 6n; w[0] === 5n && w.buffer.immutable").is_true());
+    });
+    assert_eq!(store.copy_out::<i32>().unwrap(), [0, 0, 0, 7]);
+    assert_eq!(store.reference_count(), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_exposed() {
+    let store = numbered(32);
+    let part = store.slice(8..24).unwrap();
+    in_own_scope(|scope| {
+        let misaligned = part.to_js_typed::<f64>(scope, 4, 1).unwrap_err();
+        assert!(matches!(misaligned, Error::Misaligned { byte_offset: 12, alignment: 8, .. }), "{misaligned}");
+        for (byte_offset, element_count) in [(0, 5), (16, 1), (20, 0), (4, usize::MAX / 4), (usize::MAX - 3, 1)] {
+            let refused = part.to_js_typed::<u32>(scope, byte_offset, element_count).unwrap_err();
+            assert!(matches!(refused, Error::Memory(offheap::Error::OutOfRange { .. })), "{refused}");
+        }
+        let odd = store.slice(4..).unwrap().to_js_typed::<u32>(scope, 0, 1).unwrap_err();
+        assert!(matches!(odd, Error::Misaligned { byte_offset: 4, alignment: 8, .. }), "{odd}");
+        assert_eq!(store.exposure(), None);
+        assert_eq!(part.to_js_typed::<u32>(scope, 16, 0).unwrap().length(), 0);
+    });
+    assert_eq!((store.exposure(), store.reference_count()), (None, 2));
+}
+
+#[test]
+fn a_handle_to_a_typed_array_is_no_buffer() {
+    let store = numbered(32);
+    isolate().enter(|scope| {
+        let view = scope.expose_typed::<u8>(&store, 0, 4).unwrap().into_handle();
+        let made_up = offheap_v8::Handle::new(std::rc::Rc::clone(view.table()), view.slot());
+        assert!(matches!(scope.state(&made_up), Err(Error::NotAnArrayBuffer { .. })));
+        assert!(matches!(scope.resize(&made_up, 1), Err(Error::NotAnArrayBuffer { .. })));
+        assert!(matches!(scope.externalize(&made_up), Err(Error::NotAnArrayBuffer { .. })));
+    });
+}
