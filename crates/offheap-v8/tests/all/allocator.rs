@@ -1,6 +1,10 @@
 //! Buffers that script makes are stores of ours from the beginning.
 
-use offheap_v8::offheap::{self, BackingStore, SharedStore, Site, StoreKind, UniqueStore};
+use std::sync::{Mutex, PoisonError};
+
+use crate::common::in_child;
+use offheap_v8::offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap_v8::offheap::{self, BackingStore, Budget, SharedStore, Site, StoreKind, UniqueStore};
 use offheap_v8::{BackingStoreExt, Error, Isolate, Scope, v8};
 
 fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
@@ -186,4 +190,103 @@ fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
     let store = BackingStore::from_js(scope, buffer.into()).unwrap();
     assert_eq!((store.byte_length(), BackingStore::from_js(scope, buffer.into()).unwrap() == store), (5, true));
     assert!(matches!(store.site(), Site::Native(_)));
+}
+
+/// The test of this name passed in a process of its own.
+fn passed(test: &str) -> bool {
+    let Some(output) = in_child(test) else { return false };
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("1 passed"), "{}: {told}", output.status);
+    true
+}
+
+#[test]
+fn a_budget_counts_script_s_buffers_and_makes_new_ones_throw() {
+    const MIB: usize = 1 << 20;
+    if passed("allocator::a_budget_counts_script_s_buffers_and_makes_new_ones_throw") {
+        return;
+    }
+    in_scope(|scope| {
+        Budget::set(10 * MIB);
+        // V8 collects what is garbage before it gives up, and that gives the budget back.
+        scope.eval::<()>("for (let n = 0; n < 100; n++) new Uint8Array(2 ** 20)")?;
+        scope.collect();
+        scope.collect();
+        assert_eq!(Budget::used(), 0);
+        let source = "globalThis.kept = []; try { for (;;) kept.push(new MAKE(2 ** 20)); } catch (e) { `${e.name} ${kept.length}` }";
+        for make in ["ArrayBuffer", "Uint8Array", "SharedArrayBuffer"] {
+            assert_eq!(scope.eval::<String>(&source.replace("MAKE", make))?, "RangeError 10", "{make}");
+            assert_eq!(Budget::used(), 10 * MIB);
+            for more in
+                ["kept[0].slice(0)", "new ArrayBuffer(9).transfer(4096)", "new Float64Array([1.5, 2.5, ...Array(99)])"]
+            {
+                let thrown = scope.eval::<String>(&format!("try {{ {more}; 'made' }} catch (e) {{ e.name }}"))?;
+                assert_eq!(thrown, "RangeError", "{more}");
+            }
+            // What V8 would end the process for.
+            let small = scope.eval_buffer("new Uint8Array(3)")?;
+            let counted = scope.externalize(small.as_handle());
+            assert!(matches!(counted, Err(Error::Memory(offheap::Error::OverBudget { requested: 3, .. }))));
+        }
+        let buffer = scope.eval_buffer("kept = null; new ArrayBuffer(2 ** 20)")?;
+        let store = scope.externalize(buffer.as_handle())?;
+        scope.detach(buffer.as_handle(), None)?;
+        scope.collect();
+        scope.collect();
+        assert_eq!(Budget::used(), MIB);
+        drop(store);
+        assert_eq!(Budget::used(), 0);
+        Ok(())
+    });
+}
+
+/// What happened to stores of 12,345 bytes.
+struct Seen(Mutex<Vec<(EventKind, StoreKind, String)>>);
+static SEEN: Seen = Seen(Mutex::new(Vec::new()));
+
+impl Observer for Seen {
+    fn event(&self, event: &Event) {
+        if event.byte_length == 12_345 {
+            let told = (event.kind, event.store_kind, event.created.to_string());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        }
+    }
+}
+
+#[test]
+fn an_observer_is_told_of_script_s_buffers_from_their_beginning() {
+    if passed("allocator::an_observer_is_told_of_script_s_buffers_from_their_beginning") {
+        return;
+    }
+    set_observer(&SEEN).unwrap();
+    crate::common::start();
+    let mut isolate = Isolate::new().unwrap();
+    let id = isolate.id();
+    let kinds = |seen: Vec<(EventKind, StoreKind, String)>| {
+        seen.into_iter().map(|(kind, of, _)| (kind, of)).collect::<Vec<_>>()
+    };
+    let take = || std::mem::take(&mut *SEEN.0.lock().unwrap());
+    isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(12345)").unwrap();
+        let seen = take();
+        assert!(seen.iter().all(|(_, _, site)| site == "script"));
+        assert_eq!(
+            kinds(seen),
+            [(EventKind::Created, StoreKind::Fixed), (EventKind::Exposed { isolate: id }, StoreKind::Fixed)]
+        );
+        drop(scope.externalize(buffer.as_handle()).unwrap());
+        drop(buffer);
+        scope.collect();
+        scope.collect();
+        let released = EventKind::Released { isolate: Some(id) };
+        let events = [EventKind::Externalized { isolate: id }, released, EventKind::Freed { at: None }];
+        assert_eq!(kinds(take()), events.map(|event| (event, StoreKind::Fixed)));
+
+        let shared = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(12345)").unwrap();
+        let store = scope.externalize(shared.as_handle()).unwrap();
+        assert_eq!(store.kind(), StoreKind::Shared);
+        assert_eq!(kinds(take()).last(), Some(&(EventKind::Externalized { isolate: id }, StoreKind::Shared)));
+    });
+    drop(isolate);
+    assert_eq!(kinds(take()).last(), Some(&(EventKind::Freed { at: None }, StoreKind::Shared)));
 }

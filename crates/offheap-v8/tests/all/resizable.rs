@@ -1,7 +1,10 @@
 //! Resizable and growable buffers of V8's own, externalized.
 
+use std::sync::atomic::Ordering;
+
+use crate::common::run;
 use offheap_v8::offheap::{self, BackingStore, SharedStore, StoreKind, UniqueStore};
-use offheap_v8::{CopyReason, Error, Exposure, Isolate, Scope};
+use offheap_v8::{BackingStoreExt, CopyReason, Error, Exposure, Isolate, Scope, v8};
 
 fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
     crate::common::start();
@@ -176,5 +179,48 @@ fn a_growable_shared_buffer_is_as_long_as_script_made_it() {
             assert_eq!(other.state(there.as_handle())?.byte_length, 90_000);
             Ok(())
         })
+    });
+}
+
+#[test]
+fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
+    const PAGE: usize = 4096;
+    in_scope(|scope| {
+        let buffer = scope.eval_buffer(&format!(
+            "globalThis.shared = new SharedArrayBuffer({PAGE}, {{ maxByteLength: {} }})",
+            101 * PAGE
+        ))?;
+        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        // What posting it to workers does.
+        let block = scope.with_v8(|scope| {
+            v8::Local::<v8::SharedArrayBuffer>::try_from(run(scope, "shared")).unwrap().get_backing_store()
+        });
+        std::thread::scope(|threads| {
+            for _ in 0..10 {
+                let (store, block) = (store.clone(), block.clone());
+                threads.spawn(move || {
+                    Isolate::new().unwrap().enter(|scope| {
+                        scope.with_v8(|scope| {
+                            let shared = v8::SharedArrayBuffer::with_backing_store(scope, &block);
+                            assert_eq!(BackingStore::from_js(scope, shared.into()).unwrap(), *store.as_store());
+                            crate::common::set(scope, "shared", shared.into());
+                            // Of those who ask for the same length one may be late, and throws.
+                            let grow = format!("try {{ shared.grow(shared.byteLength + {PAGE}) }} catch {{}}");
+                            let mut seen = 0;
+                            while seen < 101 * PAGE {
+                                run(scope, &grow);
+                                let bytes = store.as_atomics();
+                                assert!(bytes.len() >= seen, "lengths rise");
+                                seen = bytes.len();
+                                bytes[seen - 1].fetch_add(1, Ordering::SeqCst);
+                            }
+                        });
+                    });
+                });
+            }
+        });
+        assert_eq!(store.as_atomics()[101 * PAGE - 1].load(Ordering::SeqCst), 10);
+        assert_eq!(scope.state(buffer.as_handle())?.byte_length, 101 * PAGE);
+        Ok(())
     });
 }

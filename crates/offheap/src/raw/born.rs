@@ -1,6 +1,6 @@
 //! Memory that an adapter allocates for an engine, which script makes buffers of.
 
-use super::exposed::Withdrawn;
+use super::exposed::{Withdrawn, claim};
 use super::{Exposed, Memory, Owner, RawStore};
 use crate::{IsolateId, Rejected, Site, StoreKind};
 
@@ -14,7 +14,10 @@ impl Exposed {
     /// [`Error::OverBudget`](crate::Error::OverBudget).
     pub fn of_owner<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, Rejected<O>> {
         match RawStore::untold(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
-            Ok(raw) => Ok(Exposed::untold(raw, isolate).expect("nobody else has the store yet")),
+            Ok(raw) => {
+                claim(&raw, isolate).expect("nobody else has the store yet");
+                Ok(Exposed(raw))
+            }
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }
     }

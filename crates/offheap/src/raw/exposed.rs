@@ -41,25 +41,14 @@ impl Exposed {
     /// [`Error::Freed`] for manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
-        if !counts_buffers(store.kind()) {
-            store.check_not_freed("expose")?;
+        let raw = store.raw();
+        match counts_buffers(raw.kind()) {
+            true => claim(raw, isolate).map_err(|denied| store.denied("expose", Some(isolate), denied))?,
+            false => store.check_not_freed("expose")?,
         }
-        let hold = Self::untold(store.raw().clone(), isolate);
-        let hold = hold.map_err(|denied| store.denied("expose", Some(isolate), denied))?;
+        let hold = Exposed(raw.clone());
         hold.tell(isolate);
         Ok(hold)
-    }
-
-    /// The same, with the event left to [`tell`](Self::tell).
-    #[inline]
-    pub(super) fn untold(raw: RawStore, isolate: IsolateId) -> Result<Self, Denied> {
-        if counts_buffers(raw.kind()) {
-            let one_buffer = raw.kind() == StoreKind::Resizable || raw.is_of_engine();
-            if raw.access().expose(isolate, one_buffer)? {
-                isolate.add_external_bytes(accounted_bytes(&raw));
-            }
-        }
-        Ok(Exposed(raw))
     }
 
     /// A hold on frozen memory, which any number of isolates may have.
@@ -172,6 +161,16 @@ impl Exposed {
         let held = ManuallyDrop::new(unsafe { Exposed::from_raw(raw) });
         look(&held)
     }
+}
+
+/// Counts a buffer in `isolate` over memory that counts them.
+#[inline]
+pub(super) fn claim(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
+    let one_buffer = raw.kind() == StoreKind::Resizable || raw.is_of_engine();
+    if raw.access().expose(isolate, one_buffer)? {
+        isolate.add_external_bytes(accounted_bytes(raw));
+    }
+    Ok(())
 }
 
 /// Frozen memory may be exposed in any number of isolates, and so may a read-only map: nobody writes through either.
