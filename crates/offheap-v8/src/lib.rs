@@ -77,6 +77,8 @@ mod detach;
 mod engine;
 mod extension;
 mod isolate;
+#[cfg(doctest)]
+mod refused;
 mod scope;
 mod script;
 mod sys;

@@ -13,6 +13,7 @@ mod externalize;
 mod facts;
 mod guards;
 mod loops;
+mod moving;
 mod resizable;
 mod script;
 mod snapshot;

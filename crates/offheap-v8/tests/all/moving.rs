@@ -1,0 +1,65 @@
+//! An isolate of the program's own that moves between threads (`v8::SharedIsolate`).
+#![allow(unsafe_code, reason = "the crate `v8` asks for a promise about what hangs off such an isolate")]
+
+use std::thread;
+
+use offheap_v8::offheap::{self, BackingStore};
+use offheap_v8::{BackingStoreExt, v8};
+
+use crate::common::{counted, run, set, start};
+
+#[test]
+fn stores_move_with_an_isolate_from_thread_to_thread() {
+    start();
+    let (store, dropped) = counted(vec![1; 16]);
+    // On a thread of its own, whose end the isolate outlives.
+    let (shared, context) = thread::spawn(|| {
+        let mut isolate = v8::Isolate::new(v8::CreateParams::default());
+        let context = {
+            v8::scope!(let scope, &mut isolate);
+            let context = v8::Context::new(scope, v8::ContextOptions::default());
+            v8::Global::new(scope, context)
+        };
+        // SAFETY: I-OWNER-SEND: nothing hangs off it but what the adapter keeps there, which is `Send`.
+        (unsafe { isolate.try_into_shared() }.unwrap(), context)
+    })
+    .join()
+    .unwrap();
+    let in_scope = |work: &mut (dyn FnMut(&mut v8::PinScope<'_, '_>) + Send)| {
+        thread::scope(|threads| {
+            let run = || {
+                let mut locker = shared.lock();
+                v8::scope!(let scope, &mut *locker);
+                let context = v8::Local::new(scope, &context);
+                let scope = &mut v8::ContextScope::new(scope, context);
+                work(scope);
+            };
+            threads.spawn(run).join().unwrap();
+        });
+    };
+    in_scope(&mut |scope| {
+        let buffer = store.to_js(scope).unwrap();
+        set(scope, "b", buffer.into());
+        run(scope, "globalThis.made = new ArrayBuffer(8); new Uint8Array(b)[0] = 2");
+    });
+    assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
+    let mut made = None;
+    in_scope(&mut |scope| {
+        let buffer = run(scope, "b");
+        assert_eq!(BackingStore::from_js(scope, buffer).unwrap(), store);
+        let buffer = run(scope, "made");
+        made = Some(BackingStore::from_js(scope, buffer).unwrap());
+        store.cells(scope).unwrap()[1].set(3);
+    });
+    in_scope(&mut |scope| {
+        let buffer = run(scope, "made");
+        assert_eq!(BackingStore::from_js(scope, buffer).unwrap(), made.clone().unwrap());
+        let buffer = run(scope, "b");
+        offheap_v8::detach(scope, buffer, None).unwrap();
+    });
+    assert_eq!(store.bytes().unwrap()[..3], [2, 3, 1]);
+    drop((context, shared));
+    assert_eq!(made.unwrap().bytes().unwrap()[..], [0; 8]);
+    drop(store);
+    assert_eq!(dropped.get(), 1);
+}
