@@ -34,7 +34,7 @@
 //! });
 //! ```
 //! A slice does not leave its scope:
-//! ```compile_fail,E0515
+//! ```compile_fail
 //! let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! let bytes = isolate.enter(|scope| {
 //!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
