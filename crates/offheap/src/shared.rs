@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
 
-use crate::raw::{AtomicElement, Owner, RawStore};
+use crate::raw::{AtomicElement, Owner, RawStore, WithDeleter};
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind, WeakStore};
 
@@ -79,6 +79,31 @@ impl SharedStore {
             Ok(raw) => Ok(SharedStore::from_raw(raw)),
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }
+    }
+
+    /// The same with a function that is called once, with address and length in bytes, when the last reference goes and
+    /// before the owner is dropped; see [`UniqueStore::from_owner_with_deleter`](crate::UniqueStore::from_owner_with_deleter).
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use offheap::SharedStore;
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let store = SharedStore::from_owner_with_deleter(vec![0u32; 4], move |_, byte_length| sender.send(byte_length).unwrap())?;
+    /// drop((store.clone(), store));
+    /// assert_eq!(receiver.iter().collect::<Vec<_>>(), [16]);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Owner and function come back with [`Error::OutOfMemory`]; the function is then not called.
+    #[track_caller]
+    pub fn from_owner_with_deleter<O, F>(owner: O, deleter: F) -> Result<Self, Rejected<(O, F)>>
+    where
+        O: Owner,
+        F: FnOnce(*mut u8, usize) + Send + 'static,
+    {
+        Self::from_owner(WithDeleter::new(owner, deleter)).map_err(|rejected| rejected.map(WithDeleter::into_parts))
     }
 
     /// The same reference as a `BackingStore`, to expose it, for one.
