@@ -132,8 +132,9 @@ pub trait Engine {
     /// Waits until finalizers that the engine put off have run.
     fn drain_finalizers(&mut self);
 
-    /// The bytes of stores that live buffers of this isolate are over, each store once. Manual memory, mapped files and
-    /// frozen memory count 0: what collecting a buffer frees of them is not this isolate's to say.
+    /// The bytes of stores that live buffers of this isolate are over, each store once, with all that it reserves. Manual
+    /// memory, mapped files, and shared and frozen memory count 0: what collecting a buffer frees of them is not this
+    /// isolate's to say.
     fn external_bytes(&self) -> usize;
 
     /// Ends the isolate. Handles and stores may outlive it.

@@ -17,5 +17,5 @@ pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;
 pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
-pub use model::{ModelEngine, ModelOptions};
+pub use model::{ModelEngine, ModelOptions, Random};
 pub use offheap;

@@ -132,7 +132,8 @@ impl Heap {
         self.hold(store)?;
         let shared = self.shared(store.id());
         let has_room = self.options.resizable && shared.has_room();
-        if has_room && (store.byte_offset() != 0 || byte_length != shared.byte_length()) {
+        // A part has no room of its own. Its length says less: somebody may be growing the store.
+        if has_room && (store.byte_offset() != 0 || most != shared.max_byte_length()) {
             // The caller's handle keeps the owner, so nothing but the hold goes.
             self.release_memory(Memory::Resizable(store.id()), OnThread::This).finish();
             let instead = "expose the whole store, or copy the part";

@@ -247,9 +247,10 @@ impl Heap {
         }
     }
 
-    /// The bytes of stores that buffers are over, each store once; of memory that collecting a buffer may free.
+    /// The bytes of stores that buffers are over, each store once, with all that they reserve; of memory that collecting a
+    /// buffer may free.
     pub(super) fn external_bytes(&self) -> usize {
         let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::Fixed | StoreKind::Resizable);
-        self.stores.values().filter(kept).map(Shared::byte_length).sum()
+        self.stores.values().filter(kept).map(Shared::max_byte_length).sum()
     }
 }

@@ -16,6 +16,8 @@ use crate::{
 };
 use heap::{BufferId, Heap, Memory};
 
+pub use random::Random;
+
 const NAME: &str = "Model";
 
 /// An engine in plain Rust whose collector does, for some seed, whatever an engine may do.

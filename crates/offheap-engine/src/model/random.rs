@@ -1,10 +1,12 @@
 //! The numbers that decide what the model's collector does when.
 
-/// A sequence that its seed repeats: Weyl steps of the golden ratio, mixed.
-pub(super) struct Random(u64);
+/// Numbers that a seed repeats, for tests: Weyl steps of the golden ratio, mixed.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
         Random(seed)
     }
 
@@ -17,13 +19,19 @@ impl Random {
         mixed ^ (mixed >> 32)
     }
 
-    /// A number less than `limit`, which is not 0. The bias does not matter here.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    /// A number less than `limit`. The bias does not matter here.
+    ///
+    /// # Panics
+    /// If `limit` is 0.
+    pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
     /// True one time in `count`.
-    pub(super) fn one_in(&mut self, count: usize) -> bool {
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 }

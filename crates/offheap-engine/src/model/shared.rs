@@ -42,7 +42,7 @@ impl Shared {
     /// last one.
     pub(super) fn let_go(&mut self) -> (Option<Exposed>, bool) {
         if !thread::panicking() {
-            self.check(0, self.byte_length());
+            self.check(0, self.shadow.as_ref().map_or(0, Vec::len));
         }
         let hold = self.holds.pop();
         (hold, self.holds.is_empty())

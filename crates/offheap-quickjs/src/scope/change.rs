@@ -24,10 +24,11 @@ impl<'s> Scope<'s> {
     /// transfers such a buffer gets a TypeError.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`].
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`] of shared memory.
     pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         self.roots.free_released();
         let value = self.value(buffer)?;
+        check_unshared(&self.ctx, &value, "set a detach key of")?;
         set_key(&self.ctx, &value, key)
     }
 
@@ -46,8 +47,8 @@ impl<'s> Scope<'s> {
         let value = self.value(buffer)?;
         check_unshared(&self.ctx, &value, ATTEMPTED)?;
         self.check_mutable(buffer, ATTEMPTED)?;
-        check_key(&self.ctx, &value, None, ATTEMPTED)?;
         let state = self.attached_state(buffer, ATTEMPTED)?;
+        check_key(&self.ctx, &value, None, ATTEMPTED)?;
         let limit = if state.resizable { state.max_byte_length } else { sys::MAX_BYTE_LENGTH };
         if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
             return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
@@ -73,10 +74,11 @@ impl<'s> Scope<'s> {
         let is_shared = sys::is_shared(&self.ctx, &value)?;
         let attempted = if is_shared { "grow" } else { "resize" };
         self.check_mutable(buffer, attempted)?;
-        let state = self.attached_state(buffer, attempted)?;
-        if !state.resizable {
+        // In ECMAScript's order: a buffer without maximum has no `resize` to be detached for.
+        if !self.state(buffer)?.resizable {
             return Err(Error::NotResizable { engine: ENGINE });
         }
+        let state = self.attached_state(buffer, attempted)?;
         let (requested, limit) = (byte_length, state.max_byte_length);
         if requested > limit {
             return Err(Error::InvalidLength { engine: ENGINE, attempted, requested, limit });
