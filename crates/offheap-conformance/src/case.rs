@@ -27,8 +27,8 @@ impl fmt::Debug for Case {
     }
 }
 
-/// What makes isolates of the engine that is tried. Cases make several, alive at once, on the calling thread.
-pub type Factory<'a> = dyn Fn() -> Result<Box<dyn Engine>, Error> + 'a;
+/// What makes isolates of the engine that is tried. Cases make several, alive at once, some of them on other threads.
+pub type Factory<'a> = dyn Fn() -> Result<Box<dyn Engine>, Error> + Sync + 'a;
 
 /// Where a case gets its isolates.
 pub struct Lab<'a> {

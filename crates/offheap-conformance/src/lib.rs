@@ -1,12 +1,19 @@
 //! The conformance suite: what every engine adapter promises, as cases that run on any [`Engine`](offheap_engine::Engine).
 //!
 //! The cases are data ([`CASES`]) and not test functions, so that they also run in a process that no test harness
-//! started. Those with a letter and a number mirror tests of V8 and carry their names: `A` for `test-api-array-buffer`,
-//! `M` for the wasm tests of `ManuallyExternalizedBuffer`. Those that begin with `P-` are about the promises of offheap.
+//! started. Those with a letter and a number mirror tests of V8 and carry their names: `M` for the wasm tests of
+//! `ManuallyExternalizedBuffer`, `A` for `test-api-array-buffer`, `B` for `backing-store-unittest`, `S` for
+//! `test-array-buffer-tracker`, `V` for `test-api-typed-array`, `U` for `v8-array-buffer-unittest`. Where V8's test looks at
+//! what no public API shows, the case's summary says what stands for it. Those that begin with `P-` are about the promises
+//! of offheap. One case, `A4`, sets the [budget](offheap_engine::offheap::Budget) of the process while it runs: nothing
+//! else should make stores of megabytes meanwhile.
 //!
 //! Each case passes, fails with a reason, or is unsupported for want of a named [`Capability`]. Which ones
 //! may do anything but pass on which engine is written down in `expectations.toml`; [`Report::check`] refuses
 //! everything else, an unexpected pass too.
+//!
+//! [`random`] runs random sequences of operations on several engines, side by side, and makes short what differs.
+//! [`soak`](fn@soak) has isolates on many threads pass stores around, and counts what is left.
 //!
 //! # Examples
 //! An engine's author runs the suite on an adapter of their own, here the model engine:
@@ -17,7 +24,7 @@
 //! let expectations = Expectations::parse(
 //!     r#"
 //!     [MyEngine]
-//!     lacks = ["script"]
+//!     lacks = ["script", "wasm", "generations"]
 //!     "#,
 //! )?;
 //! let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(1)?)) };
@@ -32,8 +39,10 @@ mod expect;
 mod case;
 mod cases;
 mod expectations;
+pub mod random;
 mod report;
 mod runner;
+mod soak;
 
 pub use case::{Capability, Case, Factory, Lab};
 pub use cases::CASES;
@@ -41,3 +50,4 @@ pub use expect::Failure;
 pub use expectations::{Expectation, Expectations, InvalidExpectations};
 pub use report::{Outcome, Report, Surprise, Surprises, Verdict};
 pub use runner::{run, run_cases};
+pub use soak::{Soak, Soaked, soak};

@@ -1,10 +1,10 @@
 //! Runs cases on an engine.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use offheap_engine::Capabilities;
 
+use crate::random::message_of;
 use crate::{CASES, Case, Factory, Failure, Lab, Outcome, Report, Verdict};
 
 /// Runs all cases on the engine that `factory` makes isolates of. `engine_name` is what `expectations.toml` calls it.
@@ -46,9 +46,4 @@ fn caught<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
         Ok(result) => result.map_err(|failure| failure.to_string()),
         Err(panic) => Err(format!("expected no panic, saw: {}", message_of(panic.as_ref()))),
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text")
 }

@@ -7,7 +7,7 @@ use offheap_engine::{Engine, Error, ModelEngine, ModelOptions};
 #[test]
 fn the_model_conforms_for_every_seed() {
     let expectations = Expectations::built_in();
-    for seed in 0..40 {
+    for seed in 0..24 {
         let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(seed)?)) };
         let report = run(&make, "Model");
         if let Err(surprises) = report.check(&expectations) {

@@ -4,163 +4,10 @@
 use offheap_conformance::{
     CASES, Capability, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
 };
-use offheap_engine::offheap::{BackingStore, IsolateId, UniqueStore};
-use offheap_engine::{
-    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ModelEngine, ScriptValue, ViewState,
-};
+use offheap_engine::{Engine, Error, ModelEngine};
 
-/// What is wrong with an engine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Sabotage {
-    Nothing,
-    DetachDoesNothing,
-    ExposesSilentCopies,
-    ExternalizesCopies,
-    NeverCollects,
-    IgnoresDetachKeys,
-    WritesAnotherByte,
-    GrowsWithoutLimit,
-    CountsNothing,
-    EndsByPanic,
-    SaysItIsImmutable,
-}
-
-struct Sabotaged {
-    engine: ModelEngine,
-    how: Sabotage,
-}
-
-impl Engine for Sabotaged {
-    fn name(&self) -> &'static str {
-        self.engine.name()
-    }
-
-    fn version(&self) -> String {
-        self.engine.version()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.engine.capabilities()
-    }
-
-    fn isolate(&self) -> IsolateId {
-        self.engine.isolate()
-    }
-
-    fn evaluate(&mut self, source: &str) -> Result<ScriptValue, Error> {
-        self.engine.evaluate(source)
-    }
-
-    fn evaluate_buffer(&mut self, source: &str) -> Result<Handle<JsArrayBuffer>, Error> {
-        self.engine.evaluate_buffer(source)
-    }
-
-    fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error> {
-        self.engine.set_global(name, buffer)
-    }
-
-    fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error> {
-        self.engine.allocate(byte_length, max_byte_length)
-    }
-
-    fn allocate_shared(
-        &mut self,
-        byte_length: usize,
-        max_byte_length: Option<usize>,
-    ) -> Result<Handle<JsArrayBuffer>, Error> {
-        self.engine.allocate_shared(byte_length, max_byte_length)
-    }
-
-    fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
-        if self.how == Sabotage::ExposesSilentCopies {
-            let copy = UniqueStore::from_owner(store.to_vec()?).map_err(|rejected| rejected.into_parts().0)?;
-            return self.engine.expose(&copy.into());
-        }
-        self.engine.expose(store)
-    }
-
-    fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        let store = self.engine.externalize(buffer)?;
-        if self.how == Sabotage::ExternalizesCopies {
-            let copy = UniqueStore::from_owner(store.to_vec()?).map_err(|rejected| rejected.into_parts().0)?;
-            return Ok(copy.into());
-        }
-        Ok(store)
-    }
-
-    fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        match self.how {
-            Sabotage::DetachDoesNothing => Ok(()),
-            Sabotage::IgnoresDetachKeys => {
-                self.engine.set_detach_key(buffer, None)?;
-                self.engine.detach(buffer, None)
-            }
-            _ => self.engine.detach(buffer, key),
-        }
-    }
-
-    fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.engine.set_detach_key(buffer, key)
-    }
-
-    fn transfer(
-        &mut self,
-        buffer: &Handle<JsArrayBuffer>,
-        byte_length: Option<usize>,
-    ) -> Result<Handle<JsArrayBuffer>, Error> {
-        self.engine.transfer(buffer, byte_length)
-    }
-
-    fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
-        match self.engine.resize(buffer, byte_length) {
-            Err(Error::InvalidLength { .. }) if self.how == Sabotage::GrowsWithoutLimit => Ok(()),
-            result => result,
-        }
-    }
-
-    fn state(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error> {
-        let mut state = self.engine.state(buffer)?;
-        state.immutable |= self.how == Sabotage::SaysItIsImmutable;
-        Ok(state)
-    }
-
-    fn read(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize) -> Result<Option<u8>, Error> {
-        self.engine.read(buffer, index)
-    }
-
-    fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error> {
-        let shift = usize::from(self.how == Sabotage::WritesAnotherByte);
-        self.engine.write(buffer, index + shift, value)
-    }
-
-    fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error> {
-        self.engine.evaluate_view(source)
-    }
-
-    fn collect_young(&mut self) {
-        self.engine.collect_young();
-    }
-
-    fn collect(&mut self) {
-        if self.how != Sabotage::NeverCollects {
-            self.engine.collect();
-        }
-    }
-
-    fn drain_finalizers(&mut self) {
-        if self.how != Sabotage::NeverCollects {
-            self.engine.drain_finalizers();
-        }
-    }
-
-    fn external_bytes(&self) -> usize {
-        if self.how == Sabotage::CountsNothing { 0 } else { self.engine.external_bytes() }
-    }
-
-    fn shut_down(self: Box<Self>) {
-        assert_ne!(self.how, Sabotage::EndsByPanic, "an engine that cannot end");
-    }
-}
+mod common;
+use common::{Sabotage, Sabotaged};
 
 fn run_sabotaged(how: Sabotage) -> Report {
     let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Sabotaged { engine: ModelEngine::new(1)?, how })) };
@@ -187,6 +34,8 @@ fn an_engine_that_misbehaves_is_refused() {
         (Sabotage::CountsNothing, "P-ACCOUNTED-1"),
         (Sabotage::EndsByPanic, "P-TEARDOWN-1"),
         (Sabotage::SaysItIsImmutable, "A16"),
+        (Sabotage::SaysItIsUnshared, "A12"),
+        (Sabotage::CopiesWhatItTransfers, "P-TRANSFER-1"),
     ] {
         let surprised = surprised(&run_sabotaged(how), &expectations);
         assert!(surprised.iter().any(|number| number == case), "{how:?} surprises in {surprised:?} and not in {case}");
@@ -195,10 +44,11 @@ fn an_engine_that_misbehaves_is_refused() {
 
 #[test]
 fn a_pass_that_is_not_expected_is_refused() {
-    let expected = "[Model]\nlacks = [\"script\"]\n[Model.fail]\nA22 = \"known\"\n";
+    let expected = "[Model]\nlacks = [\"script\", \"wasm\", \"generations\"]\n[Model.fail]\nA22 = \"known\"\n";
     let expectations = Expectations::parse(expected).unwrap();
     assert_eq!(surprised(&run_sabotaged(Sabotage::Nothing), &expectations), ["A22"]);
-    let too_little = Expectations::parse("[Model]\nlacks = [\"script\", \"resizable\"]").unwrap();
+    let too_little =
+        Expectations::parse("[Model]\nlacks = [\"script\", \"wasm\", \"generations\", \"resizable\"]").unwrap();
     let surprised = surprised(&run_sabotaged(Sabotage::Nothing), &too_little);
     assert!(surprised.contains(&"P-NO-MOVE-1".to_owned()), "{surprised:?}");
 }
@@ -211,7 +61,7 @@ fn a_case_that_is_unsupported_and_should_pass_is_refused() {
 
 #[test]
 fn an_expected_failure_is_no_surprise() {
-    let expected = "[Model]\nlacks = [\"script\"]\n[Model.fail]\nP-ACCOUNTED-1 = \"counts nothing\"\n";
+    let expected = "[Model]\nlacks = [\"script\", \"wasm\", \"generations\"]\n[Model.fail]\nP-ACCOUNTED-1 = \"counts nothing\"\nS11 = \"too\"\n";
     let report = run_sabotaged(Sabotage::CountsNothing);
     report.check(&Expectations::parse(expected).unwrap()).unwrap();
 }
@@ -227,7 +77,7 @@ fn a_case_that_was_not_run_is_refused() {
 
 #[test]
 fn an_expectation_without_a_case_is_refused() {
-    let expected = "[Model]\nlacks = [\"script\"]\n[Model.fail]\nA99 = \"no such case\"\n";
+    let expected = "[Model]\nlacks = [\"script\", \"wasm\", \"generations\"]\n[Model.fail]\nA99 = \"no such case\"\n";
     let expectations = Expectations::parse(expected).unwrap();
     assert_eq!(surprised(&run_sabotaged(Sabotage::Nothing), &expectations), ["A99"]);
 }
@@ -270,8 +120,20 @@ fn numbers_and_names_are_unique_and_say_the_same() {
         assert!(case.name.starts_with(&prefix), "{} is called {}", case.number, case.name);
         assert!(!case.summary.is_empty());
     }
-    for number in ["M1", "A1", "A5", "A6", "A7", "A8", "A9", "A11", "A16", "A17", "A22", "A24", "A28", "A34"] {
-        assert!(seen.contains(number), "V8's {number} is missing");
+    let letters = [
+        ("M", 1..=6),
+        ("A", 1..=49),
+        ("B", 1..=5),
+        ("S", 1..=3),
+        ("S", 5..=5),
+        ("S", 11..=12),
+        ("V", 1..=34),
+        ("U", 1..=1),
+    ];
+    for (letter, numbers) in letters {
+        for number in numbers {
+            assert!(seen.contains(&*format!("{letter}{number}")), "V8's {letter}{number} is missing");
+        }
     }
 }
 
@@ -287,7 +149,8 @@ fn expectations_that_say_nothing_are_refused() {
         let error = Expectations::parse(text).expect_err(text).to_string();
         assert!(error.contains(problem), "{error}");
     }
-    let expectations = Expectations::parse("[E]\nlacks = [\"script\"]\n[E.fail]\nA1 = \"why\"").unwrap();
+    let expectations =
+        Expectations::parse("[E]\nlacks = [\"script\", \"wasm\", \"generations\"]\n[E.fail]\nA1 = \"why\"").unwrap();
     let case = |number: &str| CASES.iter().find(|case| case.number == number).unwrap();
     assert_eq!(expectations.of("E", case("A5")), Expectation::Unsupported(Capability::Script));
     assert_eq!(expectations.of("E", case("A1")), Expectation::Fail { reason: "why".to_owned() });

@@ -1,9 +1,9 @@
 //! What many cases do.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use offheap_engine::offheap::{BackingStore, Error as CoreError, UniqueStore};
+use offheap_engine::offheap::{BackingStore, Error as CoreError, SharedStore, UniqueStore};
 use offheap_engine::{Engine, Handle, JsArrayBuffer, ScriptValue};
 
 use crate::Failure;
@@ -12,6 +12,12 @@ use crate::Failure;
 pub(super) fn settle(engine: &mut dyn Engine) {
     engine.collect();
     engine.drain_finalizers();
+}
+
+/// For cases that use much memory, or limit it: one at a time in a process, which has one budget.
+pub(super) fn much_memory() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One call of a deleter.
@@ -37,16 +43,28 @@ impl Tally {
     }
 }
 
+impl Tally {
+    fn deleter(&self) -> impl FnOnce(*mut u8, usize) + Send + 'static {
+        let calls = Arc::clone(&self.0);
+        move |data, byte_length| {
+            let deleted = Deleted { address: data.addr(), byte_length, thread: thread::current().id() };
+            calls.lock().unwrap_or_else(PoisonError::into_inner).push(deleted);
+        }
+    }
+}
+
 /// A store over these bytes, and the calls of its deleter.
 pub(super) fn tallied(bytes: Vec<u8>) -> Result<(BackingStore, Tally), Failure> {
     let tally = Tally::default();
-    let calls = Arc::clone(&tally.0);
-    let deleter = move |data: *mut u8, byte_length| {
-        let deleted = Deleted { address: data.addr(), byte_length, thread: thread::current().id() };
-        calls.lock().unwrap_or_else(PoisonError::into_inner).push(deleted);
-    };
-    let store = UniqueStore::from_owner_with_deleter(bytes, deleter)?;
+    let store = UniqueStore::from_owner_with_deleter(bytes, tally.deleter())?;
     Ok((store.into(), tally))
+}
+
+/// The same with shared memory.
+pub(super) fn tallied_shared(bytes: Vec<u8>) -> Result<(SharedStore, Tally), Failure> {
+    let tally = Tally::default();
+    let store = SharedStore::from_owner_with_deleter(bytes, tally.deleter())?;
+    Ok((store, tally))
 }
 
 /// A store over these bytes.

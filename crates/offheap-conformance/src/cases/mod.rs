@@ -6,13 +6,31 @@ mod access;
 mod frozen;
 mod lifetime;
 mod operations;
-mod v8;
+mod v8_api;
+mod v8_collect;
+mod v8_limits;
 mod v8_script;
+mod v8_shared;
+mod v8_typed;
+mod v8_views;
+mod v8_wasm;
 
 use crate::Case;
 
-const GROUPS: [&[Case]; 6] =
-    [v8::CASES, v8_script::CASES, lifetime::CASES, access::CASES, operations::CASES, frozen::CASES];
+const GROUPS: [&[Case]; 12] = [
+    v8_api::CASES,
+    v8_script::CASES,
+    v8_shared::CASES,
+    v8_limits::CASES,
+    v8_views::CASES,
+    v8_typed::CASES,
+    v8_wasm::CASES,
+    v8_collect::CASES,
+    lifetime::CASES,
+    access::CASES,
+    operations::CASES,
+    frozen::CASES,
+];
 
 const COUNT: usize = {
     let (mut count, mut group) = (0, 0);

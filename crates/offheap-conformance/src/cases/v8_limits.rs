@@ -1,0 +1,210 @@
+//! V8's cases of sizes that are too large, of limits, and of what outlives what.
+
+use offheap_engine::offheap::{Budget, Error as CoreError, SharedStore, UniqueStore};
+use offheap_engine::{Error, ManuallyExternalizedBuffer};
+
+use super::kit::{much_memory, settle, tallied};
+use crate::{Capability, Case, Failure, Lab};
+
+const SHARED: &[Capability] = &[Capability::Shared];
+
+/// More bytes than anybody has.
+const UNREASONABLE: usize = i64::MAX as usize;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        number: "A2",
+        name: "a2_array_buffer_api_maybe_new",
+        needs: &[],
+        summary: "An engine makes a buffer of a size that there is, and answers an error for one that there is not.",
+        run: a2,
+    },
+    Case {
+        number: "A3",
+        name: "a3_array_buffer_max_size",
+        needs: &[],
+        summary: "The limit of an engine is one for each buffer: two buffers of a length are made where one is, and one \
+                  byte more than the limit is an error that names it. Whether that collected is not asked, as some \
+                  engines may collect at any time.",
+        run: a3,
+    },
+    Case {
+        number: "A4",
+        name: "a4_array_buffer_total_size",
+        needs: SHARED,
+        summary: "Under a limit on all bytes, what is too large is refused; two halves are made, and a third is refused \
+                  until the engine collected one. The budget stands for V8's counting allocator: one for the process, set \
+                  while this runs.",
+        run: a4,
+    },
+    Case {
+        number: "A20",
+        name: "a20_array_buffer_new_backing_store_unreasonable",
+        needs: &[],
+        summary: "A store of a size that there is not is an error.",
+        run: a20,
+    },
+    Case {
+        number: "A21",
+        name: "a21_shared_array_buffer_new_backing_store_unreasonable",
+        needs: SHARED,
+        summary: "The same of shared stores, and of an engine's SharedArrayBuffers.",
+        run: a21,
+    },
+    Case {
+        number: "A29",
+        name: "a29_backing_store_hold_allocator_alive_until_isolate_shutdown",
+        needs: &[],
+        summary: "What frees the memory of a buffer lives as long as the isolate that has it, and goes with that. An owner \
+                  with its deleter stands for V8's allocator.",
+        run: a29,
+    },
+    Case {
+        number: "A30",
+        name: "a30_backing_store_hold_allocator_alive_after_isolate_shutdown",
+        needs: &[],
+        summary: "Where a reference outlives the isolate, what frees the memory does so too; memory of the engine's own \
+                  is read after its end.",
+        run: a30,
+    },
+    Case {
+        number: "A31",
+        name: "a31_backing_store_release_allocator_nullptr_backing_store",
+        needs: &[],
+        summary: "A store without bytes releases what frees it, at the end of the isolate.",
+        run: a31,
+    },
+];
+
+fn a2(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let buffer = engine.allocate(1024, None)?;
+    expect_eq!(engine.state(&buffer)?.byte_length, 1024, "the length of a reasonable buffer");
+    let refused = engine.allocate(UNREASONABLE, None).map(drop);
+    expect_error!(refused, Error::TooLargeForEngine { .. } | Error::Script { .. }, "an unreasonable length");
+    if engine.capabilities().resizable {
+        let refused = engine.allocate(1, Some(UNREASONABLE)).map(drop);
+        expect_error!(refused, Error::TooLargeForEngine { .. } | Error::Script { .. }, "an unreasonable maximum");
+    }
+    expect_eq!(engine.read(&buffer, 1023)?, Some(0), "the last byte of the buffer that was made");
+    Ok(())
+}
+
+fn a3(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let limit = engine.capabilities().max_byte_length;
+    let buffers = [engine.allocate(32_768, None)?, engine.allocate(32_768, None)?];
+    let refused = engine.allocate(limit.saturating_add(1), None).map(drop);
+    expect_error!(refused, Error::TooLargeForEngine { limit: named, .. } if named == limit, "more than the limit");
+    for buffer in &buffers {
+        expect_eq!(engine.state(buffer)?.byte_length, 32_768, "the length of a buffer that was made before");
+    }
+    Ok(())
+}
+
+/// A limit on all bytes, until this goes.
+struct Limited {
+    before: Option<usize>,
+}
+
+impl Limited {
+    fn to(byte_limit: usize) -> Self {
+        let before = Budget::limit();
+        Budget::set(byte_limit);
+        Limited { before }
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        match self.before {
+            Some(byte_limit) => Budget::set(byte_limit),
+            None => Budget::clear(),
+        }
+    }
+}
+
+fn a4(lab: &Lab<'_>) -> Result<(), Failure> {
+    // Room for what other threads of the process make and drop meanwhile.
+    const HALF: usize = 32 << 20;
+    const LEEWAY: usize = HALF / 2;
+    let _turn = much_memory();
+    let mut engine = lab.isolate()?;
+    let before = Budget::used();
+    let _limited = Limited::to(before + 2 * HALF + LEEWAY);
+    let too_much = 3 * HALF;
+    expect_error!(UniqueStore::zeroed(too_much), CoreError::OverBudget { .. }, "too much unshared memory");
+    expect_error!(SharedStore::zeroed(too_much), CoreError::OverBudget { .. }, "too much shared memory");
+    let first = engine.expose(SharedStore::zeroed(HALF)?.as_store())?.0;
+    let second = engine.expose(SharedStore::zeroed(HALF)?.as_store())?.0;
+    expect_error!(SharedStore::zeroed(HALF), CoreError::OverBudget { .. }, "a third half while two live");
+    drop(first);
+    settle(&mut *engine);
+    drop(SharedStore::zeroed(HALF)?);
+    drop(second);
+    settle(&mut *engine);
+    expect!(Budget::used() < before + LEEWAY, "what was used is given back: {} and {before} before", Budget::used());
+    Ok(())
+}
+
+fn a20(_: &Lab<'_>) -> Result<(), Failure> {
+    let refused = UniqueStore::zeroed(UNREASONABLE).map(drop);
+    expect_error!(refused, CoreError::TooLarge { .. } | CoreError::OutOfMemory { .. }, "an unreasonable length");
+    let refused = UniqueStore::resizable(0, UNREASONABLE).map(drop);
+    expect_error!(refused, CoreError::TooLarge { .. } | CoreError::OutOfMemory { .. }, "an unreasonable maximum");
+    Ok(())
+}
+
+fn a21(lab: &Lab<'_>) -> Result<(), Failure> {
+    let refused = SharedStore::zeroed(UNREASONABLE).map(drop);
+    expect_error!(refused, CoreError::TooLarge { .. } | CoreError::OutOfMemory { .. }, "an unreasonable length");
+    let refused = SharedStore::growable(0, UNREASONABLE).map(drop);
+    expect_error!(refused, CoreError::TooLarge { .. } | CoreError::OutOfMemory { .. }, "an unreasonable maximum");
+    let mut engine = lab.isolate()?;
+    let refused = engine.allocate_shared(UNREASONABLE, None).map(drop);
+    expect_error!(refused, Error::TooLargeForEngine { .. } | Error::Script { .. }, "an unreasonable SharedArrayBuffer");
+    Ok(())
+}
+
+fn a29(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let (store, tally) = tallied(vec![1; 64])?;
+    let buffer = engine.expose(&store)?.0;
+    drop(store);
+    settle(&mut *engine);
+    expect_eq!(engine.read(&buffer, 63)?, Some(1), "the last byte, while the isolate lives");
+    expect_eq!(tally.count(), 0, "calls of the deleter while the isolate lives");
+    engine.shut_down();
+    expect_eq!(tally.count(), 1, "calls of the deleter after the isolate's end");
+    drop(buffer);
+    expect_eq!(tally.count(), 1, "calls of the deleter after the handle's");
+    Ok(())
+}
+
+fn a30(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let (store, tally) = tallied(vec![1; 64])?;
+    let external = ManuallyExternalizedBuffer::new(engine.expose(&store)?.0)?;
+    let made = engine.allocate(64, None)?;
+    engine.write(&made, 63, 9)?;
+    let of_the_engine = engine.externalize(&made)?;
+    drop(store);
+    engine.shut_down();
+    expect_eq!(tally.count(), 0, "calls of the deleter after the isolate's end");
+    expect_eq!(external.store().to_vec()?, vec![1; 64], "the bytes after the isolate's end");
+    drop(external);
+    expect_eq!(tally.count(), 1, "calls of the deleter after the last reference");
+    expect_eq!(of_the_engine.to_vec()?.last(), Some(&9), "the last byte of the engine's own memory");
+    Ok(())
+}
+
+fn a31(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let (store, tally) = tallied(Vec::new())?;
+    let buffer = engine.expose(&store)?.0;
+    drop((store, buffer));
+    engine.shut_down();
+    expect_eq!(tally.count(), 1, "calls of the deleter of a store without bytes");
+    expect_eq!(tally.calls()[0].byte_length, 0, "the length that it was called with");
+    Ok(())
+}

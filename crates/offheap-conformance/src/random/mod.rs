@@ -1,0 +1,196 @@
+//! Random sequences of steps, the same on several engines, whose outcomes must be equal.
+
+mod allowed;
+mod shrink;
+mod step;
+mod world;
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use offheap_engine::{Capabilities, Engine, Error, Exposure};
+
+pub use allowed::{ALLOWED, Allowed};
+pub use step::{Made, Step};
+use world::World;
+
+/// What makes isolates of an engine, with a seed for engines that have one.
+pub type SeededFactory<'a> = dyn Fn(u64) -> Result<Box<dyn Engine>, Error> + 'a;
+
+/// What came out of a step.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A slot that it uses is empty.
+    Nothing,
+    /// It was done.
+    Done,
+    /// A store was exposed so.
+    Exposed(Exposure),
+    /// What script read.
+    Byte(Option<u8>),
+    /// What native code copied out.
+    Bytes(Vec<u8>),
+    /// An error of this name.
+    Refused(String),
+    /// A line for each slot.
+    Everything(Vec<String>),
+    /// A panic, which is wrong whatever the others answer.
+    Panicked(String),
+}
+
+/// Engines that came to different outcomes, or one that panicked. Displayed, it is the shortest sequence that was found
+/// to end so, as a script, and how to see it again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct Difference {
+    /// The seed of the sequence.
+    pub seed: u64,
+    /// The steps that lead to it. The last one is where the outcomes differ.
+    pub steps: Vec<Step>,
+    /// Each engine, with its outcome of the last step.
+    pub outcomes: Vec<(&'static str, Outcome)>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "engines differ after these {} steps (OFFHEAP_SEED={} repeats it):", self.steps.len(), self.seed)?;
+        for step in &self.steps {
+            writeln!(f, "    {step}")?;
+        }
+        for (engine, outcome) in &self.outcomes {
+            match outcome {
+                Outcome::Everything(lines) => writeln!(f, "  {engine}:\n    {}", lines.join("\n    "))?,
+                outcome => writeln!(f, "  {engine}: {outcome:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How much was compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Sequences.
+    pub sequences: usize,
+    /// Steps that did something, refusals among them.
+    pub steps: usize,
+    /// Steps that were left out, since an engine [may differ](ALLOWED) there.
+    pub left_out: usize,
+}
+
+/// How many steps a sequence has, the comparison at its end apart.
+const STEPS: usize = 120;
+
+/// Runs random sequences on all these engines, for as long as `duration`, and compares the outcome of each step.
+///
+/// The environment decides more: with `OFFHEAP_SEED` the sequence of that seed alone is run, and `OFFHEAP_RANDOM_SECONDS`
+/// stands in for `duration`. Every sequence only has what all the engines can do.
+///
+/// # Errors
+/// [`Difference`], with the shortest sequence that was found to have it.
+///
+/// # Panics
+/// If an environment variable is no number, an engine does not start, or nothing was compared.
+pub fn side_by_side(factories: &[&SeededFactory<'_>], duration: Duration) -> Result<Compared, Box<Difference>> {
+    if let Some(seed) = variable("OFFHEAP_SEED") {
+        let mut compared = Compared::default();
+        compare_seed(factories, seed, &mut compared)?;
+        return Ok(compared);
+    }
+    let end = Instant::now() + variable("OFFHEAP_RANDOM_SECONDS").map_or(duration, Duration::from_secs);
+    let mut compared = Compared::default();
+    for seed in 1.. {
+        compare_seed(factories, seed, &mut compared)?;
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    assert!(compared.steps > 0, "nothing was compared");
+    Ok(compared)
+}
+
+/// Compares the sequence of one seed.
+///
+/// # Errors
+/// As for [`side_by_side`].
+///
+/// # Panics
+/// If an engine does not start.
+pub fn compare_seed(
+    factories: &[&SeededFactory<'_>],
+    seed: u64,
+    compared: &mut Compared,
+) -> Result<(), Box<Difference>> {
+    let steps = step::sequence(seed, STEPS, &common_capabilities(factories));
+    compared.sequences += 1;
+    let attempt = |steps: &[Step], compared: &mut Compared| differ(factories, seed, steps, compared);
+    match attempt(&steps, compared) {
+        None => Ok(()),
+        Some(difference) => Err(Box::new(shrink::shrink(difference, attempt))),
+    }
+}
+
+/// What the environment variable says.
+pub(crate) fn variable(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`, and must be a whole number")))
+}
+
+/// What all of them can do.
+fn common_capabilities(factories: &[&SeededFactory<'_>]) -> Capabilities {
+    let all = factories.iter().map(|factory| factory(0).expect("an engine starts").capabilities());
+    let common = all.reduce(|mut common, one| {
+        common.resizable &= one.resizable;
+        common.immutable &= one.immutable;
+        common.detach_keys &= one.detach_keys;
+        common.shared &= one.shared;
+        common
+    });
+    common.expect("there is an engine to compare")
+}
+
+/// Runs a sequence on all engines, step by step, up to the first difference.
+fn differ(factories: &[&SeededFactory<'_>], seed: u64, steps: &[Step], compared: &mut Compared) -> Option<Difference> {
+    let names: Vec<_> = factories.iter().map(|factory| factory(0).expect("an engine starts").name()).collect();
+    let mut worlds: Vec<_> = factories.iter().map(|factory| World::new(*factory, seed)).collect();
+    let difference = |index: usize, outcomes: Vec<Outcome>| Difference {
+        seed,
+        steps: steps[..index].to_vec(),
+        outcomes: names.iter().copied().zip(outcomes).collect(),
+    };
+    for (index, &step) in steps.iter().enumerate() {
+        if worlds.iter().zip(&names).any(|(world, name)| allowed::may_differ(name, step, world)) {
+            compared.left_out += 1;
+            continue;
+        }
+        let outcomes: Vec<_> = worlds.iter_mut().map(|world| caught(|| world.run(step))).collect();
+        if outcomes.iter().any(|outcome| *outcome != outcomes[0] || matches!(outcome, Outcome::Panicked(_))) {
+            // What panicked may panic again at its end.
+            worlds.into_iter().for_each(|world| drop(catch_unwind(AssertUnwindSafe(|| drop(world)))));
+            return Some(difference(index + 1, outcomes));
+        }
+        compared.steps += usize::from(outcomes[0] != Outcome::Nothing);
+    }
+    let ends: Vec<_> = worlds
+        .into_iter()
+        .map(|world| {
+            caught(|| {
+                drop(world);
+                Outcome::Done
+            })
+        })
+        .collect();
+    ends.iter().any(|end| *end != Outcome::Done).then(|| difference(steps.len(), ends))
+}
+
+fn caught(step: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(step))
+        .unwrap_or_else(|panic| Outcome::Panicked(message_of(panic.as_ref()).to_owned()))
+}
+
+pub(crate) fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text")
+}

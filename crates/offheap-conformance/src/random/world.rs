@@ -1,0 +1,337 @@
+//! One engine's side of a sequence: its isolates, and what the slots hold.
+
+use std::sync::Arc;
+use std::thread;
+
+use offheap_engine::offheap::{BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
+use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
+
+use super::step::{ISOLATES, Made, SLOTS, Step};
+use super::{Outcome, SeededFactory};
+
+type Buffer = (usize, Handle<JsArrayBuffer>);
+
+pub(super) struct World<'a> {
+    factory: &'a SeededFactory<'a>,
+    seed: u64,
+    isolates: [Option<Box<dyn Engine>>; ISOLATES],
+    /// With the slot of the isolate that it was made in.
+    buffers: [Option<Buffer>; SLOTS],
+    stores: [Option<BackingStore>; SLOTS],
+    manual: [Option<ManualMemory>; SLOTS],
+    // Manual memory that no slot names any more and that nobody freed.
+    left: Vec<ManualMemory>,
+    // Buffers may have died that no collection has found yet.
+    unsettled: bool,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(factory: &'a SeededFactory<'a>, seed: u64) -> Self {
+        World {
+            factory,
+            seed,
+            isolates: Default::default(),
+            buffers: Default::default(),
+            stores: Default::default(),
+            manual: Default::default(),
+            left: Vec::new(),
+            unsettled: false,
+        }
+    }
+
+    fn isolate(&mut self, slot: usize) -> Result<&mut dyn Engine, Error> {
+        if self.isolates[slot].is_none() {
+            self.seed += 1;
+            self.isolates[slot] = Some((self.factory)(self.seed)?);
+        }
+        Ok(&mut **self.isolates[slot].as_mut().expect("just made"))
+    }
+
+    /// What a buffer slot holds, and the engine of its isolate.
+    fn with_buffer<R>(
+        &mut self,
+        slot: usize,
+        step: impl FnOnce(&mut dyn Engine, &Handle<JsArrayBuffer>) -> Result<R, Error>,
+    ) -> Result<Option<R>, Error> {
+        let Some((isolate, buffer)) = self.buffers[slot].clone() else { return Ok(None) };
+        let result = step(self.isolate(isolate)?, &buffer);
+        result.map(Some)
+    }
+
+    fn keep(&mut self, slot: usize, isolate: usize, buffer: Handle<JsArrayBuffer>) {
+        self.unsettled |= self.buffers[slot].is_some();
+        self.buffers[slot] = Some((isolate, buffer));
+    }
+
+    /// A store's state must not depend on when an engine collects: where it is looked at, all that died is collected.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.unsettled) {
+            for engine in self.isolates.iter_mut().flatten() {
+                engine.collect();
+                engine.drain_finalizers();
+            }
+        }
+    }
+
+    /// What a store slot holds.
+    pub(super) fn store(&self, slot: usize) -> Option<&BackingStore> {
+        self.stores[slot].as_ref()
+    }
+
+    /// Does a step.
+    pub(super) fn run(&mut self, step: Step) -> Outcome {
+        self.try_step(step).unwrap_or_else(|error| Outcome::Refused(kind_of(&error)))
+    }
+
+    fn try_step(&mut self, step: Step) -> Result<Outcome, Error> {
+        Ok(match step {
+            Step::Make { store, made, byte_length, max_byte_length } => {
+                self.make(store, made, byte_length, max_byte_length)?;
+                Outcome::Done
+            }
+            Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared } => {
+                let engine = self.isolate(isolate)?;
+                let made = match shared {
+                    true => engine.allocate_shared(byte_length, max_byte_length)?,
+                    false => engine.allocate(byte_length, max_byte_length)?,
+                };
+                self.keep(buffer, isolate, made);
+                Outcome::Done
+            }
+            Step::Expose { isolate, store, buffer } => {
+                self.settle();
+                let Some(store) = self.stores[store].clone() else { return Ok(Outcome::Nothing) };
+                let (made, exposure) = self.isolate(isolate)?.expose(&store)?;
+                self.keep(buffer, isolate, made);
+                Outcome::Exposed(exposure)
+            }
+            Step::Externalize { buffer, store } => {
+                let taken = self.with_buffer(buffer, |engine, buffer| engine.externalize(buffer))?;
+                let Some(taken) = taken else { return Ok(Outcome::Nothing) };
+                self.put(store, taken);
+                Outcome::Done
+            }
+            Step::Slice { from, store, start, end } => {
+                let Some(whole) = &self.stores[from] else { return Ok(Outcome::Nothing) };
+                let part = whole.slice(start..end)?;
+                self.put(store, part);
+                Outcome::Done
+            }
+            Step::CloneBuffer { from, buffer } => {
+                let Some((isolate, cloned)) = self.buffers[from].clone() else { return Ok(Outcome::Nothing) };
+                self.keep(buffer, isolate, cloned);
+                Outcome::Done
+            }
+            Step::SetGlobal { buffer, name } => {
+                self.unsettled = true;
+                let name = format!("kept{name}");
+                done(self.with_buffer(buffer, |engine, buffer| engine.set_global(&name, buffer))?)
+            }
+            Step::Write { buffer, index, value } => {
+                done(self.with_buffer(buffer, |engine, buffer| engine.write(buffer, index, value))?)
+            }
+            Step::Read { buffer, index } => {
+                let read = self.with_buffer(buffer, |engine, buffer| engine.read(buffer, index))?;
+                read.map_or(Outcome::Nothing, Outcome::Byte)
+            }
+            Step::Detach { buffer, key } => {
+                self.unsettled = true;
+                done(self.with_buffer(buffer, |engine, buffer| engine.detach(buffer, key))?)
+            }
+            Step::SetDetachKey { buffer, key } => {
+                done(self.with_buffer(buffer, |engine, buffer| engine.set_detach_key(buffer, key))?)
+            }
+            Step::Transfer { from, buffer, byte_length } => {
+                self.unsettled = true;
+                let moved = self.with_buffer(from, |engine, buffer| engine.transfer(buffer, byte_length))?;
+                let (Some(moved), Some((isolate, _))) = (moved, &self.buffers[from]) else {
+                    return Ok(Outcome::Nothing);
+                };
+                let isolate = *isolate;
+                self.keep(buffer, isolate, moved);
+                Outcome::Done
+            }
+            Step::Resize { buffer, byte_length } => {
+                done(self.with_buffer(buffer, |engine, buffer| engine.resize(buffer, byte_length))?)
+            }
+            Step::DropBuffer { buffer } => {
+                self.unsettled |= self.buffers[buffer].is_some();
+                done(self.buffers[buffer].take().map(drop))
+            }
+            Step::Collect { isolate } | Step::CollectYoung { isolate } => {
+                let engine = self.isolate(isolate)?;
+                match step {
+                    Step::Collect { .. } => engine.collect(),
+                    _ => engine.collect_young(),
+                }
+                Outcome::Done
+            }
+            Step::EndIsolate { isolate } => done(self.isolates[isolate].take().map(|engine| engine.shut_down())),
+            Step::Compare => Outcome::Everything(self.everything()),
+            native => self.try_native(native)?,
+        })
+    }
+
+    /// The steps that no engine has a part in.
+    fn try_native(&mut self, step: Step) -> Result<Outcome, Error> {
+        self.settle();
+        let (Step::CopyOut { store }
+        | Step::CopyIn { store, .. }
+        | Step::ResizeStore { store, .. }
+        | Step::Free { store }
+        | Step::TakeUnique { store }
+        | Step::DropStore { store }) = step
+        else {
+            unreachable!("{step:?} is none of them")
+        };
+        let manual = self.manual[store].clone();
+        let Some(held) = &mut self.stores[store] else { return Ok(Outcome::Nothing) };
+        Ok(match step {
+            Step::CopyOut { .. } => Outcome::Bytes(held.to_vec()?),
+            Step::CopyIn { offset, byte_length, value, .. } => {
+                let bytes = vec![value; byte_length];
+                match SharedStore::try_from(held.clone()) {
+                    Ok(shared) => shared.copy_from_slice(offset, &bytes)?,
+                    Err(_) => {
+                        let mut guard = held.bytes_mut()?;
+                        // Outside of the bytes nothing is written, and it is no error here.
+                        if let Some(target) = guard.get_mut(offset..offset + byte_length) {
+                            target.copy_from_slice(&bytes);
+                        }
+                    }
+                }
+                Outcome::Done
+            }
+            Step::ResizeStore { byte_length, .. } => {
+                match SharedStore::try_from(held.clone()) {
+                    Ok(shared) => shared.grow(byte_length)?,
+                    Err(_) => held.resize(byte_length)?,
+                }
+                Outcome::Done
+            }
+            Step::Free { .. } => match manual {
+                Some(manual) => {
+                    manual.free()?;
+                    Outcome::Done
+                }
+                None => Outcome::Nothing,
+            },
+            Step::TakeUnique { .. } => {
+                let taken = self.stores[store].take().expect("held, as just seen");
+                match taken.try_into_unique() {
+                    Ok(unique) => {
+                        self.stores[store] = Some(unique.into());
+                        Outcome::Done
+                    }
+                    Err(rejected) => {
+                        let (error, taken) = rejected.into_parts();
+                        self.stores[store] = Some(taken);
+                        Outcome::Refused(kind_of(&error.into()))
+                    }
+                }
+            }
+            _ => {
+                self.stores[store] = None;
+                self.left.extend(self.manual[store].take());
+                Outcome::Done
+            }
+        })
+    }
+
+    fn put(&mut self, slot: usize, store: BackingStore) {
+        self.stores[slot] = Some(store);
+        self.left.extend(self.manual[slot].take());
+    }
+
+    fn make(&mut self, slot: usize, made: Made, byte_length: usize, max_byte_length: usize) -> Result<(), Error> {
+        let bytes: Vec<u8> = (1..=byte_length).map(|byte| byte as u8).collect();
+        let store: BackingStore = match made {
+            Made::Fixed => UniqueStore::from_owner(bytes)?.into(),
+            Made::Resizable => UniqueStore::resizable(byte_length, max_byte_length)?.into(),
+            Made::Shared => SharedStore::from_owner(bytes)?.into(),
+            Made::Growable => SharedStore::growable(byte_length, max_byte_length)?.into(),
+            Made::Frozen => FrozenStore::from_owner(Arc::<[u8]>::from(bytes))?.into(),
+            Made::Manual => {
+                let memory = ManualMemory::allocate(byte_length)?;
+                self.put(slot, memory.store().clone());
+                self.manual[slot] = Some(memory);
+                return Ok(());
+            }
+        };
+        self.put(slot, store);
+        Ok(())
+    }
+
+    /// Everything that there is, as text, one line for each slot.
+    fn everything(&mut self) -> Vec<String> {
+        self.unsettled = true;
+        self.settle();
+        let ids: Vec<_> = self.isolates.iter().map(|engine| engine.as_ref().map(|engine| engine.isolate())).collect();
+        let mut lines = Vec::new();
+        for (slot, engine) in self.isolates.iter().enumerate() {
+            let external = engine.as_ref().map(|engine| engine.external_bytes());
+            lines.push(format!("isolate {slot}: external bytes {external:?}"));
+        }
+        for slot in 0..SLOTS {
+            let Some(store) = &self.stores[slot] else { continue };
+            let same = self.stores.iter().position(|other| other.as_ref() == Some(store));
+            let exposure =
+                store.exposure().map(|(isolate, buffers)| (ids.iter().position(|id| *id == Some(isolate)), buffers));
+            let bytes = store.to_vec().map_err(|error| kind_of(&error.into()));
+            lines.push(format!(
+                "s{slot}: like s{same:?}, {:?}, {} of {} bytes from {} on, in {exposure:?}: {bytes:?}",
+                store.kind(),
+                store.byte_length(),
+                store.max_byte_length(),
+                store.byte_offset(),
+            ));
+        }
+        for slot in 0..SLOTS {
+            let seen = self.with_buffer(slot, |engine, buffer| {
+                let state = engine.state(buffer)?;
+                let last = state.byte_length.saturating_sub(1);
+                let bytes =
+                    [0, 1, last / 2, last, last + 1].map(|index| engine.read(buffer, index).map_err(|e| kind_of(&e)));
+                Ok((state, bytes))
+            });
+            match seen {
+                Ok(None) => {}
+                Ok(Some((state, bytes))) => lines.push(format!("b{slot}: {state:?}, some bytes {bytes:?}")),
+                Err(error) => lines.push(format!("b{slot}: {}", kind_of(&error))),
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.buffers = Default::default();
+        self.unsettled = true;
+        self.settle();
+        self.isolates = Default::default();
+        self.stores = Default::default();
+        for memory in self.left.drain(..).chain(self.manual.iter_mut().filter_map(Option::take)) {
+            // It was freed, or is freed here; only a panic leaves somebody who uses it.
+            let freed = memory.freed().is_some() || memory.free().is_ok();
+            assert!(
+                freed || thread::panicking(),
+                "manual memory {} is used after everything ended",
+                memory.store().id()
+            );
+        }
+    }
+}
+
+fn done(result: Option<()>) -> Outcome {
+    result.map_or(Outcome::Nothing, |()| Outcome::Done)
+}
+
+/// The name of an error, without what differs by engine.
+fn kind_of(error: &Error) -> String {
+    let name = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+    match error {
+        Error::Memory(error) => format!("Memory({})", name(format!("{error:?}"))),
+        error => name(format!("{error:?}")),
+    }
+}

@@ -1,0 +1,90 @@
+//! Random sequences on the model and QuickJS, side by side; and that a fault of an engine is found, and made short.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use offheap_conformance::random::{
+    ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, compare_seed, side_by_side,
+};
+use offheap_engine::{Engine, Error, ModelEngine};
+use offheap_quickjs::QuickJsEngine;
+
+mod common;
+use common::{Sabotage, Sabotaged};
+
+#[test]
+fn quickjs_and_the_model_do_the_same() {
+    let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+    match side_by_side(&[model, quickjs], Duration::from_secs(3)) {
+        Ok(compared) => println!("{compared:?}"),
+        Err(difference) => panic!("{difference}"),
+    }
+}
+
+/// The first difference between the model and a model that does something wrong, and how many sequences it took.
+fn found(how: Sabotage) -> (Difference, Compared) {
+    let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+    let sabotaged = move |seed| -> Result<Box<dyn Engine>, Error> {
+        Ok(Box::new(Sabotaged { engine: ModelEngine::new(seed)?, how }))
+    };
+    let mut compared = Compared::default();
+    for seed in 1..200 {
+        if let Err(difference) = compare_seed(&[model, &sabotaged], seed, &mut compared) {
+            return (*difference, compared);
+        }
+    }
+    panic!("{how:?} is not found in {compared:?}");
+}
+
+#[test]
+fn an_engine_that_misbehaves_is_found_and_the_sequence_made_short() {
+    for how in [
+        Sabotage::DetachDoesNothing,
+        Sabotage::ExposesSilentCopies,
+        Sabotage::ExternalizesCopies,
+        Sabotage::NeverCollects,
+        Sabotage::IgnoresDetachKeys,
+        Sabotage::WritesAnotherByte,
+        Sabotage::GrowsWithoutLimit,
+        Sabotage::CountsNothing,
+        Sabotage::EndsByPanic,
+        Sabotage::SaysItIsUnshared,
+        Sabotage::CopiesWhatItTransfers,
+    ] {
+        let (difference, compared) = found(how);
+        println!("{how:?}, found in {compared:?}: {difference}");
+        // Of 121. Leaving out any of them would show no difference, though another sequence may be shorter yet.
+        assert!(difference.steps.len() <= 7, "{how:?} takes {} steps: {difference}", difference.steps.len());
+    }
+}
+
+#[test]
+fn a_difference_is_a_script_that_a_person_can_read() {
+    let difference = Difference {
+        seed: 7,
+        steps: vec![
+            Step::Allocate { isolate: 0, buffer: 1, byte_length: 8, max_byte_length: Some(16), shared: false },
+            Step::Write { buffer: 1, index: 3, value: 9 },
+            Step::Detach { buffer: 1, key: Some("one") },
+        ],
+        outcomes: vec![("Model", Outcome::Done), ("QuickJS", Outcome::Refused("WrongDetachKey".to_owned()))],
+    };
+    let text = difference.to_string();
+    for line in [
+        "(OFFHEAP_SEED=7 repeats it)",
+        "b1 = new ArrayBuffer(8, { maxByteLength: 16 }); // in isolate 0\n",
+        "new Uint8Array(b1)[3] = 9;\n",
+        "nativeModule.detach(b1, \"one\");\n",
+        "QuickJS: Refused(\"WrongDetachKey\")\n",
+    ] {
+        assert!(text.contains(line), "`{line}` is not in: {text}");
+    }
+}
+
+#[test]
+fn each_allowed_difference_says_whose_it_is_and_why() {
+    for allowed in ALLOWED {
+        assert!(["QuickJS", "V8"].contains(&allowed.engine) && allowed.reason.len() > 20);
+    }
+}

@@ -1,0 +1,49 @@
+//! Eight threads of QuickJS isolates that pass stores around; and that a leaked reference is found.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use offheap_conformance::{Soak, soak};
+use offheap_engine::offheap::{BackingStore, StoreKind};
+use offheap_engine::{Engine, Error};
+use offheap_quickjs::QuickJsEngine;
+
+// Memory is that of the process.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn quickjs() -> Result<Box<dyn Engine>, Error> {
+    Ok(Box::new(QuickJsEngine::new()?))
+}
+
+#[test]
+fn quickjs_isolates_on_eight_threads_drop_every_owner_once() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let soaked = soak(&quickjs, Soak::default(), &|_| ()).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{soaked:?}");
+    assert!(soaked.refused > 0 && soaked.isolates_ended > 0, "{soaked:?}");
+}
+
+/// The soak with one clone of a store of this kind leaked, and what it says.
+fn leaked(kind: StoreKind) -> String {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_done = AtomicBool::new(false);
+    let leak = |store: &BackingStore| {
+        if store.kind() == kind && !is_done.swap(true, Ordering::SeqCst) {
+            std::mem::forget(store.clone());
+        }
+    };
+    let plan = Soak { threads: 2, isolates_per_thread: 2, duration: Duration::from_millis(300), ..Soak::default() };
+    soak(&quickjs, plan, &leak).expect_err("one reference is leaked").to_string()
+}
+
+#[test]
+fn leaks_one_reference_and_is_found() {
+    for kind in [StoreKind::Fixed, StoreKind::Resizable, StoreKind::Frozen] {
+        let failure = leaked(kind);
+        let said =
+            ["owners that were dropped", "no store is alive at the end"].iter().any(|text| failure.contains(text));
+        assert!(said, "{kind:?}: {failure}");
+    }
+}
