@@ -7,7 +7,10 @@ use std::path::PathBuf;
 /// Wrong usage, or input that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
-    #[error("this build has no V8; run it with --engine quickjs, which is the default")]
+    #[cfg(not(feature = "v8"))]
+    #[error(
+        "this build has no V8; build it with the feature v8 (cargo build --release --features v8), or leave out --engine"
+    )]
     NoV8,
     #[error("the argument {} is not UTF-8, and script has no other text; give the script another", given.display())]
     ArgumentNotText { given: OsString },

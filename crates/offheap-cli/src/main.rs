@@ -15,6 +15,9 @@ mod options;
 mod primitives;
 mod quickjs;
 mod source;
+mod uncaught;
+#[cfg(feature = "v8")]
+mod v8;
 
 use std::process;
 use std::rc::Rc;
@@ -22,7 +25,7 @@ use std::rc::Rc;
 use offheap_ledger::{Balance, Ledger};
 
 use crate::input::InputError;
-use crate::native::NativeModule;
+use crate::native::{Limits, NativeModule};
 use crate::options::{Engine, Run};
 use crate::source::Script;
 
@@ -47,21 +50,32 @@ fn main() {
 
 /// Runs the script, and returns the exit status.
 fn run(options: &Run) -> Result<i32, InputError> {
-    if options.engine == Engine::V8 {
-        return Err(InputError::NoV8);
-    }
+    let (limits, run_script) = engine(options.engine)?;
     let ledger = Ledger::install().map_err(InputError::Engine)?;
     let script = Script::read(options.script())?;
     let maps = maps::open(&options.maps)?;
-    let native = Rc::new(NativeModule::new(ledger, quickjs::LIMITS, maps, options.arguments()?));
+    let native = Rc::new(NativeModule::new(ledger, limits, maps, options.arguments()?));
     // The isolate ends in there, so that what is counted below is what outlived it.
-    let uncaught = quickjs::run(&script, &native)?;
+    let uncaught = run_script(&script, &native)?;
     if let Some(uncaught) = &uncaught {
         console::error_line(&format!("offheap: {uncaught}"));
     }
     let report = ledger.report();
     console::error_line(&report.to_string());
     Ok(status(uncaught.is_some(), &report.balance))
+}
+
+type RunScript = fn(&Script, &Rc<NativeModule>) -> Result<Option<String>, InputError>;
+
+/// What an engine asks of buffers, and its glue.
+fn engine(engine: Engine) -> Result<(Limits, RunScript), InputError> {
+    match engine {
+        Engine::Quickjs => Ok((quickjs::LIMITS, quickjs::run)),
+        #[cfg(feature = "v8")]
+        Engine::V8 => Ok((v8::LIMITS, v8::run)),
+        #[cfg(not(feature = "v8"))]
+        Engine::V8 => Err(InputError::NoV8),
+    }
 }
 
 fn status(threw: bool, balance: &Balance) -> i32 {

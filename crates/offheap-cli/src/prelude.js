@@ -17,7 +17,7 @@
 
   const classes = { __proto__: null, Error, TypeError, RangeError, NativeMemoryError };
   // The frames of this file are nobody's business.
-  const frames = (stack) => String(stack).split("\n").filter((line) => line && !line.includes("(offheap:"));
+  const frames = (stack) => String(stack).split("\n").filter((line) => line && !/(\(|at )offheap:/.test(line));
 
   const internals = {
     __proto__: null,

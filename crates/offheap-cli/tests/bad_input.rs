@@ -42,7 +42,7 @@ fn an_engine_that_is_not_there() {
     refused(
         &folder,
         &["run", "--engine", "v8", "a.js"],
-        "this build has no V8; run it with --engine quickjs, which is the default",
+        "this build has no V8; build it with the feature v8 (cargo build --release --features v8), or leave out --engine",
     );
     for wrong in [&["run", "--engine", "spidermonkey", "a.js"][..], &["run"], &["run", "--fast", "a.js"], &["walk"]] {
         assert_eq!(folder.offheap(wrong).status, Some(2), "{wrong:?}");

@@ -15,6 +15,7 @@ use self::rejections::Rejections;
 use crate::input::InputError;
 use crate::native::{Limits, NativeModule};
 use crate::source::Script;
+use crate::uncaught::NEVER_ENDED;
 
 /// What QuickJS asks of a buffer.
 pub(crate) const LIMITS: Limits = Limits { engine: "QuickJS", max_byte_length: i32::MAX as usize, alignment: 8 };
@@ -113,6 +114,6 @@ fn finish<'js>(
     }
     match ended {
         Some(_) => None,
-        None => Some("a top-level await never ended: nothing is left to run that could end it".to_owned()),
+        None => Some(NEVER_ENDED.to_owned()),
     }
 }

@@ -2,6 +2,8 @@
 
 use offheap_quickjs::rquickjs::{Coerced, Ctx, Error, Function, Value};
 
+use crate::uncaught::{ENDLESS, INDESCRIBABLE, with_advice};
+
 /// The first line says what was thrown, and where QuickJS does not say it, what to do; the others are the stack.
 pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Error) -> String {
     match error {
@@ -17,7 +19,7 @@ pub(super) fn describe_value<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, throw
         ctx.catch();
         plainly(ctx, &thrown)
     });
-    with_advice(&text)
+    with_advice(&text, advice)
 }
 
 /// The same, before there is anything that describes values.
@@ -25,7 +27,7 @@ pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> String {
     match error {
         Error::Exception => {
             let thrown = ctx.catch();
-            with_advice(&plainly(ctx, &thrown))
+            with_advice(&plainly(ctx, &thrown), advice)
         }
         other => format!("uncaught {other}"),
     }
@@ -36,24 +38,10 @@ fn plainly<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
     text.map_or_else(
         |_| {
             ctx.catch();
-            "an error that cannot be described; the engine may be out of memory".to_owned()
+            INDESCRIBABLE.to_owned()
         },
         |text| text.0,
     )
-}
-
-fn with_advice(text: &str) -> String {
-    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let mut described = format!("uncaught {first}");
-    if let Some(advice) = advice(first) {
-        described.push_str("; ");
-        described.push_str(advice);
-    }
-    if !rest.is_empty() {
-        described.push('\n');
-        described.push_str(rest);
-    }
-    described
 }
 
 /// What to do about errors of QuickJS that do not say it.
@@ -65,7 +53,7 @@ fn advice(error: &str) -> Option<&'static str> {
         ),
         "InternalError: out of memory" => Some("keep less alive, or ask for less"),
         "InternalError: stack overflow" | "RangeError: Maximum call stack size exceeded" => {
-            Some("something calls itself without end")
+            Some(ENDLESS)
         }
         _ => None,
     }

@@ -1,0 +1,260 @@
+//! The primitives as functions of V8.
+
+use std::rc::Rc;
+
+use offheap::{BackingStore, SharedStore, Site};
+use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
+
+use super::modules;
+use crate::arguments::Argument;
+use crate::failure::Failure;
+use crate::native::{Described, NativeModule};
+use crate::primitives::{Call, Outcome, Thrown, primitives};
+
+/// An exception that is pending in V8.
+struct Pending;
+
+type Value<'s> = v8::Local<'s, v8::Value>;
+
+struct V8Call<'a, 's, 'i> {
+    scope: &'a mut v8::PinScope<'s, 'i>,
+    /// The prelude's object of this name.
+    internals: v8::Local<'s, v8::Object>,
+    native: &'a NativeModule,
+    arguments: &'a v8::FunctionCallbackArguments<'s>,
+}
+
+/// What V8 gave, or the exception that is pending.
+fn thrown<T>(given: Option<T>) -> Result<T, Thrown<Pending>> {
+    given.ok_or(Thrown::Pending(Pending))
+}
+
+impl<'s> Call for V8Call<'_, 's, '_> {
+    type Value = Value<'s>;
+    type Pending = Pending;
+
+    fn native(&self) -> &NativeModule {
+        self.native
+    }
+
+    fn value(&mut self, index: usize) -> Value<'s> {
+        // `undefined` beyond the last one.
+        self.arguments.get(index as i32)
+    }
+
+    fn as_argument(&mut self, value: &Value<'s>) -> Argument {
+        if let Ok(number) = v8::Local::<v8::Number>::try_from(*value) {
+            return Argument::Number(number.value());
+        }
+        let kinds: [(&'static str, fn(&v8::Value) -> bool); 7] = [
+            ("null", v8::Value::is_null),
+            ("bool", v8::Value::is_boolean),
+            ("string", v8::Value::is_string),
+            ("symbol", v8::Value::is_symbol),
+            ("bigint", v8::Value::is_big_int),
+            ("array", v8::Value::is_array),
+            ("function", v8::Value::is_function),
+        ];
+        match kinds.iter().find(|(_, is)| is(value)) {
+            _ if value.is_undefined() => Argument::Absent,
+            Some(&(kind, _)) => Argument::Other(kind),
+            None => Argument::Other("object"),
+        }
+    }
+
+    fn as_boolean(&mut self, value: &Value<'s>) -> bool {
+        value.boolean_value(self.scope)
+    }
+
+    fn as_text(&mut self, value: &Value<'s>) -> Outcome<Option<String>, Self> {
+        if value.is_null_or_undefined() {
+            return Ok(None);
+        }
+        let text = thrown(value.to_string(self.scope))?;
+        Ok(Some(text.to_rust_string_lossy(self.scope)))
+    }
+
+    fn property(&mut self, value: &Value<'s>, name: &str) -> Outcome<Value<'s>, Self> {
+        match v8::Local::<v8::Object>::try_from(*value) {
+            Ok(object) => thrown(get(self.scope, object, name)),
+            Err(_) => Ok(self.undefined()),
+        }
+    }
+
+    fn words(&mut self, words: &Value<'s>, word_count: usize) -> Outcome<Vec<u8>, Self> {
+        let mut bytes = vec![0; word_count * 4];
+        let words = v8::Local::<v8::Uint32Array>::try_from(*words);
+        let copied = words.map_or(0, |words| words.copy_contents(&mut bytes));
+        assert_eq!(copied, bytes.len(), "the prelude passes as many words as it says");
+        Ok(bytes)
+    }
+
+    fn undefined(&mut self) -> Value<'s> {
+        v8::undefined(self.scope).into()
+    }
+
+    fn boolean(&mut self, boolean: bool) -> Value<'s> {
+        v8::Boolean::new(self.scope, boolean).into()
+    }
+
+    fn number(&mut self, number: f64) -> Value<'s> {
+        v8::Number::new(self.scope, number).into()
+    }
+
+    fn object(&mut self, properties: &[(&str, f64)]) -> Outcome<Value<'s>, Self> {
+        thrown(object(self.scope, properties).map(Into::into))
+    }
+
+    fn bytes(&mut self, bytes: Vec<u8>) -> Outcome<Value<'s>, Self> {
+        let byte_length = bytes.len();
+        let block = v8::ArrayBuffer::new_backing_store_from_vec(bytes).make_shared();
+        let buffer = v8::ArrayBuffer::with_backing_store(self.scope, &block);
+        thrown(v8::Uint8Array::new(self.scope, buffer, 0, byte_length).map(Into::into))
+    }
+
+    fn id_of(&mut self, value: &Value<'s>) -> Outcome<Option<u64>, Self> {
+        let id = thrown(call(self.scope, self.internals, "idOf", &[*value]))?;
+        Ok(v8::Local::<v8::Number>::try_from(id).ok().map(|id| id.value() as u64))
+    }
+
+    fn describe(&mut self, make: &str, described: Described) -> Outcome<Value<'s>, Self> {
+        let described = describe(self.scope, described);
+        thrown(described.and_then(|described| call(self.scope, self.internals, make, &[described.into()])))
+    }
+
+    fn site(&mut self) -> Site {
+        script_site(self.scope).unwrap_or_else(|| Site::script("the script", 0, 0))
+    }
+
+    fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'s>, Self> {
+        match SharedStore::try_from(store.clone()) {
+            Ok(shared) => Ok(shared.to_js(self.scope)?.into()),
+            Err(store) => Ok(store.to_js(self.scope)?.into()),
+        }
+    }
+
+    fn externalize(&mut self, buffer: &Value<'s>) -> Outcome<BackingStore, Self> {
+        Ok(BackingStore::from_js(self.scope, *buffer)?)
+    }
+
+    fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Outcome<(), Self> {
+        Ok(detach(self.scope, *buffer, key)?)
+    }
+
+    fn copy_in(&mut self, store: &BackingStore, byte_offset: usize, bytes: &[u8]) -> Outcome<(), Self> {
+        Ok(store.copy_in(self.scope, byte_offset, bytes)?)
+    }
+
+    fn collect(&mut self) {
+        collect(self.scope);
+    }
+}
+
+fn get<'s>(scope: &mut v8::PinScope<'s, '_>, object: v8::Local<'s, v8::Object>, name: &str) -> Option<Value<'s>> {
+    let name = v8::String::new(scope, name)?;
+    object.get(scope, name.into())
+}
+
+fn call<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    internals: v8::Local<'s, v8::Object>,
+    name: &str,
+    arguments: &[Value<'s>],
+) -> Option<Value<'s>> {
+    let function: v8::Local<'s, v8::Function> = get(scope, internals, name)?.try_into().ok()?;
+    function.call(scope, internals.into(), arguments)
+}
+
+fn set<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    object: v8::Local<'s, v8::Object>,
+    name: &str,
+    value: Value<'s>,
+) -> Option<bool> {
+    let name = v8::String::new(scope, name)?;
+    object.create_data_property(scope, name.into(), value)
+}
+
+fn object<'s>(scope: &mut v8::PinScope<'s, '_>, properties: &[(&str, f64)]) -> Option<v8::Local<'s, v8::Object>> {
+    let object = v8::Object::new(scope);
+    for &(name, number) in properties {
+        let number = v8::Number::new(scope, number).into();
+        set(scope, object, name, number)?;
+    }
+    Some(object)
+}
+
+/// What the prelude makes an object for memory or a reference of.
+fn describe<'s>(scope: &mut v8::PinScope<'s, '_>, described: Described) -> Option<v8::Local<'s, v8::Object>> {
+    let Described { id, byte_length, max_byte_length, is_shared, address } = described;
+    let properties = [("id", id as f64), ("byteLength", byte_length as f64), ("address", address as f64)];
+    let object = object(scope, &properties)?;
+    if let Some(max_byte_length) = max_byte_length {
+        let max_byte_length = v8::Number::new(scope, max_byte_length as f64).into();
+        set(scope, object, "maxByteLength", max_byte_length)?;
+    }
+    let is_shared = v8::Boolean::new(scope, is_shared).into();
+    set(scope, object, "shared", is_shared)?;
+    Some(object)
+}
+
+/// What V8 calls for any of them: the data is its index.
+fn run<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    arguments: v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'_, v8::Value>,
+) {
+    let native = Rc::clone(scope.get_slot::<Rc<NativeModule>>().expect("set before any script runs"));
+    let index = arguments.data().uint32_value(scope).expect("a number") as usize;
+    let internals = arguments.this();
+    let mut call = V8Call { scope, internals, native: &native, arguments: &arguments };
+    let run = primitives()[index].run;
+    match run(&mut call) {
+        Ok(value) => result.set(value),
+        Err(Thrown::Failure(failure)) => throw(scope, internals, failure),
+        Err(Thrown::Pending(Pending)) => {}
+    }
+}
+
+fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Object>, failure: Failure) {
+    let (class, code) = failure.class_name();
+    let text = |text: &str| v8::String::new(scope, text).map(Value::from);
+    let arguments = [text(class), text(&failure.message), code.and_then(text)];
+    let nothing = v8::undefined(scope).into();
+    let arguments = arguments.map(|argument| argument.unwrap_or(nothing));
+    // Where it fails, the exception of that is pending.
+    if let Some(error) = call(scope, internals, "fail", &arguments) {
+        scope.throw_exception(error);
+    }
+}
+
+/// Runs the prelude; returns its function that describes a value. `None` where an exception was thrown.
+pub(super) fn install<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    native: &NativeModule,
+) -> Option<v8::Local<'s, v8::Function>> {
+    let functions = v8::Object::new(scope);
+    for (index, primitive) in primitives::<V8Call<'_, '_, '_>>().iter().enumerate() {
+        let data = v8::Integer::new_from_unsigned(scope, index as u32).into();
+        let function = v8::Function::builder(run).data(data).length(primitive.length as i32).build(scope)?;
+        let name = v8::String::new(scope, primitive.name)?;
+        function.set_name(name);
+        functions.create_data_property(scope, name.into(), function.into())?;
+    }
+    let maps = v8::Array::new(scope, 0);
+    for (index, (name, described)) in native.maps().iter().enumerate() {
+        let map = describe(scope, *described)?;
+        let name = v8::String::new(scope, name)?.into();
+        set(scope, map, "name", name)?;
+        maps.set_index(scope, index as u32, map.into())?;
+    }
+    let arguments = v8::Array::new(scope, 0);
+    for (index, argument) in native.arguments().iter().enumerate() {
+        let argument = v8::String::new(scope, argument)?;
+        arguments.set_index(scope, index as u32, argument.into())?;
+    }
+    let prelude = modules::compile_classic(scope, "offheap:prelude", include_str!("../prelude.js"))?.run(scope)?;
+    let prelude: v8::Local<'_, v8::Function> = prelude.try_into().ok()?;
+    let nothing = v8::undefined(scope).into();
+    prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?.try_into().ok()
+}

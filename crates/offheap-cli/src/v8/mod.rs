@@ -1,0 +1,128 @@
+//! The glue between the command and V8.
+
+mod functions;
+mod modules;
+mod rejections;
+mod uncaught;
+
+use std::rc::Rc;
+
+use offheap_v8::v8;
+
+use self::modules::Modules;
+use self::rejections::Rejections;
+use crate::input::InputError;
+use crate::native::{Limits, NativeModule};
+use crate::source::Script;
+use crate::uncaught::{INDESCRIBABLE, NEVER_ENDED};
+
+/// What V8 asks of a buffer.
+pub(crate) const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8 };
+
+/// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
+///
+/// The result is what it threw and did not catch, in words.
+///
+/// # Errors
+/// The engine does not start.
+pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
+    let mut isolate = offheap_v8::Isolate::new().map_err(InputError::Isolate)?;
+    Ok(isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            scope.set_slot(Rc::clone(native));
+            scope.set_slot(Modules::default());
+            scope.set_slot(Rejections::default());
+            offheap_v8::track_rejections::<Rejections>(scope);
+            modules::allow_dynamic_imports(scope);
+            let uncaught = execute(scope, script, native);
+            // What is kept of the isolate ends before it.
+            Rejections::close(scope);
+            scope.remove_slot::<Modules>();
+            uncaught
+        })
+    }))
+}
+
+fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, native: &NativeModule) -> Option<String> {
+    v8::tc_scope!(let caught, scope);
+    let mut inspect = functions::install(caught, native);
+    let is_installed = inspect.is_some() && modules::evaluate_offheap(caught).is_some();
+    inspect = inspect.filter(|_| is_installed);
+    let outcome = if is_installed { evaluate(caught, script) } else { None };
+    if let (Some(inspect), Some(outcome)) = (inspect, outcome) {
+        return finish(caught, inspect, outcome);
+    }
+    let (thrown, message) = (caught.exception(), caught.message());
+    caught.reset();
+    match thrown {
+        Some(thrown) => Some(uncaught::describe(caught, inspect, thrown, message)),
+        None => Some(INDESCRIBABLE.to_owned()),
+    }
+}
+
+/// What a script left to wait for.
+enum Outcome<'s> {
+    Nothing,
+    Module(v8::Local<'s, v8::Promise>),
+}
+
+/// `None` where it throws. A module is what says so by its name, and what parses as a module but not as a classic script:
+/// one with `import`, `export` or `await` at its top level. What parses as neither is one if it looks like one.
+fn evaluate<'s>(scope: &mut v8::PinScope<'s, '_>, script: &Script) -> Option<Outcome<'s>> {
+    if !script.is_named_module() {
+        let classic = {
+            v8::tc_scope!(let caught, scope);
+            let classic = modules::compile_classic(caught, &script.name, &script.text);
+            if classic.is_none() && !is_module(caught, script) {
+                caught.rethrow();
+                return None;
+            }
+            classic
+        };
+        if let Some(classic) = classic {
+            return classic.run(scope).map(|_| Outcome::Nothing);
+        }
+    }
+    modules::evaluate(scope, &script.name, Some(&script.text)).map(Outcome::Module)
+}
+
+fn is_module(scope: &mut v8::PinScope<'_, '_>, script: &Script) -> bool {
+    v8::tc_scope!(let caught, scope);
+    modules::compile(caught, &script.name, &script.text).is_some() || script.looks_like_module()
+}
+
+/// Runs what is queued; says what went wrong.
+fn finish<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    inspect: v8::Local<'s, v8::Function>,
+    outcome: Outcome<'s>,
+) -> Option<String> {
+    run_what_is_queued(scope);
+    if let Outcome::Module(promise) = outcome
+        && promise.state() == v8::PromiseState::Rejected
+    {
+        let reason = promise.result(scope);
+        return Some(uncaught::describe(scope, Some(inspect), reason, None));
+    }
+    if let Some(reason) = Rejections::close(scope) {
+        return Some(uncaught::describe(scope, Some(inspect), reason, None));
+    }
+    match outcome {
+        Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => {
+            Some(NEVER_ENDED.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Microtasks, and tasks of V8 such as what follows the compilation of WebAssembly on another thread.
+fn run_what_is_queued(scope: &mut v8::PinScope<'_, '_>) {
+    let platform = v8::V8::get_current_platform();
+    loop {
+        scope.perform_microtask_checkpoint();
+        let must_wait = scope.has_pending_background_tasks();
+        if !v8::Platform::pump_message_loop(&platform, scope, must_wait) && !must_wait {
+            return;
+        }
+    }
+}
