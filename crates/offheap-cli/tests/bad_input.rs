@@ -1,5 +1,6 @@
 //! Wrong usage and unreadable input: a line that says what to do, and exit status 2. Scripts that throw: status 1.
 
+#[macro_use]
 mod common;
 
 use std::fs::{self, File, OpenOptions};
@@ -8,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use common::{Folder, Ran, offheap};
+use common::{Engine, Folder, QUICKJS, Ran};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 
@@ -19,7 +20,7 @@ fn refused(folder: &Folder, arguments: &[&str], stderr: &str) {
 
 #[test]
 fn a_script_that_cannot_be_read() {
-    let folder = Folder::new();
+    let folder = Folder::new(QUICKJS);
     refused(
         &folder,
         &["run", "missing.js"],
@@ -37,8 +38,9 @@ fn a_script_that_cannot_be_read() {
 
 #[test]
 fn an_engine_that_is_not_there() {
-    let folder = Folder::new();
+    let folder = Folder::new(QUICKJS);
     folder.write("a.js", "");
+    #[cfg(not(feature = "v8"))]
     refused(
         &folder,
         &["run", "--engine", "v8", "a.js"],
@@ -52,7 +54,7 @@ fn an_engine_that_is_not_there() {
 
 #[test]
 fn a_map_in_the_wrong_form() {
-    let folder = Folder::new();
+    let folder = Folder::new(QUICKJS);
     folder.write("a.js", "");
     folder.write("a.bin", "a");
     for form in ["log", "=a.bin", "log=", "log=:rw"] {
@@ -74,7 +76,7 @@ fn a_map_in_the_wrong_form() {
 
 #[test]
 fn a_map_of_what_cannot_be_mapped() {
-    let folder = Folder::new();
+    let folder = Folder::new(QUICKJS);
     folder.write("a.js", "");
     folder.write("empty", "");
     fs::create_dir(folder.path("folder")).unwrap();
@@ -101,15 +103,15 @@ fn a_map_of_what_cannot_be_mapped() {
         command.uid(65534).gid(65534);
     }
     let why = "offheap: cannot map unreadable: Permission denied (os error 13); check the name and the permissions\n";
-    Ran::of(&mut command).expect(2, "", why);
+    Ran::of(QUICKJS, &mut command).expect(2, "", why);
 }
 
 #[test]
 fn one_file_rw_and_otherwise_at_once() {
-    let folder = Folder::new();
+    let folder = Folder::new(QUICKJS);
     folder.write("a.js", "");
     folder.write("a.bin", "a");
-    let maps = |one: &str, other: &str| folder.offheap(&["run", "--map", one, "--map", other, "a.js"]);
+    let maps = |one: &str, other: &str| folder.run(&["--map", one, "--map", other, "a.js"]);
     let why = |requested, mapped| {
         format!(
             "offheap: cannot map a.bin: it is mapped {mapped} already and cannot be mapped {requested} at the same \
@@ -123,9 +125,19 @@ fn one_file_rw_and_otherwise_at_once() {
     maps("a=a.bin:rw", "b=a.bin:rw").expect(0, "", two);
 }
 
-#[test]
-fn a_script_that_throws() {
-    let folder = Folder::new();
+on_each_engine!(
+    a_script_that_throws,
+    a_promise_that_is_rejected_and_not_handled,
+    a_throw_wins_over_memory_errors,
+    a_script_that_does_not_parse,
+    a_window_that_is_not_there,
+    out_of_memory,
+    a_file_cut_short_while_it_is_mapped,
+    output_that_nobody_reads,
+);
+
+fn a_script_that_throws(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.script("function f() {\n  throw new RangeError('too far');\n}\nf();").expect(
         1,
         "",
@@ -143,9 +155,8 @@ fn a_script_that_throws() {
     assert!(ran.status == Some(1) && ran.stderr.starts_with(first), "{ran:?}");
 }
 
-#[test]
-fn a_promise_that_is_rejected_and_not_handled() {
-    let folder = Folder::new();
+fn a_promise_that_is_rejected_and_not_handled(engine: Engine) {
+    let folder = Folder::new(engine);
     let ran = folder.script("(async () => {\n  throw new Error('lost');\n})();\nconsole.log('goes on');");
     let first = "offheap: uncaught Error: lost\n    at <anonymous> (a.js:2:13)\n    at <eval> (a.js:3:1)\n";
     assert!(ran.stderr.starts_with(first) && ran.stdout == "goes on\n" && ran.status == Some(1), "{ran:?}");
@@ -158,9 +169,8 @@ fn a_promise_that_is_rejected_and_not_handled() {
     folder.script("throw 1; export {}").expect(1, "", &format!("offheap: uncaught 1\n{NOTHING}"));
 }
 
-#[test]
-fn a_throw_wins_over_memory_errors() {
-    let ran = Folder::new().script("nativeModule.allocateMemory(8); throw 5");
+fn a_throw_wins_over_memory_errors(engine: Engine) {
+    let ran = Folder::new(engine).script("nativeModule.allocateMemory(8); throw 5");
     ran.expect(
         1,
         "",
@@ -170,9 +180,8 @@ fn a_throw_wins_over_memory_errors() {
     );
 }
 
-#[test]
-fn a_script_that_does_not_parse() {
-    let folder = Folder::new();
+fn a_script_that_does_not_parse(engine: Engine) {
+    let folder = Folder::new(engine);
     let expected = "offheap: uncaught SyntaxError: unexpected token in expression: ';'\n    at a.js:2:9\n";
     folder.script("let x;\nlet y = ;").expect(1, "", &format!("{expected}{NOTHING}"));
     // A module with a mistake is read as the module that it is.
@@ -180,9 +189,8 @@ fn a_script_that_does_not_parse() {
     folder.script("import 'offheap';\n\nlet y = ;").expect(1, "", &format!("{expected}{NOTHING}"));
 }
 
-#[test]
-fn a_window_that_is_not_there() {
-    let folder = Folder::new();
+fn a_window_that_is_not_there(engine: Engine) {
+    let folder = Folder::new(engine);
     File::create(folder.path("large")).unwrap().set_len(5 << 30).unwrap();
     folder.write(
         "a.js",
@@ -192,11 +200,11 @@ fn a_window_that_is_not_there() {
          }
          console.log(nativeModule.arrayBuffer(nativeModule.mapped.large, 8, 2 ** 31 - 1));",
     );
-    folder.offheap(&["run", "--map", "large=large", "a.js"]).expect(
+    folder.run(&["--map", "large=large", "a.js"]).expect(
         0,
-        "RangeError: QuickJS takes at most 2147483647 bytes in one ArrayBuffer, and this window has 2147483648; use \
+        "RangeError: ⟦engine⟧ takes at most 2147483647 bytes in one ArrayBuffer, and this window has 2147483648; use \
          smaller ones: nativeModule.arrayBuffer(memory, offset, length)\n\
-         RangeError: QuickJS takes at most 2147483647 bytes in one ArrayBuffer, and this window has 5368709120; use \
+         RangeError: ⟦engine⟧ takes at most 2147483647 bytes in one ArrayBuffer, and this window has 5368709120; use \
          smaller ones: nativeModule.arrayBuffer(memory, offset, length)\n\
          RangeError: 8589934592 is past the end of the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: 1099511627776 bytes from 0 on end past the memory, which has 5368709120 bytes; ask for less\n\
@@ -211,9 +219,8 @@ fn a_window_that_is_not_there() {
     );
 }
 
-#[test]
-fn out_of_memory() {
-    let folder = Folder::new();
+fn out_of_memory(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.script("nativeModule.allocateMemory(2 ** 53 - 1)").expect(
         1,
         "",
@@ -226,16 +233,15 @@ fn out_of_memory() {
         1,
         "",
         &format!(
-            "offheap: uncaught RangeError: invalid array buffer length; QuickJS takes at most 2147483647 bytes in one \
+            "offheap: uncaught RangeError: invalid array buffer length; ⟦engine⟧ takes at most 2147483647 bytes in one \
              ArrayBuffer: ask for less, or use windows of nativeModule.allocateMemory(byteLength)\n    \
              at ArrayBuffer (native)\n    at <eval> (a.js:1:5)\n{NOTHING}"
         ),
     );
 }
 
-#[test]
-fn a_file_cut_short_while_it_is_mapped() {
-    let folder = Folder::new();
+fn a_file_cut_short_while_it_is_mapped(engine: Engine) {
+    let folder = Folder::new(engine);
     let path = folder.write("a.log", vec![b'x'; 1 << 20]);
     folder.write(
         "a.js",
@@ -243,8 +249,8 @@ fn a_file_cut_short_while_it_is_mapped() {
          console.log('ready');
          for (;;) bytes[bytes.length - 1];",
     );
-    let mut command = offheap();
-    command.args(["run", "--map", "log=a.log", "a.js"]).current_dir(folder.path(""));
+    let mut command = folder.command(&["--map", "log=a.log", "a.js"]);
+    command.current_dir(folder.path(""));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -257,12 +263,11 @@ fn a_file_cut_short_while_it_is_mapped() {
     assert_eq!(stderr.lines().count(), 1);
 }
 
-#[test]
-fn output_that_nobody_reads() {
-    let folder = Folder::new();
+fn output_that_nobody_reads(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.write("a.js", "for (;;) console.log('again')");
-    let mut command = offheap();
-    command.args(["run", "a.js"]).current_dir(folder.path("")).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut command = folder.command(&["a.js"]);
+    command.current_dir(folder.path("")).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));

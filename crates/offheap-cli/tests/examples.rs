@@ -1,16 +1,32 @@
 //! Every script in `examples/`, with its output and exit status.
 
+#[macro_use]
 mod common;
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::process::Stdio;
 
-use common::{Folder, Ran, offheap, root, run_in_root};
+use common::{Engine, Folder, Ran, root, run_in_root};
 
-#[test]
-fn externalize() {
-    run_in_root(&["examples/externalize.js"]).expect(
+on_each_engine!(
+    externalize,
+    seed,
+    resizable,
+    shared,
+    leak,
+    double_free,
+    wrong_constructor,
+    lines_prints_the_rows_that_are_asked_for,
+    lines_says_how_it_is_used,
+    lines_finds_rows_in_a_file_that_is_larger_than_a_buffer,
+    lines_looks_at_a_large_file_through_windows_and_keeps_none_of_it,
+    patch_mends_the_header_and_nothing_else,
+    patch_refuses_a_file_that_it_cannot_write,
+);
+
+fn externalize(engine: Engine) {
+    run_in_root(engine, &["examples/externalize.js"]).expect(
         0,
         "externalized: 1024 bytes, native code reads Uint8Array(4) [ 1, 2, 3, 4 ]\n\
          detached:     true and the view has length 0\n\
@@ -21,9 +37,8 @@ fn externalize() {
     );
 }
 
-#[test]
-fn seed() {
-    run_in_root(&["examples/seed.js"]).expect(
+fn seed(engine: Engine) {
+    run_in_root(engine, &["examples/seed.js"]).expect(
         0,
         "allocated: 1024 bytes, freed: false\n\
          TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer \
@@ -35,9 +50,8 @@ fn seed() {
     );
 }
 
-#[test]
-fn resizable() {
-    run_in_root(&["examples/resizable.js"]).expect(
+fn resizable(engine: Engine) {
+    run_in_root(engine, &["examples/resizable.js"]).expect(
         0,
         "empty:    0 of at most 1048576 bytes\n\
          appended: 13 bytes, script reads \"first\\nsecond\\n\"\n\
@@ -47,9 +61,19 @@ fn resizable() {
     );
 }
 
-#[test]
-fn leak() {
-    run_in_root(&["examples/leak.js"]).expect(
+fn shared(engine: Engine) {
+    run_in_root(engine, &["examples/shared.js"]).expect(
+        0,
+        "two buffers: SharedArrayBuffer { byteLength: 1024 } and SharedArrayBuffer { byteLength: 512 }\n\
+         one memory:  42\n\
+         held:        7 and Uint8Array(4) [ 42, 0, 0, 0 ]\n\
+         freed:       true and 0 stores live\n",
+        "offheap: 1 store (1 shared), 1.0 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+fn leak(engine: Engine) {
+    run_in_root(engine, &["examples/leak.js"]).expect(
         3,
         "everything looks fine from here\n",
         "offheap: leak: 1228800 bytes at 0x…, allocated at examples/leak.js:4:46: never freed\n\
@@ -58,12 +82,11 @@ fn leak() {
     );
 }
 
-#[test]
-fn double_free() {
-    run_in_root(&["examples/double_free.js"]).expect(
+fn double_free(engine: Engine) {
+    run_in_root(engine, &["examples/double_free.js"]).expect(
         3,
         "FREE_IN_USE\nfreed: true\nDOUBLE_FREE\n",
-        "offheap: refused: cannot free 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: QuickJS isolate 1 \
+        "offheap: refused: cannot free 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: ⟦engine⟧ isolate 1 \
          uses its bytes through 1 live buffer(s); the free at examples/double_free.js:17:33 touched nothing, detach \
          the buffer or drop the guard first\n\
          offheap: refused: double free of 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: freed at \
@@ -73,9 +96,8 @@ fn double_free() {
     );
 }
 
-#[test]
-fn wrong_constructor() {
-    run_in_root(&["examples/wrong_constructor.js"]).expect(
+fn wrong_constructor(engine: Engine) {
+    run_in_root(engine, &["examples/wrong_constructor.js"]).expect(
         1,
         "",
         "offheap: uncaught TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a \
@@ -86,54 +108,54 @@ fn wrong_constructor() {
     );
 }
 
-fn lines(folder: &Folder, file: &str, rows: &[&str]) -> Ran {
+fn lines(engine: Engine, folder: &Folder, file: &str, rows: &[&str]) -> Ran {
     let map = format!("log={}", folder.path(file).display());
     let arguments = [&["--map", &map, "examples/lines.js"], rows].concat();
-    run_in_root(&arguments)
+    run_in_root(engine, &arguments)
 }
 
-#[test]
-fn lines_prints_the_rows_that_are_asked_for() {
-    let folder = Folder::new();
+fn lines_prints_the_rows_that_are_asked_for(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.write("t.csv", "id,name\n\n2,Bé\r\n3,the last has no newline");
-    lines(&folder, "t.csv", &["0", "1", "3", "2"]).expect(
+    lines(engine, &folder, "t.csv", &["0", "1", "3", "2"]).expect(
         0,
         "id,name\n\n3,the last has no newline\n2,Bé\r\n",
         "offheap: 1 store, 41 B external, 0 leaked, 0 refused\n",
     );
-    lines(&folder, "t.csv", &["4"]).expect(
+    lines(engine, &folder, "t.csv", &["4"]).expect(
         0,
         "there is no row 4: the file has 4, and the first is row 0\n",
         "offheap: 1 store, 41 B external, 0 leaked, 0 refused\n",
     );
 }
 
-#[test]
-fn lines_says_how_it_is_used() {
-    let folder = Folder::new();
+fn lines_says_how_it_is_used(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.write("t.csv", "a\n");
     for rows in [&[][..], &["x"], &["-1"], &["1.5"]] {
-        let ran = lines(&folder, "t.csv", rows);
+        let ran = lines(engine, &folder, "t.csv", rows);
         assert_eq!(ran.status, Some(1), "{rows:?}");
         assert!(ran.stderr.starts_with("offheap: uncaught Error: usage: offheap run --map log=FILE"), "{ran:?}");
     }
 }
 
-#[test]
-fn lines_finds_rows_in_a_file_that_is_larger_than_a_buffer() {
-    let folder = Folder::new();
+fn lines_finds_rows_in_a_file_that_is_larger_than_a_buffer(engine: Engine) {
+    let folder = Folder::new(engine);
     let mut file = File::create(folder.path("large")).unwrap();
     file.write_all(b"first\nsecond\n").unwrap();
     file.set_len(5 << 30).unwrap();
-    lines(&folder, "large", &["1"]).expect(0, "second\n", "offheap: 1 store, 5.0 GiB external, 0 leaked, 0 refused\n");
+    lines(engine, &folder, "large", &["1"]).expect(
+        0,
+        "second\n",
+        "offheap: 1 store, 5.0 GiB external, 0 leaked, 0 refused\n",
+    );
 }
 
 /// Rows that end at a window's end and that span windows.
-#[test]
-fn lines_looks_at_a_large_file_through_windows_and_keeps_none_of_it() {
+fn lines_looks_at_a_large_file_through_windows_and_keeps_none_of_it(engine: Engine) {
     const WINDOW: u64 = 64 << 20;
     const LENGTH: u64 = 4 * WINDOW;
-    let folder = Folder::new();
+    let folder = Folder::new(engine);
     let mut file = File::create(folder.path("large")).unwrap();
     file.set_len(LENGTH).unwrap();
     for (offset, text) in [(0, "first\n"), (WINDOW - 1, "\nsecond\n"), (LENGTH - 5, "\nlast")] {
@@ -143,8 +165,8 @@ fn lines_looks_at_a_large_file_through_windows_and_keeps_none_of_it() {
     drop(file);
 
     let map = format!("log={}", folder.path("large").display());
-    let mut command = offheap();
-    command.args(["run", "--map", &map, "examples/lines.js", "0", "2", "4", "5"]).current_dir(root());
+    let mut command = folder.command(&["--map", &map, "examples/lines.js", "0", "2", "4", "5"]);
+    command.current_dir(root());
     let output = File::create(folder.path("output")).unwrap();
     let mut child = command.stdout(output).stderr(Stdio::null()).spawn().unwrap();
     let mut anonymous_kib = 0;
@@ -184,13 +206,12 @@ fn cut_off_wav() -> Vec<u8> {
     wav
 }
 
-#[test]
-fn patch_mends_the_header_and_nothing_else() {
-    let folder = Folder::new();
+fn patch_mends_the_header_and_nothing_else(engine: Engine) {
+    let folder = Folder::new(engine);
     let broken = cut_off_wav();
     let path = folder.write("a.wav", &broken);
     let map = format!("file={}:rw", path.display());
-    run_in_root(&["--map", &map, "examples/patch.js"]).expect(
+    run_in_root(engine, &["--map", &map, "examples/patch.js"]).expect(
         0,
         "length of the data: 0 -> 9000\nlength of the file: 0 -> 9048\n",
         "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
@@ -200,23 +221,22 @@ fn patch_mends_the_header_and_nothing_else() {
     let data = mended.windows(4).position(|window| window == b"data").unwrap();
     mended[data + 4..data + 8].copy_from_slice(&9000_u32.to_le_bytes());
     assert!(fs::read(&path).unwrap() == mended);
-    run_in_root(&["--map", &map, "examples/patch.js"]).expect(
+    run_in_root(engine, &["--map", &map, "examples/patch.js"]).expect(
         0,
         "length of the data: 9000, right\nlength of the file: 9048, right\n",
         "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
     );
 }
 
-#[test]
-fn patch_refuses_a_file_that_it_cannot_write() {
-    let folder = Folder::new();
+fn patch_refuses_a_file_that_it_cannot_write(engine: Engine) {
+    let folder = Folder::new(engine);
     let path = folder.write("a.wav", cut_off_wav());
-    let ran = run_in_root(&["--map", &format!("file={}", path.display()), "examples/patch.js"]);
+    let ran = run_in_root(engine, &["--map", &format!("file={}", path.display()), "examples/patch.js"]);
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.starts_with("offheap: uncaught TypeError: "), "{ran:?}");
     assert!(fs::read(&path).unwrap() == cut_off_wav());
 
     let path = folder.write("b.wav", "no WAV file");
-    let ran = run_in_root(&["--map", &format!("file={}:rw", path.display()), "examples/patch.js"]);
+    let ran = run_in_root(engine, &["--map", &format!("file={}:rw", path.display()), "examples/patch.js"]);
     assert!(ran.stderr.starts_with("offheap: uncaught Error: this is no WAV file\n"), "{ran:?}");
 }

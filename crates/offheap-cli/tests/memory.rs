@@ -1,12 +1,20 @@
 //! `allocateMemory` with options, and buffers whose length changes or that are shared.
 
+#[macro_use]
 mod common;
 
-use common::Folder;
+use common::{Engine, Folder};
 
-#[test]
-fn memory_with_a_maximum_is_behind_a_resizable_buffer() {
-    let ran = Folder::new().script(
+on_each_engine!(
+    memory_with_a_maximum_is_behind_a_resizable_buffer,
+    resizable_memory_is_freed_once_and_not_while_it_is_used,
+    shared_memory_is_freed_once_script_let_go_of_its_buffers,
+    growable_memory_and_scripts_own_shared_buffers,
+    shared_and_resizable_memory_that_nobody_frees_is_a_leak,
+);
+
+fn memory_with_a_maximum_is_behind_a_resizable_buffer(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const { allocateMemory, arrayBuffer, detach, free, stats } = nativeModule;
          const memory = allocateMemory(16, { maxByteLength: 1 << 20 });
          const buffer = arrayBuffer(memory);
@@ -37,9 +45,8 @@ fn memory_with_a_maximum_is_behind_a_resizable_buffer() {
     );
 }
 
-#[test]
-fn resizable_memory_is_freed_once_and_not_while_it_is_used() {
-    let ran = Folder::new().script(
+fn resizable_memory_is_freed_once_and_not_while_it_is_used(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free } = nativeModule;
          const memory = allocateMemory(16, { maxByteLength: 64 });
          const buffer = arrayBuffer(memory), held = externalizeBuffer(buffer);
@@ -67,7 +74,7 @@ fn resizable_memory_is_freed_once_and_not_while_it_is_used() {
             "ExternalizedBuffer {{ byteLength: 32, maxByteLength: 64, address: 0x… }}\nEXPOSED\n{whole}{whole}\
              FREE_IN_USE\nUint8Array(2) [ 0, 0 ]\nFREED\nFREED\nFREED\nDOUBLE_FREE\n"
         ),
-        "offheap: refused: cannot free 32 bytes at 0x…, allocated at a.js:2:25: QuickJS isolate 1 uses its bytes through \
+        "offheap: refused: cannot free 32 bytes at 0x…, allocated at a.js:2:25: ⟦engine⟧ isolate 1 uses its bytes through \
          1 live buffer(s); the free at a.js:10:29 touched nothing, detach the buffer or drop the guard first\n\
          offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:25: freed at a.js:13:15, and again at \
          a.js:17:29; nothing was touched, remove the second free\n\
@@ -75,9 +82,79 @@ fn resizable_memory_is_freed_once_and_not_while_it_is_used() {
     );
 }
 
-#[test]
-fn shared_and_resizable_memory_that_nobody_frees_is_a_leak() {
-    let ran = Folder::new().script(
+fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
+    let ran = Folder::new(engine).script(
+        "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free, gc, stats } = nativeModule;
+         const memory = allocateMemory(16, { shared: true });
+         let one = arrayBuffer(memory), other = arrayBuffer(memory, 8, 8);
+         console.log(memory, one, other, stats().sharedStores);
+         Atomics.store(new Int32Array(other), 1, 258);
+         let held = externalizeBuffer(new Uint8Array(one, 2));
+         console.log(held, held.read(12), held.arrayBuffer());
+         held.fill(1, 0, 2);
+         held.write(2, new Uint8Array(one).subarray(0, 1));
+         console.log(new Uint8Array(one).subarray(0, 4));
+         const attempt = (use) => { try { use() } catch (error) { console.log(error.code ?? String(error)) } };
+         attempt(() => detach(one));
+         attempt(() => free(memory));
+         one = other = undefined;
+         gc();
+         attempt(() => free(memory));
+         held.release();
+         free(memory);
+         attempt(() => arrayBuffer(memory));
+         attempt(() => free(memory));
+         console.log(memory.freed, memory.byteLength, stats().liveStores);",
+    );
+    ran.expect(
+        3,
+        "NativeMemory { byteLength: 16, shared, address: 0x…, freed: false } SharedArrayBuffer { byteLength: 16 } \
+         SharedArrayBuffer { byteLength: 8 } 1\n\
+         ExternalizedBuffer { byteLength: 16, shared, address: 0x… } Uint8Array(4) [ 2, 1, 0, 0 ] \
+         SharedArrayBuffer { byteLength: 16 }\n\
+         Uint8Array(4) [ 1, 1, 1, 0 ]\n\
+         TypeError: ⟦engine⟧: cannot detach the buffer: it is shared; copy it to an ArrayBuffer\n\
+         FREE_IN_USE\nFREE_IN_USE\nFREED\nDOUBLE_FREE\ntrue 16 0\n",
+        "offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: 3 references or buffers to it live; the free \
+         at a.js:13:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: a reference or buffer to it lives; the \
+         free at a.js:16:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         offheap: refused: double free of 16 bytes at 0x…, allocated at a.js:2:25: freed at a.js:18:⟦15|10⟧, and again \
+         at a.js:20:⟦29|24⟧; nothing was touched, remove the second free\n\
+         offheap: 1 store (1 shared), 16 B external, 0 leaked, 3 refused\n",
+    );
+}
+
+fn growable_memory_and_scripts_own_shared_buffers(engine: Engine) {
+    let ran = Folder::new(engine).script(
+        "const { allocateMemory, arrayBuffer, externalizeBuffer, free, gc, stats } = nativeModule;
+         const memory = allocateMemory(16, { shared: true, maxByteLength: 4096 });
+         let buffer = arrayBuffer(memory), other = arrayBuffer(memory);
+         console.log(memory, buffer);
+         buffer.grow(1000);
+         console.log(memory.byteLength, other.byteLength, stats().liveBytes);
+         buffer = other = undefined;
+         gc();
+         free(memory);
+         const own = new SharedArrayBuffer(8, { maxByteLength: 64 });
+         const held = externalizeBuffer(own);
+         own.grow(32);
+         held.write(31, Uint8Array.of(5));
+         console.log(held, Atomics.load(new Uint8Array(own), 31));
+         held.release();",
+    );
+    ran.expect(
+        0,
+        "NativeMemory { byteLength: 16, maxByteLength: 4096, shared, address: 0x…, freed: false } \
+         SharedArrayBuffer { byteLength: 16, growable }\n\
+         1000 1000 1000\n\
+         ExternalizedBuffer { byteLength: 32, maxByteLength: 64, shared, address: 0x… } 5\n",
+        "offheap: 2 stores (2 shared), 1.0 KiB external, 0 leaked, 0 refused\n",
+    );
+}
+
+fn shared_and_resizable_memory_that_nobody_frees_is_a_leak(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const { allocateMemory, arrayBuffer, gc } = nativeModule;
          arrayBuffer(allocateMemory(16, { maxByteLength: 64 })).resize(40);
          allocateMemory(8, { shared: true });

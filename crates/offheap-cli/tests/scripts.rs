@@ -1,14 +1,26 @@
 //! What scripts get: `nativeModule`, modules, `console`.
 
+#[macro_use]
 mod common;
 
 use std::fs;
 
-use common::Folder;
+use common::{Engine, Folder};
 
-#[test]
-fn memory_is_shared_between_buffers_and_freed_by_hand() {
-    let ran = Folder::new().script(
+on_each_engine!(
+    memory_is_shared_between_buffers_and_freed_by_hand,
+    what_is_no_memory_or_no_length_is_refused,
+    a_reference_reads_and_writes_what_script_sees,
+    maps_are_read_only_private_or_written_through,
+    memory_whose_object_is_gone_is_still_a_leak,
+    modules_import_each_other_and_offheap,
+    modules_that_are_not_there,
+    scripts_are_classic_unless_they_are_modules,
+    console_prints_strings_as_they_are_and_describes_the_rest,
+);
+
+fn memory_is_shared_between_buffers_and_freed_by_hand(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const { allocateMemory, arrayBuffer, detach, free } = nativeModule;
          const memory = allocateMemory(32);
          const whole = arrayBuffer(memory), part = arrayBuffer(memory, 8, 4);
@@ -37,9 +49,8 @@ fn memory_is_shared_between_buffers_and_freed_by_hand() {
     );
 }
 
-#[test]
-fn what_is_no_memory_or_no_length_is_refused() {
-    let ran = Folder::new().script(
+fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free } = nativeModule;
          const calls = [
            () => allocateMemory(), () => allocateMemory('8'), () => allocateMemory(-1), () => allocateMemory(1.5),
@@ -63,17 +74,16 @@ fn what_is_no_memory_or_no_length_is_refused() {
          TypeError: arrayBuffer: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
-         TypeError: QuickJS: expected an ArrayBuffer or a view of one, found object\n\
-         TypeError: QuickJS: expected an ArrayBuffer or a view of one, found null\n\
+         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found object\n\
+         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found null\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: Illegal constructor; use nativeModule.allocateMemory(byteLength)\n",
         "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
     );
 }
 
-#[test]
-fn a_reference_reads_and_writes_what_script_sees() {
-    let ran = Folder::new().script(
+fn a_reference_reads_and_writes_what_script_sees(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "const words = new Uint16Array(100000);
          const held = nativeModule.externalizeBuffer(words);
          held.write(1, Uint8Array.of(1, 2, 3, 4, 5));
@@ -107,9 +117,8 @@ fn a_reference_reads_and_writes_what_script_sees() {
     );
 }
 
-#[test]
-fn maps_are_read_only_private_or_written_through() {
-    let folder = Folder::new();
+fn maps_are_read_only_private_or_written_through(engine: Engine) {
+    let folder = Folder::new(engine);
     for name in ["ro", "cow", "rw"] {
         folder.write(name, "0123456789");
     }
@@ -126,7 +135,7 @@ fn maps_are_read_only_private_or_written_through() {
            try { nativeModule.free(memory) } catch (error) { console.log(String(error)) }
          }",
     );
-    let ran = folder.offheap(&["run", "--map", "a=ro", "--map", "b=cow:cow", "--map", "c=rw:rw", "a.js"]);
+    let ran = folder.run(&["--map", "a=ro", "--map", "b=cow:cow", "--map", "c=rw:rw", "a.js"]);
     let not_freed = "TypeError: a mapped file is not freed: it is unmapped when the run ends\n";
     ran.expect(
         0,
@@ -141,9 +150,8 @@ fn maps_are_read_only_private_or_written_through() {
     assert_eq!([contents("ro"), contents("cow"), contents("rw")], ["0123456789", "0123456789", "ABC3456789"]);
 }
 
-#[test]
-fn memory_whose_object_is_gone_is_still_a_leak() {
-    let ran = Folder::new().script(
+fn memory_whose_object_is_gone_is_still_a_leak(engine: Engine) {
+    let ran = Folder::new(engine).script(
         "for (let i = 0; i < 1000; i++) nativeModule.free(nativeModule.allocateMemory(16));
          nativeModule.allocateMemory(16);
          nativeModule.gc();",
@@ -156,9 +164,8 @@ fn memory_whose_object_is_gone_is_still_a_leak() {
     );
 }
 
-#[test]
-fn modules_import_each_other_and_offheap() {
-    let folder = Folder::new();
+fn modules_import_each_other_and_offheap(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.write("lib/sum.mjs", "import { one } from '../one.mjs'; export const sum = (a) => a + one;");
     folder.write("one.mjs", "export const one = 1;");
     folder.write(
@@ -172,16 +179,15 @@ fn modules_import_each_other_and_offheap() {
          free(memory);
          console.log(sum(2), again.sum === sum, native === nativeModule, typeof this, args);",
     );
-    folder.offheap(&["run", "a.js", "--map", "x"]).expect(
+    folder.run(&["a.js", "--map", "x"]).expect(
         0,
         "3 true true undefined [ \"--map\", \"x\" ]\n",
         "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
     );
 }
 
-#[test]
-fn modules_that_are_not_there() {
-    let folder = Folder::new();
+fn modules_that_are_not_there(engine: Engine) {
+    let folder = Folder::new(engine);
     folder.write("latin1.mjs", b"'\xe9'");
     let thrown = |script: &str| {
         let ran = folder.script(script);
@@ -214,16 +220,15 @@ fn modules_that_are_not_there() {
     assert_eq!(thrown("await null; throw new RangeError('late')"), "offheap: uncaught RangeError: late");
 }
 
-#[test]
-fn scripts_are_classic_unless_they_are_modules() {
-    let folder = Folder::new();
+fn scripts_are_classic_unless_they_are_modules(engine: Engine) {
+    let folder = Folder::new(engine);
     let nothing = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
     folder.script("with ({ a: 1 }) console.log(a, this === globalThis)").expect(0, "1 true\n", nothing);
     folder.script("console.log(typeof this)").expect(0, "object\n", nothing);
     folder.script("\u{feff}#!offheap\nconsole.log(typeof this)").expect(0, "object\n", nothing);
     folder.script("").expect(0, "", nothing);
     folder.write("a.mjs", "console.log(typeof this)");
-    folder.offheap(&["run", "a.mjs"]).expect(0, "undefined\n", nothing);
+    folder.run(&["a.mjs"]).expect(0, "undefined\n", nothing);
     folder.script("Promise.resolve().then(() => console.log('later')); console.log('now')").expect(
         0,
         "now\nlater\n",
@@ -231,9 +236,8 @@ fn scripts_are_classic_unless_they_are_modules() {
     );
 }
 
-#[test]
-fn console_prints_strings_as_they_are_and_describes_the_rest() {
-    let ran = Folder::new().script(
+fn console_prints_strings_as_they_are_and_describes_the_rest(engine: Engine) {
+    let ran = Folder::new(engine).script(
         r#"console.log("a\nb", 1, -0, 2n, true, null, undefined, Symbol("s"), "\ud800");
            console.info([1, "two", [3, [4, [5, [6]]]]], { a: 1, "b-c": {}, get d() { return 1 }, f() {} });
            console.debug(new Uint8Array(20), new Float64Array([0.5]), new DataView(new ArrayBuffer(3)));

@@ -94,6 +94,7 @@ pub use offheap_engine::{
 };
 pub use scope::{Local, Scope};
 pub use script::{FromJs, Throw, collect, script_site};
+pub use sys::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub use typed::{TypedElement, U8Clamped};
 pub use v8;
 

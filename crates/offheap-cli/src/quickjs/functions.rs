@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use offheap::{BackingStore, Site};
+use offheap::{BackingStore, SharedStore, Site};
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
 use offheap_quickjs::rquickjs::{self, Array, Coerced, Ctx, FromJs, Function, Object, TypedArray, Value};
-use offheap_quickjs::{BackingStoreExt, collect, detach, script_site};
+use offheap_quickjs::{BackingStoreExt, SharedStoreExt, collect, detach, script_site};
 
 use crate::arguments::Argument;
 use crate::native::{Described, NativeModule};
@@ -127,7 +127,10 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {
-        Ok(store.to_js(self.ctx)?.into_value())
+        match SharedStore::try_from(store.clone()) {
+            Ok(shared) => Ok(shared.to_js(self.ctx)?.into_value()),
+            Err(store) => Ok(store.to_js(self.ctx)?.into_value()),
+        }
     }
 
     fn externalize(&mut self, buffer: &Value<'js>) -> Outcome<BackingStore, Self> {

@@ -52,9 +52,7 @@ fn advice(error: &str) -> Option<&'static str> {
              nativeModule.allocateMemory(byteLength)",
         ),
         "InternalError: out of memory" => Some("keep less alive, or ask for less"),
-        "InternalError: stack overflow" | "RangeError: Maximum call stack size exceeded" => {
-            Some(ENDLESS)
-        }
+        "InternalError: stack overflow" | "RangeError: Maximum call stack size exceeded" => Some(ENDLESS),
         _ => None,
     }
 }

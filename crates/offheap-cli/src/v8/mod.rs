@@ -108,9 +108,7 @@ fn finish<'s>(
         return Some(uncaught::describe(scope, Some(inspect), reason, None));
     }
     match outcome {
-        Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => {
-            Some(NEVER_ENDED.to_owned())
-        }
+        Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => Some(NEVER_ENDED.to_owned()),
         _ => None,
     }
 }

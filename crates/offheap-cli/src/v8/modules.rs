@@ -87,11 +87,7 @@ pub(super) fn evaluate_offheap(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
 }
 
 /// A module and all that it imports, compiled.
-fn load<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    name: &str,
-    text: Option<&str>,
-) -> Option<v8::Local<'s, v8::Module>> {
+fn load<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) -> Option<v8::Local<'s, v8::Module>> {
     let known = modules(scope).compiled.iter().find(|(compiled, _)| compiled == name).map(|(_, module)| module.clone());
     if let Some(module) = known {
         return Some(v8::Local::new(scope, module));
@@ -105,11 +101,7 @@ fn load<'s>(
     module
 }
 
-fn load_new<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    name: &str,
-    text: Option<&str>,
-) -> Option<v8::Local<'s, v8::Module>> {
+fn load_new<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) -> Option<v8::Local<'s, v8::Module>> {
     let module = match text {
         Some(text) => compile(scope, name, text)?,
         None => match source::read_module(name) {
@@ -182,9 +174,10 @@ fn import<'s>(
     let name = resolve(scope, importer, specifier)?;
     let module = load(scope, &name, None)?;
     let ended = evaluate_module(scope, module)?;
-    let give_namespace = |_: &mut v8::PinScope<'_, '_>,
-                          arguments: v8::FunctionCallbackArguments<'_>,
-                          mut result: v8::ReturnValue<'_, v8::Value>| result.set(arguments.data());
+    let give_namespace =
+        |_: &mut v8::PinScope<'_, '_>,
+         arguments: v8::FunctionCallbackArguments<'_>,
+         mut result: v8::ReturnValue<'_, v8::Value>| result.set(arguments.data());
     let namespace = module.get_module_namespace();
     let then = v8::Function::builder(give_namespace).data(namespace).build(scope)?;
     ended.then(scope, then)

@@ -3,13 +3,14 @@
 //! `platform` starts V8, `buffer` makes buffers over stores and lets go of them, `table` knows whose memory begins at an
 //! address, `allocator` is what script's buffers come from and `address_set` knows them by, `engine_memory` makes stores
 //! of what V8 allocated by itself, `resizable` makes resizable buffers, `realm` has V8's own functions, `state` is what is
-//! kept per isolate, `roots` the table behind handles.
+//! kept per isolate, `roots` the table behind handles, `hooks` gives callbacks a scope.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod address_set;
 mod allocator;
 mod buffer;
 mod engine_memory;
+mod hooks;
 mod object;
 mod own_isolate;
 mod platform;
@@ -22,6 +23,7 @@ mod table;
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned, is_letting_go};
 pub(crate) use engine_memory::{find, locate, release_let_go};
+pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in};
 pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};
