@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) max_byte_length: usize,
     /// What the address of a buffer's first byte is a multiple of.
     pub(crate) alignment: usize,
+    /// Whether the length of a buffer over memory that is not the engine's own can change.
+    pub(crate) resizes_any_memory: bool,
 }
 
 /// The state behind `nativeModule`.
@@ -111,6 +113,13 @@ impl NativeModule {
             Argument::Absent => None,
             given => Some(given.byte_count("maxByteLength")?),
         };
+        let Limits { engine, resizes_any_memory, .. } = self.limits;
+        if max_byte_length.is_some() && !resizes_any_memory {
+            return Err(Failure::type_error(format!(
+                "allocateMemory: {engine} changes the length of its own memory alone; leave out maxByteLength, or externalize \
+                 a buffer that script makes: new ArrayBuffer(byteLength, {{ maxByteLength }})"
+            )));
+        }
         if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| max_byte_length < byte_length) {
             return Err(Failure::range_error(format!(
                 "maxByteLength is {max_byte_length}, less than byteLength, which is {byte_length}; ask for \
@@ -139,7 +148,7 @@ impl NativeModule {
         if length > rest {
             return Err(past_the_end(&store, offset, Some(length)));
         }
-        let Limits { engine, max_byte_length, alignment } = self.limits;
+        let Limits { engine, max_byte_length, alignment, .. } = self.limits;
         if length > max_byte_length {
             return Err(Failure::range_error(format!(
                 "{engine} takes at most {max_byte_length} bytes in one ArrayBuffer, and this window has {length}; use \

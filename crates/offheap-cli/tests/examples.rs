@@ -76,8 +76,8 @@ fn leak(engine: Engine) {
     run_in_root(engine, &["examples/leak.js"]).expect(
         3,
         "everything looks fine from here\n",
-        "offheap: leak: 1228800 bytes at 0x…, allocated at examples/leak.js:4:46: never freed\n\
-         offheap: leak: 4000 bytes, held by a reference taken at examples/leak.js:17:32: never released\n\
+        "offheap: leak: 1228800 bytes at 0x…, allocated at examples/leak.js:4:⟦46|31⟧: never freed\n\
+         offheap: leak: 4000 bytes, held by a reference taken at examples/leak.js:17:⟦32|14⟧: never released\n\
          offheap: 2 stores, 1.2 MiB external, 2 leaked, 0 refused\n",
     );
 }
@@ -87,10 +87,10 @@ fn double_free(engine: Engine) {
         3,
         "FREE_IN_USE\nfreed: true\nDOUBLE_FREE\n",
         "offheap: refused: cannot free 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: ⟦engine⟧ isolate 1 \
-         uses its bytes through 1 live buffer(s); the free at examples/double_free.js:17:33 touched nothing, detach \
+         uses its bytes through 1 live buffer(s); the free at examples/double_free.js:17:⟦33|28⟧ touched nothing, detach \
          the buffer or drop the guard first\n\
          offheap: refused: double free of 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: freed at \
-         examples/double_free.js:20:19, and again at examples/double_free.js:24:33; nothing was touched, remove the \
+         examples/double_free.js:20:⟦19|14⟧, and again at examples/double_free.js:24:⟦33|28⟧; nothing was touched, remove the \
          second free\n\
          offheap: 1 store, 1.0 KiB external, 0 leaked, 2 refused\n",
     );
@@ -102,8 +102,8 @@ fn wrong_constructor(engine: Engine) {
         "",
         "offheap: uncaught TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a \
          length; for a buffer over this memory call nativeModule.arrayBuffer(memory, 0, 1024)\n    \
-         at ArrayBuffer (native)\n    \
-         at <eval> (examples/wrong_constructor.js:6:34)\n\
+         at ⟦ArrayBuffer (native)|new ArrayBuffer (<anonymous>)⟧\n    \
+         at ⟦<eval> (examples/wrong_constructor.js:6:34)|examples/wrong_constructor.js:6:18⟧\n\
          offheap: 1 store, 1.0 KiB external, 0 leaked, 0 refused\n",
     );
 }

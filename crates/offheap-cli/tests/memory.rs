@@ -3,18 +3,89 @@
 #[macro_use]
 mod common;
 
-use common::{Engine, Folder};
+use common::{Engine, Folder, QUICKJS};
 
-on_each_engine!(
-    memory_with_a_maximum_is_behind_a_resizable_buffer,
-    resizable_memory_is_freed_once_and_not_while_it_is_used,
-    shared_memory_is_freed_once_script_let_go_of_its_buffers,
-    growable_memory_and_scripts_own_shared_buffers,
-    shared_and_resizable_memory_that_nobody_frees_is_a_leak,
-);
+on_each_engine!(shared_memory_is_freed_once_script_let_go_of_its_buffers, scripts_own_shared_buffers_are_stores);
 
-fn memory_with_a_maximum_is_behind_a_resizable_buffer(engine: Engine) {
+fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
+    // Buffers are used in functions: what an engine still has on the stack of a script it does not collect.
     let ran = Folder::new(engine).script(
+        "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free, gc, stats } = nativeModule;
+         const memory = allocateMemory(16, { shared: true });
+         const attempt = (use) => { try { use() } catch (error) { console.log(error.code ?? String(error)) } };
+         let held;
+         (function use() {
+           const one = arrayBuffer(memory), other = arrayBuffer(memory, 8, 8);
+           console.log(memory, one, other, stats().sharedStores);
+           Atomics.store(new Int32Array(other), 1, 258);
+           held = externalizeBuffer(new Uint8Array(one, 2));
+           console.log(held, held.read(12));
+           held.fill(1, 0, 2);
+           held.write(2, new Uint8Array(one).subarray(0, 1));
+           console.log(new Uint8Array(one).subarray(0, 4));
+           attempt(() => detach(one));
+           attempt(() => free(memory));
+         })();
+         gc();
+         attempt(() => free(memory));
+         (() => console.log(held.arrayBuffer()))();
+         held.release();
+         gc();
+         free(memory);
+         attempt(() => arrayBuffer(memory));
+         attempt(() => free(memory));
+         console.log(memory.freed, memory.byteLength, stats().liveStores);",
+    );
+    ran.expect(
+        3,
+        "NativeMemory { byteLength: 16, shared, address: 0x…, freed: false } SharedArrayBuffer { byteLength: 16 } \
+         SharedArrayBuffer { byteLength: 8 } 1\n\
+         ExternalizedBuffer { byteLength: 16, shared, address: 0x… } Uint8Array(4) [ 2, 1, 0, 0 ]\n\
+         Uint8Array(4) [ 1, 1, 1, 0 ]\n\
+         TypeError: ⟦engine⟧: cannot detach the buffer: ⟦it is shared; copy it to an ArrayBuffer|shared memory stays with \
+         all who have it; drop the references to it⟧\n\
+         FREE_IN_USE\nFREE_IN_USE\nSharedArrayBuffer { byteLength: 16 }\nFREED\nDOUBLE_FREE\ntrue 16 0\n",
+        "offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: 3 references or buffers to it live; the free \
+         at a.js:15:⟦31|26⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: a reference or buffer to it lives; the \
+         free at a.js:18:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         offheap: refused: double free of 16 bytes at 0x…, allocated at a.js:2:25: freed at a.js:22:⟦15|10⟧, and again \
+         at a.js:24:⟦29|24⟧; nothing was touched, remove the second free\n\
+         offheap: 1 store (1 shared), 16 B external, 0 leaked, 3 refused\n",
+    );
+}
+
+fn scripts_own_shared_buffers_are_stores(engine: Engine) {
+    let ran = Folder::new(engine).script(
+        "const own = new SharedArrayBuffer(8);
+         const held = nativeModule.externalizeBuffer(own);
+         held.write(7, Uint8Array.of(5));
+         console.log(held, Atomics.load(new Uint8Array(own), 7), nativeModule.stats().sharedStores);
+         held.release();",
+    );
+    ran.expect(
+        0,
+        "ExternalizedBuffer { byteLength: 8, shared, address: 0x… } 5 1\n",
+        "offheap: 1 store (1 shared), 8 B external, 0 leaked, 0 refused\n",
+    );
+}
+
+#[cfg(feature = "v8")]
+#[test]
+fn v8_refuses_memory_with_a_maximum() {
+    Folder::new(common::V8)
+        .script("try { nativeModule.allocateMemory(8, { maxByteLength: 16 }) } catch (error) { console.log(String(error)) }")
+        .expect(
+            0,
+            "TypeError: allocateMemory: V8 changes the length of its own memory alone; leave out maxByteLength, or \
+             externalize a buffer that script makes: new ArrayBuffer(byteLength, { maxByteLength })\n",
+            "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n",
+        );
+}
+
+#[test]
+fn memory_with_a_maximum_is_behind_a_resizable_buffer() {
+    let ran = Folder::new(QUICKJS).script(
         "const { allocateMemory, arrayBuffer, detach, free, stats } = nativeModule;
          const memory = allocateMemory(16, { maxByteLength: 1 << 20 });
          const buffer = arrayBuffer(memory);
@@ -45,8 +116,9 @@ fn memory_with_a_maximum_is_behind_a_resizable_buffer(engine: Engine) {
     );
 }
 
-fn resizable_memory_is_freed_once_and_not_while_it_is_used(engine: Engine) {
-    let ran = Folder::new(engine).script(
+#[test]
+fn resizable_memory_is_freed_once_and_not_while_it_is_used() {
+    let ran = Folder::new(QUICKJS).script(
         "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free } = nativeModule;
          const memory = allocateMemory(16, { maxByteLength: 64 });
          const buffer = arrayBuffer(memory), held = externalizeBuffer(buffer);
@@ -82,51 +154,9 @@ fn resizable_memory_is_freed_once_and_not_while_it_is_used(engine: Engine) {
     );
 }
 
-fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
-    let ran = Folder::new(engine).script(
-        "const { allocateMemory, arrayBuffer, externalizeBuffer, detach, free, gc, stats } = nativeModule;
-         const memory = allocateMemory(16, { shared: true });
-         let one = arrayBuffer(memory), other = arrayBuffer(memory, 8, 8);
-         console.log(memory, one, other, stats().sharedStores);
-         Atomics.store(new Int32Array(other), 1, 258);
-         let held = externalizeBuffer(new Uint8Array(one, 2));
-         console.log(held, held.read(12), held.arrayBuffer());
-         held.fill(1, 0, 2);
-         held.write(2, new Uint8Array(one).subarray(0, 1));
-         console.log(new Uint8Array(one).subarray(0, 4));
-         const attempt = (use) => { try { use() } catch (error) { console.log(error.code ?? String(error)) } };
-         attempt(() => detach(one));
-         attempt(() => free(memory));
-         one = other = undefined;
-         gc();
-         attempt(() => free(memory));
-         held.release();
-         free(memory);
-         attempt(() => arrayBuffer(memory));
-         attempt(() => free(memory));
-         console.log(memory.freed, memory.byteLength, stats().liveStores);",
-    );
-    ran.expect(
-        3,
-        "NativeMemory { byteLength: 16, shared, address: 0x…, freed: false } SharedArrayBuffer { byteLength: 16 } \
-         SharedArrayBuffer { byteLength: 8 } 1\n\
-         ExternalizedBuffer { byteLength: 16, shared, address: 0x… } Uint8Array(4) [ 2, 1, 0, 0 ] \
-         SharedArrayBuffer { byteLength: 16 }\n\
-         Uint8Array(4) [ 1, 1, 1, 0 ]\n\
-         TypeError: ⟦engine⟧: cannot detach the buffer: it is shared; copy it to an ArrayBuffer\n\
-         FREE_IN_USE\nFREE_IN_USE\nFREED\nDOUBLE_FREE\ntrue 16 0\n",
-        "offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: 3 references or buffers to it live; the free \
-         at a.js:13:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
-         offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: a reference or buffer to it lives; the \
-         free at a.js:16:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
-         offheap: refused: double free of 16 bytes at 0x…, allocated at a.js:2:25: freed at a.js:18:⟦15|10⟧, and again \
-         at a.js:20:⟦29|24⟧; nothing was touched, remove the second free\n\
-         offheap: 1 store (1 shared), 16 B external, 0 leaked, 3 refused\n",
-    );
-}
-
-fn growable_memory_and_scripts_own_shared_buffers(engine: Engine) {
-    let ran = Folder::new(engine).script(
+#[test]
+fn growable_memory_and_scripts_own_growable_buffers() {
+    let ran = Folder::new(QUICKJS).script(
         "const { allocateMemory, arrayBuffer, externalizeBuffer, free, gc, stats } = nativeModule;
          const memory = allocateMemory(16, { shared: true, maxByteLength: 4096 });
          let buffer = arrayBuffer(memory), other = arrayBuffer(memory);
@@ -153,8 +183,9 @@ fn growable_memory_and_scripts_own_shared_buffers(engine: Engine) {
     );
 }
 
-fn shared_and_resizable_memory_that_nobody_frees_is_a_leak(engine: Engine) {
-    let ran = Folder::new(engine).script(
+#[test]
+fn shared_and_resizable_memory_that_nobody_frees_is_a_leak() {
+    let ran = Folder::new(QUICKJS).script(
         "const { allocateMemory, arrayBuffer, gc } = nativeModule;
          arrayBuffer(allocateMemory(16, { maxByteLength: 64 })).resize(40);
          allocateMemory(8, { shared: true });

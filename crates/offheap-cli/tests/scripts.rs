@@ -43,8 +43,8 @@ fn memory_is_shared_between_buffers_and_freed_by_hand(engine: Engine) {
          DOUBLE_FREE true\n\
          0\n",
         "offheap: leak: 0 bytes at 0x…, allocated at a.js:12:22: never freed\n\
-         offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:25: freed at a.js:7:15, and again at \
-         a.js:9:67; nothing was touched, remove the second free\n\
+         offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:25: freed at a.js:7:⟦15|10⟧, and again at \
+         a.js:9:⟦67|62⟧; nothing was touched, remove the second free\n\
          offheap: 2 stores, 32 B external, 1 leaked, 1 refused\n",
     );
 }
@@ -75,7 +75,7 @@ fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found object\n\
-         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found null\n\
+         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found ⟦null|object⟧\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: Illegal constructor; use nativeModule.allocateMemory(byteLength)\n",
         "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
@@ -211,7 +211,10 @@ fn modules_that_are_not_there(engine: Engine) {
     );
     assert_eq!(
         thrown("import { nothing } from 'offheap'"),
-        "offheap: uncaught SyntaxError: Could not find export 'nothing' in module 'offheap'",
+        engine.text(
+            "offheap: uncaught SyntaxError: ⟦Could not find export 'nothing' in module 'offheap'|The requested module \
+             'offheap' does not provide an export named 'nothing'⟧"
+        ),
     );
     assert_eq!(
         thrown("await new Promise(() => {})"),

@@ -18,7 +18,8 @@ use crate::source::Script;
 use crate::uncaught::NEVER_ENDED;
 
 /// What QuickJS asks of a buffer.
-pub(crate) const LIMITS: Limits = Limits { engine: "QuickJS", max_byte_length: i32::MAX as usize, alignment: 8 };
+pub(crate) const LIMITS: Limits =
+    Limits { engine: "QuickJS", max_byte_length: i32::MAX as usize, alignment: 8, resizes_any_memory: true };
 
 /// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
 ///

@@ -17,7 +17,8 @@ use crate::source::Script;
 use crate::uncaught::{INDESCRIBABLE, NEVER_ENDED};
 
 /// What V8 asks of a buffer.
-pub(crate) const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8 };
+pub(crate) const LIMITS: Limits =
+    Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8, resizes_any_memory: false };
 
 /// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
 ///

@@ -37,7 +37,7 @@ macro_rules! on_each_engine {
 
 impl Engine {
     /// An expected text: where the engines differ it has `⟦what QuickJS says|what V8 says⟧`, and `⟦engine⟧` for the name.
-    fn text(self, expected: &str) -> String {
+    pub(crate) fn text(self, expected: &str) -> String {
         let mut parts = expected.split('⟦');
         let mut text = parts.next().unwrap_or_default().to_owned();
         for part in parts {
