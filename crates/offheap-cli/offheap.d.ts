@@ -74,7 +74,7 @@ declare module "offheap" {
     resizableStores: number;
     /** How many of them were shared. */
     sharedStores: number;
-    /** The bytes of all of them, each at its greatest length. */
+    /** The bytes of all of them, each at the greatest length that was seen (V8 does not tell when script resizes). */
     externalBytes: number;
     /** How many live. */
     liveStores: number;
@@ -125,7 +125,7 @@ declare module "offheap" {
    * Allocates zeroed memory, which is freed by `free` and by nothing else.
    * @param options With `shared`, buffers over it are SharedArrayBuffers. With `maxByteLength` its length changes: a buffer
    *   over it is resizable or, where it is shared, growable, and stays at its address. What is reserved is addresses;
-   *   memory is used as bytes are written.
+   *   memory is used as bytes are written. V8 resizes its own memory alone, and throws a TypeError for `maxByteLength`.
    * @throws NativeMemoryError OUT_OF_MEMORY; RangeError and TypeError for what is no length.
    */
   export function allocateMemory(

@@ -239,8 +239,11 @@ impl NativeModule {
     /// The same, where its memory was not freed meanwhile: a range past the end is not what is wrong then.
     fn present(&self, id: u64) -> Result<BackingStore, Failure> {
         let store = self.external(id)?;
-        store.copy_to_slice(0, &mut [])?;
-        Ok(store)
+        // Memory that an engine may take away is not read from here, and not freed by hand.
+        match store.copy_to_slice(0, &mut []) {
+            Err(error @ offheap::Error::Freed { .. }) => Err(error.into()),
+            _ => Ok(store),
+        }
     }
 
     /// The bytes `from..to` of a reference.
@@ -257,8 +260,8 @@ impl NativeModule {
         Ok(store.slice(from..to)?)
     }
 
-    /// `external.read(from, to)`: a copy of the bytes.
-    pub(crate) fn read(&self, id: u64, from: Argument, to: Argument) -> Result<Vec<u8>, Failure> {
+    /// `external.read(from, to)`: the bytes to copy.
+    pub(crate) fn read_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
         let range = self.external_range(id, from, to)?;
         let Limits { engine, max_byte_length, .. } = self.limits;
         let length = range.byte_length();
@@ -268,7 +271,7 @@ impl NativeModule {
                  them in parts"
             )));
         }
-        Ok(range.to_vec()?)
+        Ok(range)
     }
 
     /// `external.write(from, bytes)`, before the bytes come: the place for `byte_length` of them.

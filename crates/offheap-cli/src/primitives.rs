@@ -54,6 +54,8 @@ pub(crate) trait Call {
     fn externalize(&mut self, buffer: &Self::Value) -> Outcome<BackingStore, Self>;
     /// Detaches a buffer.
     fn detach(&mut self, buffer: &Self::Value, key: Option<&str>) -> Outcome<(), Self>;
+    /// A copy of all bytes of a store.
+    fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self>;
     /// Copies bytes into a store that is exposed here or nowhere.
     fn copy_in(&mut self, store: &BackingStore, byte_offset: usize, bytes: &[u8]) -> Outcome<(), Self>;
     /// Collects garbage, all of it.
@@ -74,6 +76,12 @@ pub(crate) type Outcome<T, C> = Result<T, Thrown<<C as Call>::Pending>>;
 impl<P> From<Failure> for Thrown<P> {
     fn from(failure: Failure) -> Self {
         Thrown::Failure(failure)
+    }
+}
+
+impl<P> From<offheap::Error> for Thrown<P> {
+    fn from(error: offheap::Error) -> Self {
+        Thrown::Failure(error.into())
     }
 }
 
@@ -220,7 +228,8 @@ fn forget<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, to) = (id(call)?, argument(call, 1), argument(call, 2));
-    let bytes = call.native().read(id, from, to)?;
+    let range = call.native().read_range(id, from, to)?;
+    let bytes = call.copy_out(&range)?;
     call.bytes(bytes)
 }
 

@@ -57,7 +57,7 @@ fn resizable(engine: Engine) {
          appended: 13 bytes, script reads \"first\\nsecond\\n\"\n\
          shrunk:   8 bytes, native code reads Uint8Array(4) [ 116, 10, 0, 0 ]\n\
          detached: 8 bytes, native code reads Uint8Array(5) [ 102, 105, 114, 115, 116 ] and 1 store is resizable\n",
-        "offheap: 1 store (1 resizable), 13 B external, 0 leaked, 0 refused\n",
+        "offheap: 1 store (1 resizable), ⟦13|8⟧ B external, 0 leaked, 0 refused\n",
     );
 }
 

@@ -69,7 +69,9 @@ fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
          TypeError: byteLength is of type string; pass a number of bytes\n\
          RangeError: byteLength is -1; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
          RangeError: byteLength is 1.5; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
-         RangeError: maxByteLength is 7, less than byteLength, which is 8; ask for 8 at the least\n\
+         ⟦RangeError: maxByteLength is 7, less than byteLength, which is 8; ask for 8 at the least|TypeError: \
+         allocateMemory: V8 changes the length of its own memory alone; leave out maxByteLength, or externalize a buffer \
+         that script makes: new ArrayBuffer(byteLength, { maxByteLength })⟧\n\
          TypeError: maxByteLength is of type null; pass a number of bytes\n\
          TypeError: arrayBuffer: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\

@@ -62,6 +62,14 @@ pub trait BackingStoreExt: Sized {
     /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
 
+    /// Copies bytes out, from `byte_offset` on, on the isolate's thread: that of resizable buffers of V8's own too, whose
+    /// bytes nobody reads elsewhere while script may take them away
+    /// ([`BackingStore::copy_to_slice`](offheap::BackingStore::copy_to_slice) is for any thread).
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: out of range, a guard writes the store, another isolate has it, it was freed.
+    fn copy_to(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, into: &mut [u8]) -> Result<(), Error>;
+
     /// The bytes as cells: a view that stays valid whatever script does meanwhile. Other threads, and other guards, are
     /// refused while it lives.
     ///
@@ -108,6 +116,10 @@ impl BackingStoreExt for BackingStore {
 
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         sys::copy_in(scope, self, byte_offset, from)
+    }
+
+    fn copy_to(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        sys::copy_to(scope, self, byte_offset, into)
     }
 
     fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error> {

@@ -141,6 +141,10 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         Ok(detach(self.ctx, buffer, key)?)
     }
 
+    fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self> {
+        Ok(store.to_vec()?)
+    }
+
     fn copy_in(&mut self, store: &BackingStore, byte_offset: usize, bytes: &[u8]) -> Outcome<(), Self> {
         Ok(store.copy_in(self.ctx, byte_offset, bytes)?)
     }

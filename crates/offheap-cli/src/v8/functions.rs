@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use offheap::{BackingStore, SharedStore, Site};
+use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
 use super::modules;
@@ -23,6 +23,9 @@ struct V8Call<'a, 's, 'i> {
     native: &'a NativeModule,
     arguments: &'a v8::FunctionCallbackArguments<'s>,
 }
+
+/// The name of a sort of values, and what tells them.
+type Kind = (&'static str, fn(&v8::Value) -> bool);
 
 /// What V8 gave, or the exception that is pending.
 fn thrown<T>(given: Option<T>) -> Result<T, Thrown<Pending>> {
@@ -46,7 +49,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         if let Ok(number) = v8::Local::<v8::Number>::try_from(*value) {
             return Argument::Number(number.value());
         }
-        let kinds: [(&'static str, fn(&v8::Value) -> bool); 7] = [
+        let kinds: [Kind; 7] = [
             ("null", v8::Value::is_null),
             ("bool", v8::Value::is_boolean),
             ("string", v8::Value::is_string),
@@ -139,6 +142,15 @@ impl<'s> Call for V8Call<'_, 's, '_> {
 
     fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Outcome<(), Self> {
         Ok(detach(self.scope, *buffer, key)?)
+    }
+
+    fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self> {
+        let requested = store.byte_length();
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(requested).map_err(|_| Error::OutOfMemory { requested })?;
+        bytes.resize(requested, 0);
+        store.copy_to(self.scope, 0, &mut bytes)?;
+        Ok(bytes)
     }
 
     fn copy_in(&mut self, store: &BackingStore, byte_offset: usize, bytes: &[u8]) -> Outcome<(), Self> {

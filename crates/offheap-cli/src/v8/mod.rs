@@ -27,7 +27,9 @@ pub(crate) const LIMITS: Limits =
 /// # Errors
 /// The engine does not start.
 pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
-    let mut isolate = offheap_v8::Isolate::new().map_err(InputError::Isolate)?;
+    // The balance counts what native code has to do with, and not each buffer of script's.
+    let builder = offheap_v8::Isolate::builder().v8_allocator();
+    let mut isolate = builder.build().map_err(InputError::Isolate)?;
     Ok(isolate.enter(|scope| {
         scope.with_v8(|scope| {
             scope.set_slot(Rc::clone(native));

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration};
+use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration, StoreKind};
 
 use super::buffer::immutable_buffer_over;
 use super::realm::Function;
@@ -177,6 +177,25 @@ pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore
     let (isolate, _registration) = id_in(scope)?;
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
     Ok(unsafe { store.cells_in(isolate) }?)
+}
+
+/// Copies `into.len()` bytes of `store` out.
+pub(crate) fn copy_to(
+    scope: &v8::PinScope<'_, '_>,
+    store: &BackingStore,
+    byte_offset: usize,
+    into: &mut [u8],
+) -> Result<(), Error> {
+    if store.kind() != StoreKind::EngineResizable {
+        return Ok(store.copy_to_slice(byte_offset, into)?);
+    }
+    let (isolate, _registration) = id_in(scope)?;
+    // The length that the part has while the guard keeps others from changing it.
+    let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
+    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, and it runs no script until the copy is done.
+    let bytes = unsafe { part.bytes_in(isolate) }?;
+    into.copy_from_slice(&bytes);
+    Ok(())
 }
 
 /// Copies `from` into `store`.
