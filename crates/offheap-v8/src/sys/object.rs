@@ -7,9 +7,39 @@ use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration, StoreKind};
 
 use super::buffer::immutable_buffer_over;
-use super::realm::Function;
 use super::state::{State, known_isolate_id};
 use crate::{BufferState, ENGINE, Error};
+
+// Of V8's public API, in the names that compilers give it on Linux and macOS: the crate `v8` links them all and offers not
+// these. Each is a method without arguments, whose object is what a `v8::Local` derefs to.
+unsafe extern "C" {
+    #[link_name = "_ZNK2v811ArrayBuffer11IsImmutableEv"]
+    fn v8_array_buffer_is_immutable(buffer: *const v8::ArrayBuffer) -> bool;
+    #[link_name = "_ZNK2v811ArrayBuffer27IsResizableByUserJavaScriptEv"]
+    fn v8_array_buffer_is_resizable(buffer: *const v8::ArrayBuffer) -> bool;
+    #[link_name = "_ZNK2v811ArrayBuffer13MaxByteLengthEv"]
+    fn v8_array_buffer_max_byte_length(buffer: *const v8::ArrayBuffer) -> usize;
+    #[link_name = "_ZNK2v817SharedArrayBuffer13MaxByteLengthEv"]
+    fn v8_shared_array_buffer_max_byte_length(buffer: *const v8::SharedArrayBuffer) -> usize;
+}
+
+fn is_immutable(buffer: &v8::ArrayBuffer) -> bool {
+    // SAFETY: I-LAYOUT: a living object; the call reads a flag of it.
+    unsafe { v8_array_buffer_is_immutable(buffer) }
+}
+
+/// The most that a resizable one can have.
+fn max_byte_length(buffer: &v8::ArrayBuffer) -> Option<usize> {
+    // SAFETY: I-LAYOUT: a living object; the call reads a flag of it.
+    let resizable = unsafe { v8_array_buffer_is_resizable(buffer) };
+    // SAFETY: I-LAYOUT: a living object; the call reads a number of it.
+    resizable.then(|| unsafe { v8_array_buffer_max_byte_length(buffer) })
+}
+
+fn shared_max_byte_length(buffer: &v8::SharedArrayBuffer) -> usize {
+    // SAFETY: I-LAYOUT: a living object; the call reads a number of it.
+    unsafe { v8_shared_array_buffer_max_byte_length(buffer) }
+}
 
 /// A buffer of either sort.
 #[derive(Clone, Copy)]
@@ -109,26 +139,23 @@ impl<'s> Buffer<'s> {
         matches!(self, Buffer::Unshared(buffer) if buffer.was_detached())
     }
 
-    /// What never changes of it. May run microtasks where their policy is automatic.
+    /// What never changes of it. Runs no script.
     pub(crate) fn facts(&self, scope: &mut v8::PinScope<'s, '_>, state: &State) -> Result<Facts, Error> {
-        let shared = matches!(self, Buffer::Shared(_));
-        let resizable = self.block().is_resizable_by_user_javascript();
-        let object = self.object().into();
-        let realm = state.realm(scope)?;
-        let immutable = !shared
-            && !resizable
-            && realm.enforces_immutable
-            && realm.call(scope, Function::IsImmutable, object, &[])?.is_true()
-            && immutable_buffer_over(scope, &self.block()).is_some();
-        let max_byte_length = match resizable {
-            true => {
-                let getter = if shared { Function::SharedMaxByteLength } else { Function::MaxByteLength };
-                let value = realm.call(scope, getter, object, &[])?;
-                Some(value.number_value(scope).unwrap_or(0.0) as usize)
+        match *self {
+            Buffer::Unshared(buffer) => {
+                let max_byte_length = max_byte_length(&buffer);
+                let immutable = max_byte_length.is_none()
+                    && is_immutable(&buffer)
+                    && state.realm(scope)?.enforces_immutable
+                    && immutable_buffer_over(scope, &self.block()).is_some();
+                Ok(Facts { shared: false, immutable, max_byte_length })
             }
-            false => None,
-        };
-        Ok(Facts { shared, immutable, max_byte_length })
+            Buffer::Shared(buffer) => {
+                let growable = self.block().is_resizable_by_user_javascript();
+                let max_byte_length = growable.then(|| shared_max_byte_length(&buffer));
+                Ok(Facts { shared: true, immutable: false, max_byte_length })
+            }
+        }
     }
 
     /// What script sees of it.

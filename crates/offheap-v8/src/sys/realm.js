@@ -2,7 +2,6 @@
   const Unshared = ArrayBuffer;
   const unshared = ArrayBuffer.prototype;
   const shared = typeof SharedArrayBuffer === "function" ? SharedArrayBuffer.prototype : {};
-  const getter = (prototype, name) => Object.getOwnPropertyDescriptor(prototype, name)?.get;
   const probeImmutable = () => {
     if (typeof unshared.transferToImmutable !== "function") return false;
     const buffer = new ArrayBuffer(8).transferToImmutable();
@@ -34,9 +33,6 @@
     unshared.resize,
     shared.grow,
     unshared.transferToImmutable,
-    getter(unshared, "immutable"),
-    getter(unshared, "maxByteLength"),
-    getter(shared, "maxByteLength"),
     (byteLength, maxByteLength) => new Unshared(byteLength, { maxByteLength }),
     probeImmutable,
   ];

@@ -18,9 +18,6 @@ pub(crate) enum Function {
     Resize,
     Grow,
     TransferToImmutable,
-    IsImmutable,
-    MaxByteLength,
-    SharedMaxByteLength,
     NewResizable,
     ProbeImmutable,
 }
