@@ -31,6 +31,13 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
         // What was taken is unmapped: a read of it would end this process.
         scope.eval::<()>("buffer.resize(2)")?;
         assert_eq!(*scope.store_bytes(&store)?, [1, 2]);
+        let mut copied = [0; 2];
+        scope.with_v8(|scope| {
+            assert!(matches!(store.copy_to_slice(0, &mut [0]), Err(offheap::Error::EngineMayShrink { .. })));
+            assert!(store.copy_to(scope, 1, &mut [0; 2]).is_err());
+            store.copy_to(scope, 0, &mut copied)
+        })?;
+        assert_eq!(copied, [1, 2]);
         assert_eq!(*scope.bytes(buffer.as_handle())?, [1, 2]);
         let beyond = scope.copy_in(&store, 2, &[8u8]);
         assert!(matches!(beyond, Err(Error::Memory(offheap::Error::OutOfRange { store_byte_length: 2, .. }))));
