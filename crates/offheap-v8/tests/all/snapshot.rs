@@ -31,16 +31,17 @@ fn functions_that_are_not_v8s_do_not_get_read_only_memory() {
 }
 
 fn hostile_snapshots() {
-    let write = "function () { new Uint8Array(this)[0] = 66; globalThis.stash = this; return this; }";
+    let write = "function () { new Bytes(this)[0] = 66; globalThis.stash = this; return this; }";
     let words: &'static [u64] = vec![7; 4].leak();
     // What the probe asks for is there, too: only V8's own account of the function tells.
     let pretend = "Object.defineProperty(ArrayBuffer.prototype, 'immutable', { get() { return true } });
-                   globalThis.Uint8Array = class { every() { return true } };";
+                   globalThis.Bytes = Uint8Array; globalThis.transfer = ArrayBuffer.prototype.transfer;
+                   ArrayBuffer.prototype.transfer = () => {}; globalThis.Uint8Array = class { every() { return true } };";
     for method in [
         write.to_owned(),
         format!("({{ transferToImmutable: {write} }}).transferToImmutable"),
         format!("({write}).bind(new ArrayBuffer(8))"),
-        "ArrayBuffer.prototype.transfer".to_owned(),
+        "transfer".to_owned(),
         "undefined".to_owned(),
     ] {
         let source = format!("{pretend} ArrayBuffer.prototype.transferToImmutable = {method}; 0");
