@@ -110,7 +110,7 @@ impl BackingStoreExt for BackingStore {
             return Ok(store);
         }
         let state = sys::state(scope)?;
-        let facts = buffer.facts(scope, &state)?;
+        let facts = buffer.facts();
         sys::locate(&buffer, facts).into_store(&state)
     }
 
@@ -207,6 +207,6 @@ pub fn detach<'s>(
 ) -> Result<(), Error> {
     let state = sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
-    let facts = buffer.facts(scope, &state)?;
+    let facts = buffer.facts();
     crate::detach::detach(scope, &state, &buffer, facts, key)
 }

@@ -99,7 +99,7 @@ impl<'s> Scope<'s> {
         self.run(|scope| {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             let buffer = Buffer::of(scope, value)?;
-            let facts = buffer.facts(scope, roots.state())?;
+            let facts = buffer.facts();
             Ok(local(&roots, scope, &buffer, facts))
         })
     }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use offheap::{BackingStore, Exposed, IsolateRegistration, StoreKind};
 
 use super::allocator;
+use super::natives;
 use super::realm::Function;
 use super::state::{State, state};
 use super::table;
-use crate::script::catching;
 use crate::{ENGINE, Error};
 
 /// The most bytes in one buffer of V8 (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
@@ -147,18 +147,8 @@ pub(crate) fn expose_immutable<'s>(
     // The block becomes immutable with the first buffer over it. That one is V8's own realm's, out of reach of script.
     let buffer = realm.buffer_over(scope, &block);
     realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
-    Ok(immutable_buffer_over(scope, &block))
-}
-
-/// An immutable buffer over `block`; `None` where the block is not immutable. V8 itself tells: it detaches any buffer
-/// that is fresh but an immutable one. A program's snapshot may have brought functions of any sort into a realm.
-pub(super) fn immutable_buffer_over<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    block: &v8::SharedRef<v8::BackingStore>,
-) -> Option<v8::Local<'s, v8::ArrayBuffer>> {
-    let buffer = v8::ArrayBuffer::with_backing_store(scope, block);
-    let refused = catching(scope, |_| buffer.detach(None)).is_err();
-    (refused && !buffer.was_detached()).then_some(buffer)
+    // V8 itself tells whether that was done.
+    Ok(natives::is_block_immutable(&block).then(|| v8::ArrayBuffer::with_backing_store(scope, &block)))
 }
 
 thread_local! {

@@ -4,24 +4,20 @@
 //! The memory of any other is V8's: a store of it keeps V8's block, and counts as exposed until V8 itself uses that no
 //! more. Its length is V8's to say, where it can change.
 
-use std::ffi::{c_long, c_void};
+use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use offheap::{BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, UniqueStore};
 
 use super::allocator::{self, Made};
+use super::natives;
 use super::object::{Buffer, Facts};
 use super::state::State;
 use super::table;
 use crate::Error;
 
 type Block = v8::SharedRef<v8::BackingStore>;
-
-unsafe extern "C" {
-    /// `std::shared_ptr::use_count`, which the crate `v8` links and does not offer.
-    fn std__shared_ptr__v8__BackingStore__use_count(block: *const c_void) -> c_long;
-}
 
 /// The owner of a store over V8's memory.
 struct V8Memory {
@@ -95,8 +91,7 @@ pub(crate) struct EngineMade {
 impl EngineMade {
     /// Whether V8 uses the block no more: the only references are this one and the store's owner.
     fn is_let_go(&self) -> bool {
-        // SAFETY: I-LAYOUT: a `SharedRef` is a C++ `shared_ptr`, which this function is made for.
-        let count = unsafe { std__shared_ptr__v8__BackingStore__use_count((&raw const self.block).cast()) };
+        let count = natives::use_count(&self.block);
         // What V8 did with the bytes, on whatever thread, came before it let go.
         fence(Ordering::Acquire);
         count <= 2

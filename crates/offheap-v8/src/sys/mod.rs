@@ -11,6 +11,7 @@ mod allocator;
 mod buffer;
 mod engine_memory;
 mod hooks;
+mod natives;
 mod object;
 mod own_isolate;
 mod platform;

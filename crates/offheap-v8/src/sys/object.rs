@@ -6,40 +6,9 @@ use std::ptr::NonNull;
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration, StoreKind};
 
-use super::buffer::immutable_buffer_over;
-use super::state::{State, known_isolate_id};
+use super::natives;
+use super::state::known_isolate_id;
 use crate::{BufferState, ENGINE, Error};
-
-// Of V8's public API, in the names that compilers give it on Linux and macOS: the crate `v8` links them all and offers not
-// these. Each is a method without arguments, whose object is what a `v8::Local` derefs to.
-unsafe extern "C" {
-    #[link_name = "_ZNK2v811ArrayBuffer11IsImmutableEv"]
-    fn v8_array_buffer_is_immutable(buffer: *const v8::ArrayBuffer) -> bool;
-    #[link_name = "_ZNK2v811ArrayBuffer27IsResizableByUserJavaScriptEv"]
-    fn v8_array_buffer_is_resizable(buffer: *const v8::ArrayBuffer) -> bool;
-    #[link_name = "_ZNK2v811ArrayBuffer13MaxByteLengthEv"]
-    fn v8_array_buffer_max_byte_length(buffer: *const v8::ArrayBuffer) -> usize;
-    #[link_name = "_ZNK2v817SharedArrayBuffer13MaxByteLengthEv"]
-    fn v8_shared_array_buffer_max_byte_length(buffer: *const v8::SharedArrayBuffer) -> usize;
-}
-
-fn is_immutable(buffer: &v8::ArrayBuffer) -> bool {
-    // SAFETY: I-LAYOUT: a living object; the call reads a flag of it.
-    unsafe { v8_array_buffer_is_immutable(buffer) }
-}
-
-/// The most that a resizable one can have.
-fn max_byte_length(buffer: &v8::ArrayBuffer) -> Option<usize> {
-    // SAFETY: I-LAYOUT: a living object; the call reads a flag of it.
-    let resizable = unsafe { v8_array_buffer_is_resizable(buffer) };
-    // SAFETY: I-LAYOUT: a living object; the call reads a number of it.
-    resizable.then(|| unsafe { v8_array_buffer_max_byte_length(buffer) })
-}
-
-fn shared_max_byte_length(buffer: &v8::SharedArrayBuffer) -> usize {
-    // SAFETY: I-LAYOUT: a living object; the call reads a number of it.
-    unsafe { v8_shared_array_buffer_max_byte_length(buffer) }
-}
 
 /// A buffer of either sort.
 #[derive(Clone, Copy)]
@@ -48,7 +17,7 @@ pub(crate) enum Buffer<'s> {
     Shared(v8::Local<'s, v8::SharedArrayBuffer>),
 }
 
-/// What never changes of a buffer, as far as the crate `v8` does not tell it.
+/// What never changes of a buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts {
     pub(crate) shared: bool,
@@ -139,21 +108,19 @@ impl<'s> Buffer<'s> {
         matches!(self, Buffer::Unshared(buffer) if buffer.was_detached())
     }
 
-    /// What never changes of it. Runs no script.
-    pub(crate) fn facts(&self, scope: &mut v8::PinScope<'s, '_>, state: &State) -> Result<Facts, Error> {
+    /// What never changes of it.
+    #[inline]
+    pub(crate) fn facts(&self) -> Facts {
         match *self {
-            Buffer::Unshared(buffer) => {
-                let max_byte_length = max_byte_length(&buffer);
-                let immutable = max_byte_length.is_none()
-                    && is_immutable(&buffer)
-                    && state.realm(scope)?.enforces_immutable
-                    && immutable_buffer_over(scope, &self.block()).is_some();
-                Ok(Facts { shared: false, immutable, max_byte_length })
-            }
+            Buffer::Unshared(buffer) => Facts {
+                shared: false,
+                immutable: natives::is_immutable(buffer),
+                max_byte_length: natives::is_resizable(buffer).then(|| natives::max_byte_length(buffer)),
+            },
             Buffer::Shared(buffer) => {
-                let growable = self.block().is_resizable_by_user_javascript();
-                let max_byte_length = growable.then(|| shared_max_byte_length(&buffer));
-                Ok(Facts { shared: true, immutable: false, max_byte_length })
+                let resizable = buffer.get_backing_store().is_resizable_by_user_javascript();
+                let max_byte_length = resizable.then(|| natives::shared_max_byte_length(buffer));
+                Facts { max_byte_length, ..Facts::SHARED }
             }
         }
     }

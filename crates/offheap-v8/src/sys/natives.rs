@@ -1,0 +1,59 @@
+//! Questions to V8 that the crate `v8` links and does not offer: methods of its C++ API, by their mangled names (the same
+//! on Linux and macOS). The version of the crate is pinned, and a name that is gone does not link.
+
+use std::ffi::{c_long, c_void};
+
+unsafe extern "C" {
+    #[link_name = "_ZNK2v811ArrayBuffer11IsImmutableEv"]
+    fn array_buffer_is_immutable(buffer: *const v8::ArrayBuffer) -> bool;
+    #[link_name = "_ZNK2v811ArrayBuffer27IsResizableByUserJavaScriptEv"]
+    fn array_buffer_is_resizable(buffer: *const v8::ArrayBuffer) -> bool;
+    #[link_name = "_ZNK2v811ArrayBuffer13MaxByteLengthEv"]
+    fn array_buffer_max_byte_length(buffer: *const v8::ArrayBuffer) -> usize;
+    #[link_name = "_ZNK2v817SharedArrayBuffer13MaxByteLengthEv"]
+    fn shared_array_buffer_max_byte_length(buffer: *const v8::SharedArrayBuffer) -> usize;
+    #[link_name = "_ZNK2v812BackingStore11IsImmutableEv"]
+    fn backing_store_is_immutable(block: *const c_void) -> bool;
+    /// `std::shared_ptr::use_count`.
+    fn std__shared_ptr__v8__BackingStore__use_count(block: *const c_void) -> c_long;
+}
+
+type Block = v8::SharedRef<v8::BackingStore>;
+
+/// `v8::ArrayBuffer::IsImmutable`
+#[inline]
+pub(super) fn is_immutable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
+    // SAFETY: I-LAYOUT: a live handle, whose address is `this` to V8, as the crate's own calls have it.
+    unsafe { array_buffer_is_immutable(&raw const *buffer) }
+}
+
+/// `v8::ArrayBuffer::IsResizableByUserJavaScript`
+#[inline]
+pub(super) fn is_resizable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
+    // SAFETY: I-LAYOUT: as above.
+    unsafe { array_buffer_is_resizable(&raw const *buffer) }
+}
+
+/// `v8::ArrayBuffer::MaxByteLength`
+pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
+    // SAFETY: I-LAYOUT: as above.
+    unsafe { array_buffer_max_byte_length(&raw const *buffer) }
+}
+
+/// `v8::SharedArrayBuffer::MaxByteLength`
+pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
+    // SAFETY: I-LAYOUT: as above.
+    unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
+}
+
+/// `v8::BackingStore::IsImmutable`: all buffers over the block are, that are made from now on.
+pub(super) fn is_block_immutable(block: &Block) -> bool {
+    // SAFETY: I-LAYOUT: a live block, by the address that the crate's own calls have.
+    unsafe { backing_store_is_immutable((&raw const **block).cast()) }
+}
+
+/// How many references there are to the block, V8's included.
+pub(super) fn use_count(block: &Block) -> c_long {
+    // SAFETY: I-LAYOUT: a `SharedRef` is a C++ `shared_ptr`, which this function is made for.
+    unsafe { std__shared_ptr__v8__BackingStore__use_count((&raw const *block).cast()) }
+}
