@@ -111,7 +111,7 @@ impl BackingStoreExt for BackingStore {
         }
         let state = sys::state(scope)?;
         let facts = buffer.facts();
-        sys::locate(&buffer, facts).into_store(&state)
+        sys::externalize(&state, &buffer, facts)
     }
 
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {

@@ -294,9 +294,9 @@ fn settle_hold(
     facts: Facts,
     isolate: IsolateId,
 ) -> Result<NonNull<c_void>, offheap::Error> {
-    // Shared buffers are in several isolates, whose threads may meet here.
+    // Shared buffers are in several isolates, whose threads may meet here; any other is in one, which is on this thread.
     static SETTLING: Mutex<()> = Mutex::new(());
-    let settling = SETTLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let settling = facts.shared.then(|| SETTLING.lock().unwrap_or_else(PoisonError::into_inner));
     let hold = prefix.hold.load(Ordering::Acquire);
     if !hold.is_null() && hold.addr() & UNSETTLED == 0 {
         return Ok(NonNull::new(hold).expect("not null"));

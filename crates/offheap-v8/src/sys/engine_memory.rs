@@ -147,6 +147,19 @@ pub(crate) struct Memory {
     is_detachable: bool,
 }
 
+/// The store of a buffer whose handle lives during the call: memory of our allocator needs no block then.
+#[track_caller]
+#[inline]
+pub(crate) fn externalize(state: &State, buffer: &Buffer<'_>, facts: Facts) -> Result<BackingStore, Error> {
+    let byte_length = buffer.byte_length();
+    let data = buffer.data().filter(|&data| matches!(look_up(buffer, data, byte_length), Made::Unsettled));
+    let Some(data) = data else { return locate(buffer, facts).into_store(state) };
+    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
+    let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) }?;
+    store.note_externalized(state.isolate());
+    Ok(store)
+}
+
 /// Looks for the store of a buffer. Runs no script and collects nothing: guards may live.
 #[inline]
 pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
@@ -177,11 +190,9 @@ fn address_of_block(block: &Block) -> NonNull<c_void> {
 
 /// The store that a buffer is over, where there is one.
 pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
-    if buffer.is_detached() {
-        return None;
-    }
     let Some(data) = buffer.data() else {
-        return table::find(address_of_block(&buffer.block()).addr().get(), 0);
+        let block = (!buffer.is_detached()).then(|| buffer.block());
+        return table::find(address_of_block(&block?).addr().get(), 0);
     };
     match look_up(buffer, data, buffer.byte_length()) {
         Made::Store(store) => Some(store),
