@@ -39,7 +39,12 @@ impl Facts {
 
 impl<'s> Buffer<'s> {
     /// The buffer that `value` is, or is a view of.
+    #[inline]
     pub(crate) fn of(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+        // Mostly it is one.
+        if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
+            return Ok(Buffer::Unshared(buffer));
+        }
         let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) else { return Self::of_object(scope, value) };
         // Typed as an ArrayBuffer by the crate `v8`, also where it is a shared one.
         let buffer = view.buffer(scope);
