@@ -63,6 +63,10 @@
 //! - It collects when it likes. A buffer is finalized some time after its last reference went, on a thread of V8's that
 //!   sweeps, inside of a collection, or at the isolate's end; [`collect`] waits for it.
 //! - Its own memory is taken over where it is: [`from_js`](BackingStoreExt::from_js) copies nothing.
+//! - Buffers that script makes with one length in an [`Isolate`] are over memory of this crate's allocator, which may come
+//!   back to Rust whole; [`IsolateBuilder::v8_allocator`] leaves that to V8.
+//! - Resizable buffers, and those of `WebAssembly.Memory`, are V8's own, and only V8 resizes them. What shrinking takes is
+//!   unmapped at once, so that their stores are read in the isolate's scope while script has them.
 //! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys,
 //!   threads that are older than that cannot run it; they get an error.
 //! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
