@@ -54,7 +54,7 @@ fn an_engine_that_misbehaves_is_found_and_the_sequence_made_short() {
     ] {
         let (difference, compared) = found(how);
         println!("{how:?}, found in {compared:?}: {difference}");
-        // Of 121. Leaving out any of them would show no difference, though another sequence may be shorter yet.
+        // Of 122. Leaving out any of them would show no difference, though another sequence may be shorter yet.
         assert!(difference.steps.len() <= 7, "{how:?} takes {} steps: {difference}", difference.steps.len());
     }
 }

@@ -120,12 +120,14 @@ pub(crate) fn resize<'s>(
     byte_length: usize,
 ) -> Result<(), Error> {
     check_mutable(facts, RESIZE)?;
-    let present = attached_state(buffer, facts, RESIZE)?;
-    if !present.resizable {
+    // In ECMAScript's order: a buffer without maximum has no `resize` to be detached for.
+    if facts.max_byte_length.is_none() {
         return Err(Error::NotResizable { engine: ENGINE });
     }
-    let (requested, limit) = (byte_length, present.max_byte_length);
-    if requested > limit || facts.shared && requested < present.byte_length {
+    let present = attached_state(buffer, facts, RESIZE)?;
+    let (requested, is_shrunk) = (byte_length, facts.shared && byte_length < present.byte_length);
+    if requested > present.max_byte_length || is_shrunk {
+        let limit = if is_shrunk { present.byte_length } else { present.max_byte_length };
         return Err(Error::InvalidLength { engine: ENGINE, attempted: RESIZE, requested, limit });
     }
     let function = if facts.shared { Function::Grow } else { Function::Resize };

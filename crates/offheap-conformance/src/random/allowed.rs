@@ -1,6 +1,6 @@
 //! Where engines may differ.
 
-use offheap_engine::offheap::{BackingStore, StoreKind};
+use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind};
 
 use super::step::Step;
 use super::world::World;
@@ -12,7 +12,7 @@ pub struct Allowed {
     pub engine: &'static str,
     /// Why it may.
     pub reason: &'static str,
-    applies: fn(Step, &World<'_>) -> bool,
+    applies: fn(Step, &mut World<'_>) -> bool,
 }
 
 /// All of them.
@@ -32,6 +32,55 @@ pub const ALLOWED: &[Allowed] = &[
             }),
         },
     },
+    Allowed {
+        engine: "V8",
+        reason: "it makes resizable memory itself, so that a store of Rust's is copied, or has one length if it is shared",
+        applies: |step, world| {
+            exposed(step, world, |store| match SharedStore::try_from(store.clone()) {
+                Ok(shared) => shared.is_growable(),
+                Err(store) => store.max_byte_length() != store.byte_length() || store.kind() == StoreKind::Resizable,
+            })
+        },
+    },
+    Allowed {
+        engine: "V8",
+        reason: "memory of its own with a maximum gives pages back, so that only its isolate reads it, and resizes it",
+        applies: |step, world| match step {
+            Step::Externalize { buffer, .. } => world.has_maximum(buffer),
+            _ => false,
+        },
+    },
+    Allowed {
+        engine: "V8",
+        reason: "its buffers of script's own are stores from birth or never, where others make one of them when it is asked for",
+        applies: |step, _| step == Step::CompareExternalBytes,
+    },
+    Allowed {
+        engine: "V8",
+        reason: "shared memory of its own is grown through the engine alone, and native code is told so",
+        applies: |step, world| match step {
+            Step::ResizeStore { store, .. } => {
+                world.store(store).is_some_and(|store| store.kind() == StoreKind::Shared)
+            }
+            _ => false,
+        },
+    },
+    Allowed {
+        engine: "V8",
+        reason: "it has no memory for a buffer of no bytes, and no use of the store that such a buffer is given",
+        applies: |step, world| match step {
+            Step::Externalize { buffer, .. } => world.state_of(buffer).is_some_and(|state| state.byte_length == 0),
+            _ => false,
+        },
+    },
+    Allowed {
+        engine: "V8",
+        reason: "its adapter asks whether a buffer is immutable before the key, which V8 alone knows; both refuse",
+        applies: |step, world| match step {
+            Step::Detach { buffer, .. } => world.state_of(buffer).is_some_and(|state| state.immutable),
+            _ => false,
+        },
+    },
 ];
 
 fn exposed(step: Step, world: &World<'_>, is_meant: impl Fn(&BackingStore) -> bool) -> bool {
@@ -42,6 +91,6 @@ fn exposed(step: Step, world: &World<'_>, is_meant: impl Fn(&BackingStore) -> bo
 }
 
 /// Whether an engine among those may differ from the others in this step.
-pub(super) fn may_differ(engine: &str, step: Step, world: &World<'_>) -> bool {
+pub(super) fn may_differ(engine: &str, step: Step, world: &mut World<'_>) -> bool {
     ALLOWED.iter().any(|allowed| allowed.engine == engine && (allowed.applies)(step, world))
 }

@@ -78,6 +78,8 @@ pub enum Step {
     EndIsolate { isolate: usize },
     /// Everything that there is, is compared.
     Compare,
+    /// The external bytes of all isolates are compared.
+    CompareExternalBytes,
 }
 
 const KEYS: [&str; 2] = ["one", "two"];
@@ -86,7 +88,7 @@ const KEYS: [&str; 2] = ["one", "two"];
 pub(super) fn sequence(seed: u64, count: usize, capabilities: &Capabilities) -> Vec<Step> {
     let mut random = Random::new(seed);
     let mut steps: Vec<_> = (0..count).map(|_| step(&mut random, capabilities)).collect();
-    steps.push(Step::Compare);
+    steps.extend([Step::Compare, Step::CompareExternalBytes]);
     steps
 }
 
@@ -147,6 +149,7 @@ fn step(random: &mut Random, can: &Capabilities) -> Step {
         96 => Step::Collect { isolate },
         97 => Step::CollectYoung { isolate },
         98 if random.one_in(3) => Step::EndIsolate { isolate },
+        98 => Step::CompareExternalBytes,
         _ => Step::Compare,
     }
 }
@@ -222,6 +225,7 @@ impl fmt::Display for Step {
             Step::CollectYoung { isolate } => write!(f, "// native: isolate {isolate} collects young objects"),
             Step::EndIsolate { isolate } => write!(f, "// native: isolate {isolate} ends"),
             Step::Compare => write!(f, "// compare everything"),
+            Step::CompareExternalBytes => write!(f, "// compare the external bytes"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use offheap_engine::offheap::{BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
-use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
+use offheap_engine::{BufferState, Engine, Error, Handle, JsArrayBuffer};
 
 use super::step::{ISOLATES, Made, SLOTS, Step};
 use super::{Outcome, SeededFactory};
@@ -17,6 +17,8 @@ pub(super) struct World<'a> {
     isolates: [Option<Box<dyn Engine>>; ISOLATES],
     /// With the slot of the isolate that it was made in.
     buffers: [Option<Buffer>; SLOTS],
+    /// Whether the buffer there was made, by the engine, with a maximum.
+    has_maximum: [bool; SLOTS],
     stores: [Option<BackingStore>; SLOTS],
     manual: [Option<ManualMemory>; SLOTS],
     // Manual memory that no slot names any more and that nobody freed.
@@ -32,6 +34,7 @@ impl<'a> World<'a> {
             seed,
             isolates: Default::default(),
             buffers: Default::default(),
+            has_maximum: Default::default(),
             stores: Default::default(),
             manual: Default::default(),
             left: Vec::new(),
@@ -47,7 +50,7 @@ impl<'a> World<'a> {
         Ok(&mut **self.isolates[slot].as_mut().expect("just made"))
     }
 
-    /// What a buffer slot holds, and the engine of its isolate.
+    /// Does something with a buffer and the engine of its isolate.
     fn with_buffer<R>(
         &mut self,
         slot: usize,
@@ -61,6 +64,12 @@ impl<'a> World<'a> {
     fn keep(&mut self, slot: usize, isolate: usize, buffer: Handle<JsArrayBuffer>) {
         self.unsettled |= self.buffers[slot].is_some();
         self.buffers[slot] = Some((isolate, buffer));
+        self.has_maximum[slot] = false;
+    }
+
+    /// Whether the buffer in a slot was made, by its engine, with a maximum.
+    pub(super) fn has_maximum(&self, slot: usize) -> bool {
+        self.has_maximum[slot]
     }
 
     /// A store's state must not depend on when an engine collects: where it is looked at, all that died is collected.
@@ -76,6 +85,11 @@ impl<'a> World<'a> {
     /// What a store slot holds.
     pub(super) fn store(&self, slot: usize) -> Option<&BackingStore> {
         self.stores[slot].as_ref()
+    }
+
+    /// What script sees of the buffer in a slot.
+    pub(super) fn state_of(&mut self, slot: usize) -> Option<BufferState> {
+        self.with_buffer(slot, |engine, buffer| engine.state(buffer)).ok().flatten()
     }
 
     /// Does a step.
@@ -96,6 +110,7 @@ impl<'a> World<'a> {
                     false => engine.allocate(byte_length, max_byte_length)?,
                 };
                 self.keep(buffer, isolate, made);
+                self.has_maximum[buffer] = max_byte_length.is_some();
                 Outcome::Done
             }
             Step::Expose { isolate, store, buffer } => {
@@ -119,7 +134,9 @@ impl<'a> World<'a> {
             }
             Step::CloneBuffer { from, buffer } => {
                 let Some((isolate, cloned)) = self.buffers[from].clone() else { return Ok(Outcome::Nothing) };
+                let has_maximum = self.has_maximum[from];
                 self.keep(buffer, isolate, cloned);
+                self.has_maximum[buffer] = has_maximum;
                 Outcome::Done
             }
             Step::SetGlobal { buffer, name } => {
@@ -147,8 +164,9 @@ impl<'a> World<'a> {
                 let (Some(moved), Some((isolate, _))) = (moved, &self.buffers[from]) else {
                     return Ok(Outcome::Nothing);
                 };
-                let isolate = *isolate;
+                let (isolate, has_maximum) = (*isolate, self.has_maximum[from]);
                 self.keep(buffer, isolate, moved);
+                self.has_maximum[buffer] = has_maximum;
                 Outcome::Done
             }
             Step::Resize { buffer, byte_length } => {
@@ -168,6 +186,12 @@ impl<'a> World<'a> {
             }
             Step::EndIsolate { isolate } => done(self.isolates[isolate].take().map(|engine| engine.shut_down())),
             Step::Compare => Outcome::Everything(self.everything()),
+            Step::CompareExternalBytes => {
+                self.unsettled = true;
+                self.settle();
+                let count = |engine: &Option<Box<dyn Engine>>| engine.as_ref().map(|engine| engine.external_bytes());
+                Outcome::Everything(self.isolates.iter().map(|engine| format!("{:?} bytes", count(engine))).collect())
+            }
             native => self.try_native(native)?,
         })
     }
@@ -268,10 +292,6 @@ impl<'a> World<'a> {
         self.settle();
         let ids: Vec<_> = self.isolates.iter().map(|engine| engine.as_ref().map(|engine| engine.isolate())).collect();
         let mut lines = Vec::new();
-        for (slot, engine) in self.isolates.iter().enumerate() {
-            let external = engine.as_ref().map(|engine| engine.external_bytes());
-            lines.push(format!("isolate {slot}: external bytes {external:?}"));
-        }
         for slot in 0..SLOTS {
             let Some(store) = &self.stores[slot] else { continue };
             let same = self.stores.iter().position(|other| other.as_ref() == Some(store));

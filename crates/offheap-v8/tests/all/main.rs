@@ -16,6 +16,7 @@ mod loops;
 mod moving;
 mod resizable;
 mod script;
+mod side_by_side;
 mod snapshot;
 mod typed;
 mod wasm;
