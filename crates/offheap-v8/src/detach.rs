@@ -95,9 +95,7 @@ pub(crate) fn transfer<'s>(
     check_detachable(buffer, TRANSFER)?;
     attached_state(buffer, facts, TRANSFER)?;
     let limit = facts.max_byte_length.unwrap_or(sys::MAX_BYTE_LENGTH);
-    if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
-        return Err(Error::InvalidLength { engine: ENGINE, attempted: TRANSFER, requested, limit });
-    }
+    let too_long = byte_length.filter(|&requested| requested > limit);
     let length = byte_length.map(|byte_length| v8::Number::new(scope, byte_length as f64).into());
     let object = buffer.object().into();
     let moved = state.realm(scope)?.call(scope, Function::Transfer, object, length.as_slice());
@@ -106,7 +104,11 @@ pub(crate) fn transfer<'s>(
         Error::Script { message, .. } if message.starts_with("TypeError") => {
             Error::WrongDetachKey { engine: ENGINE, attempted: TRANSFER, given: "no key was given" }
         }
-        other => other,
+        // V8 asks for the key first, as ECMAScript does.
+        other => match too_long {
+            Some(requested) => Error::InvalidLength { engine: ENGINE, attempted: TRANSFER, requested, limit },
+            None => other,
+        },
     })?;
     Buffer::of(scope, moved)
 }
