@@ -101,17 +101,13 @@ impl BackingStoreExt for BackingStore {
         to_js_typed::<T>(scope, self, byte_offset, element_count)
     }
 
+    #[inline]
     fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
-        let buffer = Buffer::of(scope, value)?;
-        if let Some(isolate) = sys::known_isolate_id(scope)?
-            && let Some(store) = sys::find(&buffer)
-        {
-            store.note_externalized(isolate);
-            return Ok(store);
+        // Most are buffers over stores.
+        match sys::store_of(scope, value) {
+            Some(store) => Ok(store),
+            None => externalize(scope, value),
         }
-        let state = sys::state(scope)?;
-        let facts = buffer.facts();
-        sys::externalize(&state, &buffer, facts)
     }
 
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
@@ -125,6 +121,15 @@ impl BackingStoreExt for BackingStore {
     fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error> {
         sys::cells(scope, self)
     }
+}
+
+#[track_caller]
+#[inline(never)]
+fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<BackingStore, Error> {
+    let buffer = Buffer::of(scope, value)?;
+    let state = sys::state(scope)?;
+    let facts = buffer.facts();
+    sys::externalize(&state, &buffer, facts)
 }
 
 /// What a [`SharedStore`] can do with a scope of V8.

@@ -286,6 +286,7 @@ impl BackingStore {
     }
 
     /// Tells the observer that native code took this reference from a buffer of `isolate`. For adapters.
+    #[inline]
     pub fn note_externalized(&self, isolate: IsolateId) {
         observe::emit(|| self.raw.event(EventKind::Externalized { isolate }));
     }

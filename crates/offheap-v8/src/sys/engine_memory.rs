@@ -13,7 +13,7 @@ use offheap::{BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Own
 use super::allocator::{self, Made};
 use super::natives;
 use super::object::{Buffer, Facts};
-use super::state::State;
+use super::state::{State, quick_isolate_id};
 use super::table;
 use crate::Error;
 
@@ -147,12 +147,34 @@ pub(crate) struct Memory {
     is_detachable: bool,
 }
 
+/// The store of an ArrayBuffer that is over one, or over memory of our allocator: the quick way to it. `None` for all else,
+/// and where there is an error to tell.
+#[track_caller]
+#[inline]
+pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Option<BackingStore> {
+    let isolate = quick_isolate_id(scope)?;
+    let buffer = v8::Local::<v8::ArrayBuffer>::try_from(value).ok()?;
+    let data = buffer.data()?;
+    let byte_length = buffer.byte_length();
+    let store = match look_up(data, byte_length) {
+        Made::Store(store) => store,
+        Made::Unsettled => {
+            let facts = Buffer::Unshared(buffer).facts();
+            // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
+            unsafe { allocator::settle(data, byte_length, facts, isolate) }.ok()?
+        }
+        Made::Elsewhere => return None,
+    };
+    store.note_externalized(isolate);
+    Some(store)
+}
+
 /// The store of a buffer whose handle lives during the call: memory of our allocator needs no block then.
 #[track_caller]
 #[inline]
 pub(crate) fn externalize(state: &State, buffer: &Buffer<'_>, facts: Facts) -> Result<BackingStore, Error> {
     let byte_length = buffer.byte_length();
-    let data = buffer.data().filter(|&data| matches!(look_up(buffer, data, byte_length), Made::Unsettled));
+    let data = buffer.data().filter(|&data| matches!(look_up(data, byte_length), Made::Unsettled));
     let Some(data) = data else { return locate(buffer, facts).into_store(state) };
     // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
     let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) }?;
@@ -177,7 +199,7 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
             None => Located::EngineMade(memory(block, data)),
         };
     };
-    match look_up(buffer, data, byte_length) {
+    match look_up(data, byte_length) {
         Made::Store(store) => Located::Store(store),
         Made::Unsettled => Located::Unsettled(memory(buffer.block(), data)),
         Made::Elsewhere => Located::EngineMade(memory(buffer.block(), data)),
@@ -194,15 +216,15 @@ pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
         let block = (!buffer.is_detached()).then(|| buffer.block());
         return table::find(address_of_block(&block?).addr().get(), 0);
     };
-    match look_up(buffer, data, buffer.byte_length()) {
+    match look_up(data, buffer.byte_length()) {
         Made::Store(store) => Some(store),
         Made::Unsettled | Made::Elsewhere => None,
     }
 }
 
-/// `data` is the buffer's.
+/// `data` is that of a buffer in its scope.
 #[inline]
-fn look_up(_: &Buffer<'_>, data: NonNull<c_void>, byte_length: usize) -> Made {
+fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {
     // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data.
     match unsafe { allocator::find(data, byte_length) } {
         Made::Elsewhere => table::find(data.as_ptr().addr(), byte_length).map_or(Made::Elsewhere, Made::Store),

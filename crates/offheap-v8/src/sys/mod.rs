@@ -23,7 +23,7 @@ mod table;
 
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned, is_letting_go};
-pub(crate) use engine_memory::{externalize, find, locate, release_let_go};
+pub(crate) use engine_memory::{externalize, find, locate, release_let_go, store_of};
 pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
 pub(crate) use own_isolate::OwnIsolate;
@@ -31,4 +31,4 @@ pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{copy_resizable, new_resizable};
 pub(crate) use roots::Roots;
-pub(crate) use state::{State, known_isolate_id, state};
+pub(crate) use state::{State, state};

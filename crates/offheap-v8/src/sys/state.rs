@@ -103,3 +103,10 @@ pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId
     }
     Ok(isolate.get_slot::<Slot>().map(|Slot(state)| state.isolate()))
 }
+
+/// The same, and `None` where there is an error to tell.
+#[inline]
+pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
+    let Slot(state) = isolate.get_slot::<Slot>()?;
+    (!is_letting_go()).then(|| state.isolate())
+}

@@ -93,6 +93,7 @@ impl Exposed {
     ///
     /// # Panics
     /// If the range does not lie in the store.
+    #[inline]
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
         let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable() || self.0.is_of_engine();
