@@ -4,9 +4,8 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
-use offheap::{BackingStore, Exposed, IsolateRegistration, StoreKind};
+use offheap::{BackingStore, Exposed, StoreKind};
 
 use super::allocator;
 use super::natives;
@@ -27,25 +26,15 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
-/// What V8 keeps with a block of ours, as the data of its deleter.
-struct Hold {
-    exposed: NonNull<c_void>,
-    address: usize,
-    /// The id of the isolate is in use as long as the hold is counted, which may be longer than the isolate lives.
-    isolate: Arc<IsolateRegistration>,
-}
-
 /// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
 /// sweeps, or when an isolate ends.
 unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
-    // SAFETY: I-FREE-ONCE: made by `wrap` for this block, whose deleter is called once.
-    let hold = unsafe { Box::from_raw(hold.cast::<Hold>()) };
     never_unwind(|| {
-        assert_eq!(data.addr(), hold.address, "V8 gives back the address that it was given");
-        table::remove_hold(hold.address, hold.exposed);
-        // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer.
-        drop(unsafe { Exposed::from_raw(hold.exposed) });
-        drop(hold.isolate);
+        let hold = NonNull::new(hold).expect("made by `wrap`");
+        let isolate = table::remove_hold(data.addr(), hold);
+        // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer for this block, whose deleter is called once.
+        drop(unsafe { Exposed::from_raw(hold) });
+        drop(isolate);
     });
 }
 
@@ -90,16 +79,14 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     let hold = exposed.into_raw();
     // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
     let address = unsafe { Exposed::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
-    if let Err(error) = table::insert_hold(address.addr(), hold, store) {
+    if let Err(error) = table::insert_hold(address.addr(), hold, store, state.registration()) {
         // SAFETY: I-FREE-ONCE: made above, and V8 did not get it.
         drop(unsafe { Exposed::from_raw(hold) });
         return Err(error);
     }
-    let isolate = Arc::clone(state.registration());
-    let hold = Box::into_raw(Box::new(Hold { exposed: hold, address: address.addr(), isolate }));
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the deleter drops once; it is not
     // null, so that V8 calls the deleter.
-    Ok(unsafe { make(address, byte_length, let_go, hold.cast()) }.make_shared())
+    Ok(unsafe { make(address, byte_length, let_go, hold.as_ptr()) }.make_shared())
 }
 
 /// An ArrayBuffer over the bytes of `store`, which is not shared, without a copy.

@@ -10,9 +10,9 @@ use std::ffi::c_void;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offheap::{BackingStore, Exposed, StoreId, WeakStore};
+use offheap::{BackingStore, Exposed, IsolateRegistration, StoreId, WeakStore};
 
 use crate::{ENGINE, Error};
 
@@ -31,6 +31,9 @@ struct Held {
     store: StoreId,
     read_only: bool,
     count: usize,
+    /// The id of the isolate that an unshared store is exposed in stays in use while holds are counted there, which may be
+    /// longer than the isolate lives.
+    isolate: Arc<IsolateRegistration>,
 }
 
 // SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
@@ -69,23 +72,27 @@ fn with_entry<R>(address: usize, change: impl FnOnce(&mut Entry) -> R) -> Result
     let shard = shard.get_or_insert_default();
     let requested = size_of::<Entry>();
     shard.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-    let result = change(shard.entry(address).or_default());
-    remove_if_empty(shard, address);
+    let entry = shard.entry(address).or_default();
+    let result = change(entry);
+    if entry.is_empty() {
+        shard.remove(&address);
+    }
     Ok(result)
 }
 
-fn remove_if_empty(shard: &mut Shard, address: usize) {
-    if let MapEntry::Occupied(entry) = shard.entry(address)
-        && entry.get().held.is_none()
-        && entry.get().more.is_empty()
-        && entry.get().made_by_engine.is_none()
-    {
-        entry.remove();
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.held.is_none() && self.more.is_empty() && self.made_by_engine.is_none()
     }
 }
 
-/// Notes a buffer over our memory, of the store `store`, whose hold this is as a pointer.
-pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: &BackingStore) -> Result<(), Error> {
+/// Notes a buffer in `isolate` over our memory, of the store `store`, whose hold this is as a pointer.
+pub(crate) fn insert_hold(
+    address: usize,
+    hold: NonNull<c_void>,
+    store: &BackingStore,
+    isolate: &Arc<IsolateRegistration>,
+) -> Result<(), Error> {
     let (store, read_only) = (store.id(), store.kind().is_read_only());
     // A reference that a weak one gave may be the last by now, so it is not dropped under the lock.
     let mut upgraded = None;
@@ -94,11 +101,11 @@ pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: &Backing
         if let Some(other) = upgraded.as_ref().map(BackingStore::id).filter(|&there| there != store) {
             return Err(Error::AddressTaken { engine: ENGINE, store, other });
         }
-        let new = Held { hold, store, read_only, count: 1 };
         if let Some(held) = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.store == store) {
             held.count += 1;
             return Ok(());
         }
+        let new = Held { hold, store, read_only, count: 1, isolate: Arc::clone(isolate) };
         match &entry.held {
             None => entry.held = Some(new),
             Some(held) if held.read_only && read_only => {
@@ -112,22 +119,27 @@ pub(crate) fn insert_hold(address: usize, hold: NonNull<c_void>, store: &Backing
     })?
 }
 
-/// Takes back what [`insert_hold`] noted; before the hold goes.
-pub(crate) fn remove_hold(address: usize, hold: NonNull<c_void>) {
+/// Takes back what [`insert_hold`] noted; before the hold goes. What comes back is dropped after it.
+pub(crate) fn remove_hold(address: usize, hold: NonNull<c_void>) -> Option<Arc<IsolateRegistration>> {
+    const NOTED: &str = "made by `insert_hold`";
     let mut shard = lock(address);
-    let shard = shard.as_mut().expect("made by `insert_hold`");
-    let entry = shard.get_mut(&address).expect("made by `insert_hold`");
-    let held = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.hold == hold);
-    let held = held.expect("made by `insert_hold`");
+    let shard = shard.as_mut().expect(NOTED);
+    let MapEntry::Occupied(mut occupied) = shard.entry(address) else { panic!("{NOTED}") };
+    let entry = occupied.get_mut();
+    let held = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.hold == hold).expect(NOTED);
     held.count -= 1;
-    if held.count == 0 {
-        REMOVALS.fetch_add(1, Ordering::Release);
-        entry.more.retain(|held| held.count != 0);
-        if entry.held.as_ref().is_some_and(|held| held.count == 0) {
-            entry.held = entry.more.pop();
-        }
-        remove_if_empty(shard, address);
+    if held.count != 0 {
+        return None;
     }
+    REMOVALS.fetch_add(1, Ordering::Release);
+    let gone = match &entry.held {
+        Some(held) if held.hold == hold => std::mem::replace(&mut entry.held, entry.more.pop()),
+        _ => entry.more.iter().position(|held| held.hold == hold).map(|index| entry.more.swap_remove(index)),
+    };
+    if entry.is_empty() {
+        occupied.remove();
+    }
+    gone.map(|held| held.isolate)
 }
 
 /// How many holds were the last at their address and went. What is remembered holds while this stays.
@@ -209,6 +221,8 @@ pub(crate) fn remove_made_by_engine(address: usize, owner: u64) {
     let Some(entry) = shard.get_mut(&address) else { return };
     if entry.made_by_engine.as_ref().is_some_and(|&(number, _)| number == owner) {
         entry.made_by_engine = None;
-        remove_if_empty(shard, address);
+        if entry.is_empty() {
+            shard.remove(&address);
+        }
     }
 }
