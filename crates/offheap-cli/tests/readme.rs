@@ -8,7 +8,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Commands that are not run here: they are this test run, or take long. CI runs them.
-const NOT_RUN: &[&str] = &["cargo test", "bash .ci/run", "cargo bench -p benches --bench peers"];
+const NOT_RUN: &[&str] = &[
+    "cargo test",
+    "cargo test -p offheap-v8",
+    "bash .ci/run",
+    "cargo bench -p benches --bench peers",
+    "cargo bench -p offheap-v8 --bench peers",
+    "cargo bench -p offheap-cli --features v8 --bench map",
+];
+
+/// What needs V8 is run where this test has it: with the feature, as CI does where V8 is at hand.
+fn lacks_v8(command: &str) -> bool {
+    let needs = command.contains("--features v8") || command.contains("-p offheap-v8");
+    needs && !cfg!(feature = "v8")
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's root")
@@ -48,22 +61,26 @@ fn expected_status(command: &str) -> i32 {
 /// The same command without cargo around it, and with the binaries of this test run.
 fn direct(command: &str) -> String {
     let offheap = env!("CARGO_BIN_EXE_offheap");
-    if let Some(arguments) = command.strip_prefix("cargo run --release -- ") {
-        return format!("'{offheap}' {arguments}");
+    for run in ["cargo run --release -- ", "cargo run --release --features v8 -- "] {
+        if let Some(arguments) = command.strip_prefix(run) {
+            return format!("'{offheap}' {arguments}");
+        }
     }
-    if let Some(name) = command.strip_prefix("cargo run --release -p offheap-quickjs --example ") {
-        return format!("'{}'", example(name).display());
+    for package in ["offheap-quickjs", "offheap-v8"] {
+        if let Some(name) = command.strip_prefix(&format!("cargo run --release -p {package} --example ")) {
+            return format!("'{}'", example(package, name).display());
+        }
     }
     assert!(command.starts_with("printf "), "this test does not know how to run: {command}");
     command.to_owned()
 }
 
-fn example(name: &str) -> PathBuf {
+fn example(package: &str, name: &str) -> PathBuf {
     let profile = Path::new(env!("CARGO_BIN_EXE_offheap")).parent().expect("a folder of binaries");
     let path = profile.join("examples").join(name);
     if !path.exists() {
         // `cargo test` in the root builds it; `cargo test -p offheap-cli` does not.
-        let built = Command::new(env!("CARGO")).args(["build", "-p", "offheap-quickjs", "--example", name]).status();
+        let built = Command::new(env!("CARGO")).args(["build", "-p", package, "--example", name]).status();
         assert!(built.expect("cargo runs").success());
     }
     path
@@ -106,6 +123,10 @@ fn check(document: &str) {
     assert!(!shown.is_empty(), "{document} shows no command");
     for Shown { command, output } in shown {
         if NOT_RUN.iter().any(|not_run| command.split(" #").next().map(str::trim) == Some(not_run)) {
+            continue;
+        }
+        if lacks_v8(&command) {
+            println!("left out, without the feature v8: {command}");
             continue;
         }
         let seen = run(document, &command);
