@@ -36,6 +36,30 @@ fn a_transfer_to_another_length_lets_go_of_the_store_once() {
     assert_eq!(drops.get(), 1);
 }
 
+/// The opaque of a buffer that moved is the address of a block that is gone, where later memory of the buffer may come to
+/// be. With glibc's allocator it is there soon, in these lengths.
+#[test]
+fn buffers_that_move_again_and_again_keep_their_bytes() {
+    in_own_context(|ctx| {
+        run(ctx, "globalThis.list = []");
+        for byte_length in (64..=128).step_by(8) {
+            for _ in 0..200 {
+                let store = BackingStore::from(UniqueStore::from_owner(vec![7_u8; 8]).unwrap());
+                ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+                run(ctx, "list.push(b)");
+            }
+            let source = format!(
+                "for (const index of list.keys())
+                   for (let i = 0; i < 6; i++) list[index] = list[index].transfer({byte_length} - i % 2);
+                 const lost = list.filter((b) => new Uint8Array(b.transfer(1000))[7] !== 7).length;
+                 if (lost !== 0) throw Error(`{byte_length} bytes: ${{lost}} were lost`);
+                 list.length = 0"
+            );
+            run(ctx, &source);
+        }
+    });
+}
+
 /// A buffer that was made over moved memory goes before or after the one that was moved there: each has its own hold.
 #[test]
 fn a_second_buffer_over_moved_memory_has_a_hold_of_its_own() {

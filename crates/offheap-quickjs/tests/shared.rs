@@ -194,15 +194,22 @@ fn parts_of_fixed_stores_are_exposed_and_come_back_as_they_are() {
         let buffer = growable.to_js(ctx).unwrap();
         assert_eq!(BackingStore::from_js(buffer.as_value()).unwrap(), *growable.as_store());
     });
+    assert_eq!(store.reference_count(), 1);
+}
+
+#[test]
+fn parts_of_growable_stores_are_refused_anywhere() {
     let mut isolate = Isolate::new().unwrap();
     let growable = SharedStore::growable(16, 64).unwrap();
-    isolate.enter(|scope| {
-        for part in [growable.slice(8..).unwrap(), growable.slice(..8).unwrap(), growable.slice(..).unwrap()] {
-            let refused = scope.expose(part.as_store()).unwrap_err();
+    for part in [growable.slice(8..).unwrap(), growable.slice(..8).unwrap(), growable.slice(..).unwrap()] {
+        let refuse = |result: Result<(), Error>| {
+            let refused = result.unwrap_err();
             assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
-        }
-    });
-    assert_eq!((store.reference_count(), growable.reference_count()), (1, 1));
+        };
+        isolate.enter(|scope| refuse(scope.expose(part.as_store()).map(drop)));
+        in_own_context(|ctx| refuse(part.to_js(ctx).map(drop)));
+    }
+    assert_eq!(growable.reference_count(), 1);
 }
 
 #[test]

@@ -217,8 +217,10 @@ impl ManualMemory {
 
 impl Clone for ManualMemory {
     fn clone(&self) -> Self {
+        // The reference first: one that is counted as a handle too early would hide somebody else's.
+        let store = self.store.clone();
         self.owner().add_handle();
-        ManualMemory { store: self.store.clone() }
+        ManualMemory { store }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Manual memory whose length changes, and manual memory that is shared.
 
+use std::sync::Barrier;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use offheap::{
     Error, Exposed, Holder, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions, NotUnique, SharedStore,
@@ -112,5 +114,29 @@ fn a_maximum_below_the_length_is_refused() {
         let options = ManualOptions { shared, max_byte_length: Some(9), ..ManualOptions::default() };
         let refused = ManualMemory::allocate_with(10, options);
         assert!(matches!(refused, Err(Error::MaximumTooSmall { byte_length: 10, max_byte_length: 9 })));
+    }
+}
+
+#[test]
+fn copies_of_shared_memory_that_is_being_freed_are_errors() {
+    for spins in 0..1000 {
+        let memory = shared(64, None);
+        let handle = memory.clone();
+        let begun = Barrier::new(2);
+        let copy = || {
+            begun.wait();
+            let error = loop {
+                if let Err(error) = handle.store().copy_to_slice(8, &mut [0; 8]) {
+                    break error;
+                }
+            };
+            assert!(matches!(error, Error::Freed { attempted: "read", .. }), "{error}");
+        };
+        thread::scope(|scope| {
+            scope.spawn(copy);
+            begun.wait();
+            (0..spins % 300).for_each(|_| std::hint::spin_loop());
+            memory.free().unwrap();
+        });
     }
 }

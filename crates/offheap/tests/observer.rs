@@ -1,12 +1,13 @@
 //! The observer: the events of one store, in order. In a file of its own, since a process has one observer.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread::{self, ThreadId};
 
 use offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualMemory, SharedStore, StoreId, StoreKind,
-    UniqueStore,
+    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions,
+    SharedStore, StoreId, StoreKind, UniqueStore,
 };
 
 struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
@@ -14,8 +15,18 @@ struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
 impl Observer for Recorder {
     fn event(&self, event: &Event) {
         self.0.lock().unwrap().push((thread::current().id(), *event));
+        if event.kind == EventKind::Resized && FREE_WHEN_TOLD.lock().unwrap().remove(&event.store) {
+            // What another thread may do at this moment.
+            let free = || ManualHeap::free(std::ptr::without_provenance_mut(event.address));
+            let freed = thread::scope(|scope| scope.spawn(free).join().unwrap());
+            let in_use = matches!(freed, Err(Error::FreeInUse { holder: Holder::Resizing, .. }));
+            assert!(in_use, "freed before its length was told: {freed:?}");
+        }
     }
 }
+
+/// Manual memory that is freed, or not, while it is told that it was resized.
+static FREE_WHEN_TOLD: Mutex<BTreeSet<StoreId>> = Mutex::new(BTreeSet::new());
 
 static RECORDER: Recorder = Recorder(Mutex::new(Vec::new()));
 
@@ -175,4 +186,20 @@ fn what_was_refused_is_not_told() {
 fn a_second_observer_is_refused() {
     observe();
     assert!(matches!(set_observer(&RECORDER), Err(Error::ObserverSet)));
+}
+
+#[test]
+fn nobody_frees_memory_by_hand_before_its_new_length_was_told() {
+    observe();
+    let options = ManualOptions { max_byte_length: Some(100), ..ManualOptions::default() };
+    let memory = ManualMemory::allocate_with(1, options).unwrap();
+    let mut store = memory.store().clone();
+    for byte_length in [50, 10] {
+        FREE_WHEN_TOLD.lock().unwrap().insert(store.id());
+        store.resize(byte_length).unwrap();
+        assert!(!FREE_WHEN_TOLD.lock().unwrap().contains(&store.id()), "it was told");
+    }
+    memory.free().unwrap();
+    let freed = EventKind::Freed { at: memory.freed() };
+    assert_eq!(kinds(store.id()), [EventKind::Created, EventKind::Resized, EventKind::Resized, freed]);
 }

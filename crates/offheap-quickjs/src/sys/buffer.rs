@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
-use offheap::{BackingStore, Exposed, StoreKind, UniqueStore};
+use offheap::{BackingStore, Exposed, SharedStore, StoreKind, UniqueStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
@@ -38,19 +38,20 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         StoreKind::Resizable => Some(store.max_byte_length()),
         _ => None,
     };
-    let value = over_store(ctx, store, byte_length, max_byte_length, false)?;
+    let value = over_store(ctx, store, byte_length, max_byte_length, None)?;
     // SAFETY: made by the call above, whose value is used nowhere else.
     Ok(unsafe { made(ctx, value) })
 }
 
-/// A buffer over `store`, which has this length; one that may get longer up to `max_byte_length` where there is one.
+/// A buffer over `store`, which has this length; one that may get longer up to `max_byte_length` where there is one. Of
+/// shared memory, which `shared` is then, a SharedArrayBuffer.
 #[inline]
 pub(super) fn over_store(
     ctx: &Ctx<'_>,
     store: &BackingStore,
     byte_length: usize,
     max_byte_length: Option<usize>,
-    is_shared: bool,
+    shared: Option<&SharedStore>,
 ) -> Result<qjs::JSValue, Error> {
     // QuickJS has the same limit for the maximum of a resizable buffer.
     let most = max_byte_length.unwrap_or(byte_length);
@@ -64,11 +65,13 @@ pub(super) fn over_store(
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
     let hold = Exposed::new(store, state::isolate_id(ctx)?)?;
-    // A handle to a part has no more than its length, whatever its store has.
-    if max_byte_length.is_some() && (store.byte_offset() != 0 || most != hold.max_byte_length()) {
+    // A handle to a part has no more than its length, whatever its store has. A buffer over the beginning of a store that
+    // grows is one over the whole which did not see it grow yet, or cannot: `Exposed::store` takes it for that.
+    let has_room = max_byte_length.is_some() || shared.is_some_and(SharedStore::is_growable);
+    if has_room && (store.byte_offset() != 0 || store.max_byte_length() != hold.max_byte_length()) {
         return Err(Error::Unsupported {
             engine: ENGINE,
-            what: "make a buffer over a part of resizable memory",
+            what: "make a buffer over a part of memory whose length changes",
             instead: "expose the whole store, or copy the part",
         });
     }
@@ -88,7 +91,7 @@ pub(super) fn over_store(
             most as qjs::size_t,
             Some(store_realloc),
             opaque.as_ptr(),
-            is_shared,
+            shared.is_some(),
         )
     };
     // SAFETY: looks at the tag alone.
@@ -195,7 +198,7 @@ pub(super) unsafe extern "C" fn store_realloc(
 #[inline(never)]
 unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
     // SAFETY: as the caller says.
-    let room = unsafe { with_hold(opaque, data, |hold| keep_or_move(hold, position(hold, opaque, data), size)) };
+    let room = unsafe { with_hold(opaque, data, |hold, data| keep_or_move(hold, data, size)) };
     match room {
         Room::InPlace => data.cast(),
         Room::None => ptr::null_mut(),
@@ -252,15 +255,6 @@ fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     match Exposed::new(&store, isolate) {
         Ok(hold) => Room::Moved(hold),
         Err(_) => Room::None,
-    }
-}
-
-/// Where in the store of `hold` a buffer with this opaque and this data begins: empty ones at the end of a store have the
-/// opaque as their data.
-pub(super) fn position(hold: &Exposed, opaque: NonNull<c_void>, data: *const u8) -> *const u8 {
-    match data.addr() == opaque.as_ptr().addr() {
-        true => hold.data().as_ptr().wrapping_add(hold.byte_length()),
-        false => data,
     }
 }
 

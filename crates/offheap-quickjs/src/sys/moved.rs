@@ -10,8 +10,9 @@ use offheap::Exposed;
 
 /// Holds, as pointers, of buffers whose opaque is another one, by the address of their memory.
 ///
-/// Such memory was made for one buffer, whose `resize` or `transfer` wanted more than there was (`buffer`). Other buffers may have been made over it since; their opaque
-/// is the same pointer as what is here, since all holds on one store are the same as pointers.
+/// Such memory was made for one buffer, whose `resize` or `transfer` wanted more than there was (`buffer`). Other buffers
+/// may have been made over it since; their opaque is the same pointer as what is here, since all holds on one store are
+/// the same as pointers.
 static MOVED: Mutex<Option<HashMap<usize, Hold>>> = Mutex::new(None);
 struct Hold(NonNull<c_void>);
 // SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
@@ -64,16 +65,30 @@ fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_v
     Some(hold)
 }
 
-/// Looks at the hold of a buffer.
+/// Looks at the hold of a buffer, and at where in its store the buffer begins.
 ///
 /// # Safety
 /// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of.
-pub(super) unsafe fn with_hold<R>(opaque: NonNull<c_void>, data: *mut u8, look: impl FnOnce(&Exposed) -> R) -> R {
+pub(super) unsafe fn with_hold<R>(
+    opaque: NonNull<c_void>,
+    data: *mut u8,
+    look: impl FnOnce(&Exposed, *const u8) -> R,
+) -> R {
     let moved = match MOVED_COUNT.load(Ordering::Acquire) {
         0 => None,
         // The lock is released before `look`, which may call an observer.
         _ => moved_hold(lock_moved().as_ref(), opaque, data),
     };
+    let raw = moved.unwrap_or(opaque);
     // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back on this thread alone, and not by `look`.
-    unsafe { Exposed::with_raw(moved.unwrap_or(opaque), look) }
+    unsafe { Exposed::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
+}
+
+/// Where in the store of `hold`, which is `raw`, a buffer with this data begins: empty ones at the end of a store have the
+/// hold as their data. Not the opaque, which may be gone where the memory moved, so that somebody's data is there.
+fn position(hold: &Exposed, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
+    match data.addr() == raw.as_ptr().addr() {
+        true => hold.data().as_ptr().wrapping_add(hold.byte_length()),
+        false => data,
+    }
 }

@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use offheap::{BackingStore, Exposed, FrozenStore, SharedStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::{position, store_realloc};
+use super::buffer::store_realloc;
 use super::moved::with_hold;
 use super::realm::Realm;
 use super::state::{State, with_state};
@@ -146,9 +146,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
         (Some(realloc), Some(opaque)) if realloc as usize == ours => {
             // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it
             // is doing so the buffer looks the same, and `with_state` refuses (`is_letting_go`).
-            let store = unsafe {
-                with_hold(opaque, fields.data, |hold| store_of(hold, position(hold, opaque, fields.data), byte_length))
-            };
+            let store = unsafe { with_hold(opaque, fields.data, |hold, data| store_of(hold, data, byte_length)) };
             Ok(Found::Store(store))
         }
         (_, opaque) if fields.shared != 0 && !state.realm(ctx)?.is_own_memory(fields.realloc, opaque) => {

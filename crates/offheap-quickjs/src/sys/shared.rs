@@ -14,12 +14,12 @@ use std::ffi::{c_int, c_void};
 use offheap::SharedStore;
 use rquickjs::{Ctx, Object, Value, qjs};
 
-use super::BufferFields;
 use super::buffer::over_store;
 use super::layout;
 use super::realm::Realm;
 use super::retarget::{Found, find_store};
 use super::state::with_state;
+use super::{BufferFields, layout_changed};
 use crate::isolate::KEEP_UP;
 use crate::script::from_rquickjs;
 use crate::{ENGINE, Error};
@@ -33,7 +33,7 @@ pub(crate) fn expose_shared<'js>(ctx: &Ctx<'js>, store: &SharedStore) -> Result<
     })?;
     let byte_length = store.byte_length();
     let max_byte_length = (store.is_growable() && can_grow).then(|| store.max_byte_length());
-    let value = over_store(ctx, store.as_store(), byte_length, max_byte_length, true)?;
+    let value = over_store(ctx, store.as_store(), byte_length, max_byte_length, Some(store))?;
     // SAFETY: owned by the call above, and of this runtime.
     let value = unsafe { Value::from_raw(ctx.clone(), value) };
     if max_byte_length.is_some() {
@@ -94,7 +94,11 @@ fn growable<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<(SharedSt
     }
     with_state(ctx, |state| {
         if !state.realm(ctx)?.layout_known.get() {
-            return Ok(None);
+            // Where there are any that keep up, it was known once, and nobody may grow one now: it might be one of these.
+            return match state.roots().is_some_and(|roots| roots.keeps_up()) {
+                true => Err(layout_changed()),
+                false => Ok(None),
+            };
         }
         // SAFETY: I-LAYOUT: a live SharedArrayBuffer, and the layout was probed.
         let fields = unsafe { BufferFields::of(buffer.as_raw()) };

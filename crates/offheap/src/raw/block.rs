@@ -241,6 +241,11 @@ impl RawStore {
         replaced.map(drop)
     }
 
+    /// Publishes length 0, and says what the length was.
+    pub(super) fn take_byte_length(&self) -> usize {
+        self.header().byte_length.swap(0, Ordering::SeqCst)
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> StoreId {
         self.header().id

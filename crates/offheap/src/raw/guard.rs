@@ -168,10 +168,7 @@ impl BackingStore {
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         match self.kind() {
-            StoreKind::Shared => {
-                self.check_not_freed("read")?;
-                return self.check_range(offset, into.len()).map(|()| self.load_shared(offset, into));
-            }
+            StoreKind::Shared => return self.load_shared("read", offset, into),
             StoreKind::EngineResizable => return self.copy_unexposed(offset, into),
             _ => {}
         }
@@ -224,8 +221,7 @@ impl BackingStore {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
         if self.kind() == StoreKind::Shared {
-            self.check_not_freed(ATTEMPTED)?;
-            return self.check_range(offset, from.len()).map(|()| self.store_shared(offset, from));
+            return self.store_shared(ATTEMPTED, offset, from);
         }
         let access = self.raw().access();
         access.begin_write(scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;

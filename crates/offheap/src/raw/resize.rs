@@ -99,10 +99,11 @@ impl RawStore {
             // From here on they count as part of the length.
             std::mem::forget(charge);
         }
-        drop(resizing);
         if byte_length != before {
+            // While the mark stands, so that nobody is told of a free, or of another length, before this.
             observe::emit(|| self.event(EventKind::Resized));
         }
+        drop(resizing);
         Ok(())
     }
 

@@ -62,9 +62,7 @@ impl RawStore {
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
     pub(crate) fn grow(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         let (store, requested) = (self.id(), byte_length);
-        if self.access().is_freed() {
-            return Err(Error::Freed { store, attempted: "grow", freed: freed_at(self) });
-        }
+        self.check_not_freed_to_grow()?;
         if self.is_of_engine() {
             // A length that it has is found by the adapters, and no error.
             let present = self.byte_length_in_order();
@@ -82,6 +80,13 @@ impl RawStore {
         }
     }
 
+    fn check_not_freed_to_grow(&self) -> Result<(), Error> {
+        match self.access().is_freed() {
+            true => Err(Error::Freed { store: self.id(), attempted: "grow", freed: freed_at(self) }),
+            false => Ok(()),
+        }
+    }
+
     /// The same, with what commits memory up to a length before that is published. Of several who grow at once each
     /// either makes it longer or finds it longer: the lengths that were published are one rising sequence.
     pub(crate) fn grow_with(
@@ -92,12 +97,19 @@ impl RawStore {
     ) -> Result<(), Error> {
         let mut byte_length = self.byte_length_in_order();
         while byte_length < requested {
+            // Before the length that was read became 0, if that is why it is.
+            self.check_not_freed_to_grow()?;
             let charge = self.charge_growth(requested - byte_length)?;
             commit(requested)?;
             match self.replace_byte_length(byte_length, requested) {
                 Ok(()) => {
                     // From here on they count as part of the length.
                     std::mem::forget(charge);
+                    if self.access().is_freed() {
+                        // Freed since it was asked: what this made of it is given back too.
+                        self.give_room_back();
+                        return self.check_not_freed_to_grow();
+                    }
                     observe::emit(|| self.event(EventKind::Resized));
                     return Ok(());
                 }
@@ -136,17 +148,26 @@ impl BackingStore {
         Ok(unsafe { elements.as_ref() })
     }
 
-    /// Copies out of shared memory; `copy_to_slice` has checked the range.
-    pub(super) fn load_shared(&self, offset: usize, into: &mut [u8]) {
-        let from = &self.atomics()[offset..offset + into.len()];
+    /// Copies out of shared memory.
+    pub(super) fn load_shared(&self, attempted: &'static str, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        let from = self.atomics_in(attempted, offset, into.len())?;
         // SAFETY: I-BORROW: mapped while this handle lives, and nobody's slice; `into` is a slice of somebody else.
         unsafe { load_bytes(from.as_ptr().cast(), into) };
+        Ok(())
     }
 
-    /// Copies into shared memory; the caller has checked the range.
-    pub(super) fn store_shared(&self, offset: usize, from: &[u8]) {
-        let into = &self.atomics()[offset..offset + from.len()];
+    /// Copies into shared memory.
+    pub(super) fn store_shared(&self, attempted: &'static str, offset: usize, from: &[u8]) -> Result<(), Error> {
+        let into = self.atomics_in(attempted, offset, from.len())?;
         // SAFETY: I-BORROW: mapped while this handle lives, writable, and nobody's slice; `from` is a slice elsewhere.
         unsafe { store_bytes(into.as_ptr().cast_mut().cast(), from) };
+        Ok(())
+    }
+
+    /// A range of shared memory, by the length that it has at one moment: a free on another thread makes it 0.
+    fn atomics_in(&self, attempted: &'static str, offset: usize, byte_length: usize) -> Result<&[AtomicU8], Error> {
+        let range = offset.checked_add(byte_length).and_then(|end| self.atomics().get(offset..end));
+        self.check_not_freed(attempted)?;
+        range.ok_or_else(|| self.out_of_range(offset, byte_length))
     }
 }

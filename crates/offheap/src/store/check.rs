@@ -50,7 +50,7 @@ impl BackingStore {
     // Made of plain numbers and inline, so that a result which may hold it stays in registers: that is a tenth of what
     // making a part costs (`substore` of the benchmark `peers`).
     #[inline(always)]
-    pub(super) fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
+    pub(crate) fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
         let (offset, store_byte_length) = self.beyond(offset);
         Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }
     }

@@ -90,9 +90,9 @@ impl RawStore {
     }
 
     /// Publishes length 0 and gives the memory back, and not the addresses; the access word says that it was freed.
-    pub(super) fn give_room_back(&self) {
-        let byte_length = self.byte_length();
-        self.set_byte_length(0);
+    pub(in crate::raw) fn give_room_back(&self) {
+        // In one step: somebody may be growing it, and what counts in the budget is what is taken away here.
+        let byte_length = self.take_byte_length();
         if self.is_charged() {
             budget::give_back(byte_length);
         }
