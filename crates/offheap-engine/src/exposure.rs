@@ -6,7 +6,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a copy does not share later changes"]
 pub enum Exposure {
-    /// The buffer is over the store's own memory.
+    /// The buffer is over the store's own memory. It may have one length although the store grows, where the engine grows
+    /// memory of its own alone: [`BufferState::resizable`](crate::BufferState) tells, and exposing the store again gives a
+    /// longer buffer.
     External,
     /// The buffer is over a copy, made by the engine: later changes on either side are not seen on the other.
     Copied {

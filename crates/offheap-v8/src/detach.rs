@@ -1,7 +1,6 @@
 //! Detaching, transferring and resizing: V8 ends the process for some of what script gets an error for, so all of it is
 //! asked first.
 
-use crate::script::catching;
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{BufferState, ENGINE, Error};
 
@@ -39,19 +38,27 @@ pub(crate) fn detach<'s>(
     facts: Facts,
     key: Option<&str>,
 ) -> Result<(), Error> {
-    check_mutable(facts, DETACH)?;
     check_detachable(buffer, DETACH)?;
     let Buffer::Unshared(unshared) = buffer else { unreachable!("shared buffers are not detachable") };
+    if facts.immutable && !sys::is_immutable(*unshared) {
+        // It has no bytes: see `expose_immutable`.
+        return check_mutable(facts, DETACH);
+    }
     let given = if key.is_some() { "another was given" } else { "no key was given" };
     let key = key.map(|key| key_value(scope, key)).transpose()?;
     // The store's owner is dropped after V8 is done, not inside of it.
     let store = sys::find(buffer);
-    // What V8 throws is about the key: all else was asked.
-    catching(scope, |_| unshared.detach(key)).map_err(|_| Error::WrongDetachKey {
-        engine: ENGINE,
-        attempted: DETACH,
-        given,
-    })?;
+    v8::tc_scope!(let caught, scope);
+    if unshared.detach(key) != Some(true) {
+        // V8 looks at the key first, and then at whether it is immutable. Its message is no text of script's.
+        let message = caught.message().map(|message| message.get(caught).to_rust_string_lossy(caught));
+        caught.reset();
+        let is_about_key = message.is_none_or(|message| message.contains("[[ArrayBufferDetachKey]]"));
+        return match facts.immutable && !is_about_key {
+            true => check_mutable(facts, DETACH),
+            false => Err(Error::WrongDetachKey { engine: ENGINE, attempted: DETACH, given }),
+        };
+    }
     if let Some(store) = store {
         store.note_detached(state.isolate());
         sys::release_let_go(state);
@@ -127,12 +134,19 @@ pub(crate) fn resize<'s>(
         return Err(Error::NotResizable { engine: ENGINE });
     }
     let present = attached_state(buffer, facts, RESIZE)?;
-    let (requested, is_shrunk) = (byte_length, facts.shared && byte_length < present.byte_length);
-    if requested > present.max_byte_length || is_shrunk {
-        let limit = if is_shrunk { present.byte_length } else { present.max_byte_length };
-        return Err(Error::InvalidLength { engine: ENGINE, attempted: RESIZE, requested, limit });
+    let requested = byte_length;
+    let beyond = |limit| Error::InvalidLength { engine: ENGINE, attempted: RESIZE, requested, limit };
+    // The length that shared memory has at this moment, where it is more.
+    let shorter = || Some(buffer.byte_length()).filter(|&present| facts.shared && requested < present);
+    if let Some(limit) = shorter() {
+        return Err(beyond(limit));
+    }
+    if requested > present.max_byte_length {
+        return Err(beyond(present.max_byte_length));
     }
     let function = if facts.shared { Function::Grow } else { Function::Resize };
     let length = v8::Number::new(scope, byte_length as f64).into();
-    state.realm(scope)?.call(scope, function, buffer.object().into(), &[length]).map(drop)
+    let done = state.realm(scope)?.call(scope, function, buffer.object().into(), &[length]);
+    // Another thread may have grown it meanwhile.
+    done.map(drop).map_err(|error| shorter().map_or(error, beyond))
 }

@@ -19,11 +19,14 @@ pub trait BackingStoreExt: Sized {
     /// moves the store to the new buffer, to any other length script gets new memory (ECMAScript 25.1.3.5
     /// ArrayBufferCopyAndDetach leaves it open).
     ///
+    /// A store that was taken from a resizable ArrayBuffer of V8's own gets a resizable one again, where V8 has let go of the
+    /// first: it has one buffer at a time.
+    ///
     /// # Errors
     /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes; [`Error::Misaligned`] where the first byte is not at a
     /// multiple of 8; [`Error::AddressTaken`] where another store has the same memory; [`Error::Unsupported`] for
     /// read-only memory where V8 was started without immutable buffers, for shared memory
-    /// ([`SharedStoreExt::to_js`]), and for resizable memory; [`Error::Memory`] where another isolate has the store, a
+    /// ([`SharedStoreExt::to_js`]), and for resizable memory of Rust; [`Error::Memory`] where another isolate has the store, a
     /// guard uses it, or it was freed. Nothing changes then.
     fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
 
@@ -134,8 +137,12 @@ fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Va
 
 /// What a [`SharedStore`] can do with a scope of V8.
 pub trait SharedStoreExt {
-    /// A SharedArrayBuffer over these bytes, without a copy, in any number of isolates. That of a growable store has the
-    /// length that the store has now: V8 makes growable buffers over its own memory alone.
+    /// A SharedArrayBuffer over these bytes, without a copy, in any number of isolates.
+    ///
+    /// V8 makes growable buffers over its own memory alone. Over all of a growable SharedArrayBuffer's memory that V8 made,
+    /// and that was taken from one, this is one more such buffer, and all of them grow together. Over a
+    /// [growable store](SharedStore::growable) of Rust it has the length that the store has now, for good: once the store
+    /// grew, the next call makes a longer one. So has that over memory of a `WebAssembly.Memory`.
     ///
     /// # Errors
     /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].

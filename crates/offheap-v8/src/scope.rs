@@ -178,10 +178,15 @@ impl<'s> Scope<'s> {
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
-            let (buffer, facts) = match store.kind() {
-                StoreKind::Shared => (Buffer::Shared(sys::expose_shared(scope, store)?), Facts::SHARED),
-                kind if kind.is_read_only() => (Buffer::Unshared(store.to_js(scope)?), Facts::IMMUTABLE),
-                _ => (Buffer::Unshared(store.to_js(scope)?), Facts::PLAIN),
+            let buffer = match store.kind() {
+                StoreKind::Shared => Buffer::Shared(sys::expose_shared(scope, store)?),
+                _ => Buffer::Unshared(store.to_js(scope)?),
+            };
+            let facts = match store.kind() {
+                StoreKind::Fixed | StoreKind::Manual => Facts::PLAIN,
+                kind if kind.is_read_only() => Facts::IMMUTABLE,
+                // Of memory that V8 made itself, V8 tells what its buffers are.
+                _ => buffer.facts(),
             };
             Ok(local(&roots, scope, &buffer, facts))
         })

@@ -308,7 +308,9 @@ impl PartialEq for BackingStore {
     fn eq(&self, other: &Self) -> bool {
         // The length of a part is that of its range also while that is out of bounds.
         let byte_length = |store: &Self| if store.is_whole() { store.raw.byte_length() } else { store.part };
-        self.raw.same_block(&other.raw) && self.start == other.start && byte_length(self) == byte_length(other)
+        // Two handles to all of it are equal although it may grow between two looks at its length.
+        let is_as_long = self.part == other.part || byte_length(self) == byte_length(other);
+        self.raw.same_block(&other.raw) && self.start == other.start && is_as_long
     }
 }
 

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use offheap::{BackingStore, Exposed, StoreKind};
 
 use super::allocator;
+use super::engine_memory::{expose_growable, expose_resizable};
 use super::natives;
 use super::realm::Function;
 use super::state::{State, state};
@@ -102,7 +103,11 @@ pub(crate) fn expose<'s>(
             instead: "use `SharedStore::to_js`, or `Scope::expose`, for a SharedArrayBuffer",
         });
     }
-    let block = wrap(&*state(scope)?, store)?;
+    let state = state(scope)?;
+    if let Some(buffer) = expose_resizable(scope, &state, store)? {
+        return Ok(buffer);
+    }
+    let block = wrap(&state, store)?;
     Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
 }
 
@@ -112,7 +117,11 @@ pub(crate) fn expose_shared<'s>(
     store: &BackingStore,
 ) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
     assert_eq!(store.kind(), StoreKind::Shared, "shared buffers are over shared memory");
-    let block = wrap(&*state(scope)?, store)?;
+    let state = state(scope)?;
+    if let Some(buffer) = expose_growable(scope, store) {
+        return Ok(buffer);
+    }
+    let block = wrap(&state, store)?;
     Ok(v8::SharedArrayBuffer::with_backing_store(scope, &block))
 }
 

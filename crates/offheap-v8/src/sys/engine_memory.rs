@@ -8,7 +8,9 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use offheap::{BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, UniqueStore};
+use offheap::{
+    BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, StoreKind, UniqueStore,
+};
 
 use super::allocator::{self, Made};
 use super::natives;
@@ -89,12 +91,12 @@ pub(crate) struct EngineMade {
 }
 
 impl EngineMade {
-    /// Whether V8 uses the block no more: the only references are this one and the store's owner.
+    /// Whether V8 uses the block no more: the only references are this one, the store's owner, and the table's.
     fn is_let_go(&self) -> bool {
         let count = natives::use_count(&self.block);
         // What V8 did with the bytes, on whatever thread, came before it let go.
         fence(Ordering::Acquire);
-        count <= 2
+        count <= 3
     }
 }
 
@@ -281,7 +283,7 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
         let hold = Exposed::new(&store, isolate)?;
         (store, Some(hold))
     };
-    if let Some(there) = table::insert_made_by_engine(data.as_ptr().addr(), number, &store)? {
+    if let Some(there) = table::insert_made_by_engine(data.as_ptr().addr(), number, &store, &block)? {
         // Another thread was faster; that can be about shared memory alone.
         return Ok(there);
     }
@@ -290,4 +292,38 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
         state.engine_made().push(EngineMade { exposed, block });
     }
     Ok(store)
+}
+
+/// V8's own block, where `store` is all of memory of V8's that V8 resizes: a buffer over it can do what the first one could.
+/// Shared memory of WebAssembly is grown through its `WebAssembly.Memory` alone, and V8 says so of its block.
+fn resizable_block(store: &BackingStore) -> Option<Block> {
+    let may_be = matches!(store.kind(), StoreKind::Shared | StoreKind::EngineResizable);
+    may_be.then(|| table::block_of(store)).flatten().filter(|block| block.is_resizable_by_user_javascript())
+}
+
+/// One more SharedArrayBuffer over growable memory that V8 made: it grows with the others, whichever isolate they are in.
+/// `None` for all other memory.
+pub(super) fn expose_growable<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    store: &BackingStore,
+) -> Option<v8::Local<'s, v8::SharedArrayBuffer>> {
+    // The block keeps the memory by itself, and shared memory counts no buffers.
+    resizable_block(store).map(|block| v8::SharedArrayBuffer::with_backing_store(scope, &block))
+}
+
+/// A resizable ArrayBuffer over resizable memory that V8 made and has no buffer over any more. `None` for all other memory.
+pub(super) fn expose_resizable<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    state: &State,
+    store: &BackingStore,
+) -> Result<Option<v8::Local<'s, v8::ArrayBuffer>>, Error> {
+    if store.kind() != StoreKind::EngineResizable {
+        return Ok(None);
+    }
+    let Some(block) = resizable_block(store) else { return Ok(None) };
+    // Where there is a live buffer it is refused: two that resize one block would fault (V8's F3).
+    let exposed = Exposed::new(store, state.isolate())?;
+    let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
+    state.engine_made().push(EngineMade { exposed, block });
+    Ok(Some(buffer))
 }

@@ -25,6 +25,7 @@ pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned, is_letting_go};
 pub(crate) use engine_memory::{externalize, find, locate, release_let_go, store_of};
 pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
+pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
 pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};

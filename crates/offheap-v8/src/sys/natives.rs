@@ -22,7 +22,7 @@ type Block = v8::SharedRef<v8::BackingStore>;
 
 /// `v8::ArrayBuffer::IsImmutable`
 #[inline]
-pub(super) fn is_immutable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
+pub(crate) fn is_immutable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
     // SAFETY: I-LAYOUT: a live handle, whose address is `this` to V8, as the crate's own calls have it.
     unsafe { array_buffer_is_immutable(&raw const *buffer) }
 }

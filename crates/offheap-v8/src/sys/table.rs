@@ -16,14 +16,29 @@ use offheap::{BackingStore, Exposed, IsolateRegistration, StoreId, WeakStore};
 
 use crate::{ENGINE, Error};
 
+type Block = v8::SharedRef<v8::BackingStore>;
+
 #[derive(Default)]
 struct Entry {
     /// The holds of buffers over our memory: all holds on one store are the same pointer.
     held: Option<Held>,
     /// Those of further stores: of read-only memory there may be several, as of one `static`.
     more: Vec<Held>,
-    /// The store of V8's own memory, and the number of its owner.
-    made_by_engine: Option<(u64, WeakStore)>,
+    made_by_engine: Option<MadeByEngine>,
+}
+
+/// The store of V8's own memory.
+struct MadeByEngine {
+    /// The number of its owner, which keeps the block too: this one is never the last reference to it.
+    owner: u64,
+    store: WeakStore,
+    block: Block,
+}
+
+impl MadeByEngine {
+    fn upgrade(&self) -> Option<BackingStore> {
+        self.store.upgrade()
+    }
 }
 
 struct Held {
@@ -97,7 +112,7 @@ pub(crate) fn insert_hold(
     // A reference that a weak one gave may be the last by now, so it is not dropped under the lock.
     let mut upgraded = None;
     with_entry(address, |entry| {
-        upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
+        upgraded = entry.made_by_engine.as_ref().and_then(MadeByEngine::upgrade);
         if let Some(other) = upgraded.as_ref().map(BackingStore::id).filter(|&there| there != store) {
             return Err(Error::AddressTaken { engine: ENGINE, store, other });
         }
@@ -165,7 +180,7 @@ pub(crate) fn find(address: usize, byte_length: usize) -> Option<BackingStore> {
         && last.removals == REMOVALS.load(Ordering::Acquire)
     {
         // SAFETY: I-FREE-ONCE: memory that is written has one store at a time, and the buffer's hold keeps the entry; it is
-        // still the one that was found, since none was removed before that buffer was made.
+        // still the one that was found, since none was removed before that buffer was made. V8's own memory is not remembered.
         return Some(unsafe { Exposed::with_raw(last.hold, |hold| store_at(hold, last.hold, address, byte_length)) });
     }
     find_locked(address, byte_length)
@@ -184,29 +199,44 @@ fn find_locked(address: usize, byte_length: usize) -> Option<BackingStore> {
     let shard = lock(address);
     let entry = shard.as_ref()?.get(&address)?;
     if let Some(held) = &entry.held {
-        if !held.read_only {
+        // A buffer that V8 itself made over this memory has no hold, so that those of others may go at any time.
+        if !held.read_only && entry.made_by_engine.is_none() {
             let removals = REMOVALS.load(Ordering::Relaxed);
             LAST.set(Some(Last { address, hold: held.hold, removals }));
         }
         // SAFETY: I-FREE-ONCE: the hold goes after `remove_hold`, which waits for the lock; nothing is resized.
         return Some(unsafe { Exposed::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
     }
-    let (_, weak) = entry.made_by_engine.as_ref()?;
-    weak.upgrade()
+    entry.made_by_engine.as_ref()?.upgrade()
 }
 
-/// Notes the store over V8's own memory, by the number of its owner; or gives the one that is there already.
+/// V8's own block of the memory of `store`, where V8 made it and `store` is all of it.
+pub(crate) fn block_of(store: &BackingStore) -> Option<Block> {
+    let address = store.as_ptr().addr();
+    let shard = lock(address);
+    let made = shard.as_ref()?.get(&address)?.made_by_engine.as_ref()?;
+    let (there, block) = (made.upgrade()?, made.block.clone());
+    // What the weak reference gave may be the last one of another store by now.
+    drop(shard);
+    // That of the table is to all of it; a part has one length.
+    let is_whole = store.byte_offset() == 0 && there.max_byte_length() == store.max_byte_length();
+    (there.id() == store.id() && is_whole).then_some(block)
+}
+
+/// Notes the store over V8's own memory, by the number of its owner, and the block; or gives the store that is there
+/// already.
 pub(crate) fn insert_made_by_engine(
     address: usize,
     owner: u64,
     store: &BackingStore,
+    block: &Block,
 ) -> Result<Option<BackingStore>, Error> {
     let mut upgraded = None;
     let inserted = with_entry(address, |entry| {
-        upgraded = entry.made_by_engine.as_ref().and_then(|(_, weak)| weak.upgrade());
+        upgraded = entry.made_by_engine.as_ref().and_then(MadeByEngine::upgrade);
         let is_there = upgraded.is_some();
         if !is_there {
-            entry.made_by_engine = Some((owner, store.downgrade()));
+            entry.made_by_engine = Some(MadeByEngine { owner, store: store.downgrade(), block: block.clone() });
         }
         !is_there
     })?;
@@ -219,7 +249,7 @@ pub(crate) fn remove_made_by_engine(address: usize, owner: u64) {
     let mut shard = lock(address);
     let Some(shard) = shard.as_mut() else { return };
     let Some(entry) = shard.get_mut(&address) else { return };
-    if entry.made_by_engine.as_ref().is_some_and(|&(number, _)| number == owner) {
+    if entry.made_by_engine.as_ref().is_some_and(|made| made.owner == owner) {
         entry.made_by_engine = None;
         if entry.is_empty() {
             shard.remove(&address);

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod addresses;
+mod again;
 mod allocator;
 mod common;
 mod conformance;

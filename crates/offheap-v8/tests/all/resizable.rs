@@ -63,10 +63,6 @@ fn other_threads_copy_it_once_v8_let_go() {
         assert_eq!((store.exposure(), store.byte_length()), (None, 3));
         let elsewhere = store.clone();
         assert_eq!(std::thread::spawn(move || elsewhere.to_vec()).join().unwrap()?, [7, 7, 7]);
-        // Nobody can resize it any more, so that it is exposed again as what it is now.
-        let again = scope.expose(&store)?;
-        let state = scope.state(again.as_handle())?;
-        assert_eq!((state.byte_length, state.resizable), (3, false));
         Ok(())
     });
 }
@@ -180,12 +176,7 @@ fn a_growable_shared_buffer_is_as_long_as_script_made_it() {
         assert_eq!(scope.eval::<String>("String(new Uint8Array(shared).slice(-2))")?, "5,6");
         assert!(matches!(store.grow(100_000), Err(offheap::Error::EngineResizes { .. })));
         assert_eq!(scope.externalize(buffer.as_handle())?, *store.as_store());
-        // In another isolate it is as long as it is now.
-        Isolate::new()?.enter(|other| {
-            let there = other.expose(store.as_store())?;
-            assert_eq!(other.state(there.as_handle())?.byte_length, 90_000);
-            Ok(())
-        })
+        Ok(())
     });
 }
 
