@@ -1,6 +1,7 @@
 //! Runs cases on an engine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, RwLock};
 
 use offheap_engine::Capabilities;
 
@@ -30,10 +31,18 @@ pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Re
     Report::new(engine_name.to_owned(), verdicts)
 }
 
+/// Cases that set what all of the process has, its byte budget. They run while no other case does, on any thread.
+const ALONE: &[&str] = &["A4"];
+static RUNNING: RwLock<()> = RwLock::new(());
+
 fn run_case(case: &Case, factory: &Factory<'_>, capabilities: &Capabilities) -> Outcome {
     if let Some(missing) = case.needs.iter().find(|need| !need.is_in(capabilities)) {
         return Outcome::Unsupported(*missing);
     }
+    let (_alone, _among_others) = match ALONE.contains(&case.number) {
+        true => (Some(RUNNING.write().unwrap_or_else(PoisonError::into_inner)), None),
+        false => (None, Some(RUNNING.read().unwrap_or_else(PoisonError::into_inner))),
+    };
     match caught(|| (case.run)(&Lab::new(factory))) {
         Ok(()) => Outcome::Pass,
         Err(failure) => Outcome::Fail(failure),

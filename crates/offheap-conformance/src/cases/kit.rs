@@ -1,6 +1,6 @@
 //! What many cases do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
 use offheap_engine::offheap::{BackingStore, Error as CoreError, SharedStore, UniqueStore};
@@ -12,12 +12,6 @@ use crate::Failure;
 pub(super) fn settle(engine: &mut dyn Engine) {
     engine.collect();
     engine.drain_finalizers();
-}
-
-/// For cases that use much memory, or limit it: one at a time in a process, which has one budget.
-pub(super) fn much_memory() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One call of a deleter.

@@ -3,7 +3,7 @@
 use offheap_engine::offheap::{Budget, Error as CoreError, SharedStore, UniqueStore};
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
 
-use super::kit::{much_memory, settle, tallied};
+use super::kit::{settle, tallied};
 use crate::{Capability, Case, Failure, Lab};
 
 const SHARED: &[Capability] = &[Capability::Shared];
@@ -128,7 +128,6 @@ fn a4(lab: &Lab<'_>) -> Result<(), Failure> {
     // Room for what other threads of the process make and drop meanwhile.
     const HALF: usize = 32 << 20;
     const LEEWAY: usize = HALF / 2;
-    let _turn = much_memory();
     let mut engine = lab.isolate()?;
     let before = Budget::used();
     let _limited = Limited::to(before + 2 * HALF + LEEWAY);

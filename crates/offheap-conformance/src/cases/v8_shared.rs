@@ -5,7 +5,7 @@ use std::thread;
 use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
 
-use super::kit::{Tally, much_memory, settle, tallied_shared};
+use super::kit::{Tally, settle, tallied_shared};
 use crate::{Capability, Case, Failure, Lab};
 
 const SHARED: &[Capability] = &[Capability::Shared];
@@ -264,7 +264,6 @@ fn a33(lab: &Lab<'_>) -> Result<(), Failure> {
 fn b5(lab: &Lab<'_>) -> Result<(), Failure> {
     const PAGE: usize = 65_536;
     const PAGES: usize = 1024;
-    let _turn = much_memory();
     let mut engine = lab.isolate()?;
     let buffer = engine.allocate_shared(0, Some(PAGES * PAGE))?;
     let store = engine.externalize(&buffer)?;

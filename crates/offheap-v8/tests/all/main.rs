@@ -1,11 +1,10 @@
-//! The tests of this crate, in one program: linking V8 takes its time.
+//! The tests of this crate, in one program but for the conformance suite: linking V8 takes its time.
 #![deny(unsafe_code)]
 
 mod addresses;
 mod again;
 mod allocator;
 mod common;
-mod conformance;
 mod deleters;
 mod detaching;
 mod ends;
