@@ -42,7 +42,7 @@ unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c
 /// Where the memory of a buffer over `store` begins, to V8. One past the end of a store may be where another one
 /// begins; the hold's address is nobody's data.
 fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) -> *mut c_void {
-    match store.byte_length() == 0 && store.byte_offset() == exposed.byte_length() {
+    match store.byte_length() == 0 && store.byte_offset() == exposed.max_byte_length() {
         true => hold.as_ptr(),
         false => store.as_ptr(),
     }
@@ -77,6 +77,15 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         return Err(Error::AddressTaken { engine: ENGINE, store: store.id(), other });
     }
     let exposed = Exposed::new(store, state.isolate())?;
+    // A handle to a part has no more than its length, whatever its store has. `Exposed::store` would take a buffer over the
+    // beginning of a store that grows for one over the whole, which did not see it grow yet.
+    if store.max_byte_length() != exposed.max_byte_length() && exposed.is_growable() {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "make a buffer over a part of memory whose length changes",
+            instead: "expose the whole store, or copy the part",
+        });
+    }
     let hold = exposed.into_raw();
     // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
     let address = unsafe { Exposed::with_raw(hold, |exposed| address_of(store, exposed, hold)) };

@@ -111,15 +111,23 @@ fn the_buffers_keep_the_memory_without_the_store() {
 }
 
 #[test]
-fn a_part_of_it_has_one_length() {
+fn a_part_of_memory_that_grows_is_refused() {
     let (mut first, mut second) = (isolate(), isolate());
-    let store = first.enter(growable);
-    let part = store.slice(0..8).unwrap();
-    second.enter(|scope| {
-        let buffer = scope.expose(part.as_store()).unwrap();
-        first.enter(|scope| scope.eval::<()>("shared.grow(4096)").unwrap());
-        let state = scope.state(buffer.as_handle()).unwrap();
-        assert_eq!((state.byte_length, state.resizable), (8, false));
+    for store in [first.enter(growable), SharedStore::growable(64, 4096).unwrap()] {
+        for part in [store.slice(0..8).unwrap(), store.slice(8..8).unwrap(), store.slice(8..).unwrap()] {
+            let refused = second.enter(|scope| scope.expose(part.as_store()).map(drop));
+            assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+        }
+    }
+}
+
+#[test]
+fn growable_memory_of_no_bytes_is_found_once_it_grew() {
+    let store = SharedStore::growable(0, 4096).unwrap();
+    isolate().enter(|scope| {
+        let buffer = scope.expose(store.as_store()).unwrap();
+        store.grow(64).unwrap();
+        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *store.as_store());
     });
 }
 

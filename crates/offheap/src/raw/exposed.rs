@@ -106,6 +106,11 @@ impl Exposed {
         BackingStore::part(self.0.clone(), start, byte_length)
     }
 
+    /// Whether the store is shared memory that may get longer.
+    pub fn is_growable(&self) -> bool {
+        self.0.is_growable()
+    }
+
     /// The most bytes that the store can have without moving.
     pub fn max_byte_length(&self) -> usize {
         self.0.max_byte_length()
