@@ -11,6 +11,7 @@ mod exposure;
 mod externalized;
 mod handle;
 mod model;
+mod slots;
 
 pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState};
 pub use error::Error;
@@ -19,3 +20,4 @@ pub use externalized::ManuallyExternalizedBuffer;
 pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
 pub use model::{ModelEngine, ModelOptions, Random};
 pub use offheap;
+pub use slots::Slots;

@@ -100,7 +100,7 @@ impl<'s> Scope<'s> {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             let buffer = Buffer::of(scope, value)?;
             let facts = buffer.facts();
-            Ok(local(&roots, scope, &buffer, facts))
+            local(&roots, scope, &buffer, facts)
         })
     }
 
@@ -188,7 +188,7 @@ impl<'s> Scope<'s> {
                 // Of memory that V8 made itself, V8 tells what its buffers are.
                 _ => buffer.facts(),
             };
-            Ok(local(&roots, scope, &buffer, facts))
+            local(&roots, scope, &buffer, facts)
         })
     }
 
@@ -201,7 +201,7 @@ impl<'s> Scope<'s> {
         self.run(|scope| {
             let (buffer, exposure) = store.to_js(scope)?;
             let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
-            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts), exposure))
+            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts)?, exposure))
         })
     }
 
@@ -220,7 +220,7 @@ impl<'s> Scope<'s> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
             let buffer = sys::new_resizable(scope, byte_length, max_byte_length)?;
-            Ok(local(&roots, scope, &Buffer::Unshared(buffer), Facts::resizable(max_byte_length)))
+            local(&roots, scope, &Buffer::Unshared(buffer), Facts::resizable(max_byte_length))
         })
     }
 
@@ -236,7 +236,7 @@ impl<'s> Scope<'s> {
             let buffer = sys::copy_resizable(scope, store)?;
             let facts = Facts::resizable(store.max_byte_length());
             let exposure = Exposure::Copied { reason: CopyReason::Resizable };
-            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts), exposure))
+            Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts)?, exposure))
         })
     }
 
@@ -253,7 +253,7 @@ impl<'s> Scope<'s> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
             let array = typed::to_js_typed::<T>(scope, store, byte_offset, element_count)?;
-            let slot = roots.root_object(scope, array.into(), Facts::PLAIN, store.byte_length());
+            let slot = roots.root_object(scope, array.into(), Facts::PLAIN, store.byte_length())?;
             Ok(Local { handle: Handle::new(Rc::clone(&roots) as _, slot), brand: PhantomData })
         })
     }
@@ -393,8 +393,8 @@ fn local<'s, 'h>(
     scope: &mut v8::PinScope<'h, '_>,
     buffer: &Buffer<'h>,
     facts: Facts,
-) -> Local<'s, JsArrayBuffer> {
-    let slot = roots.root(scope, buffer, facts);
+) -> Result<Local<'s, JsArrayBuffer>, Error> {
+    let slot = roots.root(scope, buffer, facts)?;
     let table: Rc<dyn RootTable> = Rc::clone(roots) as _;
-    Local { handle: Handle::new(table, slot), brand: PhantomData }
+    Ok(Local { handle: Handle::new(table, slot), brand: PhantomData })
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::RootTable;
+use offheap_engine::{RootTable, Slots};
 use rquickjs::{Ctx, Function, Value, qjs};
 
 use super::buffer::{is_letting_go, letting_go};
@@ -15,92 +15,11 @@ pub(crate) struct Roots {
     isolate: IsolateId,
     /// `None` once the isolate has ended.
     ctx: Cell<Option<NonNull<qjs::JSContext>>>,
-    slots: RefCell<Slots>,
+    slots: RefCell<Slots<qjs::JSValue>>,
     /// How often the isolate is entered.
     entered: Cell<u32>,
     /// Whether there may be SharedArrayBuffers that keep up with growing stores.
     keeps_up: Cell<bool>,
-}
-
-/// Only a new root may need memory: copies of a handle share its slot, and what ends goes into lists through the slots.
-#[derive(Default)]
-struct Slots {
-    slots: Vec<Slot>,
-    free: Option<usize>,
-    released: Option<usize>,
-}
-
-enum Slot {
-    Free {
-        next: Option<usize>,
-    },
-    Root {
-        value: qjs::JSValue,
-        handles: usize,
-    },
-    /// A value that handles let go of while it could not be freed: see `release`.
-    Released {
-        value: qjs::JSValue,
-        next: Option<usize>,
-    },
-}
-
-impl Slots {
-    /// Makes room for one more root.
-    fn reserve(&mut self) -> Result<(), Error> {
-        if self.free.is_none() {
-            let requested = size_of::<Slot>();
-            self.slots.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-        }
-        Ok(())
-    }
-
-    /// A slot for a value. There is room.
-    fn insert(&mut self, value: qjs::JSValue) -> usize {
-        let root = Slot::Root { value, handles: 1 };
-        let Some(slot) = self.free else {
-            self.slots.push(root);
-            return self.slots.len() - 1;
-        };
-        let Slot::Free { next } = std::mem::replace(&mut self.slots[slot], root) else { unreachable!("it was free") };
-        self.free = next;
-        slot
-    }
-
-    fn value(&self, slot: usize) -> Option<qjs::JSValue> {
-        match self.slots.get(slot) {
-            Some(&Slot::Root { value, .. }) => Some(value),
-            // A root is gone early where somebody made two handles for it.
-            _ => None,
-        }
-    }
-
-    /// One handle less: the value, where that was the last; put off to be freed later where that is asked for.
-    fn release(&mut self, slot: usize, put_off: bool) -> Option<qjs::JSValue> {
-        let Some(Slot::Root { value, handles }) = self.slots.get_mut(slot) else { return None };
-        *handles -= 1;
-        let value = *value;
-        if *handles != 0 {
-            return None;
-        }
-        if put_off {
-            self.slots[slot] = Slot::Released { value, next: self.released.replace(slot) };
-            return None;
-        }
-        self.slots[slot] = Slot::Free { next: self.free.replace(slot) };
-        Some(value)
-    }
-
-    /// One of the values that were put off.
-    fn take_released(&mut self) -> Option<qjs::JSValue> {
-        let slot = self.released?;
-        let freed = Slot::Free { next: self.free.replace(slot) };
-        let Slot::Released { value, next } = std::mem::replace(&mut self.slots[slot], freed) else {
-            unreachable!("it was put off")
-        };
-        self.released = next;
-        Some(value)
-    }
 }
 
 impl Roots {
@@ -109,11 +28,11 @@ impl Roots {
     /// # Errors
     /// [`Error::Memory`] where there is no memory.
     pub(crate) fn root(&self, value: Value<'_>) -> Result<usize, Error> {
-        let mut slots = self.slots.borrow_mut();
-        slots.reserve()?;
         let raw = value.as_raw();
-        // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
-        Ok(slots.insert(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), raw) }))
+        self.slots.borrow_mut().insert_with(|| {
+            // SAFETY: I-NO-JS-OWNER: one more reference, which the table frees.
+            unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), raw) }
+        })
     }
 
     /// The value of a root. `ctx` is of this isolate.
@@ -141,7 +60,7 @@ impl Roots {
 
     fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
         match self.ctx.get() {
-            Some(_) => self.slots.borrow().value(slot).ok_or(Error::IsolateGone),
+            Some(_) => self.slots.borrow().get(slot).copied().ok_or(Error::IsolateGone),
             None => Err(Error::IsolateGone),
         }
     }
@@ -149,7 +68,7 @@ impl Roots {
     /// Frees what handles let go of meanwhile. No guard lives now, and no engine code waits for an owner's drop.
     #[inline]
     pub(crate) fn free_released(&self) {
-        if self.slots.borrow().released.is_some() {
+        if self.slots.borrow().has_released() {
             self.free_all_released();
         }
     }
@@ -176,8 +95,7 @@ impl Roots {
         self.free_all_released();
         let ctx = self.ctx.take();
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
-        for slot in slots.slots {
-            let Slot::Root { value, .. } = slot else { continue };
+        for value in slots.into_values() {
             let ctx = ctx.expect("an ended table is empty");
             // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives during the call.
             unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
@@ -191,13 +109,7 @@ impl RootTable for Roots {
     }
 
     fn duplicate(&self, slot: usize) -> usize {
-        match self.slots.borrow_mut().slots.get_mut(slot) {
-            Some(Slot::Root { handles, .. }) => {
-                *handles += 1;
-                slot
-            }
-            _ => usize::MAX,
-        }
+        self.slots.borrow_mut().duplicate(slot)
     }
 
     fn release(&self, slot: usize) {

@@ -36,7 +36,7 @@ impl<'s> Scope<'s> {
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.with_buffer(buffer, |scope, roots, buffer, facts| {
             let moved = transfer(scope, roots.state(), buffer, facts, byte_length)?;
-            Ok(local(roots, scope, &moved, facts))
+            local(roots, scope, &moved, facts)
         })
     }
 

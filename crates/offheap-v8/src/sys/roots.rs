@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::RootTable;
+use offheap_engine::{RootTable, Slots};
 
 use super::buffer::{is_letting_go, letting_go};
 use super::engine_memory::{locate, release_let_go};
@@ -18,20 +18,11 @@ pub(crate) struct Roots {
     /// `None` once the isolate has ended.
     isolate: Cell<Option<v8::UnsafeRawIsolatePtr>>,
     context: RefCell<Option<v8::Global<v8::Context>>>,
-    slots: RefCell<Slots>,
-    /// What handles let go of while V8 waited for an owner's drop.
-    released: RefCell<Vec<Root>>,
+    slots: RefCell<Slots<Root>>,
     /// The bytes of buffers whose handles were dropped since V8 was last told to collect.
     dropped_bytes: Cell<usize>,
 }
 
-#[derive(Default)]
-struct Slots {
-    roots: Vec<Option<Root>>,
-    free: Vec<usize>,
-}
-
-#[derive(Clone)]
 struct Root {
     object: v8::Global<v8::Object>,
     facts: Facts,
@@ -52,7 +43,6 @@ impl Roots {
             isolate: Cell::new(Some(isolate)),
             context: RefCell::new(Some(v8::Global::new(scope, context))),
             slots: RefCell::default(),
-            released: RefCell::default(),
             dropped_bytes: Cell::new(0),
         }
     }
@@ -87,34 +77,29 @@ impl Roots {
     }
 
     /// A root for `buffer`, which is of this isolate.
-    pub(crate) fn root<'s>(&self, scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer<'s>, facts: Facts) -> usize {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is no memory for the table; V8 ends the process where it has none.
+    pub(crate) fn root<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        buffer: &Buffer<'s>,
+        facts: Facts,
+    ) -> Result<usize, Error> {
         let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
         self.root_object(scope, buffer.object(), facts, byte_length)
     }
 
-    /// A root for `object`, which is of this isolate and keeps that many bytes.
+    /// A root for `object`, which is of this isolate and keeps that many bytes; as [`root`](Self::root).
     pub(crate) fn root_object(
         &self,
         scope: &mut v8::PinScope<'_, '_>,
         object: v8::Local<'_, v8::Object>,
         facts: Facts,
         byte_length: usize,
-    ) -> usize {
-        self.insert(Root { object: v8::Global::new(scope, object), facts, byte_length })
-    }
-
-    fn insert(&self, root: Root) -> usize {
-        let mut slots = self.slots.borrow_mut();
-        match slots.free.pop() {
-            Some(slot) => {
-                slots.roots[slot] = Some(root);
-                slot
-            }
-            None => {
-                slots.roots.push(Some(root));
-                slots.roots.len() - 1
-            }
-        }
+    ) -> Result<usize, Error> {
+        let make = || Root { object: v8::Global::new(scope, object), facts, byte_length };
+        self.slots.borrow_mut().insert_with(make)
     }
 
     /// The object of a root. `scope` is of this isolate.
@@ -124,8 +109,7 @@ impl Roots {
         slot: usize,
     ) -> Result<v8::Local<'s, v8::Object>, Error> {
         let slots = self.slots.borrow();
-        // A root is gone early where somebody made two handles for it.
-        let root = slots.roots.get(slot).and_then(Option::as_ref).ok_or(Error::IsolateGone)?;
+        let root = slots.get(slot).ok_or(Error::IsolateGone)?;
         Ok(v8::Local::new(scope, &root.object))
     }
 
@@ -133,27 +117,38 @@ impl Roots {
     pub(crate) fn get<'s>(&self, scope: &mut v8::PinScope<'s, '_>, slot: usize) -> Result<(Buffer<'s>, Facts), Error> {
         let object = self.object(scope, slot)?;
         let buffer = Buffer::of_object(scope, object.into())?;
-        let slots = self.slots.borrow();
-        let facts = slots.roots.get(slot).and_then(Option::as_ref).ok_or(Error::IsolateGone)?.facts;
+        let facts = self.slots.borrow().get(slot).ok_or(Error::IsolateGone)?.facts;
         Ok((buffer, facts))
     }
 
     /// Frees what was released late, and collects where much was: between steps of a scope, when no guard lives.
     #[inline]
     pub(crate) fn relieve(&self) {
+        if self.slots.borrow().has_released() {
+            self.free_released();
+        }
         if self.dropped_bytes.get() > BYTES_BEFORE_A_COLLECTION {
             self.collect();
         }
-        if !self.released.borrow().is_empty() {
-            drop(self.released.take());
+    }
+
+    fn free_released(&self) {
+        loop {
+            // A statement of its own, so that the slots are not borrowed while a root is dropped.
+            let Some(root) = self.slots.borrow_mut().take_released() else { return };
+            self.free(root);
         }
+    }
+
+    fn free(&self, root: Root) {
+        self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length));
     }
 
     /// Collects garbage, all of it, and finalizes it.
     #[inline(never)]
     pub(crate) fn collect(&self) {
+        self.free_released();
         self.dropped_bytes.set(0);
-        drop(self.released.take());
         if let Ok(mut entered) = self.enter() {
             entered.0.low_memory_notification();
         }
@@ -173,7 +168,6 @@ impl Roots {
         self.isolate.set(None);
         drop(self.context.take());
         drop(self.slots.take());
-        drop(self.released.take());
     }
 }
 
@@ -193,24 +187,14 @@ impl RootTable for Roots {
     }
 
     fn duplicate(&self, slot: usize) -> usize {
-        let slots = self.slots.borrow();
-        let Some(root) = slots.roots.get(slot).and_then(Option::as_ref) else { return usize::MAX };
-        // The bytes count once.
-        let root = Root { byte_length: 0, ..root.clone() };
-        drop(slots);
-        self.insert(root)
+        self.slots.borrow_mut().duplicate(slot)
     }
 
     fn release(&self, slot: usize) {
-        let mut slots = self.slots.borrow_mut();
-        // Nothing is there after the end, or where somebody made two handles for one root.
-        let Some(root) = slots.roots.get_mut(slot).and_then(Option::take) else { return };
-        slots.free.push(slot);
-        drop(slots);
-        self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length));
         // V8 may be collecting when it waits for an owner's drop, and its handles are not to be touched then.
-        if is_letting_go() {
-            self.released.borrow_mut().push(root);
+        let root = self.slots.borrow_mut().release(slot, is_letting_go());
+        if let Some(root) = root {
+            self.free(root);
         }
     }
 

@@ -7,10 +7,14 @@ use std::sync::{Arc, Once};
 use offheap_v8::offheap::{BackingStore, UniqueStore};
 use offheap_v8::{Isolate, v8};
 
-/// V8 starts once for all tests, with the flag that lets them collect young objects alone.
+/// V8 starts once for all tests, with the flag that lets them collect young objects alone, and those of
+/// `OFFHEAP_V8_FLAGS`, as `.ci/valgrind-v8` gives some.
 pub(crate) fn start() {
     static START: Once = Once::new();
-    START.call_once(|| offheap_v8::start("--expose-gc").expect("V8 starts"));
+    START.call_once(|| {
+        let more = std::env::var("OFFHEAP_V8_FLAGS").unwrap_or_default();
+        offheap_v8::start(&format!("--expose-gc {more}")).expect("V8 starts");
+    });
 }
 
 /// An isolate of a V8 that was started for tests.

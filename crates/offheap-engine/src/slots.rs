@@ -1,0 +1,158 @@
+//! The slots of a root table: values of one isolate with their handles counted.
+
+use offheap::Error as CoreError;
+
+use crate::Error;
+
+/// The values that the handles of one isolate are for, in the slots of a [`RootTable`](crate::RootTable). For adapters.
+///
+/// Only a new value may need memory: copies of a handle share its slot, and what ends goes into lists through the slots. It
+/// frees nothing by itself; an adapter drops what it is given back after its borrow of the slots, since that may be anybody's
+/// code.
+#[derive(Debug)]
+pub struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    free: Option<usize>,
+    released: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Free {
+        next: Option<usize>,
+    },
+    Root {
+        value: T,
+        handles: usize,
+    },
+    /// A value that handles let go of while it could not be freed.
+    Released {
+        value: T,
+        next: Option<usize>,
+    },
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Slots { slots: Vec::new(), free: None, released: None }
+    }
+}
+
+impl<T> Slots<T> {
+    /// A slot for the value that `make` makes once there is room, with one handle.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is no memory; `make` is not called then.
+    pub fn insert_with(&mut self, make: impl FnOnce() -> T) -> Result<usize, Error> {
+        if self.free.is_none() {
+            let requested = size_of::<Slot<T>>();
+            self.slots.try_reserve(1).map_err(|_| CoreError::OutOfMemory { requested })?;
+        }
+        let root = Slot::Root { value: make(), handles: 1 };
+        let Some(slot) = self.free else {
+            self.slots.push(root);
+            return Ok(self.slots.len() - 1);
+        };
+        let Slot::Free { next } = std::mem::replace(&mut self.slots[slot], root) else { unreachable!("it was free") };
+        self.free = next;
+        Ok(slot)
+    }
+
+    /// The value in a slot; `None` where it is gone early, since somebody made two handles for it.
+    pub fn get(&self, slot: usize) -> Option<&T> {
+        match self.slots.get(slot) {
+            Some(Slot::Root { value, .. }) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// One handle more, and its slot; one that is nobody's where the value is gone.
+    pub fn duplicate(&mut self, slot: usize) -> usize {
+        match self.slots.get_mut(slot) {
+            Some(Slot::Root { handles, .. }) => {
+                *handles += 1;
+                slot
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    /// One handle less: the value, where that was the last one. With `put_off` it is kept for
+    /// [`take_released`](Self::take_released).
+    pub fn release(&mut self, slot: usize, put_off: bool) -> Option<T> {
+        let Some(Slot::Root { handles, .. }) = self.slots.get_mut(slot) else { return None };
+        *handles -= 1;
+        if *handles != 0 {
+            return None;
+        }
+        let freed = Slot::Free { next: self.free };
+        let Slot::Root { value, .. } = std::mem::replace(&mut self.slots[slot], freed) else {
+            unreachable!("it was looked at")
+        };
+        if put_off {
+            self.slots[slot] = Slot::Released { value, next: self.released.replace(slot) };
+            return None;
+        }
+        self.free = Some(slot);
+        Some(value)
+    }
+
+    /// Whether there are values that were put off.
+    pub fn has_released(&self) -> bool {
+        self.released.is_some()
+    }
+
+    /// One of the values that were put off.
+    pub fn take_released(&mut self) -> Option<T> {
+        let slot = self.released?;
+        let freed = Slot::Free { next: self.free.replace(slot) };
+        let Slot::Released { value, next } = std::mem::replace(&mut self.slots[slot], freed) else {
+            unreachable!("it was put off")
+        };
+        self.released = next;
+        Some(value)
+    }
+
+    /// All values that are left.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().filter_map(|slot| match slot {
+            Slot::Root { value, .. } | Slot::Released { value, .. } => Some(value),
+            Slot::Free { .. } => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slots;
+
+    #[test]
+    fn handles_are_counted_and_slots_used_again() {
+        let mut slots = Slots::default();
+        let (first, second) = (slots.insert_with(|| 'a').unwrap(), slots.insert_with(|| 'b').unwrap());
+        assert_eq!(slots.duplicate(first), first);
+        assert_eq!((slots.release(first, false), slots.get(first)), (None, Some(&'a')));
+        assert_eq!((slots.release(first, false), slots.get(first)), (Some('a'), None));
+        // Nothing is there any more.
+        assert_eq!((slots.release(first, false), slots.duplicate(first)), (None, usize::MAX));
+        assert_eq!(slots.release(usize::MAX, false), None);
+        assert_eq!(slots.insert_with(|| 'c').unwrap(), first);
+        assert_ne!(first, second);
+        assert_eq!(slots.into_values().collect::<String>(), "cb");
+    }
+
+    #[test]
+    fn what_is_put_off_keeps_its_slot_until_it_is_taken() {
+        let mut slots = Slots::default();
+        let held: Vec<usize> = ['a', 'b', 'c'].map(|value| slots.insert_with(|| value).unwrap()).into();
+        assert!(!slots.has_released());
+        assert_eq!((slots.release(held[0], true), slots.release(held[2], true)), (None, None));
+        assert_eq!((slots.get(held[0]), slots.has_released()), (None, true));
+        assert_eq!(slots.duplicate(held[2]), usize::MAX);
+        assert_eq!(slots.insert_with(|| 'd').unwrap(), 3);
+        assert_eq!((slots.take_released(), slots.take_released(), slots.take_released()), (Some('c'), Some('a'), None));
+        assert_eq!(slots.insert_with(|| 'e').unwrap(), held[0]);
+        assert_eq!(slots.release(held[1], true), None);
+        assert_eq!(slots.into_values().collect::<String>(), "ebd");
+    }
+}
