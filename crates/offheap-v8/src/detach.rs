@@ -73,9 +73,17 @@ pub(crate) fn set_key<'s>(
     key: Option<&str>,
 ) -> Result<(), Error> {
     const ATTEMPTED: &str = "set a detach key of";
-    let Buffer::Unshared(unshared) = buffer else {
-        let why = "shared memory is never detached, and needs no key";
-        return Err(Error::NotDetachable { engine: ENGINE, attempted: ATTEMPTED, why });
+    let unshared = match buffer {
+        Buffer::Unshared(unshared) if unshared.is_detachable() => unshared,
+        // V8 ends the process where such a memory grows: it detaches the buffer without a key.
+        Buffer::Unshared(_) => {
+            let why = "it is a WebAssembly memory's, which detaches it without a key as it grows";
+            return Err(Error::NotDetachable { engine: ENGINE, attempted: ATTEMPTED, why });
+        }
+        Buffer::Shared(_) => {
+            let why = "shared memory is never detached, and needs no key";
+            return Err(Error::NotDetachable { engine: ENGINE, attempted: ATTEMPTED, why });
+        }
     };
     let key = match key {
         Some(key) => key_value(scope, key)?,

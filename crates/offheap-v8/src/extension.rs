@@ -1,6 +1,7 @@
 //! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
 //!
-//! All of it is sound whatever the program does with its scope: bytes are copied or lent as cells, never as slices.
+//! All of it is sound whatever the program does with its scope, as long as it does not touch the bytes of a
+//! `v8::BackingStore`, which the crate makes `Sync`: bytes are copied or lent as cells, and as slices where nobody writes.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};

@@ -40,7 +40,7 @@ impl IsolateBuilder {
     }
 
     /// What the buffers that script makes with one length are aligned to, in bytes: a power of two. It is 16 unless this
-    /// is called; Arrow and SIMD want 64.
+    /// is called; Arrow and SIMD want 64. Each buffer takes as many bytes more.
     pub fn buffer_alignment(mut self, alignment: usize) -> Self {
         self.alignment = Some(alignment);
         self
@@ -52,6 +52,9 @@ impl IsolateBuilder {
     /// [observer](offheap::observe) is told of each, a [`Budget`](offheap::Budget) counts each and makes
     /// `new ArrayBuffer` throw a RangeError, and what native code took from a buffer can become unique once script has let
     /// go. Without an observer and a budget a store is made when native code first asks for it.
+    ///
+    /// Native code makes buffers under a budget by [`to_js`](crate::BackingStoreExt::to_js), which gives an error:
+    /// `v8::ArrayBuffer::new` ends the process where it gets no memory.
     ///
     /// An [allocator of the program's own](Self::array_buffer_allocator) goes before both.
     pub fn v8_allocator(mut self) -> Self {

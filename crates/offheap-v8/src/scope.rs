@@ -134,6 +134,9 @@ impl<'s> Scope<'s> {
     /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
     /// No guard lives meanwhile, and neither the scope nor a local can be kept beyond the call.
     ///
+    /// An isolate of the crate's own (`v8::Isolate::new`, or a `v8::Locker`) that begins in the call ends in it, too: it is the
+    /// one that V8 has entered until then, and V8 ends the process where `work` returns before.
+    ///
     /// Two things are left to the program, which no type can refuse. Finalizers, and callbacks around collections, must
     /// not run script: the crate lets them, and a collection may come at any time. And a `v8::BackingStore` that it takes
     /// from a buffer can be kept, and its cells write on any thread what guards and frozen stores lend as slices: take

@@ -19,7 +19,7 @@ impl<'s> Scope<'s> {
     /// transfers such a buffer gets a TypeError.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::NotDetachable`] for a shared buffer.
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`] for a shared buffer, and for one of a `WebAssembly.Memory`.
     pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         self.with_buffer(buffer, |scope, _, buffer, _| set_key(scope, buffer, key))
     }

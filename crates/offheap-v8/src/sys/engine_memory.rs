@@ -161,7 +161,8 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
     let store = match look_up(data, byte_length) {
         Made::Store(store) => store,
         Made::Unsettled => {
-            let facts = Buffer::Unshared(buffer).facts();
+            let buffer = Buffer::Unshared(buffer);
+            let facts = facts_of_memory(buffer.facts(), || buffer.block());
             // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
             unsafe { allocator::settle(data, byte_length, facts, isolate) }.ok()?
         }
@@ -178,6 +179,7 @@ pub(crate) fn externalize(state: &State, buffer: &Buffer<'_>, facts: Facts) -> R
     let byte_length = buffer.byte_length();
     let data = buffer.data().filter(|&data| matches!(look_up(data, byte_length), Made::Unsettled));
     let Some(data) = data else { return locate(buffer, facts).into_store(state) };
+    let facts = facts_of_memory(facts, || buffer.block());
     // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
     let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) }?;
     store.note_externalized(state.isolate());
@@ -191,7 +193,10 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
         return Located::Detached;
     }
     let byte_length = buffer.byte_length();
-    let memory = |block, data| Memory { block, data, byte_length, facts, is_detachable: buffer.is_detachable() };
+    let memory = |block: Block, data| {
+        let facts = Facts { immutable: facts.immutable && has_one_buffer(&block), ..facts };
+        Memory { block, data, byte_length, facts, is_detachable: buffer.is_detachable() }
+    };
     let Some(data) = buffer.data() else {
         // V8 has no memory for an empty buffer, but one block, whose own address is nobody's data.
         let block = buffer.block();
@@ -206,6 +211,21 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
         Made::Unsettled => Located::Unsettled(memory(buffer.block(), data)),
         Made::Elsewhere => Located::EngineMade(memory(buffer.block(), data)),
     }
+}
+
+/// The facts of a buffer's memory. That of an immutable buffer is frozen where nobody else has its block: another buffer over
+/// that may be one that script writes. Those that are made later are immutable.
+#[inline]
+fn facts_of_memory(facts: Facts, block: impl FnOnce() -> Block) -> Facts {
+    Facts { immutable: facts.immutable && has_one_buffer(&block()), ..facts }
+}
+
+/// Whether the only references to a block are its buffer's and this one.
+fn has_one_buffer(block: &Block) -> bool {
+    let count = natives::use_count(block);
+    // What others did with the bytes came before they let go.
+    fence(Ordering::Acquire);
+    count <= 2
 }
 
 fn address_of_block(block: &Block) -> NonNull<c_void> {

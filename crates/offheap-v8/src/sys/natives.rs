@@ -2,6 +2,7 @@
 //! on Linux and macOS). The version of the crate is pinned, and a name that is gone does not link.
 
 use std::ffi::{c_long, c_void};
+use std::ptr::{self, NonNull};
 
 unsafe extern "C" {
     #[link_name = "_ZNK2v811ArrayBuffer11IsImmutableEv"]
@@ -14,6 +15,12 @@ unsafe extern "C" {
     fn shared_array_buffer_max_byte_length(buffer: *const v8::SharedArrayBuffer) -> usize;
     #[link_name = "_ZNK2v812BackingStore11IsImmutableEv"]
     fn backing_store_is_immutable(block: *const c_void) -> bool;
+    fn v8__Context__New(
+        isolate: v8::UnsafeRawIsolatePtr,
+        template: *const c_void,
+        global: *const c_void,
+        microtasks: *mut c_void,
+    ) -> *const v8::Context;
     /// `std::shared_ptr::use_count`.
     fn std__shared_ptr__v8__BackingStore__use_count(block: *const c_void) -> c_long;
 }
@@ -44,6 +51,18 @@ pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
 pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
     // SAFETY: I-LAYOUT: as above.
     unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
+}
+
+/// `v8::Context::New`; `None` where V8 cannot make one: near the end of the stack, or while execution is terminated. That of
+/// the crate panics then, which inside of a callback ends the process.
+pub(super) fn new_context<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Context>> {
+    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    let isolate = unsafe { scope.as_raw_isolate_ptr() };
+    // SAFETY: I-LAYOUT: as the crate's own call has it; null is for what is left to V8.
+    let context = unsafe { v8__Context__New(isolate, ptr::null(), ptr::null(), ptr::null_mut()) };
+    let context = NonNull::new(context.cast_mut())?;
+    // SAFETY: I-LAYOUT: a `Local` is a handle's address, and this one is of the innermost handle scope, which is `scope`'s.
+    Some(unsafe { std::mem::transmute::<NonNull<v8::Context>, v8::Local<'s, v8::Context>>(context) })
 }
 
 /// `v8::BackingStore::IsImmutable`: all buffers over the block are, that are made from now on.

@@ -1,6 +1,7 @@
 //! V8's own functions, whatever script replaced: what the crate `v8` does not bind is asked through them. A snapshot of the
 //! program's own may have replaced them before; so nothing that memory depends on believes them.
 
+use super::natives;
 use crate::script::{catching, compile_and_run};
 use crate::{ENGINE, Error};
 
@@ -55,7 +56,7 @@ impl Realm {
     }
 
     pub(super) fn in_new_context(scope: &mut v8::PinScope<'_, '_>) -> Result<Self, Error> {
-        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let context = catching(scope, |scope| natives::new_context(scope))?;
         let scope = &mut v8::ContextScope::new(scope, context);
         Self::in_entered_context(scope)
     }

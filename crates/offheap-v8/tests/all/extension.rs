@@ -129,3 +129,30 @@ fn a_collected_buffer_lets_the_store_go() {
     drop(store);
     assert_eq!(dropped.get(), 1);
 }
+
+/// Gives script an immutable buffer, or throws.
+fn immutable(scope: &mut v8::PinScope<'_, '_>, _: v8::FunctionCallbackArguments<'_>, mut result: v8::ReturnValue<'_>) {
+    match FrozenStore::from_owner(&[7_u64; 4][..]).unwrap().to_js(scope) {
+        Ok((buffer, _)) => result.set(buffer.into()),
+        Err(error) => error.throw(scope),
+    }
+}
+
+#[test]
+fn where_the_stack_ends_the_first_immutable_buffer_is_an_error_and_the_next_is_made() {
+    in_own_scope(|scope| {
+        let function = v8::Function::new(scope, immutable).unwrap();
+        set(scope, "immutable", function.into());
+        let immutable = run(
+            scope,
+            "let errors = 0, buffer;
+             const deeper = () => {
+               try { deeper(); } catch {}
+               try { buffer ??= immutable(); } catch { errors++; }
+             };
+             deeper();
+             errors > 0 && buffer.immutable && new Uint8Array(buffer)[0] === 7",
+        );
+        assert!(immutable.is_true());
+    });
+}

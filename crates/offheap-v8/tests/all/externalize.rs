@@ -1,9 +1,9 @@
 //! The stores of buffers that script made, and of those that are over stores.
 
-use offheap_v8::offheap::{self, BackingStore, StoreKind};
+use offheap_v8::offheap::{self, BackingStore, FrozenStore, StoreKind};
 use offheap_v8::{BackingStoreExt, Error, v8};
 
-use crate::common::{counted, in_own_scope, isolate, run};
+use crate::common::{counted, in_own_scope, isolate, run, set};
 
 #[test]
 fn script_made_memory_is_taken_over_where_it_is() {
@@ -152,6 +152,40 @@ fn immutable_buffers_of_script_are_frozen_stores() {
         let store = scope.externalize(buffer.as_handle()).unwrap();
         assert_eq!((store.kind(), store.to_vec().unwrap()), (StoreKind::Frozen, vec![1, 2, 3]));
         assert!(matches!(scope.store_bytes_mut(&store), Err(Error::Memory(offheap::Error::ReadOnly { .. }))));
+    });
+}
+
+#[test]
+fn an_immutable_buffer_beside_one_that_script_writes_is_not_frozen() {
+    in_own_scope(|scope| {
+        let block = v8::ArrayBuffer::new_backing_store_from_vec(vec![1; 8]).make_shared();
+        for name in ["written", "moved"] {
+            let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
+            set(scope, name, buffer.into());
+        }
+        drop(block);
+        let immutable = run(scope, "globalThis.immutable = moved.transferToImmutable()");
+        let store = BackingStore::from_js(scope, immutable).unwrap();
+        let store = FrozenStore::try_from(store).expect_err("script writes it");
+        assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
+        run(scope, "new Uint8Array(written).fill(2)");
+        assert_eq!(store.to_vec().unwrap(), [2; 8]);
+        let written = run(scope, "written");
+        assert_eq!(BackingStore::from_js(scope, written).unwrap(), store);
+    });
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let store = scope.with_v8(|scope| {
+            let buffer: v8::Local<'_, v8::ArrayBuffer> =
+                run(scope, "globalThis.moved = new ArrayBuffer(8)").try_into().unwrap();
+            let block = buffer.get_backing_store();
+            let written = v8::ArrayBuffer::with_backing_store(scope, &block);
+            drop(block);
+            set(scope, "written", written.into());
+            let immutable = run(scope, "moved.transferToImmutable()");
+            BackingStore::from_js(scope, immutable).unwrap()
+        });
+        assert_eq!(store.kind(), StoreKind::Fixed);
     });
 }
 

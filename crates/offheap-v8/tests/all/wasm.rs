@@ -61,6 +61,23 @@ fn it_may_be_a_resizable_buffer_and_still_only_grows() {
 }
 
 #[test]
+fn its_buffers_take_no_detach_key_since_growing_detaches_them_without_one() {
+    in_scope(|scope| {
+        for source in ["memory.buffer", "memory.toResizableBuffer()"] {
+            let make = "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 9 })";
+            let buffer = scope.eval_buffer(&format!("{make}; {source}"))?;
+            for key in [Some("key"), None] {
+                let refused = scope.set_detach_key(buffer.as_handle(), key).unwrap_err();
+                assert!(matches!(refused, Error::NotDetachable { .. }), "{refused}");
+            }
+            assert_eq!(scope.eval::<u32>("memory.toFixedLengthBuffer(); memory.grow(1)")?, 1);
+            assert_eq!(scope.eval::<u32>("memory.buffer.byteLength")?, 2 * 65_536);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_store_outlives_the_memory_and_the_isolate() {
     crate::common::start();
     let mut isolate = Isolate::new().unwrap();
