@@ -33,9 +33,10 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// How many bytes V8's heap has at first, and at the most: beyond that V8 ends the process. Stores do not count.
+    /// How many bytes V8's heap has at first, which is `max` where that is less, and at the most: beyond that V8 ends the
+    /// process. Stores do not count.
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
-        self.params = self.params.heap_limits(initial, max);
+        self.params = self.params.heap_limits(initial.min(max), max);
         self
     }
 
@@ -72,7 +73,8 @@ impl IsolateBuilder {
     ///
     /// # Errors
     /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key;
-    /// [`Error::Memory`] where too many isolates are alive, and for an alignment that is none.
+    /// [`Error::Memory`] where too many isolates are alive, and for an alignment that is none; [`Error::Script`] or
+    /// [`Error::EngineFailed`] where the stack ends or there is no memory for its first buffer.
     ///
     /// # Panics
     /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).

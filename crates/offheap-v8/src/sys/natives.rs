@@ -55,7 +55,7 @@ pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer
 
 /// `v8::Context::New`; `None` where V8 cannot make one: near the end of the stack, or while execution is terminated. That of
 /// the crate panics then, which inside of a callback ends the process.
-pub(super) fn new_context<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Context>> {
+pub(super) fn new_context<'s>(scope: &v8::PinScope<'s, '_, ()>) -> Option<v8::Local<'s, v8::Context>> {
     // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
     let isolate = unsafe { scope.as_raw_isolate_ptr() };
     // SAFETY: I-LAYOUT: as the crate's own call has it; null is for what is left to V8.

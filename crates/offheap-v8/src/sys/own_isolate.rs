@@ -9,6 +9,7 @@ use offheap::IsolateRegistration;
 
 use super::allocator::new_allocator;
 use super::buffer::is_letting_go;
+use super::natives::new_context;
 use super::roots::Roots;
 use super::state::{State, set_state};
 use crate::script::{catching, compile_and_run};
@@ -44,7 +45,8 @@ impl OwnIsolate {
     fn prepare(isolate: &mut v8::OwnedIsolate, state: Arc<State>) -> Result<(Roots, bool), Error> {
         let handles = pin!(v8::HandleScope::new(isolate));
         let mut handles = handles.init();
-        let context = v8::Context::new(&handles, v8::ContextOptions::default());
+        let context =
+            new_context(&handles).ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a context" })?;
         let mut scope = v8::ContextScope::new(&mut handles, context);
         let scope: &mut v8::PinScope<'_, '_> = &mut scope;
         state.set_realm(scope)?;

@@ -47,8 +47,8 @@ pub(crate) fn start(flags: &str) -> Result<(), Error> {
         };
     }
     let arguments = OUR_FLAGS.into_iter().chain(flags.split_whitespace()).map(str::to_owned).collect();
-    // What comes back is the name of the program and what V8 does not know.
-    if v8::V8::set_flags_from_command_line(arguments).len() > 1 {
+    // What comes back is the name of the program and what V8 does not know. A NUL would end a flag early.
+    if flags.contains('\0') || v8::V8::set_flags_from_command_line(arguments).len() > 1 {
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "understand one of these flags",

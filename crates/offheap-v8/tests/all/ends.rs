@@ -1,8 +1,8 @@
 //! Ends: of isolates in any order, with live handles and stores, on many threads.
 
-use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer};
+use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, Throw, v8};
 
-use crate::common::{counted, isolate, start};
+use crate::common::{counted, in_own_scope, isolate, run, set, start};
 
 #[test]
 fn isolates_of_one_thread_end_in_any_order() {
@@ -126,4 +126,43 @@ fn threads_with_isolates_pass_stores_around() {
     }
     drop(store);
     assert_eq!(dropped.get(), 1);
+}
+
+fn make_an_isolate(
+    scope: &mut v8::PinScope<'_, '_>,
+    _: v8::FunctionCallbackArguments<'_>,
+    mut made: v8::ReturnValue<'_>,
+) {
+    match Isolate::new() {
+        Ok(mut isolate) => made.set_bool(isolate.enter(|scope| scope.eval::<bool>("true")).unwrap_or(false)),
+        Err(error) => error.throw(scope),
+    }
+}
+
+#[test]
+fn where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made() {
+    in_own_scope(|scope| {
+        let function = v8::Function::new(scope, make_an_isolate).unwrap();
+        set(scope, "make", function.into());
+        let made = run(
+            scope,
+            "let errors = 0, made = false;
+             const deeper = () => {
+               try { deeper(); } catch {}
+               try { made ||= make(); } catch { errors++; }
+             };
+             deeper();
+             made && errors > 0",
+        );
+        assert!(made.is_true());
+    });
+}
+
+#[test]
+fn a_first_heap_is_no_larger_than_the_largest() {
+    start();
+    for (initial, max) in [(64 << 20, 32 << 20), (1, 0), (usize::MAX, 64 << 20)] {
+        let mut isolate = Isolate::builder().heap_limits(initial, max).build().unwrap();
+        assert_eq!(isolate.enter(|scope| scope.eval::<u32>("1")).unwrap(), 1);
+    }
 }

@@ -16,8 +16,10 @@ fn the_version_is_the_one_that_is_named() {
 #[test]
 fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
     let Some(output) = in_child("facts::flags_after_the_start_are_an_error_and_so_are_unknown_ones") else {
-        let error = offheap_v8::start("--no-such-flag-of-v8").unwrap_err();
-        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        for unknown in ["--no-such-flag-of-v8", "--expose-gc\0"] {
+            let error = offheap_v8::start(unknown).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        }
         offheap_v8::start("").unwrap();
         let isolate = Isolate::new().unwrap();
         offheap_v8::start(" ").unwrap();
