@@ -191,7 +191,10 @@ fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
         assert_eq!((store.exposure(), store.to_vec().unwrap()), (None, vec![6; 4]));
     }
     // Its second isolate ends with a live buffer, and the store is everybody's again.
-    second.enter(|scope| std::mem::forget(scope.expose(&store).unwrap()));
+    second.enter(|scope| {
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("shared", buffer.as_handle()).unwrap();
+    });
     assert_eq!((store.kind(), store.exposure().is_some()), (StoreKind::EngineResizable, true));
     drop((first, second));
     assert_eq!((store.exposure(), store.reference_count()), (None, 1));

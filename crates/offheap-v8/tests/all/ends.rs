@@ -5,7 +5,7 @@ use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, Throw, v8};
 use crate::common::{counted, in_own_scope, isolate, run, set, start};
 
 #[test]
-fn isolates_of_one_thread_end_in_any_order() {
+fn leaks_handles_of_isolates_that_end_in_any_order() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]] {
         let mut isolates = [const { None::<Isolate> }; 3].map(|_| Some(isolate()));
         let (store, dropped) = counted(vec![1; 8]);

@@ -57,8 +57,9 @@ fn frozen_memory_is_shared_and_what_is_not_aligned_is_copied() {
         let back = BackingStore::from_js(scope, buffer.into()).unwrap();
         assert_eq!((back.id(), back.kind()), (store.id(), StoreKind::Frozen));
 
-        let bytes: &'static [u8] = words[1].to_ne_bytes().to_vec().leak();
-        let odd = FrozenStore::from_owner(&bytes[1..]).unwrap();
+        static BYTES: [u64; 2] = [1, 2];
+        let bytes: &'static [u8] = bytemuck::cast_slice(&BYTES);
+        let odd = FrozenStore::from_owner(&bytes[1..8]).unwrap();
         let (copy, exposure) = odd.to_js(scope).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
         assert_eq!(copy.byte_length(), 7);
