@@ -10,6 +10,8 @@ mod error;
 mod exposure;
 mod externalized;
 mod handle;
+mod letting_go;
+mod local;
 mod model;
 mod slots;
 
@@ -18,6 +20,8 @@ pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;
 pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
+pub use letting_go::{is_letting_go, letting_go, while_letting_go};
+pub use local::Local;
 pub use model::{ModelEngine, ModelOptions, Random};
 pub use offheap;
 pub use slots::Slots;

@@ -9,6 +9,7 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, Roots, with_state};
 use crate::{ENGINE, Error, Scope};
 use offheap::IsolateId;
+use offheap_engine::is_letting_go;
 
 /// One QuickJS runtime with one context, which only its [scopes](Scope) run.
 ///
@@ -177,7 +178,7 @@ impl Isolate {
     /// From an owner's drop or an observer that QuickJS is waiting for, which must not call an engine. The process ends
     /// then, since nothing may unwind into QuickJS.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!sys::is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
         self.context.with(|ctx| {
             let _left = Left(ctx.clone());
@@ -208,7 +209,7 @@ impl Drop for Left<'_> {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
-        assert!(!sys::is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
+        assert!(!is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
         self.context.with(|_| self.roots.end());
     }
 }

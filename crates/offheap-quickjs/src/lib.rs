@@ -92,11 +92,11 @@ pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray,
+    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local,
     ManuallyExternalizedBuffer, ScriptValue, ViewState,
 };
 pub use rquickjs;
-pub use scope::{Local, Scope};
+pub use scope::Scope;
 pub use script::{Throw, collect, is_module, script_site};
 pub use typed::TypedElement;
 

@@ -1,8 +1,5 @@
 //! `Scope`: the right to run script in an isolate, and the guards that need it to be still.
 
-use std::cell::Cell;
-use std::fmt;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use bytemuck::NoUninit;
@@ -15,7 +12,9 @@ use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
 use crate::isolate::SEE_GROWTH;
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
-use crate::{BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, TypedElement, ViewState};
+use crate::{
+    BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement, ViewState,
+};
 
 mod change;
 
@@ -29,39 +28,6 @@ mod change;
 pub struct Scope<'s> {
     ctx: Ctx<'s>,
     roots: Rc<Roots>,
-}
-
-/// An object of this isolate, in this scope: a [`Handle`] with the scope's brand.
-///
-/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
-/// cannot tell, the isolates are compared when it is used.
-pub struct Local<'s, T> {
-    handle: Handle<T>,
-    brand: PhantomData<Cell<&'s ()>>,
-}
-
-impl<T> Local<'_, T> {
-    /// The object as a handle, which is not bound to the scope.
-    pub fn into_handle(self) -> Handle<T> {
-        self.handle
-    }
-
-    /// The object as a handle.
-    pub fn as_handle(&self) -> &Handle<T> {
-        &self.handle
-    }
-}
-
-impl<T> Clone for Local<'_, T> {
-    fn clone(&self) -> Self {
-        Local { handle: self.handle.clone(), brand: PhantomData }
-    }
-}
-
-impl<T> fmt::Debug for Local<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt(f)
-    }
 }
 
 impl<'s> Scope<'s> {
@@ -158,7 +124,7 @@ impl<'s> Scope<'s> {
     /// [`Error::WrongIsolate`].
     pub fn open<T>(&self, handle: Handle<T>) -> Result<Local<'s, T>, Error> {
         self.check(&handle)?;
-        Ok(Local { handle, brand: PhantomData })
+        Ok(Local::new(handle))
     }
 
     /// An ArrayBuffer over a store, without a copy, or a SharedArrayBuffer where the store is shared; see
@@ -307,6 +273,6 @@ impl<'s> Scope<'s> {
 
     pub(crate) fn local<T>(&self, object: Value<'s>) -> Result<Local<'s, T>, Error> {
         let table: Rc<dyn RootTable> = Rc::clone(&self.roots) as _;
-        Ok(Local { handle: Handle::new(table, self.roots.root(object)?), brand: PhantomData })
+        Ok(Local::new(Handle::new(table, self.roots.root(object)?)))
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use offheap::IsolateId;
+use offheap_engine::is_letting_go;
 
 use crate::sys::{self, OwnIsolate, Roots};
 use crate::{Error, Scope};
@@ -115,7 +116,7 @@ impl Isolate {
     /// In an owner's drop or an observer that V8 is waiting for, which must not call an engine. The process ends
     /// then, since nothing may unwind into V8.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!sys::is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         self.roots().relieve();
         work(&mut Scope::new(Rc::clone(self.roots())))
     }

@@ -93,10 +93,10 @@ pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray,
+    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local,
     ManuallyExternalizedBuffer, ScriptValue, ViewState,
 };
-pub use scope::{Local, Scope};
+pub use scope::Scope;
 pub use script::{FromJs, Throw, collect, script_site};
 pub use sys::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub use typed::{TypedElement, U8Clamped};

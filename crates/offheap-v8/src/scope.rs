@@ -1,7 +1,6 @@
 //! `Scope`: the right to run script in an isolate, and the guards that need it to be still.
 
 use std::cell::Cell;
-use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -13,7 +12,7 @@ use crate::extension::{BackingStoreExt, FrozenStoreExt};
 use crate::script::{FromJs, catching, compile_and_run, script_value};
 use crate::sys::{self, Buffer, Facts, Roots};
 use crate::typed::{self, TypedElement};
-use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, ViewState};
+use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local, ViewState};
 
 mod change;
 
@@ -30,39 +29,6 @@ mod change;
 pub struct Scope<'s> {
     roots: Rc<Roots>,
     brand: PhantomData<Cell<&'s ()>>,
-}
-
-/// An object of this isolate, in this scope: a [`Handle`] with the scope's brand.
-///
-/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
-/// cannot tell, the isolates are compared when it is used.
-pub struct Local<'s, T> {
-    handle: Handle<T>,
-    brand: PhantomData<Cell<&'s ()>>,
-}
-
-impl<T> Local<'_, T> {
-    /// The object as a handle, which is not bound to the scope.
-    pub fn into_handle(self) -> Handle<T> {
-        self.handle
-    }
-
-    /// The object as a handle.
-    pub fn as_handle(&self) -> &Handle<T> {
-        &self.handle
-    }
-}
-
-impl<T> Clone for Local<'_, T> {
-    fn clone(&self) -> Self {
-        Local { handle: self.handle.clone(), brand: PhantomData }
-    }
-}
-
-impl<T> fmt::Debug for Local<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt(f)
-    }
 }
 
 impl<'s> Scope<'s> {
@@ -170,7 +136,7 @@ impl<'s> Scope<'s> {
     /// [`Error::WrongIsolate`].
     pub fn open<T>(&self, handle: Handle<T>) -> Result<Local<'s, T>, Error> {
         self.check(&handle)?;
-        Ok(Local { handle, brand: PhantomData })
+        Ok(Local::new(handle))
     }
 
     /// A buffer over a store, without a copy; see [`BackingStoreExt::to_js`]. Over shared memory it is a
@@ -257,7 +223,7 @@ impl<'s> Scope<'s> {
         self.run(|scope| {
             let array = typed::to_js_typed::<T>(scope, store, byte_offset, element_count)?;
             let slot = roots.root_object(scope, array.into(), Facts::PLAIN, store.byte_length())?;
-            Ok(Local { handle: Handle::new(Rc::clone(&roots) as _, slot), brand: PhantomData })
+            Ok(Local::new(Handle::new(Rc::clone(&roots) as _, slot)))
         })
     }
 
@@ -399,5 +365,5 @@ fn local<'s, 'h>(
 ) -> Result<Local<'s, JsArrayBuffer>, Error> {
     let slot = roots.root(scope, buffer, facts)?;
     let table: Rc<dyn RootTable> = Rc::clone(roots) as _;
-    Ok(Local { handle: Handle::new(table, slot), brand: PhantomData })
+    Ok(Local::new(Handle::new(table, slot)))
 }

@@ -1,12 +1,11 @@
 //! Buffers over stores: making them, and what QuickJS calls when it lets go of one or wants its memory elsewhere.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 
 use offheap::{BackingStore, Exposed, SharedStore, StoreKind, UniqueStore};
+use offheap_engine::while_letting_go;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
@@ -182,7 +181,7 @@ pub(super) unsafe extern "C" fn store_realloc(
 ) -> *mut c_void {
     let opaque = NonNull::new(opaque).expect("made with an opaque");
     // The opaque is the one that `expose` gave with this callback, unless the memory was moved since.
-    never_unwind(|| match size {
+    while_letting_go(ENGINE, || match size {
         0 => {
             // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
             drop(unsafe { take_hold(opaque, data.cast()) });
@@ -256,40 +255,4 @@ fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
         Ok(hold) => Room::Moved(hold),
         Err(_) => Room::None,
     }
-}
-
-thread_local! {
-    /// How many callbacks of this thread are letting go of memory: engine code is in the middle of something then.
-    static LETTING_GO: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Whether this thread is inside an owner's drop, or an observer, that QuickJS is waiting for. Nothing of an engine may be
-/// called from there (I-OWNER-SEND): a buffer may look as if it still had the memory that is being freed.
-#[inline]
-pub(crate) fn is_letting_go() -> bool {
-    LETTING_GO.get() != 0
-}
-
-/// The error of a call that [`is_letting_go`] forbids.
-pub(crate) fn letting_go() -> Error {
-    Error::Unsupported {
-        engine: ENGINE,
-        what: "be called from an owner's drop or an observer, which it is waiting for",
-        instead: "note what is to be done, and do it afterwards",
-    }
-}
-
-/// Runs what an engine called. Nothing may unwind into C, so a panic ends the process here (I-NO-UNWIND).
-#[inline]
-fn never_unwind<R>(body: impl FnOnce() -> R) -> R {
-    LETTING_GO.set(LETTING_GO.get() + 1);
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked());
-    LETTING_GO.set(LETTING_GO.get() - 1);
-    result
-}
-
-#[cold]
-fn panicked() -> ! {
-    eprintln!("offheap: an owner's drop or an observer panicked while QuickJS was letting go of a buffer");
-    std::process::abort()
 }

@@ -21,9 +21,7 @@ mod roots;
 mod shared;
 mod state;
 
-pub(crate) use buffer::{
-    MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, is_letting_go, view_buffer,
-};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
 pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
 pub(crate) use job::run_job;
 pub(crate) use layout::version;

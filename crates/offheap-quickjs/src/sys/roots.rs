@@ -4,12 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{RootTable, Slots};
+use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 use rquickjs::{Ctx, Function, Value, qjs};
 
-use super::buffer::{is_letting_go, letting_go};
 use super::retarget::externalize;
-use crate::Error;
+use crate::{ENGINE, Error};
 
 pub(crate) struct Roots {
     isolate: IsolateId,
@@ -128,7 +127,7 @@ impl RootTable for Roots {
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
         if is_letting_go() {
-            return Err(letting_go());
+            return Err(letting_go(ENGINE));
         }
         let raw = self.raw(slot)?;
         let ctx = self.ctx.get().expect("the isolate lives");

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offheap::{IsolateId, IsolateRegistration};
+use offheap_engine::{is_letting_go, letting_go};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
-use super::buffer::{is_letting_go, letting_go};
 use super::realm::Realm;
 use super::retarget::OldBlock;
 use super::roots::Roots;
@@ -90,7 +90,7 @@ impl State {
 /// Calls `use_state` with the state of the runtime of `ctx`, which is made at the first call.
 pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Result<R, Error>) -> Result<R, Error> {
     if is_letting_go() {
-        return Err(letting_go());
+        return Err(letting_go(ENGINE));
     }
     if let Some(state) = ctx.userdata::<State>() {
         return use_state(&state);

@@ -22,10 +22,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use offheap::{
     BackingStore, Budget, Exposed, IsolateId, IsolateRegistration, Owner, Site, StoreId, StoreKind, observe,
 };
+use offheap_engine::while_letting_go;
 
 use super::address_set::{AddressSet, GRANULE};
-use super::buffer::never_unwind;
 use super::object::Facts;
+use crate::ENGINE;
 
 /// The alignment of `new ArrayBuffer` where nobody asks for more, as with V8's own allocator.
 pub(crate) const ALIGNMENT: usize = GRANULE;
@@ -161,7 +162,7 @@ unsafe impl Owner for ScriptBytes {
 unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -> *mut c_void {
     let data = match observe::is_observed() || Budget::limit().is_some() {
         false => allocator.allocate(byte_length),
-        true => never_unwind(|| allocator.allocate_store(byte_length)),
+        true => while_letting_go(ENGINE, || allocator.allocate_store(byte_length)),
     };
     data.map_or(ptr::null_mut(), |data| data.as_ptr().cast())
 }
@@ -218,7 +219,7 @@ unsafe extern "C" fn free(_: &ScriptAllocator, data: *mut c_void, byte_length: u
     let hold = prefix.hold.load(Ordering::Acquire).map_addr(|address| address & !UNSETTLED);
     match NonNull::new(hold) {
         // SAFETY: I-FREE-ONCE: V8's hold, which ends with its last buffer.
-        Some(hold) => never_unwind(|| drop(unsafe { Exposed::from_raw(hold) })),
+        Some(hold) => while_letting_go(ENGINE, || drop(unsafe { Exposed::from_raw(hold) })),
         None => drop(ManuallyDrop::into_inner(bytes)),
     }
 }

@@ -1,11 +1,10 @@
 //! Buffers over stores: making them, and what V8 calls when it lets go of one.
 
-use std::cell::Cell;
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use offheap::{BackingStore, Exposed, StoreKind};
+use offheap_engine::while_letting_go;
 
 use super::allocator;
 use super::engine_memory::{expose_growable, expose_resizable};
@@ -30,7 +29,7 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
 /// sweeps, or when an isolate ends.
 unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
-    never_unwind(|| {
+    while_letting_go(ENGINE, || {
         let hold = NonNull::new(hold).expect("made by `wrap`");
         let isolate = table::remove_hold(data.addr(), hold);
         // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer for this block, whose deleter is called once.
@@ -154,41 +153,4 @@ pub(crate) fn expose_immutable<'s>(
     realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
     // V8 itself tells whether that was done.
     Ok(natives::is_block_immutable(&block).then(|| v8::ArrayBuffer::with_backing_store(scope, &block)))
-}
-
-thread_local! {
-    /// How many deleters of this thread are letting go of memory: V8 is in the middle of something then.
-    static LETTING_GO: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Whether this thread is inside an owner's drop, or an observer, that V8 is waiting for. Nothing of an engine may be
-/// called from there (I-OWNER-SEND): a buffer may look as if it still had the memory that is being freed, and V8 must
-/// not collect.
-#[inline]
-pub(crate) fn is_letting_go() -> bool {
-    LETTING_GO.get() != 0
-}
-
-/// The error of a call that [`is_letting_go`] forbids.
-pub(crate) fn letting_go() -> Error {
-    Error::Unsupported {
-        engine: ENGINE,
-        what: "be called from an owner's drop or an observer, which it is waiting for",
-        instead: "note what is to be done, and do it afterwards",
-    }
-}
-
-/// Runs what V8 called. Nothing may unwind into C++, so a panic ends the process here (I-NO-UNWIND).
-#[inline]
-pub(super) fn never_unwind<R>(body: impl FnOnce() -> R) -> R {
-    LETTING_GO.set(LETTING_GO.get() + 1);
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked());
-    LETTING_GO.set(LETTING_GO.get() - 1);
-    result
-}
-
-#[cold]
-fn panicked() -> ! {
-    eprintln!("offheap: an owner's drop or an observer panicked while V8 was letting go of a buffer");
-    std::process::abort()
 }

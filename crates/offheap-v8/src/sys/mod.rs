@@ -22,7 +22,7 @@ mod state;
 mod table;
 
 pub(crate) use allocator::ALIGNMENT;
-pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned, is_letting_go};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use engine_memory::{externalize, find, locate, release_let_go, store_of};
 pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub(crate) use natives::is_immutable;

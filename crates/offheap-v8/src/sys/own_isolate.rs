@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use offheap::IsolateRegistration;
+use offheap_engine::is_letting_go;
 
 use super::allocator::new_allocator;
-use super::buffer::is_letting_go;
 use super::natives::new_context;
 use super::roots::Roots;
 use super::state::{State, set_state};

@@ -5,13 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{RootTable, Slots};
+use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 
-use super::buffer::{is_letting_go, letting_go};
 use super::engine_memory::{locate, release_let_go};
 use super::object::{Buffer, Facts};
 use super::state::State;
-use crate::Error;
+use crate::{ENGINE, Error};
 
 pub(crate) struct Roots {
     state: Arc<State>,
@@ -201,7 +200,7 @@ impl RootTable for Roots {
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
         if is_letting_go() {
-            return Err(letting_go());
+            return Err(letting_go(ENGINE));
         }
         let located = self.with_scope(|scope| {
             let (buffer, facts) = self.get(scope, slot)?;

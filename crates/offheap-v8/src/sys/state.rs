@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offheap::{IsolateId, IsolateRegistration};
+use offheap_engine::{is_letting_go, letting_go};
 
-use super::buffer::{is_letting_go, letting_go};
 use super::engine_memory::EngineMade;
 use super::platform;
 use super::realm::Realm;
@@ -76,7 +76,7 @@ impl State {
 /// The state of an isolate, which is made at the first call.
 pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
     if is_letting_go() {
-        return Err(letting_go());
+        return Err(letting_go(ENGINE));
     }
     if let Some(Slot(state)) = isolate.get_slot::<Slot>() {
         return Ok(Arc::clone(state));
@@ -99,7 +99,7 @@ pub(super) fn set_state(
 /// The id of an isolate, where it was asked for its state before: without that it has no buffer over a store.
 pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId>, Error> {
     if is_letting_go() {
-        return Err(letting_go());
+        return Err(letting_go(ENGINE));
     }
     Ok(isolate.get_slot::<Slot>().map(|Slot(state)| state.isolate()))
 }

@@ -1,0 +1,45 @@
+//! Locals: handles with the brand of a scope.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::Handle;
+
+/// An object of an isolate, in a scope of it: a [`Handle`] with the scope's brand.
+///
+/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
+/// cannot tell, the isolates are compared when it is used.
+pub struct Local<'s, T> {
+    handle: Handle<T>,
+    brand: PhantomData<Cell<&'s ()>>,
+}
+
+impl<T> Local<'_, T> {
+    /// A handle as a local of a scope of its isolate. For adapters.
+    pub fn new(handle: Handle<T>) -> Self {
+        Local { handle, brand: PhantomData }
+    }
+
+    /// The object as a handle, which is not bound to the scope.
+    pub fn into_handle(self) -> Handle<T> {
+        self.handle
+    }
+
+    /// The object as a handle.
+    pub fn as_handle(&self) -> &Handle<T> {
+        &self.handle
+    }
+}
+
+impl<T> Clone for Local<'_, T> {
+    fn clone(&self) -> Self {
+        Local::new(self.handle.clone())
+    }
+}
+
+impl<T> fmt::Debug for Local<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
