@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::raw::{Frozen, FrozenOwner, RawStore};
-use crate::{BackingStore, Rejected, Site, StoreId};
+use crate::{BackingStore, Rejected, Site, StoreId, StoreKind};
 
 /// A reference to memory that nobody writes any more: derefs to `&[u8]`, on any thread, however often it is exposed.
 ///
@@ -90,7 +90,9 @@ impl TryFrom<BackingStore> for FrozenStore {
 
     /// The frozen store behind a handle to all of it; any other handle comes back.
     fn try_from(store: BackingStore) -> Result<FrozenStore, BackingStore> {
-        if store.byte_offset() != 0 || store.byte_length() != store.raw().byte_length() {
+        // Asked first: what becomes a bare reference no longer knows that it was one to a part.
+        let is_whole = store.byte_offset() == 0 && store.byte_length() == store.raw().byte_length();
+        if store.kind() != StoreKind::Frozen || !is_whole {
             return Err(store);
         }
         match Frozen::from_raw(store.into_raw()) {

@@ -1,6 +1,6 @@
 //! Handles to parts: they share count, guards and exposure with the whole, and say where elements cannot be.
 
-use offheap::{BackingStore, Error, Exposed, IsolateRegistration, NotUnique, UniqueStore};
+use offheap::{BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, NotUnique, SharedStore, UniqueStore};
 
 fn store() -> BackingStore {
     UniqueStore::from_owner(vec![1.0f32, 2.0, 3.0, 4.0]).unwrap().into()
@@ -83,4 +83,13 @@ fn parts_of_parts_are_counted_from_the_whole_and_hold_one_reference_each() {
     assert_eq!((parts[8].byte_offset(), parts[8].byte_length(), store.reference_count()), (8, 8, 10));
     drop(parts);
     assert_eq!(store.reference_count(), 1);
+}
+
+#[test]
+fn a_part_as_long_as_its_store_stays_a_part_where_it_is_not_frozen() {
+    let store = SharedStore::growable(8, 4096).unwrap();
+    let part = BackingStore::from(store.slice(0..8).unwrap());
+    let part = FrozenStore::try_from(part).expect_err("it is shared");
+    store.grow(64).unwrap();
+    assert_eq!((part.byte_length(), part.max_byte_length()), (8, 8));
 }
