@@ -5,6 +5,7 @@ mod addresses;
 mod again;
 mod allocator;
 mod common;
+mod crate_v8;
 mod deleters;
 mod detaching;
 mod ends;
