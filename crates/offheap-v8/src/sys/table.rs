@@ -144,7 +144,8 @@ pub(crate) fn remove_hold(address: usize, hold: NonNull<c_void>) -> Option<Arc<I
     let held = entry.held.iter_mut().chain(&mut entry.more).find(|held| held.hold == hold).expect(NOTED);
     held.count -= 1;
     if held.count != 0 {
-        return None;
+        // The others may go before this one's hold does, on another thread, and the isolate be gone.
+        return Some(Arc::clone(&held.isolate));
     }
     REMOVALS.fetch_add(1, Ordering::Release);
     let gone = match &entry.held {
