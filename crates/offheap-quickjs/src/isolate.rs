@@ -49,7 +49,7 @@ impl IsolateBuilder {
         self
     }
 
-    /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's [[CanBlock]] of an agent); otherwise that
+    /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's `[[CanBlock]]` of an agent); otherwise that
     /// throws a TypeError, as it does unless this is called. Its thread does nothing else meanwhile, and is not
     /// interrupted: a wait without a timeout ends with an `Atomics.notify` of another isolate that has the same store.
     pub fn can_block(mut self, can_block: bool) -> Self {

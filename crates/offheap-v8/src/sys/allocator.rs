@@ -247,12 +247,13 @@ pub(super) unsafe fn find(data: NonNull<c_void>, byte_length: usize) -> Made {
     if !ADDRESSES.contains(data.as_ptr().addr()) {
         return Made::Elsewhere;
     }
-    // SAFETY: I-LAYOUT: in the set, and the buffer keeps V8 from calling `free`.
+    // SAFETY: I-LAYOUT: in the set, and the memory stays: the buffer keeps V8 from calling `free`, or is one more over the
+    // same store, whose own hold keeps it whatever V8 calls at this moment.
     let hold = unsafe { prefix(data.cast()) }.hold.load(Ordering::Acquire);
     let Some(hold) = NonNull::new(hold).filter(|hold| hold.addr().get() & UNSETTLED == 0) else {
         return Made::Unsettled;
     };
-    // SAFETY: I-FREE-ONCE: V8's hold, which it has while it has the buffer; looking at it resizes nothing.
+    // SAFETY: I-FREE-ONCE: a hold on the store that the buffer is over, which lives as above; looking at it resizes nothing.
     Made::Store(unsafe { Exposed::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
 }
 
