@@ -133,7 +133,7 @@ fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Va
     let buffer = Buffer::of(scope, value)?;
     let state = sys::state(scope)?;
     let facts = buffer.facts();
-    sys::externalize(&state, &buffer, facts)
+    sys::locate(&buffer, facts).into_store(&state)
 }
 
 /// What a [`SharedStore`] can do with a scope of V8.

@@ -172,20 +172,6 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
     Some(store)
 }
 
-/// The store of a buffer whose handle lives during the call: memory of our allocator needs no block then.
-#[track_caller]
-#[inline]
-pub(crate) fn externalize(state: &State, buffer: &Buffer<'_>, facts: Facts) -> Result<BackingStore, Error> {
-    let byte_length = buffer.byte_length();
-    let data = buffer.data().filter(|&data| matches!(look_up(data, byte_length), Made::Unsettled));
-    let Some(data) = data else { return locate(buffer, facts).into_store(state) };
-    let facts = facts_of_memory(facts, || buffer.block());
-    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
-    let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) }?;
-    store.note_externalized(state.isolate());
-    Ok(store)
-}
-
 /// Looks for the store of a buffer. Runs no script and collects nothing: guards may live.
 #[inline]
 pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {

@@ -23,7 +23,7 @@ mod table;
 
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, expose, expose_immutable, expose_shared, is_aligned};
-pub(crate) use engine_memory::{externalize, find, locate, release_let_go, store_of};
+pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
 pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
 pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
