@@ -1,10 +1,9 @@
-// What `nativeModule` and `console` are in script, on any engine. The value is a function that an engine's glue calls
-// before any other script, with its primitives: functions that it defines, which see the object `internals` below as
-// `this`. An object of script knows native memory by a number that only this file and the glue see.
+// What `nativeModule` is in script, on any engine. The value is a function that an engine's glue calls before any other
+// script, with its primitives: functions that it defines, which see the object `internals` below as `this`. An object of
+// script knows native memory by a number that only this file and the glue see. It returns what `inspect.js` needs.
 (primitives, maps, args) => {
   "use strict";
   const { defineProperty, defineProperties, freeze } = Object;
-  const errorToString = Error.prototype.toString;
   const secret = Symbol("offheap");
 
   class NativeMemoryError extends Error {
@@ -85,6 +84,9 @@
       this.#id = described.id;
       define(this, described);
     }
+    static isOne(object) {
+      return #id in object;
+    }
     read(from, to) {
       return native.read(this.#id, from, to);
     }
@@ -129,91 +131,15 @@
     allocateMemory, arrayBuffer, externalizeBuffer, free, detach, gc, stats, NativeMemoryError,
   });
 
-  // What `console` prints of a value that is no string.
+  defineProperty(globalThis, "nativeModule", { value: nativeModule, writable: true, configurable: true });
 
-  const MOST_ITEMS = 100, MOST_BYTES = 16, DEEPEST = 4;
-  const hex = (number) => "0x" + number.toString(16);
-  const list = (open, items, close) => items.length ? `${open} ${items.join(", ")} ${close}` : open + close;
-  const more = (count) => count > 0 ? [`... ${count} more`] : [];
-
-  const inspectError = (error) => {
-    const header = errorToString.call(error);
-    let lines = frames(error.stack ?? "");
-    // V8's stacks begin with the error's text.
-    if (lines.length && header.startsWith(lines[0])) lines = lines.slice(header.split("\n").length);
-    const cause = "cause" in error ? [`  [cause]: ${inspect(error.cause)}`] : [];
-    return [header, ...lines, ...cause].join("\n");
+  // What `console` says of an object that only this file knows: its class and what it shows; `undefined` of any other.
+  const describe = (object) => {
+    const isMemory = NativeMemory.idOf(object) !== undefined;
+    if (!isMemory && !ExternalizedBuffer.isOne(object)) return undefined;
+    const { byteLength, maxByteLength, shared, address } = object;
+    const shown = { __proto__: null, name: "ExternalizedBuffer", byteLength, maxByteLength, shared, address };
+    return isMemory ? { ...shown, __proto__: null, name: "NativeMemory", freed: object.freed } : shown;
   };
-  const inspectBuffer = (buffer) => {
-    const marks = ["immutable", "resizable", "growable", "detached"].filter((mark) => buffer[mark] === true);
-    return `${buffer[Symbol.toStringTag]} { ${[`byteLength: ${buffer.byteLength}`, ...marks].join(", ")} }`;
-  };
-  const inspectNative = (name, native, rest) => {
-    const { byteLength, maxByteLength, shared, address } = native;
-    const marks = [...maxByteLength === byteLength ? [] : [`maxByteLength: ${maxByteLength}`], ...shared ? ["shared"] : []];
-    return `${name} { ${[`byteLength: ${byteLength}`, ...marks, `address: ${hex(address)}`, ...rest].join(", ")} }`;
-  };
-  const inspectView = (view) => {
-    const name = view[Symbol.toStringTag];
-    if (view instanceof DataView) return `DataView { byteLength: ${view.byteLength} }`;
-    const items = Array.from(view.subarray(0, MOST_BYTES), String);
-    return list(`${name}(${view.length}) [`, [...items, ...more(view.length - MOST_BYTES)], "]");
-  };
-  const inspectProperties = (object, inside) => {
-    const keys = Reflect.ownKeys(object).filter((key) => Object.prototype.propertyIsEnumerable.call(object, key));
-    const items = keys.slice(0, MOST_ITEMS).map((key) => {
-      const name = typeof key === "symbol" ? `[${String(key)}]` : /^[A-Za-z_$][\w$]*$/.test(key) ? key : JSON.stringify(key);
-      const property = Object.getOwnPropertyDescriptor(object, key);
-      return `${name}: ${"value" in property ? inspect(property.value, inside) : "[Getter]"}`;
-    });
-    return [...items, ...more(keys.length - MOST_ITEMS)];
-  };
-  const inspectObject = (object, outside) => {
-    if (outside.includes(object)) return "[Circular]";
-    const inside = [...outside, object];
-    if (object instanceof Error) return inspectError(object);
-    if (object instanceof ArrayBuffer || object instanceof SharedArrayBuffer) return inspectBuffer(object);
-    if (ArrayBuffer.isView(object)) return inspectView(object);
-    if (object instanceof Date || object instanceof RegExp) return String(object);
-    if (NativeMemory.idOf(object) !== undefined) return inspectNative("NativeMemory", object, [`freed: ${object.freed}`]);
-    if (object instanceof ExternalizedBuffer) return inspectNative("ExternalizedBuffer", object, []);
-    if (inside.length > DEEPEST) return Array.isArray(object) ? "[Array]" : "[Object]";
-    if (Array.isArray(object)) {
-      const items = object.slice(0, MOST_ITEMS).map((item) => inspect(item, inside));
-      return list("[", [...items, ...more(object.length - MOST_ITEMS)], "]");
-    }
-    if (object instanceof Map) {
-      const items = [...object].map(([key, value]) => `${inspect(key, inside)} => ${inspect(value, inside)}`);
-      return list(`Map(${object.size}) {`, items, "}");
-    }
-    if (object instanceof Set) {
-      return list(`Set(${object.size}) {`, [...object].map((value) => inspect(value, inside)), "}");
-    }
-    const prototype = Object.getPrototypeOf(object);
-    const name = prototype === null || prototype === Object.prototype ? "" : prototype.constructor?.name ?? "";
-    return list(name ? `${name} {` : "{", inspectProperties(object, inside), "}");
-  };
-  function inspect(value, outside = []) {
-    switch (typeof value) {
-      case "string": return JSON.stringify(value);
-      case "bigint": return `${value}n`;
-      case "number": return Object.is(value, -0) ? "-0" : String(value);
-      case "function": return /^class\b/.test(Function.prototype.toString.call(value))
-        ? `[class ${value.name || "(anonymous)"}]` : `[Function: ${value.name || "(anonymous)"}]`;
-      case "object": return value === null ? "null" : inspectObject(value, outside);
-      default: return String(value);
-    }
-  }
-  const show = (value) => typeof value === "string" ? value : inspect(value);
-
-  const print = (isError) => (...values) => native.print(isError, values.map(show).join(" ").toWellFormed());
-  const console = {};
-  for (const name of ["log", "info", "debug", "warn", "error"]) {
-    const method = print(name === "warn" || name === "error");
-    console[name] = defineProperty(method, "name", { value: name });
-  }
-  for (const [name, value] of [["nativeModule", nativeModule], ["console", console]]) {
-    defineProperty(globalThis, name, { value, writable: true, configurable: true });
-  }
-  return (value) => show(value).toWellFormed();
+  return { __proto__: null, print: native.print, describe };
 };

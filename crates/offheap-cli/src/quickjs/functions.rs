@@ -167,7 +167,7 @@ fn describe<'js>(ctx: &Ctx<'js>, described: Described) -> rquickjs::Result<Objec
     Ok(object)
 }
 
-/// Runs the prelude in `ctx`; returns its function that describes a value.
+/// Runs the prelude and what describes values in `ctx`; returns the function that describes one.
 pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickjs::Result<Function<'js>> {
     let functions = Object::new(ctx.clone())?;
     for (index, primitive) in primitives::<QuickJsCall<'_, 'js>>().iter().enumerate() {
@@ -186,8 +186,14 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickj
         map.set("name", name.as_str())?;
         maps.set(index, map)?;
     }
+    let prelude = own_function(ctx, "offheap:prelude", include_str!("../prelude.js"))?;
+    let given: Object<'js> = prelude.call((functions, maps, native.arguments().to_vec()))?;
+    own_function(ctx, "offheap:inspect", include_str!("../inspect.js"))?.call((given,))
+}
+
+/// The function that a script of the command is.
+fn own_function<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> rquickjs::Result<Function<'js>> {
     let mut options = EvalOptions::default();
-    options.filename = Some("offheap:prelude".to_owned());
-    let prelude: Function<'js> = ctx.eval_with_options(include_str!("../prelude.js"), options)?;
-    prelude.call((functions, maps, native.arguments().to_vec()))
+    options.filename = Some(name.to_owned());
+    ctx.eval_with_options(text, options)
 }

@@ -240,7 +240,8 @@ fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Obje
     }
 }
 
-/// Runs the prelude; returns its function that describes a value. `None` where an exception was thrown.
+/// Runs the prelude and what describes values; returns the function that describes one. `None` where an exception was
+/// thrown.
 pub(super) fn install<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     native: &NativeModule,
@@ -265,8 +266,14 @@ pub(super) fn install<'s>(
         let argument = v8::String::new(scope, argument)?;
         arguments.set_index(scope, index as u32, argument.into())?;
     }
-    let prelude = modules::compile_classic(scope, "offheap:prelude", include_str!("../prelude.js"))?.run(scope)?;
-    let prelude: v8::Local<'_, v8::Function> = prelude.try_into().ok()?;
     let nothing = v8::undefined(scope).into();
-    prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?.try_into().ok()
+    let prelude = own_function(scope, "offheap:prelude", include_str!("../prelude.js"))?;
+    let given = prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?;
+    let inspect = own_function(scope, "offheap:inspect", include_str!("../inspect.js"))?;
+    inspect.call(scope, nothing, &[given])?.try_into().ok()
+}
+
+/// The function that a script of the command is.
+fn own_function<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: &str) -> Option<v8::Local<'s, v8::Function>> {
+    modules::compile_classic(scope, name, text)?.run(scope)?.try_into().ok()
 }
