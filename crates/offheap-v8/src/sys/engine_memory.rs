@@ -100,36 +100,54 @@ impl EngineMade {
     }
 }
 
-/// Beyond this many bytes or stores the list is looked through.
+/// The stores of one isolate over V8's own memory, and what was added since they were last looked through.
+#[derive(Default)]
+pub(crate) struct EngineMadeStores {
+    made: Vec<EngineMade>,
+    added_bytes: usize,
+    /// How many stores the last look left.
+    left: usize,
+}
+
+/// The list is looked through after so many more bytes, and where it has this many stores and twice as many as the last
+/// look left: so that a look costs little per store.
 const BYTES_BEFORE_A_LOOK: usize = 64 << 20;
 const STORES_BEFORE_A_LOOK: usize = 64;
+
+impl EngineMadeStores {
+    fn look_is_due(&self) -> bool {
+        let count = self.made.len();
+        self.added_bytes >= BYTES_BEFORE_A_LOOK || count >= STORES_BEFORE_A_LOOK && count / 2 >= self.left
+    }
+}
 
 /// Ends the exposure of stores whose memory V8 let go of.
 pub(crate) fn release_let_go(state: &State) {
     let mut let_go = Vec::new();
-    let mut made = state.engine_made();
+    let mut stores = state.engine_made();
     let mut index = 0;
-    while index < made.len() {
-        match made[index].is_let_go() {
-            true => let_go.push(made.swap_remove(index)),
+    while index < stores.made.len() {
+        match stores.made[index].is_let_go() {
+            true => let_go.push(stores.made.swap_remove(index)),
             false => index += 1,
         }
     }
-    drop(made);
+    stores.added_bytes = 0;
+    stores.left = stores.made.len();
+    drop(stores);
     // Not under the lock: what drops them may be anybody's code.
     drop(let_go);
 }
 
-fn release_when_many(state: &State) {
-    let made = state.engine_made();
-    let count = made.len();
-    // At each doubling, so that it is little per store; and where the bytes are many.
-    let bytes = || made.iter().map(|made| made.exposed.byte_length()).sum::<usize>() > BYTES_BEFORE_A_LOOK;
-    let look = count >= STORES_BEFORE_A_LOOK && count.is_power_of_two() || count < STORES_BEFORE_A_LOOK && bytes();
-    drop(made);
-    if look {
+/// Notes a store that counts as exposed until V8 let go of its block.
+fn note_engine_made(state: &State, exposed: Exposed, block: Block) {
+    if state.engine_made().look_is_due() {
         release_let_go(state);
     }
+    let made = EngineMade { exposed, block };
+    let mut stores = state.engine_made();
+    stores.added_bytes = stores.added_bytes.saturating_add(made.exposed.byte_length());
+    stores.made.push(made);
 }
 
 /// What is behind a buffer: found first, in the scope of its handles, and made a store of where that is called for.
@@ -294,8 +312,7 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
         return Ok(there);
     }
     if let Some(exposed) = exposed {
-        release_when_many(state);
-        state.engine_made().push(EngineMade { exposed, block });
+        note_engine_made(state, exposed, block);
     }
     Ok(store)
 }
@@ -330,6 +347,6 @@ pub(super) fn expose_resizable<'s>(
     // Where there is a live buffer it is refused: two that resize one block would fault (V8's F3).
     let exposed = Exposed::new(store, state.isolate())?;
     let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
-    state.engine_made().push(EngineMade { exposed, block });
+    note_engine_made(state, exposed, block);
     Ok(Some(buffer))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
 
-use super::engine_memory::EngineMade;
+use super::engine_memory::EngineMadeStores;
 use super::platform;
 use super::realm::Realm;
 use crate::{ENGINE, Error};
@@ -15,7 +15,7 @@ pub(crate) struct State {
     registration: Arc<IsolateRegistration>,
     realm: OnceLock<Realm>,
     /// Stores over V8's own memory, which count as exposed until V8 let go of it.
-    engine_made: Mutex<Vec<EngineMade>>,
+    engine_made: Mutex<EngineMadeStores>,
 }
 
 /// The slot. The isolate may be one that moves between threads, which nobody asks a slot about.
@@ -29,13 +29,15 @@ const _: () = {
 impl Drop for Slot {
     fn drop(&mut self) {
         // The isolate ends: no script of it runs any more.
-        drop(std::mem::take(&mut *self.0.engine_made()));
+        let stores = std::mem::take(&mut *self.0.engine_made());
+        // Not under the lock: what drops them may be anybody's code.
+        drop(stores);
     }
 }
 
 impl State {
     fn new(registration: Arc<IsolateRegistration>) -> Self {
-        State { registration, realm: OnceLock::new(), engine_made: Mutex::new(Vec::new()) }
+        State { registration, realm: OnceLock::new(), engine_made: Mutex::default() }
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -47,7 +49,7 @@ impl State {
     }
 
     /// The stores over V8's own memory. Nothing that may be anybody's code runs under this lock.
-    pub(crate) fn engine_made(&self) -> MutexGuard<'_, Vec<EngineMade>> {
+    pub(crate) fn engine_made(&self) -> MutexGuard<'_, EngineMadeStores> {
         self.engine_made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,4 +111,45 @@ pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
     let Slot(state) = isolate.get_slot::<Slot>()?;
     (!is_letting_go()).then(|| state.isolate())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use offheap::observe::{Event, EventKind, Observer, set_observer};
+
+    use super::*;
+
+    /// The state whose lock is looked at, and how often it was free when the observer was told of a release.
+    struct Looks {
+        state: OnceLock<Arc<State>>,
+        free: AtomicUsize,
+        held: AtomicUsize,
+    }
+    static LOOKS: Looks = Looks { state: OnceLock::new(), free: AtomicUsize::new(0), held: AtomicUsize::new(0) };
+
+    impl Observer for Looks {
+        fn event(&self, event: &Event) {
+            if let (EventKind::Released { .. }, Some(state)) = (event.kind, self.state.get()) {
+                let looks = if state.engine_made.try_lock().is_ok() { &self.free } else { &self.held };
+                looks.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    #[test]
+    fn b14_no_lock_is_held_while_exposures_are_dropped_at_an_isolate_s_end() {
+        set_observer(&LOOKS).unwrap();
+        let mut isolate = crate::Isolate::builder().v8_allocator().build().unwrap();
+        isolate.enter(|scope| {
+            let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(64)").unwrap();
+            scope.externalize(buffer.as_handle()).unwrap();
+            let state = scope.with_v8(|scope| super::state(scope)).unwrap();
+            assert!(LOOKS.state.set(state).is_ok());
+        });
+        drop(isolate);
+        assert_eq!((LOOKS.free.load(Ordering::SeqCst), LOOKS.held.load(Ordering::SeqCst)), (1, 0));
+    }
 }
