@@ -9,7 +9,7 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, Roots, with_state};
 use crate::{ENGINE, Error, Scope};
 use offheap::IsolateId;
-use offheap_engine::is_letting_go;
+use offheap_engine::{is_letting_go, letting_go};
 
 /// One QuickJS runtime with one context, which only its [scopes](Scope) run.
 ///
@@ -92,8 +92,11 @@ impl IsolateBuilder {
     ///
     /// # Errors
     /// [`Error::EngineFailed`] and [`Error::Script`] where there is no memory, [`Error::Memory`] where too many isolates
-    /// are alive.
+    /// are alive, [`Error::Unsupported`] in an observer, or an owner's drop that an engine is waiting for.
     pub fn build(self) -> Result<Isolate, Error> {
+        if is_letting_go() {
+            return Err(letting_go(ENGINE));
+        }
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
         let runtime = Runtime::new().map_err(failed)?;
         let context = Context::full(&runtime).map_err(failed)?;
@@ -175,8 +178,8 @@ impl Isolate {
     /// Enters the isolate: what `work` does with the scope is what may run script.
     ///
     /// # Panics
-    /// From an owner's drop or an observer that QuickJS is waiting for, which must not call an engine. The process ends
-    /// then, since nothing may unwind into QuickJS.
+    /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
+    /// is waiting the process ends, since nothing may unwind into it.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
         assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
@@ -193,7 +196,11 @@ impl Isolate {
     }
 
     /// How much memory QuickJS uses, by its own account.
+    ///
+    /// # Panics
+    /// As [`enter`](Self::enter): it walks over objects that QuickJS may be freeing.
     pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
+        assert!(!is_letting_go(), "an owner's drop or an observer measured an isolate that lets go of a buffer");
         self.runtime.memory_usage()
     }
 }

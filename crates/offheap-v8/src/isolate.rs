@@ -4,10 +4,10 @@ use std::fmt;
 use std::rc::Rc;
 
 use offheap::IsolateId;
-use offheap_engine::is_letting_go;
+use offheap_engine::{is_letting_go, letting_go};
 
 use crate::sys::{self, OwnIsolate, Roots};
-use crate::{Error, Scope};
+use crate::{ENGINE, Error, Scope};
 
 /// One isolate of V8 with one context, which only its [scopes](Scope) run.
 ///
@@ -73,13 +73,17 @@ impl IsolateBuilder {
     /// The isolate. Starts V8, unless it was [started](crate::start).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key;
+    /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key, and in an
+    /// observer, or an owner's drop that an engine is waiting for;
     /// [`Error::Memory`] where too many isolates are alive, and for an alignment that is none; [`Error::Script`] or
     /// [`Error::EngineFailed`] where the stack ends or there is no memory for its first buffer.
     ///
     /// # Panics
     /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
     pub fn build(self) -> Result<Isolate, Error> {
+        if is_letting_go() {
+            return Err(letting_go(ENGINE));
+        }
         sys::start("")?;
         sys::check_thread()?;
         let alignment = self.alignment.map(|alignment| match alignment.is_power_of_two() {
@@ -113,8 +117,8 @@ impl Isolate {
     /// Enters the isolate: what `work` does with the scope is what may run script.
     ///
     /// # Panics
-    /// In an owner's drop or an observer that V8 is waiting for, which must not call an engine. The process ends
-    /// then, since nothing may unwind into V8.
+    /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
+    /// is waiting the process ends, since nothing may unwind into it.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
         assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         self.roots().relieve();

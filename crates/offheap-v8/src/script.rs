@@ -1,6 +1,6 @@
 //! What script returns, what it throws, and where it is.
 
-use offheap::Site;
+use offheap::{Site, is_letting_go};
 
 use crate::{ENGINE, Error, ScriptValue};
 
@@ -183,8 +183,11 @@ impl Throw for Error {
 }
 
 /// Collects garbage in this isolate, all of it, and finalizes what was collected. Stores over V8's own memory that V8 let
-/// go of are exposed nowhere from then on.
+/// go of are exposed nowhere from then on. It does nothing in an observer, or an owner's drop that an engine is waiting for.
 pub fn collect(isolate: &mut v8::Isolate) {
+    if is_letting_go() {
+        return;
+    }
     isolate.low_memory_notification();
     // Where there is no state there is no store.
     if let Ok(state) = crate::sys::state(isolate) {

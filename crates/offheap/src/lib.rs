@@ -94,6 +94,7 @@ mod id;
 mod interop;
 mod isolate;
 mod kind;
+mod letting_go;
 mod manual;
 mod mapped;
 pub mod observe;
@@ -114,6 +115,7 @@ pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::{IsolateId, IsolateRegistration};
 pub use kind::{MapMode, StoreKind};
+pub use letting_go::{LettingGo, is_letting_go};
 pub use manual::{ManualHeap, ManualMemory, ManualOptions, Unfreed};
 pub use mapped::Mapped;
 pub use raw::{

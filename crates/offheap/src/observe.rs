@@ -6,9 +6,10 @@
 //!
 //! An owner that is handed back is told as freed, too: its memory is no longer a store's.
 //!
-//! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not call an engine, and must
-//! not use the store whose event it is told: a freed store has no references left. It should not panic; where it does, the
-//! panic goes on once what it interrupted has been undone or finished.
+//! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not use the store whose event
+//! it is told: a freed store has no references left. It must not call an engine: while it runs, adapters refuse calls on
+//! its thread ([`is_letting_go`](crate::is_letting_go)), and handles that it drops let go afterwards. It should not panic;
+//! where it does, the panic goes on once what it interrupted has been undone or finished.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +34,7 @@
 
 use std::sync::OnceLock;
 
-use crate::{Error, IsolateId, Site, StoreId, StoreKind};
+use crate::{Error, IsolateId, LettingGo, Site, StoreId, StoreKind};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,5 +126,7 @@ pub(crate) fn emit(event: impl FnOnce() -> Event) {
 #[cold]
 #[inline(never)]
 fn tell(observer: &dyn Observer, event: impl FnOnce() -> Event) {
-    observer.event(&event());
+    let event = event();
+    let _no_engine = LettingGo::begin();
+    observer.event(&event);
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
+use std::rc::Rc;
 use std::thread;
 
 use offheap::{BackingStore, Exposed, IsolateId, StoreId, StoreKind};
 
 use super::random::Random;
+use super::roots::Roots;
 use super::shared::Shared;
 use super::{ModelOptions, NAME};
 use crate::Error;
@@ -76,15 +78,14 @@ pub(super) struct Heap {
     last: u64,
     buffers: BTreeMap<BufferId, Buffer>,
     stores: BTreeMap<StoreId, Shared>,
-    // `None` is a free slot.
-    roots: Vec<Option<BufferId>>,
+    roots: Rc<Roots>,
     globals: BTreeMap<String, BufferId>,
     // Collected buffers whose finalizers are put off.
     finalizers: Vec<BufferId>,
 }
 
 impl Heap {
-    pub(super) fn new(isolate: IsolateId, seed: u64, options: ModelOptions) -> Self {
+    pub(super) fn new(isolate: IsolateId, seed: u64, options: ModelOptions, roots: Rc<Roots>) -> Self {
         Heap {
             isolate,
             options,
@@ -92,7 +93,7 @@ impl Heap {
             last: 0,
             buffers: BTreeMap::new(),
             stores: BTreeMap::new(),
-            roots: Vec::new(),
+            roots,
             globals: BTreeMap::new(),
             finalizers: Vec::new(),
         }
@@ -114,13 +115,13 @@ impl Heap {
 
     /// Ends all roots.
     pub(super) fn end(&mut self) {
-        self.roots.clear();
+        self.roots.end();
         self.globals.clear();
         self.collect();
     }
 
     fn collect(&mut self) {
-        let reached = |id| self.roots.contains(&Some(id)) || self.globals.values().any(|global| *global == id);
+        let reached = |id| self.roots.reach(id) || self.globals.values().any(|global| *global == id);
         let dead: Vec<_> =
             self.buffers.iter().filter(|(id, buffer)| !buffer.collected && !reached(**id)).map(|(id, _)| *id).collect();
         for id in dead {
@@ -167,30 +168,7 @@ impl Heap {
         let id = BufferId(self.last);
         let buffer = Buffer { memory, max_byte_length, immutable, detach_key: None, collected: false };
         self.buffers.insert(id, buffer);
-        self.root(id)
-    }
-
-    fn root(&mut self, id: BufferId) -> usize {
-        match self.roots.iter().position(Option::is_none) {
-            Some(slot) => {
-                self.roots[slot] = Some(id);
-                slot
-            }
-            None => {
-                self.roots.push(Some(id));
-                self.roots.len() - 1
-            }
-        }
-    }
-
-    pub(super) fn duplicate(&mut self, slot: usize) -> usize {
-        let id = self.rooted(slot);
-        self.root(id)
-    }
-
-    pub(super) fn release(&mut self, slot: usize) {
-        let root = self.roots.get_mut(slot).and_then(Option::take);
-        assert!(root.is_some(), "{NAME}: root {slot} was released twice");
+        self.roots.add(id)
     }
 
     /// The buffer that a root keeps.
@@ -198,8 +176,7 @@ impl Heap {
     /// # Panics
     /// If the root was released, or what it kept was collected: the model is poisoned there.
     pub(super) fn rooted(&self, slot: usize) -> BufferId {
-        let id = self.roots.get(slot).copied().flatten();
-        let id = id.unwrap_or_else(|| panic!("{NAME}: root {slot} was released and is used again"));
+        let id = self.roots.get(slot);
         self.buffer(id);
         id
     }

@@ -3,18 +3,21 @@
 mod bytes;
 mod heap;
 mod random;
+mod roots;
 mod shared;
 
 use std::cell::RefCell;
 use std::ptr;
 use std::rc::Rc;
 
-use offheap::{BackingStore, IsolateId, IsolateRegistration};
+use offheap::{BackingStore, IsolateId, IsolateRegistration, is_letting_go};
 
 use crate::{
     BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue, ViewState,
+    letting_go,
 };
 use heap::{BufferId, Heap, Memory};
+use roots::Roots;
 
 pub use random::Random;
 
@@ -91,11 +94,15 @@ struct Isolate {
     id: IsolateId,
     // `None` when it has ended.
     heap: RefCell<Option<Heap>>,
+    roots: Rc<Roots>,
 }
 
 impl Isolate {
     /// Runs a step on the heap, after what the seed has come before it.
     fn step<R>(&self, step: impl FnOnce(&mut Heap) -> R) -> Result<R, Error> {
+        if is_letting_go() {
+            return Err(letting_go(NAME));
+        }
         self.collect(Heap::turn);
         Ok(step(self.heap.borrow_mut().as_mut().ok_or(Error::IsolateGone)?))
     }
@@ -117,13 +124,11 @@ impl RootTable for Isolate {
     }
 
     fn duplicate(&self, slot: usize) -> usize {
-        self.heap.borrow_mut().as_mut().map_or(slot, |heap| heap.duplicate(slot))
+        self.roots.duplicate(slot)
     }
 
     fn release(&self, slot: usize) {
-        if let Some(heap) = self.heap.borrow_mut().as_mut() {
-            heap.release(slot);
-        }
+        self.roots.release(slot);
     }
 
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
@@ -147,8 +152,9 @@ impl ModelEngine {
     pub fn with_options(seed: u64, options: ModelOptions) -> Result<Self, Error> {
         let registration = IsolateRegistration::new(NAME)?;
         let id = registration.id();
-        let heap = RefCell::new(Some(Heap::new(id, seed, options)));
-        Ok(ModelEngine { isolate: Rc::new(Isolate { id, heap }), options, _registration: registration })
+        let roots = Rc::new(Roots::new());
+        let heap = RefCell::new(Some(Heap::new(id, seed, options, Rc::clone(&roots))));
+        Ok(ModelEngine { isolate: Rc::new(Isolate { id, heap, roots }), options, _registration: registration })
     }
 
     fn handle(&self, slot: usize) -> Handle<JsArrayBuffer> {

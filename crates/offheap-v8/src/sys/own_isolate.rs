@@ -26,7 +26,6 @@ impl OwnIsolate {
     /// Makes an isolate, and prepares its context before any user code runs in it. V8 was started. With `alignment` script's
     /// buffers come from our allocator, unless `params` name one.
     pub(crate) fn new(mut params: v8::CreateParams, alignment: Option<usize>) -> Result<Self, Error> {
-        assert!(!is_letting_go(), "an owner's drop or an observer made an isolate while V8 lets go of a buffer");
         let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
         if let Some(alignment) = alignment
             && !params.has_set_array_buffer_allocator()

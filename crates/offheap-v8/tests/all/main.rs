@@ -15,6 +15,7 @@ mod facts;
 mod guards;
 mod loops;
 mod moving;
+mod observing;
 mod pressure;
 mod resizable;
 mod script;

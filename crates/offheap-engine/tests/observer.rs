@@ -1,0 +1,68 @@
+//! An observer that calls the model at every event. In a file of its own, since a process has one observer.
+#![forbid(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+
+use offheap_engine::offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap_engine::offheap::{BackingStore, LettingGo, UniqueStore};
+use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ModelEngine, is_letting_go};
+
+thread_local! {
+    static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };
+    static MESSAGES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static PANICS: Cell<bool> = const { Cell::new(false) };
+    static STORE: Cell<Option<BackingStore>> = const { Cell::new(None) };
+}
+
+struct Reenters;
+
+impl Observer for Reenters {
+    fn event(&self, event: &Event) {
+        assert!(is_letting_go());
+        // A store that the observer drops tells the observer.
+        drop(STORE.take());
+        assert!(is_letting_go());
+        // A copy of the handle comes and goes while the engine is in the middle of a step.
+        if let Some(handle) = HANDLE.with_borrow(Clone::clone) {
+            let message = match ManuallyExternalizedBuffer::new(handle) {
+                Ok(externalized) => panic!("at {:?} the observer got {:?}", event.kind, externalized.store()),
+                Err(rejected) => rejected.to_string(),
+            };
+            MESSAGES.with_borrow_mut(|messages| messages.push(message));
+        }
+        assert!(!(PANICS.get() && event.kind == EventKind::Created), "the observer's own words");
+    }
+}
+
+#[test]
+fn a2_an_observer_cannot_externalize_by_a_handle_and_may_drop_one() {
+    let _ = set_observer(&Reenters);
+    for seed in 0..16 {
+        let mut engine = ModelEngine::new(seed).unwrap();
+        let buffer = engine.allocate(16, None).unwrap();
+        HANDLE.set(Some(buffer.clone()));
+        STORE.set(Some(UniqueStore::zeroed(8).unwrap().into()));
+        let store = engine.externalize(&buffer).unwrap();
+        assert_eq!(engine.externalize(&buffer).unwrap(), store, "one buffer has one store");
+        engine.detach(&buffer, None).unwrap();
+        HANDLE.set(None);
+        let messages = MESSAGES.take();
+        assert!(messages.len() > 4, "{messages:?}");
+        assert!(messages.iter().all(|message| message.contains("owner's drop or an observer")), "{messages:?}");
+        assert!(!is_letting_go());
+    }
+}
+
+#[test]
+fn a2_a_panic_of_an_observer_leaves_engines_to_be_called() {
+    let _ = set_observer(&Reenters);
+    PANICS.set(true);
+    assert!(std::panic::catch_unwind(|| drop(UniqueStore::zeroed(8))).is_err());
+    PANICS.set(false);
+    assert!(!is_letting_go());
+    let nested = (LettingGo::begin(), LettingGo::begin());
+    drop(nested.0);
+    assert!(is_letting_go());
+    drop(nested.1);
+    assert!(!is_letting_go());
+}

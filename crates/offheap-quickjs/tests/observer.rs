@@ -1,0 +1,130 @@
+//! An observer that calls the engine at every event, by a handle in a thread local. In a file of its own, since a process
+//! has one observer.
+
+use std::cell::{Cell, RefCell};
+
+use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap_quickjs::offheap::{BackingStore, StoreId, UniqueStore};
+use offheap_quickjs::{Error, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer};
+
+thread_local! {
+    static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };
+    static ISOLATE: RefCell<Option<Isolate>> = const { RefCell::new(None) };
+    static ANSWERS: RefCell<Vec<(EventKind, Result<StoreId, String>)>> = const { RefCell::new(Vec::new()) };
+    static NESTED: Cell<bool> = const { Cell::new(false) };
+    static MORE: Cell<fn()> = const { Cell::new(|| ()) };
+}
+
+struct Reenters;
+
+impl Observer for Reenters {
+    fn event(&self, event: &Event) {
+        if NESTED.replace(true) {
+            return;
+        }
+        if let Some(handle) = HANDLE.with_borrow(Clone::clone) {
+            let answer = match ManuallyExternalizedBuffer::new(handle) {
+                Ok(externalized) => Ok(externalized.store().id()),
+                Err(rejected) => Err(rejected.to_string()),
+            };
+            ANSWERS.with_borrow_mut(|answers| answers.push((event.kind, answer)));
+        }
+        MORE.get()();
+        NESTED.set(false);
+    }
+}
+
+fn observed(work: impl FnOnce(&mut Isolate)) {
+    let _ = set_observer(&Reenters);
+    work(&mut Isolate::new().unwrap());
+    HANDLE.set(None);
+}
+
+/// What the observer tried, each of which must have been refused.
+fn refused() -> Vec<EventKind> {
+    let answers = ANSWERS.take();
+    for (kind, answer) in &answers {
+        match answer {
+            Ok(store) => panic!("at {kind:?} the observer got store {store}"),
+            Err(message) => assert!(message.contains("owner's drop or an observer"), "{message}"),
+        }
+    }
+    answers.into_iter().map(|(kind, _)| kind).collect()
+}
+
+fn has(kinds: &[EventKind], which: fn(&EventKind) -> bool) -> bool {
+    kinds.iter().any(which)
+}
+
+#[test]
+fn a2_an_observer_cannot_externalize_the_buffer_that_is_being_externalized() {
+    observed(|isolate| {
+        isolate.enter(|scope| {
+            for source in ["new Uint8Array(4096).fill(7).buffer", "new SharedArrayBuffer(64)"] {
+                let buffer = scope.eval_buffer(source).unwrap().into_handle();
+                HANDLE.set(Some(buffer.clone()));
+                let store = scope.externalize(&buffer).unwrap();
+                let kinds = refused();
+                assert!(has(&kinds, |kind| *kind == EventKind::Created), "{kinds:?}");
+                assert!(has(&kinds, |kind| matches!(kind, EventKind::Externalized { .. })), "{kinds:?}");
+                HANDLE.set(None);
+                assert_eq!(scope.externalize(&buffer).unwrap(), store, "one buffer has one store");
+                scope.set_global("b", &buffer).unwrap();
+                scope.eval::<()>("new Uint8Array(b)[0] = 9; undefined").unwrap();
+                assert_eq!(store.to_vec().unwrap()[0], 9);
+            }
+        });
+    });
+}
+
+#[test]
+fn a2_an_observer_cannot_externalize_at_any_other_event() {
+    observed(|isolate| {
+        isolate.enter(|scope| {
+            let store = BackingStore::from(UniqueStore::resizable(64, 128).unwrap());
+            let other = scope.eval_buffer("new ArrayBuffer(16)").unwrap().into_handle();
+            HANDLE.set(Some(other.clone()));
+            let buffer = scope.expose(&store).unwrap().into_handle();
+            scope.resize(&buffer, 100).unwrap();
+            scope.detach(&buffer, None).unwrap();
+            drop((buffer, store));
+            scope.collect();
+            let kinds = refused();
+            assert!(has(&kinds, |kind| matches!(kind, EventKind::Exposed { .. })), "{kinds:?}");
+            assert!(has(&kinds, |kind| matches!(kind, EventKind::Resized)), "{kinds:?}");
+            assert!(has(&kinds, |kind| matches!(kind, EventKind::Detached { .. })), "{kinds:?}");
+            assert!(has(&kinds, |kind| matches!(kind, EventKind::Released { .. })), "{kinds:?}");
+            assert!(has(&kinds, |kind| matches!(kind, EventKind::Freed { .. })), "{kinds:?}");
+            HANDLE.set(None);
+            assert_eq!(scope.externalize(&other).unwrap().byte_length(), 16);
+        });
+    });
+}
+
+#[test]
+fn a2_an_observer_that_native_code_alone_waits_for_is_refused_too() {
+    observed(|isolate| {
+        HANDLE.set(Some(isolate.enter(|scope| scope.eval_buffer("new ArrayBuffer(8)").unwrap().into_handle())));
+        drop(UniqueStore::zeroed(8).unwrap());
+        assert_eq!(refused(), [EventKind::Created, EventKind::Freed { at: None }]);
+    });
+}
+
+#[test]
+fn a2_an_isolate_is_neither_made_nor_measured_by_an_observer() {
+    thread_local!(static SAID: RefCell<Vec<bool>> = const { RefCell::new(Vec::new()) });
+    observed(|_| {
+        ISOLATE.set(Some(Isolate::new().unwrap()));
+        MORE.set(|| {
+            let made = matches!(Isolate::new(), Err(Error::Unsupported { .. }));
+            let measured =
+                std::panic::catch_unwind(|| ISOLATE.with_borrow(|kept| kept.as_ref().unwrap().memory_usage()));
+            SAID.with_borrow_mut(|said| said.extend([made, measured.is_err()]));
+        });
+        let store = UniqueStore::zeroed(8).unwrap();
+        MORE.set(|| ());
+        drop(store);
+        ISOLATE.set(None);
+        assert_eq!(SAID.take(), [true, true]);
+    });
+}
