@@ -130,8 +130,8 @@ impl BackingStoreExt for BackingStore {
 #[track_caller]
 #[inline(never)]
 fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<BackingStore, Error> {
-    let buffer = Buffer::of(scope, value)?;
     let state = sys::state(scope)?;
+    let buffer = Buffer::of(scope, value)?;
     let facts = buffer.facts();
     sys::locate(&buffer, facts).into_store(&state)
 }

@@ -69,6 +69,8 @@
 //!   unmapped at once, so that their stores are read in the isolate's scope while script has them.
 //! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys,
 //!   threads that are older than that cannot run it; they get an error.
+//! - It takes the isolate that was entered last for that of whatever it is given. So a scope of another one is refused until
+//!   that one was left; handles know their isolate, and enter it.
 //! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
 //!   does. An immutable buffer is not detached, only collected.
 //! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws.

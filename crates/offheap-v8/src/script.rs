@@ -2,6 +2,7 @@
 
 use offheap::{Site, is_letting_go};
 
+use crate::sys;
 use crate::{ENGINE, Error, ScriptValue};
 
 /// Runs what may throw, and turns what it throws into an error.
@@ -148,6 +149,7 @@ pub(crate) fn script_value(scope: &mut v8::PinScope<'_, '_>, value: v8::Local<'_
 /// The innermost place in a script, of the call that is going on; `None` where no script is.
 pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     const FRAMES: usize = 64;
+    let _entered = sys::enter(scope);
     let stack = v8::StackTrace::current_stack_trace(scope, FRAMES)?;
     (0..stack.get_frame_count()).filter_map(|index| stack.get_frame(scope, index)).find_map(|frame| {
         let name = frame.get_script_name_or_source_url(scope)?.to_rust_string_lossy(scope);
@@ -164,6 +166,7 @@ pub trait Throw {
 
 impl Throw for Error {
     fn throw(self, scope: &mut v8::PinScope<'_, '_>) {
+        let _entered = sys::enter(scope);
         // Where there is no memory for the message, it is empty.
         let message = v8::String::new(scope, &self.to_string()).unwrap_or_else(|| v8::String::empty(scope));
         let thrown = match self {
@@ -188,9 +191,10 @@ pub fn collect(isolate: &mut v8::Isolate) {
     if is_letting_go() {
         return;
     }
+    let _entered = sys::enter(isolate);
     isolate.low_memory_notification();
     // Where there is no state there is no store.
-    if let Ok(state) = crate::sys::state(isolate) {
-        crate::sys::release_let_go(&state);
+    if let Ok(state) = sys::state(isolate) {
+        sys::release_let_go(&state);
     }
 }

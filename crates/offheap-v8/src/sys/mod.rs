@@ -32,4 +32,4 @@ pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{copy_resizable, new_resizable};
 pub(crate) use roots::Roots;
-pub(crate) use state::{State, state};
+pub(crate) use state::{State, enter, state};

@@ -21,11 +21,27 @@ unsafe extern "C" {
         global: *const c_void,
         microtasks: *mut c_void,
     ) -> *const v8::Context;
+    #[link_name = "_ZN2v87Isolate13TryGetCurrentEv"]
+    safe fn current_isolate() -> v8::UnsafeRawIsolatePtr;
     /// `std::shared_ptr::use_count`.
     fn std__shared_ptr__v8__BackingStore__use_count(block: *const c_void) -> c_long;
 }
 
 type Block = v8::SharedRef<v8::BackingStore>;
+
+/// Whether the isolate is the one that this thread entered last, and has not left (`v8::Isolate::TryGetCurrent`).
+#[inline]
+pub(super) fn is_current(isolate: &v8::Isolate) -> bool {
+    // SAFETY: I-NO-JS-OWNER: compared, and not used.
+    let this = unsafe { isolate.as_raw_isolate_ptr() };
+    address_of(this) == address_of(current_isolate())
+}
+
+#[inline]
+fn address_of(isolate: v8::UnsafeRawIsolatePtr) -> *const c_void {
+    // SAFETY: I-LAYOUT: the type is transparent over a pointer.
+    unsafe { std::mem::transmute::<v8::UnsafeRawIsolatePtr, *const c_void>(isolate) }
+}
 
 /// `v8::ArrayBuffer::IsImmutable`
 #[inline]

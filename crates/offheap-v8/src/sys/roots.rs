@@ -9,7 +9,7 @@ use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 
 use super::engine_memory::{locate, release_let_go};
 use super::object::{Buffer, Facts};
-use super::state::State;
+use super::state::{Entered, State};
 use crate::{ENGINE, Error};
 
 pub(crate) struct Roots {
@@ -50,14 +50,13 @@ impl Roots {
         &self.state
     }
 
-    /// Enters the isolate while the result lives.
+    /// Enters the isolate while the result lives: whichever is entered, it is the current one then.
     fn enter(&self) -> Result<Entered, Error> {
-        let raw = self.isolate.get().ok_or(Error::IsolateGone)?;
-        // SAFETY: I-NO-JS-OWNER: the isolate lives until `end`, and the table stays on its thread.
-        let isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(raw) };
-        // SAFETY: I-BORROW: left again by `Entered`, in reverse order, since it does not leave its caller's stack.
-        unsafe { isolate.enter() };
-        Ok(Entered(isolate))
+        if is_letting_go() {
+            return Err(letting_go(ENGINE));
+        }
+        // The isolate lives until `end`, and the table stays on its thread.
+        self.isolate.get().map(Entered::new).ok_or(Error::IsolateGone)
     }
 
     /// Calls `work` in the isolate's own context, with handles that end with the call. It is for what runs no script
@@ -67,7 +66,7 @@ impl Roots {
         work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R,
     ) -> Result<R, Error> {
         let mut entered = self.enter()?;
-        let handles = pin!(v8::HandleScope::new(&mut entered.0));
+        let handles = pin!(v8::HandleScope::new(entered.isolate()));
         let mut handles = handles.init();
         let context = self.context.borrow();
         let context = v8::Local::new(&handles, context.as_ref().expect("there until the end"));
@@ -149,7 +148,7 @@ impl Roots {
         self.free_released();
         self.dropped_bytes.set(0);
         if let Ok(mut entered) = self.enter() {
-            entered.0.low_memory_notification();
+            entered.isolate().low_memory_notification();
         }
         release_let_go(&self.state);
     }
@@ -157,7 +156,7 @@ impl Roots {
     /// Collects what was made lately; for V8 that was started with `--expose-gc`.
     pub(crate) fn collect_young(&self) {
         if let Ok(mut entered) = self.enter() {
-            entered.0.request_garbage_collection_for_testing(v8::GarbageCollectionType::Minor);
+            entered.isolate().request_garbage_collection_for_testing(v8::GarbageCollectionType::Minor);
         }
         release_let_go(&self.state);
     }
@@ -167,16 +166,6 @@ impl Roots {
         self.isolate.set(None);
         drop(self.context.take());
         drop(self.slots.take());
-    }
-}
-
-/// The isolate is entered while this lives.
-struct Entered(v8::Isolate);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        // SAFETY: I-BORROW: entered when this was made; whatever was entered since has been left, in reverse order.
-        unsafe { self.0.exit() };
     }
 }
 
@@ -199,9 +188,6 @@ impl RootTable for Roots {
 
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
-        if is_letting_go() {
-            return Err(letting_go(ENGINE));
-        }
         let located = self.with_scope(|scope| {
             let (buffer, facts) = self.get(scope, slot)?;
             Ok::<_, Error>(locate(&buffer, facts))

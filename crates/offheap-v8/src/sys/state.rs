@@ -6,6 +6,7 @@ use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
 
 use super::engine_memory::EngineMadeStores;
+use super::natives;
 use super::platform;
 use super::realm::Realm;
 use crate::{ENGINE, Error};
@@ -75,11 +76,55 @@ impl State {
     }
 }
 
+/// Whether the adapter may be called in a scope of this isolate. Every verb that takes a scope comes through here. V8 takes
+/// the current isolate for that of whatever it is given: in another one's scope it mixes their heaps.
+#[inline]
+fn check_entered(isolate: &v8::Isolate) -> Result<(), Error> {
+    match (is_letting_go(), natives::is_current(isolate)) {
+        (true, _) => Err(letting_go(ENGINE)),
+        (false, true) => Ok(()),
+        (false, false) => Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "be called in this scope: its isolate is not the current one, since another was entered inside of it",
+            instead: "leave that one first, or use a scope of it",
+        }),
+    }
+}
+
+/// The isolate is entered while this lives.
+pub(crate) struct Entered(v8::Isolate);
+
+impl Entered {
+    /// Enters an isolate that lives on this thread, also where another one is entered, or this one.
+    pub(super) fn new(raw: v8::UnsafeRawIsolatePtr) -> Self {
+        // SAFETY: I-NO-JS-OWNER: the caller's isolate, which lives.
+        let isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(raw) };
+        // SAFETY: I-BORROW: left again by `drop`, in reverse order, since it does not leave its caller's stack.
+        unsafe { isolate.enter() };
+        Entered(isolate)
+    }
+
+    pub(super) fn isolate(&mut self) -> &mut v8::Isolate {
+        &mut self.0
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // SAFETY: I-BORROW: entered when this was made; whatever was entered since has been left, in reverse order.
+        unsafe { self.0.exit() };
+    }
+}
+
+/// Enters the isolate of a scope: for what has no error to give where it is not the current one.
+pub(crate) fn enter(isolate: &v8::Isolate) -> Entered {
+    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    Entered::new(unsafe { isolate.as_raw_isolate_ptr() })
+}
+
 /// The state of an isolate, which is made at the first call.
 pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
-    if is_letting_go() {
-        return Err(letting_go(ENGINE));
-    }
+    check_entered(isolate)?;
     if let Some(Slot(state)) = isolate.get_slot::<Slot>() {
         return Ok(Arc::clone(state));
     }
@@ -100,9 +145,7 @@ pub(super) fn set_state(
 
 /// The id of an isolate, where it was asked for its state before: without that it has no buffer over a store.
 pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId>, Error> {
-    if is_letting_go() {
-        return Err(letting_go(ENGINE));
-    }
+    check_entered(isolate)?;
     Ok(isolate.get_slot::<Slot>().map(|Slot(state)| state.isolate()))
 }
 
@@ -110,7 +153,7 @@ pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId
 #[inline]
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
     let Slot(state) = isolate.get_slot::<Slot>()?;
-    (!is_letting_go()).then(|| state.isolate())
+    (!is_letting_go() && natives::is_current(isolate)).then(|| state.isolate())
 }
 
 #[cfg(test)]

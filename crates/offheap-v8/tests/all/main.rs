@@ -6,6 +6,7 @@ mod again;
 mod allocator;
 mod common;
 mod crate_v8;
+mod current;
 mod deleters;
 mod detaching;
 mod ends;
