@@ -17,7 +17,7 @@ use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use offheap::{
     BackingStore, Budget, Exposed, IsolateId, IsolateRegistration, Owner, Site, StoreId, StoreKind, observe,
@@ -68,7 +68,7 @@ pub(crate) fn new_allocator(registration: Arc<IsolateRegistration>, alignment: u
 #[repr(C)]
 struct Prefix {
     /// V8's hold on the store, null where there is none. Its lowest bit is set until it is known what sort of buffer script
-    /// made (`settle`); nobody but V8 has the store until then.
+    /// made (`settle`); nobody but V8 has the store until then. That bit without a hold: a thread is settling.
     hold: AtomicPtr<c_void>,
     /// The length, and in the upper byte the logarithm of the alignment.
     size: usize,
@@ -85,6 +85,29 @@ impl Prefix {
         (byte_length >> Self::LOGARITHM_SHIFT == 0).then_some(Prefix { hold, size: byte_length | logarithm })
     }
 
+    /// The hold, once it is settled; or the one before, where this thread is to settle it now, and note it. Two threads may
+    /// come here at once: V8 has one allocation in several isolates where it is shared, and where a program took its block
+    /// from one to another.
+    #[inline]
+    fn begin_settling(&self) -> Result<NonNull<c_void>, Option<NonNull<c_void>>> {
+        let mut hold = self.hold.load(Ordering::Acquire);
+        loop {
+            if !hold.is_null() && hold.addr() & UNSETTLED == 0 {
+                return Ok(NonNull::new(hold).expect("not null"));
+            }
+            if hold == SETTLING {
+                // The other thread needs no more than to make a store.
+                std::thread::yield_now();
+                hold = self.hold.load(Ordering::Acquire);
+                continue;
+            }
+            match self.hold.compare_exchange_weak(hold, SETTLING, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Err(NonNull::new(hold.map_addr(|address| address & !UNSETTLED))),
+                Err(now) => hold = now,
+            }
+        }
+    }
+
     /// The owner of the allocation at `data`, whose prefix this is.
     #[inline]
     fn owner(&self, data: NonNull<u8>) -> ScriptBytes {
@@ -95,6 +118,7 @@ impl Prefix {
 
 const _: () = assert!(size_of::<Prefix>() == GRANULE);
 const UNSETTLED: usize = 1;
+const SETTLING: *mut c_void = ptr::without_provenance_mut(UNSETTLED);
 
 /// The prefix of an allocation.
 ///
@@ -296,15 +320,12 @@ fn settle_hold(
     facts: Facts,
     isolate: IsolateId,
 ) -> Result<NonNull<c_void>, offheap::Error> {
-    // Shared buffers are in several isolates, whose threads may meet here; any other is in one, which is on this thread.
-    static SETTLING: Mutex<()> = Mutex::new(());
-    let settling = facts.shared.then(|| SETTLING.lock().unwrap_or_else(PoisonError::into_inner));
-    let hold = prefix.hold.load(Ordering::Acquire);
-    if !hold.is_null() && hold.addr() & UNSETTLED == 0 {
-        return Ok(NonNull::new(hold).expect("not null"));
-    }
-    let (hold, is_new) = match NonNull::new(hold.map_addr(|address| address & !UNSETTLED)) {
-        // SAFETY: I-FREE-ONCE: V8's hold, taken back under the lock and noted again below.
+    let before = match prefix.begin_settling() {
+        Ok(hold) => return Ok(hold),
+        Err(before) => before,
+    };
+    let (hold, is_new) = match before {
+        // SAFETY: I-FREE-ONCE: V8's hold, taken back by the one thread that settles, and noted again below.
         Some(hold) => (unsafe { Exposed::from_raw(hold) }, false),
         None => match Exposed::of_owner(prefix.owner(data), isolate, Site::here()) {
             Ok(hold) => (hold, true),
@@ -312,6 +333,7 @@ fn settle_hold(
                 let (error, bytes) = rejected.into_parts();
                 // The prefix stands for the owner as before.
                 std::mem::forget(bytes);
+                prefix.hold.store(ptr::null_mut(), Ordering::Release);
                 return Err(error);
             }
         },
@@ -323,10 +345,10 @@ fn settle_hold(
         (false, true) => unsafe { hold.into_frozen() },
         (false, false) => Ok(hold),
     };
-    assert!(!facts.shared || hold.kind() == StoreKind::Shared, "nobody has a store before it is settled");
+    let kind = hold.kind();
     let hold = hold.into_raw();
     prefix.hold.store(hold.as_ptr(), Ordering::Release);
-    drop(settling);
+    assert!(!facts.shared || kind == StoreKind::Shared, "nobody has a store before it is settled");
     if is_new {
         // A panic of the observer passes: all is noted.
         // SAFETY: I-FREE-ONCE: V8's hold, as above.

@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use offheap::{
     BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, StoreKind, UniqueStore,
 };
+use offheap_engine::letting_go;
 
 use super::allocator::{self, Made};
 use super::natives;
 use super::object::{Buffer, Facts};
 use super::state::{State, quick_isolate_id};
 use super::table;
-use crate::Error;
+use crate::{ENGINE, Error};
 
 type Block = v8::SharedRef<v8::BackingStore>;
 
@@ -154,6 +155,8 @@ fn note_engine_made(state: &State, exposed: Exposed, block: Block) {
 pub(crate) enum Located {
     Store(BackingStore),
     Detached,
+    /// V8 is dropping the owner of the memory at this moment, which asks for it.
+    LettingGo,
     /// Memory without a store, and the block that keeps it: of our allocator, or V8's own.
     Unsettled(Memory),
     EngineMade(Memory),
@@ -168,7 +171,8 @@ pub(crate) struct Memory {
 }
 
 /// The store of an ArrayBuffer that is over one, or over memory of our allocator: the quick way to it. `None` for all else,
-/// and where there is an error to tell.
+/// and where there is an error to tell. It does not ask for the block, as [`locate`] does: an owner that V8 is dropping has
+/// handles at most, and no scope.
 #[track_caller]
 #[inline]
 pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Option<BackingStore> {
@@ -197,23 +201,28 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
         return Located::Detached;
     }
     let byte_length = buffer.byte_length();
+    let block = buffer.block();
     let memory = |block: Block, data| {
         let facts = Facts { immutable: facts.immutable && has_one_buffer(&block), ..facts };
         Memory { block, data, byte_length, facts, is_detachable: buffer.is_detachable() }
     };
     let Some(data) = buffer.data() else {
         // V8 has no memory for an empty buffer, but one block, whose own address is nobody's data.
-        let block = buffer.block();
         let data = address_of_block(&block);
         return match table::find(data.addr().get(), 0) {
             Some(store) => Located::Store(store),
             None => Located::EngineMade(memory(block, data)),
         };
     };
+    // V8 takes the block from a buffer that it detaches, which may drop the owner, before it marks the buffer (V8's I8): to
+    // the owner's drop the address is still that of the memory, and the block an empty one.
+    if block.data() != Some(data) {
+        return Located::LettingGo;
+    }
     match look_up(data, byte_length) {
         Made::Store(store) => Located::Store(store),
-        Made::Unsettled => Located::Unsettled(memory(buffer.block(), data)),
-        Made::Elsewhere => Located::EngineMade(memory(buffer.block(), data)),
+        Made::Unsettled => Located::Unsettled(memory(block, data)),
+        Made::Elsewhere => Located::EngineMade(memory(block, data)),
     }
 }
 
@@ -266,6 +275,7 @@ impl Located {
         let store = match self {
             Located::Store(store) => store,
             Located::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
+            Located::LettingGo => return Err(letting_go(ENGINE)),
             Located::EngineMade(memory) => adopt(state, memory)?,
             Located::Unsettled(memory) => {
                 let Memory { block, data, byte_length, facts, .. } = memory;
@@ -308,7 +318,7 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
         (store, Some(hold))
     };
     if let Some(there) = table::insert_made_by_engine(data.as_ptr().addr(), number, &store, &block)? {
-        // Another thread was faster; that can be about shared memory alone.
+        // Another thread was faster.
         return Ok(there);
     }
     if let Some(exposed) = exposed {

@@ -4,6 +4,7 @@
 mod addresses;
 mod again;
 mod allocator;
+mod blocks;
 mod common;
 mod crate_v8;
 mod current;
@@ -13,6 +14,7 @@ mod ends;
 mod extension;
 mod externalize;
 mod facts;
+mod foreign;
 mod guards;
 mod loops;
 mod moving;
