@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use offheap_conformance::random::{
-    ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, compare_seed, side_by_side,
+    ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, calls_of_engines, compare_seed, side_by_side,
 };
 use offheap_engine::{Engine, Error, ModelEngine};
 use offheap_quickjs::QuickJsEngine;
@@ -20,6 +20,18 @@ fn quickjs_and_the_model_do_the_same() {
         Ok(compared) => println!("{compared:?}"),
         Err(difference) => panic!("{difference}"),
     }
+}
+
+/// Nothing to compare with here, but for what ends the process and what a checker of memory sees.
+#[test]
+fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
+    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+    match side_by_side(&[quickjs], Duration::from_secs(3)) {
+        Ok(compared) => println!("{compared:?}"),
+        Err(difference) => panic!("{difference}"),
+    }
+    let (refused, answered) = calls_of_engines();
+    assert!(refused > 0 && answered > 0, "owners called engines: {refused} calls were refused, {answered} answered");
 }
 
 /// The first difference between the model and a model that does something wrong, and how many sequences it took.

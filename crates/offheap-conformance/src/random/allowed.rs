@@ -1,5 +1,6 @@
 //! Where engines may differ.
 
+use offheap_engine::BufferState;
 use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind};
 
 use super::step::Step;
@@ -31,6 +32,16 @@ pub const ALLOWED: &[Allowed] = &[
                 !matches!(store.kind(), StoreKind::Fixed | StoreKind::Frozen) && store.max_byte_length() == 0
             }),
         },
+    },
+    Allowed {
+        engine: "QuickJS",
+        reason: "it sorts where the elements are, and so sees what script does to them meanwhile",
+        applies: |step, _| matches!(step, Step::CallBack { callback, .. } if callback.changes_while_sorting()),
+    },
+    Allowed {
+        engine: "QuickJS",
+        reason: "some writes to an immutable buffer do nothing there where ECMAScript says TypeError",
+        applies: |step, world| called_back(step, world, |state| state.immutable),
     },
     Allowed {
         engine: "V8",
@@ -81,7 +92,7 @@ pub const ALLOWED: &[Allowed] = &[
             Step::Detach { buffer, .. } => {
                 world.state_of(buffer).is_some_and(|state| state.immutable && state.byte_length == 0)
             }
-            _ => false,
+            step => called_back(step, world, |state| state.immutable && state.byte_length == 0),
         },
     },
 ];
@@ -89,6 +100,15 @@ pub const ALLOWED: &[Allowed] = &[
 fn exposed(step: Step, world: &World<'_>, is_meant: impl Fn(&BackingStore) -> bool) -> bool {
     match step {
         Step::Expose { store, .. } => world.store(store).is_some_and(is_meant),
+        _ => false,
+    }
+}
+
+fn called_back(step: Step, world: &mut World<'_>, is_meant: impl Fn(&BufferState) -> bool) -> bool {
+    match step {
+        Step::CallBack { first, second, .. } => {
+            [first, second].into_iter().any(|slot| world.state_of(slot).is_some_and(|state| is_meant(&state)))
+        }
         _ => false,
     }
 }

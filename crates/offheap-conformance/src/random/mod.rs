@@ -1,6 +1,8 @@
 //! Random sequences of steps, the same on several engines, whose outcomes must be equal.
 
 mod allowed;
+mod callback;
+mod reentry;
 mod shrink;
 mod step;
 mod world;
@@ -10,9 +12,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use offheap_engine::{Capabilities, Engine, Error, Exposure};
+use offheap_engine::{Capabilities, Engine, Error, Exposure, ScriptValue};
 
 pub use allowed::{ALLOWED, Allowed};
+pub use callback::Callback;
+pub use reentry::{Reentrant, calls_of_engines};
 pub use step::{Made, Step};
 use world::World;
 
@@ -31,6 +35,8 @@ pub enum Outcome {
     Exposed(Exposure),
     /// What script read.
     Byte(Option<u8>),
+    /// What script answered.
+    Answer(ScriptValue),
     /// What native code copied out.
     Bytes(Vec<u8>),
     /// An error of this name.
@@ -146,6 +152,7 @@ fn common_capabilities(factories: &[&SeededFactory<'_>]) -> Capabilities {
         common.immutable &= one.immutable;
         common.detach_keys &= one.detach_keys;
         common.shared &= one.shared;
+        common.script &= one.script;
         common
     });
     common.expect("there is an engine to compare")

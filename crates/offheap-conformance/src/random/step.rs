@@ -4,6 +4,8 @@ use std::fmt;
 
 use offheap_engine::{Capabilities, Random};
 
+use super::callback::Callback;
+
 /// How many slots there are for each sort of thing.
 pub(super) const ISOLATES: usize = 2;
 pub(super) const SLOTS: usize = 5;
@@ -23,6 +25,8 @@ pub enum Made {
     Frozen,
     /// Freed by hand.
     Manual,
+    /// Of one length, with an owner that calls engines when it is dropped.
+    Calling,
 }
 
 /// One step. Numbers name slots of isolates, buffers and stores; where a slot that a step uses is empty, it does nothing.
@@ -60,6 +64,8 @@ pub enum Step {
     Transfer { from: usize, buffer: usize, byte_length: Option<usize> },
     /// Script resizes, or grows.
     Resize { buffer: usize, byte_length: usize },
+    /// Script calls a function of the engine with two buffers, and that calls script back, which takes memory away.
+    CallBack { first: usize, second: usize, callback: Callback },
     /// Native code resizes, or grows.
     ResizeStore { store: usize, byte_length: usize },
     /// Native code frees manual memory.
@@ -110,6 +116,9 @@ fn key(random: &mut Random, can: &Capabilities) -> Option<&'static str> {
 fn step(random: &mut Random, can: &Capabilities) -> Step {
     let (buffer, store, isolate) = (random.below(SLOTS), random.below(SLOTS), random.below(ISOLATES));
     let other = random.below(SLOTS);
+    if can.script && random.one_in(5) {
+        return Step::CallBack { first: other, second: buffer, callback: Callback::random(random, can) };
+    }
     match random.below(100) {
         0..10 => make(random, can, store),
         10..18 => {
@@ -164,6 +173,7 @@ fn make(random: &mut Random, can: &Capabilities, store: usize) -> Step {
         6 if can.shared && can.resizable => Made::Growable,
         7 if can.immutable => Made::Frozen,
         8 => Made::Manual,
+        9 => Made::Calling,
         _ => Made::Fixed,
     };
     Step::Make { store, made, byte_length, max_byte_length }
@@ -213,6 +223,9 @@ impl fmt::Display for Step {
             }
             Step::Resize { buffer, byte_length } => {
                 write!(f, "b{buffer}.resize({byte_length}); // of a SharedArrayBuffer: grow")
+            }
+            Step::CallBack { first, second, callback } => {
+                write!(f, "{{ const a = b{first}, b = b{second}; {callback} }}")
             }
             Step::ResizeStore { store, byte_length } => {
                 write!(f, "// native: resize or grow s{store} to {byte_length}")

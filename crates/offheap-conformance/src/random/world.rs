@@ -6,6 +6,8 @@ use std::thread;
 use offheap_engine::offheap::{BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
 use offheap_engine::{BufferState, Engine, Error, Handle, JsArrayBuffer};
 
+use super::callback::Callback;
+use super::reentry;
 use super::step::{ISOLATES, Made, SLOTS, Step};
 use super::{Outcome, SeededFactory};
 
@@ -25,6 +27,8 @@ pub(super) struct World<'a> {
     left: Vec<ManualMemory>,
     // Buffers may have died that no collection has found yet.
     unsettled: bool,
+    // There are stores whose owners call engines, so that it matters who drops them.
+    owners_call: bool,
 }
 
 impl<'a> World<'a> {
@@ -39,6 +43,7 @@ impl<'a> World<'a> {
             manual: Default::default(),
             left: Vec::new(),
             unsettled: false,
+            owners_call: false,
         }
     }
 
@@ -94,6 +99,7 @@ impl<'a> World<'a> {
 
     /// Does a step.
     pub(super) fn run(&mut self, step: Step) -> Outcome {
+        let _within_reach = reentry::reach(self.buffers.iter().flatten().map(|(_, buffer)| buffer.clone()).collect());
         self.try_step(step).unwrap_or_else(|error| Outcome::Refused(kind_of(&error)))
     }
 
@@ -172,6 +178,7 @@ impl<'a> World<'a> {
             Step::Resize { buffer, byte_length } => {
                 done(self.with_buffer(buffer, |engine, buffer| engine.resize(buffer, byte_length))?)
             }
+            Step::CallBack { first, second, callback } => self.call_back(first, second, callback)?,
             Step::DropBuffer { buffer } => {
                 self.unsettled |= self.buffers[buffer].is_some();
                 done(self.buffers[buffer].take().map(drop))
@@ -194,6 +201,20 @@ impl<'a> World<'a> {
             }
             native => self.try_native(native)?,
         })
+    }
+
+    /// Has script call a function of the engine with two buffers of one isolate.
+    fn call_back(&mut self, first: usize, second: usize, callback: Callback) -> Result<Outcome, Error> {
+        self.unsettled = true;
+        let (Some((isolate, a)), Some((_, b))) = (self.buffers[first].clone(), self.buffers[second].clone()) else {
+            return Ok(Outcome::Nothing);
+        };
+        let engine = self.isolate(isolate)?;
+        engine.set_global("a", &a)?;
+        engine.set_global("b", &b)?;
+        let answer = engine.evaluate(&callback.source());
+        engine.evaluate("globalThis.a = globalThis.b = undefined")?;
+        Ok(Outcome::Answer(answer?))
     }
 
     /// The steps that no engine has a part in.
@@ -263,6 +284,9 @@ impl<'a> World<'a> {
     }
 
     fn put(&mut self, slot: usize, store: BackingStore) {
+        if self.owners_call {
+            self.settle();
+        }
         self.stores[slot] = Some(store);
         self.left.extend(self.manual[slot].take());
     }
@@ -271,6 +295,10 @@ impl<'a> World<'a> {
         let bytes: Vec<u8> = (1..=byte_length).map(|byte| byte as u8).collect();
         let store: BackingStore = match made {
             Made::Fixed => UniqueStore::from_owner(bytes)?.into(),
+            Made::Calling => {
+                self.owners_call = true;
+                reentry::calling(bytes)?
+            }
             Made::Resizable => UniqueStore::resizable(byte_length, max_byte_length)?.into(),
             Made::Shared => SharedStore::from_owner(bytes)?.into(),
             Made::Growable => SharedStore::growable(byte_length, max_byte_length)?.into(),

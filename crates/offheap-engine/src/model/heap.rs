@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::thread;
 
-use offheap::{BackingStore, Exposed, IsolateId, StoreId, StoreKind};
+use offheap::{BackingStore, Exposed, IsolateId, LettingGo, StoreId, StoreKind};
 
 use super::random::Random;
 use super::roots::Roots;
@@ -61,6 +61,7 @@ pub(super) enum OnThread {
 impl LetGo {
     /// Drops the hold, perhaps as a sweeper's thread would.
     pub(super) fn finish(self) {
+        let _no_engine = LettingGo::begin();
         match self.0 {
             None => {}
             Some((hold, OnThread::This)) => drop(hold),

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use offheap_conformance::random::{SeededFactory, side_by_side};
+use offheap_conformance::random::{Reentrant, SeededFactory, calls_of_engines, side_by_side};
 use offheap_conformance::{Soak, soak};
 use offheap_engine::ModelEngine;
 use offheap_quickjs::QuickJsEngine;
+use offheap_v8::offheap::observe::set_observer;
 use offheap_v8::offheap::{BackingStore, StoreKind};
 use offheap_v8::{Engine, Error, V8Engine};
 
@@ -32,6 +33,21 @@ fn v8_quickjs_and_the_model_do_the_same() {
             Ok(compared) => println!("{compared:?}"),
             Err(difference) => panic!("{difference}"),
         }
+    });
+}
+
+#[test]
+fn no_engine_answers_an_observer() {
+    apart("no_engine_answers_an_observer", || {
+        set_observer(&Reentrant).expect("the only observer");
+        let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(V8Engine::new()?));
+        match side_by_side(&[model, quickjs, v8], Duration::from_secs(3)) {
+            Ok(compared) => println!("{compared:?}"),
+            Err(difference) => panic!("{difference}"),
+        }
+        assert!(calls_of_engines().0 > 0, "the observer called engines");
     });
 }
 
