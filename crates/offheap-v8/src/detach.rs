@@ -109,7 +109,7 @@ pub(crate) fn transfer<'s>(
     check_mutable(facts, TRANSFER)?;
     check_detachable(buffer, TRANSFER)?;
     attached_state(buffer, facts, TRANSFER)?;
-    let limit = facts.max_byte_length.unwrap_or(sys::MAX_BYTE_LENGTH);
+    let limit = facts.max_byte_length.unwrap_or(sys::max_byte_length());
     let too_long = byte_length.filter(|&requested| requested > limit);
     let length = byte_length.map(|byte_length| v8::Number::new(scope, byte_length as f64).into());
     let object = buffer.object().into();
@@ -151,6 +151,11 @@ pub(crate) fn resize<'s>(
     }
     if requested > present.max_byte_length {
         return Err(beyond(present.max_byte_length));
+    }
+    // Shared memory is not counted.
+    let limit = sys::max_byte_length();
+    if requested > limit && !facts.shared {
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
     }
     let function = if facts.shared { Function::Grow } else { Function::Resize };
     let length = v8::Number::new(scope, byte_length as f64).into();

@@ -28,7 +28,7 @@ impl V8Engine {
         byte_length: usize,
         max_byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error> {
-        let limit = crate::sys::MAX_BYTE_LENGTH;
+        let limit = crate::sys::max_byte_length();
         let most = max_byte_length.unwrap_or(byte_length).max(byte_length);
         if most > limit {
             return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length: most, limit });
@@ -86,7 +86,7 @@ impl Engine for V8Engine {
         capabilities.shared = true;
         capabilities.wasm = true;
         capabilities.generations = self.isolate.collects_young();
-        capabilities.max_byte_length = crate::sys::MAX_BYTE_LENGTH;
+        capabilities.max_byte_length = crate::sys::max_byte_length();
         capabilities
     }
 

@@ -24,7 +24,8 @@ pub trait BackingStoreExt: Sized {
     /// first: it has one buffer at a time.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes; [`Error::Misaligned`] where the first byte is not at a
+    /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes, and from 32 GiB on where the program started V8 and letting go
+    /// frees the memory; [`Error::Misaligned`] where the first byte is not at a
     /// multiple of 8; [`Error::AddressTaken`] where another store has the same memory; [`Error::Unsupported`] for
     /// read-only memory where V8 was started without immutable buffers, for shared memory
     /// ([`SharedStoreExt::to_js`]), and for resizable memory of Rust; [`Error::Memory`] where another isolate has the store, a

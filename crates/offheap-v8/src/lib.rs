@@ -74,9 +74,10 @@
 //! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
 //!   does. An immutable buffer is not detached, only collected.
 //! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws.
-//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. The count cannot be
-//!   put right where it is too high (two buffers over one store, a mapped file): V8 ends the process when it takes away
-//!   more than is left.
+//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that
+//!   is freed by hand and that of a `static` count as nothing. The count cannot be put right where it is too high (two buffers
+//!   over one store): V8 ends the process when it takes away more than is left.
+//! - Where the program started it, it takes less than 32 GiB in one buffer that it counts.
 #![deny(unsafe_code)]
 
 mod detach;

@@ -224,7 +224,8 @@ impl<'s> Scope<'s> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
             let array = typed::to_js_typed::<T>(scope, store, byte_offset, element_count)?;
-            let slot = roots.root_object(scope, array.into(), Facts::PLAIN, store.byte_length())?;
+            let byte_length = if store.frees_bytes() { store.byte_length() } else { 0 };
+            let slot = roots.root_object(scope, array.into(), Facts::PLAIN, byte_length)?;
             Ok(Local::new(Handle::new(Rc::clone(&roots) as _, slot)))
         })
     }

@@ -266,3 +266,38 @@ fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
     let hold = hold.into_shared().unwrap_err();
     drop((store, hold));
 }
+
+#[test]
+fn b12_what_letting_go_frees_is_known_of_each_store() {
+    use offheap::{FrozenStore, ManualMemory, ManualOptions, MapMode, Mapped, SharedStore};
+
+    static WORDS: [u64; 2] = [1, 2];
+    let path = std::env::temp_dir().join(format!("offheap-frees-{}", std::process::id()));
+    std::fs::write(&path, [0; 16]).unwrap();
+    let maps = [MapMode::ReadOnly, MapMode::CopyOnWrite].map(|mode| Mapped::open(&path, mode).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let manual = ManualMemory::allocate(16).unwrap();
+    let shared_manual = ManualMemory::allocate_with(16, ManualOptions { shared: true, ..Default::default() }).unwrap();
+    let stays = [
+        maps[0].store().clone(),
+        maps[1].store().slice(4..8).unwrap(),
+        manual.store().clone(),
+        shared_manual.store().clone(),
+        FrozenStore::from_owner(&WORDS[..]).unwrap().into(),
+    ];
+    for store in &stays {
+        assert!(!store.frees_bytes(), "{store:?}");
+    }
+    let goes: [BackingStore; 4] = [
+        UniqueStore::zeroed(16).unwrap().into(),
+        UniqueStore::from_owner(vec![1_u8]).unwrap().into(),
+        SharedStore::zeroed(16).unwrap().as_store().clone(),
+        FrozenStore::from_owner(std::sync::Arc::<[u64]>::from([1])).unwrap().into(),
+    ];
+    for store in &goes {
+        assert!(store.frees_bytes(), "{store:?}");
+    }
+    drop(stays);
+    manual.free().unwrap();
+    shared_manual.free().unwrap();
+}

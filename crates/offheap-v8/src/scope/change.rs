@@ -44,7 +44,7 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
-    /// [`Error::InvalidLength`].
+    /// [`Error::InvalidLength`], [`Error::TooLargeForEngine`] from 32 GiB on where the program started V8.
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
         self.with_buffer(buffer, |scope, roots, buffer, facts| resize(scope, roots.state(), buffer, facts, byte_length))
     }

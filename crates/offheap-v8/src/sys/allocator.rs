@@ -25,6 +25,7 @@ use offheap::{
 use offheap_engine::while_letting_go;
 
 use super::address_set::{AddressSet, GRANULE};
+use super::counted;
 use super::object::Facts;
 use crate::ENGINE;
 
@@ -184,10 +185,16 @@ unsafe impl Owner for ScriptBytes {
 }
 
 unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -> *mut c_void {
+    if !counted::take(byte_length) {
+        return ptr::null_mut();
+    }
     let data = match observe::is_observed() || Budget::limit().is_some() {
         false => allocator.allocate(byte_length),
         true => while_letting_go(ENGINE, || allocator.allocate_store(byte_length)),
     };
+    if data.is_none() {
+        counted::give_back(byte_length);
+    }
     data.map_or(ptr::null_mut(), |data| data.as_ptr().cast())
 }
 
@@ -234,6 +241,7 @@ impl ScriptAllocator {
 /// V8 calls it once for each allocation, when the last buffer over it goes: on any thread, inside of a detach too.
 unsafe extern "C" fn free(_: &ScriptAllocator, data: *mut c_void, byte_length: usize) {
     let Some(data) = NonNull::new(data.cast::<u8>()) else { return };
+    counted::give_back(byte_length);
     // Before the memory can go, and be allocated again.
     ADDRESSES.remove(data.as_ptr().addr());
     // SAFETY: I-LAYOUT: V8 gives back what `allocate` gave it.

@@ -7,15 +7,13 @@ use offheap::{BackingStore, Exposed, StoreKind};
 use offheap_engine::while_letting_go;
 
 use super::allocator;
+use super::counted::{self, MAX_BYTE_LENGTH};
 use super::engine_memory::{expose_growable, expose_resizable};
-use super::natives;
+use super::natives::{self, NewBlock, new_uncounted_block};
 use super::realm::Function;
 use super::state::{State, state};
 use super::table;
 use crate::{ENGINE, Error};
-
-/// The most bytes in one buffer of V8 (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
-pub(crate) const MAX_BYTE_LENGTH: usize = (1 << 53) - 1;
 
 /// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, by
 /// `Atomics` at the least.
@@ -38,6 +36,13 @@ unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c
     });
 }
 
+/// The same for a block whose bytes were taken from what V8 may count.
+unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
+    counted::give_back(byte_length);
+    // SAFETY: I-FREE-ONCE: as V8 calls it.
+    unsafe { let_go(data, byte_length, hold) };
+}
+
 /// Where the memory of a buffer over `store` begins, to V8. One past the end of a store may be where another one
 /// begins; the hold's address is nobody's data.
 fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) -> *mut c_void {
@@ -47,13 +52,13 @@ fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) ->
     }
 }
 
-type Wrap =
-    unsafe fn(*mut c_void, usize, v8::BackingStoreDeleterCallback, *mut c_void) -> v8::UniqueRef<v8::BackingStore>;
-
 /// A block of V8 over the bytes of `store`, which keeps a hold on it.
 #[inline]
 fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::BackingStore>, Error> {
-    let (byte_length, limit) = (store.byte_length(), MAX_BYTE_LENGTH);
+    let byte_length = store.byte_length();
+    // V8 itself counts nothing of shared memory.
+    let is_counted = store.frees_bytes() && store.kind() != StoreKind::Shared;
+    let limit = if is_counted { counted::max_byte_length() } else { MAX_BYTE_LENGTH };
     if byte_length > limit {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
     }
@@ -61,7 +66,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         let (store, byte_offset) = (store.id(), store.byte_offset());
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
-    let make: Wrap = match store.kind() {
+    let make: NewBlock = match store.kind() {
         StoreKind::Resizable => {
             return Err(Error::Unsupported {
                 engine: ENGINE,
@@ -93,9 +98,18 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         drop(unsafe { Exposed::from_raw(hold) });
         return Err(error);
     }
+    // Where V8 counts as much as it may, it counts no more.
+    let is_counted = is_counted && counted::take(byte_length);
+    let uncounted = match is_counted || store.kind() == StoreKind::Shared {
+        true => None,
+        // SAFETY: I-FREE-ONCE, I-MAPPED: as below.
+        false => unsafe { new_uncounted_block(make, address, byte_length, let_go, hold.as_ptr()) },
+    };
+    let deleter = if is_counted && counted::is_limited() { let_go_counted } else { let_go };
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the deleter drops once; it is not
     // null, so that V8 calls the deleter.
-    Ok(unsafe { make(address, byte_length, let_go, hold.as_ptr()) }.make_shared())
+    let block = uncounted.unwrap_or_else(|| unsafe { make(address, byte_length, deleter, hold.as_ptr()) });
+    Ok(block.make_shared())
 }
 
 /// An ArrayBuffer over the bytes of `store`, which is not shared, without a copy.

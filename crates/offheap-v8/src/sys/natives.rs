@@ -13,6 +13,8 @@ unsafe extern "C" {
     fn array_buffer_max_byte_length(buffer: *const v8::ArrayBuffer) -> usize;
     #[link_name = "_ZNK2v817SharedArrayBuffer13MaxByteLengthEv"]
     fn shared_array_buffer_max_byte_length(buffer: *const v8::SharedArrayBuffer) -> usize;
+    #[link_name = "_ZN2v812BackingStore12EmptyDeleterEPvmS1_"]
+    fn backing_store_empty_deleter(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
     #[link_name = "_ZNK2v812BackingStore11IsImmutableEv"]
     fn backing_store_is_immutable(block: *const c_void) -> bool;
     fn v8__Context__New(
@@ -79,6 +81,57 @@ pub(super) fn new_context<'s>(scope: &v8::PinScope<'s, '_, ()>) -> Option<v8::Lo
     let context = NonNull::new(context.cast_mut())?;
     // SAFETY: I-LAYOUT: a `Local` is a handle's address, and this one is of the innermost handle scope, which is `scope`'s.
     Some(unsafe { std::mem::transmute::<NonNull<v8::Context>, v8::Local<'s, v8::Context>>(context) })
+}
+
+/// `v8::ArrayBuffer::NewBackingStore`, or that of `v8::SharedArrayBuffer`.
+pub(super) type NewBlock =
+    unsafe fn(*mut c_void, usize, v8::BackingStoreDeleterCallback, *mut c_void) -> v8::UniqueRef<v8::BackingStore>;
+
+/// The beginning of a block that has a deleter (`BackingStore` in backing-store.h of V8 15.2, without the sandbox).
+#[repr(C)]
+struct BlockLayout {
+    start: *mut c_void,
+    byte_length: usize,
+    max_byte_length: usize,
+    byte_capacity: usize,
+    id: u32,
+    deleter: *const c_void,
+    deleter_data: *mut c_void,
+}
+
+/// A block over bytes whose letting go frees no memory: V8 counts none of them, and calls `deleter` once, as ever. `None`
+/// where V8's blocks are not laid out as expected; nothing is called then.
+///
+/// V8 counts nothing behind its own `EmptyDeleter`, which it looks for when a block is made. It would tell nobody that the
+/// block is gone; so the block gets its deleter afterwards.
+///
+/// # Safety
+/// As for `make`; `deleter_data` is not null, and `address` not either.
+pub(super) unsafe fn new_uncounted_block(
+    make: NewBlock,
+    address: *mut c_void,
+    byte_length: usize,
+    deleter: v8::BackingStoreDeleterCallback,
+    deleter_data: *mut c_void,
+) -> Option<v8::UniqueRef<v8::BackingStore>> {
+    // SAFETY: I-FREE-ONCE: the caller's promise; this deleter frees nothing.
+    let block = unsafe { make(address, byte_length, backing_store_empty_deleter, deleter_data) }.into_raw();
+    let layout = block.cast::<BlockLayout>();
+    // SAFETY: I-LAYOUT: V8's object is larger; nobody else has it yet.
+    let fields = unsafe { layout.read() };
+    let is_as_expected = fields.start == address
+        && fields.byte_length == byte_length
+        && fields.deleter == backing_store_empty_deleter as *const c_void
+        && fields.deleter_data == deleter_data;
+    if is_as_expected {
+        // SAFETY: I-LAYOUT: inside the object, as for `fields`.
+        let place = unsafe { &raw mut (*layout).deleter };
+        // SAFETY: I-LAYOUT: the word is the deleter that V8 calls with this data: it and the words around it had been given.
+        unsafe { place.write(deleter as *const c_void) };
+    }
+    // SAFETY: I-FREE-ONCE: the pointer that was taken out above.
+    let block = unsafe { v8::UniquePtr::from_raw(block) };
+    is_as_expected.then(|| block.unwrap())
 }
 
 /// `v8::BackingStore::IsImmutable`: all buffers over the block are, that are made from now on.

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::counted;
 use crate::{ENGINE, Error};
 
 unsafe extern "C" {
@@ -31,7 +32,10 @@ enum Started {
 static STARTED: Mutex<Started> = Mutex::new(Started::No);
 
 /// Immutable buffers are behind this flag; V8 enforces them everywhere once it is set.
-const OUR_FLAGS: [&str; 2] = ["offheap", "--js-immutable-arraybuffer"];
+const FLAGS_BEFORE: [&str; 2] = ["offheap", "--js-immutable-arraybuffer"];
+
+/// Otherwise V8 ends the process where a buffer has 32 GiB (see `counted`).
+const FLAGS_AFTER: [&str; 1] = ["--external-memory-max-reasonable-size=0"];
 
 /// Starts V8 with these flags, unless it was started.
 pub(crate) fn start(flags: &str) -> Result<(), Error> {
@@ -46,7 +50,8 @@ pub(crate) fn start(flags: &str) -> Result<(), Error> {
             }),
         };
     }
-    let arguments = OUR_FLAGS.into_iter().chain(flags.split_whitespace()).map(str::to_owned).collect();
+    let arguments = FLAGS_BEFORE.into_iter().chain(flags.split_whitespace()).chain(FLAGS_AFTER);
+    let arguments = arguments.map(str::to_owned).collect();
     // What comes back is the name of the program and what V8 does not know. A NUL would end a flag early.
     if flags.contains('\0') || v8::V8::set_flags_from_command_line(arguments).len() > 1 {
         return Err(Error::Unsupported {
@@ -67,6 +72,7 @@ pub(crate) fn started_by_the_program() {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Started::No = *started {
         *started = Started::ByTheProgram;
+        counted::limit();
     }
 }
 

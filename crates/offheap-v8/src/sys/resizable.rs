@@ -2,7 +2,7 @@
 
 use offheap::BackingStore;
 
-use super::buffer::MAX_BYTE_LENGTH;
+use super::counted;
 use super::realm::Function;
 use super::state::state;
 use crate::{ENGINE, Error};
@@ -13,8 +13,9 @@ pub(crate) fn new_resizable<'s>(
     byte_length: usize,
     max_byte_length: usize,
 ) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
-    if max_byte_length > MAX_BYTE_LENGTH {
-        let (byte_length, limit) = (max_byte_length, MAX_BYTE_LENGTH);
+    let limit = counted::max_byte_length();
+    if max_byte_length > limit {
+        let byte_length = max_byte_length;
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
     }
     if byte_length > max_byte_length {

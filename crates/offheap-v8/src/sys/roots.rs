@@ -7,7 +7,7 @@ use std::sync::Arc;
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 
-use super::engine_memory::{locate, release_let_go};
+use super::engine_memory::{find, locate, release_let_go};
 use super::object::{Buffer, Facts};
 use super::state::{Entered, State};
 use crate::{ENGINE, Error};
@@ -27,6 +27,9 @@ struct Root {
     facts: Facts,
     byte_length: usize,
 }
+
+/// From so many bytes on it is looked up whether letting go of a buffer frees them.
+const BYTES_BEFORE_A_LOOK: usize = 1 << 20;
 
 /// Dropped handles of more bytes than these make V8 collect.
 const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
@@ -85,10 +88,12 @@ impl Roots {
         facts: Facts,
     ) -> Result<usize, Error> {
         let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
+        let frees_none = byte_length >= BYTES_BEFORE_A_LOOK && find(buffer).is_some_and(|store| !store.frees_bytes());
+        let byte_length = if frees_none { 0 } else { byte_length };
         self.root_object(scope, buffer.object(), facts, byte_length)
     }
 
-    /// A root for `object`, which is of this isolate and keeps that many bytes; as [`root`](Self::root).
+    /// A root for `object`, which is of this isolate and frees that many bytes where it goes; as [`root`](Self::root).
     pub(crate) fn root_object(
         &self,
         scope: &mut v8::PinScope<'_, '_>,

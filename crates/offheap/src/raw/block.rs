@@ -57,6 +57,7 @@ struct Block<O> {
 struct OwnerType {
     layout: Layout,
     offset: usize,
+    needs_drop: bool,
     type_id: fn() -> TypeId,
     drop: unsafe fn(*mut c_void),
 }
@@ -67,6 +68,7 @@ impl<O: 'static> OwnerTypeOf<O> {
     const OWNER_TYPE: OwnerType = OwnerType {
         layout: Layout::new::<Block<O>>(),
         offset: std::mem::offset_of!(Block<O>, owner),
+        needs_drop: std::mem::needs_drop::<O>(),
         type_id: TypeId::of::<O>,
         drop: drop_owner::<O>,
     };
@@ -291,6 +293,12 @@ impl RawStore {
 
     pub(crate) fn is_from<O: 'static>(&self) -> bool {
         (self.header().owner.type_id)() == TypeId::of::<O>()
+    }
+
+    /// Whether dropping the owner does anything.
+    #[inline]
+    pub(super) fn owner_needs_drop(&self) -> bool {
+        self.header().owner.needs_drop
     }
 
     pub(super) fn owner_ptr(&self) -> NonNull<c_void> {

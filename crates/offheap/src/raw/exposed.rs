@@ -187,6 +187,17 @@ fn counts_buffers(kind: StoreKind) -> bool {
     !kind.is_read_only() && kind != StoreKind::Shared
 }
 
+impl BackingStore {
+    /// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. For
+    /// adapters. Bytes that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop,
+    /// such as a `static`.
+    #[inline]
+    pub fn frees_bytes(&self) -> bool {
+        let raw = self.raw();
+        !matches!(raw.kind(), StoreKind::Mapped(_)) && !raw.is_manual() && raw.owner_needs_drop()
+    }
+}
+
 /// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
 /// counts nothing behind its `EmptyDeleter` (I-ACCOUNTED).
 #[inline]
