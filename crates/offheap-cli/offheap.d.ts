@@ -44,8 +44,9 @@ declare module "offheap" {
      */
     read(from?: number, to?: number): Uint8Array;
     /**
-     * Copies bytes in, from the byte `from` on.
-     * @throws RangeError outside the store; NativeMemoryError READ_ONLY, FREED, RELEASED.
+     * Copies bytes in, from the byte `from` on: all that `bytes` has when this is called, also where it is over the same
+     * memory.
+     * @throws RangeError outside the store; TypeError for a detached buffer; NativeMemoryError READ_ONLY, FREED, RELEASED.
      */
     write(from: number, bytes: ArrayBufferLike | ArrayBufferView): void;
     /**

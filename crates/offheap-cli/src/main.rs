@@ -8,6 +8,7 @@
 mod arguments;
 mod console;
 mod failure;
+mod freed;
 mod input;
 mod maps;
 mod native;

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use offheap::{BackingStore, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
+use offheap::{BackingStore, Error, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
 use offheap_ledger::{Hold, Ledger};
 
 use crate::arguments::Argument;
 use crate::failure::Failure;
+use crate::freed::{FreedMemory, Sites};
 
 /// What an engine asks of a buffer.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct NativeModule {
     arguments: Vec<String>,
     maps: Vec<(String, Described)>,
     table: RefCell<Table>,
+    sites: RefCell<Sites>,
 }
 
 /// Memory or a reference, as an object of script shows it.
@@ -45,7 +47,7 @@ pub(crate) struct Described {
     pub(crate) address: usize,
 }
 
-/// Memory and references by their numbers, which are never given out again.
+/// Memory and references by their numbers, which are never given out again. What was freed or released is not in it.
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
@@ -56,6 +58,19 @@ enum Entry {
     Manual(ManualMemory),
     Mapped(Mapped),
     External(BackingStore, Hold),
+    /// Memory that was freed, until its object in script has the record.
+    Freed(FreedMemory),
+}
+
+/// What script passes where memory is expected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Memory {
+    /// Something else.
+    No,
+    /// Memory of this number, which was not freed.
+    Present(u64),
+    /// Memory that was freed.
+    Freed(FreedMemory),
 }
 
 /// What `stats()` says.
@@ -87,7 +102,7 @@ impl NativeModule {
                 (name, table.add(&store, Entry::Mapped(mapped)))
             })
             .collect();
-        NativeModule { ledger, limits, arguments, maps, table: RefCell::new(table) }
+        NativeModule { ledger, limits, arguments, maps, table: RefCell::new(table), sites: RefCell::default() }
     }
 
     /// The script's arguments.
@@ -133,11 +148,11 @@ impl NativeModule {
     }
 
     /// `arrayBuffer(memory, offset, length)`: the part of the memory that the buffer is to be over.
-    pub(crate) fn window(&self, id: Option<u64>, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
-        let store = match self.table.borrow().find(id) {
+    pub(crate) fn window(&self, memory: Memory, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
+        let store = match self.table.borrow().find(memory) {
             Some(Entry::Manual(memory)) => memory.store().clone(),
             Some(Entry::Mapped(mapped)) => mapped.store().clone(),
-            _ => return Err(not_memory("arrayBuffer")),
+            _ => return Err(self.no_memory(memory, "arrayBuffer")),
         };
         if length_changes(&store) {
             return self.whole(store, offset, length);
@@ -187,39 +202,72 @@ impl NativeModule {
 
     /// The length of memory or of a reference at this moment; `None` of one that was freed or released.
     pub(crate) fn byte_length(&self, id: u64) -> Option<usize> {
-        match self.table.borrow().find(Some(id))? {
-            Entry::Manual(memory) if memory.freed().is_some() => None,
+        match self.table.borrow().entries.get(&id)? {
             Entry::Manual(memory) => Some(memory.byte_length()),
             Entry::Mapped(mapped) => Some(mapped.store().byte_length()),
             Entry::External(store, _) => Some(store.byte_length()),
+            Entry::Freed(_) => None,
         }
     }
 
-    /// `free(memory)`
-    pub(crate) fn free(&self, id: Option<u64>, site: Site) -> Result<(), Failure> {
-        let memory = match self.table.borrow().find(id) {
+    /// `free(memory)`. Nothing of it is kept here once script has the record of the free, and [said so](Self::forget).
+    pub(crate) fn free(&self, id: u64, site: Site) -> Result<FreedMemory, Failure> {
+        let memory = match self.table.borrow().entries.get(&id) {
             Some(Entry::Manual(memory)) => memory.clone(),
             Some(Entry::Mapped(_)) => {
                 return Err(Failure::type_error("a mapped file is not freed: it is unmapped when the run ends"));
             }
             _ => return Err(not_memory("free")),
         };
-        Ok(self.ledger.checked(memory.free_at(site))?)
+        let byte_length = memory.byte_length();
+        self.ledger.checked(memory.free_at(site))?;
+        let freed = FreedMemory::new(memory.store(), byte_length, site);
+        let entry = self.table.borrow_mut().entries.insert(id, Entry::Freed(freed));
+        // The table is not borrowed while a store may go.
+        drop((entry, memory));
+        Ok(freed)
     }
 
-    /// `memory.freed`
-    pub(crate) fn is_freed(&self, id: u64) -> bool {
-        match self.table.borrow().find(Some(id)) {
-            Some(Entry::Manual(memory)) => memory.freed().is_some(),
-            _ => false,
+    /// `free(memory)` of what is no memory, or was freed.
+    pub(crate) fn refuse_free(&self, memory: Memory, site: Site) -> Failure {
+        match memory {
+            Memory::Freed(freed) => match self.ledger.checked::<()>(Err(freed.again(site))) {
+                Err(error) => error.into(),
+                Ok(()) => unreachable!("an error is passed on"),
+            },
+            _ => not_memory("free"),
         }
     }
 
-    /// Forgets memory that no object of script names any more. It is not freed by that.
+    /// The memory of this number, where its record is not in script.
+    pub(crate) fn memory(&self, id: u64) -> Option<Memory> {
+        match self.table.borrow().entries.get(&id)? {
+            Entry::Freed(freed) => Some(Memory::Freed(*freed)),
+            _ => Some(Memory::Present(id)),
+        }
+    }
+
+    /// Script has the record of the memory that was freed.
     pub(crate) fn forget(&self, id: u64) {
         let entry = self.table.borrow_mut().entries.remove(&id);
-        // The table is not borrowed while a store may go.
-        drop(entry);
+        debug_assert!(matches!(entry, Some(Entry::Freed(_))), "only what was freed is forgotten");
+    }
+
+    /// A record as script keeps it.
+    pub(crate) fn to_numbers(&self, freed: &FreedMemory) -> [f64; FreedMemory::NUMBERS] {
+        freed.to_numbers(&mut self.sites.borrow_mut())
+    }
+
+    /// A record that script kept.
+    pub(crate) fn freed_memory(&self, numbers: [f64; FreedMemory::NUMBERS]) -> FreedMemory {
+        FreedMemory::from_numbers(numbers, &self.sites.borrow())
+    }
+
+    fn no_memory(&self, memory: Memory, function: &str) -> Failure {
+        match memory {
+            Memory::Freed(freed) => freed.used("expose").into(),
+            _ => not_memory(function),
+        }
     }
 
     /// `externalizeBuffer(buffer)`, where `store` is the buffer's: a reference that script must release.
@@ -230,7 +278,7 @@ impl NativeModule {
 
     /// The store of a reference.
     pub(crate) fn external(&self, id: u64) -> Result<BackingStore, Failure> {
-        match self.table.borrow().find(Some(id)) {
+        match self.table.borrow().entries.get(&id) {
             Some(Entry::External(store, _)) => Ok(store.clone()),
             _ => Err(Failure::memory("RELEASED", "this reference was released; use it before that, or take another")),
         }
@@ -241,7 +289,7 @@ impl NativeModule {
         let store = self.external(id)?;
         // Memory that an engine may take away is not read from here, and not freed by hand.
         match store.copy_to_slice(0, &mut []) {
-            Err(error @ offheap::Error::Freed { .. }) => Err(error.into()),
+            Err(error @ Error::Freed { .. }) => Err(error.into()),
             _ => Ok(store),
         }
     }
@@ -326,8 +374,11 @@ impl Table {
         }
     }
 
-    fn find(&self, id: Option<u64>) -> Option<&Entry> {
-        self.entries.get(&id?)
+    fn find(&self, memory: Memory) -> Option<&Entry> {
+        match memory {
+            Memory::Present(id) => self.entries.get(&id),
+            _ => None,
+        }
     }
 }
 

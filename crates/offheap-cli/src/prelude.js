@@ -1,68 +1,104 @@
 // What `nativeModule` is in script, on any engine. The value is a function that an engine's glue calls before any other
 // script, with its primitives: functions that it defines, which see the object `internals` below as `this`. An object of
 // script knows native memory by a number that only this file and the glue see. It returns what `inspect.js` needs.
+//
+// Script may replace everything that is not defined in here, and that the objects in here inherit. So nothing in a
+// function below is looked up in a global or called as a method, except of an object without a prototype; there is no
+// `instanceof`, no spread, no destructuring of a list; and what describes a property inherits nothing.
 (primitives, maps, args) => {
   "use strict";
-  const { defineProperty, defineProperties, freeze } = Object;
+  const { apply, construct, defineProperty } = Reflect;
+  const { freeze } = Object;
+  const { indexOf, slice } = String.prototype;
+  const { captureStackTrace } = Error;
+  const PlainError = Error, Bytes = Uint8Array, NotConstructed = TypeError;
   const secret = Symbol("offheap");
+  const show = (object, name, value) => defineProperty(object, name, { __proto__: null, value, enumerable: true });
 
   class NativeMemoryError extends Error {
     constructor(message, code) {
       super(message);
-      defineProperty(this, "code", { value: code, enumerable: true });
+      show(this, "code", code);
     }
   }
   defineProperty(NativeMemoryError.prototype, "name", { value: "NativeMemoryError", configurable: true });
 
-  const classes = { __proto__: null, Error, TypeError, RangeError, NativeMemoryError };
+  const classes = { __proto__: null, Error, TypeError, RangeError };
+  const includes = (text, part) => apply(indexOf, text, [part]) >= 0;
   // The frames of this file are nobody's business.
-  const frames = (stack) => String(stack).split("\n").filter((line) => line && !/(\(|at )offheap:/.test(line));
+  const frames = (stack) => {
+    let kept = "";
+    for (let from = 0, to; from < stack.length; from = to + 1) {
+      to = apply(indexOf, stack, ["\n", from]);
+      if (to < 0) to = stack.length;
+      const line = apply(slice, stack, [from, to]);
+      if (line === "" || includes(line, "(offheap:") || includes(line, "at offheap:")) continue;
+      kept += kept === "" ? line : "\n" + line;
+    }
+    return kept;
+  };
 
   const internals = {
     __proto__: null,
     fail(name, message, code) {
-      const error = new classes[name](message, code);
-      Error.captureStackTrace?.(error, internals.fail);
-      const own = frames(error.stack).join("\n");
-      return defineProperty(error, "stack", { value: own, writable: true, configurable: true });
+      // Not `new NativeMemoryError`: that asks the prototype of the class, which script may change, to make the error.
+      const error = construct(classes[name] ?? PlainError, [message], classes[name] ?? NativeMemoryError);
+      if (code !== undefined) show(error, "code", code);
+      if (captureStackTrace) apply(captureStackTrace, PlainError, [error, internals.fail]);
+      // Something else where script prepares stacks by itself.
+      const { stack } = error;
+      if (typeof stack !== "string") return error;
+      defineProperty(error, "stack", { __proto__: null, value: frames(stack), writable: true, configurable: true });
+      return error;
     },
-    memory: (described) => new NativeMemory(secret, described),
-    external: (described) => new ExternalizedBuffer(secret, described),
-    idOf: (value) => NativeMemory.idOf(value),
+    memory: (id, byteLength, maxByteLength, shared, address) =>
+      new NativeMemory(secret, id, byteLength, maxByteLength, shared, address),
+    external: (id, byteLength, maxByteLength, shared, address) =>
+      new ExternalizedBuffer(secret, id, byteLength, maxByteLength, shared, address),
+    view: (buffer) => new Bytes(buffer),
+    idOf: (value) => idOf(value),
+    keepFreed: (memory, store, byteLength, address, allocated, freed) =>
+      keepFreed(memory, [store, byteLength, address, allocated, freed]),
+    freedAt: (memory, index) => freedOf(memory)?.[index],
   };
   const native = { __proto__: null };
   for (const name of Object.keys(primitives)) {
     const bound = primitives[name].bind(internals);
-    native[name] = defineProperty(bound, "name", { value: name });
+    native[name] = defineProperty(bound, "name", { value: name }) && bound;
   }
-  // A wrapper that is gone needs no entry in the table of memory any more; its memory stays what it was.
-  const wrappers = new FinalizationRegistry(native.forget);
 
-  const construct = (token) => {
-    if (token !== secret) throw new TypeError("Illegal constructor; use nativeModule.allocateMemory(byteLength)");
+  const check = (token) => {
+    if (token !== secret) throw new NotConstructed("Illegal constructor; use nativeModule.allocateMemory(byteLength)");
   };
 
   // A length that changes is asked for each time; what was freed or released keeps its last one.
-  const define = (object, { id, byteLength, maxByteLength, shared, address }) => {
-    const present = () => byteLength = native.byteLength(id) ?? byteLength;
-    defineProperties(object, {
-      byteLength: { ...maxByteLength === undefined ? { value: byteLength } : { get: present }, enumerable: true },
-      maxByteLength: { value: maxByteLength ?? byteLength, enumerable: true },
-      shared: { value: shared, enumerable: true },
-      address: { value: address, enumerable: true },
-    });
+  const define = (object, id, byteLength, maxByteLength, shared, address) => {
+    if (maxByteLength === undefined) {
+      show(object, "byteLength", byteLength);
+    } else {
+      const get = () => byteLength = native.byteLength(id) ?? byteLength;
+      defineProperty(object, "byteLength", { __proto__: null, get, enumerable: true });
+    }
+    show(object, "maxByteLength", maxByteLength ?? byteLength);
+    show(object, "shared", shared);
+    show(object, "address", address);
   };
 
+  // Not static methods: script gets at the class, by the constructor of an object.
+  let idOf, keepFreed, freedOf, isExternal;
   class NativeMemory {
     #id;
-    constructor(token, described) {
-      construct(token);
-      this.#id = described.id;
-      define(this, described);
-      wrappers.register(this, described.id);
+    // What the next use is told, once it was freed: five numbers, for native code only.
+    #freed;
+    constructor(token, id, byteLength, maxByteLength, shared, address) {
+      check(token);
+      this.#id = id;
+      define(this, id, byteLength, maxByteLength, shared, address);
     }
-    static idOf(value) {
-      return typeof value === "object" && value !== null && #id in value ? value.#id : undefined;
+    static {
+      idOf = (value) => typeof value === "object" && value !== null && #id in value ? value.#id : undefined;
+      keepFreed = (memory, numbers) => void (memory.#freed = numbers);
+      freedOf = (memory) => memory.#freed;
     }
     get freed() {
       return native.freed(this.#id);
@@ -79,27 +115,19 @@
 
   class ExternalizedBuffer {
     #id;
-    constructor(token, described) {
-      construct(token);
-      this.#id = described.id;
-      define(this, described);
+    constructor(token, id, byteLength, maxByteLength, shared, address) {
+      check(token);
+      this.#id = id;
+      define(this, id, byteLength, maxByteLength, shared, address);
     }
-    static isOne(object) {
-      return #id in object;
+    static {
+      isExternal = (object) => #id in object;
     }
     read(from, to) {
       return native.read(this.#id, from, to);
     }
     write(from, bytes) {
-      const source = bytesOf(bytes);
-      native.checkWrite(this.#id, from, source.length);
-      // Words, since they cross to native code one by one.
-      for (let at = 0; at < source.length; at += 65536) {
-        const part = source.subarray(at, at + 65536);
-        const words = new Uint32Array(Math.ceil(part.length / 4));
-        new Uint8Array(words.buffer).set(part);
-        native.write(this.#id, from + at, words, part.length);
-      }
+      native.write(this.#id, from, bytes);
     }
     fill(value, from, to) {
       native.fill(this.#id, value, from, to);
@@ -115,15 +143,8 @@
     defineProperty(prototype, Symbol.toStringTag, { value: prototype.constructor.name, configurable: true });
   }
 
-  const bytesOf = (value) => {
-    if (value instanceof Uint8Array) return value;
-    if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-    if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
-    throw internals.fail("TypeError", "the bytes to write are no typed array, DataView or ArrayBuffer; pass one");
-  };
-
   const mapped = { __proto__: null };
-  for (const map of maps) defineProperty(mapped, map.name, { value: internals.memory(map), enumerable: true });
+  for (let index = 0; index < maps.length; index++) show(mapped, maps[index], native.map(index));
 
   const { allocateMemory, arrayBuffer, externalizeBuffer, free, detach, gc, stats } = native;
   const nativeModule = freeze({
@@ -135,11 +156,12 @@
 
   // What `console` says of an object that only this file knows: its class and what it shows; `undefined` of any other.
   const describe = (object) => {
-    const isMemory = NativeMemory.idOf(object) !== undefined;
-    if (!isMemory && !ExternalizedBuffer.isOne(object)) return undefined;
+    const id = idOf(object);
+    if (id === undefined && !isExternal(object)) return undefined;
     const { byteLength, maxByteLength, shared, address } = object;
-    const shown = { __proto__: null, name: "ExternalizedBuffer", byteLength, maxByteLength, shared, address };
-    return isMemory ? { ...shown, __proto__: null, name: "NativeMemory", freed: object.freed } : shown;
+    return id === undefined
+      ? { __proto__: null, name: "ExternalizedBuffer", byteLength, maxByteLength, shared, address }
+      : { __proto__: null, name: "NativeMemory", byteLength, maxByteLength, shared, address, freed: native.freed(id) };
   };
   return { __proto__: null, print: native.print, describe };
 };

@@ -5,7 +5,8 @@ use offheap::{BackingStore, Site};
 use crate::arguments::Argument;
 use crate::console::{self, Stream};
 use crate::failure::Failure;
-use crate::native::{Described, NativeModule};
+use crate::freed::FreedMemory;
+use crate::native::{Described, Memory, NativeModule};
 
 /// One call of a primitive by script: what the glue of an engine gives, in the engine's values.
 pub(crate) trait Call {
@@ -27,8 +28,8 @@ pub(crate) trait Call {
     fn as_text(&mut self, value: &Self::Value) -> Outcome<Option<String>, Self>;
     /// `value.name`; `undefined` where that is no object.
     fn property(&mut self, value: &Self::Value, name: &str) -> Outcome<Self::Value, Self>;
-    /// The bytes of the first `word_count` elements of a `Uint32Array`, in the machine's byte order.
-    fn words(&mut self, words: &Self::Value, word_count: usize) -> Outcome<Vec<u8>, Self>;
+    /// The bytes of a buffer or a view as script sees them at this moment, copied. No script runs meanwhile.
+    fn copy_of(&mut self, bytes: &Self::Value) -> Outcome<Vec<u8>, Self>;
 
     /// `undefined`.
     fn undefined(&mut self) -> Self::Value;
@@ -41,10 +42,8 @@ pub(crate) trait Call {
     /// A `Uint8Array` of its own.
     fn bytes(&mut self, bytes: Vec<u8>) -> Outcome<Self::Value, Self>;
 
-    /// The prelude's `idOf(value)`.
-    fn id_of(&mut self, value: &Self::Value) -> Outcome<Option<u64>, Self>;
-    /// The prelude's object for memory or a reference: what its function `make` returns.
-    fn describe(&mut self, make: &str, described: Described) -> Outcome<Self::Value, Self>;
+    /// What the function of the prelude's `internals` with this name returns. It calls nothing of script's.
+    fn internal(&mut self, name: &str, arguments: &[Self::Value]) -> Outcome<Self::Value, Self>;
     /// Where in the script this is.
     fn site(&mut self) -> Site;
 
@@ -100,10 +99,11 @@ pub(crate) struct Primitive<C: Call> {
 }
 
 /// All of them.
-pub(crate) fn primitives<C: Call>() -> [Primitive<C>; 17] {
+pub(crate) fn primitives<C: Call>() -> [Primitive<C>; 16] {
     let primitive = |name, length, run| Primitive { name, length, run };
     [
-        primitive("allocateMemory", 1, allocate_memory::<C>),
+        primitive("map", 1, map::<C>),
+        primitive("allocateMemory", 1, allocate_memory),
         primitive("arrayBuffer", 1, array_buffer),
         primitive("externalizeBuffer", 1, externalize_buffer),
         primitive("free", 1, free),
@@ -112,10 +112,8 @@ pub(crate) fn primitives<C: Call>() -> [Primitive<C>; 17] {
         primitive("stats", 0, stats),
         primitive("byteLength", 1, byte_length),
         primitive("freed", 1, freed),
-        primitive("forget", 1, forget),
         primitive("read", 3, read),
-        primitive("checkWrite", 3, check_write),
-        primitive("write", 4, write),
+        primitive("write", 3, write),
         primitive("fill", 4, fill),
         primitive("externalArrayBuffer", 1, external_array_buffer),
         primitive("release", 1, release),
@@ -133,10 +131,47 @@ fn id<C: Call>(call: &mut C) -> Result<u64, Failure> {
     Ok(argument(call, 0).byte_count("id")? as u64)
 }
 
-/// The number of the memory that script passes first, if it is that.
-fn memory_id<C: Call>(call: &mut C) -> Outcome<Option<u64>, C> {
+/// What is thrown where bytes are expected, and something else is passed.
+pub(crate) fn not_bytes() -> Failure {
+    Failure::type_error("the bytes to write are no typed array, DataView or ArrayBuffer; pass one")
+}
+
+/// The memory that script passes first, if it is that.
+fn memory<C: Call>(call: &mut C) -> Outcome<Memory, C> {
     let value = call.value(0);
-    call.id_of(&value)
+    let id = call.internal("idOf", &[value])?;
+    let Argument::Number(id) = call.as_argument(&id) else { return Ok(Memory::No) };
+    if let Some(memory) = call.native().memory(id as u64) {
+        return Ok(memory);
+    }
+    let mut numbers = [0.0; FreedMemory::NUMBERS];
+    for (index, number) in numbers.iter_mut().enumerate() {
+        let (value, index) = (call.value(0), call.number(index as f64));
+        let kept = call.internal("freedAt", &[value, index])?;
+        let Argument::Number(kept) = call.as_argument(&kept) else { return Ok(Memory::No) };
+        *number = kept;
+    }
+    Ok(Memory::Freed(call.native().freed_memory(numbers)))
+}
+
+/// The prelude's object for memory or a reference: what its function `make` returns.
+fn describe<C: Call>(call: &mut C, make: &str, described: Described) -> Outcome<C::Value, C> {
+    let Described { id, byte_length, max_byte_length, is_shared, address } = described;
+    let max_byte_length = match max_byte_length {
+        Some(max_byte_length) => call.number(max_byte_length as f64),
+        None => call.undefined(),
+    };
+    let (id, byte_length, address) =
+        (call.number(id as f64), call.number(byte_length as f64), call.number(address as f64));
+    let is_shared = call.boolean(is_shared);
+    call.internal(make, &[id, byte_length, max_byte_length, is_shared, address])
+}
+
+/// The memory of a mapped file. The prelude asks for each of them once, by its place in the list.
+fn map<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
+    let index = argument(call, 0).byte_count("index")?;
+    let (_, described) = call.native().maps()[index];
+    describe(call, "memory", described)
 }
 
 fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
@@ -148,16 +183,16 @@ fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let described = call.native().allocate(byte_length, shared, max_byte_length, site)?;
     let id = described.id;
     // Without its object script could not free it.
-    call.describe("memory", described).inspect_err(|_| {
-        let freed = call.native().free(Some(id), site);
+    describe(call, "memory", described).inspect_err(|_| {
+        let freed = call.native().free(id, site);
         debug_assert!(freed.is_ok(), "nobody has it yet");
         call.native().forget(id);
     })
 }
 
 fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let (id, offset, length) = (memory_id(call)?, argument(call, 1), argument(call, 2));
-    let window = call.native().window(id, offset, length)?;
+    let (memory, offset, length) = (memory(call)?, argument(call, 1), argument(call, 2));
+    let window = call.native().window(memory, offset, length)?;
     call.expose(&window)
 }
 
@@ -168,15 +203,21 @@ fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let described = call.native().externalize(store, site);
     let id = described.id;
     // Without its object script could not release it.
-    call.describe("external", described).inspect_err(|_| {
+    describe(call, "external", described).inspect_err(|_| {
         let released = call.native().release(id);
         debug_assert!(released.is_ok(), "nobody has it yet");
     })
 }
 
 fn free<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let (id, site) = (memory_id(call)?, call.site());
-    call.native().free(id, site)?;
+    let (memory, site) = (memory(call)?, call.site());
+    let Memory::Present(id) = memory else { return Err(call.native().refuse_free(memory, site).into()) };
+    let freed = call.native().free(id, site)?;
+    let numbers = call.native().to_numbers(&freed).map(|number| call.number(number));
+    let mut arguments = vec![call.value(0)];
+    arguments.extend(numbers);
+    call.internal("keepFreed", &arguments)?;
+    call.native().forget(id);
     Ok(call.undefined())
 }
 
@@ -216,14 +257,8 @@ fn byte_length<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn freed<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    let is_freed = call.native().is_freed(id);
-    Ok(call.boolean(is_freed))
-}
-
-fn forget<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let id = id(call)?;
-    call.native().forget(id);
-    Ok(call.undefined())
+    let is_present = matches!(call.native().memory(id), Some(Memory::Present(_)));
+    Ok(call.boolean(!is_present))
 }
 
 fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
@@ -233,19 +268,13 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     call.bytes(bytes)
 }
 
-fn check_write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let (id, from, byte_length) = (id(call)?, argument(call, 1), argument(call, 2).byte_count("length")?);
-    call.native().write_range(id, from, byte_length)?;
-    Ok(call.undefined())
-}
-
-/// The bytes come as words of this machine's byte order, a part at a time.
+/// The bytes are copied first and once, as they are: they may be the same memory, or overlap.
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let (id, from, byte_length) = (id(call)?, argument(call, 1), argument(call, 3).byte_count("length")?);
-    let words = call.value(2);
-    let range = call.native().write_range(id, from, byte_length)?;
-    let bytes = call.words(&words, byte_length.div_ceil(4))?;
-    call.copy_in(&range, 0, &bytes[..byte_length])?;
+    let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
+    call.native().external(id)?;
+    let bytes = call.copy_of(&source)?;
+    let range = call.native().write_range(id, from, bytes.len())?;
+    call.copy_in(&range, 0, &bytes)?;
     Ok(call.undefined())
 }
 

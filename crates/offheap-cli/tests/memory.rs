@@ -5,7 +5,11 @@ mod common;
 
 use common::{Engine, Folder, QUICKJS};
 
-on_each_engine!(shared_memory_is_freed_once_script_let_go_of_its_buffers, scripts_own_shared_buffers_are_stores);
+on_each_engine!(
+    shared_memory_is_freed_once_script_let_go_of_its_buffers,
+    scripts_own_shared_buffers_are_stores,
+    b15_a_loop_that_frees_what_it_allocates_needs_no_more_memory,
+);
 
 fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
     // Buffers are used in functions: what an engine still has on the stack of a script it does not collect.
@@ -198,4 +202,26 @@ fn shared_and_resizable_memory_that_nobody_frees_is_a_leak() {
          offheap: leak: 8 bytes at 0x…, allocated at a.js:3:10: never freed\n\
          offheap: 2 stores (1 resizable, 1 shared), 48 B external, 2 leaked, 0 refused\n",
     );
+}
+
+fn b15_a_loop_that_frees_what_it_allocates_needs_no_more_memory(engine: Engine) {
+    let peak = |rounds: u32| {
+        Folder::new(engine).peak_kib(&format!(
+            "const {{ allocateMemory, free }} = nativeModule;
+             for (let round = 0; round < {rounds}; round++) free(allocateMemory(16, {{ shared: round % 8 === 0 }}));"
+        ))
+    };
+    // What each round left would be some hundred bytes. V8's heap grows by up to 20 MiB until it is collected.
+    let (few, many) = (peak(1_000), peak(100_000));
+    assert!(many < few + (24 << 10), "{few} KiB became {many} KiB");
+}
+
+#[test]
+fn b15_address_space_comes_back_with_the_free() {
+    // 128 TiB hold 131,072 of these.
+    let ran = Folder::new(QUICKJS).script(
+        "const { allocateMemory, free } = nativeModule;
+         for (let round = 0; round < 135000; round++) free(allocateMemory(16, { maxByteLength: 2 ** 30 }));",
+    );
+    ran.expect(0, "", "offheap: 135000 stores (135000 resizable), 2.1 MiB external, 0 leaked, 0 refused\n");
 }

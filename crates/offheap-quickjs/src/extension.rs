@@ -205,3 +205,14 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     crate::detach::detach(ctx, value, key)
 }
+
+/// A copy of the bytes that script sees at this moment of an ArrayBuffer, a SharedArrayBuffer or a view, whoever made it. No
+/// script runs meanwhile, and the buffer stays as it is. A view that is out of bounds has no bytes.
+///
+/// # Errors
+/// [`Error::NotAnArrayBuffer`]; [`Error::Detached`]; [`Error::LayoutChanged`]; [`Error::Unsupported`] for a
+/// SharedArrayBuffer over memory of another library; [`Error::Memory`] where there is no memory, a guard of another thread
+/// writes, or it was freed.
+pub fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
+    sys::copy_of(ctx, value)
+}

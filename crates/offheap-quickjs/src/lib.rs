@@ -88,7 +88,7 @@ mod sys;
 mod typed;
 
 pub use engine::QuickJsEngine;
-pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
+pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach};
 pub use isolate::{Isolate, IsolateBuilder};
 pub use offheap;
 pub use offheap_engine::{

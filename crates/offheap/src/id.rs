@@ -35,6 +35,13 @@ impl StoreId {
     }
 }
 
+/// The name that was written down as this number.
+impl From<NonZeroU64> for StoreId {
+    fn from(number: NonZeroU64) -> Self {
+        StoreId(number)
+    }
+}
+
 impl fmt::Display for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

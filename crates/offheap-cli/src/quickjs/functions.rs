@@ -5,12 +5,13 @@ use std::rc::Rc;
 use offheap::{BackingStore, SharedStore, Site};
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
-use offheap_quickjs::rquickjs::{self, Array, Coerced, Ctx, FromJs, Function, Object, TypedArray, Value};
-use offheap_quickjs::{BackingStoreExt, SharedStoreExt, collect, detach, script_site};
+use offheap_quickjs::rquickjs::object::Property;
+use offheap_quickjs::rquickjs::{self, Coerced, Ctx, FromJs, Function, Object, TypedArray, Value};
+use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach, script_site};
 
 use crate::arguments::Argument;
-use crate::native::{Described, NativeModule};
-use crate::primitives::{Call, Outcome, Thrown, primitives};
+use crate::native::NativeModule;
+use crate::primitives::{Call, Outcome, Thrown, not_bytes, primitives};
 
 struct QuickJsCall<'a, 'js> {
     ctx: &'a Ctx<'js>,
@@ -76,14 +77,11 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         }
     }
 
-    fn words(&mut self, words: &Value<'js>, word_count: usize) -> Outcome<Vec<u8>, Self> {
-        let words = Object::from_js(self.ctx, words.clone())?;
-        let mut bytes = Vec::with_capacity(word_count * 4);
-        for index in 0..word_count {
-            let word: u32 = words.get(index as u32)?;
-            bytes.extend_from_slice(&word.to_ne_bytes());
-        }
-        Ok(bytes)
+    fn copy_of(&mut self, bytes: &Value<'js>) -> Outcome<Vec<u8>, Self> {
+        copy_of(self.ctx, bytes).map_err(|error| match error {
+            Error::NotAnArrayBuffer { .. } => not_bytes().into(),
+            error => error.into(),
+        })
     }
 
     fn undefined(&mut self) -> Value<'js> {
@@ -101,7 +99,8 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     fn object(&mut self, properties: &[(&str, f64)]) -> Outcome<Value<'js>, Self> {
         let object = Object::new(self.ctx.clone())?;
         for &(name, number) in properties {
-            object.set(name, number)?;
+            // Not `set`, which calls a setter that script put into `Object.prototype`.
+            object.prop(name, Property::from(number).writable().enumerable().configurable())?;
         }
         Ok(object.into_value())
     }
@@ -110,15 +109,9 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         Ok(TypedArray::<u8>::new(self.ctx.clone(), bytes)?.into_value())
     }
 
-    fn id_of(&mut self, value: &Value<'js>) -> Outcome<Option<u64>, Self> {
-        let id_of: Function<'js> = self.internals.get("idOf")?;
-        let id: Option<f64> = id_of.call((value.clone(),))?;
-        Ok(id.map(|id| id as u64))
-    }
-
-    fn describe(&mut self, make: &str, described: Described) -> Outcome<Value<'js>, Self> {
-        let make: Function<'js> = self.internals.get(make)?;
-        Ok(make.call((describe(self.ctx, described)?,))?)
+    fn internal(&mut self, name: &str, arguments: &[Value<'js>]) -> Outcome<Value<'js>, Self> {
+        let function: Function<'js> = self.internals.get(name)?;
+        Ok(function.call((Rest(arguments.to_vec()),))?)
     }
 
     fn site(&mut self) -> Site {
@@ -154,19 +147,6 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     }
 }
 
-/// What the prelude makes an object for memory or a reference of.
-fn describe<'js>(ctx: &Ctx<'js>, described: Described) -> rquickjs::Result<Object<'js>> {
-    let object = Object::new(ctx.clone())?;
-    object.set("id", described.id as f64)?;
-    object.set("byteLength", described.byte_length as f64)?;
-    if let Some(max_byte_length) = described.max_byte_length {
-        object.set("maxByteLength", max_byte_length as f64)?;
-    }
-    object.set("shared", described.is_shared)?;
-    object.set("address", described.address as f64)?;
-    Ok(object)
-}
-
 /// Runs the prelude and what describes values in `ctx`; returns the function that describes one.
 pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickjs::Result<Function<'js>> {
     let functions = Object::new(ctx.clone())?;
@@ -180,12 +160,7 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickj
         let function = Function::new(ctx.clone(), call)?.with_name(primitive.name)?.with_length(primitive.length)?;
         functions.set(primitive.name, function)?;
     }
-    let maps = Array::new(ctx.clone())?;
-    for (index, (name, described)) in native.maps().iter().enumerate() {
-        let map = describe(ctx, *described)?;
-        map.set("name", name.as_str())?;
-        maps.set(index, map)?;
-    }
+    let maps: Vec<&str> = native.maps().iter().map(|(name, _)| name.as_str()).collect();
     let prelude = own_function(ctx, "offheap:prelude", include_str!("../prelude.js"))?;
     let given: Object<'js> = prelude.call((functions, maps, native.arguments().to_vec()))?;
     own_function(ctx, "offheap:inspect", include_str!("../inspect.js"))?.call((given,))

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
-use super::modules;
+use super::{LIMITS, modules};
 use crate::arguments::Argument;
 use crate::failure::Failure;
-use crate::native::{Described, NativeModule};
-use crate::primitives::{Call, Outcome, Thrown, primitives};
+use crate::native::NativeModule;
+use crate::primitives::{Call, Outcome, Thrown, not_bytes, primitives};
 
 /// An exception that is pending in V8.
 struct Pending;
@@ -84,12 +84,24 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         }
     }
 
-    fn words(&mut self, words: &Value<'s>, word_count: usize) -> Outcome<Vec<u8>, Self> {
-        let mut bytes = vec![0; word_count * 4];
-        let words = v8::Local::<v8::Uint32Array>::try_from(*words);
-        let copied = words.map_or(0, |words| words.copy_contents(&mut bytes));
-        assert_eq!(copied, bytes.len(), "the prelude passes as many words as it says");
-        Ok(bytes)
+    fn copy_of(&mut self, bytes: &Value<'s>) -> Outcome<Vec<u8>, Self> {
+        let buffer = match v8::Local::<v8::ArrayBufferView>::try_from(*bytes) {
+            Ok(view) => view.buffer(self.scope),
+            Err(_) => v8::Local::<v8::ArrayBuffer>::try_from(*bytes).ok(),
+        };
+        if buffer.is_some_and(|buffer| buffer.was_detached()) {
+            return Err(offheap_v8::Error::Detached { engine: LIMITS.engine, attempted: "copy" }.into());
+        }
+        let is_buffer = bytes.is_array_buffer() || bytes.is_shared_array_buffer();
+        let view = if is_buffer { self.internal("view", &[*bytes])? } else { *bytes };
+        let view = v8::Local::<v8::ArrayBufferView>::try_from(view).map_err(|_| not_bytes())?;
+        let requested = view.byte_length();
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(requested).map_err(|_| Error::OutOfMemory { requested })?;
+        copy.resize(requested, 0);
+        let copied = view.copy_contents(&mut copy);
+        copy.truncate(copied);
+        Ok(copy)
     }
 
     fn undefined(&mut self) -> Value<'s> {
@@ -115,14 +127,8 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         thrown(v8::Uint8Array::new(self.scope, buffer, 0, byte_length).map(Into::into))
     }
 
-    fn id_of(&mut self, value: &Value<'s>) -> Outcome<Option<u64>, Self> {
-        let id = thrown(call(self.scope, self.internals, "idOf", &[*value]))?;
-        Ok(v8::Local::<v8::Number>::try_from(id).ok().map(|id| id.value() as u64))
-    }
-
-    fn describe(&mut self, make: &str, described: Described) -> Outcome<Value<'s>, Self> {
-        let described = describe(self.scope, described);
-        thrown(described.and_then(|described| call(self.scope, self.internals, make, &[described.into()])))
+    fn internal(&mut self, name: &str, arguments: &[Value<'s>]) -> Outcome<Value<'s>, Self> {
+        thrown(call(self.scope, self.internals, name, arguments))
     }
 
     fn site(&mut self) -> Site {
@@ -196,20 +202,6 @@ fn object<'s>(scope: &mut v8::PinScope<'s, '_>, properties: &[(&str, f64)]) -> O
     Some(object)
 }
 
-/// What the prelude makes an object for memory or a reference of.
-fn describe<'s>(scope: &mut v8::PinScope<'s, '_>, described: Described) -> Option<v8::Local<'s, v8::Object>> {
-    let Described { id, byte_length, max_byte_length, is_shared, address } = described;
-    let properties = [("id", id as f64), ("byteLength", byte_length as f64), ("address", address as f64)];
-    let object = object(scope, &properties)?;
-    if let Some(max_byte_length) = max_byte_length {
-        let max_byte_length = v8::Number::new(scope, max_byte_length as f64).into();
-        set(scope, object, "maxByteLength", max_byte_length)?;
-    }
-    let is_shared = v8::Boolean::new(scope, is_shared).into();
-    set(scope, object, "shared", is_shared)?;
-    Some(object)
-}
-
 /// What V8 calls for any of them: the data is its index.
 fn run<'s>(
     scope: &mut v8::PinScope<'s, '_>,
@@ -249,28 +241,32 @@ pub(super) fn install<'s>(
     let functions = v8::Object::new(scope);
     for (index, primitive) in primitives::<V8Call<'_, '_, '_>>().iter().enumerate() {
         let data = v8::Integer::new_from_unsigned(scope, index as u32).into();
-        let function = v8::Function::builder(run).data(data).length(primitive.length as i32).build(scope)?;
+        let function = v8::Function::builder(run).data(data).length(primitive.length as i32);
+        // `new` would make an object of script's the one that `internals` is looked for in.
+        let function = function.constructor_behavior(v8::ConstructorBehavior::Throw).build(scope)?;
         let name = v8::String::new(scope, primitive.name)?;
         function.set_name(name);
         functions.create_data_property(scope, name.into(), function.into())?;
     }
-    let maps = v8::Array::new(scope, 0);
-    for (index, (name, described)) in native.maps().iter().enumerate() {
-        let map = describe(scope, *described)?;
-        let name = v8::String::new(scope, name)?.into();
-        set(scope, map, "name", name)?;
-        maps.set_index(scope, index as u32, map.into())?;
-    }
-    let arguments = v8::Array::new(scope, 0);
-    for (index, argument) in native.arguments().iter().enumerate() {
-        let argument = v8::String::new(scope, argument)?;
-        arguments.set_index(scope, index as u32, argument.into())?;
-    }
+    let maps = strings(scope, native.maps().iter().map(|(name, _)| name))?;
+    let arguments = strings(scope, native.arguments())?;
     let nothing = v8::undefined(scope).into();
     let prelude = own_function(scope, "offheap:prelude", include_str!("../prelude.js"))?;
     let given = prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?;
     let inspect = own_function(scope, "offheap:inspect", include_str!("../inspect.js"))?;
     inspect.call(scope, nothing, &[given])?.try_into().ok()
+}
+
+fn strings<'s, 'a>(
+    scope: &mut v8::PinScope<'s, '_>,
+    strings: impl IntoIterator<Item = &'a String>,
+) -> Option<v8::Local<'s, v8::Array>> {
+    let array = v8::Array::new(scope, 0);
+    for (index, string) in strings.into_iter().enumerate() {
+        let string = v8::String::new(scope, string)?;
+        array.set_index(scope, index as u32, string.into())?;
+    }
+    Some(array)
 }
 
 /// The function that a script of the command is.

@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An engine that the command runs scripts on.
@@ -99,6 +100,22 @@ impl Folder {
     pub(crate) fn script(&self, text: impl AsRef<[u8]>) -> Ran {
         self.write("a.js", text);
         self.run(&["a.js"])
+    }
+
+    /// The most memory that a run of this script had, in KiB.
+    pub(crate) fn peak_kib(&self, text: &str) -> usize {
+        // More than fits into the pipe, so that the process waits at the end of the script.
+        self.write("a.js", format!("{text}\nconsole.log('x'.repeat(1 << 20));"));
+        let mut command = self.command(&["a.js"]);
+        let command = command.current_dir(&self.path).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary runs");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        stdout.read_exact(&mut [0]).expect("the script comes to its end");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the process waits");
+        io::copy(&mut stdout, &mut io::sink()).expect("the rest is read");
+        assert_eq!(child.wait().expect("the process ends").code(), Some(0));
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says so");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 }
 

@@ -4,11 +4,11 @@ use std::ffi::c_int;
 
 use rquickjs::{Ctx, Value, qjs};
 
-use super::retarget::{externalize, find_store};
+use super::retarget::{Found, externalize, find_store};
 use super::state::with_state;
 use super::{BufferFields, layout_changed, shared, view_buffer};
 use crate::script::{caught, not_a_buffer};
-use crate::{BufferState, Error, ViewState};
+use crate::{BufferState, ENGINE, Error, ViewState};
 
 /// What script sees of the buffer `buffer`.
 pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<BufferState, Error> {
@@ -58,6 +58,28 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
         contents = externalize(ctx, &buffer)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
     }
     Ok(ViewState { byte_offset, byte_length, contents })
+}
+
+/// The bytes that script sees of the buffer or view `value`, copied.
+pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
+    let buffer = view_buffer(ctx, value)?;
+    let state = state_of(ctx, &buffer)?;
+    if state.detached {
+        return Err(Error::Detached { engine: ENGINE, attempted: "copy" });
+    }
+    with_state(ctx, |own| {
+        let range = if buffer == *value {
+            0..state.byte_length
+        } else {
+            let (byte_offset, byte_length) = own.realm(ctx)?.range_of_view(value.as_raw()).unwrap_or_default();
+            byte_offset..byte_offset + byte_length
+        };
+        match find_store(ctx, own, &buffer)? {
+            Found::Detached => unreachable!("nothing of script ran"),
+            Found::Store(store) => Ok(store.slice(range)?.to_vec()?),
+            Found::Foreign(memory) => memory.copy(range),
+        }
+    })
 }
 
 /// A typed array of the sort `array_type` over `element_count` elements of the buffer `buffer`.

@@ -26,7 +26,7 @@ pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
 pub(crate) use job::run_job;
 pub(crate) use layout::version;
 use layout::{BufferFields, layout_changed};
-pub(crate) use look::{new_typed_array, resize, state_of, view_of};
+pub(crate) use look::{copy_of, new_typed_array, resize, state_of, view_of};
 pub(crate) use module::detect_module;
 pub(crate) use natives::natives;
 pub(crate) use retarget::{externalize, note_detached, pretend_layout_changed};

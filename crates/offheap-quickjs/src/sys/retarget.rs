@@ -8,6 +8,7 @@
 //! other thread has that memory, since QuickJS has no way by which script could send it.
 
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use offheap::{BackingStore, Exposed, FrozenStore, SharedStore, UniqueStore};
@@ -95,6 +96,17 @@ pub(super) struct ForeignMemory {
 }
 
 impl ForeignMemory {
+    /// A copy of these bytes of it. No script ran since the buffer was looked at.
+    pub(super) fn copy(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
+        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
+        let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
+        let requested = range.len();
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+        copy.extend_from_slice(&from[range]);
+        Ok(copy)
+    }
+
     /// A store with these bytes. No script ran since the buffer was looked at.
     #[track_caller]
     fn into_store(self) -> Result<BackingStore, Error> {

@@ -1,0 +1,96 @@
+//! What is kept of memory that was freed: what the next use of it, or a second free, is told.
+//!
+//! The memory's object in script keeps it, as numbers, so that it goes when the object is collected. No engine tells of
+//! that while a script runs that never waits.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+
+use offheap::{BackingStore, Error, Site, StoreId};
+
+/// Memory that was freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FreedMemory {
+    store: StoreId,
+    byte_length: usize,
+    address: usize,
+    allocated: Site,
+    freed: Site,
+}
+
+impl FreedMemory {
+    /// How many numbers a record is for script.
+    pub(crate) const NUMBERS: usize = 5;
+
+    /// The record of memory that had this length when it was freed.
+    pub(crate) fn new(store: &BackingStore, byte_length: usize, freed: Site) -> Self {
+        FreedMemory { store: store.id(), byte_length, address: store.as_ptr().addr(), allocated: store.site(), freed }
+    }
+
+    /// The error of a second free.
+    pub(crate) fn again(&self, second: Site) -> Error {
+        let FreedMemory { store, byte_length, address, allocated, freed: first } = *self;
+        Error::DoubleFree { store, address, byte_length, allocated, first, second }
+    }
+
+    /// The error of another use.
+    pub(crate) fn used(&self, attempted: &'static str) -> Error {
+        Error::Freed { store: self.store, attempted, freed: self.freed }
+    }
+
+    /// The record for script, which has numbers only. All of them are below 2 ** 53.
+    pub(crate) fn to_numbers(self, sites: &mut Sites) -> [f64; Self::NUMBERS] {
+        let (allocated, freed) = (sites.number(self.allocated), sites.number(self.freed));
+        [self.store.get() as f64, self.byte_length as f64, self.address as f64, allocated as f64, freed as f64]
+    }
+
+    /// The record that these numbers are.
+    pub(crate) fn from_numbers(numbers: [f64; Self::NUMBERS], sites: &Sites) -> Self {
+        let [store, byte_length, address, allocated, freed] = numbers.map(|number| number as u64);
+        FreedMemory {
+            store: NonZeroU64::new(store).expect("the number of a store").into(),
+            byte_length: byte_length as usize,
+            address: address as usize,
+            allocated: sites.site(allocated as usize),
+            freed: sites.site(freed as usize),
+        }
+    }
+}
+
+/// The places that records name, by number. There are as many as the scripts have calls.
+#[derive(Default)]
+pub(crate) struct Sites {
+    sites: Vec<Site>,
+    numbers: HashMap<Site, usize>,
+}
+
+impl Sites {
+    fn number(&mut self, site: Site) -> usize {
+        let Sites { sites, numbers } = self;
+        *numbers.entry(site).or_insert_with(|| {
+            sites.push(site);
+            sites.len() - 1
+        })
+    }
+
+    fn site(&self, number: usize) -> Site {
+        self.sites[number]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_script_as_it_was() {
+        let store = BackingStore::from(offheap::UniqueStore::zeroed(24).expect("memory"));
+        let mut sites = Sites::default();
+        for line in [1, 2, 1] {
+            let freed = FreedMemory::new(&store, 24, Site::script("a.js", line, 7));
+            let numbers = freed.to_numbers(&mut sites);
+            assert_eq!(FreedMemory::from_numbers(numbers, &sites), freed);
+        }
+        assert_eq!(sites.sites.len(), 3, "one for the store, two for the frees");
+    }
+}
