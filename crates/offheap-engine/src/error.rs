@@ -133,6 +133,20 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// Bytes that script of another isolate may be using, as far as the engine says; nothing is lent of them.
+    #[error("{engine} cannot {attempted} store {store} in {here}: {why}")]
+    NotLent {
+        /// The engine.
+        engine: &'static str,
+        /// What was tried.
+        attempted: &'static str,
+        /// The store.
+        store: StoreId,
+        /// The isolate that was to lend its bytes.
+        here: IsolateId,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// A handle of one isolate in another.
     #[error("a handle of {handle} was used in {here}; externalize it there and expose the store here")]
     WrongIsolate {

@@ -66,6 +66,14 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The values that handles are for.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Root { value, .. } => Some(value),
+            Slot::Free { .. } | Slot::Released { .. } => None,
+        })
+    }
+
     /// One handle more, and its slot; one that is nobody's where the value is gone.
     pub fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
@@ -149,6 +157,7 @@ mod tests {
         assert_eq!((slots.release(held[0], true), slots.release(held[2], true)), (None, None));
         assert_eq!((slots.get(held[0]), slots.has_released()), (None, true));
         assert_eq!(slots.duplicate(held[2]), usize::MAX);
+        assert_eq!(slots.values().collect::<String>(), "b");
         assert_eq!(slots.insert_with(|| 'd').unwrap(), 3);
         assert_eq!((slots.take_released(), slots.take_released(), slots.take_released()), (Some('c'), Some('a'), None));
         assert_eq!(slots.insert_with(|| 'e').unwrap(), held[0]);

@@ -1,7 +1,8 @@
 //! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
 //!
 //! All of it is sound whatever the program does with its scope, as long as it does not touch the bytes of a
-//! `v8::BackingStore`, which the crate makes `Sync`: bytes are copied or lent as cells, and as slices where nobody writes.
+//! `v8::BackingStore`, which the crate makes `Sync`, nor takes one to another isolate while cells of it live: bytes are copied
+//! or lent as cells, and as slices where nobody writes.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
@@ -58,6 +59,10 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`]; [`Error::Memory`] where there is no memory.
+    ///
+    /// Where the program moved a buffer to another isolate by V8's own means (`get_backing_store`, `detach`, and
+    /// `with_backing_store` there), this gives the same store there, which counts as exposed where it was until V8 lets go of
+    /// the memory. Its bytes are copied meanwhile. What moves a store is [`detach`] here and [`to_js`](Self::to_js) there.
     #[track_caller]
     fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
 
@@ -65,6 +70,7 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
+    /// [`Error::NotLent`] as for [`copy_to`](Self::copy_to).
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
 
     /// Copies bytes out, from `byte_offset` on, on the isolate's thread: that of resizable buffers of V8's own too, whose
@@ -72,7 +78,8 @@ pub trait BackingStoreExt: Sized {
     /// ([`BackingStore::copy_to_slice`](offheap::BackingStore::copy_to_slice) is for any thread).
     ///
     /// # Errors
-    /// [`Error::Memory`]: out of range, a guard writes the store, another isolate has it, it was freed.
+    /// [`Error::Memory`]: out of range, a guard writes the store, another isolate has it, it was freed. [`Error::NotLent`]
+    /// for memory that script may take away, where something beside one buffer refers to its `v8::BackingStore`.
     fn copy_to(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, into: &mut [u8]) -> Result<(), Error>;
 
     /// The bytes as cells: a view that stays valid whatever script does meanwhile. Other threads, and other guards, are
@@ -80,7 +87,9 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::Memory`]: somebody uses the store, another isolate has it, it is read-only, shared, a mapped file, or was
-    /// freed.
+    /// freed. [`Error::NotLent`] where V8 made the memory and something beside one buffer refers to its
+    /// `v8::BackingStore`, which may be another isolate's buffer by then. Nobody can ask for one that is taken later: a
+    /// program keeps the blocks of these bytes in this isolate while the cells live.
     fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error>;
 }
 

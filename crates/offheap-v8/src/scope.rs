@@ -16,6 +16,9 @@ use crate::{BufferState, CopyReason, ENGINE, Error, Exposure, Handle, JsArrayBuf
 
 mod change;
 
+const READ: &str = "read";
+const WRITE: &str = "write";
+
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
 /// Everything that may run script takes `&mut self`. The methods that take `&self` are plain reads, and guards of a
@@ -111,6 +114,7 @@ impl<'s> Scope<'s> {
     /// stores by [`externalize`](Self::externalize).
     pub fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.roots.relieve();
+        self.roots.state().note_lent();
         self.roots.with_scope(work).expect("the isolate of a scope lives")
     }
 
@@ -245,10 +249,13 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// As for [`externalize`](Self::externalize), and [`Error::Memory`] while somebody writes, for a mapped file, and for
-    /// shared memory.
+    /// shared memory. Since [`with_v8`](Self::with_v8) lent a scope, [`Error::NotLent`] unless there is a handle for each
+    /// buffer over the store, and nothing else refers to their memory: a `v8::BackingStore` that the program took can be in
+    /// another isolate. Memory of a `WebAssembly.Memory` is copied then.
     #[track_caller]
     pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
         let store = self.store(buffer)?;
+        sys::check_lendable(&self.roots, &store, Some(buffer.slot()), READ)?;
         sys::bytes(self.isolate(), &store, self)
     }
 
@@ -260,9 +267,10 @@ impl<'s> Scope<'s> {
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
         self.roots.relieve();
         if self.look(buffer, |_, facts| facts.immutable)? {
-            return Err(Error::Immutable { engine: ENGINE, attempted: "write" });
+            return Err(Error::Immutable { engine: ENGINE, attempted: WRITE });
         }
         let store = self.store(buffer)?;
+        sys::check_lendable(&self.roots, &store, Some(buffer.slot()), WRITE)?;
         sys::bytes_mut(self.isolate(), &store, self)
     }
 
@@ -270,7 +278,9 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody writes, it is shared, a mapped file, it was freed.
+    /// [`Error::NotLent`] as there.
     pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
+        sys::check_lendable(&self.roots, store, None, READ)?;
         sys::bytes(self.isolate(), store, self)
     }
 
@@ -278,8 +288,10 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody uses it, it is read-only, shared, a mapped file, or was freed.
+    /// [`Error::NotLent`] as for [`bytes`](Self::bytes).
     pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
         self.roots.relieve();
+        sys::check_lendable(&self.roots, store, None, WRITE)?;
         sys::bytes_mut(self.isolate(), store, self)
     }
 

@@ -2,8 +2,9 @@
 //!
 //! `platform` starts V8, `buffer` makes buffers over stores and lets go of them, `table` knows whose memory begins at an
 //! address, `allocator` is what script's buffers come from and `address_set` knows them by, `engine_memory` makes stores
-//! of what V8 allocated by itself, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has V8's own functions, `state` is what is
-//! kept per isolate, `roots` the table behind handles, `hooks` gives callbacks a scope.
+//! of what V8 allocated by itself, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm`
+//! has V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `lending` asks who else has
+//! the bytes of a slice, `hooks` gives callbacks a scope.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod address_set;
@@ -12,6 +13,7 @@ mod buffer;
 mod counted;
 mod engine_memory;
 mod hooks;
+mod lending;
 mod natives;
 mod object;
 mod own_isolate;
@@ -27,6 +29,7 @@ pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
 pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
+pub(crate) use lending::check_lendable;
 pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
 pub(crate) use own_isolate::OwnIsolate;

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration, StoreKind};
 
+use super::lending::check_not_held;
 use super::natives;
 use super::state::known_isolate_id;
 use crate::{BufferState, ENGINE, Error};
@@ -174,6 +175,7 @@ fn id_in(scope: &v8::PinScope<'_, '_>) -> Result<(IsolateId, Option<IsolateRegis
 /// The bytes of `store` as cells.
 pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
     let (isolate, _registration) = id_in(scope)?;
+    check_not_held(store, isolate, "lend cells of")?;
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
     Ok(unsafe { store.cells_in(isolate) }?)
 }
@@ -189,6 +191,7 @@ pub(crate) fn copy_to(
         return Ok(store.copy_to_slice(byte_offset, into)?);
     }
     let (isolate, _registration) = id_in(scope)?;
+    check_not_held(store, isolate, "read")?;
     // The length that the part has while the guard keeps others from changing it.
     let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, and it runs no script until the copy is done.
@@ -205,6 +208,9 @@ pub(crate) fn copy_in<T: NoUninit>(
     from: &[T],
 ) -> Result<(), Error> {
     let (isolate, _registration) = id_in(scope)?;
+    if store.kind() == StoreKind::EngineResizable {
+        check_not_held(store, isolate, "write")?;
+    }
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.
     Ok(unsafe { store.copy_from_slice_in(isolate, byte_offset, bytemuck::cast_slice(from)) }?)
 }

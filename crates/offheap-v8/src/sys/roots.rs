@@ -124,6 +124,23 @@ impl Roots {
         Ok((buffer, facts))
     }
 
+    /// Whether `is_it` says so of one of the objects that handles are for, that of `first` before all others. It must not be
+    /// anybody's code.
+    pub(crate) fn any_object(
+        &self,
+        first: Option<usize>,
+        mut is_it: impl for<'h, 'i> FnMut(&mut v8::PinScope<'h, 'i>, v8::Local<'h, v8::Object>) -> bool,
+    ) -> Result<bool, Error> {
+        let slots = self.slots.borrow();
+        let first = first.and_then(|slot| slots.get(slot));
+        self.with_scope(|scope| {
+            first.into_iter().chain(slots.values()).any(|root| {
+                let object = v8::Local::new(scope, &root.object);
+                is_it(scope, object)
+            })
+        })
+    }
+
     /// Frees what was released late, and collects where much was: between steps of a scope, when no guard lives.
     #[inline]
     pub(crate) fn relieve(&self) {

@@ -1,5 +1,6 @@
 //! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offheap::{IsolateId, IsolateRegistration};
@@ -17,6 +18,8 @@ pub(crate) struct State {
     realm: OnceLock<Realm>,
     /// Stores over V8's own memory, which count as exposed until V8 let go of it.
     engine_made: Mutex<EngineMadeStores>,
+    /// Whether a program ever had a scope of this isolate of ours, and may have taken blocks of V8's out of it.
+    lent: AtomicBool,
 }
 
 /// The slot. The isolate may be one that moves between threads, which nobody asks a slot about.
@@ -38,7 +41,7 @@ impl Drop for Slot {
 
 impl State {
     fn new(registration: Arc<IsolateRegistration>) -> Self {
-        State { registration, realm: OnceLock::new(), engine_made: Mutex::default() }
+        State { registration, realm: OnceLock::new(), engine_made: Mutex::default(), lent: AtomicBool::new(false) }
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -52,6 +55,15 @@ impl State {
     /// The stores over V8's own memory. Nothing that may be anybody's code runs under this lock.
     pub(crate) fn engine_made(&self) -> MutexGuard<'_, EngineMadeStores> {
         self.engine_made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a program gets a scope of this isolate of ours.
+    pub(crate) fn note_lent(&self) {
+        self.lent.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_lent(&self) -> bool {
+        self.lent.load(Ordering::Relaxed)
     }
 
     /// V8's own functions: those of the context that an `Isolate` prepared, otherwise of one that is made now.
@@ -158,8 +170,7 @@ pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use offheap::observe::{Event, EventKind, Observer, set_observer};
 

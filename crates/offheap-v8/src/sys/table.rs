@@ -211,6 +211,24 @@ fn find_locked(address: usize, byte_length: usize) -> Option<BackingStore> {
     entry.made_by_engine.as_ref()?.upgrade()
 }
 
+/// Whether a store was made of this block of V8's, and lives.
+pub(crate) fn is_made_by_engine(block: &Block) -> bool {
+    let Some(data) = block.data() else { return false };
+    let address = data.as_ptr().addr();
+    let shard = lock(address);
+    let entry = shard.as_ref().and_then(|shard| shard.get(&address));
+    let made = entry.and_then(|entry| entry.made_by_engine.as_ref());
+    made.is_some_and(|made| std::ptr::eq(&raw const *made.block, &raw const **block))
+}
+
+/// V8's own block of the memory of `store`, which may be a part of it, where V8 made it.
+pub(crate) fn made_block(store: &BackingStore) -> Option<Block> {
+    let address = store.as_ptr().addr() - store.byte_offset();
+    let shard = lock(address);
+    let made = shard.as_ref()?.get(&address)?.made_by_engine.as_ref()?;
+    Some(made.block.clone())
+}
+
 /// V8's own block of the memory of `store`, where V8 made it and `store` is all of it.
 pub(crate) fn block_of(store: &BackingStore) -> Option<Block> {
     let address = store.as_ptr().addr();

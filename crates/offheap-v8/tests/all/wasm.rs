@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use offheap_v8::offheap::{self, SharedStore, StoreKind};
-use offheap_v8::{Error, Isolate, Scope, v8};
+use offheap_v8::{BackingStoreExt, Error, Isolate, Scope, v8};
 
 const PAGE: usize = 64 << 10;
 
@@ -170,5 +170,20 @@ fn shared_memory_is_read_by_nine_threads_while_script_grows_it() {
         });
         assert_eq!(store.as_atomics()[513 * PAGE - 1].load(Ordering::SeqCst), 9);
         Ok(())
+    });
+}
+
+#[test]
+fn a5_memory_of_webassembly_is_copied_once_a_scope_was_lent() {
+    crate::common::isolate().enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.m = new WebAssembly.Memory({ initial: 1, maximum: 4 }); m.buffer");
+        let buffer = buffer.unwrap().into_handle();
+        assert_eq!(scope.bytes(&buffer).unwrap().len(), PAGE);
+        let store = scope.externalize(&buffer).unwrap();
+        scope.with_v8(|scope| store.cells(scope).unwrap()[0].set(7));
+        // Its memory object refers to the block too, and V8 does not say that it is this.
+        let error = scope.bytes(&buffer).unwrap_err();
+        assert!(matches!(error, Error::NotLent { .. }), "{error}");
+        assert_eq!(store.to_vec().unwrap()[0], 7);
     });
 }
