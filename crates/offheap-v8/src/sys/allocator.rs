@@ -32,9 +32,9 @@ use crate::ENGINE;
 /// The alignment of `new ArrayBuffer` where nobody asks for more, as with V8's own allocator.
 pub(crate) const ALIGNMENT: usize = GRANULE;
 
-/// Typed arrays of up to so many bytes are on V8's heap until script asks for their buffer (`typed_array_max_size_in_heap`).
-/// Where there is no memory for that V8 ends the process, which a budget is no reason for.
-const FATAL_BYTE_LENGTH: usize = 64;
+/// V8 can keep small typed arrays on its heap until script asks for their buffer, and ends the process where there is no
+/// memory for that. This one never does, so that each refusal is an exception of script's.
+const _: () = assert!(v8::TYPED_ARRAY_MAX_SIZE_IN_HEAP == 0);
 
 /// The data of all living allocations; out of it before V8's part of them ends.
 static ADDRESSES: AddressSet = AddressSet::new();
@@ -220,12 +220,7 @@ impl ScriptAllocator {
         static SITE: OnceLock<Site> = OnceLock::new();
         let site = *SITE.get_or_init(|| Site::script("script", 0, 0));
         let isolate = self.registration.id();
-        let hold = match Exposed::of_owner(bytes, isolate, site) {
-            Ok(hold) => hold,
-            // It counts when native code takes it.
-            Err(_) if byte_length <= FATAL_BYTE_LENGTH => return self.allocate(byte_length),
-            Err(_) => return None,
-        };
+        let hold = Exposed::of_owner(bytes, isolate, site).ok()?;
         if !ADDRESSES.insert(data.as_ptr().addr()) {
             return None;
         }

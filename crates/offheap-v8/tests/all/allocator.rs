@@ -223,10 +223,6 @@ fn a_budget_counts_script_s_buffers_and_makes_new_ones_throw() {
                 let thrown = scope.eval::<String>(&format!("try {{ {more}; 'made' }} catch (e) {{ e.name }}"))?;
                 assert_eq!(thrown, "RangeError", "{more}");
             }
-            // What V8 would end the process for.
-            let small = scope.eval_buffer("new Uint8Array(3)")?;
-            let counted = scope.externalize(small.as_handle());
-            assert!(matches!(counted, Err(Error::Memory(offheap::Error::OverBudget { requested: 3, .. }))));
         }
         let buffer = scope.eval_buffer("kept = null; new ArrayBuffer(2 ** 20)")?;
         let store = scope.externalize(buffer.as_handle())?;
@@ -236,6 +232,41 @@ fn a_budget_counts_script_s_buffers_and_makes_new_ones_throw() {
         assert_eq!(Budget::used(), MIB);
         drop(store);
         assert_eq!(Budget::used(), 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn b14_a_budget_counts_the_smallest_buffers_too() {
+    const BUDGET: usize = 6400;
+    if passed("allocator::b14_a_budget_counts_the_smallest_buffers_too") {
+        return;
+    }
+    in_scope(|scope| {
+        Budget::set(BUDGET);
+        for make in [
+            "new ArrayBuffer(64)",
+            "new SharedArrayBuffer(64)",
+            "new Uint8Array(64).fill(7)",
+            "new Float64Array([1, 2, 3, 4, 5, 6, 7, 8])",
+            "Uint8Array.from({ length: 64 }, () => 7)",
+            "new Uint8Array(60).with(0, 1)",
+            "new ArrayBuffer(8).transfer(64)",
+            "new Uint8Array(1)",
+        ] {
+            let source = format!(
+                "globalThis.kept = [];
+                 try {{ for (let n = 0; n < 10_000; n++) kept.push({make}); 'all made' }} catch (e) {{ e.name }}"
+            );
+            assert_eq!(scope.eval::<String>(&source)?, "RangeError", "{make}");
+            assert!(Budget::used() <= BUDGET && Budget::used() > BUDGET - 64, "{make}: {}", Budget::used());
+            // What was made before has its buffer, which is asked for without memory.
+            assert!(scope.eval::<bool>("kept.every(made => (made.buffer ?? made).byteLength === made.byteLength)")?);
+            scope.eval::<()>("kept = null")?;
+            scope.collect();
+            scope.collect();
+            assert_eq!(Budget::used(), 0, "{make}");
+        }
         Ok(())
     });
 }
