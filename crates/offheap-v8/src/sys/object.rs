@@ -66,7 +66,7 @@ impl<'s> Buffer<'s> {
         })
     }
 
-    /// As what the crate `v8` makes typed arrays over: it takes ArrayBuffers alone, V8 either sort.
+    /// As what the crate `v8` makes typed arrays over, and V8 tells resizable by: both are for ArrayBuffers, and V8 takes either.
     pub(crate) fn as_unshared(&self) -> v8::Local<'s, v8::ArrayBuffer> {
         match *self {
             Buffer::Unshared(buffer) => buffer,
@@ -124,7 +124,8 @@ impl<'s> Buffer<'s> {
                 max_byte_length: natives::is_resizable(buffer).then(|| natives::max_byte_length(buffer)),
             },
             Buffer::Shared(buffer) => {
-                let resizable = buffer.get_backing_store().is_resizable_by_user_javascript();
+                // Not the block's word: of memory of WebAssembly some buffers are growable, and others are not.
+                let resizable = natives::is_resizable(self.as_unshared());
                 let max_byte_length = resizable.then(|| natives::shared_max_byte_length(buffer));
                 Facts { max_byte_length, ..Facts::SHARED }
             }

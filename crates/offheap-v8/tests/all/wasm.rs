@@ -61,6 +61,38 @@ fn it_may_be_a_resizable_buffer_and_still_only_grows() {
 }
 
 #[test]
+fn b14_what_to_resizable_buffer_gives_is_resizable_shared_or_not() {
+    in_scope(|scope| {
+        for shared in [false, true] {
+            let buffer = scope.eval_buffer(&format!(
+                "globalThis.memory = new WebAssembly.Memory({{ initial: 1, maximum: 4, shared: {shared} }});
+                 globalThis.fixed = memory.buffer; globalThis.buffer = memory.toResizableBuffer()"
+            ))?;
+            let state = scope.state(buffer.as_handle())?;
+            assert_eq!(
+                (state.resizable, state.byte_length, state.max_byte_length, state.shared),
+                (true, PAGE, 4 * PAGE, shared)
+            );
+            scope.resize(buffer.as_handle(), 2 * PAGE)?;
+            let beyond = scope.resize(buffer.as_handle(), 5 * PAGE);
+            assert!(matches!(beyond, Err(Error::InvalidLength { limit, .. }) if limit == 4 * PAGE), "{beyond:?}");
+            let part = scope.resize(buffer.as_handle(), 2 * PAGE + 1);
+            assert!(matches!(part, Err(Error::Script { .. })), "{part:?}");
+            let store = scope.externalize(buffer.as_handle())?;
+            assert_eq!((store.byte_length(), store.max_byte_length()), (2 * PAGE, 4 * PAGE));
+            assert_eq!(scope.eval::<u32>("memory.grow(1)")?, 2);
+            assert_eq!((store.byte_length(), scope.state(buffer.as_handle())?.byte_length), (3 * PAGE, 3 * PAGE));
+
+            let fixed = scope.eval_buffer("shared = memory.toFixedLengthBuffer()")?;
+            let state = scope.state(fixed.as_handle())?;
+            assert_eq!((state.resizable, state.max_byte_length), (false, 3 * PAGE));
+            assert!(matches!(scope.resize(fixed.as_handle(), 4 * PAGE), Err(Error::NotResizable { .. })));
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn its_buffers_take_no_detach_key_since_growing_detaches_them_without_one() {
     in_scope(|scope| {
         for source in ["memory.buffer", "memory.toResizableBuffer()"] {
