@@ -179,6 +179,16 @@ pub enum Error {
         /// What to do instead.
         instead: &'static str,
     },
+    /// A flag that the engine is not started with.
+    #[error("{engine} is not started with the flag `{}`: {why}", flag.escape_debug())]
+    Flag {
+        /// The engine.
+        engine: &'static str,
+        /// The flag, as it was given.
+        flag: String,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
     /// The engine failed without saying why, as it does when it has no memory left for the error itself.
     #[error("{engine} failed to {attempted} and gave no reason; its memory limit may be reached")]
     EngineFailed {

@@ -73,6 +73,8 @@
 //!   that one was left; handles know their isolate, and enter it.
 //! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
 //!   does. An immutable buffer is not detached, only collected.
+//! - It throws a `RangeError` where script has used 984 KiB of stack (`--stack-size`). On a thread with less an [`Isolate`] makes
+//!   it throw earlier; for isolates that the program makes itself that is the program's to do.
 //! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws.
 //! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that
 //!   is freed by hand and that of a `static` count as nothing. The count cannot be put right where it is too high (two buffers
@@ -118,7 +120,8 @@ pub const V8_VERSION: &str = "15.2.124.1";
 /// run it (`--no-memory-protection-keys` does without). Once it runs, calling this without flags does nothing.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for flags once V8 runs, and for what is none.
+/// [`Error::Flag`] for what is none, and for a flag that makes V8 print and end the process, or end it for another reason;
+/// [`Error::Unsupported`] for flags once V8 runs.
 ///
 /// # Panics
 /// If the program started V8 by itself and did not [say so](started_by_the_program).

@@ -17,6 +17,8 @@ unsafe extern "C" {
     fn backing_store_empty_deleter(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
     #[link_name = "_ZNK2v812BackingStore11IsImmutableEv"]
     fn backing_store_is_immutable(block: *const c_void) -> bool;
+    #[link_name = "_ZN2v87Isolate13SetStackLimitEm"]
+    fn isolate_set_stack_limit(isolate: v8::UnsafeRawIsolatePtr, limit: usize);
     fn v8__Context__New(
         isolate: v8::UnsafeRawIsolatePtr,
         template: *const c_void,
@@ -69,6 +71,15 @@ pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
 pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
     // SAFETY: I-LAYOUT: as above.
     unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
+}
+
+/// `v8::Isolate::SetStackLimit`: script and V8's own functions throw below that address. For isolates that stay on the
+/// thread whose stack has it.
+pub(super) fn set_stack_limit(isolate: &mut v8::Isolate, limit: usize) {
+    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    let isolate = unsafe { isolate.as_raw_isolate_ptr() };
+    // SAFETY: I-LAYOUT: the isolate lives; the limit is a number that V8 compares with.
+    unsafe { isolate_set_stack_limit(isolate, limit) };
 }
 
 /// `v8::Context::New`; `None` where V8 cannot make one: near the end of the stack, or while execution is terminated. That of

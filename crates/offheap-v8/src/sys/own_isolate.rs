@@ -11,6 +11,7 @@ use offheap_engine::is_letting_go;
 use super::allocator::new_allocator;
 use super::natives::new_context;
 use super::roots::Roots;
+use super::stack;
 use super::state::{State, set_state};
 use crate::script::{catching, compile_and_run};
 use crate::{ENGINE, Error};
@@ -33,6 +34,7 @@ impl OwnIsolate {
             params = params.array_buffer_allocator(new_allocator(Arc::clone(&registration), alignment));
         }
         let mut isolate = v8::Isolate::new(params);
+        stack::limit(&mut isolate);
         let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
         let (roots, collects_young) = Self::prepare(&mut isolate, state)?;

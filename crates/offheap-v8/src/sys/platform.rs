@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::counted;
+use super::{counted, stack};
 use crate::{ENGINE, Error};
 
 unsafe extern "C" {
@@ -31,12 +31,6 @@ enum Started {
 
 static STARTED: Mutex<Started> = Mutex::new(Started::No);
 
-/// Immutable buffers are behind this flag; V8 enforces them everywhere once it is set.
-const FLAGS_BEFORE: [&str; 2] = ["offheap", "--js-immutable-arraybuffer"];
-
-/// Otherwise V8 ends the process where a buffer has 32 GiB (see `counted`).
-const FLAGS_AFTER: [&str; 1] = ["--external-memory-max-reasonable-size=0"];
-
 /// Starts V8 with these flags, unless it was started.
 pub(crate) fn start(flags: &str) -> Result<(), Error> {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,16 +44,7 @@ pub(crate) fn start(flags: &str) -> Result<(), Error> {
             }),
         };
     }
-    let arguments = FLAGS_BEFORE.into_iter().chain(flags.split_whitespace()).chain(FLAGS_AFTER);
-    let arguments = arguments.map(str::to_owned).collect();
-    // What comes back is the name of the program and what V8 does not know. A NUL would end a flag early.
-    if flags.contains('\0') || v8::V8::set_flags_from_command_line(arguments).len() > 1 {
-        return Err(Error::Unsupported {
-            engine: ENGINE,
-            what: "understand one of these flags",
-            instead: "look it up in the output of `d8 --help` of V8 15.2",
-        });
-    }
+    super::flags::set(flags)?;
     let before = denied_keys();
     v8::V8::initialize_platform(v8::new_default_platform(0, false).make_shared());
     v8::V8::initialize();
@@ -84,7 +69,7 @@ pub(crate) fn check_thread() -> Result<(), Error> {
         Started::No | Started::ByTheProgram => 0,
     };
     if denied_keys() & keys == 0 {
-        return Ok(());
+        return stack::check();
     }
     Err(Error::Unsupported {
         engine: ENGINE,

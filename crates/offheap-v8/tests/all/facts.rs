@@ -18,7 +18,7 @@ fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
     let Some(output) = in_child("facts::flags_after_the_start_are_an_error_and_so_are_unknown_ones") else {
         for unknown in ["--no-such-flag-of-v8", "--expose-gc\0"] {
             let error = offheap_v8::start(unknown).unwrap_err();
-            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(matches!(&error, Error::Flag { flag, .. } if flag == unknown), "{error}");
         }
         offheap_v8::start("").unwrap();
         let isolate = Isolate::new().unwrap();
@@ -31,6 +31,50 @@ fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn b14_a_flag_for_which_v8_ends_the_process_is_an_error_that_names_it() {
+    let Some(output) = in_child("facts::b14_a_flag_for_which_v8_ends_the_process_is_an_error_that_names_it") else {
+        let long = format!("--{}=1", "x".repeat(2000));
+        for (flags, named) in [
+            ("--help", "--help"),
+            ("-help", "-help"),
+            ("--expose-gc --help=1", "--help=1"),
+            ("--no-opt --no-help=1", "--no-help=1"),
+            ("--version", "--version"),
+            ("--print_feature-flags_json", "--print_feature-flags_json"),
+            ("--flag-processing-mode=exit-on-error", "--flag-processing-mode=exit-on-error"),
+            ("--memory-reducer-delay-ms=0", "--memory-reducer-delay-ms=0"),
+            ("--memory-reducer-delay-ms 0", "--memory-reducer-delay-ms"),
+            ("--no-memory-reducer-delay-ms=0", "--no-memory-reducer-delay-ms=0"),
+            ("--minimum_invocations_after_ic_update=0", "--minimum_invocations_after_ic_update=0"),
+            ("--stack-size=lots", "--stack-size=lots"),
+            ("--stack-size", "--stack-size"),
+            ("--abort-on-far-code-range", "--abort-on-far-code-range"),
+            ("--log-or-trace-osr", "--log-or-trace-osr"),
+            ("--maglev-break-on-entry", "--maglev-break-on-entry"),
+            ("script.js", "script.js"),
+            ("-- --expose-gc", "--"),
+            (&long, &long[..128]),
+        ] {
+            let error = offheap_v8::start(flags).unwrap_err();
+            assert!(matches!(&error, Error::Flag { flag, .. } if flag == named), "{flags}: {error}");
+            assert!(error.to_string().contains(named), "{flags}: {error}");
+        }
+        // None of them left anything behind.
+        offheap_v8::start("--no-help --stack-size 20000 --external-memory-max-reasonable-size=1 --logfile")
+            .unwrap_err();
+        offheap_v8::start("--no-help --stack-size 20000 --external-memory-max-reasonable-size=1").unwrap();
+        let mut isolate = Isolate::new().unwrap();
+        isolate.enter(|scope| {
+            let source = "const again = () => again() + 1; try { again() } catch (e) { e.name }";
+            assert_eq!(scope.eval::<String>(source).unwrap(), "RangeError");
+        });
+        return;
+    };
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("1 passed"), "{}: {told}", output.status);
 }
 
 #[test]

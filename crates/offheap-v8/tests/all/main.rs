@@ -24,5 +24,6 @@ mod resizable;
 mod script;
 mod side_by_side;
 mod snapshot;
+mod stack;
 mod typed;
 mod wasm;

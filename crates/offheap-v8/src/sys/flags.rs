@@ -1,0 +1,122 @@
+//! The flags that `start` gives V8. V8 ends the process for some: each of its 986 was tried, with and without `no-`, and
+//! with 0, 1 and -1; those are refused before V8 sees one.
+
+use super::stack;
+use crate::{ENGINE, Error};
+
+/// Immutable buffers are behind this flag; V8 enforces them everywhere once it is set.
+const BEFORE: &str = "--js-immutable-arraybuffer";
+
+/// Otherwise V8 ends the process where a buffer has 32 GiB (see `counted`).
+const AFTER: &str = "--external-memory-max-reasonable-size=0";
+
+/// What ends the process whatever is given with it.
+const REFUSED: [(&str, &str); 10] = [
+    ("help", "it prints and ends the process; look flags up in the output of `d8 --help` of V8 15.2"),
+    ("print-feature-flags-json", "it prints and ends the process; leave it out"),
+    ("flag-processing-mode", "with it V8 ends the process for flags that contradict each other; leave it out"),
+    ("disallow-developer-only-features", "with it V8 ends the process for other flags; leave it out"),
+    ("abort-on-far-code-range", "V8 ends the process where it cannot have it; leave it out"),
+    ("force-memory-protection-keys", "V8 ends the process where it cannot have it; leave it out"),
+    ("homomorphic-ic-count", "V8 ends the process for most numbers; leave it out"),
+    ("log-or-trace-osr", "V8 ends the process; name `--trace-osr` or `--log-function-events` instead"),
+    ("maglev-break-on-entry", "it is for debuggers, and ends the process without one; leave it out"),
+    ("v8-os-page-size", "V8 ends the process for another size than the system's; leave it out"),
+];
+
+/// What ends the process, or stops it for good, with less than this number.
+const LEAST: [(&str, i64); 9] = [
+    ("concurrent-recompilation-delay", 0),
+    ("gc-memory-reducer-start-delay-ms", 1),
+    ("max-valid-polymorphic-map-count", 0),
+    ("memory-reducer-delay-ms", 1),
+    ("minimum-invocations-after-ic-update", 1),
+    ("regexp-tier-up-ticks", 0),
+    ("stress-marking", 0),
+    ("stress-scavenge", 0),
+    ("switch-table-min-cases", 1),
+];
+
+/// V8 ends the process for names of 1024 bytes; none is longer than this.
+const LONGEST_NAME: usize = 128;
+
+/// Gives V8 our flags and these, which are separated by blanks, before it is started.
+pub(super) fn set(flags: &str) -> Result<(), Error> {
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let mut stack_size = None;
+    for (index, flag) in flags.iter().enumerate() {
+        stack_size = check(flag, flags.get(index + 1).copied())?.or(stack_size);
+    }
+    give(&[BEFORE])?;
+    give(&flags)?;
+    give(&[AFTER])?;
+    if let Some(kib) = stack_size {
+        stack::set_size(kib);
+    }
+    Ok(())
+}
+
+fn refused(flag: &str, why: &'static str) -> Error {
+    // As much of it as can be read.
+    let flag = flag.chars().take(LONGEST_NAME).collect();
+    Error::Flag { engine: ENGINE, flag, why }
+}
+
+/// The size of the stack in KiB, where the flag is about that; `next` is its value where none is in it.
+fn check(flag: &str, next: Option<&str>) -> Result<Option<usize>, Error> {
+    if flag.contains('\0') {
+        return Err(refused(flag, "a NUL would end it early"));
+    }
+    let Some(Named { name, is_negated, value }) = Named::of(flag) else { return Ok(None) };
+    if name.len() > LONGEST_NAME {
+        return Err(refused(flag, "it is longer than any flag of V8 15.2"));
+    }
+    let is_value_given = value.is_some();
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name)
+        && (!is_negated || is_value_given)
+    {
+        return Err(refused(flag, why));
+    }
+    let number = || value.or(next).and_then(|value| value.parse::<i64>().ok());
+    if let Some((_, least)) = LEAST.iter().find(|(limited, _)| *limited == name)
+        && number().is_none_or(|number| number < *least)
+    {
+        return Err(refused(flag, "V8 ends the process for this number; give a larger one"));
+    }
+    if name != "stack-size" {
+        return Ok(None);
+    }
+    let kib = number().and_then(|kib| usize::try_from(kib).ok());
+    kib.map(Some).ok_or_else(|| refused(flag, "it takes a number of KiB"))
+}
+
+/// A flag as V8 takes it apart.
+struct Named<'a> {
+    name: String,
+    is_negated: bool,
+    value: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn of(flag: &'a str) -> Option<Self> {
+        let flag = flag.strip_prefix('-')?;
+        let flag = flag.strip_prefix('-').unwrap_or(flag);
+        let (flag, value) = flag.split_once('=').map_or((flag, None), |(flag, value)| (flag, Some(value)));
+        let name = flag.replace('_', "-");
+        let positive = name.strip_prefix("no").map(|positive| positive.strip_prefix('-').unwrap_or(positive));
+        let is_negated = positive.is_some();
+        let name = positive.map(str::to_owned).unwrap_or(name);
+        Some(Named { name, is_negated, value })
+    }
+}
+
+/// What comes back from V8 is the name of the program and what it does not know.
+fn give(flags: &[&str]) -> Result<(), Error> {
+    let arguments = ["offheap"].iter().chain(flags).map(|&argument| argument.to_owned()).collect();
+    match v8::V8::set_flags_from_command_line(arguments).get(1) {
+        None => Ok(()),
+        Some(unknown) => {
+            Err(refused(unknown, "V8 does not understand it; look it up in the output of `d8 --help` of V8 15.2"))
+        }
+    }
+}
