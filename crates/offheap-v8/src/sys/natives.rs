@@ -27,6 +27,7 @@ unsafe extern "C" {
     ) -> *const v8::Context;
     #[link_name = "_ZN2v87Isolate13TryGetCurrentEv"]
     safe fn current_isolate() -> v8::UnsafeRawIsolatePtr;
+    fn v8__Global__Reset(cell: *const c_void);
     /// `std::shared_ptr::use_count`.
     fn std__shared_ptr__v8__BackingStore__use_count(block: *const c_void) -> c_long;
 }
@@ -71,6 +72,14 @@ pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
 pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
     // SAFETY: I-LAYOUT: as above.
     unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
+}
+
+/// `v8::Global::Reset`, in an isolate that the crate's own handles take for gone, and that is still there: where its slots
+/// are dropped.
+pub(super) fn reset<T>(global: v8::Global<T>) {
+    let cell = global.into_raw();
+    // SAFETY: I-FREE-ONCE: the cell of a handle that is not dropped; the isolate is there as long as its slots are.
+    unsafe { v8__Global__Reset(cell.as_ptr().cast()) };
 }
 
 /// `v8::Isolate::SetStackLimit`: script and V8's own functions throw below that address. For isolates that stay on the

@@ -61,6 +61,13 @@ impl Realm {
         Self::in_entered_context(scope)
     }
 
+    /// Lets go of everything, at the end of the isolate, when the crate's handles free nothing any more: a snapshot is not
+    /// made while there are such handles.
+    pub(super) fn end(self) {
+        natives::reset(self.context);
+        self.functions.into_iter().flatten().for_each(natives::reset);
+    }
+
     /// Calls one of V8's own functions, which runs no code of the user's by itself.
     pub(crate) fn call<'s>(
         &self,

@@ -1,7 +1,7 @@
 //! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
@@ -15,7 +15,7 @@ use crate::{ENGINE, Error};
 pub(crate) struct State {
     /// Every hold has it too: V8 lets go of buffers after it dropped its slots, and the id is given out again.
     registration: Arc<IsolateRegistration>,
-    realm: OnceLock<Realm>,
+    realm: Mutex<Option<Arc<Realm>>>,
     /// Stores over V8's own memory, which count as exposed until V8 let go of it.
     engine_made: Mutex<EngineMadeStores>,
     /// Whether a program ever had a scope of this isolate of ours, and may have taken blocks of V8's out of it.
@@ -36,12 +36,16 @@ impl Drop for Slot {
         let stores = std::mem::take(&mut *self.0.engine_made());
         // Not under the lock: what drops them may be anybody's code.
         drop(stores);
+        let realm = self.0.lock_realm().take();
+        if let Some(realm) = realm.and_then(Arc::into_inner) {
+            realm.end();
+        }
     }
 }
 
 impl State {
     fn new(registration: Arc<IsolateRegistration>) -> Self {
-        State { registration, realm: OnceLock::new(), engine_made: Mutex::default(), lent: AtomicBool::new(false) }
+        State { registration, realm: Mutex::default(), engine_made: Mutex::default(), lent: AtomicBool::new(false) }
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -66,24 +70,31 @@ impl State {
         self.lent.load(Ordering::Relaxed)
     }
 
+    fn lock_realm(&self) -> MutexGuard<'_, Option<Arc<Realm>>> {
+        self.realm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// V8's own functions: those of the context that an `Isolate` prepared, otherwise of one that is made now.
-    pub(crate) fn realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<&Realm, Error> {
-        if let Some(realm) = self.realm.get() {
+    pub(crate) fn realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<Arc<Realm>, Error> {
+        let made = self.lock_realm().clone();
+        if let Some(realm) = made {
             return Ok(realm);
         }
-        let realm = Realm::in_new_context(scope)?;
-        Ok(self.realm.get_or_init(|| realm))
+        let realm = Arc::new(Realm::in_new_context(scope)?);
+        *self.lock_realm() = Some(Arc::clone(&realm));
+        Ok(realm)
     }
 
     /// Whether the realm was made, and found immutable buffers enforced.
     pub(crate) fn enforces_immutable(&self) -> bool {
-        self.realm.get().is_some_and(|realm| realm.enforces_immutable)
+        self.lock_realm().as_ref().is_some_and(|realm| realm.enforces_immutable)
     }
 
     /// Takes the functions of the entered context, in which no user code ran yet.
     pub(crate) fn set_realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<(), Error> {
         let realm = Realm::in_entered_context(scope)?;
-        assert!(self.realm.set(realm).is_ok(), "an isolate is prepared once");
+        let before = self.lock_realm().replace(Arc::new(realm));
+        assert!(before.is_none(), "an isolate is prepared once");
         Ok(())
     }
 }
@@ -170,6 +181,7 @@ pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::sync::atomic::AtomicUsize;
 
     use offheap::observe::{Event, EventKind, Observer, set_observer};

@@ -1,9 +1,9 @@
 //! A start-up snapshot of the program's own, whose functions are not V8's: read-only memory is kept from them.
 
-use offheap_v8::offheap::FrozenStore;
-use offheap_v8::{CopyReason, Exposure, FrozenStoreExt, v8};
+use offheap_v8::offheap::{BackingStore, FrozenStore};
+use offheap_v8::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, v8};
 
-use crate::common::{in_child, run};
+use crate::common::{counted, in_child, run, set};
 
 /// An isolate whose contexts are as this script left the first one.
 fn isolate_after(source: &str) -> v8::OwnedIsolate {
@@ -55,4 +55,55 @@ fn hostile_snapshots() {
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }, "{method}");
         assert_eq!(words, [7; 4], "{method}");
     }
+}
+
+#[test]
+fn b14_a_snapshot_creator_that_had_buffers_over_stores_makes_its_blob() {
+    let Some(output) = in_child("snapshot::b14_a_snapshot_creator_that_had_buffers_over_stores_makes_its_blob") else {
+        // An isolate that starts from a snapshot has no immutable buffers (V8's own limit); those that make one may.
+        offheap_v8::start("").unwrap();
+        return drop(blob_with_buffers());
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn b14_a_snapshot_has_copies_of_the_bytes_of_stores() {
+    let Some(output) = in_child("snapshot::b14_a_snapshot_has_copies_of_the_bytes_of_stores") else {
+        offheap_v8::start("--no-js-immutable-arraybuffer").unwrap();
+        let isolate = &mut v8::Isolate::new(v8::CreateParams::default().snapshot_blob(blob_with_buffers()));
+        v8::scope!(let scope, isolate);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let scope = &mut v8::ContextScope::new(scope, context);
+        assert!(run(scope, "new Uint8Array(frozen)[8] === 7 && new Uint8Array(fixed)[0] === 9").is_true());
+        let fixed = run(scope, "fixed");
+        assert_eq!(BackingStore::from_js(scope, fixed).unwrap().to_vec().unwrap(), [9; 8]);
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A snapshot of an isolate with buffers over stores, which are free afterwards.
+fn blob_with_buffers() -> v8::StartupData {
+    let words: &'static [u64] = vec![7; 4].leak();
+    let frozen = FrozenStore::from_owner(words).unwrap();
+    let (fixed, dropped) = counted(vec![9; 8]);
+    let mut creator = v8::Isolate::snapshot_creator(None, None);
+    {
+        v8::scope!(let scope, &mut creator);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        scope.set_default_context(context);
+        let scope = &mut v8::ContextScope::new(scope, context);
+        let (buffer, _) = frozen.to_js(scope).unwrap();
+        set(scope, "frozen", buffer.into());
+        let buffer = fixed.to_js(scope).unwrap();
+        set(scope, "fixed", buffer.into());
+        let made = run(scope, "globalThis.made = new ArrayBuffer(8)");
+        BackingStore::from_js(scope, made).unwrap();
+    }
+    let blob = creator.create_blob(v8::FunctionCodeHandling::Keep).unwrap();
+    assert_eq!((frozen.reference_count(), fixed.exposure()), (1, None));
+    drop(fixed);
+    assert_eq!(dropped.get(), 1);
+    blob
 }
