@@ -94,3 +94,28 @@ fn a_maximum_beyond_the_engines_is_refused() {
     assert!(matches!(refused, Error::TooLargeForEngine { limit: 0x7fff_ffff, .. }), "{refused}");
     assert_eq!(store.exposure(), None);
 }
+
+#[test]
+fn a6_a_buffer_is_as_long_as_its_store_that_others_resize_until_it_is_exposed() {
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        for _ in 0..100 {
+            let store = BackingStore::from(UniqueStore::resizable(1000, 1000).unwrap());
+            let mut other = store.clone();
+            let resizer =
+                std::thread::spawn(move || while other.resize(10).and_then(|()| other.resize(1000)).is_ok() {});
+            while store.byte_length() != 10 {
+                std::thread::yield_now();
+            }
+            let buffer = loop {
+                match scope.expose(&store) {
+                    Ok(buffer) => break buffer,
+                    // Somebody is changing the length.
+                    Err(error) => assert!(matches!(error, Error::Memory(_)), "{error}"),
+                }
+            };
+            assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, store.byte_length());
+            resizer.join().unwrap();
+        }
+    });
+}

@@ -14,7 +14,7 @@ use crate::{Error, StoreKind};
 ///
 /// What counts is the length of memory that may be written: stores of one length whoever owned their memory before,
 /// resizable and shared ones as long as they are at the time (not what they have reserved), manual memory until it was
-/// freed and really given back. Frozen memory and mapped files do not count: others have that too. What was made while
+/// freed, and where it was adopted until it went back to whoever frees it. Frozen memory and mapped files do not count: others have that too. What was made while
 /// no budget was set never counts, and what counts once does so until it is freed, so that the sum is exact.
 ///
 /// ```

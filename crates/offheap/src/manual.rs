@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::fmt;
 
 use self::heap::{Heap, Live};
-use crate::raw::{ManualBlock, ManualOwner, RawStore};
+use crate::raw::{ManualBlock, ManualHandle, ManualOwner, RawStore};
 use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 
 mod heap;
@@ -30,9 +31,9 @@ mod heap;
 /// assert!(error.to_string().starts_with("double free of 1024 bytes"));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct ManualMemory {
-    store: BackingStore,
+    handle: ManualHandle,
 }
 
 /// What memory to allocate, and who asks; the default is memory of one length that is not shared, for the caller.
@@ -160,35 +161,27 @@ impl ManualMemory {
         let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
         Heap::lock().insert(live)?;
         raw.tell_created();
-        Ok(ManualMemory { store: BackingStore::from_raw(raw) })
+        Ok(ManualMemory { handle: ManualHandle::first(raw) })
     }
 
     /// The store over this memory.
     pub fn store(&self) -> &BackingStore {
-        &self.store
-    }
-
-    pub(crate) fn into_store(self) -> BackingStore {
-        self.store.clone()
-    }
-
-    fn owner(&self) -> &ManualOwner {
-        self.store.raw().owner().expect("manual memory has a manual owner")
+        self.handle.store()
     }
 
     /// The address, and the key for [`ManualHeap::free`].
     pub fn as_ptr(&self) -> *mut c_void {
-        self.store.as_ptr()
+        self.store().as_ptr()
     }
 
     /// The length in bytes. Where it changes, it is 0 after the free.
     pub fn byte_length(&self) -> usize {
-        self.store.byte_length()
+        self.store().byte_length()
     }
 
     /// Where it was freed, once it was.
     pub fn freed(&self) -> Option<Site> {
-        self.owner().freed().map(|freed| freed.at)
+        self.handle.owner().freed().map(|freed| freed.at)
     }
 
     /// Frees the memory. Stores over it stay, and answer [`Error::Freed`].
@@ -209,24 +202,16 @@ impl ManualMemory {
     /// # Errors
     /// As for [`free`](Self::free).
     pub fn free_at(&self, site: Site) -> Result<(), Error> {
-        let freed = Heap::lock().free(self.store.raw(), 0, site)?;
+        // The memory's own reference, and that of all handles.
+        let freed = Heap::lock().free(self.store().raw(), 2, site)?;
         freed.finish();
         Ok(())
     }
 }
 
-impl Clone for ManualMemory {
-    fn clone(&self) -> Self {
-        // The reference first: one that is counted as a handle too early would hide somebody else's.
-        let store = self.store.clone();
-        self.owner().add_handle();
-        ManualMemory { store }
-    }
-}
-
-impl Drop for ManualMemory {
-    fn drop(&mut self) {
-        self.owner().remove_handle();
+impl fmt::Debug for ManualMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualMemory").field("store", self.store()).field("freed", &self.freed()).finish()
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) fn over_store(
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
     let hold = Exposed::new(store, state::isolate_id(ctx)?)?;
+    // Until here others could give unshared memory another length.
+    let byte_length = if shared.is_none() { store.byte_length() } else { byte_length };
     // A handle to a part has no more than its length, whatever its store has. A buffer over the beginning of a store that
     // grows is one over the whole which did not see it grow yet, or cannot: `Exposed::store` takes it for that.
     let has_room = max_byte_length.is_some() || shared.is_some_and(SharedStore::is_growable);

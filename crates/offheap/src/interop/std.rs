@@ -74,6 +74,6 @@ impl From<Mapped> for BackingStore {
 impl From<ManualMemory> for BackingStore {
     /// [`ManualMemory::store`]. The memory is still freed by hand: by its address, or through a clone.
     fn from(memory: ManualMemory) -> BackingStore {
-        memory.into_store()
+        memory.store().clone()
     }
 }

@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::access::Denied;
 use crate::observe::{self, EventKind};
-use crate::raw::{self, ManualBlock, ManualOwner, RawStore, RawWeak};
+use crate::raw::{self, ManualBlock, ManualHandle, ManualOwner, RawStore, RawWeak};
 use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
 
 /// So many freed addresses are remembered.
 const REMEMBERED: usize = 1024;
-/// So many bytes of freed memory that was adopted are kept back. What was allocated here is not counted: pages give their
-/// memory back at once, and smaller blocks have less than 64 KiB each, so that all that are remembered have less than
-/// this.
+/// So many bytes of freed memory that was adopted are kept back. What was allocated here is not counted: of pages and
+/// reservations one page each is kept, and smaller blocks have less than 64 KiB each, so that all that are remembered have
+/// less than this.
 const KEPT_BYTES: usize = 64 << 20;
 
 pub(super) struct Heap {
@@ -102,7 +102,12 @@ impl Heap {
         let before = self.freed.iter().rev().find(|freed| freed.address == address);
         match (live, before) {
             (Some(live), None) => match live.handle.upgrade() {
-                Some(raw) => self.free(&raw, 1, attempted),
+                Some(raw) => {
+                    let handle = ManualHandle::another(&raw);
+                    // The memory's own, this one, and that of all handles.
+                    let own = 2 + u32::from(handle.is_some());
+                    self.free(&raw, own, attempted)
+                }
                 // No handle, so no guard and no buffer: nobody uses it.
                 None => Ok(self.retire(address, attempted)),
             },
@@ -115,21 +120,14 @@ impl Heap {
         }
     }
 
-    /// Frees the memory behind `raw`; `borrowed` references to it are this free's own.
-    pub(super) fn free(&mut self, raw: &RawStore, borrowed: usize, attempted: Site) -> Result<Retired, Error> {
+    /// Frees the memory behind `raw`, of whose references `own` are no user's ([`RawStore::mark_freed`]).
+    pub(super) fn free(&mut self, raw: &RawStore, own: u32, attempted: Site) -> Result<Retired, Error> {
         let id = raw.id();
         let address = raw.data().as_ptr().addr();
         let owner = raw.owner::<ManualOwner>().expect("manual memory has a manual owner");
         let (byte_length, allocated) = (raw.byte_length(), raw.site());
         let in_use = |holder| Error::FreeInUse { store: id, address, byte_length, allocated, attempted, holder };
-        // Uses of shared memory leave no mark, so whoever has a reference counts as a user.
-        if raw.kind() == StoreKind::Shared && !raw.access().is_freed() {
-            let others = (raw.strong_count() as usize).saturating_sub(1 + borrowed + owner.handles());
-            if others != 0 {
-                return Err(in_use(Holder::References(others as u32)));
-            }
-        }
-        match raw.access().free() {
+        match raw.mark_freed(own) {
             Ok(()) => {
                 owner.note_freed(raw::Freed { at: attempted, byte_length });
                 Ok(self.retire(address, attempted))

@@ -266,6 +266,16 @@ impl RawStore {
         self.header().counts.strong()
     }
 
+    /// Marks shared manual memory as freed; see `Counts::close`.
+    pub(super) fn close(&self, own: u32) -> Result<(), Option<u32>> {
+        self.header().counts.close(own)
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.header().counts.is_closed()
+    }
+
     pub(crate) fn same_block(&self, other: &RawStore) -> bool {
         self.0 == other.0
     }

@@ -7,11 +7,15 @@ use crate::sync::{AtomicU64, Ordering, fence};
 
 const STRONG: u64 = 1;
 const WEAK: u64 = 1 << 32;
+/// Manual memory was freed: for good, and whatever the counts become.
+const CLOSED: u64 = 1 << 63;
 
-/// Counts beyond this end the process, as `Arc`'s do: only a program that forgets handles in a loop gets there.
-const MAX_REFERENCES: u32 = i32::MAX as u32;
+/// Counts beyond this end the process, as `Arc`'s do: only a program that forgets handles in a loop gets there. It is half
+/// of what a count has room for.
+const MAX_REFERENCES: u32 = i32::MAX as u32 >> 1;
 
-/// The strong references in the lower half; in the upper one the weak ones, and one that all strong ones hold together.
+/// The strong references in the lower half; in the upper one the weak ones, and one that all strong ones hold together,
+/// below `CLOSED`.
 pub(super) struct Counts(AtomicU64);
 
 /// The only strong reference of a block.
@@ -29,7 +33,7 @@ fn strong(word: u64) -> u32 {
 
 #[inline]
 fn weak(word: u64) -> u32 {
-    (word >> 32) as u32
+    ((word & !CLOSED) >> 32) as u32
 }
 
 impl Counts {
@@ -111,6 +115,29 @@ impl Counts {
                 Err(seen) => word = seen,
             }
         }
+    }
+
+    /// Marks the block where it has no more than `own` strong references; or says how many more there are, with `None` where
+    /// it was marked before. Whoever counts one more afterwards finds the mark, since all of it is one number.
+    pub(super) fn close(&self, own: u32) -> Result<(), Option<u32>> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            match word {
+                _ if word & CLOSED != 0 => return Err(None),
+                _ if strong(word) > own => return Err(Some(strong(word) - own)),
+                _ => {}
+            }
+            // What was done through references that went comes before.
+            match self.0.compare_exchange_weak(word, word | CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// Undoes [`take_only`](Self::take_only) where it left weak handles.

@@ -42,11 +42,21 @@ impl Exposed {
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let raw = store.raw();
-        match counts_buffers(raw.kind()) {
-            true => claim(raw, isolate).map_err(|denied| store.denied("expose", Some(isolate), denied))?,
-            false => store.check_not_freed("expose")?,
-        }
-        let hold = Exposed(raw.clone());
+        let denied = |denied| store.denied("expose", Some(isolate), denied);
+        let hold = match counts_buffers(raw.kind()) {
+            true => {
+                claim(raw, isolate).map_err(denied)?;
+                Exposed(raw.clone())
+            }
+            // Asked with the reference in hand, which keeps it from being freed from then on.
+            false => {
+                let held = raw.clone();
+                if held.is_freed() {
+                    return Err(denied(Denied::Freed));
+                }
+                Exposed(held)
+            }
+        };
         hold.tell(isolate);
         Ok(hold)
     }
@@ -101,8 +111,8 @@ impl Exposed {
             return BackingStore::from_raw(self.0.clone());
         }
         let end = start.checked_add(byte_length).expect("the buffer lies in its store");
-        // Shared memory may be freed at the very moment when it is exposed; all that is left of it then is its name.
-        assert!(end <= self.0.byte_length() || self.0.access().is_freed(), "the buffer lies in its store");
+        // Memory is not freed by hand while there is a hold on it, so this is the length that it had, at the least.
+        assert!(end <= self.0.byte_length(), "the buffer lies in its store");
         BackingStore::part(self.0.clone(), start, byte_length)
     }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod growth;
+mod manual;
 mod shared;
 
 use loom::cell::UnsafeCell;

@@ -9,8 +9,10 @@ use crate::Error;
 use crate::budget::Charge;
 use crate::sys::Pages;
 
+mod handle;
 mod owner;
 
+pub(crate) use handle::ManualHandle;
 pub(crate) use owner::{Freed, ManualOwner};
 
 /// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
@@ -101,22 +103,20 @@ impl ManualBlock {
 
     /// Gives back what can be given back without the address; returns how many bytes are kept.
     pub(crate) fn keep_address(&mut self) -> usize {
-        let given_back = match &mut self.memory {
-            ManualBytes::Pages(pages) => pages.give_memory_back(),
-            ManualBytes::Room(raw) => {
-                raw.give_room_back();
-                true
-            }
-            ManualBytes::Heap(_) | ManualBytes::Adopted(_) => false,
-        };
-        if given_back {
-            self.charge = Charge::of(0);
+        match &mut self.memory {
+            ManualBytes::Pages(pages) => pages.give_back_but_a_page(),
+            ManualBytes::Room(raw) => raw.give_room_back(),
+            // What is kept of these is less than `REMEMBERED * PAGES_FROM`, however much a program frees.
+            ManualBytes::Heap(_) => {}
+            // It is somebody else's, who was not told yet.
+            ManualBytes::Adopted(adopted) => return adopted.byte_length,
         }
-        self.kept_bytes()
+        self.charge = Charge::of(0);
+        0
     }
 
     /// How many bytes of adopted memory the block holds back once it was freed by hand. Blocks of our own are small, or
-    /// hold no memory: they keep their address for as long as it is remembered.
+    /// hold one page: they keep their address for as long as it is remembered.
     pub(crate) fn kept_bytes(&self) -> usize {
         match &self.memory {
             ManualBytes::Heap(_) | ManualBytes::Pages(_) | ManualBytes::Room(_) => 0,

@@ -29,7 +29,7 @@ pub(crate) use copy::{load_bytes, store_bytes};
 pub use engine::EngineMemory;
 pub use exposed::Exposed;
 pub use guard::{Bytes, BytesMut, Cells};
-pub(crate) use manual::{Freed, ManualBlock, ManualOwner};
+pub(crate) use manual::{Freed, ManualBlock, ManualHandle, ManualOwner};
 pub use memory::DeleterCallback;
 pub(crate) use memory::{HeapMemory, WithDeleter};
 pub use owner::{FrozenOwner, Owner};

@@ -62,6 +62,7 @@ impl RawStore {
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
     pub(crate) fn grow(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         let (store, requested) = (self.id(), byte_length);
+        // Manual memory is not freed while this reference, which is no `ManualHandle`'s, lives.
         self.check_not_freed_to_grow()?;
         if self.is_of_engine() {
             // A length that it has is found by the adapters, and no error.
@@ -81,7 +82,7 @@ impl RawStore {
     }
 
     fn check_not_freed_to_grow(&self) -> Result<(), Error> {
-        match self.access().is_freed() {
+        match self.is_freed() {
             true => Err(Error::Freed { store: self.id(), attempted: "grow", freed: freed_at(self) }),
             false => Ok(()),
         }
@@ -97,19 +98,12 @@ impl RawStore {
     ) -> Result<(), Error> {
         let mut byte_length = self.byte_length_in_order();
         while byte_length < requested {
-            // Before the length that was read became 0, if that is why it is.
-            self.check_not_freed_to_grow()?;
             let charge = self.charge_growth(requested - byte_length)?;
             commit(requested)?;
             match self.replace_byte_length(byte_length, requested) {
                 Ok(()) => {
                     // From here on they count as part of the length.
                     std::mem::forget(charge);
-                    if self.access().is_freed() {
-                        // Freed since it was asked: what this made of it is given back too.
-                        self.give_room_back();
-                        return self.check_not_freed_to_grow();
-                    }
                     observe::emit(|| self.event(EventKind::Resized));
                     return Ok(());
                 }
@@ -129,7 +123,9 @@ impl BackingStore {
         if self.kind() != StoreKind::Shared {
             return &[];
         }
-        let data = NonNull::slice_from_raw_parts(self.data().cast::<AtomicU8>(), self.byte_length_in_order());
+        // Of memory that was freed there is nothing; what was not is not freed while this reference lives.
+        let byte_length = if self.raw().is_freed() { 0 } else { self.byte_length_in_order() };
+        let data = NonNull::slice_from_raw_parts(self.data().cast::<AtomicU8>(), byte_length);
         // SAFETY: I-MAPPED, I-BORROW: shared memory is mapped, and as long, while this handle lives; it is nobody's
         // slice; an `AtomicU8` is a `u8`.
         unsafe { data.as_ref() }
@@ -150,6 +146,7 @@ impl BackingStore {
 
     /// Copies out of shared memory.
     pub(super) fn load_shared(&self, attempted: &'static str, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        let _counted = self.counted();
         let from = self.atomics_in(attempted, offset, into.len())?;
         // SAFETY: I-BORROW: mapped while this handle lives, and nobody's slice; `into` is a slice of somebody else.
         unsafe { load_bytes(from.as_ptr().cast(), into) };
@@ -158,16 +155,23 @@ impl BackingStore {
 
     /// Copies into shared memory.
     pub(super) fn store_shared(&self, attempted: &'static str, offset: usize, from: &[u8]) -> Result<(), Error> {
+        let _counted = self.counted();
         let into = self.atomics_in(attempted, offset, from.len())?;
         // SAFETY: I-BORROW: mapped while this handle lives, writable, and nobody's slice; `from` is a slice elsewhere.
         unsafe { store_bytes(into.as_ptr().cast_mut().cast(), from) };
         Ok(())
     }
 
-    /// A range of shared memory, by the length that it has at one moment: a free on another thread makes it 0.
+    /// A reference that keeps manual memory from being freed meanwhile: this one may be that of its handles
+    /// (`ManualHandle`), which does not.
+    fn counted(&self) -> Option<RawStore> {
+        self.raw().is_manual().then(|| self.raw().clone())
+    }
+
+    /// A range of shared memory, by the length that it has at one moment.
     fn atomics_in(&self, attempted: &'static str, offset: usize, byte_length: usize) -> Result<&[AtomicU8], Error> {
-        let range = offset.checked_add(byte_length).and_then(|end| self.atomics().get(offset..end));
         self.check_not_freed(attempted)?;
+        let range = offset.checked_add(byte_length).and_then(|end| self.atomics().get(offset..end));
         range.ok_or_else(|| self.out_of_range(offset, byte_length))
     }
 }

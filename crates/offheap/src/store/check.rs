@@ -83,7 +83,7 @@ impl BackingStore {
     /// For shared memory, whose uses leave no mark in the access word: all others learn it there.
     #[inline]
     pub(crate) fn check_not_freed(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.raw.access().is_freed() {
+        match self.raw.is_freed() {
             true => Err(self.denied(attempted, None, Denied::Freed)),
             false => Ok(()),
         }

@@ -9,7 +9,7 @@ use crate::Error;
 /// A range of zeroed pages.
 pub(crate) struct Pages {
     start: NonNull<u8>,
-    // Rounded up to whole pages by the system; this is what was asked for, and not zero.
+    // Rounded up to whole pages by the system; this is what was asked for, or is left, and not zero.
     byte_length: usize,
 }
 
@@ -29,14 +29,23 @@ impl Pages {
         self.start
     }
 
-    /// Gives the memory back and keeps the address, which faults from now on. False where the memory is kept.
-    pub(crate) fn give_memory_back(&mut self) -> bool {
+    /// Gives back the memory, and all addresses but the first page's, so that nobody else's memory begins where this did.
+    /// What is left faults from now on.
+    pub(crate) fn give_back_but_a_page(&mut self) {
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: I-LAYOUT: replaces this range alone, which nobody uses any more: the caller is its only holder.
         let replaced =
             unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
         debug_assert!(replaced.is_ok());
-        replaced.is_ok()
+        let page = rustix::param::page_size();
+        if self.byte_length > page {
+            // SAFETY: I-LAYOUT: inside the range, which is longer.
+            let second = unsafe { self.start.add(page) };
+            // SAFETY: I-LAYOUT: whole pages of this range alone, which nobody uses any more.
+            if unsafe { munmap(second.as_ptr().cast(), self.byte_length - page) }.is_ok() {
+                self.byte_length = page;
+            }
+        }
     }
 }
 

@@ -19,8 +19,8 @@ const FIRST_STEP: usize = 64 << 10;
 /// on data) the range is reserved without access, and committed in steps that double.
 pub(crate) struct Reservation {
     start: NonNull<u8>,
-    // Whole pages, one at least.
-    reserved: usize,
+    // Whole pages, one at the least; what is left of them after `give_back_but_a_page`.
+    reserved: AtomicUsize,
     max_byte_length: usize,
     committed: AtomicUsize,
 }
@@ -31,7 +31,7 @@ impl Reservation {
     pub(crate) fn new(max_byte_length: usize) -> Result<Self, Error> {
         let reserved = whole_pages(max_byte_length)?;
         match map(reserved, ProtFlags::READ | ProtFlags::WRITE) {
-            Some(start) => Ok(Reservation { start, reserved, max_byte_length, committed: AtomicUsize::new(reserved) }),
+            Some(start) => Ok(Self::of(start, reserved, max_byte_length, reserved)),
             None => Self::without_access(max_byte_length),
         }
     }
@@ -40,9 +40,14 @@ impl Reservation {
     pub(crate) fn without_access(max_byte_length: usize) -> Result<Self, Error> {
         let reserved = whole_pages(max_byte_length)?;
         match map(reserved, ProtFlags::empty()) {
-            Some(start) => Ok(Reservation { start, reserved, max_byte_length, committed: AtomicUsize::new(0) }),
+            Some(start) => Ok(Self::of(start, reserved, max_byte_length, 0)),
             None => Err(Error::OutOfMemory { requested: max_byte_length }),
         }
+    }
+
+    fn of(start: NonNull<u8>, reserved: usize, max_byte_length: usize, committed: usize) -> Self {
+        let (reserved, committed) = (AtomicUsize::new(reserved), AtomicUsize::new(committed));
+        Reservation { start, reserved, max_byte_length, committed }
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -71,7 +76,7 @@ impl Reservation {
     fn commit_more(&self, committed: usize, byte_length: usize) -> Result<(), Error> {
         // Rounding up stays below what is reserved, which is whole pages and no less than the maximum.
         let needed = byte_length.next_multiple_of(page_size());
-        let doubled = (committed * 2).max(FIRST_STEP).min(self.reserved);
+        let doubled = (committed * 2).max(FIRST_STEP).min(self.reserved.load(Ordering::Relaxed));
         for end in [needed.max(doubled), needed] {
             // SAFETY: I-LAYOUT: inside the reservation, since `committed` and `end` are.
             let from = unsafe { self.start.add(committed) };
@@ -104,12 +109,31 @@ impl Reservation {
         // SAFETY: I-MAPPED: committed pages of the reservation.
         unsafe { give_back(start.as_ptr().cast(), end - from) }
     }
+
+    /// Gives back all memory, and all addresses but the first page's, so that nobody else's memory begins where this does.
+    /// Where the system refuses the addresses are kept.
+    ///
+    /// # Safety
+    /// From here on nobody uses the bytes or commits any, and this is not called again.
+    pub(crate) unsafe fn give_back_but_a_page(&self) {
+        let (page, reserved) = (page_size(), self.reserved.load(Ordering::Relaxed));
+        // Where the system refuses, as for pages that are locked in memory, the memory goes with the addresses.
+        let _ = self.release(0, self.max_byte_length);
+        if reserved > page {
+            // SAFETY: I-LAYOUT: inside the reservation, which is longer.
+            let second = unsafe { self.start.add(page) };
+            // SAFETY: I-MAPPED: whole pages of the reservation, which nobody uses any more.
+            if unsafe { munmap(second.as_ptr().cast(), reserved - page) }.is_ok() {
+                self.reserved.store(page, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: mapped by a constructor with this length, and unmapped here alone.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.reserved) };
+        // SAFETY: I-FREE-ONCE: mapped by a constructor; this is what is left of it, and it is unmapped here alone.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.reserved.load(Ordering::Relaxed)) };
         debug_assert!(unmapped.is_ok());
     }
 }

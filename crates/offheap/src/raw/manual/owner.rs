@@ -2,17 +2,18 @@
 
 use std::sync::OnceLock;
 
+use crate::access::Denied;
 use crate::raw::{Memory, RawStore};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, fence};
 use crate::sys::Reservation;
-use crate::{Error, Site, StoreKind, budget};
+use crate::{Error, Holder, Site, StoreKind, budget};
 
-/// The place of the free and, where the memory is shared or its length changes, its addresses: those last until the last
-/// reference goes, so that whoever has some of the bytes never faults. What the free gives back is the memory behind them.
+/// The place of the free and, where the memory is shared or its length changes, its addresses. The free gives all of them
+/// back but one page: nobody has some of the bytes then. The page lasts until the last reference goes.
 pub(crate) struct ManualOwner {
     freed: OnceLock<Freed>,
     room: Option<Room>,
-    // How many `ManualMemory` there are: references that do not keep the memory from being freed.
+    // How many handles there are, which have one reference between them (`ManualHandle`).
     handles: AtomicUsize,
 }
 
@@ -43,16 +44,24 @@ impl ManualOwner {
         debug_assert!(first.is_ok(), "freed once");
     }
 
-    pub(crate) fn add_handle(&self) {
+    /// One handle more, beside the caller's.
+    pub(super) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn remove_handle(&self) {
-        self.handles.fetch_sub(1, Ordering::Relaxed);
+    /// One handle more, unless there is none.
+    pub(super) fn add_handle_to_others(&self) -> bool {
+        let more = |handles| if handles == 0 { None } else { Some(handles + 1) };
+        self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    pub(crate) fn handles(&self) -> usize {
-        self.handles.load(Ordering::Relaxed)
+    /// One handle less; true for the last one: then all that was done through the others came before.
+    pub(super) fn remove_handle(&self) -> bool {
+        let last = self.handles.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            fence(Ordering::Acquire);
+        }
+        last
     }
 
     pub(crate) fn reservation(&self) -> Option<&Reservation> {
@@ -89,16 +98,45 @@ impl RawStore {
         }
     }
 
-    /// Publishes length 0 and gives the memory back, and not the addresses; the access word says that it was freed.
+    /// Marks manual memory as freed, for good, unless somebody uses it. Of the references `own` are no user's: that of the
+    /// memory's block, that of its handles, and the caller's.
+    ///
+    /// Whoever has a reference to shared memory counts as a user, since its uses leave no mark. So the count is compared and
+    /// the mark set in one step: a reference that is not counted is taken afterwards, and finds the mark.
+    pub(crate) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
+        match self.kind() {
+            StoreKind::Shared => match self.close(own) {
+                Ok(()) => Ok(()),
+                Err(Some(others)) => Err(Denied::Busy(Holder::References(others))),
+                Err(None) => Err(Denied::Freed),
+            },
+            _ => self.access().free(),
+        }
+    }
+
+    /// Whether the memory was freed by hand. A reference to shared memory asks after it was taken, and keeps the memory from
+    /// being freed where the answer is no.
+    #[inline]
+    pub(crate) fn is_freed(&self) -> bool {
+        match self.kind() {
+            StoreKind::Shared => self.is_closed(),
+            _ => self.access().is_freed(),
+        }
+    }
+
+    /// Publishes length 0, and gives the memory and all addresses but one page back.
+    ///
+    /// # Panics
+    /// Unless the memory was marked as freed.
     pub(in crate::raw) fn give_room_back(&self) {
-        // In one step: somebody may be growing it, and what counts in the budget is what is taken away here.
+        assert!(self.is_freed(), "marked before it is given back");
         let byte_length = self.take_byte_length();
         if self.is_charged() {
             budget::give_back(byte_length);
         }
         if let Some(reservation) = self.owner::<ManualOwner>().and_then(ManualOwner::reservation) {
-            // Where the system refuses, they go with the addresses.
-            let _ = reservation.release(0, reservation.max_byte_length());
+            // SAFETY: I-MAPPED, I-FREE-ONCE: nobody uses freed memory, and it is marked as that once, under the heap's lock.
+            unsafe { reservation.give_back_but_a_page() };
         }
     }
 }
