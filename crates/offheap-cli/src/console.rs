@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::visible;
+
 /// Where a line of `console` goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -20,10 +22,11 @@ pub(crate) fn line(stream: Stream, text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes a line of the command itself, as far as that is possible.
-pub(crate) fn error_line(text: &str) {
+/// Writes lines of the command itself, as far as that is possible. What script prints is its own; names and messages in
+/// these lines are not to do anything to a terminal.
+pub(crate) fn error_lines(text: &str) {
     // There is nobody left to tell.
-    let _ = line(Stream::Error, text);
+    let _ = line(Stream::Error, &visible::lines(text));
 }
 
 fn write_line(stream: &mut impl Write, text: &str) -> io::Result<()> {

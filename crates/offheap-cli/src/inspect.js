@@ -1,94 +1,339 @@
-// What `console` prints, on any engine. The value is a function that an engine's glue calls before any other script, with
-// what `prelude.js` returned; it returns the function that describes a value.
-(given) => {
+// What `console` prints, and what is said of a value that nobody caught, on any engine. The value is a function that an
+// engine's glue calls before any other script, with what `prelude.js` returned and with what the engine tells of values;
+// it returns the function that describes a thrown value.
+//
+// Nothing here runs code of script: no getter, no trap of a Proxy, no method that script may have replaced. So nothing
+// here iterates, calls a method of a value, assigns to an index, or has a template literal, for which QuickJS looks up
+// `String.prototype.concat`. `apply` calls functions that were taken from the realm while only the command had run in it.
+(given, engine) => {
   "use strict";
   const { print: printLine, describe } = given;
-  const { defineProperty } = Object;
-  const errorToString = Error.prototype.toString;
-  // The frames of this file are nobody's business.
-  const frames = (stack) => String(stack).split("\n").filter((line) => line && !/(\(|at )offheap:/.test(line));
-
-  const MOST_ITEMS = 100, MOST_BYTES = 16, DEEPEST = 4;
-  const hex = (number) => "0x" + number.toString(16);
-  const list = (open, items, close) => items.length ? `${open} ${items.join(", ")} ${close}` : open + close;
-  const more = (count) => count > 0 ? [`... ${count} more`] : [];
-
-  const inspectError = (error) => {
-    const header = errorToString.call(error);
-    let lines = frames(error.stack ?? "");
-    // V8's stacks begin with the error's text.
-    if (lines.length && header.startsWith(lines[0])) lines = lines.slice(header.split("\n").length);
-    const cause = "cause" in error ? [`  [cause]: ${inspect(error.cause)}`] : [];
-    return [header, ...lines, ...cause].join("\n");
+  const { isProxy, framesOf } = engine;
+  const { apply, ownKeys, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+  const { defineProperty, hasOwn, is: isSame } = Object;
+  const { isArray } = Array;
+  const { isError } = Error;
+  const { stringify } = JSON;
+  const String = globalThis.String;
+  const ErrorPrototype = Error.prototype, ObjectPrototype = Object.prototype;
+  const { charCodeAt, slice, startsWith, toWellFormed, padStart } = String.prototype;
+  const numberToString = Number.prototype.toString, functionToString = Function.prototype.toString;
+  const dateToString = Date.prototype.toString;
+  const mapEntries = Map.prototype.entries, setValues = Set.prototype.values;
+  const nextOfMap = getPrototypeOf(new Map().entries()).next, nextOfSet = getPrototypeOf(new Set().values()).next;
+  const getter = (prototype, name) => getOwnPropertyDescriptor(prototype, name)?.get;
+  const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
+  const nameOfTypedArray = getter(TypedArrayPrototype, Symbol.toStringTag);
+  const lengthOfTypedArray = getter(TypedArrayPrototype, "length");
+  const bufferOfDataView = getter(DataView.prototype, "buffer"), lengthOfDataView = getter(DataView.prototype, "byteLength");
+  const sizeOfMap = getter(Map.prototype, "size"), sizeOfSet = getter(Set.prototype, "size");
+  const sourceOfRegExp = getter(RegExp.prototype, "source");
+  const sort = (name, { prototype }, marks) => {
+    const known = { __proto__: null, name, byteLength: getter(prototype, "byteLength"), markCount: marks.length };
+    for (let at = 0; at < marks.length; at++) known[at] = { mark: marks[at], get: getter(prototype, marks[at]) };
+    return known;
   };
-  const inspectBuffer = (buffer) => {
-    const marks = ["immutable", "resizable", "growable", "detached"].filter((mark) => buffer[mark] === true);
-    return `${buffer[Symbol.toStringTag]} { ${[`byteLength: ${buffer.byteLength}`, ...marks].join(", ")} }`;
+  const PLAIN = sort("ArrayBuffer", ArrayBuffer, ["immutable", "resizable", "detached"]);
+  const SHARED = sort("SharedArrayBuffer", SharedArrayBuffer, ["growable"]);
+  const FLAGS = "dgimsuvy";
+  const flagGetters = { __proto__: null };
+  for (const [flag, name] of Object.entries({
+    d: "hasIndices", g: "global", i: "ignoreCase", m: "multiline", s: "dotAll", u: "unicode", v: "unicodeSets", y: "sticky",
+  })) flagGetters[flag] = getter(RegExp.prototype, name);
+
+  // Of one object, of one call, of a text inside of something, of levels, and of prototypes that are looked at.
+  const MOST_ITEMS = 100, MOST_BYTES = 16, MOST_VALUES = 10000, MOST_CHARACTERS = 10000, DEEPEST = 4, MOST_PROTOTYPES = 100;
+  const LARGEST_BITS = 2n ** 18n;
+  // Of the call that goes on: how many values it may still show, and whether the value's own stack is among it.
+  let valuesLeft = 0, framesShown = false;
+
+  const hex = (number, digits) => apply(padStart, apply(numberToString, number, [16]), [digits, "0"]);
+  const isControl = (code) =>
+    code < 0x20 && code !== 0x09 || code >= 0x7f && code < 0xa0 || code >= 0x202a && code <= 0x202e ||
+    code >= 0x2066 && code <= 0x2069 || code === 0x2028 || code === 0x2029;
+  const escaped = (code) => code < 0x100 ? "\\x" + hex(code, 2) : "\\u" + hex(code, 4);
+
+  // A text of script's inside of ours: it moves no cursor, changes no colour, and is not too long. `newLine` is what
+  // becomes of the end of a line.
+  const visible = (text, newLine = "\\n") => {
+    let shown = "", from = 0;
+    const length = text.length < MOST_CHARACTERS ? text.length : MOST_CHARACTERS;
+    for (let at = 0; at < length; at++) {
+      const code = apply(charCodeAt, text, [at]);
+      if (!isControl(code)) continue;
+      shown += apply(slice, text, [from, at]) + (code === 0x0a ? newLine : escaped(code));
+      from = at + 1;
+    }
+    shown += apply(slice, text, [from, length]);
+    return text.length > length ? shown + "... " + (text.length - length) + " more characters" : shown;
+  };
+  const message = (text) => visible(text, "\n    | ");
+  const quoted = (text) => {
+    if (text.length <= MOST_CHARACTERS) return visible(stringify(text));
+    const rest = text.length - MOST_CHARACTERS;
+    return visible(stringify(apply(slice, text, [0, MOST_CHARACTERS]))) + "... " + rest + " more characters";
+  };
+
+  // What stands for a value that is not there, or that only code of script or a later time could give.
+  const NOTHING = { __proto__: null, text: "<empty>" }, GETTER = { __proto__: null, text: "[Getter]" };
+  const UNREADY = { __proto__: null, text: "<uninitialized>" };
+
+  const property = (object, key) => {
+    try {
+      const found = getOwnPropertyDescriptor(object, key);
+      if (found === undefined) return { __proto__: null, value: NOTHING, isEnumerable: false };
+      return { __proto__: null, value: hasOwn(found, "value") ? found.value : GETTER, isEnumerable: found.enumerable };
+    } catch {
+      // A module's export before the module ran.
+      return { __proto__: null, value: UNREADY, isEnumerable: true };
+    }
+  };
+  // As `object[key]`, without running code of script.
+  const lookup = (object, key) => {
+    for (let left = MOST_PROTOTYPES; object !== null && left > 0 && !isProxy(object); left--) {
+      const { value } = property(object, key);
+      if (value !== NOTHING) return value;
+      object = getPrototypeOf(object);
+    }
+    return NOTHING;
+  };
+  const inherits = (object, prototype) => {
+    for (let left = MOST_PROTOTYPES; object !== null && left > 0 && !isProxy(object); left--) {
+      if (object === prototype) return true;
+      object = getPrototypeOf(object);
+    }
+    return false;
+  };
+  // What a getter or method of the engine says; `undefined` where `object` is none of its class.
+  const ask = (method, object) => {
+    try {
+      return method === undefined ? undefined : apply(method, object, []);
+    } catch {
+      return undefined;
+    }
+  };
+
+  // Items between two brackets.
+  const list = (open, close) => ({ __proto__: null, open, close, items: "" });
+  const add = (list, item) => {
+    list.items += list.items === "" ? item : ", " + item;
+  };
+  const addMore = (list, count) => {
+    if (count > 0) add(list, "... " + count + " more");
+  };
+  const text = ({ open, close, items }) => items === "" ? open + close : open + " " + items + " " + close;
+
+  const nameOf = (callable) => {
+    const { value } = property(callable, "name");
+    return typeof value === "string" && value !== "" ? visible(value) : "(anonymous)";
+  };
+  const className = (object) => {
+    const made = lookup(object, "constructor");
+    const name = typeof made === "function" && !isProxy(made) ? property(made, "name").value : NOTHING;
+    return typeof name === "string" ? visible(name) : "";
+  };
+
+  const part = (value, fallback, asText) => {
+    if (value === NOTHING || value === undefined) return fallback;
+    if (value === GETTER || value === UNREADY) return value.text;
+    if (typeof value === "object" && value !== null || typeof value === "function") return "[object]";
+    return asText(String(value));
+  };
+  // As `Error.prototype.toString` has it, without running code of script.
+  const headerOf = (error, asText) => {
+    const given = lookup(error, "name");
+    const name = given === GETTER ? className(error) : part(given, "Error", asText);
+    const words = part(lookup(error, "message"), "", asText);
+    return name && words ? name + ": " + words : name || words;
+  };
+  engine.headerOf = (error) => headerOf(error, (text) => text);
+  const inspectError = (error, inside) => {
+    const header = headerOf(error, message);
+    if (inside.depth > DEEPEST) return header;
+    const frames = ask(() => framesOf(error)) ?? "";
+    if (inside.depth === 1) framesShown = frames !== "";
+    const cause = property(error, "cause").value;
+    const causes = cause === NOTHING ? "" : "\n  [cause]: " + inspect(cause, inside);
+    return header + (frames === "" ? "" : "\n" + frames) + causes;
+  };
+
+  const inspectBuffer = (sort, object, byteLength) => {
+    const shown = list(sort.name + " {", "}");
+    add(shown, "byteLength: " + byteLength);
+    for (let at = 0; at < sort.markCount; at++) if (ask(sort[at].get, object) === true) add(shown, sort[at].mark);
+    return text(shown);
+  };
+  const inspectView = (name, view) => {
+    const length = apply(lengthOfTypedArray, view, []);
+    const shown = list(name + "(" + length + ") [", "]");
+    for (let at = 0; at < length && at < MOST_BYTES; at++) add(shown, String(view[at]));
+    addMore(shown, length - MOST_BYTES);
+    return text(shown);
+  };
+  const inspectDataView = (view, buffer) => {
+    const byteLength = ask(lengthOfDataView, view);
+    if (byteLength !== undefined) return "DataView { byteLength: " + byteLength + " }";
+    const isDetached = ask(PLAIN[2].get, buffer) === true;
+    return "DataView { " + (isDetached ? "detached" : "out of bounds") + " }";
   };
   const inspectNative = ({ name, byteLength, maxByteLength, shared, address, freed }) => {
-    const rest = freed === undefined ? [] : [`freed: ${freed}`];
-    const marks = [...maxByteLength === byteLength ? [] : [`maxByteLength: ${maxByteLength}`], ...shared ? ["shared"] : []];
-    return `${name} { ${[`byteLength: ${byteLength}`, ...marks, `address: ${hex(address)}`, ...rest].join(", ")} }`;
+    const shown = list(name + " {", "}");
+    add(shown, "byteLength: " + byteLength);
+    if (maxByteLength !== byteLength) add(shown, "maxByteLength: " + maxByteLength);
+    if (shared) add(shown, "shared");
+    add(shown, "address: 0x" + hex(address, 0));
+    if (freed !== undefined) add(shown, "freed: " + freed);
+    return text(shown);
   };
-  const inspectView = (view) => {
-    const name = view[Symbol.toStringTag];
-    if (view instanceof DataView) return `DataView { byteLength: ${view.byteLength} }`;
-    const items = Array.from(view.subarray(0, MOST_BYTES), String);
-    return list(`${name}(${view.length}) [`, [...items, ...more(view.length - MOST_BYTES)], "]");
+
+  const inspectArray = (array, inside) => {
+    const shown = list("[", "]");
+    const length = property(array, "length").value;
+    for (let at = 0; at < length && at < MOST_ITEMS; at++) add(shown, inspect(property(array, at).value, inside));
+    addMore(shown, length - MOST_ITEMS);
+    return text(shown);
+  };
+  const inspectMap = (map, size, inside) => {
+    const shown = list("Map(" + size + ") {", "}");
+    const entries = apply(mapEntries, map, []);
+    for (let left = MOST_ITEMS; left > 0; left--) {
+      const { done, value } = apply(nextOfMap, entries, []);
+      if (done) break;
+      add(shown, inspect(value[0], inside) + " => " + inspect(value[1], inside));
+    }
+    addMore(shown, size - MOST_ITEMS);
+    return text(shown);
+  };
+  const inspectSet = (set, size, inside) => {
+    const shown = list("Set(" + size + ") {", "}");
+    const values = apply(setValues, set, []);
+    for (let left = MOST_ITEMS; left > 0; left--) {
+      const { done, value } = apply(nextOfSet, values, []);
+      if (done) break;
+      add(shown, inspect(value, inside));
+    }
+    addMore(shown, size - MOST_ITEMS);
+    return text(shown);
+  };
+  const isIdentifier = (name) => {
+    for (let at = 0; at < name.length; at++) {
+      const code = apply(charCodeAt, name, [at]);
+      const isDigit = code >= 0x30 && code <= 0x39;
+      const isLetter = code >= 0x41 && code <= 0x5a || code >= 0x61 && code <= 0x7a || code === 0x5f || code === 0x24;
+      if (!isLetter && !(isDigit && at > 0)) return false;
+    }
+    return name !== "";
   };
   const inspectProperties = (object, inside) => {
-    const keys = Reflect.ownKeys(object).filter((key) => Object.prototype.propertyIsEnumerable.call(object, key));
-    const items = keys.slice(0, MOST_ITEMS).map((key) => {
-      const name = typeof key === "symbol" ? `[${String(key)}]` : /^[A-Za-z_$][\w$]*$/.test(key) ? key : JSON.stringify(key);
-      const property = Object.getOwnPropertyDescriptor(object, key);
-      return `${name}: ${"value" in property ? inspect(property.value, inside) : "[Getter]"}`;
-    });
-    return [...items, ...more(keys.length - MOST_ITEMS)];
+    const prototype = getPrototypeOf(object);
+    const name = prototype === null || prototype === ObjectPrototype ? "" : className(prototype);
+    const shown = list(name ? name + " {" : "{", "}");
+    const keys = ownKeys(object);
+    let count = 0;
+    for (let at = 0; at < keys.length; at++) {
+      const key = keys[at], { value, isEnumerable } = property(object, key);
+      if (!isEnumerable || ++count > MOST_ITEMS) continue;
+      const called = typeof key === "symbol" ? "[" + visible(String(key)) + "]" : isIdentifier(key) ? key : quoted(key);
+      add(shown, called + ": " + inspect(value, inside));
+    }
+    addMore(shown, count - MOST_ITEMS);
+    return text(shown);
+  };
+
+  // What the engine knows by slots of its own, whatever an object's prototype says; `undefined` of any other object.
+  const inspectBuiltIn = (object) => {
+    let slot = ask(PLAIN.byteLength, object);
+    if (slot !== undefined) return inspectBuffer(PLAIN, object, slot);
+    slot = ask(SHARED.byteLength, object);
+    if (slot !== undefined) return inspectBuffer(SHARED, object, slot);
+    slot = apply(nameOfTypedArray, object, []);
+    if (slot !== undefined) return inspectView(slot, object);
+    slot = ask(bufferOfDataView, object);
+    if (slot !== undefined) return inspectDataView(object, slot);
+    slot = ask(dateToString, object);
+    if (slot !== undefined) return slot;
+    slot = ask(sourceOfRegExp, object);
+    if (slot === undefined) return undefined;
+    let flags = "";
+    for (let at = 0; at < FLAGS.length; at++) if (ask(flagGetters[FLAGS[at]], object) === true) flags += FLAGS[at];
+    return "/" + visible(slot) + "/" + flags;
+  };
+  const isWithin = (object, outside) => {
+    for (; outside !== undefined; outside = outside.outside) if (outside.object === object) return true;
+    return false;
   };
   const inspectObject = (object, outside) => {
-    if (outside.includes(object)) return "[Circular]";
-    const inside = [...outside, object];
-    if (object instanceof Error) return inspectError(object);
-    if (object instanceof ArrayBuffer || object instanceof SharedArrayBuffer) return inspectBuffer(object);
-    if (ArrayBuffer.isView(object)) return inspectView(object);
-    if (object instanceof Date || object instanceof RegExp) return String(object);
+    if (isProxy(object)) return "[Proxy]";
+    if (isWithin(object, outside)) return "[Circular]";
+    const inside = { __proto__: null, object, outside, depth: outside === undefined ? 1 : outside.depth + 1 };
+    if (isError(object) || inherits(object, ErrorPrototype)) return inspectError(object, inside);
+    const builtIn = inspectBuiltIn(object);
+    if (builtIn !== undefined) return builtIn;
     const native = describe(object);
     if (native !== undefined) return inspectNative(native);
-    if (inside.length > DEEPEST) return Array.isArray(object) ? "[Array]" : "[Object]";
-    if (Array.isArray(object)) {
-      const items = object.slice(0, MOST_ITEMS).map((item) => inspect(item, inside));
-      return list("[", [...items, ...more(object.length - MOST_ITEMS)], "]");
-    }
-    if (object instanceof Map) {
-      const items = [...object].map(([key, value]) => `${inspect(key, inside)} => ${inspect(value, inside)}`);
-      return list(`Map(${object.size}) {`, items, "}");
-    }
-    if (object instanceof Set) {
-      return list(`Set(${object.size}) {`, [...object].map((value) => inspect(value, inside)), "}");
-    }
-    const prototype = Object.getPrototypeOf(object);
-    const name = prototype === null || prototype === Object.prototype ? "" : prototype.constructor?.name ?? "";
-    return list(name ? `${name} {` : "{", inspectProperties(object, inside), "}");
+    if (inside.depth > DEEPEST) return isArray(object) ? "[Array]" : "[Object]";
+    if (isArray(object)) return inspectArray(object, inside);
+    const entryCount = ask(sizeOfMap, object), valueCount = ask(sizeOfSet, object);
+    if (entryCount !== undefined) return inspectMap(object, entryCount, inside);
+    if (valueCount !== undefined) return inspectSet(object, valueCount, inside);
+    return inspectProperties(object, inside);
   };
-  function inspect(value, outside = []) {
+  const inspectFunction = (value) => {
+    if (isProxy(value)) return "[Proxy]";
+    const source = apply(functionToString, value, []);
+    const isClass = apply(startsWith, source, ["class"]) && !isIdentifier(apply(slice, source, [5, 6]));
+    return isClass ? "[class " + nameOf(value) + "]" : "[Function: " + nameOf(value) + "]";
+  };
+  const inspectBigInt = (value) => {
+    const beyond = value >> LARGEST_BITS;
+    return beyond === 0n || beyond === -1n ? "" + value + "n" : "[BigInt of more than 262144 bits]";
+  };
+  // `outside` is what the value is in, the innermost first.
+  function inspect(value, outside) {
+    if (--valuesLeft < 0) return "...";
     switch (typeof value) {
-      case "string": return JSON.stringify(value);
-      case "bigint": return `${value}n`;
-      case "number": return Object.is(value, -0) ? "-0" : String(value);
-      case "function": return /^class\b/.test(Function.prototype.toString.call(value))
-        ? `[class ${value.name || "(anonymous)"}]` : `[Function: ${value.name || "(anonymous)"}]`;
-      case "object": return value === null ? "null" : inspectObject(value, outside);
-      default: return String(value);
+      case "string": return quoted(value);
+      case "bigint": return inspectBigInt(value);
+      case "number": return isSame(value, -0) ? "-0" : "" + value;
+      case "function": return inspectFunction(value);
+      case "object":
+        if (value === NOTHING || value === GETTER || value === UNREADY) return value.text;
+        return value === null ? "null" : inspectObject(value, outside);
+      case "symbol": return visible(String(value));
+      default: return "" + value;
     }
   }
-  const show = (value) => typeof value === "string" ? value : inspect(value);
+  // `asText` is what is made of a string.
+  const show = (value, asText) => {
+    valuesLeft = MOST_VALUES;
+    framesShown = false;
+    try {
+      return typeof value === "string" ? asText(value) : apply(toWellFormed, inspect(value, undefined), []);
+    } catch {
+      // There is no stack or no memory left.
+      return "[" + (typeof value) + "]";
+    }
+  };
+  const asItIs = (value) => apply(toWellFormed, value, []);
+  const asMessage = (value) => apply(toWellFormed, message(value), []);
 
-  const print = (isError) => (...values) => printLine(isError, values.map(show).join(" ").toWellFormed());
+  const print = (isError) => (...values) => {
+    let line = "";
+    for (let at = 0; at < values.length; at++) line += (at === 0 ? "" : " ") + show(values[at], asItIs);
+    printLine(isError, line);
+  };
   const console = {};
   for (const name of ["log", "info", "debug", "warn", "error"]) {
     const method = print(name === "warn" || name === "error");
     console[name] = defineProperty(method, "name", { value: name });
   }
   defineProperty(globalThis, "console", { value: console, writable: true, configurable: true });
-  return (value) => show(value).toWellFormed();
+  // `thrownAt` is a place that the glue knows, or true where the engine may be asked for one; `undefined` where the value
+  // was not thrown just now. An error has a stack, which says more.
+  return (value, thrownAt) => {
+    const shown = show(value, asMessage);
+    if (thrownAt === undefined || framesShown) return shown;
+    const place = typeof thrownAt === "string" ? thrownAt : engine.placeOf(value);
+    return place === "" ? shown : shown + "\n" + place;
+  };
 };

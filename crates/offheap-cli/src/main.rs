@@ -19,6 +19,7 @@ mod source;
 mod uncaught;
 #[cfg(feature = "v8")]
 mod v8;
+mod visible;
 
 use std::process;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ const MEMORY_ERROR: i32 = 3;
 fn main() {
     offheap::exit_when_a_mapped_file_is_cut_short(BAD_INPUT);
     let status = run(&options::parse()).unwrap_or_else(|error| {
-        console::error_line(&format!("offheap: {error}"));
+        console::error_lines(&format!("offheap: {}", visible::line(&error.to_string())));
         BAD_INPUT
     });
     // At once: what is still mapped or allocated goes with the process.
@@ -59,10 +60,10 @@ fn run(options: &Run) -> Result<i32, InputError> {
     // The isolate ends in there, so that what is counted below is what outlived it.
     let uncaught = run_script(&script, &native)?;
     if let Some(uncaught) = &uncaught {
-        console::error_line(&format!("offheap: {uncaught}"));
+        console::error_lines(&format!("offheap: {uncaught}"));
     }
     let report = ledger.report();
-    console::error_line(&report.to_string());
+    console::error_lines(&report.to_string());
     Ok(status(uncaught.is_some(), &report.balance))
 }
 

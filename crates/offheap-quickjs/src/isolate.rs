@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use rquickjs::context::EvalOptions;
 use rquickjs::markers::ParallelSend;
 use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
@@ -139,7 +140,10 @@ const OWN_ROOTS: usize = 5;
 fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
     sys::allow_growable(ctx);
     let prepare = || -> rquickjs::Result<[Function<'_>; OWN_ROOTS]> {
-        let set_up: Function<'_> = ctx.eval(include_str!("setup.js"))?;
+        // Its frames are nobody's business, and known by this name.
+        let mut options = EvalOptions::default();
+        options.filename = Some("offheap:setup".to_owned());
+        let set_up: Function<'_> = ctx.eval_with_options(include_str!("setup.js"), options)?;
         let functions: Array<'_> = set_up.call((sys::natives(ctx)?.to_vec(),))?;
         Ok([
             functions.get(SET_KEY)?,

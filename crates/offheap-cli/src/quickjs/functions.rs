@@ -7,8 +7,9 @@ use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
 use offheap_quickjs::rquickjs::object::Property;
 use offheap_quickjs::rquickjs::{self, Coerced, Ctx, FromJs, Function, Object, TypedArray, Value};
-use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach, script_site};
+use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach};
 
+use super::frames::Frames;
 use crate::arguments::Argument;
 use crate::native::NativeModule;
 use crate::primitives::{Call, Outcome, Thrown, not_bytes, primitives};
@@ -18,6 +19,7 @@ struct QuickJsCall<'a, 'js> {
     /// The prelude's object of this name.
     internals: &'a Object<'js>,
     native: &'a NativeModule,
+    frames: &'a Frames,
     arguments: &'a [Value<'js>],
 }
 
@@ -116,7 +118,7 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 
     fn site(&mut self) -> Site {
         // Only near the end of its stack can QuickJS not tell.
-        script_site(self.ctx).unwrap_or_else(|| Site::script("the script", 0, 0))
+        self.frames.site(self.ctx).unwrap_or_else(|| Site::script("the script", 0, 0))
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {
@@ -148,12 +150,23 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 }
 
 /// Runs the prelude and what describes values in `ctx`; returns the function that describes one.
-pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickjs::Result<Function<'js>> {
+pub(super) fn install<'js>(
+    ctx: &Ctx<'js>,
+    native: &Rc<NativeModule>,
+    frames: &Frames,
+) -> rquickjs::Result<Function<'js>> {
+    let engine = frames.install(ctx)?;
     let functions = Object::new(ctx.clone())?;
     for (index, primitive) in primitives::<QuickJsCall<'_, 'js>>().iter().enumerate() {
-        let native = Rc::clone(native);
+        let (native, frames) = (Rc::clone(native), frames.clone());
         let call = move |ctx: Ctx<'js>, This(internals): This<Object<'js>>, Rest(arguments): Rest<Value<'js>>| {
-            let mut call = QuickJsCall { ctx: &ctx, internals: &internals, native: &native, arguments: &arguments };
+            let mut call = QuickJsCall {
+                ctx: &ctx,
+                internals: &internals,
+                native: &native,
+                frames: &frames,
+                arguments: &arguments,
+            };
             let run = primitives()[index].run;
             run(&mut call).map_err(|thrown| throw(&ctx, &internals, thrown))
         };
@@ -163,11 +176,11 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, native: &Rc<NativeModule>) -> rquickj
     let maps: Vec<&str> = native.maps().iter().map(|(name, _)| name.as_str()).collect();
     let prelude = own_function(ctx, "offheap:prelude", include_str!("../prelude.js"))?;
     let given: Object<'js> = prelude.call((functions, maps, native.arguments().to_vec()))?;
-    own_function(ctx, "offheap:inspect", include_str!("../inspect.js"))?.call((given,))
+    own_function(ctx, "offheap:inspect", include_str!("../inspect.js"))?.call((given, engine))
 }
 
 /// The function that a script of the command is.
-fn own_function<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> rquickjs::Result<Function<'js>> {
+pub(super) fn own_function<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> rquickjs::Result<Function<'js>> {
     let mut options = EvalOptions::default();
     options.filename = Some(name.to_owned());
     ctx.eval_with_options(text, options)

@@ -1,5 +1,7 @@
 //! The glue between the command and QuickJS.
 
+mod columns;
+mod frames;
 mod functions;
 mod modules;
 mod rejections;
@@ -11,6 +13,7 @@ use offheap_quickjs::Isolate;
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::{self, Ctx, Function, Module, Promise, Value};
 
+use self::frames::Frames;
 use self::rejections::Rejections;
 use crate::input::InputError;
 use crate::native::{Limits, NativeModule};
@@ -30,21 +33,31 @@ pub(crate) const LIMITS: Limits =
 pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
     let rejections = Rejections::default();
     let tracker = rejections.clone();
+    let frames = Frames::default();
+    let files = modules::Files { columns: Rc::clone(&frames.columns) };
     let builder = Isolate::builder()
-        .loader(modules::Files, modules::Files)
+        .loader(files.clone(), files)
         .rejection_tracker(move |ctx, promise, reason, is_handled| tracker.track(&ctx, promise, reason, is_handled));
     let mut isolate = builder.build().map_err(InputError::Isolate)?;
     Ok(isolate.enter(|scope| {
         scope.with_ctx(|ctx| {
-            let uncaught = execute(&ctx, script, native, &rejections);
+            let uncaught = execute(&ctx, script, native, &frames, &rejections);
             rejections.close(&ctx);
+            frames.close();
             uncaught
         })
     }))
 }
 
-fn execute(ctx: &Ctx<'_>, script: &Script, native: &Rc<NativeModule>, rejections: &Rejections) -> Option<String> {
-    let inspect = match functions::install(ctx, native).and_then(|inspect| {
+fn execute(
+    ctx: &Ctx<'_>,
+    script: &Script,
+    native: &Rc<NativeModule>,
+    frames: &Frames,
+    rejections: &Rejections,
+) -> Option<String> {
+    frames.columns.add(&script.name, &script.text);
+    let inspect = match functions::install(ctx, native, frames).and_then(|inspect| {
         modules::evaluate_offheap(ctx)?;
         Ok(inspect)
     }) {
@@ -111,7 +124,7 @@ fn finish<'js>(
         return Some(uncaught::describe(ctx, inspect, error));
     }
     if let Some(reason) = rejections.close(ctx) {
-        return Some(uncaught::describe_value(ctx, inspect, reason));
+        return Some(uncaught::describe_value(ctx, inspect, reason, false));
     }
     match ended {
         Some(_) => None,

@@ -1,15 +1,22 @@
 //! ES modules: files, and the module "offheap".
 
+use std::rc::Rc;
+
 use offheap_quickjs::rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use offheap_quickjs::rquickjs::module::Declared;
 use offheap_quickjs::rquickjs::{Ctx, Error, Module, Result};
 
+use super::columns::Columns;
 use crate::source;
 
 const OFFHEAP: &str = "offheap";
 
 /// Finds modules as files, relative to who imports them.
-pub(super) struct Files;
+#[derive(Clone)]
+pub(super) struct Files {
+    /// Learns their texts.
+    pub(super) columns: Rc<Columns>,
+}
 
 impl Resolver for Files {
     fn resolve<'js>(
@@ -34,6 +41,7 @@ impl Loader for Files {
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<Module<'js, Declared>> {
         let text = source::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
+        self.columns.add(name, &text);
         Module::declare(ctx.clone(), name, text)
     }
 }

@@ -2,57 +2,40 @@
 
 use offheap_quickjs::rquickjs::{Coerced, Ctx, Error, Function, Value};
 
-use crate::uncaught::{ENDLESS, INDESCRIBABLE, with_advice};
+use crate::uncaught::{INDESCRIBABLE, described};
 
-/// The first line says what was thrown, and where QuickJS does not say it, what to do; the others are the stack.
+/// The first line says what was thrown; the others are the stack.
 pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Error) -> String {
     match error {
-        Error::Exception => describe_value(ctx, inspect, ctx.catch()),
-        other => format!("uncaught {other}"),
+        Error::Exception => describe_value(ctx, inspect, ctx.catch(), true),
+        other => described(&other.to_string()),
     }
 }
 
-pub(super) fn describe_value<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, thrown: Value<'js>) -> String {
-    let described: Result<String, Error> = inspect.call((thrown.clone(),));
-    let text = described.unwrap_or_else(|_| {
-        // The script broke what describes it, or there is no memory or stack left to do it.
-        ctx.catch();
-        plainly(ctx, &thrown)
-    });
-    with_advice(&text, advice)
-}
-
-/// The same, before there is anything that describes values.
-pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> String {
-    match error {
-        Error::Exception => {
-            let thrown = ctx.catch();
-            with_advice(&plainly(ctx, &thrown), advice)
-        }
-        other => format!("uncaught {other}"),
-    }
-}
-
-fn plainly<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
-    let text = thrown.get::<Coerced<String>>();
+/// `is_thrown` says whether it was thrown just now, so that QuickJS knows where, whatever it is.
+pub(super) fn describe_value<'js>(
+    ctx: &Ctx<'js>,
+    inspect: &Function<'js>,
+    thrown: Value<'js>,
+    is_thrown: bool,
+) -> String {
+    let text: Result<String, Error> = inspect.call((thrown, is_thrown.then_some(true)));
     text.map_or_else(
         |_| {
+            // There is no memory to do it.
             ctx.catch();
-            INDESCRIBABLE.to_owned()
+            described(INDESCRIBABLE)
         },
-        |text| text.0,
+        |text| described(&text),
     )
 }
 
-/// What to do about errors of QuickJS that do not say it.
-fn advice(error: &str) -> Option<&'static str> {
+/// The same, before there is anything that describes values, and before any script ran.
+pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> String {
     match error {
-        "RangeError: invalid array buffer length" | "RangeError: invalid array index" => Some(
-            "QuickJS takes at most 2147483647 bytes in one ArrayBuffer: ask for less, or use windows of \
-             nativeModule.allocateMemory(byteLength)",
-        ),
-        "InternalError: out of memory" => Some("keep less alive, or ask for less"),
-        "InternalError: stack overflow" | "RangeError: Maximum call stack size exceeded" => Some(ENDLESS),
-        _ => None,
+        Error::Exception => {
+            described(&ctx.catch().get::<Coerced<String>>().map_or(INDESCRIBABLE.to_owned(), |text| text.0))
+        }
+        other => described(&other.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
-use super::{LIMITS, modules};
+use super::{LIMITS, frames, modules};
 use crate::arguments::Argument;
 use crate::failure::Failure;
 use crate::native::NativeModule;
@@ -254,7 +254,8 @@ pub(super) fn install<'s>(
     let prelude = own_function(scope, "offheap:prelude", include_str!("../prelude.js"))?;
     let given = prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?;
     let inspect = own_function(scope, "offheap:inspect", include_str!("../inspect.js"))?;
-    inspect.call(scope, nothing, &[given])?.try_into().ok()
+    let engine = frames::engine(scope)?;
+    inspect.call(scope, nothing, &[given, engine])?.try_into().ok()
 }
 
 fn strings<'s, 'a>(
@@ -270,6 +271,10 @@ fn strings<'s, 'a>(
 }
 
 /// The function that a script of the command is.
-fn own_function<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: &str) -> Option<v8::Local<'s, v8::Function>> {
+pub(super) fn own_function<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    name: &str,
+    text: &str,
+) -> Option<v8::Local<'s, v8::Function>> {
     modules::compile_classic(scope, name, text)?.run(scope)?.try_into().ok()
 }

@@ -1,5 +1,6 @@
 //! The glue between the command and V8.
 
+mod frames;
 mod functions;
 mod modules;
 mod rejections;
