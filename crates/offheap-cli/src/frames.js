@@ -68,16 +68,28 @@
     return nameOf(apply(slice, text, [0, -place.length])) + visible(place);
   };
   const frame = isQuickJs ? quickJsFrame : v8Frame;
+  const isOfEngine = (site) => isQuickJs ? apply(isNative, site, []) : !apply(getScriptNameOrSourceURL, site, []);
   // What does not parse has a place, and no function; QuickJS says of it only that.
   const isUnparsed = (error, sites) => isQuickJs && sites.length === 1 && isError(error) &&
     getPrototypeOf(error) === SyntaxErrorPrototype && apply(getFunctionName, sites[0], []) === null;
+  // Without the frames of the command, and of functions of the engine that those called.
   const textOf = (error, sites) => {
-    let text = "";
+    let text = "", ofEngine = "";
     for (let at = 0; at < sites.length; at++) {
       const shown = frame(sites[at], isUnparsed(error, sites));
-      if (shown !== undefined) text += (text === "" ? "" : "\n") + "    at " + shown;
+      if (shown === undefined) {
+        ofEngine = "";
+        continue;
+      }
+      const line = "    at " + shown + "\n";
+      if (isOfEngine(sites[at])) {
+        ofEngine += line;
+      } else {
+        text += ofEngine + line;
+        ofEngine = "";
+      }
     }
-    return text;
+    return apply(slice, text + ofEngine, [0, -1]);
   };
 
   // The frames of what `framesOf` and `placeOf` cannot ask the engine for: of objects that are no errors, of errors whose
