@@ -17,6 +17,7 @@ on_each_engine!(
     modules_that_are_not_there,
     scripts_are_classic_unless_they_are_modules,
     console_prints_strings_as_they_are_and_describes_the_rest,
+    b17_a_script_may_block,
 );
 
 fn memory_is_shared_between_buffers_and_freed_by_hand(engine: Engine) {
@@ -262,4 +263,71 @@ fn console_prints_strings_as_they_are_and_describes_the_rest(engine: Engine) {
          TypeError: why\n\
          offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n",
     );
+}
+
+fn b17_a_script_may_block(engine: Engine) {
+    let ran = Folder::new(engine).script(
+        "const words = new Int32Array(new SharedArrayBuffer(8));
+         console.log(Atomics.wait(words, 0, 1), Atomics.wait(words, 0, 0, 5));",
+    );
+    ran.expect(0, "not-equal timed-out\n", "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n");
+}
+
+#[cfg(feature = "v8")]
+mod timed_waits {
+    use std::time::{Duration, Instant};
+
+    use crate::common::{Folder, V8};
+
+    const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
+
+    #[test]
+    fn b17_a_script_is_not_over_while_a_timed_wait_is_pending() {
+        for (name, start) in [("a.js", ""), ("a.mjs", "import 'offheap';")] {
+            let folder = Folder::new(V8);
+            folder.write(
+                name,
+                format!(
+                    "{start} const words = new Int32Array(new SharedArrayBuffer(8));
+                     const wait = (...how) => Atomics.waitAsync(words, 0, 0, ...how).value;
+                     wait(60).then(how => console.log('last', how));
+                     wait({{ valueOf() {{ console.log('asked'); return 20 }} }}).then(how => console.log('second', how));
+                     wait('10').then(how => {{ console.log('first', how); return wait(20) }}).then(() => console.log('third'));
+                     console.log('now', wait(0), Atomics.waitAsync.name, Atomics.waitAsync.length);"
+                ),
+            );
+            let expected =
+                "asked\nnow timed-out waitAsync 4\nfirst timed-out\nsecond timed-out\nthird\nlast timed-out\n";
+            folder.run(&[name]).expect(0, expected, NOTHING);
+        }
+    }
+
+    #[test]
+    fn b17_a_module_awaits_a_timed_wait() {
+        let folder = Folder::new(V8);
+        folder.write(
+            "a.mjs",
+            "const words = new Int32Array(new SharedArrayBuffer(8));
+             console.log(await Atomics.waitAsync(words, 0, 0, 30).value);",
+        );
+        folder.run(&["a.mjs"]).expect(0, "timed-out\n", NOTHING);
+    }
+
+    #[test]
+    fn b17_what_was_notified_or_has_no_end_is_not_waited_for() {
+        let started = Instant::now();
+        let ran = Folder::new(V8).script(
+            "const words = new Int32Array(new SharedArrayBuffer(8));
+             for (const how of [60_000, '60000', { valueOf: () => 60_000 }])
+               Atomics.waitAsync(words, 0, 0, how).value.then(how => console.log(how));
+             for (const how of [undefined, Infinity, NaN, 'x', { valueOf: () => Infinity }])
+               Atomics.waitAsync(words, 1, 0, how).value.then(() => console.log('not reached'));
+             Atomics.notify(words, 0);
+             for (const wrong of [() => Atomics.waitAsync(words, 0, 0, 1n), () => Atomics.waitAsync(words, 9, 0, 1),
+                 () => Atomics.waitAsync(words, 0, 0, { valueOf() { throw 'its own' } }), () => new Atomics.waitAsync()])
+               try { wrong(); console.log('made') } catch (error) { console.log(error.name ?? error) }",
+        );
+        ran.expect(0, "TypeError\nRangeError\nits own\nTypeError\nok\nok\nok\n", NOTHING);
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
 }

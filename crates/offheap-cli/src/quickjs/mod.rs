@@ -36,6 +36,8 @@ pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<S
     let frames = Frames::default();
     let files = modules::Files { columns: Rc::clone(&frames.columns) };
     let builder = Isolate::builder()
+        // Its thread is the command's own.
+        .can_block(true)
         .loader(files.clone(), files)
         .rejection_tracker(move |ctx, promise, reason, is_handled| tracker.track(&ctx, promise, reason, is_handled));
     let mut isolate = builder.build().map_err(InputError::Isolate)?;

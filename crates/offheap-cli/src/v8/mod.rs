@@ -5,6 +5,7 @@ mod functions;
 mod modules;
 mod rejections;
 mod uncaught;
+mod waits;
 
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use offheap_v8::v8;
 
 use self::modules::Modules;
 use self::rejections::Rejections;
+use self::waits::Waits;
 use crate::input::InputError;
 use crate::native::{Limits, NativeModule};
 use crate::source::Script;
@@ -36,12 +38,14 @@ pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<S
             scope.set_slot(Rc::clone(native));
             scope.set_slot(Modules::default());
             scope.set_slot(Rejections::default());
+            scope.set_slot(Waits::default());
             offheap_v8::track_rejections::<Rejections>(scope);
             modules::allow_dynamic_imports(scope);
             let uncaught = execute(scope, script, native);
             // What is kept of the isolate ends before it.
             Rejections::close(scope);
             scope.remove_slot::<Modules>();
+            scope.remove_slot::<Waits>();
             uncaught
         })
     }))
@@ -50,7 +54,8 @@ pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<S
 fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, native: &NativeModule) -> Option<String> {
     v8::tc_scope!(let caught, scope);
     let mut inspect = functions::install(caught, native);
-    let is_installed = inspect.is_some() && modules::evaluate_offheap(caught).is_some();
+    let is_installed =
+        inspect.is_some() && waits::install(caught).and_then(|()| modules::evaluate_offheap(caught)).is_some();
     inspect = inspect.filter(|_| is_installed);
     let outcome = if is_installed { evaluate(caught, script) } else { None };
     if let (Some(inspect), Some(outcome)) = (inspect, outcome) {
@@ -117,12 +122,12 @@ fn finish<'s>(
     }
 }
 
-/// Microtasks, and tasks of V8 such as what follows the compilation of WebAssembly on another thread.
+/// Microtasks, and tasks of V8 such as what follows the compilation of WebAssembly on another thread, or the end of a wait.
 fn run_what_is_queued(scope: &mut v8::PinScope<'_, '_>) {
     let platform = v8::V8::get_current_platform();
     loop {
         scope.perform_microtask_checkpoint();
-        let must_wait = scope.has_pending_background_tasks();
+        let must_wait = scope.has_pending_background_tasks() || Waits::are_pending(scope);
         if !v8::Platform::pump_message_loop(&platform, scope, must_wait) && !must_wait {
             return;
         }

@@ -1,0 +1,115 @@
+//! Timed `Atomics.waitAsync`: what ends by itself, and is waited for. V8 keeps it as a task of its platform among those that
+//! nobody needs, so that the promises are kept here.
+
+use offheap_v8::v8;
+
+/// The promises of an isolate that end in time, in the order in which they were made.
+#[derive(Default)]
+pub(super) struct Waits(Vec<v8::Global<v8::Promise>>);
+
+impl Waits {
+    /// Whether one of them has not ended.
+    pub(super) fn are_pending(scope: &mut v8::PinScope<'_, '_>) -> bool {
+        loop {
+            let Some(last) = scope.get_slot::<Waits>().and_then(|waits| waits.0.last().cloned()) else { return false };
+            if v8::Local::new(scope, last).state() == v8::PromiseState::Pending {
+                return true;
+            }
+            if let Some(waits) = scope.get_slot_mut::<Waits>() {
+                waits.0.pop();
+            }
+        }
+    }
+}
+
+/// Replaces `Atomics.waitAsync` by what notes its promises, before any script runs. `None` where an exception was thrown.
+pub(super) fn install(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
+    let global = scope.get_current_context().global(scope);
+    let atomics = get(scope, global, "Atomics")?.cast::<v8::Object>();
+    let original = get(scope, atomics, "waitAsync")?;
+    let function = v8::Function::builder(wait_async).data(original).length(4);
+    let function = function.constructor_behavior(v8::ConstructorBehavior::Throw).build(scope)?;
+    let name = v8::String::new(scope, "waitAsync")?;
+    function.set_name(name);
+    let attributes = v8::PropertyAttribute::DONT_ENUM;
+    atomics.define_own_property(scope, name.into(), function.into(), attributes).map(drop)
+}
+
+fn get<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    object: v8::Local<'s, v8::Object>,
+    name: &str,
+) -> Option<v8::Local<'s, v8::Value>> {
+    let name = v8::String::new(scope, name)?;
+    object.get(scope, name.into())
+}
+
+fn wait_async<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    arguments: v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'_, v8::Value>,
+) {
+    if let Some(waiting) = wait(scope, &arguments) {
+        result.set(waiting);
+    }
+}
+
+/// `None` where an exception is pending.
+fn wait<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    arguments: &v8::FunctionCallbackArguments<'s>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    let original = arguments.data().cast::<v8::Function>();
+    let timeout = arguments.get(3);
+    // V8 asks an object for its number once, after it has looked at all else.
+    let asked = v8::Local::<v8::Object>::try_from(timeout).ok().map(|object| asked_once(scope, object));
+    let asked = asked.map_or(Some(None), |asked| asked.map(Some))?;
+    let given = asked.map_or(timeout, Into::into);
+    let given = [arguments.get(0), arguments.get(1), arguments.get(2), given];
+    let waiting = original.call(scope, arguments.this().into(), &given)?;
+    let object = waiting.cast::<v8::Object>();
+    // Own properties of an object that nobody else has.
+    let Ok(promise) = v8::Local::<v8::Promise>::try_from(get(scope, object, "value")?) else { return Some(waiting) };
+    let milliseconds = match asked {
+        Some(asked) => get(scope, asked, NUMBER)?.number_value(scope)?,
+        None => timeout.number_value(scope)?,
+    };
+    // Not for ever, which NaN is, too.
+    if milliseconds < f64::INFINITY {
+        let promise = v8::Global::new(scope, promise);
+        scope.get_slot_mut::<Waits>()?.0.push(promise);
+    }
+    Some(waiting)
+}
+
+const NUMBER: &str = "number";
+const OBJECT: &str = "object";
+
+/// An object whose number is that of `object`, which it has as a property afterwards.
+fn asked_once<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    object: v8::Local<'s, v8::Object>,
+) -> Option<v8::Local<'s, v8::Object>> {
+    let nothing = v8::null(scope).into();
+    let asked = v8::Object::with_prototype_and_properties(scope, nothing, &[], &[]);
+    let name = v8::String::new(scope, OBJECT)?;
+    asked.create_data_property(scope, name.into(), object.into())?;
+    let convert = v8::Function::builder(convert).data(asked.into()).build(scope)?;
+    let symbol = v8::Symbol::get_to_primitive(scope);
+    asked.create_data_property(scope, symbol.into(), convert.into())?;
+    Some(asked)
+}
+
+fn convert<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    arguments: v8::FunctionCallbackArguments<'s>,
+    mut result: v8::ReturnValue<'_, v8::Value>,
+) {
+    let asked = arguments.data().cast::<v8::Object>();
+    let number = get(scope, asked, OBJECT).and_then(|object| object.number_value(scope));
+    let Some(number) = number else { return };
+    let (number, name) = (v8::Number::new(scope, number), v8::String::new(scope, NUMBER));
+    if name.and_then(|name| asked.create_data_property(scope, name.into(), number.into())).is_some() {
+        result.set(number.into());
+    }
+}
