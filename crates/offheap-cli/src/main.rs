@@ -17,6 +17,7 @@ mod primitives;
 mod quickjs;
 mod source;
 mod uncaught;
+mod unhandled;
 #[cfg(feature = "v8")]
 mod v8;
 mod visible;

@@ -97,7 +97,7 @@ pub use offheap_engine::{
 };
 pub use rquickjs;
 pub use scope::Scope;
-pub use script::{Throw, collect, is_module, script_site};
+pub use script::{Throw, collect, is_module, run_job, script_site};
 pub use typed::TypedElement;
 
 /// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].

@@ -81,7 +81,7 @@ impl<'s> Scope<'s> {
     /// [`Error::Script`] when one throws; those after it stay queued.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
         self.begin();
-        while sys::run_job(&self.ctx)? {}
+        while sys::run_job(&self.ctx).map_err(|error| from_rquickjs(&self.ctx, error))? {}
         Ok(())
     }
 

@@ -76,6 +76,15 @@ pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
     with_state(ctx, |state| Ok(state.realm(ctx)?.site())).ok().flatten()
 }
 
+/// Runs the first job that is due in the runtime of `ctx`, a microtask or a callback of a `FinalizationRegistry`, and says
+/// whether there was one. rquickjs's own call forgets what it throws.
+///
+/// # Errors
+/// [`rquickjs::Error::Exception`] when it throws, with what it threw pending; jobs after it stay queued.
+pub fn run_job(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
+    crate::sys::run_job(ctx)
+}
+
 /// Throws an [`Error`] into script: as a `TypeError`, or a `RangeError` where a length or an amount is at fault.
 pub trait Throw {
     /// Makes it the pending exception of `ctx`, and returns what a callback returns then.

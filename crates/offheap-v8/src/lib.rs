@@ -103,7 +103,7 @@ pub use offheap_engine::{
 };
 pub use scope::Scope;
 pub use script::{FromJs, Throw, collect, script_site};
-pub use sys::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
+pub use sys::{ResolveModule, TrackRejections, TrackUncaught, instantiate_module, track_rejections, track_uncaught};
 pub use typed::{TypedElement, U8Clamped};
 pub use v8;
 

@@ -117,7 +117,13 @@ fn finish<'js>(
     outcome: Outcome<'js>,
     rejections: &Rejections,
 ) -> Option<String> {
-    while ctx.execute_pending_job() {}
+    loop {
+        match offheap_quickjs::run_job(ctx) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return Some(uncaught::describe(ctx, inspect, error)),
+        }
+    }
     let ended = match &outcome {
         Outcome::Nothing => Some(Ok(())),
         Outcome::Module(promise) => promise.result::<Value<'_>>().map(|result| result.map(drop)),

@@ -1,5 +1,6 @@
 //! The glue between the command and V8.
 
+mod callbacks;
 mod frames;
 mod functions;
 mod modules;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 
 use offheap_v8::v8;
 
+use self::callbacks::Thrown;
 use self::modules::Modules;
 use self::rejections::Rejections;
 use self::waits::Waits;
@@ -40,10 +42,13 @@ pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<S
             scope.set_slot(Rejections::default());
             scope.set_slot(Waits::default());
             offheap_v8::track_rejections::<Rejections>(scope);
+            scope.set_slot(Thrown::default());
+            offheap_v8::track_uncaught::<Thrown>(scope);
             modules::allow_dynamic_imports(scope);
             let uncaught = execute(scope, script, native);
             // What is kept of the isolate ends before it.
             Rejections::close(scope);
+            Thrown::take(scope);
             scope.remove_slot::<Modules>();
             scope.remove_slot::<Waits>();
             uncaught
@@ -107,6 +112,9 @@ fn finish<'s>(
     outcome: Outcome<'s>,
 ) -> Option<String> {
     run_what_is_queued(scope);
+    if let Some((thrown, message)) = Thrown::take(scope) {
+        return Some(uncaught::describe(scope, Some(inspect), thrown, Some(message)));
+    }
     if let Outcome::Module(promise) = outcome
         && promise.state() == v8::PromiseState::Rejected
     {
@@ -122,13 +130,15 @@ fn finish<'s>(
     }
 }
 
-/// Microtasks, and tasks of V8 such as what follows the compilation of WebAssembly on another thread, or the end of a wait.
+/// Microtasks, and tasks of V8 such as what follows the compilation of WebAssembly on another thread, or the end of a wait:
+/// all of them, or until one throws.
 fn run_what_is_queued(scope: &mut v8::PinScope<'_, '_>) {
     let platform = v8::V8::get_current_platform();
     loop {
         scope.perform_microtask_checkpoint();
         let must_wait = scope.has_pending_background_tasks() || Waits::are_pending(scope);
-        if !v8::Platform::pump_message_loop(&platform, scope, must_wait) && !must_wait {
+        let did_run = v8::Platform::pump_message_loop(&platform, scope, must_wait);
+        if Thrown::is_some(scope) || !did_run && !must_wait {
             return;
         }
     }

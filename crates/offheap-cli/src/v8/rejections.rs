@@ -2,11 +2,11 @@
 
 use offheap_v8::{TrackRejections, v8};
 
-/// The rejected promises of an isolate that nothing handles, the oldest first, each with its reason.
+use crate::unhandled::Unhandled;
+
+/// The rejected promises of an isolate that nothing handles.
 #[derive(Default)]
-pub(super) struct Rejections {
-    unhandled: Vec<(v8::Global<v8::Promise>, v8::Global<v8::Value>)>,
-}
+pub(super) struct Rejections(Unhandled<v8::Global<v8::Promise>, v8::Global<v8::Value>>);
 
 impl TrackRejections for Rejections {
     fn track<'s>(
@@ -15,13 +15,14 @@ impl TrackRejections for Rejections {
         reason: Option<v8::Local<'s, v8::Value>>,
         is_handled: bool,
     ) {
+        let hash = u64::from(promise.get_identity_hash().get().unsigned_abs());
         let reason = reason.unwrap_or_else(|| v8::undefined(scope).into());
         let (promise, reason) = (v8::Global::new(scope, promise), v8::Global::new(scope, reason));
         // Nothing is taken in once they were asked for.
-        let Some(rejections) = scope.get_slot_mut::<Rejections>() else { return };
+        let Some(Rejections(unhandled)) = scope.get_slot_mut::<Rejections>() else { return };
         match is_handled {
-            true => rejections.unhandled.retain(|(rejected, _)| *rejected != promise),
-            false => rejections.unhandled.push((promise, reason)),
+            true => unhandled.remove(hash, |rejected| *rejected == promise),
+            false => unhandled.insert(hash, promise, reason),
         }
     }
 }
@@ -29,8 +30,7 @@ impl TrackRejections for Rejections {
 impl Rejections {
     /// The reason of the first, for good: the others are let go.
     pub(super) fn close<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
-        let rejections = scope.remove_slot::<Rejections>()?;
-        let (_, reason) = rejections.unhandled.first()?;
-        Some(v8::Local::new(scope, reason))
+        let Rejections(unhandled) = scope.remove_slot::<Rejections>()?;
+        unhandled.into_first().map(|reason| v8::Local::new(scope, reason))
     }
 }

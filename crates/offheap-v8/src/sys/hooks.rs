@@ -22,6 +22,16 @@ pub trait TrackRejections: 'static {
     );
 }
 
+/// Who is told of what nothing caught, by [`track_uncaught`].
+pub trait TrackUncaught: 'static {
+    /// A callback of V8's own threw, that of a `FinalizationRegistry` for example. `message` says where.
+    fn track<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        message: v8::Local<'s, v8::Message>,
+        thrown: v8::Local<'s, v8::Value>,
+    );
+}
+
 /// `module.instantiate_module`, with a scope for what finds its imports.
 ///
 /// As there: `None` where an exception was thrown.
@@ -56,4 +66,15 @@ pub fn track_rejections<T: TrackRejections>(isolate: &mut v8::Isolate) {
         T::track(scope, message.get_promise(), message.get_value(), is_handled);
     }
     isolate.set_promise_reject_callback(track::<T>);
+}
+
+/// `isolate.add_message_listener`, with a scope for the listener. V8 prints what nothing caught where it has none. A panic in
+/// it ends the process.
+pub fn track_uncaught<T: TrackUncaught>(isolate: &mut v8::Isolate) {
+    extern "C" fn track<T: TrackUncaught>(message: v8::Local<'_, v8::Message>, thrown: v8::Local<'_, v8::Value>) {
+        // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and the scope ends with the call.
+        v8::callback_scope!(unsafe scope, message);
+        T::track(scope, message, thrown);
+    }
+    isolate.add_message_listener(track::<T>);
 }

@@ -31,7 +31,7 @@ pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
-pub use hooks::{ResolveModule, TrackRejections, instantiate_module, track_rejections};
+pub use hooks::{ResolveModule, TrackRejections, TrackUncaught, instantiate_module, track_rejections, track_uncaught};
 pub(crate) use lending::check_lendable;
 pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
