@@ -106,12 +106,11 @@ impl<'s> Scope<'s> {
     /// An isolate of the crate's own (`v8::Isolate::new`, or a `v8::Locker`) that begins in the call ends in it, too: it is the
     /// one that V8 has entered until then, and V8 ends the process where `work` returns before.
     ///
-    /// Three things are left to the program, which no type can refuse. Finalizers, and callbacks around collections, must
-    /// not run script: the crate lets them, and a collection may come at any time. What runs script without a scope, a
+    /// What no type can refuse is left to the program. What runs script without a scope, a
     /// `v8::inspector::V8InspectorSession` or the tasks of a platform of the program's own, is used inside of `with_v8`
-    /// alone: only there is the isolate entered, and no guard lives. And a `v8::BackingStore` that it takes
-    /// from a buffer can be kept, and its cells write on any thread what guards and frozen stores lend as slices: take
-    /// stores by [`externalize`](Self::externalize).
+    /// alone: only there is the isolate entered, and no guard lives. And a `v8::BackingStore` that it takes from a buffer can
+    /// be kept, and its cells write on any thread, frozen stores too: take stores by [`externalize`](Self::externalize). As
+    /// it may make a buffer in another isolate, slices need [handles to all buffers](Self::bytes) once a scope was lent.
     pub fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.roots.relieve();
         self.roots.state().note_lent();

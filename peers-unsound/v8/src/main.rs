@@ -6,6 +6,7 @@ mod borrowed;
 mod contents;
 mod immutable;
 mod leak;
+mod mixed;
 mod race;
 mod rc;
 mod resize;
@@ -23,6 +24,7 @@ fn main() {
         "contents" => contents::main(),
         "immutable" => immutable::main(),
         "leak" => leak::main(),
+        "mixed" => mixed::main(),
         "race" => race::main(),
         "rc" => rc::main(),
         "resize" => resize::main(),

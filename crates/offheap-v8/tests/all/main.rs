@@ -20,6 +20,7 @@ mod loops;
 mod moving;
 mod observing;
 mod pressure;
+mod quiet;
 mod resizable;
 mod script;
 mod side_by_side;
