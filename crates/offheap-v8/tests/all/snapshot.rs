@@ -85,8 +85,8 @@ fn b14_a_snapshot_has_copies_of_the_bytes_of_stores() {
 
 /// A snapshot of an isolate with buffers over stores, which are free afterwards.
 fn blob_with_buffers() -> v8::StartupData {
-    let words: &'static [u64] = vec![7; 4].leak();
-    let frozen = FrozenStore::from_owner(words).unwrap();
+    static WORDS: [u64; 4] = [7; 4];
+    let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     let (fixed, dropped) = counted(vec![9; 8]);
     let mut creator = v8::Isolate::snapshot_creator(None, None);
     {
