@@ -14,6 +14,7 @@ use offheap::{
 use offheap_engine::letting_go;
 
 use super::allocator::{self, Made};
+use super::ended;
 use super::natives;
 use super::object::{Buffer, Facts};
 use super::state::{State, quick_isolate_id};
@@ -120,24 +121,33 @@ impl EngineMadeStores {
         let count = self.made.len();
         self.added_bytes >= BYTES_BEFORE_A_LOOK || count >= STORES_BEFORE_A_LOOK && count / 2 >= self.left
     }
+
+    /// Takes out those whose memory V8 let go of.
+    pub(super) fn take_let_go(&mut self) -> Vec<EngineMade> {
+        let mut let_go = Vec::new();
+        let mut index = 0;
+        while index < self.made.len() {
+            match self.made[index].is_let_go() {
+                true => let_go.push(self.made.swap_remove(index)),
+                false => index += 1,
+            }
+        }
+        self.added_bytes = 0;
+        self.left = self.made.len();
+        let_go
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
 }
 
 /// Ends the exposure of stores whose memory V8 let go of.
 pub(crate) fn release_let_go(state: &State) {
-    let mut let_go = Vec::new();
-    let mut stores = state.engine_made();
-    let mut index = 0;
-    while index < stores.made.len() {
-        match stores.made[index].is_let_go() {
-            true => let_go.push(stores.made.swap_remove(index)),
-            false => index += 1,
-        }
-    }
-    stores.added_bytes = 0;
-    stores.left = stores.made.len();
-    drop(stores);
+    let let_go = state.engine_made().take_let_go();
     // Not under the lock: what drops them may be anybody's code.
     drop(let_go);
+    ended::release();
 }
 
 /// Notes a store that counts as exposed until V8 let go of its block.

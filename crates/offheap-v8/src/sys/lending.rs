@@ -11,7 +11,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use offheap::{BackingStore, IsolateId, StoreKind};
 
-use super::engine_memory::find;
+use super::engine_memory::{find, release_let_go};
 use super::natives;
 use super::object::Buffer;
 use super::roots::Roots;
@@ -58,7 +58,7 @@ pub(crate) fn check_lendable(
         // Another isolate has it, which the core refuses by itself.
         Some((isolate, _)) if isolate != here && slot.is_none() => Ok(()),
         Some((isolate, _)) if isolate != here => Err(not_lent(attempted, store, here, MOVED)),
-        Some((_, buffers)) if roots.state().was_lent() => match is_all_here(roots, store, slot, buffers)? {
+        Some(_) if roots.state().was_lent() => match is_all_here(roots, store, slot)? {
             true => Ok(()),
             false => Err(not_lent(attempted, store, here, UNKNOWN)),
         },
@@ -68,7 +68,10 @@ pub(crate) fn check_lendable(
 
 /// Whether all blocks of a store are those of buffers that handles are for.
 #[cold]
-fn is_all_here(roots: &Roots, store: &BackingStore, slot: Option<usize>, buffers: u16) -> Result<bool, Error> {
+fn is_all_here(roots: &Roots, store: &BackingStore, slot: Option<usize>) -> Result<bool, Error> {
+    // What V8 let go of meanwhile counts as a buffer until it is looked at.
+    release_let_go(roots.state());
+    let Some((_, buffers)) = store.exposure() else { return Ok(true) };
     let mut seen = Vec::new();
     roots.any_object(slot, |scope, object| {
         let Ok(buffer) = Buffer::of(scope, object.into()) else { return false };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
 
+use super::ended;
 use super::engine_memory::EngineMadeStores;
 use super::natives;
 use super::platform;
@@ -22,8 +23,15 @@ pub(crate) struct State {
     lent: AtomicBool,
 }
 
-/// The slot. The isolate may be one that moves between threads, which nobody asks a slot about.
-struct Slot(Arc<State>);
+/// The slot, with its isolate. That may be one that moves between threads, which nobody asks a slot about.
+struct Slot(Arc<State>, RawIsolate);
+
+struct RawIsolate(v8::UnsafeRawIsolatePtr);
+
+// SAFETY: I-OWNER-SEND: an address; it is used by the slot's drop alone, where the isolate is.
+unsafe impl Send for RawIsolate {}
+// SAFETY: I-OWNER-SEND: as above.
+unsafe impl Sync for RawIsolate {}
 
 const _: () = {
     const fn moves_between_threads<T: Send + Sync>() {}
@@ -32,10 +40,15 @@ const _: () = {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The isolate ends: no script of it runs any more.
-        let stores = std::mem::take(&mut *self.0.engine_made());
+        // The isolate ends: no script of it runs any more. That of another one may have its memory.
+        let mut stores = std::mem::take(&mut *self.0.engine_made());
         // Not under the lock: what drops them may be anybody's code.
-        drop(stores);
+        drop(stores.take_let_go());
+        if !stores.is_empty() {
+            // SAFETY: I-NO-JS-OWNER: the crate drops the slots of an isolate that it is about to dispose of, on its thread.
+            let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(self.1.0) };
+            ended::leave(&mut isolate, stores, Arc::clone(&self.0.registration));
+        }
         let realm = self.0.lock_realm().take();
         if let Some(realm) = realm.and_then(Arc::into_inner) {
             realm.end();
@@ -148,7 +161,7 @@ pub(crate) fn enter(isolate: &v8::Isolate) -> Entered {
 /// The state of an isolate, which is made at the first call.
 pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
     check_entered(isolate)?;
-    if let Some(Slot(state)) = isolate.get_slot::<Slot>() {
+    if let Some(Slot(state, _)) = isolate.get_slot::<Slot>() {
         return Ok(Arc::clone(state));
     }
     platform::started_by_the_program();
@@ -162,20 +175,22 @@ pub(super) fn set_state(
 ) -> Result<Arc<State>, Error> {
     platform::check_sandbox()?;
     let state = Arc::new(State::new(registration));
-    isolate.set_slot(Slot(Arc::clone(&state)));
+    // SAFETY: I-NO-JS-OWNER: used by the slot's drop alone, while the isolate lives.
+    let raw = unsafe { isolate.as_raw_isolate_ptr() };
+    isolate.set_slot(Slot(Arc::clone(&state), RawIsolate(raw)));
     Ok(state)
 }
 
 /// The id of an isolate, where it was asked for its state before: without that it has no buffer over a store.
 pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId>, Error> {
     check_entered(isolate)?;
-    Ok(isolate.get_slot::<Slot>().map(|Slot(state)| state.isolate()))
+    Ok(isolate.get_slot::<Slot>().map(|Slot(state, _)| state.isolate()))
 }
 
 /// The same, and `None` where there is an error to tell.
 #[inline]
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
-    let Slot(state) = isolate.get_slot::<Slot>()?;
+    let Slot(state, _) = isolate.get_slot::<Slot>()?;
     (!is_letting_go() && natives::is_current(isolate)).then(|| state.isolate())
 }
 

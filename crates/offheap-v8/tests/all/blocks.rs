@@ -159,6 +159,49 @@ fn a5_no_slice_is_lent_of_memory_that_moved_to_another_isolate() {
 }
 
 #[test]
+fn a5_memory_that_moved_stays_exposed_when_its_first_isolate_ends() {
+    for (source, make, prepare) in SOURCES {
+        let (mut first, mut second) = (make(), make());
+        let (buffer, store) = prepare(&mut first);
+        let block = block_of_b(&mut first);
+        first.enter(|scope| scope.detach(&buffer, None)).unwrap();
+        take(&mut second, &block);
+        drop(block);
+        let id = first.id();
+        drop((buffer, first));
+        assert_eq!(store.exposure(), Some((id, 1)), "{source}: script of the second isolate writes it");
+        assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })), "{source}");
+        let others: Vec<Isolate> = (0..3).map(|_| make()).collect();
+        assert!(others.iter().all(|other| other.id() != id), "{source}: the id is not given out again");
+        second.enter(|scope| {
+            let moved = scope.eval_buffer("b").unwrap();
+            scope.detach(moved.as_handle(), None).unwrap();
+        });
+        assert_eq!((store.exposure(), store.bytes().unwrap()[0]), (None, 1), "{source}");
+    }
+}
+
+#[test]
+fn a5_an_isolate_of_the_programs_own_ends_with_its_memory_let_go_of() {
+    let mut stores = Vec::new();
+    let mut block = None;
+    in_own_scope(|scope| {
+        for source in ["globalThis.b = new ArrayBuffer(4)", "globalThis.c = new ArrayBuffer(4, { maxByteLength: 8 })"] {
+            let value = run(scope, source);
+            stores.push(BackingStore::from_js(scope, value).unwrap());
+        }
+        let value = run(scope, "globalThis.kept = new ArrayBuffer(4)");
+        stores.push(BackingStore::from_js(scope, value).unwrap());
+        block = Some(v8::Local::<v8::ArrayBuffer>::try_from(value).unwrap().get_backing_store());
+    });
+    assert_eq!(stores.iter().map(|store| store.exposure().is_some()).collect::<Vec<_>>(), [false, false, true]);
+    drop(block);
+    // Looked at when anything is collected next.
+    isolate().enter(|scope| scope.collect());
+    assert_eq!(stores[2].exposure(), None);
+}
+
+#[test]
 fn a5_no_slice_is_lent_while_a_program_has_a_block_and_one_is_afterwards() {
     for (source, make, prepare) in SOURCES {
         let mut isolate = make();
@@ -203,6 +246,18 @@ fn a5_a_slice_is_lent_where_handles_are_for_all_buffers_of_a_store() {
         scope.collect();
         assert_eq!(scope.store_bytes(&store).unwrap().len(), 16);
         drop(again);
+    });
+}
+
+#[test]
+fn a5_a_buffer_that_v8_let_go_of_is_no_reason_to_lend_nothing() {
+    let mut isolate = isolate_of_v8();
+    let (buffer, store) = from_script(&mut isolate, "globalThis.b = new ArrayBuffer(4)");
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| assert!(run(scope, "b.transfer(0).byteLength === 0").is_true()));
+        drop(buffer);
+        let again = scope.expose(&store).unwrap();
+        assert_eq!(scope.bytes(again.as_handle()).unwrap().len(), 4);
     });
 }
 
