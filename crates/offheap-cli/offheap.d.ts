@@ -23,7 +23,7 @@ declare module "offheap" {
     [Symbol.toPrimitive](): never;
   }
 
-  /** Memory that was allocated with `shared`. */
+  /** Memory that was allocated with `shared`, or a file that is mapped `cow` or `rw`. */
   export interface SharedNativeMemory extends NativeMemory {
     readonly shared: true;
   }
@@ -116,7 +116,11 @@ declare module "offheap" {
     readonly code: NativeMemoryErrorCode;
   }
 
-  /** The files of `--map NAME=FILE[:ro|:cow|:rw]`, by name. */
+  /**
+   * The files of `--map NAME=FILE[:ro|:cow|:rw]`, by name. Buffers over one that is mapped `ro` are immutable ArrayBuffers.
+   * What script may write (`cow`, `rw`) other processes may write meanwhile, so buffers over it are SharedArrayBuffers:
+   * `cow` keeps what script writes from the file, `rw` writes it through to the file.
+   */
   export const mapped: Readonly<Record<string, NativeMemory>>;
 
   /** What followed the script on the command line. */
@@ -139,7 +143,7 @@ declare module "offheap" {
   ): NativeMemory;
 
   /**
-   * An ArrayBuffer (a SharedArrayBuffer where the memory is shared) over memory, or over the part of it that begins at
+   * An ArrayBuffer (a SharedArrayBuffer where `memory.shared`) over memory, or over the part of it that begins at
    * `offset` (0, or a multiple of 8) and has `length` bytes (the rest), without a copy. Over a file that is mapped `ro` it
    * is immutable. QuickJS takes at most 2 ** 31 - 1 bytes in one buffer; larger memory is used through windows. Memory
    * with a `maxByteLength` is used as a whole.

@@ -32,7 +32,7 @@ pub(crate) struct Run {
     pub(crate) engine: Engine,
 
     /// Maps a file as `nativeModule.mapped.NAME`: read-only (ro, the default), private and writable (cow), or written
-    /// through to the file (rw)
+    /// through to the file (rw); buffers over the writable ones are SharedArrayBuffers
     #[arg(long = "map", value_name = "NAME=FILE[:ro|:cow|:rw]")]
     pub(crate) maps: Vec<OsString>,
 

@@ -214,7 +214,7 @@ fn patch_mends_the_header_and_nothing_else(engine: Engine) {
     run_in_root(engine, &["--map", &map, "examples/patch.js"]).expect(
         0,
         "length of the data: 0 -> 9000\nlength of the file: 0 -> 9048\n",
-        "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
+        "offheap: 1 store (1 shared), 8.8 KiB external, 0 leaked, 0 refused\n",
     );
     let mut mended = broken;
     mended[4..8].copy_from_slice(&9048_u32.to_le_bytes());
@@ -224,7 +224,7 @@ fn patch_mends_the_header_and_nothing_else(engine: Engine) {
     run_in_root(engine, &["--map", &map, "examples/patch.js"]).expect(
         0,
         "length of the data: 9000, right\nlength of the file: 9048, right\n",
-        "offheap: 1 store, 8.8 KiB external, 0 leaked, 0 refused\n",
+        "offheap: 1 store (1 shared), 8.8 KiB external, 0 leaked, 0 refused\n",
     );
 }
 

@@ -12,6 +12,7 @@ on_each_engine!(
     what_is_no_memory_or_no_length_is_refused,
     a_reference_reads_and_writes_what_script_sees,
     maps_are_read_only_private_or_written_through,
+    c22_an_empty_file_is_a_map_of_no_bytes,
     memory_whose_object_is_gone_is_still_a_leak,
     modules_import_each_other_and_offheap,
     modules_that_are_not_there,
@@ -131,6 +132,7 @@ fn maps_are_read_only_private_or_written_through(engine: Engine) {
            const bytes = new Uint8Array(nativeModule.arrayBuffer(memory));
            try { 'use strict'; bytes.set([65]); Atomics.store(bytes, 1, 66) } catch (error) { console.log(error.name) }
            console.log(name, memory.byteLength, memory.freed, String.fromCharCode(...bytes));
+           console.log(memory.shared, bytes.buffer instanceof (memory.shared ? SharedArrayBuffer : ArrayBuffer));
            const held = nativeModule.externalizeBuffer(bytes);
            try { held.write(2, Uint8Array.of(67)) } catch (error) { console.log(error.code) }
            console.log(held.read(0, 3));
@@ -143,14 +145,36 @@ fn maps_are_read_only_private_or_written_through(engine: Engine) {
     ran.expect(
         0,
         &format!(
-            "TypeError\na 10 false 0123456789\nREAD_ONLY\nUint8Array(3) [ 48, 49, 50 ]\n{not_freed}\
-             b 10 false AB23456789\nUint8Array(3) [ 65, 66, 67 ]\n{not_freed}\
-             c 10 false AB23456789\nUint8Array(3) [ 65, 66, 67 ]\n{not_freed}"
+            "TypeError\na 10 false 0123456789\nfalse true\nREAD_ONLY\nUint8Array(3) [ 48, 49, 50 ]\n{not_freed}\
+             b 10 false AB23456789\ntrue true\nUint8Array(3) [ 65, 66, 67 ]\n{not_freed}\
+             c 10 false AB23456789\ntrue true\nUint8Array(3) [ 65, 66, 67 ]\n{not_freed}"
         ),
-        "offheap: 3 stores, 30 B external, 0 leaked, 0 refused\n",
+        "offheap: 3 stores (2 shared), 30 B external, 0 leaked, 0 refused\n",
     );
     let contents = |name| fs::read_to_string(folder.path(name)).unwrap();
     assert_eq!([contents("ro"), contents("cow"), contents("rw")], ["0123456789", "0123456789", "ABC3456789"]);
+}
+
+fn c22_an_empty_file_is_a_map_of_no_bytes(engine: Engine) {
+    let folder = Folder::new(engine);
+    for name in ["ro", "cow", "rw"] {
+        folder.write(name, "");
+    }
+    folder.write(
+        "a.js",
+        "for (const [name, memory] of Object.entries(nativeModule.mapped)) {
+           const buffer = nativeModule.arrayBuffer(memory);
+           const held = nativeModule.externalizeBuffer(nativeModule.arrayBuffer(memory, 0, 0));
+           console.log(name, memory.byteLength, buffer.byteLength, held.read().length, held.byteLength);
+           held.release();
+           try { nativeModule.arrayBuffer(memory, 0, 1) } catch (error) { console.log(error.name) }
+         }",
+    );
+    folder.run(&["--map", "a=ro", "--map", "b=cow:cow", "--map", "c=rw:rw", "a.js"]).expect(
+        0,
+        "a 0 0 0 0\nRangeError\nb 0 0 0 0\nRangeError\nc 0 0 0 0\nRangeError\n",
+        "offheap: 3 stores (2 shared), 0 B external, 0 leaked, 0 refused\n",
+    );
 }
 
 fn memory_whose_object_is_gone_is_still_a_leak(engine: Engine) {

@@ -105,18 +105,20 @@ fn bytes_of_what_script_made_are_those_that_script_sees() {
 }
 
 #[test]
-fn a_mapped_file_is_copied_and_never_lent() {
+fn b11_a_mapped_file_is_copied_and_never_lent_and_shared_where_it_may_be_written() {
     let path = std::env::temp_dir().join(format!("offheap-guards-{}", std::process::id()));
     std::fs::write(&path, [1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
     let map = Mapped::open(&path, MapMode::ReadWrite).unwrap();
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.expose(map.store()).unwrap();
         scope.set_global("m", buffer.as_handle()).unwrap();
-        assert!(matches!(scope.bytes(buffer.as_handle()), Err(Error::Memory(offheap::Error::MappedSlice { .. }))));
-        assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Memory(offheap::Error::MappedSlice { .. }))));
+        assert!(matches!(scope.bytes(buffer.as_handle()), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
+        assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
+        assert_eq!(scope.eval::<String>("m.constructor.name").unwrap(), "SharedArrayBuffer");
         scope.eval::<u32>("new Uint8Array(m)[0] = 99").unwrap();
         scope.copy_in(map.store(), 1, &[98_u8]).unwrap();
-        assert_eq!(scope.eval::<String>("new Uint8Array(m.transfer(12)).join()").unwrap(), "99,98,3,4,5,6,7,8,0,0,0,0");
+        assert_eq!(scope.eval::<String>("new Uint8Array(m).join()").unwrap(), "99,98,3,4,5,6,7,8");
+        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *map.store());
         assert_eq!(map.store().exposure(), None);
     });
     assert_eq!(std::fs::read(&path).unwrap(), [99, 98, 3, 4, 5, 6, 7, 8]);

@@ -10,7 +10,8 @@ pub enum StoreKind {
     Fixed,
     /// Memory with room reserved behind it: its length changes when it is resized, its address does not.
     Resizable,
-    /// Memory that any number of threads read and write at the same time, whoever made it; see [`SharedStore`](crate::SharedStore).
+    /// Memory that any number of threads, or processes, read and write at the same time, whoever made it; see
+    /// [`SharedStore`](crate::SharedStore).
     Shared,
     /// Memory that nobody writes.
     Frozen,
@@ -22,8 +23,8 @@ pub enum StoreKind {
     EngineGrowable,
     /// Memory that is freed by hand.
     Manual,
-    /// A mapped file.
-    Mapped(MapMode),
+    /// A file that is mapped read-only; see [`Mapped`](crate::Mapped). A map that script may write is [`Shared`](Self::Shared).
+    Mapped,
 }
 
 impl StoreKind {
@@ -36,7 +37,7 @@ impl StoreKind {
     /// Whether script and native code may only read it.
     #[inline]
     pub fn is_read_only(self) -> bool {
-        matches!(self, StoreKind::Frozen | StoreKind::Mapped(MapMode::ReadOnly))
+        matches!(self, StoreKind::Frozen | StoreKind::Mapped)
     }
 }
 
@@ -45,7 +46,7 @@ impl StoreKind {
 pub enum MapMode {
     /// Its bytes may be read.
     ReadOnly,
-    /// Its bytes may be written, which the file never sees.
+    /// Its bytes may be written, which the file never sees. What somebody else writes to the file may be seen until then.
     CopyOnWrite,
     /// Its bytes may be written, and the file changes with them.
     ReadWrite,

@@ -59,7 +59,7 @@
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
 //! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
-//! | a mapped file: [`Mapped`] | copies, in and out; never a slice, since other processes write files |
+//! | a mapped file: [`Mapped`] | copies; never a slice, since other processes write files. One that may be written is shared memory |
 //! | an engine's, with a length that script may [shorten](StoreKind::EngineResizable) | what the rows of exposed memory say, but no copies from elsewhere: what is taken away is gone at once |
 //! | manual: [`ManualMemory`] | as the first rows, or as the row of shared memory where [`ManualOptions`] ask for that, until it is freed; then every use is [`Error::Freed`] |
 //!

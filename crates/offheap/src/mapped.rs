@@ -15,8 +15,12 @@ use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
 /// A file mapped into memory.
 ///
-/// Other processes may write the file, so its bytes are never lent as a slice: they are read and written by copies. A
-/// file that somebody cuts short while it is mapped raises SIGBUS when the missing bytes are touched; a program can turn
+/// Other processes may write the file, so its bytes are never lent as a slice: they are read and written by copies. Where
+/// script may write them (`CopyOnWrite` and `ReadWrite`) they are shared memory: an engine has them as a
+/// `SharedArrayBuffer`, whose functions reckon with others who write, and any number of isolates may have them. The store
+/// turns into a [`SharedStore`](crate::SharedStore) with `try_from`, which has atomics too.
+///
+/// A file of no bytes is a map of no bytes, also when it gets longer afterwards. A file that somebody cuts short while it is mapped raises SIGBUS when the missing bytes are touched; a program can turn
 /// that into a message with [`exit_when_a_mapped_file_is_cut_short`](crate::exit_when_a_mapped_file_is_cut_short).
 ///
 /// A clone is another handle to the same mapping; the last reference to its store unmaps it. Any thread may use it.
@@ -39,7 +43,7 @@ pub struct Mapped {
 }
 
 /// The owner of a mapped store: the mapping, and the file's entry among those that are open.
-struct MappedOwner {
+pub(crate) struct MappedOwner {
     file: MappedFile,
     path: PathBuf,
     mode: MapMode,
@@ -50,8 +54,8 @@ impl Mapped {
     /// Maps the whole file at `path`.
     ///
     /// # Errors
-    /// [`Error::Map`]: the file is missing, empty, not readable (or, for `ReadWrite`, not writable), a directory, not a
-    /// regular file; it is mapped `ReadWrite` here and in another mode elsewhere in this process, or the reverse.
+    /// [`Error::Map`]: the file is missing, not readable (or, for `ReadWrite`, not writable), a directory, not a
+    /// regular file, or one that has no length before it is read, as those below `/proc`; it is mapped `ReadWrite` here and in another mode elsewhere in this process, or the reverse.
     /// [`Error::OutOfMemory`].
     #[track_caller]
     pub fn open(path: impl AsRef<Path>, mode: MapMode) -> Result<Mapped, Error> {
@@ -106,11 +110,10 @@ impl Mapped {
         self.store
     }
 
-    /// Copies bytes into the mapping, while no isolate has it.
+    /// Copies bytes into the mapping, whoever has it.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`] unless it is mapped `CopyOnWrite` or `ReadWrite`, [`Error::OutOfRange`], [`Error::Busy`],
-    /// [`Error::Exposed`].
+    /// [`Error::ReadOnly`] unless it is mapped `CopyOnWrite` or `ReadWrite`, [`Error::OutOfRange`].
     pub fn copy_from_slice(&self, offset: usize, from: &[u8]) -> Result<(), Error> {
         self.store.copy_from_slice_scope(None, offset, from)
     }

@@ -83,8 +83,8 @@ pub enum MapProblem {
     Directory,
     /// The path names no regular file.
     NotAFile,
-    /// The file has no bytes.
-    Empty,
+    /// The file has bytes and no length: the system makes it as it is read, as those below `/proc`.
+    NoLength,
     /// The file is mapped in another mode.
     OtherMode {
         /// The mode that was asked for.
@@ -100,7 +100,12 @@ impl fmt::Display for MapProblem {
             MapProblem::Io(error) => write!(f, "{error}; check the name and the permissions"),
             MapProblem::Directory => write!(f, "it is a directory; name a file in it"),
             MapProblem::NotAFile => write!(f, "it is not a regular file; copy it into one first"),
-            MapProblem::Empty => write!(f, "it is empty, and an empty file has no bytes to map; write to it first"),
+            MapProblem::NoLength => {
+                write!(
+                    f,
+                    "the system makes it as it is read, so it has no length to map; copy it into a regular file first"
+                )
+            }
             MapProblem::OtherMode { requested, mapped } => write!(
                 f,
                 "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use one mode for it"

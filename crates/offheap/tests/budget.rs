@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use offheap::{
-    BackingStore, Budget, Error, FrozenStore, ManualHeap, ManualMemory, ManualOptions, SharedStore, UniqueStore,
+    BackingStore, Budget, Error, FrozenStore, ManualHeap, ManualMemory, ManualOptions, MapMode, Mapped, SharedStore,
+    UniqueStore,
 };
 
 /// The budget is one for the process, so tests take turns.
@@ -163,6 +164,11 @@ fn b15_manual_memory_counts_until_it_is_freed_and_adopted_memory_until_it_went_b
 fn frozen_memory_and_what_was_made_before_do_not_count() {
     let _turn = with_limit(10);
     let frozen = FrozenStore::from_owner(&[0u8; 100][..]).unwrap();
+    let path = std::env::temp_dir().join(format!("offheap-budget-{}", std::process::id()));
+    std::fs::write(&path, [0; 100]).unwrap();
+    let mapped = Mapped::open(&path, MapMode::ReadWrite).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((mapped.byte_length(), Budget::used()), (100, 0));
     assert_eq!(Budget::used(), 0);
     drop(frozen);
     let counted = UniqueStore::zeroed(10).unwrap();

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use offheap::{Error, Exposed, IsolateRegistration, MapMode, MapProblem, Mapped, NotUnique, StoreKind};
+use offheap::{Error, Exposed, IsolateRegistration, MapMode, MapProblem, Mapped, NotUnique, SharedStore, StoreKind};
 
 /// A directory that is removed with its content when the test ends.
 struct Folder(PathBuf);
@@ -46,7 +47,8 @@ fn a_file_is_read_in_every_mode() {
     for mode in MODES {
         let mapped = Mapped::open(&path, mode).unwrap();
         assert_eq!((mapped.path(), mapped.mode(), mapped.byte_length()), (path.as_path(), mode, 10));
-        assert_eq!(mapped.store().kind(), StoreKind::Mapped(mode));
+        let kind = if mode == MapMode::ReadOnly { StoreKind::Mapped } else { StoreKind::Shared };
+        assert_eq!(mapped.store().kind(), kind);
         assert_eq!(mapped.store().to_vec().unwrap(), b"some bytes");
         assert_eq!(mapped.store().slice(5..).unwrap().to_vec().unwrap(), b"bytes");
     }
@@ -68,8 +70,9 @@ fn no_mode_lends_a_slice() {
     let path = folder.file(b"some bytes");
     for mode in MODES {
         let mut store = Mapped::open(&path, mode).unwrap().store().clone();
-        assert!(matches!(store.bytes(), Err(Error::MappedSlice { .. })));
-        assert!(matches!(store.bytes_mut(), Err(Error::MappedSlice { .. })));
+        for refused in [store.bytes().err(), store.bytes_mut().err()] {
+            assert!(matches!(refused, Some(Error::MappedSlice { .. } | Error::SharedSlice { .. })), "{refused:?}");
+        }
         let rejected = store.try_into_unique().unwrap_err();
         assert!(matches!(rejected.error(), Error::NotUnique { reason: NotUnique::Kind, .. }));
     }
@@ -105,14 +108,20 @@ fn read_write_writes_the_file() {
 }
 
 #[test]
-fn an_exposed_mapping_is_not_written_from_outside() {
+fn b11_a_mapping_that_may_be_written_is_shared_memory_with_atomics() {
     let folder = Folder::new("exposed");
-    let isolate = IsolateRegistration::new("Test").unwrap();
-    let mapped = Mapped::open(folder.file(b"some bytes"), MapMode::ReadWrite).unwrap();
-    let exposed = Exposed::new(mapped.store(), isolate.id()).unwrap();
-    assert!(matches!(mapped.copy_from_slice(0, b"x"), Err(Error::Exposed { .. })));
-    drop(exposed);
-    mapped.copy_from_slice(0, b"x").unwrap();
+    let isolates = [(); 2].map(|()| IsolateRegistration::new("Test").unwrap());
+    for mode in [MapMode::CopyOnWrite, MapMode::ReadWrite] {
+        let mapped = Mapped::open(folder.file(b"some bytes"), mode).unwrap();
+        let exposed = isolates.each_ref().map(|isolate| Exposed::new(mapped.store(), isolate.id()).unwrap());
+        assert!(exposed.iter().all(|hold| hold.kind() == StoreKind::Shared && !hold.is_growable()));
+        mapped.copy_from_slice(0, b"x").unwrap();
+        let shared = SharedStore::try_from(mapped.store().slice(..4).unwrap()).unwrap();
+        shared.as_atomics()[1].store(b'y', Ordering::Relaxed);
+        assert_eq!(mapped.store().to_vec().unwrap(), b"xyme bytes");
+        assert!(matches!(shared.grow(5), Err(Error::NotResizable { .. })));
+        assert!(!mapped.store().frees_bytes());
+    }
 }
 
 #[test]
@@ -143,12 +152,28 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn an_empty_file_is_refused() {
+fn c22_an_empty_file_is_a_map_of_no_bytes() {
     let folder = Folder::new("empty");
     let path = folder.file(b"");
     for mode in MODES {
-        assert!(matches!(problem(Mapped::open(&path, mode)), MapProblem::Empty));
+        let mapped = Mapped::open(&path, mode).unwrap();
+        assert_eq!((mapped.byte_length(), mapped.store().byte_length()), (0, 0));
+        assert_eq!(mapped.store().to_vec().unwrap(), b"");
+        assert!(matches!(mapped.store().slice(0..1), Err(Error::OutOfRange { .. })));
+        let isolate = IsolateRegistration::new("Test").unwrap();
+        assert_eq!(Exposed::new(mapped.store(), isolate.id()).unwrap().byte_length(), 0);
+        mapped.flush().unwrap();
+        assert!(mapped.mode() == MapMode::ReadOnly || mapped.copy_from_slice(0, b"").is_ok());
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn c22_a_file_of_the_system_that_has_no_length_is_told_from_an_empty_one() {
+    let error = Mapped::open("/proc/self/status", MapMode::ReadOnly).unwrap_err();
+    let message = error.to_string();
+    assert!(message.ends_with("so it has no length to map; copy it into a regular file first"), "{message}");
+    assert!(matches!(problem(Err(error)), MapProblem::NoLength));
 }
 
 #[test]
@@ -186,7 +211,7 @@ fn a_file_that_may_not_be_read_is_refused() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         // A superuser's files are all readable. What the system refuses also to him: the memory of the kernel as a file.
-        return assert!(matches!(problem(Mapped::open("/proc/self/mem", MapMode::ReadOnly)), MapProblem::Empty));
+        return assert!(matches!(problem(Mapped::open("/proc/self/mem", MapMode::ReadOnly)), MapProblem::Io(_)));
     }
     for mode in MODES {
         assert!(matches!(problem(Mapped::open(&path, mode)), MapProblem::Io(_)));

@@ -38,7 +38,7 @@ const NAME: &str = "Model";
 /// # What this engine does
 /// A dropped handle's buffer stays until a collection, and a collected buffer's store until its finalizer runs:
 /// [`collect`](Engine::collect) and then [`drain_finalizers`](Engine::drain_finalizers) end both. Global variables are
-/// roots, though no script reads them. Buffers over writable mapped files can be read and not written. While script writes
+/// roots, though no script reads them. While script writes
 /// unshared memory of a store, other threads must not expose it elsewhere: for that moment the model has taken it back, and
 /// it panics when it does not get it again.
 ///

@@ -26,7 +26,7 @@ impl Shared {
     pub(super) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let hold = Exposed::new(store, isolate)?;
         let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
-        if !matches!(store.kind(), StoreKind::Mapped(_) | StoreKind::Shared) {
+        if !matches!(store.kind(), StoreKind::Mapped | StoreKind::Shared) {
             shared.shadow = Some(shared.store().to_vec()?);
         }
         Ok(shared)
@@ -121,9 +121,6 @@ impl Shared {
     /// The core's safe calls write only to what is exposed nowhere, so the model takes its buffers back for this moment
     /// and gives them out again. On one thread nobody sees it; readers on others are waited for.
     ///
-    /// # Errors
-    /// [`Error::Unsupported`] for a mapped file, which has no safe way to be written without its `Mapped`.
-    ///
     /// # Panics
     /// If the store is exposed elsewhere, or a guard lives.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
@@ -134,10 +131,7 @@ impl Shared {
             Ok(shared) => return Ok(shared.copy_from_slice(offset, bytes)?),
             Err(store) => store,
         };
-        let Some(shadow) = &mut self.shadow else {
-            let instead = "map it read-only for the model, or write through `Mapped::copy_from_slice`";
-            return Err(Error::Unsupported { engine: NAME, what: "write to a mapped file", instead });
-        };
+        let shadow = self.shadow.as_mut().expect("a map that is not shared is read-only");
         shadow[offset..offset + bytes.len()].copy_from_slice(bytes);
         let buffers = self.holds.len();
         self.holds.clear();

@@ -242,16 +242,10 @@ fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     if !make_room_to_note() {
         return Room::None;
     }
-    if let StoreKind::Mapped(_) = from.kind() {
-        // Other processes may write the file meanwhile.
-        if from.copy_to_slice(0, &mut unique[..count]).is_err() {
-            return Room::None;
-        }
-    } else {
-        // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends
-        // with the store at the latest, and the new store is apart from it.
-        unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
-    }
+    // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends
+    // with the store at the latest, and the new store is apart from it. Shared memory and maps count no buffers, and were
+    // refused above.
+    unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
     let store = BackingStore::from(unique);
     match Exposed::new(&store, isolate) {
         Ok(hold) => Room::Moved(hold),

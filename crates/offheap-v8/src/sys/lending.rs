@@ -89,9 +89,7 @@ fn is_all_here(roots: &Roots, store: &BackingStore, slot: Option<usize>) -> Resu
 
 /// Refuses to touch bytes of V8's memory as they are, where something beside one buffer refers to it.
 pub(super) fn check_not_held(store: &BackingStore, here: IsolateId, attempted: &'static str) -> Result<(), Error> {
-    if matches!(store.kind(), StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_))
-        || store.exposure().is_none()
-    {
+    if matches!(store.kind(), StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped) || store.exposure().is_none() {
         return Ok(());
     }
     // Ours, the buffer's, and this one. Memory of WebAssembly has an object that refers to it, too.

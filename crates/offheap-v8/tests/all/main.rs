@@ -17,6 +17,7 @@ mod facts;
 mod foreign;
 mod guards;
 mod loops;
+mod maps;
 mod moving;
 mod observing;
 mod pressure;

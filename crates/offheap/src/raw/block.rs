@@ -12,6 +12,7 @@ use super::engine::OF_ENGINE;
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
 use crate::budget::{self, Charge};
+use crate::mapped::MappedOwner;
 use crate::observe::{self, Event, EventKind};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, Site, StoreId, StoreKind};
@@ -160,7 +161,8 @@ impl RawStore {
         let unfinished = Unfinished { block, owner: place };
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
-        let counts = budget::counts(kind) && byte_length != OF_ENGINE;
+        let counts =
+            budget::counts(kind) && byte_length != OF_ENGINE && TypeId::of::<O>() != TypeId::of::<MappedOwner>();
         let charged = if counts { budget::take(byte_length) } else { Ok(false) };
         let charged = match charged {
             Ok(charged) => charged,
@@ -309,6 +311,11 @@ impl RawStore {
     #[inline]
     pub(super) fn owner_needs_drop(&self) -> bool {
         self.header().owner.needs_drop
+    }
+
+    /// Whether the memory is that of a mapped file, written or not.
+    pub(super) fn is_mapped_file(&self) -> bool {
+        matches!(self.kind(), StoreKind::Mapped | StoreKind::Shared) && self.is_from::<MappedOwner>()
     }
 
     pub(super) fn owner_ptr(&self) -> NonNull<c_void> {

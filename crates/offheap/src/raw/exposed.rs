@@ -204,7 +204,7 @@ impl BackingStore {
     #[inline]
     pub fn frees_bytes(&self) -> bool {
         let raw = self.raw();
-        !matches!(raw.kind(), StoreKind::Mapped(_)) && !raw.is_manual() && raw.owner_needs_drop()
+        !raw.is_mapped_file() && !raw.is_manual() && raw.owner_needs_drop()
     }
 }
 
@@ -217,7 +217,7 @@ fn accounted_bytes(raw: &RawStore) -> usize {
         StoreKind::Resizable if !raw.is_manual() => raw.max_byte_length(),
         // What an engine owns it counts itself.
         StoreKind::EngineResizable | StoreKind::EngineGrowable => 0,
-        StoreKind::Resizable | StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped(_) => 0,
+        StoreKind::Resizable | StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped => 0,
     }
 }
 

@@ -45,8 +45,9 @@ impl RawStore {
         RawStore::new(reservation, StoreKind::Shared, site, memory).map_err(|(error, _)| error)
     }
 
-    /// A block over the memory of `owner`. Only these three, and that of an engine's shared memory, make blocks of the kind
-    /// `Shared`: what is behind them is writable, and nobody's slice.
+    /// A block over the memory of `owner`. Only these three make blocks of the kind `Shared`, and those of an engine's shared
+    /// memory, of shared manual memory and of files that are mapped to be written: what is behind them is writable, and
+    /// nobody's slice.
     pub(crate) fn shared<O: Owner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
         RawStore::new(owner, StoreKind::Shared, site, |owner| Memory::from(owner.memory()))
     }

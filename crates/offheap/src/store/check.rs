@@ -67,7 +67,7 @@ impl BackingStore {
 
     pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
         match self.kind() {
-            StoreKind::Mapped(_) => Err(Error::MappedSlice { store: self.id(), attempted }),
+            StoreKind::Mapped => Err(Error::MappedSlice { store: self.id(), attempted }),
             StoreKind::Shared => Err(Error::SharedSlice { store: self.id(), attempted }),
             _ => Ok(()),
         }

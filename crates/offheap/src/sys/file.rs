@@ -15,7 +15,8 @@ use crate::{Error, MapMode, MapProblem, StoreKind};
 pub(crate) struct MappedFile {
     // Before the mapping: an address is watched only while it is mapped.
     _watched: Option<Watched>,
-    mapping: MmapRaw,
+    // None of a file without bytes, which the system does not map.
+    mapping: Option<MmapRaw>,
 }
 
 /// Which file it is, whatever its name: device and inode.
@@ -25,6 +26,7 @@ pub(crate) type FileKey = (u64, u64);
 pub(crate) struct OpenedFile {
     file: File,
     key: FileKey,
+    is_empty: bool,
 }
 
 impl OpenedFile {
@@ -35,12 +37,14 @@ impl OpenedFile {
         let file = rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty()).map_err(system)?;
         let stat = rustix::fs::fstat(&file).map_err(system)?;
         check_regular(&stat)?;
-        if stat.st_size == 0 {
-            return Err(MapProblem::Empty);
+        let is_empty = stat.st_size == 0;
+        // The system makes such a file as it is read.
+        if is_empty && rustix::io::pread(&file, &mut [0_u8], 0).map_err(system)? != 0 {
+            return Err(MapProblem::NoLength);
         }
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between platforms")]
         let key = (stat.st_dev as u64, u64::from(stat.st_ino));
-        Ok(OpenedFile { file: file.into(), key })
+        Ok(OpenedFile { file: file.into(), key, is_empty })
     }
 
     pub(crate) fn key(&self) -> FileKey {
@@ -87,6 +91,9 @@ impl From<Error> for MapFailure {
 impl MappedFile {
     /// Maps `file`, which was opened by the name `path`.
     pub(crate) fn map(file: &OpenedFile, path: &CStr, mode: MapMode) -> Result<Self, MapFailure> {
+        if file.is_empty {
+            return Ok(MappedFile { _watched: None, mapping: None });
+        }
         let (options, file) = (MmapOptions::new(), &file.file);
         let mapping = match mode {
             MapMode::ReadOnly => options.map_raw_read_only(file)?,
@@ -95,24 +102,32 @@ impl MappedFile {
             MapMode::CopyOnWrite => unsafe { options.map_copy(file) }?.into(),
         };
         let watched = Watched::new(mapping.as_ptr().addr(), mapping.len(), path)?;
-        Ok(MappedFile { _watched: watched, mapping })
+        Ok(MappedFile { _watched: watched, mapping: Some(mapping) })
     }
 
+    /// Script that may write bytes would take them for its own alone, unless they are shared: V8's `sort` ends the process
+    /// where others write them meanwhile. That goes for a private map too, which shows what others write to the file.
     pub(crate) fn kind(mode: MapMode) -> StoreKind {
-        StoreKind::Mapped(mode)
+        match mode {
+            MapMode::ReadOnly => StoreKind::Mapped,
+            MapMode::CopyOnWrite | MapMode::ReadWrite => StoreKind::Shared,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.mapping.len()
+        self.mapping.as_ref().map_or(0, MmapRaw::len)
     }
 
     /// Writes what was changed to the file, and waits until it is there.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        self.mapping.flush()
+        self.mapping.as_ref().map_or(Ok(()), MmapRaw::flush)
     }
 
     pub(crate) fn memory(&self) -> NonNull<[u8]> {
-        let start = NonNull::new(self.mapping.as_mut_ptr()).expect("a mapping is not at null");
-        NonNull::slice_from_raw_parts(start, self.mapping.len())
+        let start = match &self.mapping {
+            Some(mapping) => NonNull::new(mapping.as_mut_ptr()).expect("a mapping is not at null"),
+            None => NonNull::<u64>::dangling().cast(),
+        };
+        NonNull::slice_from_raw_parts(start, self.len())
     }
 }
