@@ -9,7 +9,6 @@
   "use strict";
   const { apply, construct, defineProperty } = Reflect;
   const { freeze } = Object;
-  const { indexOf, slice } = String.prototype;
   const { captureStackTrace } = Error;
   const PlainError = Error, Bytes = Uint8Array, NotConstructed = TypeError;
   const secret = Symbol("offheap");
@@ -24,19 +23,6 @@
   defineProperty(NativeMemoryError.prototype, "name", { value: "NativeMemoryError", configurable: true });
 
   const classes = { __proto__: null, Error, TypeError, RangeError };
-  const includes = (text, part) => apply(indexOf, text, [part]) >= 0;
-  // The frames of this file are nobody's business.
-  const frames = (stack) => {
-    let kept = "";
-    for (let from = 0, to; from < stack.length; from = to + 1) {
-      to = apply(indexOf, stack, ["\n", from]);
-      if (to < 0) to = stack.length;
-      const line = apply(slice, stack, [from, to]);
-      if (line === "" || includes(line, "(offheap:") || includes(line, "at offheap:")) continue;
-      kept += kept === "" ? line : "\n" + line;
-    }
-    return kept;
-  };
 
   const internals = {
     __proto__: null,
@@ -44,11 +30,8 @@
       // Not `new NativeMemoryError`: that asks the prototype of the class, which script may change, to make the error.
       const error = construct(classes[name] ?? PlainError, [message], classes[name] ?? NativeMemoryError);
       if (code !== undefined) show(error, "code", code);
+      // V8 looks for the class on the stack, to leave out what made the error, and there it is not.
       if (captureStackTrace) apply(captureStackTrace, PlainError, [error, internals.fail]);
-      // Something else where script prepares stacks by itself.
-      const { stack } = error;
-      if (typeof stack !== "string") return error;
-      defineProperty(error, "stack", { __proto__: null, value: frames(stack), writable: true, configurable: true });
       return error;
     },
     memory: (id, byteLength, maxByteLength, shared, address) =>
