@@ -7,6 +7,7 @@ use crate::common::{Engine, Folder};
 
 on_each_engine!(
     c18_nothing_that_script_can_replace_is_called,
+    c18_nothing_that_an_isolate_replaces_calls_script,
     c18_write_takes_the_bytes_that_the_view_has,
     c18_write_copies_what_overlaps_as_it_was,
     c18_replaced_functions_of_the_prelude_are_not_called,
@@ -16,6 +17,7 @@ on_each_engine!(
     c18_what_prepares_stacks_runs_after_everything,
     callbacks_of_arguments_run_before_anything_is_looked_at,
     a_key_that_detaches_the_buffer,
+    calls_at_the_end_of_the_stack_do_all_or_nothing,
 );
 
 /// `tests/hostile.js`, and a script after it.
@@ -91,6 +93,48 @@ fn c18_nothing_that_script_can_replace_is_called(engine: Engine) {
         "{ran:#?}"
     );
     assert!(ran.stderr.ends_with("1 leaked, 2 refused\n"), "{ran:#?}");
+}
+
+fn c18_nothing_that_an_isolate_replaces_calls_script(engine: Engine) {
+    let ran = Folder::new(engine).script(with_everything_hostile(
+        "const { externalizeBuffer, detach } = nativeModule;
+         const { apply } = Reflect, { store, load, add, notify } = Atomics, { grow } = SharedArrayBuffer.prototype;
+         const lengthOf = Object.getOwnPropertyDescriptor(SharedArrayBuffer.prototype, 'byteLength').get;
+         const { transfer, transferToFixedLength, resize } = ArrayBuffer.prototype;
+         const growing = new SharedArrayBuffer(8, { maxByteLength: 64 }), words = new Int32Array(growing);
+         const resizable = new ArrayBuffer(8, { maxByteLength: 64 }), plain = new ArrayBuffer(8);
+         const more = Array.from({ length: 40 }, () => new SharedArrayBuffer(8, { maxByteLength: 64 }));
+         let said = '', refused = 0;
+         const say = (text) => { said += text + ' ' };
+         const caught = (call) => { try { call() } catch { refused++ } };
+         const called = withEverythingHostile(() => {
+           const held = externalizeBuffer(growing);
+           for (let index = 0; index < 40; index++) externalizeBuffer(more[index]).release();
+           apply(grow, growing, [16]);
+           say(apply(lengthOf, growing, []) + ' ' + held.byteLength);
+           caught(() => apply(grow, growing, [8]));
+           caught(() => apply(grow, growing, [1e9]));
+           caught(() => apply(grow, plain, [16]));
+           caught(() => apply(lengthOf, plain, []));
+           store(words, 3, 5);
+           add(words, 3, 2);
+           say(load(words, 3) + ' ' + notify(words, 3));
+           const moved = apply(transferToFixedLength, apply(transfer, plain, [4]), []);
+           externalizeBuffer(moved).release();
+           caught(() => detach(moved, 'key'));
+           detach(moved);
+           apply(resize, resizable, [16]);
+           const other = externalizeBuffer(resizable);
+           apply(resize, resizable, [32]);
+           other.write(0, resizable);
+           say(other.byteLength + ' ' + refused);
+           held.release();
+           other.release();
+         });
+         console.log(said + called.length, called.join());",
+    ));
+    let balance = "offheap: 43 stores (1 resizable, 41 shared), 372 B external, 0 leaked, 0 refused\n";
+    ran.expect(0, "16 16 7 0 32 5 0 \n", balance);
 }
 
 fn c18_write_takes_the_bytes_that_the_view_has(engine: Engine) {
@@ -299,4 +343,32 @@ fn a_key_that_detaches_the_buffer(engine: Engine) {
          console.log(buffer.detached, memory.freed);",
     );
     ran.expect(0, "TypeError\ntrue true\n", "offheap: 1 store, 16 B external, 0 leaked, 0 refused\n");
+}
+
+fn calls_at_the_end_of_the_stack_do_all_or_nothing(engine: Engine) {
+    let ran = Folder::new(engine).script(
+        "const { allocateMemory, externalizeBuffer, free } = nativeModule;
+         const ready = Array.from({ length: 12000 }, () => allocateMemory(16)), made = [], held = [];
+         const buffer = new ArrayBuffer(8);
+         let depth = 0, freed = 0;
+         // From the end of the stack upwards, with a little more room at each step.
+         const dive = () => {
+           const at = depth++;
+           try { dive() } catch {}
+           try { made.push(allocateMemory(8)) } catch {}
+           try { held.push(externalizeBuffer(buffer)) } catch {}
+           try { free(ready[at % ready.length]) } catch {}
+         };
+         dive();
+         let wrong = 0;
+         for (const memory of ready) {
+           const { freed } = memory;
+           try { free(memory); wrong += freed } catch (error) { wrong += !freed || error.code !== 'DOUBLE_FREE' }
+         }
+         for (const memory of made) free(memory);
+         for (const reference of held) reference.release();
+         console.log(depth > 100, made.length > 50, held.length > 50, wrong);",
+    );
+    assert_eq!(ran.stdout, "true true true 0\n", "{:?}", ran.status);
+    assert!(ran.stderr.lines().last().is_some_and(|line| line.contains(" 0 leaked, ")), "{:?}", ran.status);
 }
