@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use offheap::{BackingStore, Rejected};
+use offheap::{BackingStore, Rejected, Site};
 
 use crate::{Error, Handle, JsArrayBuffer};
 
@@ -30,8 +30,9 @@ impl ManuallyExternalizedBuffer {
     /// # Errors
     /// The handle comes back, with the error of externalizing: [`Error::IsolateGone`], [`Error::LayoutChanged`],
     /// [`Error::Memory`] when there is none left.
+    #[track_caller]
     pub fn new(buffer: Handle<JsArrayBuffer>) -> Result<Self, Rejected<Handle<JsArrayBuffer>, Error>> {
-        match buffer.table().externalize(buffer.slot()) {
+        match Site::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {
             Ok(store) => Ok(ManuallyExternalizedBuffer { buffer, store }),
             Err(error) => Err(Rejected::new(error, buffer)),
         }

@@ -286,3 +286,21 @@ fn a_deleter_may_drop_the_last_of_another_store() -> Done {
     assert_eq!(*log.lock().unwrap(), [2]);
     Ok(())
 }
+
+#[test]
+fn c21_the_type_and_the_verb_record_their_caller() {
+    #[track_caller]
+    fn here(store: &BackingStore) {
+        let caller = std::panic::Location::caller();
+        let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
+        assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
+    }
+    let mut engine = ModelEngine::new(1).unwrap();
+    let first = engine.allocate(8, None).unwrap();
+    here(&engine.externalize(&first).unwrap());
+    let second = engine.allocate(8, Some(16)).unwrap();
+    here(ManuallyExternalizedBuffer::new(second).unwrap().store());
+    // Shared memory of the model is a store from the start.
+    here(ManuallyExternalizedBuffer::new(engine.allocate_shared(8, None).unwrap()).unwrap().store());
+    here(&UniqueStore::zeroed(1).unwrap().into());
+}

@@ -1,6 +1,6 @@
 //! `Engine` for QuickJS: what tools drive.
 
-use offheap::{BackingStore, FrozenStore, IsolateId};
+use offheap::{BackingStore, FrozenStore, IsolateId, Site};
 use rquickjs::{Function, Type, Value};
 
 use crate::script::from_rquickjs;
@@ -139,8 +139,9 @@ impl Engine for QuickJsEngine {
         })
     }
 
+    #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.isolate.enter(|scope| scope.externalize(buffer))
+        Site::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

@@ -3,8 +3,8 @@
 mod common;
 
 use common::counted;
-use offheap_quickjs::offheap::ManualMemory;
-use offheap_quickjs::{Error, Isolate, ManuallyExternalizedBuffer};
+use offheap_quickjs::offheap::{self, BackingStore, ManualMemory};
+use offheap_quickjs::{Engine, Error, Isolate, ManuallyExternalizedBuffer, QuickJsEngine};
 
 #[test]
 fn destructor_drops_a_reference_and_frees_nothing() {
@@ -75,4 +75,26 @@ fn a_handle_that_cannot_be_externalized_comes_back() {
     let (error, buffer) = ManuallyExternalizedBuffer::new(buffer).unwrap_err().into_parts();
     assert!(matches!(error, Error::IsolateGone), "{error}");
     assert_eq!(buffer.isolate(), id);
+}
+
+#[test]
+fn c21_the_type_and_the_verb_record_their_caller() {
+    #[track_caller]
+    fn here(store: &BackingStore) {
+        let caller = std::panic::Location::caller();
+        let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
+        assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
+    }
+    let mut engine = QuickJsEngine::new().unwrap();
+    let first = engine.allocate(8, None).unwrap();
+    here(&engine.externalize(&first).unwrap());
+    let second = engine.allocate(8, Some(16)).unwrap();
+    here(ManuallyExternalizedBuffer::new(second).unwrap().store());
+    let third = engine.allocate_shared(8, None).unwrap();
+    here(ManuallyExternalizedBuffer::new(third).unwrap().store());
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
+        here(&scope.externalize(buffer.as_handle()).unwrap());
+    });
 }

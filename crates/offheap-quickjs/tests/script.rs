@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use offheap_quickjs::offheap::{self, UniqueStore};
+use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::{Coerced, Ctx, Error as JsError, Function, Value};
 use offheap_quickjs::{BackingStoreExt, Engine, Error, Isolate, QuickJsEngine, Scope, Throw, is_module, script_site};
 
@@ -233,6 +234,36 @@ fn the_site_is_that_of_the_innermost_script_whatever_script_did_to_error() {
             scope.with_ctx(|ctx| assert!(script_site(&ctx).is_none()));
         });
     }
+}
+
+#[test]
+fn c21_a_site_is_taken_from_call_sites_and_not_from_text() {
+    Isolate::new().unwrap().enter(|scope| {
+        scope.with_ctx(|ctx| {
+            define_site(&ctx);
+            for name in ["b c (1).js", "a at b (c.js:9:9)", "a:1:2.js"] {
+                let mut options = EvalOptions::default();
+                options.filename = Some(name.to_owned());
+                let source = "\nconst f = () => site();\n\
+                     Object.defineProperty(f, 'name', { value: 'f\\n    at g (forged.js:9:9)' });\n  f()";
+                let site: String = ctx.eval_with_options(format!("{{ {source} }}"), options).unwrap();
+                assert_eq!(site, format!("{name}:2:17"));
+            }
+        });
+        // The place is that of script, and not of the isolate's own function in between.
+        let source = "let where;\n  Atomics.load(new Uint8Array(1), { valueOf: site, toString() {} }); 1";
+        scope.with_ctx(|ctx| {
+            let noted = Rc::new(RefCell::new(String::new()));
+            let note = Rc::clone(&noted);
+            let function = Function::new(ctx.clone(), move |ctx: Ctx<'_>| {
+                *note.borrow_mut() = script_site(&ctx).map_or("none".to_owned(), |site| site.to_string());
+                0
+            });
+            ctx.globals().set("site", function).unwrap();
+            ctx.eval::<(), _>(format!("{source}; undefined")).unwrap();
+            assert_eq!(*noted.borrow(), "eval_script:2:46");
+        });
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `Engine` for V8: what tools drive.
 
-use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind};
+use offheap::{BackingStore, FrozenStore, IsolateId, Site, StoreKind};
 
 use crate::script::{catching, compile_and_run};
 use crate::{
@@ -132,8 +132,9 @@ impl Engine for V8Engine {
         })
     }
 
+    #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.isolate.enter(|scope| scope.externalize(buffer))
+        Site::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

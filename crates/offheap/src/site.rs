@@ -1,6 +1,8 @@
 //! Where in a program something happened: a line of Rust or a line of script.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
@@ -42,45 +44,125 @@ impl ScriptPlace {
     }
 }
 
+thread_local! {
+    static CALLER: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
 impl Site {
-    /// The place in Rust that called the nearest function without `#[track_caller]`.
+    /// The place in Rust that called the nearest function without `#[track_caller]`, or that called
+    /// [`on_behalf_of_caller`](Self::on_behalf_of_caller).
+    ///
+    /// `value.try_into()` is a function of std without it, and gives a place in std; `Type::try_from(value)` gives yours.
     #[track_caller]
     #[inline]
     pub fn here() -> Site {
-        Site::Native(Location::caller())
+        Site::Native(CALLER.get().unwrap_or(Location::caller()))
+    }
+
+    /// Runs `run`, during which places of Rust that are recorded on this thread are that of the caller: for a function of an
+    /// adapter between whose caller and what records stands a closure or a trait object, which do not tell their callers.
+    /// `run` is not to run code of a user, whose places would be lost.
+    #[track_caller]
+    pub fn on_behalf_of_caller<R>(run: impl FnOnce() -> R) -> R {
+        struct Reset(Option<&'static Location<'static>>);
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                CALLER.set(self.0);
+            }
+        }
+        let outer = CALLER.get();
+        CALLER.set(Some(outer.unwrap_or(Location::caller())));
+        let _reset = Reset(outer);
+        run()
     }
 
     /// A place in a script.
     ///
     /// Each distinct place is kept for the life of the process, once: there are as many as a script has calls, not as
-    /// many as it makes. Where there is no memory to keep one, the site is that of no file: `(out of memory)`.
+    /// many as it makes. But script can make code with names of its own without end (`sourceURL`), so names are kept up to
+    /// 256 bytes and 64 KiB in all, and 16,384 places. What is beyond has the name `(other scripts)`, and as long as there
+    /// are places its own line and column; where there is no memory, the name is `(out of memory)`. Control characters in
+    /// a name are kept escaped.
     pub fn script(file: &str, line: u32, column: u32) -> Site {
         static UNKNOWN: ScriptPlace = ScriptPlace { file: "(out of memory)", line: 0, column: 0 };
-        Site::Script(ScriptPlace::kept(file, line, column).unwrap_or(&UNKNOWN))
+        Site::Script(Places::keep(file, line, column).unwrap_or(&UNKNOWN))
     }
 }
 
-impl ScriptPlace {
-    fn kept(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
-        type Places = HashMap<(&'static str, u32, u32), &'static ScriptPlace>;
+/// The name of scripts whose own is not kept.
+const OTHER: &str = "(other scripts)";
+static OTHER_PLACE: ScriptPlace = ScriptPlace { file: OTHER, line: 0, column: 0 };
+const LONGEST_NAME: usize = 256;
+const MOST_NAME_BYTES: usize = 64 << 10;
+const MOST_PLACES: usize = 16 << 10;
+
+#[derive(Default)]
+struct Places {
+    names: HashSet<&'static str>,
+    name_bytes: usize,
+    places: HashMap<(&'static str, u32, u32), &'static ScriptPlace>,
+}
+
+impl Places {
+    /// The one place for these; `None` where it cannot be kept.
+    fn keep(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
         static PLACES: Mutex<Option<Places>> = Mutex::new(None);
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         let places = places.get_or_insert_default();
-        if let Some(known) = places.get(&(file, line, column)) {
+        let file = places.name(file)?;
+        if let Some(known) = places.places.get(&(file, line, column)) {
             return Some(known);
         }
-        places.try_reserve(1).ok()?;
+        if places.places.len() >= MOST_PLACES {
+            return Some(&OTHER_PLACE);
+        }
+        places.places.try_reserve(1).ok()?;
         let mut place = Vec::new();
         place.try_reserve_exact(1).ok()?;
-        let mut name = String::new();
-        name.try_reserve_exact(file.len()).ok()?;
-        name.push_str(file);
-        let file: &'static str = name.leak();
         place.push(ScriptPlace { file, line, column });
         let [place] = place.leak() else { unreachable!("one was pushed") };
-        places.insert((file, line, column), place);
+        places.places.insert((file, line, column), place);
         Some(place)
     }
+
+    /// The kept name for this one; `None` where there is no memory to keep it.
+    fn name(&mut self, file: &str) -> Option<&'static str> {
+        let shown = visible(file)?;
+        if let Some(known) = self.names.get(&*shown) {
+            return Some(known);
+        }
+        if shown.len() > MOST_NAME_BYTES - self.name_bytes {
+            return Some(OTHER);
+        }
+        self.names.try_reserve(1).ok()?;
+        let mut name = String::new();
+        name.try_reserve_exact(shown.len()).ok()?;
+        name.push_str(&shown);
+        let name: &'static str = name.leak();
+        self.name_bytes += name.len();
+        self.names.insert(name);
+        Some(name)
+    }
+}
+
+/// A name as it is kept: of a long one the end, and without what a terminal would obey. `None` where there is no memory.
+fn visible(file: &str) -> Option<Cow<'_, str>> {
+    if file.len() <= LONGEST_NAME && !file.contains(char::is_control) {
+        return Some(Cow::Borrowed(file));
+    }
+    let from = file.len().saturating_sub(LONGEST_NAME);
+    let end = (from..).find_map(|from| file.get(from..)).unwrap_or_default();
+    // An escape, `\u{7f}`, has six bytes at the most.
+    let mut shown = String::new();
+    shown.try_reserve_exact("...".len() + 6 * end.len()).ok()?;
+    shown.push_str(if from == 0 { "" } else { "..." });
+    for character in end.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    Some(Cow::Owned(shown))
 }
 
 impl fmt::Display for Site {
@@ -114,6 +196,15 @@ mod tests {
         assert!(std::ptr::eq(a, b));
         assert_eq!(first.to_string(), "a.js:3:7");
         assert_ne!(first, Site::script("a.js", 3, 8));
+    }
+
+    #[test]
+    fn a_name_of_script_s_is_kept_short_and_escaped() {
+        let long = format!("{}ü/a.js", "x".repeat(1000));
+        let shown = Site::script(&long, 1, 2).to_string();
+        assert!(shown.starts_with("...x") && shown.ends_with("xü/a.js:1:2"), "{shown}");
+        assert!(shown.len() <= 3 + LONGEST_NAME + ":1:2".len(), "{shown}");
+        assert_eq!(Site::script("a\n\u{1b}[2J.js", 1, 2).to_string(), "a\\n\\u{1b}[2J.js:1:2");
     }
 
     #[test]

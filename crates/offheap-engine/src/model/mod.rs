@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ptr;
 use std::rc::Rc;
 
-use offheap::{BackingStore, IsolateId, IsolateRegistration, is_letting_go};
+use offheap::{BackingStore, IsolateId, IsolateRegistration, Site, is_letting_go};
 
 use crate::{
     BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue, ViewState,
@@ -216,12 +216,14 @@ impl Engine for ModelEngine {
         Ok(self.handle(slot))
     }
 
+    #[track_caller]
     fn allocate_shared(
         &mut self,
         byte_length: usize,
         max_byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error> {
-        let slot = self.isolate.step(|heap| heap.allocate_shared(byte_length, max_byte_length))??;
+        let allocate = || self.isolate.step(|heap| heap.allocate_shared(byte_length, max_byte_length));
+        let slot = Site::on_behalf_of_caller(allocate)??;
         Ok(self.handle(slot))
     }
 
@@ -230,8 +232,9 @@ impl Engine for ModelEngine {
         Ok((self.handle(slot), exposure))
     }
 
+    #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.step(buffer, Heap::externalize)
+        Site::on_behalf_of_caller(|| self.step(buffer, Heap::externalize))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The stores of buffers that script made, and of those that are over stores.
 
 use offheap_v8::offheap::{self, BackingStore, FrozenStore, StoreKind};
-use offheap_v8::{BackingStoreExt, Error, v8};
+use offheap_v8::{BackingStoreExt, Engine, Error, Isolate, ManuallyExternalizedBuffer, V8Engine, v8};
 
 use crate::common::{counted, in_own_scope, isolate, run, set};
 
@@ -201,5 +201,27 @@ fn a_block_of_the_programs_own_is_taken_over_too() {
         drop(block);
         offheap_v8::collect(scope);
         assert_eq!(store.exposure(), None);
+    });
+}
+
+#[test]
+fn c21_the_type_and_the_verb_record_their_caller() {
+    #[track_caller]
+    fn here(store: &BackingStore) {
+        let caller = std::panic::Location::caller();
+        let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
+        assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
+    }
+    let mut engine = V8Engine::new().unwrap();
+    let first = engine.allocate(8, None).unwrap();
+    here(&engine.externalize(&first).unwrap());
+    let second = engine.allocate(8, Some(16)).unwrap();
+    here(ManuallyExternalizedBuffer::new(second).unwrap().store());
+    let third = engine.allocate_shared(8, None).unwrap();
+    here(ManuallyExternalizedBuffer::new(third).unwrap().store());
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
+        here(&scope.externalize(buffer.as_handle()).unwrap());
     });
 }
