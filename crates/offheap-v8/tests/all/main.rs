@@ -18,6 +18,7 @@ mod foreign;
 mod guards;
 mod loops;
 mod maps;
+mod moves;
 mod moving;
 mod observing;
 mod pressure;
