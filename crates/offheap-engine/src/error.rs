@@ -21,8 +21,14 @@ pub enum Error {
     },
     /// More bytes than the engine puts into one buffer.
     #[error(
-        "{engine} takes at most {limit} bytes in one ArrayBuffer, and {} has {byte_length}; expose parts of it (`slice`)",
-        store.map_or("the request".to_owned(), |id| format!("store {id}"))
+        "{engine} takes at most {limit} bytes in one ArrayBuffer, and {}",
+        match store {
+            None => format!("{byte_length} were asked for; ask for less"),
+            Some(store) => format!(
+                "store {store} has {byte_length}, or may get so many; expose parts of it (`slice`), or where its length \
+                 changes make it with a max_byte_length of at most {limit}, since such memory is exposed as a whole"
+            ),
+        }
     )]
     TooLargeForEngine {
         /// The engine.

@@ -304,3 +304,23 @@ fn c21_the_type_and_the_verb_record_their_caller() {
     here(ManuallyExternalizedBuffer::new(engine.allocate_shared(8, None).unwrap()).unwrap().store());
     here(&UniqueStore::zeroed(1).unwrap().into());
 }
+
+#[test]
+fn c22_advice_for_what_is_too_large_leads_somewhere() -> Done {
+    let mut engine = ModelEngine::with_options(1, ModelOptions { max_byte_length: 16, ..ModelOptions::default() })?;
+    let message = engine.allocate(17, None).unwrap_err().to_string();
+    assert!(message.ends_with("and 17 were asked for; ask for less"), "{message}");
+    let fixed = BackingStore::from(UniqueStore::zeroed(32)?);
+    assert!(engine.expose(&fixed).unwrap_err().to_string().contains("expose parts of it (`slice`)"));
+    drop(engine.expose(&fixed.slice(..16)?)?);
+    let growable = SharedStore::growable(8, 32)?;
+    let whole = engine.expose(growable.as_store()).unwrap_err().to_string();
+    assert!(
+        whole.ends_with("make it with a max_byte_length of at most 16, since such memory is exposed as a whole"),
+        "{whole}"
+    );
+    let part = engine.expose(growable.slice(..4)?.as_store()).unwrap_err().to_string();
+    assert!(part.ends_with("copy the part; such memory is exposed as a whole"), "{part}");
+    drop(engine.expose(SharedStore::growable(8, 16)?.as_store())?);
+    Ok(())
+}

@@ -87,7 +87,7 @@ impl BackingStoreExt for BackingStore {
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "keep script in this context from writing to read-only memory",
-                instead: "use an `Isolate`, or convert it to a `FrozenStore`, whose `to_js` copies then",
+                instead: "use an `Isolate`, or expose a copy of its bytes (`to_vec`)",
             });
         }
         sys::expose(ctx, self)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use offheap_quickjs::offheap::{BackingStore, FrozenStore, MapMode, Mapped};
+use offheap_quickjs::offheap::{BackingStore, FrozenStore, MapMode, Mapped, UniqueStore};
 use offheap_quickjs::{
     BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Handle, Isolate, JsArrayBuffer, Scope,
 };
@@ -433,4 +433,16 @@ fn frozen_memory_may_be_in_any_number_of_isolates() {
     assert_eq!(frozen.reference_count(), 4);
     drop(isolates);
     assert_eq!(frozen.reference_count(), 1);
+}
+
+#[test]
+fn c22_a_read_only_map_in_a_context_of_the_program_is_refused_with_advice_that_works() {
+    let (map, bytes) = read_only_map();
+    in_own_context(|ctx| {
+        let message = map.store().to_js(ctx).unwrap_err().to_string();
+        assert!(message.ends_with("use an `Isolate`, or expose a copy of its bytes (`to_vec`)"), "{message}");
+        let copy = BackingStore::from(UniqueStore::from_owner(map.store().to_vec().unwrap()).unwrap());
+        ctx.globals().set("copy", copy.to_js(ctx).unwrap()).unwrap();
+        assert_eq!(ctx.eval::<Vec<u8>, _>("Array.from(new Uint8Array(copy))").unwrap(), bytes);
+    });
 }

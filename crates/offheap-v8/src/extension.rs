@@ -102,7 +102,7 @@ impl BackingStoreExt for BackingStore {
         sys::expose_immutable(scope, self)?.ok_or(Error::Unsupported {
             engine: ENGINE,
             what: "keep script from writing to read-only memory, since it was started without immutable buffers",
-            instead: "let `offheap_v8::start` start it, or convert it to a `FrozenStore`, whose `to_js` copies then",
+            instead: "let `offheap_v8::start` start it, or expose a copy of its bytes (`to_vec`)",
         })
     }
 

@@ -39,8 +39,12 @@ pub enum Error {
     },
     /// A range that does not lie inside the store.
     #[error(
-        "bytes {offset}..{offset}+{byte_length} do not lie in store {store}, which has {store_byte_length} bytes; \
-         ask for a range inside it"
+        "bytes {offset}..{} do not lie in store {store}, which has {}",
+        offset.saturating_add(*byte_length),
+        match store_byte_length {
+            0 => "no bytes; if it was taken from a detached buffer, take it before the buffer is detached".to_owned(),
+            _ => format!("{store_byte_length} bytes; ask for a range inside it"),
+        }
     )]
     OutOfRange {
         /// The store.
@@ -53,7 +57,7 @@ pub enum Error {
         store_byte_length: usize,
     },
     /// An alignment that is none.
-    #[error("cannot align memory to {alignment}: an alignment is a power of two; ask for 64, for one")]
+    #[error("cannot align memory to {alignment}: an alignment is a power of two; ask for 64, for example")]
     InvalidAlignment {
         /// The alignment that was asked for.
         alignment: usize,
@@ -120,7 +124,7 @@ pub enum Error {
     /// Shared memory never gets shorter.
     #[error(
         "cannot grow shared store {store} to {requested} bytes: it has {byte_length}, and never less from now on; \
-         ask for {byte_length} at the least"
+         ask for at least {byte_length}"
     )]
     SharedShrink {
         /// The store.
@@ -227,7 +231,7 @@ pub enum Error {
         limit: usize,
     },
     /// The store is held elsewhere, so nobody may have it alone.
-    #[error("store {store} is not unique: {reason}; drop the other handles first")]
+    #[error("store {store} is not unique: {reason}")]
     NotUnique {
         /// The store.
         store: StoreId,

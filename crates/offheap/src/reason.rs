@@ -55,8 +55,17 @@ impl fmt::Display for Holder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotUnique {
-    /// There are this many references, live buffers included.
+    /// There are this many references, and no live buffers.
     References(u32),
+    /// An isolate has it through live buffers.
+    Exposed {
+        /// The isolate.
+        isolate: IsolateId,
+        /// How many buffers.
+        buffers: u16,
+        /// How many references there are beside the one that was to be the only one, and those of the buffers.
+        others: u32,
+    },
     /// The handle is to a part of the store.
     SubStore,
     /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files, memory of an engine.
@@ -66,9 +75,17 @@ pub enum NotUnique {
 impl fmt::Display for NotUnique {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotUnique::References(count) => write!(f, "{count} references to it live"),
-            NotUnique::SubStore => write!(f, "this handle is to a part of it"),
-            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole"),
+            NotUnique::References(count) => write!(f, "{count} references to it live; drop the others first"),
+            NotUnique::Exposed { isolate, buffers, others: 0 } => {
+                write!(f, "{isolate} has it through {buffers} live buffer(s); detach or collect them first")
+            }
+            NotUnique::Exposed { isolate, buffers, others } => write!(
+                f,
+                "{isolate} has it through {buffers} live buffer(s), and {others} other reference(s) live; detach or \
+                 collect the buffers, and drop the references, first"
+            ),
+            NotUnique::SubStore => write!(f, "this handle is to a part of it; ask with a handle to all of it"),
+            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole; copy its bytes instead"),
         }
     }
 }

@@ -277,7 +277,16 @@ impl BackingStore {
         }
         match Sole::from_raw(self.raw) {
             Ok(sole) => Ok(UniqueStore::from_sole(sole)),
-            Err((Some(count), raw)) => Err(refused(BackingStore::from_raw(raw), NotUnique::References(count))),
+            Err((Some(count), raw)) => {
+                let reason = match raw.access().exposure() {
+                    Some((isolate, buffers)) => {
+                        let others = count.saturating_sub(1 + u32::from(buffers));
+                        NotUnique::Exposed { isolate, buffers, others }
+                    }
+                    None => NotUnique::References(count),
+                };
+                Err(refused(BackingStore::from_raw(raw), reason))
+            }
             Err((None, raw)) => {
                 let requested = crate::CONTROL_BLOCK_BYTES;
                 Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::from_raw(raw)))

@@ -119,11 +119,25 @@ fn cells_keep_copies_and_guards_out_and_may_be_written() {
 }
 
 #[test]
-fn an_exposed_store_is_not_unique() {
+fn c22_an_exposed_store_is_not_unique_and_the_error_names_who_has_it() {
     let (store, isolate) = (store(), isolate());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = [(); 2].map(|()| Exposed::new(&store, isolate.id()).unwrap());
+    let other = store.clone();
     let rejected = store.try_into_unique().unwrap_err();
-    assert!(matches!(rejected.error(), Error::NotUnique { reason: NotUnique::References(2), .. }));
+    let message = rejected.to_string();
+    let expected = format!(
+        "{} has it through 2 live buffer(s), and 1 other reference(s) live; detach or collect the buffers, and drop the \
+         references, first",
+        isolate.id()
+    );
+    assert!(message.ends_with(&expected), "{message}");
+    drop(other);
+    let rejected = rejected.into_inner().try_into_unique().unwrap_err();
+    let id = isolate.id();
+    assert!(
+        matches!(rejected.error(), Error::NotUnique { reason: NotUnique::Exposed { isolate, buffers: 2, others: 0 }, .. } if *isolate == id)
+    );
+    assert!(rejected.to_string().ends_with("has it through 2 live buffer(s); detach or collect them first"));
     drop(exposed);
     rejected.into_inner().try_into_unique().unwrap();
 }

@@ -93,3 +93,30 @@ fn a_part_as_long_as_its_store_stays_a_part_where_it_is_not_frozen() {
     store.grow(64).unwrap();
     assert_eq!((part.byte_length(), part.max_byte_length()), (8, 8));
 }
+
+#[test]
+fn c22_what_keeps_a_part_from_being_unique_is_not_other_handles() {
+    let store = BackingStore::from(UniqueStore::zeroed(8).unwrap());
+    let part = store.slice(2..4).unwrap();
+    drop(store);
+    let message = part.try_into_unique().unwrap_err().to_string();
+    assert!(message.ends_with("this handle is to a part of it; ask with a handle to all of it"), "{message}");
+    let shared = BackingStore::from(SharedStore::zeroed(8).unwrap());
+    let message = shared.try_into_unique().unwrap_err().to_string();
+    assert!(message.ends_with("never handed back as a whole; copy its bytes instead"), "{message}");
+}
+
+#[test]
+fn c22_a_range_of_an_empty_store_says_what_may_have_happened() {
+    let empty = BackingStore::from(UniqueStore::zeroed(0).unwrap());
+    let message = empty.slice(4..8).unwrap_err().to_string();
+    assert!(message.starts_with("bytes 4..8 do not lie in store"), "{message}");
+    assert!(
+        message.ends_with(
+            "which has no bytes; if it was taken from a detached buffer, take it before the buffer is detached"
+        ),
+        "{message}"
+    );
+    let message = BackingStore::from(UniqueStore::zeroed(3).unwrap()).slice(4..8).unwrap_err().to_string();
+    assert!(message.ends_with("which has 3 bytes; ask for a range inside it"), "{message}");
+}

@@ -206,8 +206,10 @@ fn unique_after_detach(lab: &Lab<'_>) -> Result<(), Failure> {
         Ok(_) => return Err(Failure::new("expected that a store in an engine is not unique, saw a unique store")),
     };
     let reason = refused.error();
-    let held = matches!(reason, CoreError::NotUnique { reason: NotUnique::References(count), .. } if *count > 1);
-    expect!(held, "the error counts the references, and not: {reason}");
+    let names = |isolate, buffers| isolate == engine.isolate() && buffers == 1;
+    let held = matches!(reason, CoreError::NotUnique { reason: NotUnique::Exposed { isolate, buffers, others: 0 }, .. }
+        if names(*isolate, *buffers));
+    expect!(held, "the error names the isolate and its buffer, and not: {reason}");
     let store = refused.into_inner();
     expect_eq!(engine.read(&buffer, 0)?, Some(4), "a byte after the refusal");
     engine.detach(&buffer, None)?;

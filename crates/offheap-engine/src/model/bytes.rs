@@ -136,7 +136,7 @@ impl Heap {
         if has_room && (store.byte_offset() != 0 || most != shared.max_byte_length()) {
             // The caller's handle keeps the owner, so nothing but the hold goes.
             self.release_memory(Memory::Resizable(store.id()), OnThread::This).finish();
-            let instead = "expose the whole store, or copy the part";
+            let instead = "copy the part; such memory is exposed as a whole";
             let what = "make a buffer over a part of memory that may get another length";
             return Err(Error::Unsupported { engine: NAME, what, instead });
         }

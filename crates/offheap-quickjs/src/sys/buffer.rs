@@ -73,7 +73,7 @@ pub(super) fn over_store(
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "make a buffer over a part of memory whose length changes",
-            instead: "expose the whole store, or copy the part",
+            instead: "copy the part; such memory is exposed as a whole",
         });
     }
     let immutable = hold.is_read_only();

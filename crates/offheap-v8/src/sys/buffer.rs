@@ -87,7 +87,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "make a buffer over a part of memory whose length changes",
-            instead: "expose the whole store, or copy the part",
+            instead: "copy the part; such memory is exposed as a whole",
         });
     }
     let hold = exposed.into_raw();
