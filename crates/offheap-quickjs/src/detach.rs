@@ -3,9 +3,8 @@
 
 use rquickjs::{Ctx, Function, Value};
 
-use crate::isolate::{CHECK_KEY, SET_KEY};
 use crate::script::from_rquickjs;
-use crate::sys::{self, with_state};
+use crate::sys::{self, KeyFunctions, with_state};
 use crate::{ENGINE, Error};
 
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
@@ -33,12 +32,6 @@ pub(crate) fn check_unshared(ctx: &Ctx<'_>, buffer: &Value<'_>, attempted: &'sta
 const NO_KEY: i32 = 0;
 const THIS_KEY: i32 = 1;
 
-/// What an isolate's set-up script gives for keys.
-pub(crate) struct Keys<'js> {
-    pub(crate) set: Function<'js>,
-    pub(crate) check: Function<'js>,
-}
-
 /// Compares `given` with the key of `buffer`; without one, nothing may be given.
 pub(crate) fn check_key<'js>(
     ctx: &Ctx<'js>,
@@ -65,9 +58,6 @@ pub(crate) fn set_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str
     keys.set.call((buffer.clone(), key)).map_err(|error| from_rquickjs(ctx, error))
 }
 
-fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<Keys<'js>>, Error> {
-    with_state(ctx, |state| {
-        let Some(roots) = state.roots() else { return Ok(None) };
-        Ok(Some(Keys { set: roots.function(ctx, SET_KEY)?, check: roots.function(ctx, CHECK_KEY)? }))
-    })
+fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<KeyFunctions<Function<'js>>>, Error> {
+    with_state(ctx, |state| Ok(state.roots().map(|roots| roots.key_functions(ctx))))
 }

@@ -1,9 +1,8 @@
 //! `Engine` for QuickJS: what tools drive.
 
 use offheap::{BackingStore, FrozenStore, IsolateId, Site};
-use rquickjs::{Function, Type, Value};
+use rquickjs::{Type, Value};
 
-use crate::script::from_rquickjs;
 use crate::{
     BufferState, Capabilities, ENGINE, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, Scope, ScriptValue,
     ViewState,
@@ -62,22 +61,6 @@ fn script_value(value: &Value<'_>) -> ScriptValue {
         }
         other => ScriptValue::Other(other.as_str()),
     }
-}
-
-/// `(Uint8Array of buffer)[index]`, read or written by script.
-fn call_with_buffer<'s>(
-    scope: &mut Scope<'s>,
-    source: &str,
-    buffer: &Handle<JsArrayBuffer>,
-    index: usize,
-    value: u8,
-) -> Result<Value<'s>, Error> {
-    let function = scope.eval_value(source)?;
-    let function: Function<'s> = function.into_function().expect("the source of a function");
-    let buffer = scope.value(buffer)?;
-    let ctx = function.ctx().clone();
-    let result = function.call((buffer, index as f64, value));
-    result.map_err(|error| from_rquickjs(&ctx, error))
 }
 
 impl Engine for QuickJsEngine {
@@ -171,7 +154,7 @@ impl Engine for QuickJsEngine {
     fn read(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize) -> Result<Option<u8>, Error> {
         self.isolate.enter(|scope| {
             check_attached(scope, buffer, "read")?;
-            let value = call_with_buffer(scope, "(b, i) => new Uint8Array(b)[i]", buffer, index, 0)?;
+            let value = scope.call_with_buffer("(b, i) => new Uint8Array(b)[i]", buffer, index, 0)?;
             Ok(value.as_number().map(|number| number as u8))
         })
     }
@@ -182,7 +165,7 @@ impl Engine for QuickJsEngine {
             if state.immutable {
                 return Err(Error::Immutable { engine: ENGINE, attempted: "write" });
             }
-            call_with_buffer(scope, "(b, i, v) => { new Uint8Array(b)[i] = v }", buffer, index, value).map(drop)
+            scope.call_with_buffer("(b, i, v) => { new Uint8Array(b)[i] = v }", buffer, index, value).map(drop)
         })
     }
 

@@ -62,7 +62,8 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`]; [`Error::Unsupported`] for a SharedArrayBuffer over memory of another library, which
-    /// may have given it to others; [`Error::LayoutChanged`]; [`Error::Memory`] and [`Error::Script`] where there is no memory.
+    /// may have given it to others, and, of a buffer that is over no store yet, while QuickJS frees values or collects, as
+    /// in the drop of what a function captured; [`Error::LayoutChanged`]; [`Error::Memory`] and [`Error::Script`] where there is no memory.
     #[track_caller]
     fn from_js(value: &Value<'_>) -> Result<Self, Error>;
 
@@ -103,7 +104,7 @@ impl BackingStoreExt for BackingStore {
     }
 
     fn from_js(value: &Value<'_>) -> Result<Self, Error> {
-        sys::externalize(value.ctx(), value)
+        sys::externalize(value.ctx(), value, false)
     }
 
     fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {

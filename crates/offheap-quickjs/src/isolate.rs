@@ -7,7 +7,7 @@ use rquickjs::markers::ParallelSend;
 use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
 use crate::script::from_rquickjs;
-use crate::sys::{self, Roots, with_state};
+use crate::sys::{self, KeyFunctions, Roots, with_state};
 use crate::{ENGINE, Error, Scope};
 use offheap::IsolateId;
 use offheap_engine::{is_letting_go, letting_go};
@@ -128,38 +128,21 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
     }))
 }
 
-/// The slots of the functions of the set-up script in an isolate's roots: the first that are taken.
-pub(crate) const SET_KEY: usize = 0;
-pub(crate) const CHECK_KEY: usize = 1;
-pub(crate) const TRANSFER: usize = 2;
-pub(crate) const KEEP_UP: usize = 3;
-pub(crate) const SEE_GROWTH: usize = 4;
-const OWN_ROOTS: usize = 5;
-
 /// Prepares the context before any user code runs in it.
 fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
     sys::allow_growable(ctx);
-    let prepare = || -> rquickjs::Result<[Function<'_>; OWN_ROOTS]> {
+    let prepare = || -> rquickjs::Result<KeyFunctions<Function<'_>>> {
         // Its frames are nobody's business, and known by this name.
         let mut options = EvalOptions::default();
         options.filename = Some("offheap:setup".to_owned());
         let set_up: Function<'_> = ctx.eval_with_options(include_str!("setup.js"), options)?;
         let functions: Array<'_> = set_up.call((sys::natives(ctx)?.to_vec(),))?;
-        Ok([
-            functions.get(SET_KEY)?,
-            functions.get(CHECK_KEY)?,
-            functions.get(TRANSFER)?,
-            functions.get(KEEP_UP)?,
-            functions.get(SEE_GROWTH)?,
-        ])
+        Ok(KeyFunctions { set: functions.get(0)?, check: functions.get(1)? })
     };
     let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
     with_state(ctx, |state| {
         state.realm(ctx)?;
-        let roots = Rc::new(sys::roots(state.isolate(), ctx));
-        for (slot, function) in functions.into_iter().enumerate() {
-            assert_eq!(roots.root(function.into_value())?, slot, "the isolate's own roots come first");
-        }
+        let roots = Rc::new(sys::roots(state.isolate(), ctx, functions));
         state.set_roots(Rc::clone(&roots));
         Ok(roots)
     })
@@ -188,7 +171,6 @@ impl Isolate {
         assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
         self.context.with(|ctx| {
-            let _left = Left(ctx.clone());
             let _entered = roots.enter();
             work(&mut Scope::new(ctx, Rc::clone(roots)))
         })
@@ -206,15 +188,6 @@ impl Isolate {
     pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
         assert!(!is_letting_go(), "an owner's drop or an observer measured an isolate that lets go of a buffer");
         self.runtime.memory_usage()
-    }
-}
-
-/// Dropped where a scope ends: no script of its isolate is on the stack.
-struct Left<'js>(Ctx<'js>);
-
-impl Drop for Left<'_> {
-    fn drop(&mut self) {
-        sys::free_old_blocks(&self.0);
     }
 }
 

@@ -74,6 +74,10 @@
 //!   with the same store ends that. There is no `Atomics.waitAsync`.
 //! - Its writing `Atomics` ignore that a buffer is immutable, and it has no detach keys. An [`Isolate`] has both mended
 //!   before any user code runs; a `Ctx` of your own has neither, so frozen memory is copied there, and reported.
+//! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers; its `transfer` loses a buffer's
+//!   memory where there is none for the new buffer. An [`Isolate`] has its own.
+//! - While it works, for script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that has one, and an error for any
+//!   other, whose memory may be on its way out; [`from_js`](BackingStoreExt::from_js) is for native functions.
 //! - A JavaScript value of rquickjs that is forgotten (`mem::forget`) makes its runtime end the process when it is dropped.
 //!   Handles of this crate do not.
 #![deny(unsafe_code)]

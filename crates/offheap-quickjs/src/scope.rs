@@ -9,14 +9,16 @@ use rquickjs::context::EvalOptions;
 use rquickjs::{Ctx, FromJs, Value};
 
 use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
-use crate::isolate::SEE_GROWTH;
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
 use crate::{
     BufferState, ENGINE, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement, ViewState,
 };
 
+mod call;
 mod change;
+
+use call::Engine;
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -26,18 +28,17 @@ mod change;
 /// A scope is neither `Clone` nor `Send`, does not deref to rquickjs's `Ctx`, and cannot be kept:
 /// [`with_ctx`](Self::with_ctx) lends the `Ctx` while no guard can live.
 pub struct Scope<'s> {
-    ctx: Ctx<'s>,
-    roots: Rc<Roots>,
+    engine: Engine<'s>,
 }
 
 impl<'s> Scope<'s> {
     pub(crate) fn new(ctx: Ctx<'s>, roots: Rc<Roots>) -> Self {
-        Scope { ctx, roots }
+        Scope { engine: Engine::new(ctx, roots) }
     }
 
     /// The isolate that this is a scope of.
     pub fn isolate(&self) -> IsolateId {
-        self.roots.isolate()
+        self.engine.roots.isolate()
     }
 
     /// Runs a script and returns its value. Microtasks run only when [asked](Self::run_microtasks).
@@ -49,7 +50,8 @@ impl<'s> Scope<'s> {
         T: for<'js> FromJs<'js> + 'static,
     {
         let value = self.eval_value(source)?;
-        T::from_js(&self.ctx, value).map_err(|error| from_rquickjs(&self.ctx, error))
+        let ctx = self.engine.call();
+        T::from_js(&ctx, value).map_err(|error| from_rquickjs(&ctx, error))
     }
 
     /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.
@@ -58,21 +60,35 @@ impl<'s> Scope<'s> {
     /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
     pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let value = self.eval_value(source)?;
-        let buffer = sys::view_buffer(&self.ctx, &value)?;
+        let buffer = sys::view_buffer(self.engine.look(), &value)?;
         self.local(buffer)
     }
 
     /// What native code sees of the view that this script evaluates to.
     pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
         let value = self.eval_value(source)?;
-        sys::view_of(&self.ctx, &value)
+        sys::view_of(&self.engine.call(), &value)
     }
 
     pub(crate) fn eval_value(&mut self, source: &str) -> Result<Value<'s>, Error> {
-        self.begin();
+        let ctx = self.engine.begin();
         let mut options = EvalOptions::default();
         options.strict = false;
-        self.ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&self.ctx, error))
+        ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&ctx, error))
+    }
+
+    /// Calls the function that this script evaluates to, with a buffer, an index and a byte.
+    pub(crate) fn call_with_buffer(
+        &mut self,
+        source: &str,
+        buffer: &Handle<JsArrayBuffer>,
+        index: usize,
+        byte: u8,
+    ) -> Result<Value<'s>, Error> {
+        let function = self.eval_value(source)?.into_function().expect("the source of a function");
+        let buffer = self.value(buffer)?;
+        let ctx = self.engine.begin();
+        function.call((buffer, index as f64, byte)).map_err(|error| from_rquickjs(&ctx, error))
     }
 
     /// Runs the microtasks that are due, and those that they queue.
@@ -80,8 +96,8 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] when one throws; those after it stay queued.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        self.begin();
-        while sys::run_job(&self.ctx).map_err(|error| from_rquickjs(&self.ctx, error))? {}
+        let ctx = self.engine.begin();
+        while sys::run_job(&ctx).map_err(|error| from_rquickjs(&ctx, error))? {}
         Ok(())
     }
 
@@ -92,20 +108,8 @@ impl<'s> Scope<'s> {
     /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and what frees the
     /// value may be a `Persistent` that is dropped, or a collection, while a slice lives.
     pub fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
-        self.begin();
-        work(self.ctx.clone())
-    }
-
-    /// What comes before script may run: it sees growth of shared memory that took place elsewhere.
-    fn begin(&self) {
-        self.roots.free_released();
-        if self.roots.keeps_up() {
-            // Where it fails, script sees the lengths that it saw before.
-            let see_growth = self.roots.function(&self.ctx, SEE_GROWTH);
-            if see_growth.is_ok_and(|see_growth| see_growth.call::<_, ()>(()).is_err()) {
-                self.ctx.catch();
-            }
-        }
+        let ctx = self.engine.begin();
+        work(ctx.clone())
     }
 
     /// Makes a buffer, or another object of a handle, a global variable of script.
@@ -113,9 +117,9 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
     pub fn set_global<T>(&mut self, name: &str, object: &Handle<T>) -> Result<(), Error> {
-        self.roots.free_released();
         let value = self.value(object)?;
-        self.ctx.globals().set(name, value).map_err(|error| from_rquickjs(&self.ctx, error))
+        let ctx = self.engine.begin();
+        ctx.globals().set(name, value).map_err(|error| from_rquickjs(&ctx, error))
     }
 
     /// A handle of this isolate as a local of this scope.
@@ -133,10 +137,10 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there.
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        self.roots.free_released();
+        let ctx = self.engine.call();
         let buffer = match SharedStore::try_from(store.clone()) {
-            Ok(shared) => shared.to_js(&self.ctx)?.into_value(),
-            Err(store) => store.to_js(&self.ctx)?.into_value(),
+            Ok(shared) => shared.to_js(&ctx)?.into_value(),
+            Err(store) => store.to_js(&ctx)?.into_value(),
         };
         self.local(buffer)
     }
@@ -151,10 +155,10 @@ impl<'s> Scope<'s> {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<Local<'s, JsTypedArray>, Error> {
-        self.roots.free_released();
+        let ctx = self.engine.call();
         let array = match SharedStore::try_from(store.clone()) {
-            Ok(shared) => shared.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
-            Err(store) => store.to_js_typed::<T>(&self.ctx, byte_offset, element_count)?,
+            Ok(shared) => shared.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
+            Err(store) => store.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
         };
         self.local(array.into_value())
     }
@@ -164,8 +168,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As for [`BackingStoreExt::to_js`].
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
-        self.roots.free_released();
-        let (buffer, exposure) = store.to_js(&self.ctx)?;
+        let (buffer, exposure) = store.to_js(&self.engine.call())?;
         Ok((self.local(buffer.into_value())?, exposure))
     }
 
@@ -175,7 +178,7 @@ impl<'s> Scope<'s> {
     /// As there, and [`Error::WrongIsolate`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.roots.free_released();
+        self.engine.roots.free_released();
         self.store(buffer)
     }
 
@@ -187,7 +190,7 @@ impl<'s> Scope<'s> {
     #[track_caller]
     pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
         let store = self.store(buffer)?;
-        sys::bytes(&self.ctx, &store, self)
+        sys::bytes(self.engine.look(), &store, self)
     }
 
     /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
@@ -196,10 +199,10 @@ impl<'s> Scope<'s> {
     /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
-        self.roots.free_released();
+        self.engine.roots.free_released();
         self.check_mutable(buffer, "write")?;
         let store = self.store(buffer)?;
-        let ctx = self.ctx.clone();
+        let ctx = self.engine.look().clone();
         sys::bytes_mut(&ctx, &store, self)
     }
 
@@ -208,7 +211,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody writes, it is a mapped file, it was freed.
     pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
-        sys::bytes(&self.ctx, store, self)
+        sys::bytes(self.engine.look(), store, self)
     }
 
     /// The bytes of a store that is exposed here or nowhere, to write; as [`bytes`](Self::bytes).
@@ -216,8 +219,8 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody uses it, it is read-only, a mapped file, or was freed.
     pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
-        self.roots.free_released();
-        let ctx = self.ctx.clone();
+        self.engine.roots.free_released();
+        let ctx = self.engine.look().clone();
         sys::bytes_mut(&ctx, store, self)
     }
 
@@ -227,8 +230,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
-        self.roots.free_released();
-        store.copy_in(&self.ctx, byte_offset, from)
+        store.copy_in(&self.engine.call(), byte_offset, from)
     }
 
     /// What script sees of a buffer.
@@ -236,13 +238,12 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::LayoutChanged`].
     pub fn state(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error> {
-        sys::state_of(&self.ctx, &self.value(buffer)?)
+        sys::state_of(self.engine.look(), &self.value(buffer)?)
     }
 
     /// Collects garbage, all of it.
     pub fn collect(&mut self) {
-        self.roots.free_released();
-        self.ctx.run_gc();
+        self.engine.call().run_gc();
     }
 
     fn check_mutable(&self, buffer: &Handle<JsArrayBuffer>, attempted: &'static str) -> Result<(), Error> {
@@ -254,7 +255,7 @@ impl<'s> Scope<'s> {
 
     fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
         // Not the ids, which are given out again.
-        if std::ptr::addr_eq(Rc::as_ptr(handle.table()), Rc::as_ptr(&self.roots)) {
+        if std::ptr::addr_eq(Rc::as_ptr(handle.table()), Rc::as_ptr(&self.engine.roots)) {
             return Ok(());
         }
         Err(Error::WrongIsolate { handle: handle.isolate(), here: self.isolate() })
@@ -262,17 +263,20 @@ impl<'s> Scope<'s> {
 
     pub(crate) fn value<T>(&self, handle: &Handle<T>) -> Result<Value<'s>, Error> {
         self.check(handle)?;
-        self.roots.get(&self.ctx, handle.slot())
+        self.engine.roots.get(self.engine.look(), handle.slot())
     }
 
     #[track_caller]
     fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         let value = self.value(buffer)?;
-        sys::externalize(&self.ctx, &value)
+        // What the buffer's memory was may have an owner, whose drop is anybody's code.
+        let _in_call = self.engine.roots.call();
+        sys::externalize(self.engine.look(), &value, false)
     }
 
     pub(crate) fn local<T>(&self, object: Value<'s>) -> Result<Local<'s, T>, Error> {
-        let table: Rc<dyn RootTable> = Rc::clone(&self.roots) as _;
-        Ok(Local::new(Handle::new(table, self.roots.root(object)?)))
+        let roots = &self.engine.roots;
+        let table: Rc<dyn RootTable> = Rc::clone(roots) as _;
+        Ok(Local::new(Handle::new(table, roots.root(object)?)))
     }
 }

@@ -2,13 +2,13 @@
 // replaces afterwards is called from here. Its value is what native code needs of it.
 (natives) => {
   "use strict";
-  const [seeView, seeGrowth, growStore] = natives;
+  const [seeView, seeGrowth, growStore, seeLength, transfer] = natives;
   const { apply, defineProperty, getOwnPropertyDescriptor } = Reflect;
   const { get, set, has, delete: remove } = WeakMap.prototype;
-  const { deref } = WeakRef.prototype;
   const { trunc } = Math;
+  const { MAX_SAFE_INTEGER } = Number;
   const NewTypeError = TypeError;
-  const NewWeakRef = WeakRef;
+  const NewRangeError = RangeError;
   const keys = new WeakMap();
 
   const replace = (target, name, method) => {
@@ -58,56 +58,64 @@
       }
       // User code may run here, and only here.
       const byteLength = trunc(+length) || 0;
-      if (growStore(this, byteLength)) seeAllGrowth();
-      else apply(grow, this, [byteLength]);
+      if (!growStore(this, byteLength)) apply(grow, this, [byteLength]);
     },
   }.grow);
   const byteLength = getOwnPropertyDescriptor(shared, "byteLength");
   const lengthOf = byteLength.get;
-  const { get: byteLengthOf } = getOwnPropertyDescriptor({
+  const { get: sharedLengthOf } = getOwnPropertyDescriptor({
     get byteLength() {
       seeGrowth(this);
       return apply(lengthOf, this, []);
     },
   }, "byteLength");
-  defineProperty(shared, "byteLength", { ...byteLength, get: byteLengthOf });
+  defineProperty(shared, "byteLength", { ...byteLength, get: sharedLengthOf });
 
-  // Those over growable stores, in a list that nothing of script's is in the way of. What died is taken out on the way.
-  const first = { next: undefined };
-  let count = 0;
-  let limit = 16;
-  const seeAllGrowth = () => {
-    count = 0;
-    for (let at = first; at.next; ) {
-      const buffer = apply(deref, at.next.buffer, []);
-      if (buffer === undefined) {
-        at.next = at.next.next;
-      } else {
-        seeGrowth(buffer);
-        at = at.next;
-        count++;
-      }
-    }
-    limit = 2 * count + 16;
-  };
-  const keepUp = (buffer) => {
-    if (count++ === limit) seeAllGrowth();
-    first.next = { buffer: new NewWeakRef(buffer), next: first.next };
-  };
-
-  // There are no detach keys: transferring a buffer that has one is refused here.
   const buffers = ArrayBuffer.prototype;
-  for (const name of ["transfer", "transferToFixedLength", "transferToImmutable"]) {
-    const original = buffers[name];
+  const getter = (name) => getOwnPropertyDescriptor(buffers, name).get;
+  const isDetached = getter("detached");
+  const isResizable = getter("resizable");
+  const maximumOf = getter("maxByteLength");
+
+  // There are no detach keys: transferring a buffer that has one is refused here. QuickJS's own lose the memory of the buffer
+  // where there is none for the new one.
+  const sorts = ["transfer", "transferToFixedLength", "transferToImmutable"];
+  const originals = sorts.map((name) => buffers[name]);
+  // Native code knows how QuickJS lays its buffers out, or says that it does not.
+  const move = (buffer, length, sort) =>
+    transfer(buffer, length, sort) ?? apply(originals[sort], buffer, length < 0 ? [] : [length]);
+  for (let sort = 0; sort < sorts.length; sort++) {
+    const name = sorts[sort];
     replace(buffers, name, {
-      [name]() {
-        if (apply(has, keys, [this])) {
-          throw new NewTypeError(`ArrayBuffer.prototype.${name}: the ArrayBuffer has a detach key`);
+      [name](newLength) {
+        apply(isDetached, this, []);
+        let length = -1;
+        if (newLength !== undefined) {
+          // User code may run here, and only here.
+          length = trunc(+newLength) || 0;
+          if (length < 0 || length > MAX_SAFE_INTEGER)
+            throw new NewRangeError(`ArrayBuffer.prototype.${name}: the length is below 0 or above 2 ** 53 - 1`);
         }
-        return apply(original, this, arguments);
+        if (apply(has, keys, [this]))
+          throw new NewTypeError(`ArrayBuffer.prototype.${name}: the ArrayBuffer has a detach key`);
+        return move(this, length, sort);
       },
     }[name]);
   }
+
+  // A callback that is asked for memory cannot tell a length of 0 from one of 1; where 0 is the most it is not asked.
+  const { resize } = buffers;
+  replace(buffers, "resize", {
+    resize(newLength) {
+      let length = newLength;
+      if (apply(maximumOf, this, []) === 0) {
+        length = trunc(+newLength) || 0;
+        if (length === 0 && apply(isResizable, this, []) && !apply(isDetached, this, [])) return;
+      }
+      apply(resize, this, [length]);
+      seeLength(this);
+    },
+  }.resize);
 
   const setKey = (buffer, key) => {
     if (key === undefined || key === null) apply(remove, keys, [buffer]);
@@ -118,6 +126,5 @@
     const expected = apply(get, keys, [buffer]);
     return expected === undefined ? 0 : expected === key ? 1 : 2;
   };
-  const { transfer } = buffers;
-  return [setKey, checkKey, (buffer, ...length) => apply(transfer, buffer, length), keepUp, seeAllGrowth];
+  return [setKey, checkKey];
 };

@@ -1,7 +1,7 @@
 //! QuickJS without memory: each allocation fails in turn, and nothing is lost, freed twice, or half done.
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore};
-use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Runtime, Value};
+use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Ctx, Function, Runtime, Value, qjs};
 use offheap_quickjs::{BackingStoreExt, Error, Isolate, detach};
 
 mod common;
@@ -215,4 +215,62 @@ fn leaks_regress_quickjs_transfer_without_memory_loses_a_reference() {
         assert_eq!(drops.get(), 2 - count);
     }
     println!("{lost} references lost");
+}
+
+/// Sets the memory limit of the runtime of `ctx`, 0 for none.
+fn limit_memory(ctx: &Ctx<'_>, byte_length: usize) {
+    // SAFETY: a live context, and its runtime.
+    let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
+    // SAFETY: sets a field of a live runtime.
+    unsafe { qjs::JS_SetMemoryLimit(runtime, byte_length as _) };
+}
+
+#[test]
+fn b16_a_transfer_without_memory_leaves_the_buffer_as_it_was() {
+    for function in ["transfer()", "transfer(100)", "transfer(5)", "transfer(0)", "transferToFixedLength()"]
+        .into_iter()
+        .chain(["transferToImmutable()", "transferToImmutable(64)"])
+    {
+        let (mut failures, mut successes) = (0, 0);
+        for more in (0..1024).step_by(every(STEP)) {
+            let (store, drops) = counted(vec![7; 64]);
+            let mut isolate = Isolate::new().unwrap();
+            let buffer = isolate.enter(|scope| {
+                let buffer = scope.expose(&store).unwrap();
+                scope.set_global("b", buffer.as_handle()).unwrap();
+                scope
+                    .eval::<()>(&format!(
+                        "globalThis.go = () => {{ globalThis.c = b.{function} }}; go.x = 1; c = 0; undefined"
+                    ))
+                    .unwrap();
+                buffer.into_handle()
+            });
+            let used = isolate.memory_usage().malloc_size as usize;
+            isolate.enter(|scope| {
+                let moved = scope.with_ctx(|ctx| {
+                    let go: Function<'_> = ctx.globals().get("go").unwrap();
+                    limit_memory(&ctx, used + more);
+                    let moved = go.call::<_, ()>(()).is_ok();
+                    limit_memory(&ctx, 0);
+                    ctx.catch();
+                    moved
+                });
+                let state = scope.state(&buffer).unwrap();
+                assert_eq!(state.detached, moved, "{function}, {more} bytes");
+                if moved {
+                    successes += 1;
+                } else {
+                    failures += 1;
+                    assert_eq!(scope.externalize(&buffer).unwrap(), store);
+                    assert_eq!(store.to_vec().unwrap(), [7; 64]);
+                    scope.eval::<()>(&format!("b.{function}; undefined")).unwrap();
+                }
+            });
+            drop((isolate, buffer));
+            assert_eq!((store.exposure(), store.reference_count()), (None, 1), "{function}, {more} bytes");
+            drop(store);
+            assert_eq!(drops.get(), 1);
+        }
+        assert!(failures > 0 && successes > 0, "{function}: {failures} {successes}");
+    }
 }

@@ -1,7 +1,9 @@
 //! Resizable stores that Rust made, behind resizable buffers of script.
 
 use offheap_quickjs::offheap::{self, BackingStore, UniqueStore};
-use offheap_quickjs::{Error, Isolate};
+use offheap_quickjs::{BackingStoreExt, Error, Isolate};
+
+mod common;
 
 fn resizable(byte_length: usize, max_byte_length: usize) -> BackingStore {
     UniqueStore::resizable(byte_length, max_byte_length).unwrap().into()
@@ -83,6 +85,65 @@ fn transferring_it_within_its_maximum_moves_the_store() {
         assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
         assert_eq!(store.byte_length(), 100);
         assert!(scope.state(moved.as_handle()).unwrap().resizable);
+    });
+}
+
+#[test]
+fn b16_the_store_of_a_buffer_that_script_makes_empty_is_empty() {
+    Isolate::new().unwrap().enter(|scope| {
+        for made in ["new ArrayBuffer(8, { maxByteLength: 16 })", "new ArrayBuffer(8, { maxByteLength: 8 })"] {
+            let buffer = scope.eval_buffer(&format!("globalThis.b = {made}; new Uint8Array(b).fill(7); b")).unwrap();
+            let store = scope.externalize(buffer.as_handle()).unwrap();
+            for resize in ["b.resize(0)", "b.resize(1); b.resize({ valueOf: () => 0 })", "b.resize()", "b.resize(0.9)"]
+            {
+                scope.eval::<()>(&format!("{resize}; undefined")).unwrap();
+                assert_eq!((store.byte_length(), store.to_vec().unwrap()), (0, vec![]), "{made} {resize}");
+                assert!(store.slice(..1).is_err());
+                scope.eval::<()>("b.resize(1); undefined").unwrap();
+                assert_eq!(store.to_vec().unwrap(), [0]);
+            }
+            scope.resize(buffer.as_handle(), 0).unwrap();
+            assert_eq!(store.byte_length(), 0);
+            // A buffer that is moved, made empty or not.
+            scope.eval::<()>("b.resize(4); b = b.transfer(1); undefined").unwrap();
+            assert_eq!(store.byte_length(), 1);
+        }
+    });
+}
+
+#[test]
+fn b16_a_store_of_no_length_whatever_shows_its_maximum() {
+    let shape = "String([b.byteLength, b.maxByteLength, b.resizable])";
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let store = resizable(0, 0);
+        let buffer = scope.expose(&store).unwrap();
+        scope.set_global("b", buffer.as_handle()).unwrap();
+        assert_eq!(scope.eval::<String>(shape).unwrap(), "0,0,true");
+        assert_eq!(scope.eval::<String>(&format!("b.resize(0); {shape}")).unwrap(), "0,0,true");
+        assert!(scope.eval::<()>("b.resize(1)").is_err());
+        assert!(scope.resize(buffer.as_handle(), 1).is_err());
+        scope.resize(buffer.as_handle(), 0).unwrap();
+        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.eval::<String>(&format!("b = b.transfer(); {shape}")).unwrap(), "0,0,true");
+        let grown = scope.eval_buffer("b.transferToFixedLength(1)").unwrap();
+        assert_eq!(scope.externalize(grown.as_handle()).unwrap().to_vec().unwrap(), [0]);
+        // One that script made, and that native code gives back.
+        let made = scope.eval_buffer("globalThis.b = new ArrayBuffer(0, { maxByteLength: 0 }); b").unwrap();
+        let store = scope.externalize(made.as_handle()).unwrap();
+        assert_eq!((store.byte_length(), store.max_byte_length()), (0, 0));
+        scope.eval::<()>("b.resize(0)").unwrap();
+        assert_eq!(scope.externalize(made.as_handle()).unwrap(), store);
+        scope.detach(made.as_handle(), None).unwrap();
+        let again = scope.expose(&store).unwrap();
+        scope.set_global("b", again.as_handle()).unwrap();
+        assert_eq!(scope.eval::<String>(shape).unwrap(), "0,0,true");
+    });
+    common::in_own_context(|ctx| {
+        ctx.globals().set("b", resizable(0, 0).to_js(ctx).unwrap()).unwrap();
+        assert_eq!(ctx.eval::<String, _>(shape).unwrap(), "0,0,true");
+        // What needs memory of its own gets that.
+        assert_eq!(ctx.eval::<u32, _>("b.resize(0); new Uint8Array(b.transferToFixedLength(1))[0] + 1").unwrap(), 1);
     });
 }
 

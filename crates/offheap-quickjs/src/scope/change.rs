@@ -1,12 +1,8 @@
 //! What changes a buffer: detaching, transferring, resizing and growing.
 
-use rquickjs::Value;
-
 use super::{Local, Scope};
 use crate::detach::{check_key, check_unshared, set_key};
-use crate::isolate::TRANSFER;
-use crate::script::from_rquickjs;
-use crate::sys;
+use crate::sys::{self, Transfer};
 use crate::{BufferState, ENGINE, Error, Handle, JsArrayBuffer};
 
 impl<'s> Scope<'s> {
@@ -15,9 +11,8 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there, and [`Error::WrongIsolate`].
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.roots.free_released();
         let value = self.value(buffer)?;
-        crate::detach(&self.ctx, &value, key)
+        crate::detach(&self.engine.call(), &value, key)
     }
 
     /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
@@ -26,39 +21,32 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::NotDetachable`] of shared memory.
     pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        self.roots.free_released();
         let value = self.value(buffer)?;
-        check_unshared(&self.ctx, &value, "set a detach key of")?;
-        set_key(&self.ctx, &value, key)
+        let ctx = self.engine.call();
+        check_unshared(&ctx, &value, "set a detach key of")?;
+        set_key(&ctx, &value, key)
     }
 
     /// `buffer.transfer(byteLength)`.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::Detached`],
-    /// [`Error::NotDetachable`], [`Error::InvalidLength`], and [`Error::Script`] where there is no memory.
+    /// [`Error::NotDetachable`], [`Error::InvalidLength`], and [`Error::Memory`] where there is no memory; the buffer is as it
+    /// was then.
     pub fn transfer(
         &mut self,
         buffer: &Handle<JsArrayBuffer>,
         byte_length: Option<usize>,
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        self.roots.free_released();
         const ATTEMPTED: &str = "transfer";
         let value = self.value(buffer)?;
-        check_unshared(&self.ctx, &value, ATTEMPTED)?;
+        let ctx = self.engine.call();
+        check_unshared(&ctx, &value, ATTEMPTED)?;
         self.check_mutable(buffer, ATTEMPTED)?;
-        let state = self.attached_state(buffer, ATTEMPTED)?;
-        check_key(&self.ctx, &value, None, ATTEMPTED)?;
-        let limit = if state.resizable { state.max_byte_length } else { sys::MAX_BYTE_LENGTH };
-        if let Some(requested) = byte_length.filter(|&requested| requested > limit) {
-            return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
-        }
-        let transfer = self.roots.function(&self.ctx, TRANSFER)?;
-        let moved = match byte_length {
-            Some(byte_length) => transfer.call((value, byte_length)),
-            None => transfer.call((value,)),
-        };
-        let moved: Value<'s> = moved.map_err(|error| from_rquickjs(&self.ctx, error))?;
+        self.attached_state(buffer, ATTEMPTED)?;
+        check_key(&ctx, &value, None, ATTEMPTED)?;
+        let moved = sys::transfer(&ctx, &value, byte_length, Transfer::KeepMaximum)?;
+        drop(ctx);
         self.local(moved)
     }
 
@@ -69,9 +57,9 @@ impl<'s> Scope<'s> {
     /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
     /// [`Error::InvalidLength`]; [`Error::Memory`] and [`Error::Script`] where there is no memory.
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
-        self.roots.free_released();
         let value = self.value(buffer)?;
-        let is_shared = sys::is_shared(&self.ctx, &value)?;
+        let ctx = self.engine.call();
+        let is_shared = sys::is_shared(&ctx, &value)?;
         let attempted = if is_shared { "grow" } else { "resize" };
         self.check_mutable(buffer, attempted)?;
         // In ECMAScript's order: a buffer without maximum has no `resize` to be detached for.
@@ -84,13 +72,17 @@ impl<'s> Scope<'s> {
             return Err(Error::InvalidLength { engine: ENGINE, attempted, requested, limit });
         }
         if !is_shared {
-            return sys::resize(&self.ctx, &value, byte_length);
+            if limit == 0 {
+                // QuickJS would ask for one byte.
+                return Ok(());
+            }
+            return sys::resize(&ctx, &value, byte_length);
         }
         let limit = state.byte_length;
         if requested < limit {
             return Err(Error::InvalidLength { engine: ENGINE, attempted, requested, limit });
         }
-        match sys::grow_shared(&self.ctx, &value, byte_length) {
+        match sys::grow_shared(&ctx, &value, byte_length) {
             // Others grow it too.
             Err(Error::Memory(offheap::Error::SharedShrink { byte_length: limit, .. })) => {
                 Err(Error::InvalidLength { engine: ENGINE, attempted, requested, limit })

@@ -3,11 +3,14 @@
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
+use std::rc::Rc;
 
 use offheap::{BackingStore, Exposed, SharedStore, StoreKind, UniqueStore};
 use offheap_engine::while_letting_go;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
+use super::BufferFields;
+use super::growing::{Growing, growing_realloc};
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
 use super::state::{self, with_state};
 use crate::script::{caught, not_a_buffer};
@@ -37,13 +40,13 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         StoreKind::Resizable => Some(store.max_byte_length()),
         _ => None,
     };
-    let value = over_store(ctx, store, byte_length, max_byte_length, None)?;
+    let value = over_store(ctx, store, byte_length, max_byte_length, None, None)?;
     // SAFETY: made by the call above, whose value is used nowhere else.
     Ok(unsafe { made(ctx, value) })
 }
 
 /// A buffer over `store`, which has this length; one that may get longer up to `max_byte_length` where there is one. Of
-/// shared memory, which `shared` is then, a SharedArrayBuffer.
+/// shared memory, which `shared` is then, a SharedArrayBuffer, and one of those that follow their store in that list.
 #[inline]
 pub(super) fn over_store(
     ctx: &Ctx<'_>,
@@ -51,6 +54,7 @@ pub(super) fn over_store(
     byte_length: usize,
     max_byte_length: Option<usize>,
     shared: Option<&SharedStore>,
+    growing: Option<&Rc<Growing>>,
 ) -> Result<qjs::JSValue, Error> {
     // QuickJS has the same limit for the maximum of a resizable buffer.
     let most = max_byte_length.unwrap_or(byte_length);
@@ -81,7 +85,20 @@ pub(super) fn over_store(
     let opaque = hold.into_raw();
     // One past the end may be where another store begins; the control block's address is nobody's data (`position`).
     let data = if is_at_end { opaque.as_ptr().cast() } else { data };
-    // 0 stands for a buffer that has one length, and 1 is the least that a store has to offer otherwise.
+    let entry = match growing.map(|growing| growing.new_entry(opaque)) {
+        Some(Err(error)) => {
+            // SAFETY: I-FREE-ONCE: no buffer was made with it.
+            drop(unsafe { Exposed::from_raw(opaque) });
+            return Err(error);
+        }
+        Some(Ok(entry)) => Some(entry),
+        None => None,
+    };
+    let (realloc, opaque_of_buffer): (qjs::JSReallocArrayBufferDataFunc, _) = match &entry {
+        Some(entry) => (Some(growing_realloc), entry.as_opaque()),
+        None => (Some(store_realloc), opaque),
+    };
+    // 0 stands for a buffer that has one length. A maximum of 0 is set below.
     let most = max_byte_length.map_or(0, |most| most.max(1));
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the callback drops once.
     let value = unsafe {
@@ -90,16 +107,23 @@ pub(super) fn over_store(
             data,
             byte_length as qjs::size_t,
             most as qjs::size_t,
-            Some(store_realloc),
-            opaque.as_ptr(),
+            realloc,
+            opaque_of_buffer.as_ptr(),
             shared.is_some(),
         )
     };
     // SAFETY: looks at the tag alone.
     if unsafe { qjs::JS_IsException(value) } {
+        drop(entry);
         // SAFETY: I-FREE-ONCE: QuickJS does not call the callback of a buffer that it did not make.
         drop(unsafe { Exposed::from_raw(opaque) });
         return Err(caught(ctx));
+    }
+    if let Some(entry) = entry {
+        entry.made(value);
+    }
+    if max_byte_length == Some(0) {
+        set_no_maximum(ctx, value);
     }
     if immutable {
         // SAFETY: sets a flag of the live object that was just made.
@@ -107,6 +131,18 @@ pub(super) fn over_store(
         assert_eq!(set, 0, "an ArrayBuffer can be immutable");
     }
     Ok(value)
+}
+
+/// Makes 0 of the maximum of the buffer `value`, for which QuickJS takes no 0 when it makes one. Where the layout is not known
+/// it stays at 1, and so does the length that script may give it.
+fn set_no_maximum(ctx: &Ctx<'_>, value: qjs::JSValue) {
+    let is_known = with_state(ctx, |state| Ok(state.realm(ctx)?.layout_known.get()));
+    if is_known.unwrap_or_default() {
+        // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
+        let mut fields = unsafe { BufferFields::of(value) };
+        // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+        unsafe { fields.as_mut() }.max_byte_length = 0;
+    }
 }
 
 /// What was just made, without the questions of [`ArrayBuffer::from_value`]: they cost a tenth of making it.
@@ -152,8 +188,7 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
         if realm.is_shared(value.as_raw()) {
             return Ok(value.clone());
         }
-        let found = if value.is_object() { realm.buffer_of_view(value.as_raw()) } else { None };
-        match found {
+        match realm.buffer_of_view(value.as_raw())? {
             // SAFETY: owned by the call, and of the runtime of `ctx`.
             Some(buffer) => Ok(unsafe { Value::from_raw(ctx.clone(), buffer) }),
             None => Err(not_a_buffer(value.type_name())),
@@ -228,8 +263,8 @@ enum Room {
 /// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
 fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
-        // A `resize(0)` asks for one byte; the length is published exactly when the store is next asked for.
-        // A guard of cells keeps a longer length until then, too; the memory stays.
+        // A `resize(0)` asks for one byte; the length is published exactly afterwards (`publish_length`), or when the store
+        // is next asked for. A guard of cells keeps a longer length until then, too; the memory stays.
         return if hold.resize(size).is_ok() || size < hold.byte_length() { Room::InPlace } else { Room::None };
     }
     // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.

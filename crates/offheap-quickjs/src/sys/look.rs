@@ -6,6 +6,7 @@ use rquickjs::{Ctx, Value, qjs};
 
 use super::retarget::{Found, externalize, find_store};
 use super::state::with_state;
+use super::transfer::publish_length;
 use super::{BufferFields, layout_changed, shared, view_buffer};
 use crate::script::{caught, not_a_buffer};
 use crate::{BufferState, ENGINE, Error, ViewState};
@@ -55,7 +56,7 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
     let (byte_offset, byte_length) = range.unwrap_or_default();
     let mut contents = Vec::new();
     if byte_length != 0 {
-        contents = externalize(ctx, &buffer)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
+        contents = externalize(ctx, &buffer, false)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
     }
     Ok(ViewState { byte_offset, byte_length, contents })
 }
@@ -111,11 +112,9 @@ pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usiz
     with_state(ctx, |state| {
         let realm = state.realm(ctx)?;
         let length = i32::try_from(byte_length).expect("checked against the maximum");
-        let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
-        // SAFETY: QuickJS's own function, called with an integer: it runs no user code.
-        let result = unsafe { qjs::JS_Call(realm.as_ptr(), realm.resize, buffer.as_raw(), 1, &mut length) };
-        realm.checked(result)?;
-        // The callback is asked for one byte at the least: finding the store publishes the length as it is.
-        find_store(ctx, state, buffer).map(drop)
-    })
+        let mut length = [qjs::JS_MKVAL(qjs::JS_TAG_INT, length)];
+        realm.call(realm.resize, buffer.as_raw(), &mut length).map(|value| realm.free(value))
+    })?;
+    // The callback is asked for one byte at the least.
+    publish_length(ctx, buffer)
 }

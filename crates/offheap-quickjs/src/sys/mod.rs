@@ -1,17 +1,20 @@
 //! UNSAFE: the calls into QuickJS.
 //!
-//! `buffer` makes buffers over stores and lets go of them, `moved` finds what they hold, `layout` knows the one private struct of QuickJS that is
-//! needed, `retarget` moves the memory of script-made buffers into a store, `shared` is about memory of several isolates,
-//! `look` about what script sees, `guards` about who may touch bytes, `realm` is a context that no user code ever ran in,
-//! `natives` are the functions for the set-up script of another, `state` is what is kept per runtime, `roots` the table
-//! behind handles.
+//! `buffer` makes buffers over stores and lets go of them, `moved` finds what they hold, `transfer` moves their memory to other
+//! buffers, `layout` knows the one private struct of QuickJS that is needed, `retarget` moves the memory of script-made
+//! buffers into a store, `middle` says when that is not to be, `shared` is about memory of several isolates, `growing` lists
+//! the buffers that grow with it, `look` is about what script sees, `guards` about who may touch bytes, `realm` is a context
+//! that no user code ever ran in, `natives` are the functions for the set-up script of another, `state` is what is kept per
+//! runtime, `roots` the table behind handles.
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
 
 mod buffer;
+mod growing;
 mod guards;
 mod job;
 mod layout;
 mod look;
+mod middle;
 mod module;
 mod moved;
 mod natives;
@@ -20,6 +23,7 @@ mod retarget;
 mod roots;
 mod shared;
 mod state;
+mod transfer;
 
 pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
 pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
@@ -27,9 +31,11 @@ pub(crate) use job::run_job;
 pub(crate) use layout::version;
 use layout::{BufferFields, layout_changed};
 pub(crate) use look::{copy_of, new_typed_array, resize, state_of, view_of};
+pub(crate) use middle::InCall;
 pub(crate) use module::detect_module;
 pub(crate) use natives::natives;
 pub(crate) use retarget::{externalize, note_detached, pretend_layout_changed};
-pub(crate) use roots::{Roots, roots};
-pub(crate) use shared::{allow_growable, expose_shared, grow_shared, is_shared, set_can_block};
-pub(crate) use state::{free_old_blocks, with_state};
+pub(crate) use roots::{KeyFunctions, Roots, roots};
+pub(crate) use shared::{allow_growable, expose_shared, grow_shared, is_shared, see_all_growth, set_can_block};
+pub(crate) use state::with_state;
+pub(crate) use transfer::{Transfer, transfer};

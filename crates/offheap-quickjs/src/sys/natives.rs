@@ -5,24 +5,32 @@ use std::ptr::{self, NonNull};
 
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::MAX_BYTE_LENGTH;
-use super::shared::{grow_store, see_growth};
+use super::buffer::{MAX_BYTE_LENGTH, is_immutable};
+use super::shared::{grow_store, see_all_growth, see_growth};
+use super::state::with_state;
+use super::transfer::{Transfer, publish_length, transfer};
 use crate::script::Throw;
 use crate::{ENGINE, Error};
 
 /// A function of native code, as QuickJS calls it.
 type Native = unsafe extern "C" fn(*mut qjs::JSContext, qjs::JSValue, c_int, *mut qjs::JSValue) -> qjs::JSValue;
 
-/// `[seeView, seeGrowth, growStore]`:
+/// `[seeView, seeGrowth, growStore, seeLength, transfer]`:
 ///
 /// - `seeView(value)`: whether it is a typed array over an immutable buffer; one over shared memory sees its growth.
 /// - `seeGrowth(buffer)`: a growable SharedArrayBuffer sees the growth of its store; of anything else nothing.
-/// - `growStore(buffer, byteLength)`: grows a SharedArrayBuffer and its store; false where it is over none.
-pub(crate) fn natives<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<[Value<'js>; 3]> {
+/// - `growStore(buffer, byteLength)`: grows a SharedArrayBuffer and its store, which all others see; false where it is over
+///   none.
+/// - `seeLength(buffer)`: the store of an ArrayBuffer has the length that the buffer has.
+/// - `transfer(buffer, byteLength, sort)`: a new ArrayBuffer with the memory of `buffer`; a length below 0 is the one that it
+///   has, `sort` 0 keeps the maximum, 1 makes one of fixed length, 2 an immutable one; nothing where the layout is not known.
+pub(crate) fn natives<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<[Value<'js>; 5]> {
     Ok([
         function(ctx, c"seeView", 1, see_view)?,
         function(ctx, c"seeGrowth", 1, see_growth_of)?,
         function(ctx, c"growStore", 2, grow_store_of)?,
+        function(ctx, c"seeLength", 1, see_length_of)?,
+        function(ctx, c"transfer", 3, transfer_of)?,
     ])
 }
 
@@ -63,17 +71,16 @@ unsafe extern "C" fn see_view(
         unsafe { qjs::JS_FreeValue(ctx, exception) };
         return qjs::JS_FALSE;
     }
-    // SAFETY: looks at the class of a live value.
-    if !unsafe { qjs::JS_IsArrayBuffer(buffer) } {
-        // SAFETY: owned by the call above, which is this function's to free.
-        unsafe { see_growth_in(ctx, buffer) };
-        return qjs::JS_FALSE;
+    // SAFETY: the context that calls, and a live value.
+    let (ctx, view_of) = unsafe { borrowed(ctx, buffer) };
+    // SAFETY: owned by the call above; `view_of` keeps it.
+    unsafe { qjs::JS_FreeValue(ctx.as_raw().as_ptr(), buffer) };
+    if is_immutable(&view_of) {
+        return qjs::JS_TRUE;
     }
-    // SAFETY: reads a flag of a live object.
-    let immutable = unsafe { qjs::JS_IsImmutableArrayBuffer(buffer) } == 1;
-    // SAFETY: owned by the call above.
-    unsafe { qjs::JS_FreeValue(ctx, buffer) };
-    if immutable { qjs::JS_TRUE } else { qjs::JS_FALSE }
+    // Nothing for what is not shared. Where it fails script sees the length that it saw before.
+    let _ = see_growth(&ctx, &view_of);
+    qjs::JS_FALSE
 }
 
 unsafe extern "C" fn see_growth_of(
@@ -84,23 +91,11 @@ unsafe extern "C" fn see_growth_of(
 ) -> qjs::JSValue {
     // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
     let buffer = unsafe { *argv };
-    // SAFETY: a live value; this reference is that function's to free.
-    let buffer = unsafe { qjs::JS_DupValue(ctx, buffer) };
-    // SAFETY: as above.
-    unsafe { see_growth_in(ctx, buffer) };
-    qjs::JS_UNDEFINED
-}
-
-/// # Safety
-/// `ctx` is the context that calls, and `buffer` a value of its runtime that is this function's to free.
-unsafe fn see_growth_in(ctx: *mut qjs::JSContext, buffer: qjs::JSValue) {
-    let ctx = NonNull::new(ctx).expect("a function is called in a context");
-    // SAFETY: a live context, which this thread has; the lifetime ends with this call.
-    let ctx = unsafe { Ctx::from_raw(ctx) };
-    // SAFETY: owned, as the caller says.
-    let buffer = unsafe { Value::from_raw(ctx.clone(), buffer) };
+    // SAFETY: the context that calls, and a live value.
+    let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
     // Where it fails (script is interrupted, or at the end of its stack) script sees the length that it saw before.
     let _ = see_growth(&ctx, &buffer);
+    qjs::JS_UNDEFINED
 }
 
 unsafe extern "C" fn grow_store_of(
@@ -109,30 +104,93 @@ unsafe extern "C" fn grow_store_of(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    let ctx = NonNull::new(ctx).expect("a function is called in a context");
-    // SAFETY: a live context, which this thread has; the lifetime ends with this call.
-    let ctx = unsafe { Ctx::from_raw(ctx) };
     // SAFETY: QuickJS fills up the arguments to the length that the function was made with: two.
     let [buffer, byte_length] = unsafe { *argv.cast::<[qjs::JSValue; 2]>() };
-    // SAFETY: a live value; the `Value` frees this reference.
-    let buffer = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), buffer) };
-    // SAFETY: owned by the call above.
-    let buffer = unsafe { Value::from_raw(ctx.clone(), buffer) };
-    let mut requested = 0.0;
-    // SAFETY: the set-up script passes a number, so that no user code runs.
-    unsafe { qjs::JS_ToFloat64(ctx.as_raw().as_ptr(), &mut requested, byte_length) };
+    // SAFETY: the context that calls, and a live value.
+    let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
+    let requested = number(&ctx, byte_length);
     let (attempted, limit) = ("grow", MAX_BYTE_LENGTH);
     let grown = match requested {
         0.0.. if requested <= limit as f64 => grow_store(&ctx, &buffer, requested as usize),
         // Beyond what a `usize` tells apart, either way.
         _ => Err(Error::InvalidLength { engine: ENGINE, attempted, requested: requested as usize, limit }),
     };
+    let grown = grown.inspect(|&grown| {
+        if grown && let Some(roots) = with_state(&ctx, |state| Ok(state.roots().cloned())).ok().flatten() {
+            see_all_growth(&ctx, &roots);
+        }
+    });
     match grown {
         Ok(true) => qjs::JS_TRUE,
         Ok(false) => qjs::JS_FALSE,
-        Err(error) => {
-            error.throw(&ctx);
-            qjs::JS_EXCEPTION
-        }
+        Err(error) => throw(&ctx, error),
     }
+}
+
+unsafe extern "C" fn see_length_of(
+    ctx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    _argc: c_int,
+    argv: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
+    let buffer = unsafe { *argv };
+    // SAFETY: the context that calls, and a live value.
+    let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
+    // Where the layout is not known the store is told when it is next asked for.
+    let _ = publish_length(&ctx, &buffer);
+    qjs::JS_UNDEFINED
+}
+
+unsafe extern "C" fn transfer_of(
+    ctx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    _argc: c_int,
+    argv: *mut qjs::JSValue,
+) -> qjs::JSValue {
+    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: three.
+    let [buffer, byte_length, sort] = unsafe { *argv.cast::<[qjs::JSValue; 3]>() };
+    // SAFETY: the context that calls, and a live value.
+    let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
+    let sort = match number(&ctx, sort) {
+        0.0 => Transfer::KeepMaximum,
+        1.0 => Transfer::ToFixedLength,
+        _ => Transfer::ToImmutable,
+    };
+    // What is too much for a `usize` is too much for a buffer.
+    let byte_length = Some(number(&ctx, byte_length)).filter(|&number| number >= 0.0).map(|number| number as usize);
+    match transfer(&ctx, &buffer, byte_length, sort) {
+        Ok(made) => {
+            // SAFETY: one more reference, which the caller frees.
+            unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), made.as_raw()) }
+        }
+        Err(Error::LayoutChanged { .. }) => qjs::JS_UNDEFINED,
+        Err(error) => throw(&ctx, error),
+    }
+}
+
+/// # Safety
+/// `ctx` is the context that calls, and `value` a live value of its runtime. The lifetime ends with the call.
+unsafe fn borrowed<'js>(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> (Ctx<'js>, Value<'js>) {
+    let ctx = NonNull::new(ctx).expect("a function is called in a context");
+    // SAFETY: a live context, which this thread has.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    // SAFETY: a live value; the `Value` frees this reference.
+    let value = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), value) };
+    // SAFETY: owned by the call above.
+    let value = unsafe { Value::from_raw(ctx.clone(), value) };
+    (ctx, value)
+}
+
+/// A number that the set-up script passes.
+fn number(ctx: &Ctx<'_>, value: qjs::JSValue) -> f64 {
+    let mut number = 0.0;
+    // SAFETY: a number, so that no user code runs.
+    unsafe { qjs::JS_ToFloat64(ctx.as_raw().as_ptr(), &mut number, value) };
+    number
+}
+
+fn throw(ctx: &Ctx<'_>, error: Error) -> qjs::JSValue {
+    error.throw(ctx);
+    qjs::JS_EXCEPTION
 }

@@ -10,6 +10,7 @@ use offheap::Site;
 use rquickjs::{Ctx, qjs};
 
 use super::layout;
+use super::middle::NoCollection;
 use crate::script::try_text;
 use crate::{ENGINE, Error};
 
@@ -36,20 +37,15 @@ pub(crate) struct Realm {
 type ViewGetters = [qjs::JSValue; 3];
 const NO_GETTERS: ViewGetters = [qjs::JS_UNDEFINED; 3];
 
-/// Frames that are looked at: as many as QuickJS tells of.
-const FRAMES: usize = 64;
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
-/// Makes a stack of call sites, so that no name of a function or a file passes for a frame: a letter for each frame, `n`
-/// for functions of the engine itself and `s` for others, and the innermost place, `LINE:COLUMN:FILE`, where there is one.
+/// Makes a stack of call sites, so that no name of a function or a file passes for a frame: the innermost place,
+/// `LINE:COLUMN:FILE`, or nothing where there is none.
 const PREPARE: &CStr = c"Error.prepareStackTrace = (_, sites) => {
-    let frames = '', place = '';
     for (let at = 0; at < sites.length; at++) {
         const site = sites[at], line = site.getLineNumber(), file = site.getFileName();
-        frames += site.isNative() ? 'n' : 's';
-        const isPlace = line !== null && file !== 'offheap:setup';
-        if (isPlace && place === '') place = line + ':' + site.getColumnNumber() + ':' + file;
+        if (line !== null && file !== 'offheap:setup') return line + ':' + site.getColumnNumber() + ':' + file;
     }
-    return frames + ' ' + place;
+    return '';
 }";
 /// What a realm takes at the most (measured: 55 KiB). A context that runs out of memory while it is made corrupts its
 /// runtime: QuickJS frees it and leaves it on the collector's list (`JS_NewContextRaw`). So none is made near the limit.
@@ -140,17 +136,63 @@ impl Realm {
         self.checked(value)
     }
 
+    /// Calls a function of QuickJS's own with values that are no objects of script's making, so that no code of anybody's
+    /// runs but an interrupt handler. Where that interrupts, the error is made in this realm.
+    pub(super) fn call(
+        &self,
+        function: qjs::JSValue,
+        this: qjs::JSValue,
+        arguments: &mut [qjs::JSValue],
+    ) -> Result<qjs::JSValue, Error> {
+        let _no_collection = NoCollection::begin(self.ctx);
+        let count = arguments.len() as c_int;
+        // SAFETY: live values of this runtime, and so many arguments.
+        let result = unsafe { qjs::JS_Call(self.ctx.as_ptr(), function, this, count, arguments.as_mut_ptr()) };
+        self.checked(result)
+    }
+
     /// A value of this realm, or what was thrown instead.
-    pub(super) fn checked(&self, value: qjs::JSValue) -> Result<qjs::JSValue, Error> {
+    fn checked(&self, value: qjs::JSValue) -> Result<qjs::JSValue, Error> {
         // SAFETY: looks at the tag alone.
         if !unsafe { qjs::JS_IsException(value) } {
             return Ok(value);
         }
         // SAFETY: takes the exception that was just thrown.
         let exception = unsafe { qjs::JS_GetException(self.ctx.as_ptr()) };
-        let message = self.string(exception).unwrap_or_default();
+        let message = self.message_of(exception);
         self.free(exception);
-        Err(Error::Script { engine: ENGINE, message, stack: String::new() })
+        Err(match message {
+            Some(message) => Error::Script { engine: ENGINE, message, stack: String::new() },
+            // What QuickJS throws where it has no memory for an error is null.
+            None => Error::EngineFailed { engine: ENGINE, attempted: "go on" },
+        })
+    }
+
+    /// The message of an error, which is a property of its own. Nothing is converted or looked up: that could be script.
+    fn message_of(&self, error: qjs::JSValue) -> Option<String> {
+        // SAFETY: looks at the class of a live value.
+        if !unsafe { qjs::JS_IsError(error) } {
+            return None;
+        }
+        let ctx = self.ctx.as_ptr();
+        // SAFETY: a live context, and text that ends with NUL.
+        let name = unsafe { qjs::JS_NewAtom(ctx, c"message".as_ptr()) };
+        let mut property = MaybeUninit::uninit();
+        // SAFETY: a live object of a class that has properties and nothing else.
+        let found = unsafe { qjs::JS_GetOwnProperty(ctx, property.as_mut_ptr(), error, name) };
+        // SAFETY: owned by the call above.
+        unsafe { qjs::JS_FreeAtom(ctx, name) };
+        if found != 1 {
+            return None;
+        }
+        // SAFETY: written by the call, which found one.
+        let property: qjs::JSPropertyDescriptor = unsafe { property.assume_init() };
+        // SAFETY: looks at the tag alone.
+        let text = if unsafe { qjs::JS_IsString(property.value) } { self.string(property.value) } else { None };
+        for value in [property.value, property.getter, property.setter] {
+            self.free(value);
+        }
+        text
     }
 
     pub(super) fn free(&self, value: qjs::JSValue) {
@@ -190,35 +232,42 @@ impl Realm {
 
     /// The buffer of the view `value`, owned by the caller, whatever script made of its prototype; `None` for what is no
     /// view.
-    pub(super) fn buffer_of_view(&self, value: qjs::JSValue) -> Option<qjs::JSValue> {
-        self.view_getter(value, 0)
+    pub(super) fn buffer_of_view(&self, value: qjs::JSValue) -> Result<Option<qjs::JSValue>, Error> {
+        match self.getters(value) {
+            Some([buffer, ..]) => self.call(*buffer, value, &mut []).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Where the view `value` begins in its buffer and how long it is, in bytes; `None` where the buffer is detached or the
     /// view out of bounds.
     pub(super) fn range_of_view(&self, value: qjs::JSValue) -> Option<(usize, usize)> {
-        let number = |getter| {
-            let value = self.view_getter(value, getter)?;
+        let [_, byte_offset, byte_length] = self.getters(value)?;
+        let number = |getter: &qjs::JSValue| {
+            let value = self.call(*getter, value, &mut []).ok()?;
             let mut number = 0;
             // SAFETY: a number, which the getters return; the conversion runs no user code.
             let converted = unsafe { qjs::JS_ToInt64(self.ctx.as_ptr(), &mut number, value) };
             (converted == 0).then_some(usize::try_from(number).ok()?)
         };
-        Some((number(1)?, number(2)?))
+        Some((number(byte_offset)?, number(byte_length)?))
     }
 
-    /// What a getter of the view `value` returns, owned by the caller; `None` where it throws.
-    fn view_getter(&self, value: qjs::JSValue, getter: usize) -> Option<qjs::JSValue> {
+    /// The getters of the view `value`; `None` for what is no view.
+    fn getters(&self, value: qjs::JSValue) -> Option<&ViewGetters> {
         // SAFETY: looks at the class of a live value.
-        let getters = if unsafe { qjs::JS_IsDataView(value) } { &self.data_view } else { &self.typed_array };
-        // SAFETY: a live function of this runtime, called without arguments. It runs no user code.
-        let result = unsafe { qjs::JS_Call(self.ctx.as_ptr(), getters[getter], value, 0, std::ptr::null_mut()) };
-        self.checked(result).ok()
+        if unsafe { qjs::JS_IsDataView(value) } {
+            return Some(&self.data_view);
+        }
+        // SAFETY: looks at the class of a live value.
+        let is_typed_array = unsafe { qjs::JS_GetTypedArrayType(value) } >= 0;
+        is_typed_array.then_some(&self.typed_array)
     }
 
     /// The call stack, as `PREPARE` has it; `None` where QuickJS does not tell: it has no memory or stack, was interrupted,
     /// or is making a stack trace already.
     fn stack(&self) -> Option<String> {
+        let _no_collection = NoCollection::begin(self.ctx);
         // SAFETY: a live context. The error's stack is that of the runtime, with this realm's settings for it.
         let error = unsafe { qjs::JS_NewError(self.ctx.as_ptr()) };
         let error = self.checked(error).ok()?;
@@ -232,19 +281,10 @@ impl Realm {
         text
     }
 
-    /// Whether functions of the engine itself are waiting for what they called: `sort` for its callback. Where it cannot
-    /// be told, they are.
-    pub(super) fn is_native_code_waiting(&self) -> bool {
-        self.stack().is_none_or(|stack| {
-            let frames = stack.split_once(' ').map_or("", |(frames, _)| frames);
-            frames.contains('n') || frames.len() >= FRAMES
-        })
-    }
-
     /// The innermost place in a script, of the call that is going on.
     pub(crate) fn site(&self) -> Option<Site> {
         let stack = self.stack()?;
-        let (file, line, column) = parse_place(stack.split_once(' ')?.1)?;
+        let (file, line, column) = parse_place(&stack)?;
         Some(Site::script(file, line, column))
     }
 }

@@ -6,6 +6,9 @@
 //!
 //! Of shared memory the same is done with QuickJS's `grow`, which asks nobody: the address is set before the call. No
 //! other thread has that memory, since QuickJS has no way by which script could send it.
+//!
+//! The memory that the buffer had before is freed at once, as it would be by script that detaches the buffer: no function of
+//! QuickJS keeps an address of it over a call of script's (0.16.2; `tests/reentrant.rs` has them all).
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -15,48 +18,55 @@ use offheap::{BackingStore, Exposed, FrozenStore, SharedStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::store_realloc;
+use super::growing::{growing_realloc, hold_of};
+use super::middle::{NoCollection, check_not_freeing, in_call};
 use super::moved::with_hold;
 use super::realm::Realm;
 use super::state::{State, with_state};
-use super::{BufferFields, layout_changed, shared, view_buffer};
-use crate::script::caught;
+use super::{BufferFields, layout_changed, view_buffer};
 use crate::{ENGINE, Error};
 
-/// A block that a buffer used before it was retargeted, and how to free it.
-pub(crate) struct OldBlock {
-    runtime: *mut qjs::JSRuntime,
-    realloc: qjs::JSReallocArrayBufferDataFunc,
-    opaque: *mut c_void,
+/// Memory of a buffer, with the callback that is asked to free it.
+struct Memory {
     data: *mut u8,
+    opaque: *mut c_void,
+    realloc: qjs::JSReallocArrayBufferDataFunc,
 }
 
-impl Drop for OldBlock {
+/// What a buffer used before it was retargeted. It does not leave the call that made it.
+struct OldMemory {
+    runtime: *mut qjs::JSRuntime,
+    memory: Memory,
+}
+
+impl Drop for OldMemory {
     fn drop(&mut self) {
-        if let Some(realloc) = self.realloc {
-            // SAFETY: I-FREE-ONCE: what the buffer would have done, which does not know this block any more; the runtime
-            // lives (`State`).
-            unsafe { realloc(self.runtime, self.opaque, self.data.cast(), 0) };
+        let Memory { data, opaque, realloc } = self.memory;
+        if let Some(realloc) = realloc {
+            // SAFETY: I-FREE-ONCE: what the buffer would have done, which does not know this memory any more; the runtime
+            // lives.
+            unsafe { realloc(self.runtime, opaque, data.cast(), 0) };
         }
     }
 }
 
-/// The store of the buffer that `value` is or is a view of. Of a detached buffer, a new, empty one.
+/// The store of the buffer that `value` is or is a view of. Of a detached buffer, a new, empty one. With `is_in_call` QuickJS
+/// may be at anything, also at letting go of this buffer's memory: then nothing is moved.
 #[track_caller]
-pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<BackingStore, Error> {
+pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Result<BackingStore, Error> {
     let buffer = view_buffer(ctx, value)?;
     let (found, isolate) = with_state(ctx, |state| Ok((find_store(ctx, state, &buffer)?, state.isolate())))?;
-    let store = match found {
+    let (store, _old) = match found {
         Found::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
-        Found::Store(store) => store,
+        Found::Store(store) => (store, None),
+        Found::Foreign(_) if is_in_call => return Err(in_call()),
         Found::Foreign(memory) => {
-            let is_growable = memory.is_shared && memory.max_byte_length.is_some();
+            check_not_freeing(ctx)?;
+            // It would run code of others, which may be about this buffer.
+            let _no_collection = NoCollection::begin(ctx.as_raw());
             let store = memory.into_store()?;
-            if is_growable {
-                // First, because it may fail: a buffer that is not over a store is passed over.
-                shared::keep_up(ctx, &buffer)?;
-            }
-            with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
-            store
+            let old = with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
+            (store, Some(old))
         }
     };
     store.note_externalized(isolate);
@@ -121,8 +131,7 @@ impl ForeignMemory {
             return Ok(store.into());
         }
         if let Some(max_byte_length) = self.max_byte_length {
-            // QuickJS asks for one byte at the least, also where the maximum is 0.
-            let mut unique = UniqueStore::resizable(self.byte_length, max_byte_length.max(1))?;
+            let mut unique = UniqueStore::resizable(self.byte_length, max_byte_length)?;
             unique.copy_from_slice(from);
             return Ok(unique.into());
         }
@@ -134,8 +143,23 @@ impl ForeignMemory {
     }
 }
 
+/// The hold that a buffer with these fields has on a store, as a pointer; `None` where it is over other memory.
+pub(super) fn hold_of_buffer(fields: &BufferFields) -> Option<NonNull<c_void>> {
+    let realloc = fields.realloc? as usize;
+    let opaque = NonNull::new(fields.opaque)?;
+    if realloc == store_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize {
+        return Some(opaque);
+    }
+    if realloc == growing_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize {
+        // SAFETY: I-FREE-ONCE: a buffer with this callback that has not let go of its memory, or it would have none.
+        return Some(unsafe { hold_of(opaque) });
+    }
+    None
+}
+
 pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
-    if !state.realm(ctx)?.layout_known.get() {
+    let realm = state.realm(ctx)?;
+    if !realm.layout_known.get() {
         return Err(layout_changed());
     }
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
@@ -146,41 +170,31 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
         return Ok(Found::Detached);
     }
     let byte_length = fields.byte_length as usize;
-    let ours = store_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize;
-    let swapping = swap_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize;
-    match (fields.realloc, NonNull::new(fields.opaque)) {
-        // QuickJS asked an interrupt handler before it began the `resize` of `swap_memory`.
-        (Some(realloc), _) if realloc as usize == swapping => Err(Error::Unsupported {
-            engine: ENGINE,
-            what: "externalize a buffer from an interrupt handler that interrupts just that",
-            instead: "do it after the handler",
-        }),
-        (Some(realloc), Some(opaque)) if realloc as usize == ours => {
-            // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it
-            // is doing so the buffer looks the same, and `with_state` refuses (`is_letting_go`).
-            let store = unsafe { with_hold(opaque, fields.data, |hold, data| store_of(hold, data, byte_length)) };
-            Ok(Found::Store(store))
-        }
-        (_, opaque) if fields.shared != 0 && !state.realm(ctx)?.is_own_memory(fields.realloc, opaque) => {
-            Err(Error::Unsupported {
-                engine: ENGINE,
-                what: "externalize a SharedArrayBuffer over memory of somebody else, who may share it with others",
-                instead: "make it from a `SharedStore`",
-            })
-        }
-        _ => {
-            let max_byte_length = fields.is_resizable().then_some(fields.max_byte_length as usize);
-            // Elsewhere the writing `Atomics` would still write it.
-            let frozen = fields.immutable != 0 && state.roots().is_some();
-            Ok(Found::Foreign(ForeignMemory {
-                data: fields.data,
-                byte_length,
-                max_byte_length,
-                frozen,
-                is_shared: fields.shared != 0,
-            }))
-        }
+    if let Some(hold) = hold_of_buffer(fields) {
+        // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it is
+        // doing so the buffer looks the same, and `with_state` refuses (`is_letting_go`).
+        let store = unsafe { with_hold(hold, fields.data, |hold, data| store_of(hold, data, byte_length)) };
+        return Ok(Found::Store(store));
     }
+    if fields.shared != 0 && !realm.is_own_memory(fields.realloc, NonNull::new(fields.opaque)) {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "externalize a SharedArrayBuffer over memory of somebody else, who may share it with others",
+            instead: "make it from a `SharedStore`",
+        });
+    }
+    let in_isolate = state.roots().is_some();
+    // QuickJS's own `resize` asks for one byte at least. An isolate's does not ask where the maximum is 0.
+    let least = usize::from(!in_isolate && fields.shared == 0);
+    let max_byte_length = fields.is_resizable().then(|| least.max(fields.max_byte_length as usize));
+    Ok(Found::Foreign(ForeignMemory {
+        data: fields.data,
+        byte_length,
+        max_byte_length,
+        // Elsewhere the writing `Atomics` would still write it.
+        frozen: fields.immutable != 0 && in_isolate,
+        is_shared: fields.shared != 0,
+    }))
 }
 
 fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore {
@@ -191,34 +205,37 @@ fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore
     hold.store(data, byte_length)
 }
 
-/// Makes `buffer`, which is not over a store, use `store`, which has its bytes.
-fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &BackingStore) -> Result<(), Error> {
+/// Makes `buffer`, which is not over a store, use `store`, which has its bytes; what it used before is the result.
+fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &BackingStore) -> Result<OldMemory, Error> {
     let realm = state.realm(ctx)?;
-    let may_be_cached = realm.is_native_code_waiting();
-    if !may_be_cached {
-        state.free_old_blocks();
-    }
-    // Before anything is changed: room for the old block, so that nothing fails once the buffer has moved.
-    let mut old_blocks = state.old_blocks.borrow_mut();
-    old_blocks.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested: size_of::<OldBlock>() })?;
-    drop(old_blocks);
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` saw that the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
-    let hold = Exposed::new(store, state.isolate())?.into_raw();
     // SAFETY: I-LAYOUT: as above.
-    match unsafe { swap_memory(fields, realm, buffer.as_raw(), store, hold) } {
-        Ok(old) => {
-            if may_be_cached {
-                state.old_blocks.borrow_mut().push(old);
-            }
-            Ok(())
+    let before = unsafe { fields.read() };
+    let is_growing = before.shared != 0 && before.is_resizable();
+    let hold = Exposed::new(store, state.isolate())?.into_raw();
+    let retargeted = (|| {
+        let entry = match state.roots().filter(|_| is_growing) {
+            Some(roots) => Some(roots.growing().new_entry(hold)?),
+            None => None,
+        };
+        let data = store.as_ptr().cast();
+        let to = match &entry {
+            Some(entry) => Memory { data, opaque: entry.as_opaque().as_ptr(), realloc: Some(growing_realloc) },
+            None => Memory { data, opaque: hold.as_ptr(), realloc: Some(store_realloc) },
+        };
+        // SAFETY: I-LAYOUT: as above; the store has the buffer's length and maximum.
+        let old = unsafe { swap_memory(fields, realm, buffer.as_raw(), to) }?;
+        if let Some(entry) = entry {
+            entry.made(buffer.as_raw());
         }
-        Err(()) => {
-            // SAFETY: I-FREE-ONCE: the buffer did not take the hold.
-            drop(unsafe { Exposed::from_raw(hold) });
-            Err(caught(ctx))
-        }
+        Ok(old)
+    })();
+    if retargeted.is_err() {
+        // SAFETY: I-FREE-ONCE: the buffer did not take the hold.
+        drop(unsafe { Exposed::from_raw(hold) });
     }
+    retargeted
 }
 
 /// What stands in for callback and opaque while QuickJS's `resize` runs.
@@ -234,30 +251,28 @@ unsafe extern "C" fn swap_realloc(
     data: *mut c_void,
     _size: qjs::size_t,
 ) -> *mut c_void {
-    // SAFETY: the `Swap` of `swap_memory`, which is in the middle of its call: nothing else leads to this buffer's
-    // callback until then, since `find_store` refuses the buffer and QuickJS keeps it alive.
+    // SAFETY: the `Swap` of `swap_memory`, which is in the middle of its call: only that asks this callback. An interrupt
+    // handler, which QuickJS asks before it begins, has no more than a handle, for which nothing is moved now.
     let swap = unsafe { &mut *opaque.cast::<Swap>() };
     debug_assert_eq!(swap.from, data.cast());
     swap.asked = true;
     swap.to.cast()
 }
 
-/// Makes the buffer use the memory of `store`, for which it takes `hold`. On failure nothing has changed, and an
-/// exception is pending.
+/// Makes the buffer use the memory `to`; what it used before is the result. On failure nothing has changed.
 ///
 /// # Safety
-/// `fields` are those of the live ArrayBuffer `buffer`, which is not detached; `store` has its length and its maximum.
+/// `fields` are those of the live ArrayBuffer `buffer`, which is not detached; the memory has its length and its maximum.
 unsafe fn swap_memory(
     fields: *mut BufferFields,
     realm: &Realm,
     buffer: qjs::JSValue,
-    store: &BackingStore,
-    hold: NonNull<c_void>,
-) -> Result<OldBlock, ()> {
+    to: Memory,
+) -> Result<OldMemory, Error> {
     // SAFETY: I-LAYOUT: the caller's promise.
     let old = unsafe { fields.read() };
     let is_shared = old.shared != 0;
-    let mut swap = Swap { from: old.data, to: store.as_ptr().cast(), asked: false };
+    let mut swap = Swap { from: old.data, to: to.data, asked: false };
     let during = BufferFields {
         immutable: 0,
         max_byte_length: if old.is_resizable() { old.max_byte_length } else { old.byte_length },
@@ -268,28 +283,23 @@ unsafe fn swap_memory(
     };
     // SAFETY: I-LAYOUT: as above; these are all the fields that differ.
     unsafe { set_owner_fields(fields, &during) };
-    let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, old.byte_length);
+    let mut length = [qjs::JS_MKVAL(qjs::JS_TAG_INT, old.byte_length)];
     let resize = if is_shared { realm.grow } else { realm.resize };
-    // SAFETY: QuickJS's own function, on a buffer that allows it, with an integer: it runs no user code.
-    let result = unsafe { qjs::JS_Call(realm.as_ptr(), resize, buffer, 1, &mut length) };
-    // SAFETY: looks at the tag alone. An exception here is a stack overflow or an interrupt, before the call began.
-    let failed = unsafe { qjs::JS_IsException(result) };
-    let after = if failed {
-        BufferFields { ..old }
-    } else {
-        assert!(swap.asked != is_shared, "resize asks for memory, and grow does not");
-        BufferFields { opaque: hold.as_ptr(), realloc: Some(store_realloc), data: swap.to, ..old }
+    // It runs no user code. It fails where the stack is at its end, and where the handler interrupts, before it began.
+    let resized = realm.call(resize, buffer, &mut length);
+    let after = match &resized {
+        Err(_) => BufferFields { ..old },
+        Ok(_) => {
+            assert!(swap.asked != is_shared, "resize asks for memory, and grow does not");
+            BufferFields { data: to.data, opaque: to.opaque, realloc: to.realloc, ..old }
+        }
     };
     // SAFETY: I-LAYOUT: as above.
     unsafe { set_owner_fields(fields, &after) };
-    if failed {
-        return Err(());
-    }
-    // SAFETY: I-LAYOUT: as above.
-    assert_eq!(unsafe { (*fields).data }, swap.to, "resize uses the memory that it was given");
+    resized?;
     // SAFETY: reads a field of a live context.
     let runtime = unsafe { qjs::JS_GetRuntime(realm.as_ptr()) };
-    Ok(OldBlock { runtime, realloc: old.realloc, opaque: old.opaque, data: old.data })
+    Ok(OldMemory { runtime, memory: Memory { data: old.data, opaque: old.opaque, realloc: old.realloc } })
 }
 
 /// # Safety

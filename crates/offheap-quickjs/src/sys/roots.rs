@@ -1,12 +1,16 @@
-//! The table behind handles: JavaScript values of one isolate, freed with it at the latest.
+//! The table behind handles: JavaScript values of one isolate, freed with it at the latest. Its slots hold what handles are
+//! for and nothing else, since a handle for any of them can be made up.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 use rquickjs::{Ctx, Function, Value, qjs};
 
+use super::growing::Growing;
+use super::middle::InCall;
 use super::retarget::externalize;
 use crate::{ENGINE, Error};
 
@@ -15,10 +19,21 @@ pub(crate) struct Roots {
     /// `None` once the isolate has ended.
     ctx: Cell<Option<NonNull<qjs::JSContext>>>,
     slots: RefCell<Slots<qjs::JSValue>>,
+    /// Functions of the isolate's own, which no handle can name.
+    key_functions: RefCell<Option<KeyFunctions<qjs::JSValue>>>,
     /// How often the isolate is entered.
     entered: Cell<u32>,
-    /// Whether there may be SharedArrayBuffers that keep up with growing stores.
-    keeps_up: Cell<bool>,
+    /// How many calls into QuickJS are going on that may run code of others.
+    calls: Cell<u32>,
+    /// The SharedArrayBuffers that keep up with growing stores.
+    growing: Rc<Growing>,
+}
+
+/// What an isolate's set-up script gives for detach keys.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyFunctions<F> {
+    pub(crate) set: F,
+    pub(crate) check: F,
 }
 
 impl Roots {
@@ -43,18 +58,29 @@ impl Roots {
         Ok(unsafe { Value::from_raw(ctx.clone(), owned) })
     }
 
-    /// The function in a slot of the isolate's own. `ctx` is of this isolate.
-    pub(crate) fn function<'js>(&self, ctx: &Ctx<'js>, slot: usize) -> Result<Function<'js>, Error> {
-        Ok(self.get(ctx, slot)?.into_function().expect("the slot of a function"))
+    /// The functions for detach keys. `ctx` is of this isolate, which has not ended.
+    pub(crate) fn key_functions<'js>(&self, ctx: &Ctx<'js>) -> KeyFunctions<Function<'js>> {
+        let KeyFunctions { set, check } = self.key_functions.borrow().expect("there until the isolate ends");
+        let function = |raw| {
+            // SAFETY: one more reference, which the `Value` frees.
+            let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), raw) };
+            // SAFETY: owned by the call above, and of this isolate.
+            let value = unsafe { Value::from_raw(ctx.clone(), owned) };
+            value.into_function().expect("a function")
+        };
+        KeyFunctions { set: function(set), check: function(check) }
     }
 
-    pub(crate) fn keeps_up(&self) -> bool {
-        self.keeps_up.get()
+    /// The SharedArrayBuffers that keep up with growing stores.
+    pub(crate) fn growing(&self) -> &Rc<Growing> {
+        &self.growing
     }
 
-    /// From now on there are SharedArrayBuffers that keep up with growing stores.
-    pub(super) fn set_keeps_up(&self) {
-        self.keeps_up.set(true);
+    /// A call into QuickJS that may run code of others begins, and goes on while the result lives. Handles get no store then
+    /// that there is not yet.
+    #[inline]
+    pub(crate) fn call(&self) -> InCall<'_> {
+        InCall::new(&self.calls)
     }
 
     fn raw(&self, slot: usize) -> Result<qjs::JSValue, Error> {
@@ -77,9 +103,16 @@ impl Roots {
         loop {
             // A statement of its own, so that the list is not borrowed: freeing one may release others.
             let Some(value) = self.slots.borrow_mut().take_released() else { return };
-            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives until `end`.
-            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+            self.free(ctx, value);
         }
+    }
+
+    /// Frees a value that was the table's. What goes with it may be anybody's code.
+    fn free(&self, ctx: NonNull<qjs::JSContext>, value: qjs::JSValue) {
+        let _in_call = self.call();
+        // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives until `end` is over, and handles stay
+        // on the isolate's thread.
+        unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
     }
 
     /// Enters the isolate for as long as the result lives.
@@ -92,12 +125,11 @@ impl Roots {
     /// Frees what is left: the isolate ends. What handles do afterwards does nothing.
     pub(crate) fn end(&self) {
         self.free_all_released();
-        let ctx = self.ctx.take();
+        let Some(ctx) = self.ctx.take() else { return };
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
-        for value in slots.into_values() {
-            let ctx = ctx.expect("an ended table is empty");
-            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; the context lives during the call.
-            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+        let functions = self.key_functions.take().into_iter().flat_map(|functions| [functions.set, functions.check]);
+        for value in slots.into_values().chain(functions) {
+            self.free(ctx, value);
         }
     }
 }
@@ -119,8 +151,7 @@ impl RootTable for Roots {
         // Out of the table first: freeing the value may drop owners, whose code may be anything.
         let released = self.slots.borrow_mut().release(slot, put_off);
         if let Some(value) = released {
-            // SAFETY: I-NO-JS-OWNER: the table's reference, freed once; handles stay on the isolate's thread.
-            unsafe { qjs::JS_FreeValue(ctx.as_ptr(), value) };
+            self.free(ctx, value);
         }
     }
 
@@ -137,18 +168,27 @@ impl RootTable for Roots {
         let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), raw) };
         // SAFETY: owned by the call above, and of this context's runtime.
         let value = unsafe { Value::from_raw(ctx.clone(), owned) };
-        externalize(&ctx, &value)
+        let is_in_call = self.calls.get() != 0;
+        // The memory that the buffer had may have an owner, whose drop is anybody's code.
+        let _in_call = self.call();
+        externalize(&ctx, &value, is_in_call)
     }
 }
 
 /// The roots of the isolate whose context is `ctx`, which ends them before the context ends (`Isolate`).
-pub(crate) fn roots(isolate: IsolateId, ctx: &Ctx<'_>) -> Roots {
+pub(crate) fn roots<'js>(isolate: IsolateId, ctx: &Ctx<'js>, functions: KeyFunctions<Function<'js>>) -> Roots {
+    let dup = |function: Function<'js>| {
+        // SAFETY: I-NO-JS-OWNER: one more reference, which `end` frees.
+        unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), function.as_value().as_raw()) }
+    };
     Roots {
         isolate,
         ctx: Cell::new(Some(ctx.as_raw())),
         slots: RefCell::default(),
+        key_functions: RefCell::new(Some(KeyFunctions { set: dup(functions.set), check: dup(functions.check) })),
         entered: Cell::new(0),
-        keeps_up: Cell::new(false),
+        calls: Cell::new(0),
+        growing: Rc::default(),
     }
 }
 

@@ -10,44 +10,34 @@
 //! length there.
 
 use std::ffi::{c_int, c_void};
+use std::rc::Rc;
 
-use offheap::SharedStore;
+use offheap::{Exposed, SharedStore};
 use rquickjs::{Ctx, Object, Value, qjs};
 
 use super::buffer::over_store;
 use super::layout;
 use super::realm::Realm;
-use super::retarget::{Found, find_store};
+use super::retarget::{Found, find_store, hold_of_buffer};
+use super::roots::Roots;
 use super::state::with_state;
 use super::{BufferFields, layout_changed};
-use crate::isolate::KEEP_UP;
-use crate::script::from_rquickjs;
 use crate::{ENGINE, Error};
 
 /// A SharedArrayBuffer over the bytes of `store`, without a copy.
 pub(crate) fn expose_shared<'js>(ctx: &Ctx<'js>, store: &SharedStore) -> Result<Object<'js>, Error> {
-    let can_grow = with_state(ctx, |state| {
+    let growing = with_state(ctx, |state| {
         let realm = state.realm(ctx)?;
         check_released(realm)?;
-        Ok(state.roots().is_some() && realm.layout_known.get())
+        let can_grow = store.is_growable() && realm.layout_known.get();
+        Ok(state.roots().filter(|_| can_grow).map(|roots| Rc::clone(roots.growing())))
     })?;
     let byte_length = store.byte_length();
-    let max_byte_length = (store.is_growable() && can_grow).then(|| store.max_byte_length());
-    let value = over_store(ctx, store.as_store(), byte_length, max_byte_length, Some(store))?;
+    let max_byte_length = growing.as_ref().map(|_| store.max_byte_length());
+    let value = over_store(ctx, store.as_store(), byte_length, max_byte_length, Some(store), growing.as_ref())?;
     // SAFETY: owned by the call above, and of this runtime.
     let value = unsafe { Value::from_raw(ctx.clone(), value) };
-    if max_byte_length.is_some() {
-        keep_up(ctx, &value)?;
-    }
     Ok(value.into_object().expect("a SharedArrayBuffer is an object"))
-}
-
-/// From now on the growable SharedArrayBuffer `buffer` keeps up with its store, in an isolate.
-pub(super) fn keep_up<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
-    let Some(roots) = with_state(ctx, |state| Ok(state.roots().cloned()))? else { return Ok(()) };
-    let keep_up = roots.function(ctx, KEEP_UP)?;
-    roots.set_keeps_up();
-    keep_up.call((buffer.clone(),)).map_err(|error| from_rquickjs(ctx, error))
 }
 
 fn check_released(realm: &Realm) -> Result<(), Error> {
@@ -71,7 +61,7 @@ fn check_released(realm: &Realm) -> Result<(), Error> {
 pub(crate) fn see_growth<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
     match growable(ctx, buffer)? {
         Some((store, byte_length)) if byte_length < store.byte_length() => {
-            with_state(ctx, |state| set_byte_length(state.realm(ctx)?, buffer, store.byte_length()))
+            with_state(ctx, |state| set_byte_length(state.realm(ctx)?, buffer.as_raw(), store.byte_length()))
         }
         _ => Ok(()),
     }
@@ -95,7 +85,7 @@ fn growable<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<(SharedSt
     with_state(ctx, |state| {
         if !state.realm(ctx)?.layout_known.get() {
             // Where there are any that keep up, it was known once, and nobody may grow one now: it might be one of these.
-            return match state.roots().is_some_and(|roots| roots.keeps_up()) {
+            return match state.roots().is_some_and(|roots| !roots.growing().is_empty()) {
                 true => Err(layout_changed()),
                 false => Ok(None),
             };
@@ -116,12 +106,39 @@ fn growable<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<(SharedSt
 }
 
 /// Makes the growable SharedArrayBuffer `buffer` longer, and its views that have no length of their own.
-fn set_byte_length(realm: &Realm, buffer: &Value<'_>, byte_length: usize) -> Result<(), Error> {
+fn set_byte_length(realm: &Realm, buffer: qjs::JSValue, byte_length: usize) -> Result<(), Error> {
     let length = c_int::try_from(byte_length).expect("within the maximum of the buffer");
-    let mut length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
-    // SAFETY: QuickJS's own function, called with an integer: it runs no user code.
-    let result = unsafe { qjs::JS_Call(realm.as_ptr(), realm.grow, buffer.as_raw(), 1, &mut length) };
-    realm.checked(result).map(|value| realm.free(value))
+    let length = qjs::JS_MKVAL(qjs::JS_TAG_INT, length);
+    realm.call(realm.grow, buffer, &mut [length]).map(drop)
+}
+
+/// Makes every SharedArrayBuffer of the isolate of `roots` as long as its store is. Where that fails (an interrupt handler
+/// wants it to) script sees the lengths that it saw before.
+pub(crate) fn see_all_growth(ctx: &Ctx<'_>, roots: &Roots) {
+    let _ = with_state(ctx, |state| {
+        let realm = state.realm(ctx)?;
+        if !realm.layout_known.get() {
+            return Ok(());
+        }
+        roots.growing().each(|buffer| {
+            // SAFETY: I-LAYOUT: a live SharedArrayBuffer, and the layout was probed.
+            let fields = unsafe { BufferFields::of(buffer) };
+            // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+            let fields = unsafe { fields.as_ref() };
+            let Some(hold) = hold_of_buffer(fields) else { return Ok(()) };
+            let before = fields.byte_length as usize;
+            // SAFETY: I-FREE-ONCE: the hold of a living buffer, which shared memory keeps until it dies.
+            let byte_length = unsafe { Exposed::with_raw(hold, Exposed::byte_length) };
+            if byte_length == before {
+                return Ok(());
+            }
+            // SAFETY: one more reference, which the `Value` frees: an interrupt handler may drop others.
+            let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), buffer) };
+            // SAFETY: owned by the call above, and of this runtime.
+            let _kept = unsafe { Value::from_raw(ctx.clone(), owned) };
+            set_byte_length(realm, buffer, byte_length)
+        })
+    });
 }
 
 /// Whether `buffer` is a SharedArrayBuffer.
@@ -136,7 +153,7 @@ pub(crate) fn is_shared(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<bool, Error
 /// Grows the growable SharedArrayBuffer `buffer` within its maximum, and its store where it is over one.
 pub(crate) fn grow_shared<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usize) -> Result<(), Error> {
     if !grow_store(ctx, buffer, byte_length)? {
-        with_state(ctx, |state| set_byte_length(state.realm(ctx)?, buffer, byte_length))?;
+        with_state(ctx, |state| set_byte_length(state.realm(ctx)?, buffer.as_raw(), byte_length))?;
     }
     Ok(())
 }

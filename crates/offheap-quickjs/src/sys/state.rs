@@ -1,6 +1,6 @@
-//! What is kept per runtime: its name as an isolate, the private realm, and blocks that are freed later.
+//! What is kept per runtime: its name as an isolate, and the private realm.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,8 +8,8 @@ use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
+use super::middle::{NoCollection, check_not_freeing};
 use super::realm::Realm;
-use super::retarget::OldBlock;
 use super::roots::Roots;
 use crate::{ENGINE, Error};
 
@@ -17,8 +17,6 @@ use crate::{ENGINE, Error};
 /// finalizers need must not be here.
 pub(crate) struct State {
     realm: OnceCell<Realm>,
-    /// Blocks that engine code further up the stack may still have cached.
-    pub(super) old_blocks: RefCell<Vec<OldBlock>>,
     /// Where this is the runtime of an `Isolate`: its roots. Nothing but that isolate's own context is in the runtime
     /// then, and that enforces immutable buffers.
     roots: OnceCell<Rc<Roots>>,
@@ -49,31 +47,23 @@ impl Drop for State {
 
 impl State {
     fn new() -> Result<Self, Error> {
-        Ok(State {
-            registration: IsolateRegistration::new(ENGINE)?,
-            realm: OnceCell::new(),
-            old_blocks: RefCell::new(Vec::new()),
-            roots: OnceCell::new(),
-        })
+        Ok(State { registration: IsolateRegistration::new(ENGINE)?, realm: OnceCell::new(), roots: OnceCell::new() })
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
         self.registration.id()
     }
 
-    /// The private realm, made at the first call.
+    /// The private realm, made at the first call, which is not to be while values are being freed: that takes objects to be
+    /// made and to be finalized.
     pub(crate) fn realm(&self, ctx: &Ctx<'_>) -> Result<&Realm, Error> {
         if let Some(realm) = self.realm.get() {
             return Ok(realm);
         }
+        check_not_freeing(ctx)?;
+        let _no_collection = NoCollection::begin(ctx.as_raw());
         let realm = Realm::new(ctx)?;
         Ok(self.realm.get_or_init(|| realm))
-    }
-
-    /// Frees the blocks that were kept. No engine code that may have cached one is on the stack.
-    pub(crate) fn free_old_blocks(&self) {
-        // Out of the cell first: what frees them may be anybody's code.
-        drop(self.old_blocks.take());
     }
 
     /// The roots, where this is the runtime of an `Isolate`.
@@ -120,11 +110,4 @@ pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     let id = with_state(ctx, |state| Ok(state.isolate()))?;
     LAST.set(Some((runtime, id, ended)));
     Ok(id)
-}
-
-/// Frees the blocks that were kept in the runtime of `ctx`, none of whose engine code is on the stack.
-pub(crate) fn free_old_blocks(ctx: &Ctx<'_>) {
-    if let Some(state) = ctx.userdata::<State>() {
-        state.free_old_blocks();
-    }
 }

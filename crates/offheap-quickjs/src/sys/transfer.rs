@@ -1,0 +1,169 @@
+//! Moving the memory of one ArrayBuffer to another, as an isolate's `transfer` and its sisters do.
+//!
+//! QuickJS's own give up the memory of the old buffer before they make the new one: where there is no memory for that, what
+//! the old one was over is lost. Here the new buffer is made first, over nothing, and then given what the old one has.
+
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+
+use rquickjs::{Ctx, Value, qjs};
+
+use super::buffer::{MAX_BYTE_LENGTH, detach};
+use super::middle::forget_exception;
+use super::moved::with_hold;
+use super::retarget::{find_store, hold_of_buffer};
+use super::state::with_state;
+use super::{BufferFields, layout_changed};
+use crate::{ENGINE, Error};
+
+/// Which of the three functions.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Transfer {
+    KeepMaximum,
+    ToFixedLength,
+    ToImmutable,
+}
+
+const ATTEMPTED: &str = "transfer";
+
+/// The callback of a buffer that has no memory yet.
+extern "C" fn no_memory(
+    _rt: *mut qjs::JSRuntime,
+    _opaque: *mut c_void,
+    _data: *mut c_void,
+    _size: qjs::size_t,
+) -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// A new ArrayBuffer with the memory of `buffer`, an ArrayBuffer, which is detached then. With another length it is memory
+/// that the callback of the old one gives, with none at all it is QuickJS's own, and the old one lets go of what it has.
+pub(crate) fn transfer<'js>(
+    ctx: &Ctx<'js>,
+    buffer: &Value<'js>,
+    byte_length: Option<usize>,
+    sort: Transfer,
+) -> Result<Value<'js>, Error> {
+    let known = with_state(ctx, |state| Ok(state.realm(ctx)?.layout_known.get()))?;
+    if !known {
+        return Err(layout_changed());
+    }
+    let (byte_length, max_byte_length) = lengths(buffer, byte_length, sort)?;
+    let made = new_buffer(ctx, byte_length, max_byte_length)?;
+    // Making it may have begun a collection, in which anything but script may have happened.
+    let (byte_length, max_byte_length) = lengths(buffer, Some(byte_length), sort)?;
+    if byte_length == 0 {
+        detach(ctx, buffer);
+    } else {
+        move_memory(ctx, buffer, &made, byte_length)?;
+    }
+    // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
+    let mut fields = unsafe { BufferFields::of(made.as_raw()) };
+    // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+    let fields = unsafe { fields.as_mut() };
+    fields.immutable = u8::from(sort == Transfer::ToImmutable);
+    // QuickJS takes no maximum of 0 when it makes a buffer.
+    fields.max_byte_length = max_byte_length.map_or(-1, |most| most as i32);
+    publish_length(ctx, &made)?;
+    Ok(made)
+}
+
+/// The length of the new buffer, and its maximum where it is to be resizable.
+fn lengths(buffer: &Value<'_>, byte_length: Option<usize>, sort: Transfer) -> Result<(usize, Option<usize>), Error> {
+    // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
+    let fields = unsafe { BufferFields::of(buffer.as_raw()) };
+    // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+    let fields = unsafe { fields.as_ref() };
+    if fields.immutable != 0 {
+        return Err(Error::Immutable { engine: ENGINE, attempted: ATTEMPTED });
+    }
+    if fields.detached != 0 {
+        return Err(Error::Detached { engine: ENGINE, attempted: ATTEMPTED });
+    }
+    let requested = byte_length.unwrap_or(fields.byte_length as usize);
+    let keeps_maximum = sort == Transfer::KeepMaximum && fields.is_resizable();
+    let max_byte_length = keeps_maximum.then_some(fields.max_byte_length as usize);
+    let limit = max_byte_length.unwrap_or(MAX_BYTE_LENGTH);
+    if requested > limit {
+        return Err(Error::InvalidLength { engine: ENGINE, attempted: ATTEMPTED, requested, limit });
+    }
+    Ok((requested, max_byte_length))
+}
+
+/// A buffer of this length, over nothing: nobody has it before it is over something. One without a byte has memory of
+/// QuickJS's own.
+fn new_buffer<'js>(ctx: &Ctx<'js>, byte_length: usize, max_byte_length: Option<usize>) -> Result<Value<'js>, Error> {
+    let data = if byte_length == 0 { ptr::null_mut() } else { NonNull::dangling().as_ptr() };
+    let most = max_byte_length.map_or(0, |most| most.max(1));
+    // SAFETY: I-MAPPED: nothing reads the buffer before `move_memory`; where that fails it is freed, which asks the callback.
+    let value = unsafe {
+        qjs::JS_NewArrayBuffer(
+            ctx.as_raw().as_ptr(),
+            data,
+            byte_length as qjs::size_t,
+            most as qjs::size_t,
+            Some(no_memory),
+            ptr::null_mut(),
+            false,
+        )
+    };
+    // SAFETY: looks at the tag alone. There is one reason for it to fail.
+    if unsafe { qjs::JS_IsException(value) } {
+        forget_exception(ctx.as_raw().as_ptr());
+        return Err(Error::Memory(offheap::Error::OutOfMemory { requested: byte_length }));
+    }
+    // SAFETY: owned by the call above, and of this runtime.
+    Ok(unsafe { Value::from_raw(ctx.clone(), value) })
+}
+
+/// Gives `made`, which has this length and nothing else, the memory of `buffer`, and detaches that.
+fn move_memory<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, made: &Value<'js>, byte_length: usize) -> Result<(), Error> {
+    // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
+    let from = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
+    // SAFETY: I-LAYOUT: as above.
+    let old = unsafe { from.read() };
+    let old_length = old.byte_length as usize;
+    let mut data = old.data;
+    if byte_length != old_length {
+        // What the store has beyond the buffer goes first, unless a guard of cells is in the way, which keeps others away.
+        publish_length(ctx, buffer)?;
+        let hold = hold_of_buffer(&old);
+        let length_of = |hold| {
+            // SAFETY: I-FREE-ONCE: the buffer's hold, of which QuickJS has not let go.
+            unsafe { with_hold(hold, old.data, |hold, _| hold.byte_length()) }
+        };
+        let length_of_store = hold.map_or(usize::MAX, length_of);
+        // SAFETY: reads a field of a live context.
+        let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
+        let none_left = Error::Memory(offheap::Error::OutOfMemory { requested: byte_length });
+        let Some(realloc) = old.realloc else { return Err(none_left) };
+        // SAFETY: I-FREE-ONCE: what QuickJS's own `transfer` asks of it; with null nothing has changed.
+        data = unsafe { realloc(runtime, old.opaque, old.data.cast(), byte_length as qjs::size_t) }.cast();
+        if data.is_null() {
+            return Err(none_left);
+        }
+        // New memory is nobody else's; of a store that stays, everything beyond its length is zero already.
+        let is_in_place = data == old.data && hold.is_some();
+        let end = if is_in_place { length_of_store.min(byte_length) } else { byte_length };
+        let stale = end.saturating_sub(old_length);
+        // SAFETY: I-MAPPED, I-BORROW: so much memory is there, and nobody else touches it, as said.
+        unsafe { data.wrapping_add(old_length.min(end)).write_bytes(0, stale) };
+    }
+    // SAFETY: I-LAYOUT: as above.
+    let to = unsafe { BufferFields::of(made.as_raw()) }.as_ptr();
+    // SAFETY: I-LAYOUT: as above; nothing of QuickJS runs meanwhile.
+    let to = unsafe { &mut *to };
+    (to.data, to.opaque, to.realloc) = (data, old.opaque, old.realloc);
+    // SAFETY: I-LAYOUT: as above.
+    let from = unsafe { &mut *from };
+    (from.opaque, from.realloc) = (ptr::null_mut(), None);
+    // Without a callback nothing is let go of: it has no memory any more, and neither have its views.
+    detach(ctx, buffer);
+    Ok(())
+}
+
+/// Tells the store of `buffer`, where it is over one, the length that the buffer has: a callback cannot tell a length of 0
+/// from one of 1.
+pub(crate) fn publish_length<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
+    with_state(ctx, |state| find_store(ctx, state, buffer).map(drop))
+}
