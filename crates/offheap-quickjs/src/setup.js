@@ -5,10 +5,13 @@
   const [seeView, seeGrowth, growStore, seeLength, transfer] = natives;
   const { apply, defineProperty, getOwnPropertyDescriptor } = Reflect;
   const { get, set, has, delete: remove } = WeakMap.prototype;
-  const { trunc } = Math;
+  const { trunc, min, max } = Math;
   const { MAX_SAFE_INTEGER } = Number;
+  const { species } = Symbol;
   const NewTypeError = TypeError;
   const NewRangeError = RangeError;
+  const NewUint8Array = Uint8Array;
+  const { set: copyFrom } = Object.getPrototypeOf(Uint8Array.prototype);
   const keys = new WeakMap();
 
   const replace = (target, name, method) => {
@@ -73,7 +76,9 @@
 
   const buffers = ArrayBuffer.prototype;
   const getter = (name) => getOwnPropertyDescriptor(buffers, name).get;
+  const unsharedLengthOf = getter("byteLength");
   const isDetached = getter("detached");
+  const isImmutable = getter("immutable");
   const isResizable = getter("resizable");
   const maximumOf = getter("maxByteLength");
 
@@ -116,6 +121,72 @@
       seeLength(this);
     },
   }.resize);
+
+  // QuickJS's own copy by `memcpy`, also where a species constructor gives a buffer over the same memory, and refuse to read
+  // immutable buffers. ECMAScript 25.1.6.7 and 25.2.5.6.
+  const bound = (value, length) => {
+    // User code may run here.
+    const relative = trunc(+value) || 0;
+    return relative < 0 ? max(length + relative, 0) : min(relative, length);
+  };
+  const range = (start, end, length) => {
+    const first = bound(start, length);
+    const final = end === undefined ? length : bound(end, length);
+    return { first, final, count: max(final - first, 0) };
+  };
+  const copy = (to, from, first, count) => {
+    apply(copyFrom, new NewUint8Array(to, 0, count), [new NewUint8Array(from, first, count)]);
+  };
+  const newBySpecies = (buffer, Default, name, byteLength) => {
+    const { constructor } = buffer;
+    if (constructor === undefined) return new Default(byteLength);
+    if (constructor === null || (typeof constructor !== "object" && typeof constructor !== "function"))
+      throw new NewTypeError(`${name}: the constructor of the buffer is not an object`);
+    const Species = constructor[species] ?? Default;
+    return new Species(byteLength);
+  };
+  const replaceSlice = (prototype, Default, lengthOf, check) => {
+    const name = `${Default.name}.prototype.slice`;
+    replace(prototype, "slice", {
+      slice(start, end) {
+        const length = apply(lengthOf, this, []);
+        check(this, name);
+        const { first, count } = range(start, end, length);
+        const made = newBySpecies(this, Default, name, count);
+        const madeLength = apply(lengthOf, made, []);
+        check(made, name);
+        if (Default === NewArrayBuffer && apply(isImmutable, made, []))
+          throw new NewTypeError(`${name}: the species constructor gave an immutable buffer`);
+        if (made === this) throw new NewTypeError(`${name}: the species constructor gave the same buffer`);
+        if (madeLength < count) throw new NewTypeError(`${name}: the species constructor gave a buffer that is too short`);
+        check(this, name);
+        const left = apply(lengthOf, this, []) - first;
+        if (left > 0) copy(made, this, first, min(count, left));
+        return made;
+      },
+    }.slice);
+  };
+  const checkAttached = (buffer, name) => {
+    if (apply(isDetached, buffer, [])) throw new NewTypeError(`${name}: the ArrayBuffer is detached`);
+  };
+  const NewArrayBuffer = ArrayBuffer;
+  replaceSlice(buffers, NewArrayBuffer, unsharedLengthOf, checkAttached);
+  replaceSlice(shared, SharedArrayBuffer, sharedLengthOf, () => {});
+
+  replace(buffers, "sliceToImmutable", {
+    sliceToImmutable(start, end) {
+      const name = "ArrayBuffer.prototype.sliceToImmutable";
+      const length = apply(unsharedLengthOf, this, []);
+      checkAttached(this, name);
+      const { first, final, count } = range(start, end, length);
+      checkAttached(this, name);
+      if (apply(unsharedLengthOf, this, []) < final)
+        throw new NewRangeError(`${name}: the ArrayBuffer was made shorter than the end of the slice`);
+      const made = new NewArrayBuffer(count);
+      copy(made, this, first, count);
+      return move(made, -1, 2);
+    },
+  }.sliceToImmutable);
 
   const setKey = (buffer, key) => {
     if (key === undefined || key === null) apply(remove, keys, [buffer]);
