@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod atomics;
+mod collects;
 mod copy;
 mod ctx;
 mod leak;
@@ -13,6 +14,7 @@ fn main() {
     let name = std::env::args().nth(1).unwrap_or_default();
     match &name[..] {
         "atomics" => atomics::main(),
+        "collects" => collects::main(),
         "copy" => copy::main(),
         "ctx" => ctx::main(),
         "leak" => leak::main(),

@@ -1,0 +1,33 @@
+//! What offheap does not mend: rquickjs lets a Rust value that JavaScript keeps use JavaScript in its `Drop`. It may be dropped
+//! by a `Persistent`, for which no scope is borrowed, while a slice lives.
+//! Seen: bytes change under a `&[u8]`.
+#![forbid(unsafe_code)]
+
+use adapter::Isolate;
+use adapter::rquickjs::{Ctx, Function, Persistent};
+
+struct Writes<'js>(Ctx<'js>);
+
+impl Drop for Writes<'_> {
+    fn drop(&mut self) {
+        self.0.eval::<(), _>("new Uint8Array(buffer).fill(9)").unwrap();
+    }
+}
+
+fn main() {
+    Isolate::new().unwrap().enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.buffer = new Uint8Array(8).fill(7).buffer").unwrap();
+        let persistent = scope.with_ctx(|ctx| {
+            let captured = Writes(ctx.clone());
+            let function = Function::new(ctx.clone(), move || {
+                let _ = &captured;
+            });
+            Persistent::save(&ctx, function.unwrap())
+        });
+        let guard = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes: &[u8] = &guard;
+        let before = bytes[0];
+        drop(persistent);
+        println!("the first byte of a &[u8] was {before} and is {}", std::hint::black_box(bytes)[0]);
+    });
+}

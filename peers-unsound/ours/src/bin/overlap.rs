@@ -1,0 +1,24 @@
+//! What offheap does not mend: in a `Ctx` of a program's own script has QuickJS's `slice` before any store is there, so that
+//! nothing can be put in its place, and that copies by `memcpy` between two buffers over the same memory.
+//! Seen: "memcpy-param-overlap" (ASan); without it the bytes are what the C library makes of it.
+#![forbid(unsafe_code)]
+
+use adapter::BackingStoreExt;
+use adapter::offheap::{BackingStore, UniqueStore};
+use adapter::rquickjs::{Context, Runtime};
+
+fn main() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    let store = BackingStore::from(UniqueStore::from_owner(bytes).unwrap());
+    Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
+        ctx.eval::<(), _>("globalThis.kept = ArrayBuffer.prototype.slice").unwrap();
+        ctx.globals().set("all", store.to_js(&ctx).unwrap()).unwrap();
+        ctx.globals().set("part", store.slice(8..).unwrap().to_js(&ctx).unwrap()).unwrap();
+        let same: bool = ctx
+            .eval(
+                "all.constructor = { [Symbol.species]: function () { return part } }; kept.call(all, 0, 2048) === part",
+            )
+            .unwrap();
+        println!("QuickJS's own slice copied 2048 bytes to 8 bytes further on: {same}");
+    });
+}

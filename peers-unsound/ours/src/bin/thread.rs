@@ -1,0 +1,26 @@
+//! What offheap does not mend: the `Ctx` that `with_ctx` lends is rquickjs's, `Clone` and `Send`, and two threads run script
+//! in one runtime, at once.
+//! Seen: "Possible data race" (helgrind), and mostly a crash.
+#![forbid(unsafe_code)]
+
+use adapter::Isolate;
+
+fn main() {
+    let rounds = if std::env::var_os("FEW").is_some() { 20 } else { 2_000_000 };
+    let count =
+        format!("(() => {{ let a = []; for (let i = 0; i < {rounds}; i++) a = [{{ a: new ArrayBuffer(8) }}] }})()");
+    // QuickJS takes the other thread's stack for an overflow, where it looks.
+    let mut isolate = Isolate::builder().stack_size(0).build().unwrap();
+    isolate.enter(|scope| {
+        scope.with_ctx(|ctx| {
+            let other = ctx.clone();
+            std::thread::scope(|threads| {
+                threads.spawn(|| {
+                    let other = other;
+                    other.eval::<(), _>(&count[..]).is_ok()
+                });
+                let _ = ctx.eval::<(), _>(&count[..]);
+            });
+        });
+    });
+}
