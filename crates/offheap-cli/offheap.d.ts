@@ -197,7 +197,8 @@ declare module "offheap" {
 declare var nativeModule: typeof import("offheap").default;
 
 /** `log`, `info` and `debug` write to standard output, `warn` and `error` to standard error: strings as they are, other
- * values described, with spaces between them. */
+ * values described, with spaces between them. Describing a value runs no code of script: getters are not called, a Proxy is
+ * `[Proxy]`, and what is deep or large is cut short. Control characters in it are escaped. */
 declare var console: {
   log(...values: unknown[]): void;
   info(...values: unknown[]): void;

@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::ffi::{OsStr, OsString};
+use std::process;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::input::InputError;
+use crate::{BAD_INPUT, console};
 
 const AFTER_HELP: &str = "\
 Exit status: 0 fine; 1 the script threw; 2 wrong usage or unreadable input; 3 memory errors: a leak, a double free, a free
@@ -50,7 +52,14 @@ pub(crate) enum Engine {
 
 /// The command line of this process; ends the process where it makes no sense, or asks for help.
 pub(crate) fn parse() -> Run {
-    let Command::Run(run) = Options::parse().command;
+    let options = Options::try_parse().unwrap_or_else(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        console::error_lines(error.to_string().trim_end());
+        process::exit(BAD_INPUT);
+    });
+    let Command::Run(run) = options.command;
     run
 }
 

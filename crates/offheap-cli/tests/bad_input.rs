@@ -130,8 +130,32 @@ fn one_file_rw_and_otherwise_at_once() {
     maps("a=a.bin:rw", "b=a.bin:rw").expect(0, "", &two(2));
 }
 
+/// What a terminal would obey.
+const EVIL: &str = "a\u{1b}[2J\u{9b}1m\rb\u{202e}";
+const SHOWN: &str = "a\\x1b[2J\\x9b1m\\x0db\\u202e";
+
+#[test]
+fn c22_names_in_messages_do_nothing_to_a_terminal() {
+    let folder = Folder::new(QUICKJS);
+    let why = "No such file or directory (os error 2); check the name and the permissions";
+    refused(&folder, &["run", EVIL], &format!("cannot read the script {SHOWN}: {why}"));
+    refused(&folder, &["run", "a\noffheap: forged"], &format!("cannot read the script a\\noffheap: forged: {why}"));
+    folder.write("a.js", "");
+    let map = format!("{EVIL}=");
+    let form =
+        "write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file as nativeModule.mapped.NAME";
+    refused(&folder, &["run", "--map", &map, "a.js"], &format!("cannot read --map {SHOWN}=: {form}"));
+    for wrong in [&["run", "--engine", EVIL][..], &["run", &format!("--{EVIL}"), "a.js"], &[EVIL]] {
+        let ran = folder.offheap(wrong);
+        assert!(ran.status == Some(2) && !ran.stderr.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']), "{ran:?}");
+    }
+}
+
 on_each_engine!(
     a_script_that_throws,
+    c22_messages_of_script_do_nothing_to_a_terminal,
+    c22_a_message_forges_no_line_of_the_command,
+    c20_nothing_is_advised_by_the_text_of_a_message,
     a_promise_that_is_rejected_and_not_handled,
     a_throw_wins_over_memory_errors,
     a_script_that_does_not_parse,
@@ -168,6 +192,59 @@ fn a_script_that_throws(engine: Engine) {
     let ran = folder.script("function f() { f() }\nf()");
     let first = "offheap: uncaught RangeError: Maximum call stack size exceeded\n    at f (a.js:1:1";
     assert!(ran.status == Some(1) && ran.stderr.starts_with(first), "{ran:?}");
+}
+
+fn c22_messages_of_script_do_nothing_to_a_terminal(engine: Engine) {
+    let folder = Folder::new(engine);
+    let thrown = folder.script(format!("throw new Error('{}')", EVIL.replace('\r', "\\r")));
+    assert!(thrown.stderr.starts_with(&format!("offheap: uncaught Error: {SHOWN}\n    at ")), "{thrown:?}");
+    let text = folder.script(format!("Promise.reject('{}')", EVIL.replace('\r', "\\r")));
+    assert!(text.stderr.starts_with(&format!("offheap: uncaught {SHOWN}\n")), "{text:?}");
+    // What script prints is its own: a string as it is, and what is in something else as script would write it.
+    let printed = folder.script("console.log('\\x1b[1mbold\\x1b[0m', ['\\x1b\\x7f'], new Error('\\x1b').message)");
+    assert_eq!(printed.stdout, "\u{1b}[1mbold\u{1b}[0m [ \"\\u001b\\x7f\" ] \u{1b}\n");
+    folder.write(EVIL, "nativeModule.allocateMemory(8);\nthrow new Error('why')");
+    let ran = folder.run(&[EVIL]);
+    assert!(ran.status == Some(1) && !ran.stderr.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']), "{ran:?}");
+}
+
+fn c22_a_message_forges_no_line_of_the_command(engine: Engine) {
+    let ran = Folder::new(engine).script("throw new Error('why\\n    at f (b.js:1:1)\\noffheap: 0 stores')");
+    ran.expect(
+        1,
+        "",
+        &format!(
+            "offheap: uncaught Error: why\n    |     at f (b.js:1:1)\n    | offheap: 0 stores\n    \
+             at ⟦<eval> (a.js:1:11)|a.js:1:7⟧\n{NOTHING}"
+        ),
+    );
+}
+
+/// An engine's words for one mistake are those for others, and script can say them.
+fn c20_nothing_is_advised_by_the_text_of_a_message(engine: Engine) {
+    let folder = Folder::new(engine);
+    for (script, said) in [
+        (
+            "new Uint8Array(new ArrayBuffer(8), -8)",
+            "RangeError: ⟦invalid array index|Start offset -8 is outside the bounds of the buffer⟧",
+        ),
+        ("new ArrayBuffer(-1)", "RangeError: ⟦invalid array index|Invalid array buffer length⟧"),
+        (
+            "new DataView(new ArrayBuffer(8)).getInt8(-1)",
+            "RangeError: ⟦invalid array index|Offset is outside the bounds of the DataView⟧",
+        ),
+        (
+            "Math.max(...Array(1e6).fill(0))",
+            "⟦RangeError: too many arguments in function call (only 65535 allowed)|RangeError: Maximum call stack size exceeded⟧",
+        ),
+        ("throw new RangeError('invalid array buffer length')", "RangeError: invalid array buffer length"),
+        ("throw new RangeError('Array buffer allocation failed')", "RangeError: Array buffer allocation failed"),
+        ("throw 'InternalError: out of memory'", "InternalError: out of memory"),
+    ] {
+        let ran = folder.script(script);
+        let first = ran.stderr.lines().next().unwrap();
+        assert_eq!(first, format!("offheap: uncaught {}", engine.text(said)), "{script}");
+    }
 }
 
 fn a_promise_that_is_rejected_and_not_handled(engine: Engine) {

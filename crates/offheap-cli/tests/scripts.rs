@@ -13,6 +13,7 @@ on_each_engine!(
     a_reference_reads_and_writes_what_script_sees,
     maps_are_read_only_private_or_written_through,
     c22_an_empty_file_is_a_map_of_no_bytes,
+    c23_nothing_tells_of_an_assignment_that_does_nothing,
     memory_whose_object_is_gone_is_still_a_leak,
     modules_import_each_other_and_offheap,
     modules_that_are_not_there,
@@ -174,6 +175,33 @@ fn c22_an_empty_file_is_a_map_of_no_bytes(engine: Engine) {
         0,
         "a 0 0 0 0\nRangeError\nb 0 0 0 0\nRangeError\nc 0 0 0 0\nRangeError\n",
         "offheap: 3 stores (2 shared), 0 B external, 0 leaked, 0 refused\n",
+    );
+}
+
+/// An assignment to an element of read-only memory does nothing in sloppy code, and in strict code of QuickJS. The command
+/// cannot say so: no setter, no trap and no prototype is asked about an element of a view, a view cannot be a Proxy, and the
+/// bytes stay as they are.
+fn c23_nothing_tells_of_an_assignment_that_does_nothing(engine: Engine) {
+    let folder = Folder::new(engine);
+    folder.write("a.bin", "0123456789");
+    folder.write(
+        "a.js",
+        "let told = 0;
+         const bytes = new Uint8Array(nativeModule.arrayBuffer(nativeModule.mapped.a));
+         const trap = { get() { told++ }, set() { told++ }, defineProperty() { told++ }, getPrototypeOf() { told++ } };
+         Object.defineProperty(Uint8Array.prototype, 0, { set() { told++ }, get() { told++ } });
+         Object.setPrototypeOf(bytes, new Proxy(Uint8Array.prototype, trap));
+         bytes[0] = 65; bytes['1'] = 66; bytes[2]++;
+         console.log(told, bytes[0], bytes[1], bytes[2]);
+         try { (() => { 'use strict'; bytes[0] = 65 })(); console.log('nothing') } catch (error) { console.log(error.name) }
+         const proxy = new Proxy(new Uint8Array(2), {});
+         try { new DataView(proxy.buffer) } catch (error) { console.log(error.name) }
+         console.log(ArrayBuffer.isView(proxy));",
+    );
+    folder.run(&["--map", "a=a.bin", "a.js"]).expect(
+        0,
+        "0 48 49 50\n⟦nothing|TypeError⟧\nTypeError\nfalse\n",
+        "offheap: 1 store, 10 B external, 0 leaked, 0 refused\n",
     );
 }
 
