@@ -10,10 +10,11 @@ const { mapped, arrayBuffer, args } = nativeModule;
 const WINDOW = 64 * 2 ** 20; // Any multiple of 8 that the engine takes (2 GiB - 1 in QuickJS).
 const SHOWN = 4096; // The most bytes of a row that are printed.
 const NEWLINE = 10;
+const RETURN = 13;
 
 const file = mapped.log;
 const wanted = args.map(Number);
-if (!file || !wanted.length || !wanted.every((row) => Number.isSafeInteger(row) && row >= 0)) {
+if (!file || !wanted.length || !args.every((row) => /^\d{1,15}$/.test(row))) {
   throw new Error("usage: offheap run --map log=FILE examples/lines.js ROW...");
 }
 
@@ -64,14 +65,22 @@ function text(from, to) {
   }
 }
 
+// A file may begin with a byte order mark, which is no part of its first row.
+const MARK = [0xef, 0xbb, 0xbf];
+const isMarked = file.byteLength >= 3 && MARK.every((byte, at) => byteAt(at) === byte);
+
+let missing = "";
 for (const row of wanted) {
   if (!index.get(row)) {
-    console.log(`there is no row ${row}: the file has ${rows}, and the first is row 0`);
+    missing ||= `there is no row ${row}: the file has ${rows}, and the first is row 0`;
     continue;
   }
   let { start, end } = index.get(row);
-  if (byteAt(end - 1) === NEWLINE) end--; // The last row may have none.
+  if (row === 0 && isMarked) start += MARK.length;
+  if (end > start && byteAt(end - 1) === NEWLINE) end--; // The last row may have none.
+  if (end > start && byteAt(end - 1) === RETURN) end--;
   let shown = Math.min(end, start + SHOWN);
   while (shown < end && (byteAt(shown) & 0xc0) === 0x80) shown--; // Not within a character.
   console.log(text(start, shown) + (shown < end ? `... (${end - start} bytes)` : ""));
 }
+if (missing) throw new Error(missing);

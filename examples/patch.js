@@ -3,36 +3,75 @@
 //     offheap run --map file=FILE.wav:rw examples/patch.js
 //
 // A recorder that was cut off leaves the lengths in its header at 0 or at a guess, and players stop there. The file is
-// mapped `rw`: what is written to the buffer is written to the file, four bytes of it here and not a copy of the rest.
+// mapped `rw`: what is written to the buffer is written to the file, four bytes of it here and not a copy of the rest. A
+// file that is right, or that is not understood, stays as it is.
 
 const { mapped, arrayBuffer } = nativeModule;
 
 const file = mapped.file;
 if (!file) throw new Error("usage: offheap run --map file=FILE.wav:rw examples/patch.js");
 
-const HEADER = 4096; // The chunks before the samples fit in this.
-const view = new DataView(arrayBuffer(file, 0, Math.min(HEADER, file.byteLength)));
-const name = (at) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
+const size = file.byteLength;
+const refuse = (why) => { throw new Error(`${why}; the file stays as it is`) };
 
-function mend(what, at, expected) {
-  const found = view.getUint32(at, true);
+// The bytes from `offset` on, through a small window, which begins at a multiple of 8.
+function view(offset, length) {
+  const start = offset - (offset % 8);
+  return new DataView(arrayBuffer(file, start, offset + length - start), offset - start);
+}
+const name = (offset) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view(offset, 4).getUint8(i)));
+const uint32 = (offset) => view(offset, 4).getUint32(0, true);
+
+if (size < 12 || name(0) !== "RIFF" || name(8) !== "WAVE") throw new Error("this is no WAV file");
+if (size - 8 > 0xffffffff) refuse(`a WAV file has at most 4294967303 bytes, and this one has ${size}`);
+
+// Chunks follow each other: four letters, a length, that many bytes, and one more where they are odd. Some writers leave
+// that out at the end.
+function chunkAt(at) {
+  if (at + 8 > size || !/^[\x20-\x7e]{4}$/.test(name(at))) return undefined;
+  const length = uint32(at + 4);
+  const end = at + 8 + length;
+  return { name: name(at), at, length, end, next: end + (length % 2) };
+}
+
+// Where the chunks from `at` on end, if they end with the file or where it says that it ends.
+const said = uint32(4) + 8;
+function endOfChunks(at) {
+  while (at < size && at !== said) {
+    const chunk = chunkAt(at);
+    if (!chunk || chunk.end > size) return undefined;
+    at = Math.min(chunk.next, size);
+  }
+  return at;
+}
+
+let frame = 0; // The bytes of one sample of all channels.
+let data = chunkAt(12);
+while (data && data.name !== "data") {
+  if (data.end > size) refuse(`the chunk "${data.name}" at ${data.at} is longer than the file`);
+  if (data.name === "fmt " && data.length >= 14) frame = view(data.at + 20, 2).getUint16(0, true);
+  data = chunkAt(data.next);
+}
+if (!data) refuse("it has no chunk of data");
+if (!frame) refuse("it does not say how long a sample is");
+
+// Samples that go on to the end of the file, or what the header says of them.
+const begin = data.at + 8;
+const whole = size - begin - ((size - begin) % frame);
+const end = endOfChunks(Math.min(data.next, size));
+const isLeftOpen = data.end > size || (data.length === 0 && end === undefined);
+if (!isLeftOpen && end === undefined) refuse(`what follows the data, at ${data.next}, is no chunk`);
+const length = isLeftOpen ? whole : data.length;
+const last = isLeftOpen ? Math.min(begin + whole + (whole % 2), size) : end;
+if (!isLeftOpen && said !== 8 && said < last) refuse("it says that it ends in the middle of a chunk");
+
+function mend(what, at, found, expected) {
   if (found === expected) {
     console.log(`${what}: ${found}, right`);
   } else {
-    view.setUint32(at, expected, true);
+    view(at, 4).setUint32(0, expected, true);
     console.log(`${what}: ${found} -> ${expected}`);
   }
 }
-
-if (view.byteLength < 12 || name(0) !== "RIFF" || name(8) !== "WAVE") throw new Error("this is no WAV file");
-
-// Chunks follow each other: four letters, a length, that many bytes, padded to an even count.
-let at = 12;
-while (at + 8 <= view.byteLength && name(at) !== "data") {
-  const length = view.getUint32(at + 4, true);
-  at += 8 + length + (length % 2);
-}
-if (at + 8 > view.byteLength) throw new Error("no data chunk begins in the first 4096 bytes");
-
-mend("length of the data", at + 4, file.byteLength - at - 8);
-mend("length of the file", 4, file.byteLength - 8);
+mend("length of the data", data.at + 4, data.length, length);
+mend("length of the file", 4, said - 8, last - 8);
