@@ -190,7 +190,7 @@ pub enum Error {
     /// The store is exposed in another isolate.
     #[error(
         "cannot {attempted} store {store} in {requested}: it is exposed in {isolate} through {buffers} live buffer(s); \
-         detach or collect them there first"
+         detach or collect them there first, or copy its bytes"
     )]
     OtherIsolate {
         /// The store.

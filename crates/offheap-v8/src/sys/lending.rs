@@ -69,9 +69,19 @@ pub(crate) fn check_lendable(
 /// Whether all blocks of a store are those of buffers that handles are for.
 #[cold]
 fn is_all_here(roots: &Roots, store: &BackingStore, slot: Option<usize>) -> Result<bool, Error> {
-    // What V8 let go of meanwhile counts as a buffer until it is looked at.
+    let buffers = || store.exposure().map_or(0, |(_, buffers)| buffers);
+    let counted = buffers();
+    if are_known(roots, store, slot, counted)? {
+        return Ok(true);
+    }
+    // What V8 let go of counts as a buffer until it is looked at.
     release_let_go(roots.state());
-    let Some((_, buffers)) = store.exposure() else { return Ok(true) };
+    let left = buffers();
+    Ok(left == 0 || left != counted && are_known(roots, store, slot, left)?)
+}
+
+/// Whether handles are for so many buffers over a store, each of which has its block alone.
+fn are_known(roots: &Roots, store: &BackingStore, slot: Option<usize>, buffers: u16) -> Result<bool, Error> {
     let mut seen = Vec::new();
     roots.any_object(slot, |scope, object| {
         let Ok(buffer) = Buffer::of(scope, object.into()) else { return false };

@@ -57,7 +57,7 @@ const HOOKS: &str = "
     Object.defineProperty(Error, 'stackTraceLimit', getter);
     Promise.resolve().then(write); undefined";
 
-fn hook(scope: &mut Scope<'_>) {
+fn hook(scope: &mut Scope<'_>) -> v8::Weak<v8::Object> {
     scope.with_v8(|scope| {
         let function = v8::Function::new(scope, write).unwrap();
         set(scope, "write", function.into());
@@ -67,10 +67,9 @@ fn hook(scope: &mut Scope<'_>) {
         scope.set_promise_hook(promise);
         scope.set_microtasks_policy(v8::MicrotasksPolicy::Auto);
         let dead = v8::Object::new(scope);
-        let finalizer = Box::new(|_: &mut v8::Isolate| note());
-        std::mem::forget(v8::Weak::with_finalizer(scope, dead, finalizer));
         assert!(scope.thread_safe_handle().request_interrupt(interrupt, std::ptr::null_mut()));
-    });
+        v8::Weak::with_finalizer(scope, dead, Box::new(|_: &mut v8::Isolate| note()))
+    })
 }
 
 fn only_what_guards_allow(scope: &Scope<'_>, buffers: &[Handle<JsArrayBuffer>], other: &Handle<JsArrayBuffer>) {
@@ -107,7 +106,7 @@ fn a1_nothing_of_a_program_runs_while_a_guard_lives() {
             sources.iter().map(|source| scope.eval_buffer(source).unwrap().into_handle()).collect();
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
         buffers.push(scope.expose_frozen(&frozen).unwrap().0.into_handle());
-        hook(scope);
+        let _dead = hook(scope);
         let buffer = scope.eval_buffer("b").unwrap().into_handle();
         let guard = scope.bytes(&buffer).unwrap();
         RAN.set(0);
