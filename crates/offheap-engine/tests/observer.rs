@@ -66,3 +66,19 @@ fn a2_a_panic_of_an_observer_leaves_engines_to_be_called() {
     drop(nested.1);
     assert!(!is_letting_go());
 }
+
+#[test]
+fn a2_an_owners_drop_that_the_model_waits_for_is_refused_too() {
+    for seed in 0..16 {
+        let mut engine = ModelEngine::new(seed).unwrap();
+        let (sender, answers) = std::sync::mpsc::channel();
+        let deleter = move |_: *mut u8, _: usize| sender.send(is_letting_go()).unwrap();
+        let store = BackingStore::from(UniqueStore::from_owner_with_deleter(vec![1_u8; 8], deleter).unwrap());
+        let buffer = engine.expose(&store).unwrap().0;
+        drop((store, buffer));
+        engine.collect();
+        engine.drain_finalizers();
+        // On this thread or another, as the seed has it.
+        assert_eq!(answers.recv(), Ok(true));
+    }
+}

@@ -61,12 +61,16 @@ pub(super) enum OnThread {
 impl LetGo {
     /// Drops the hold, perhaps as a sweeper's thread would.
     pub(super) fn finish(self) {
-        let _no_engine = LettingGo::begin();
+        let let_go = |hold: Exposed| {
+            // As in other engines, which are in the middle of something where an owner drops.
+            let _no_engine = LettingGo::begin();
+            drop(hold);
+        };
         match self.0 {
             None => {}
-            Some((hold, OnThread::This)) => drop(hold),
+            Some((hold, OnThread::This)) => let_go(hold),
             Some((hold, OnThread::Another)) => {
-                thread::spawn(move || drop(hold)).join().unwrap_or_else(|panic| resume_unwind(panic));
+                thread::spawn(move || let_go(hold)).join().unwrap_or_else(|panic| resume_unwind(panic));
             }
         }
     }
