@@ -113,9 +113,11 @@ fn c21_what_is_thrown_and_no_error_has_a_place(engine: Engine) {
             &format!("offheap: uncaught {shown}\n{}{NOTHING}", frames(1, 22, 16)),
         );
     }
-    // Of what was caught, and of what was thrown elsewhere, no place is said that is not its own.
+    // What was caught before has nothing to do with it. V8 knows where a promise was rejected.
     let again = folder.script("try { throw 5 } catch {}\nPromise.reject(5)");
-    again.expect(1, "", &format!("offheap: uncaught 5\n{NOTHING}"));
+    again.expect(1, "", &format!("offheap: uncaught 5\n⟦|    at a.js:2:9\n⟧{NOTHING}"));
+    let later = folder.script("async function f() {\n  await null; throw 'late' }\nf()");
+    later.expect(1, "", &format!("offheap: uncaught late\n⟦|    at a.js:2:15\n⟧{NOTHING}"));
 }
 
 fn c21_stacks_that_script_makes_are_script_s(engine: Engine) {

@@ -121,8 +121,8 @@ fn finish<'s>(
         let reason = promise.result(scope);
         return Some(uncaught::describe(scope, Some(inspect), reason, None));
     }
-    if let Some(reason) = Rejections::close(scope) {
-        return Some(uncaught::describe(scope, Some(inspect), reason, None));
+    if let Some((reason, place)) = Rejections::close(scope) {
+        return Some(uncaught::describe_at(scope, Some(inspect), reason, place));
     }
     match outcome {
         Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => Some(NEVER_ENDED.to_owned()),

@@ -2,11 +2,18 @@
 
 use offheap_v8::{TrackRejections, v8};
 
+use super::frames;
 use crate::unhandled::Unhandled;
 
 /// The rejected promises of an isolate that nothing handles.
 #[derive(Default)]
-pub(super) struct Rejections(Unhandled<v8::Global<v8::Promise>, v8::Global<v8::Value>>);
+pub(super) struct Rejections(Unhandled<v8::Global<v8::Promise>, Reason>);
+
+struct Reason {
+    value: v8::Global<v8::Value>,
+    /// Where a value that is no error was thrown; an error has a stack.
+    place: Option<String>,
+}
 
 impl TrackRejections for Rejections {
     fn track<'s>(
@@ -16,8 +23,12 @@ impl TrackRejections for Rejections {
         is_handled: bool,
     ) {
         let hash = u64::from(promise.get_identity_hash().get().unsigned_abs());
-        let reason = reason.unwrap_or_else(|| v8::undefined(scope).into());
-        let (promise, reason) = (v8::Global::new(scope, promise), v8::Global::new(scope, reason));
+        let value = reason.unwrap_or_else(|| v8::undefined(scope).into());
+        let place = (!is_handled && !value.is_native_error())
+            .then(|| v8::Exception::create_message(scope, value))
+            .and_then(|message| frames::place_of(scope, message));
+        let (promise, reason) =
+            (v8::Global::new(scope, promise), Reason { value: v8::Global::new(scope, value), place });
         // Nothing is taken in once they were asked for.
         let Some(Rejections(unhandled)) = scope.get_slot_mut::<Rejections>() else { return };
         match is_handled {
@@ -28,9 +39,9 @@ impl TrackRejections for Rejections {
 }
 
 impl Rejections {
-    /// The reason of the first, for good: the others are let go.
-    pub(super) fn close<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
+    /// The reason of the first, and where it was thrown, for good: the others are let go.
+    pub(super) fn close<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<(v8::Local<'s, v8::Value>, Option<String>)> {
         let Rejections(unhandled) = scope.remove_slot::<Rejections>()?;
-        unhandled.into_first().map(|reason| v8::Local::new(scope, reason))
+        unhandled.into_first().map(|Reason { value, place }| (v8::Local::new(scope, value), place))
     }
 }

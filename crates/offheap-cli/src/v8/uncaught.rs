@@ -12,8 +12,18 @@ pub(super) fn describe<'s>(
     thrown: v8::Local<'s, v8::Value>,
     message: Option<v8::Local<'s, v8::Message>>,
 ) -> String {
-    v8::tc_scope!(let scope, scope);
     let place = message.and_then(|message| frames::place_of(scope, message));
+    describe_at(scope, inspect, thrown, place)
+}
+
+/// The same of a value that was thrown in `place`, where that is known.
+pub(super) fn describe_at<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    inspect: Option<v8::Local<'s, v8::Function>>,
+    thrown: v8::Local<'s, v8::Value>,
+    place: Option<String>,
+) -> String {
+    v8::tc_scope!(let scope, scope);
     let nothing = v8::undefined(scope).into();
     let place = place.and_then(|place| v8::String::new(scope, &place)).map_or(nothing, Into::into);
     let text = match inspect {
