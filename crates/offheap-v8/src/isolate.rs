@@ -34,8 +34,11 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// How many bytes V8's heap has at first, which is `max` where that is less, and at the most: beyond that V8 ends the
-    /// process. Stores do not count.
+    /// How many bytes V8's heap has at first, which is `max` where that is less, and at the most. Stores do not count.
+    ///
+    /// Script that wants more is stopped: what ran it gives [`Error::Script`], and inside of
+    /// [`Scope::with_v8`](crate::Scope::with_v8) the crate's calls give what they give where execution was terminated. V8 has up
+    /// to 1.25 GiB more until then, and ends the process where one step of script takes even more.
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
         self.params = self.params.heap_limits(initial.min(max), max);
         self

@@ -75,7 +75,8 @@
 //!   does. An immutable buffer is not detached, only collected.
 //! - It throws a `RangeError` where script has used 984 KiB of stack (`--stack-size`). On a thread with less an [`Isolate`] makes
 //!   it throw earlier; for isolates that the program makes itself that is the program's to do.
-//! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws.
+//! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws. An
+//!   [`Isolate`] stops script before that, which is an error, and goes on.
 //! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that
 //!   is freed by hand and that of a `static` count as nothing. The count cannot be put right where it is too high (two buffers
 //!   over one store): V8 ends the process when it takes away more than is left.

@@ -114,7 +114,9 @@ impl<'s> Scope<'s> {
     pub fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.roots.relieve();
         self.roots.state().note_lent();
-        self.roots.with_scope(work).expect("the isolate of a scope lives")
+        let done = self.roots.with_scope(work).expect("the isolate of a scope lives");
+        self.roots.restore_full_heap();
+        done
     }
 
     /// Makes a buffer, or another object of a handle, a global variable of script.
@@ -326,7 +328,11 @@ impl<'s> Scope<'s> {
         work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.roots.relieve();
-        self.roots.with_scope(work)?
+        let done = self.roots.with_scope(work)?;
+        match self.roots.restore_full_heap() {
+            true => done.map_err(|_| heap_is_full()),
+            false => done,
+        }
     }
 
     /// The same with a buffer.
@@ -368,6 +374,14 @@ impl<'s> Scope<'s> {
     fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.look(buffer, sys::locate)?.into_store(self.roots.state())
     }
+}
+
+/// What script gets no exception for, since there is no memory for one.
+#[cold]
+fn heap_is_full() -> Error {
+    let message = "out of memory: V8's heap is full, and what ran was stopped; keep fewer objects, or raise \
+                   `IsolateBuilder::heap_limits`";
+    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
 
 /// A local for a buffer of this isolate.

@@ -25,6 +25,10 @@ use crate::uncaught::{INDESCRIBABLE, NEVER_ENDED};
 pub(crate) const LIMITS: Limits =
     Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8, resizes_any_memory: false };
 
+/// Nothing but a full heap stops a script.
+const HEAP_IS_FULL: &str =
+    "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a file (--map)";
+
 /// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
 ///
 /// The result is what it threw and did not catch, in words.
@@ -65,6 +69,9 @@ fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, native: &NativeMod
     let outcome = if is_installed { evaluate(caught, script) } else { None };
     if let (Some(inspect), Some(outcome)) = (inspect, outcome) {
         return finish(caught, inspect, outcome);
+    }
+    if caught.has_terminated() {
+        return Some(HEAP_IS_FULL.to_owned());
     }
     let (thrown, message) = (caught.exception(), caught.message());
     caught.reset();
@@ -112,6 +119,9 @@ fn finish<'s>(
     outcome: Outcome<'s>,
 ) -> Option<String> {
     run_what_is_queued(scope);
+    if scope.is_execution_terminating() {
+        return Some(HEAP_IS_FULL.to_owned());
+    }
     if let Some((thrown, message)) = Thrown::take(scope) {
         return Some(uncaught::describe(scope, Some(inspect), thrown, Some(message)));
     }
@@ -138,7 +148,7 @@ fn run_what_is_queued(scope: &mut v8::PinScope<'_, '_>) {
         scope.perform_microtask_checkpoint();
         let must_wait = scope.has_pending_background_tasks() || Waits::are_pending(scope);
         let did_run = v8::Platform::pump_message_loop(&platform, scope, must_wait);
-        if Thrown::is_some(scope) || !did_run && !must_wait {
+        if scope.is_execution_terminating() || Thrown::is_some(scope) || !did_run && !must_wait {
             return;
         }
     }

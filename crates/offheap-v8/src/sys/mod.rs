@@ -5,7 +5,8 @@
 //! `address_set` knows them by, `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
 //! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
 //! V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `lending` asks who else
-//! has the bytes of a slice, `stack` is about the stack of a thread, `hooks` gives callbacks a scope.
+//! has the bytes of a slice, `stack` is about the stack of a thread, `heap_limit` about a full heap, `hooks` gives
+//! callbacks a scope.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod address_set;
@@ -15,6 +16,7 @@ mod counted;
 mod ended;
 mod engine_memory;
 mod flags;
+mod heap_limit;
 mod hooks;
 mod lending;
 mod natives;

@@ -9,6 +9,7 @@ use offheap::IsolateRegistration;
 use offheap_engine::is_letting_go;
 
 use super::allocator::new_allocator;
+use super::heap_limit::HeapLimit;
 use super::natives::new_context;
 use super::roots::Roots;
 use super::stack;
@@ -21,6 +22,8 @@ pub(crate) struct OwnIsolate {
     collects_young: bool,
     // Entered again by `drop`, and dropped after it.
     isolate: v8::OwnedIsolate,
+    /// V8 may tell it of a full heap until the isolate has ended.
+    _heap_limit: Rc<HeapLimit>,
 }
 
 impl OwnIsolate {
@@ -33,17 +36,24 @@ impl OwnIsolate {
         {
             params = params.array_buffer_allocator(new_allocator(Arc::clone(&registration), alignment));
         }
+        let heap_limit = Rc::new(HeapLimit::default());
         let mut isolate = v8::Isolate::new(params);
+        // SAFETY: I-FREE-ONCE: here and as a field it is dropped after the isolate.
+        unsafe { heap_limit.watch(&mut isolate) };
         stack::limit(&mut isolate);
         let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
-        let (roots, collects_young) = Self::prepare(&mut isolate, state)?;
+        let (roots, collects_young) = Self::prepare(&mut isolate, state, &heap_limit)?;
         // SAFETY: I-BORROW: the crate entered it when it was made; it is the current one of this thread.
         unsafe { isolate.exit() };
-        Ok(OwnIsolate { roots: Rc::new(roots), collects_young, isolate })
+        Ok(OwnIsolate { roots: Rc::new(roots), collects_young, isolate, _heap_limit: heap_limit })
     }
 
-    fn prepare(isolate: &mut v8::OwnedIsolate, state: Arc<State>) -> Result<(Roots, bool), Error> {
+    fn prepare(
+        isolate: &mut v8::OwnedIsolate,
+        state: Arc<State>,
+        heap_limit: &Rc<HeapLimit>,
+    ) -> Result<(Roots, bool), Error> {
         let handles = pin!(v8::HandleScope::new(isolate));
         let mut handles = handles.init();
         let context =
@@ -52,7 +62,7 @@ impl OwnIsolate {
         let scope: &mut v8::PinScope<'_, '_> = &mut scope;
         state.set_realm(scope)?;
         let has_gc = catching(scope, |scope| compile_and_run(scope, "typeof gc === 'function'"))?.is_true();
-        Ok((Roots::new(scope, state), has_gc))
+        Ok((Roots::new(scope, state, Rc::clone(heap_limit)), has_gc))
     }
 
     pub(crate) fn roots(&self) -> &Rc<Roots> {

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
 
 use super::engine_memory::{find, locate, release_let_go};
+use super::heap_limit::HeapLimit;
 use super::object::{Buffer, Facts};
 use super::state::{Entered, State};
 use crate::{ENGINE, Error};
@@ -20,6 +22,7 @@ pub(crate) struct Roots {
     slots: RefCell<Slots<Root>>,
     /// The bytes of buffers whose handles were dropped since V8 was last told to collect.
     dropped_bytes: Cell<usize>,
+    heap_limit: Rc<HeapLimit>,
 }
 
 struct Root {
@@ -36,7 +39,7 @@ const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
 
 impl Roots {
     /// The table of the isolate that `scope` is of, with the entered context as its own.
-    pub(crate) fn new(scope: &mut v8::PinScope<'_, '_>, state: Arc<State>) -> Self {
+    pub(crate) fn new(scope: &mut v8::PinScope<'_, '_>, state: Arc<State>, heap_limit: Rc<HeapLimit>) -> Self {
         let context = scope.get_current_context();
         // SAFETY: I-NO-JS-OWNER: used until `end`, which comes before the isolate does.
         let isolate = unsafe { scope.as_raw_isolate_ptr() };
@@ -46,6 +49,7 @@ impl Roots {
             context: RefCell::new(Some(v8::Global::new(scope, context))),
             slots: RefCell::default(),
             dropped_bytes: Cell::new(0),
+            heap_limit,
         }
     }
 
@@ -144,12 +148,29 @@ impl Roots {
     /// Frees what was released late, and collects where much was: between steps of a scope, when no guard lives.
     #[inline]
     pub(crate) fn relieve(&self) {
+        self.restore_full_heap();
         if self.slots.borrow().has_released() {
             self.free_released();
         }
         if self.dropped_bytes.get() > BYTES_BEFORE_A_COLLECTION {
             self.collect();
         }
+    }
+
+    /// Whether the heap was full since this was asked last; it has its limit again. No script of the isolate is on the stack,
+    /// and no guard lives.
+    #[inline]
+    pub(crate) fn restore_full_heap(&self) -> bool {
+        self.heap_limit.is_reached() && self.restore_heap()
+    }
+
+    #[cold]
+    fn restore_heap(&self) -> bool {
+        if let Ok(mut entered) = self.enter() {
+            self.heap_limit.restore(entered.isolate());
+        }
+        release_let_go(&self.state);
+        true
     }
 
     fn free_released(&self) {

@@ -259,8 +259,8 @@ fn b14_a_budget_counts_the_smallest_buffers_too() {
                  try {{ for (let n = 0; n < 10_000; n++) kept.push({make}); 'all made' }} catch (e) {{ e.name }}"
             );
             assert_eq!(scope.eval::<String>(&source)?, "RangeError", "{make}");
-            assert!(Budget::used() <= BUDGET && Budget::used() > BUDGET - 64, "{make}: {}", Budget::used());
-            // What was made before has its buffer, which is asked for without memory.
+            assert!(Budget::used() <= BUDGET && Budget::used() > BUDGET - 128, "{make}: {}", Budget::used());
+            // Some of them make two at once. What was made before has its buffer, which is asked for without memory.
             assert!(scope.eval::<bool>("kept.every(made => (made.buffer ?? made).byteLength === made.byteLength)")?);
             scope.eval::<()>("kept = null")?;
             scope.collect();

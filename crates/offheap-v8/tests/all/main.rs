@@ -16,6 +16,7 @@ mod externalize;
 mod facts;
 mod foreign;
 mod guards;
+mod heap;
 mod loops;
 mod maps;
 mod moves;

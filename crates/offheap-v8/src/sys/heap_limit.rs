@@ -1,0 +1,62 @@
+//! What happens where V8's heap is full: it would end the process. An isolate of ours stops the script instead, and gives V8
+//! room for that, which it takes back afterwards.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What there is beyond the limit, so that what is going on can end: the largest object that V8 makes, of 1 GiB, and a
+/// little. Script stops at its next step; what takes more in one step ends the process as ever.
+const ROOM: usize = (1 << 30) + (256 << 20);
+
+#[derive(Default)]
+pub(crate) struct HeapLimit {
+    isolate: OnceLock<v8::IsolateHandle>,
+    /// As the isolate was made with it; known once it is reached.
+    limit: AtomicUsize,
+    is_reached: AtomicBool,
+}
+
+impl HeapLimit {
+    /// Watches the heap of an isolate, once.
+    ///
+    /// # Safety
+    /// The isolate ends before this value is dropped.
+    pub(super) unsafe fn watch(&self, isolate: &mut v8::Isolate) {
+        assert!(self.isolate.set(isolate.thread_safe_handle()).is_ok(), "it watches one isolate");
+        isolate.add_near_heap_limit_callback(reached, self.as_data());
+    }
+
+    fn as_data(&self) -> *mut c_void {
+        NonNull::from(self).cast().as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn is_reached(&self) -> bool {
+        self.is_reached.load(Ordering::Relaxed)
+    }
+
+    /// Gives the isolate its limit back, when no script of it is on the stack.
+    pub(super) fn restore(&self, isolate: &mut v8::Isolate) {
+        isolate.cancel_terminate_execution();
+        isolate.low_memory_notification();
+        // What is still in use is the least that the limit can be.
+        isolate.remove_near_heap_limit_callback(reached, self.limit.load(Ordering::Relaxed));
+        isolate.add_near_heap_limit_callback(reached, self.as_data());
+        // That collection may have reached it, too.
+        isolate.cancel_terminate_execution();
+        self.is_reached.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What V8 calls, also again and again; it gives the new limit.
+unsafe extern "C" fn reached(data: *mut c_void, current: usize, initial: usize) -> usize {
+    let watched = NonNull::new(data.cast::<HeapLimit>()).expect("made by `watch`");
+    // SAFETY: I-FREE-ONCE: the isolate, which calls this, ends before the value is dropped.
+    let watched = unsafe { watched.as_ref() };
+    watched.limit.store(initial, Ordering::Relaxed);
+    watched.is_reached.store(true, Ordering::Relaxed);
+    watched.isolate.get().expect("set by `watch`").terminate_execution();
+    current.max(initial.saturating_add(ROOM))
+}

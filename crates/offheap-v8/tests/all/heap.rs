@@ -1,0 +1,79 @@
+//! V8's heap, full.
+
+use offheap_v8::{Error, Isolate, Scope};
+
+use crate::common::{counted, in_child, start};
+
+const MIB: usize = 1 << 20;
+
+/// Script that wants more than there is, each in its own way.
+const GREEDY: [&str; 5] = [
+    "const all = []; for (;;) all.push({ all })",
+    "const all = []; for (;;) all.push(new Array(10_000).fill(1.5))",
+    // Two objects that are each larger than the heap.
+    "new Array(2 ** 23).fill(1.5); new Array(2 ** 23).fill(1.5); for (;;);",
+    "Array.from({ length: 1e9 }, (_, n) => ({ n }))",
+    "const grow = () => Promise.all(Array.from({ length: 1000 }, grow)); grow()",
+];
+
+fn is_full(scope: &mut Scope<'_>, source: &str) -> bool {
+    match scope.eval::<()>(source) {
+        Err(Error::Script { message, .. }) => message.starts_with("out of memory"),
+        _ => false,
+    }
+}
+
+#[test]
+fn b14_a_full_heap_is_an_error_and_all_goes_on() {
+    let Some(output) = in_child("heap::b14_a_full_heap_is_an_error_and_all_goes_on") else {
+        start();
+        let (store, dropped) = counted(vec![7; 64]);
+        let mut isolate = Isolate::builder().heap_limits(MIB, 32 * MIB).build().unwrap();
+        isolate.enter(|scope| {
+            let buffer = scope.expose(&store).unwrap();
+            scope.set_global("buffer", buffer.as_handle()).unwrap();
+            for source in GREEDY {
+                let source =
+                    format!("(() => {{ try {{ {source} }} catch (e) {{ return e }} finally {{ 1 }} }})(); undefined");
+                assert!(is_full(scope, &source), "{source}");
+                assert_eq!(scope.eval::<u32>("new Uint8Array(buffer)[63]").unwrap(), 7);
+            }
+        });
+        drop((isolate, store));
+        assert_eq!(dropped.get(), 1);
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn b14_what_fills_the_heap_and_stays_makes_each_call_an_error_until_it_goes() {
+    let Some(output) = in_child("heap::b14_what_fills_the_heap_and_stays_makes_each_call_an_error_until_it_goes")
+    else {
+        start();
+        let mut isolate = Isolate::builder().heap_limits(MIB, 32 * MIB).build().unwrap();
+        isolate.enter(|scope| {
+            let more = "globalThis.all ??= []; for (;;) all.push({ all })";
+            let mut lengths = Vec::new();
+            for _ in 0..3 {
+                assert!(is_full(scope, more));
+                lengths.push(scope.eval::<u32>("all.length").unwrap());
+            }
+            // It has no more room each time: about what the limit is, and what it takes to stop.
+            assert!(lengths[2] < 8 * lengths[0], "{lengths:?}");
+            scope.eval::<()>("all = null; undefined").unwrap();
+            scope.collect();
+            let made = "Array.from({ length: 100_000 }, (_, n) => ({ n })).length";
+            assert_eq!(scope.eval::<u32>(made).unwrap(), 100_000);
+            // A scope of the crate's is left as after any other script that was stopped.
+            scope.with_v8(|scope| {
+                let source = offheap_v8::v8::String::new(scope, more).unwrap();
+                let script = offheap_v8::v8::Script::compile(scope, source, None).unwrap();
+                assert!(script.run(scope).is_none());
+            });
+            assert_eq!(scope.eval::<u32>("6 * 7").unwrap(), 42);
+        });
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
