@@ -302,6 +302,10 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// As there.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        if store.kind() == StoreKind::EngineResizable {
+            // Another isolate that has it could take it away meanwhile.
+            sys::check_lendable(&self.roots, store, None, WRITE)?;
+        }
         self.run(|scope| store.copy_in(scope, byte_offset, from))
     }
 
