@@ -342,9 +342,9 @@ mod timed_waits {
                 format!(
                     "{start} const words = new Int32Array(new SharedArrayBuffer(8));
                      const wait = (...how) => Atomics.waitAsync(words, 0, 0, ...how).value;
-                     wait(60).then(how => console.log('last', how));
-                     wait({{ valueOf() {{ console.log('asked'); return 20 }} }}).then(how => console.log('second', how));
-                     wait('10').then(how => {{ console.log('first', how); return wait(20) }}).then(() => console.log('third'));
+                     wait(1500).then(how => console.log('last', how));
+                     wait({{ valueOf() {{ console.log('asked'); return 300 }} }}).then(how => console.log('second', how));
+                     wait('20').then(how => {{ console.log('first', how); return wait(600) }}).then(() => console.log('third'));
                      console.log('now', wait(0), Atomics.waitAsync.name, Atomics.waitAsync.length);"
                 ),
             );
@@ -363,6 +363,20 @@ mod timed_waits {
              console.log(await Atomics.waitAsync(words, 0, 0, 30).value);",
         );
         folder.run(&["a.mjs"]).expect(0, "timed-out\n", NOTHING);
+    }
+
+    #[test]
+    fn b17_timed_waits_that_overlap_end_one_after_the_other() {
+        let ran = Folder::new(V8).script(
+            "const words = new Int32Array(new SharedArrayBuffer(8));
+             let made = 0, ended = 0;
+             const wait = () => {
+               if (made++ < 500) Atomics.waitAsync(words, 0, 0, 1).value.then(() => { ended++; wait() });
+               else if (ended === 500) console.log('all');
+             };
+             wait(); wait(); wait();",
+        );
+        ran.expect(0, "all\n", NOTHING);
     }
 
     #[test]

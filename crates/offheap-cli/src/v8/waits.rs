@@ -3,23 +3,48 @@
 
 use offheap_v8::v8;
 
-/// The promises of an isolate that end in time, in the order in which they were made.
+/// The promises of an isolate that end in time.
 #[derive(Default)]
-pub(super) struct Waits(Vec<v8::Global<v8::Promise>>);
+pub(super) struct Waits {
+    promises: Vec<v8::Global<v8::Promise>>,
+    /// How many of them were pending when that was looked up last.
+    were_pending: usize,
+}
+
+/// As many are kept until it is looked up which have ended.
+const KEPT_WITHOUT_A_LOOK: usize = 64;
 
 impl Waits {
     /// Whether one of them has not ended.
     pub(super) fn are_pending(scope: &mut v8::PinScope<'_, '_>) -> bool {
         loop {
-            let Some(last) = scope.get_slot::<Waits>().and_then(|waits| waits.0.last().cloned()) else { return false };
-            if v8::Local::new(scope, last).state() == v8::PromiseState::Pending {
+            let last = scope.get_slot::<Waits>().and_then(|waits| waits.promises.last().cloned());
+            let Some(last) = last else { return false };
+            if is_pending(scope, &last) {
                 return true;
             }
             if let Some(waits) = scope.get_slot_mut::<Waits>() {
-                waits.0.pop();
+                waits.promises.pop();
             }
         }
     }
+
+    fn add(scope: &mut v8::PinScope<'_, '_>, promise: v8::Global<v8::Promise>) {
+        // Nothing is taken in once the script is over.
+        let Some(mut waits) = scope.remove_slot::<Waits>() else { return };
+        // At each doubling, so that it is little per promise.
+        if waits.promises.len() >= KEPT_WITHOUT_A_LOOK.max(waits.were_pending * 2) {
+            waits.promises.retain(|promise| is_pending(scope, promise));
+            waits.were_pending = waits.promises.len();
+        }
+        waits.promises.push(promise);
+        scope.set_slot(waits);
+    }
+}
+
+fn is_pending(scope: &mut v8::PinScope<'_, '_>, promise: &v8::Global<v8::Promise>) -> bool {
+    v8::scope!(let scope, scope);
+    v8::Local::new(scope, promise).state() == v8::PromiseState::Pending
 }
 
 /// Replaces `Atomics.waitAsync` by what notes its promises, before any script runs. `None` where an exception was thrown.
@@ -77,7 +102,7 @@ fn wait<'s>(
     // Not for ever, which NaN is, too.
     if milliseconds < f64::INFINITY {
         let promise = v8::Global::new(scope, promise);
-        scope.get_slot_mut::<Waits>()?.0.push(promise);
+        Waits::add(scope, promise);
     }
     Some(waiting)
 }
