@@ -37,9 +37,15 @@ type Block = v8::SharedRef<v8::BackingStore>;
 /// Whether the isolate is the one that this thread entered last, and has not left (`v8::Isolate::TryGetCurrent`).
 #[inline]
 pub(super) fn is_current(isolate: &v8::Isolate) -> bool {
+    current_if(isolate).is_some()
+}
+
+/// The address of the isolate, where it is that one.
+#[inline]
+pub(super) fn current_if(isolate: &v8::Isolate) -> Option<*const c_void> {
     // SAFETY: I-NO-JS-OWNER: compared, and not used.
-    let this = unsafe { isolate.as_raw_isolate_ptr() };
-    address_of(this) == address_of(current_isolate())
+    let this = address_of(unsafe { isolate.as_raw_isolate_ptr() });
+    (this == address_of(current_isolate())).then_some(this)
 }
 
 #[inline]

@@ -1,6 +1,8 @@
 //! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offheap::{IsolateId, IsolateRegistration};
@@ -40,6 +42,7 @@ const _: () = {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        ENDED.fetch_add(1, Ordering::Release);
         // The isolate ends: no script of it runs any more. That of another one may have its memory.
         let mut stores = std::mem::take(&mut *self.0.engine_made());
         // Not under the lock: what drops them may be anybody's code.
@@ -187,11 +190,41 @@ pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId
     Ok(isolate.get_slot::<Slot>().map(|Slot(state, _)| state.isolate()))
 }
 
+/// The isolate that [`quick_isolate_id`] was asked for last on a thread, which is quicker than its slots.
+#[derive(Clone, Copy)]
+struct Last {
+    isolate: *const c_void,
+    id: IsolateId,
+    ended: u64,
+}
+
+/// How many isolates have ended: an address is the same one's for as long as this stays.
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static LAST: Cell<Option<Last>> = const { Cell::new(None) };
+}
+
 /// The same, and `None` where there is an error to tell.
 #[inline]
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
+    let current = natives::current_if(isolate)?;
+    if is_letting_go() {
+        return None;
+    }
+    match LAST.get() {
+        Some(last) if last.isolate == current && last.ended == ENDED.load(Ordering::Acquire) => Some(last.id),
+        _ => remember(isolate, current),
+    }
+}
+
+#[cold]
+fn remember(isolate: &v8::Isolate, current: *const c_void) -> Option<IsolateId> {
+    let ended = ENDED.load(Ordering::Acquire);
     let Slot(state, _) = isolate.get_slot::<Slot>()?;
-    (!is_letting_go() && natives::is_current(isolate)).then(|| state.isolate())
+    let id = state.isolate();
+    LAST.set(Some(Last { isolate: current, id, ended }));
+    Some(id)
 }
 
 #[cfg(test)]
