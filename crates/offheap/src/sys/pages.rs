@@ -32,20 +32,20 @@ impl Pages {
     /// Gives back the memory, and all addresses but the first page's, so that nobody else's memory begins where this did.
     /// What is left faults from now on.
     pub(crate) fn give_back_but_a_page(&mut self) {
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: I-LAYOUT: replaces this range alone, which nobody uses any more: the caller is its only holder.
-        let replaced =
-            unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
-        debug_assert!(replaced.is_ok());
         let page = rustix::param::page_size();
         if self.byte_length > page {
             // SAFETY: I-LAYOUT: inside the range, which is longer.
             let second = unsafe { self.start.add(page) };
-            // SAFETY: I-LAYOUT: whole pages of this range alone, which nobody uses any more.
+            // SAFETY: I-LAYOUT: whole pages of this range alone, which nobody uses any more: the caller is its only holder.
             if unsafe { munmap(second.as_ptr().cast(), self.byte_length - page) }.is_ok() {
                 self.byte_length = page;
             }
         }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: I-LAYOUT: replaces what is left of this range alone, which nobody uses any more.
+        let replaced =
+            unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
+        debug_assert!(replaced.is_ok());
     }
 }
 
