@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use offheap_quickjs::offheap::BackingStore;
 use offheap_quickjs::rquickjs::ArrayBufferSource;
-use offheap_quickjs::rquickjs::{ArrayBuffer, Ctx, Function, Object, Persistent, Value};
+use offheap_quickjs::rquickjs::class::{JsClass, Readable, Trace, Tracer};
+use offheap_quickjs::rquickjs::function::Constructor;
+use offheap_quickjs::rquickjs::{Array, ArrayBuffer, Class, Ctx, Function, JsLifetime, Object, Persistent, Value};
 use offheap_quickjs::{BackingStoreExt, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, Scope};
 
 mod common;
@@ -263,6 +265,70 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
             });
         }
     }
+}
+
+/// A class whose objects hold a value that the collector knows of, and externalize it when they are dropped: it may be gone.
+struct Holds<'js>(RefCell<Option<Value<'js>>>);
+
+impl Drop for Holds<'_> {
+    fn drop(&mut self) {
+        tell(BackingStore::from_js(self.0.borrow().as_ref().unwrap()));
+    }
+}
+
+impl<'js> Trace<'js> for Holds<'js> {
+    fn trace<'a>(&self, tracer: Tracer<'a, 'js>) {
+        self.0.borrow().trace(tracer);
+    }
+}
+
+// SAFETY: the lifetime is that of the value, which changes with it.
+unsafe impl<'js> JsLifetime<'js> for Holds<'js> {
+    type Changed<'to> = Holds<'to>;
+}
+
+impl<'js> JsClass<'js> for Holds<'js> {
+    const NAME: &'static str = "Holds";
+    type Mutable = Readable;
+
+    fn constructor(_: &Ctx<'js>) -> offheap_quickjs::rquickjs::Result<Option<Constructor<'js>>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a3_from_js_of_what_a_collection_has_finalized_already_is_an_error_at_the_worst() {
+    let mut errors = 0;
+    let stores = ["new ArrayBuffer(8)", "take(new ArrayBuffer(8))"];
+    for (buffer, value) in
+        stores.iter().flat_map(|buffer| ["b", "new Uint8Array(b)", "new DataView(b)"].map(|value| (buffer, value)))
+    {
+        in_own_context(|ctx| {
+            let take = |value: Value<'_>| {
+                BackingStore::from_js(&value).unwrap();
+            };
+            ctx.globals().set("externalize", Function::new(ctx.clone(), take).unwrap()).unwrap();
+            ctx.eval::<(), _>("globalThis.take = (b) => { externalize(b); return b }; undefined").unwrap();
+            // QuickJS finalizes the buffer first, then what holds the view, then the view.
+            ctx.eval::<(), _>(format!("globalThis.b = {buffer}; undefined")).unwrap();
+            let holder = Class::instance(ctx.clone(), Holds(RefCell::new(None))).unwrap();
+            let value: Object<'_> = ctx.eval(format!("{{ const v = {value}; delete globalThis.b; v }}")).unwrap();
+            holder.borrow().0.replace(Some(value.clone().into_value()));
+            let around = Array::new(ctx.clone()).unwrap();
+            around.set(0, holder).unwrap();
+            around.set(1, value.clone()).unwrap();
+            value.set("around", around).unwrap();
+            TOLD.take();
+            drop(value);
+            ctx.run_gc();
+            let told = TOLD.take();
+            assert_eq!(told.len(), 1, "{buffer}");
+            errors += u32::from(told[0].is_err());
+            assert!(told[0].as_ref().map_or(true, |bytes| bytes == &[0; 8]), "{told:?}");
+            ctx.run_gc();
+        });
+    }
+    assert!(errors > 0, "what was made first is finalized first");
 }
 
 #[test]

@@ -188,10 +188,13 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
         if realm.is_shared(value.as_raw()) {
             return Ok(value.clone());
         }
-        match realm.buffer_of_view(value.as_raw())? {
-            // SAFETY: owned by the call, and of the runtime of `ctx`.
-            Some(buffer) => Ok(unsafe { Value::from_raw(ctx.clone(), buffer) }),
-            None => Err(not_a_buffer(value.type_name())),
+        let Some(buffer) = realm.buffer_of_view(value.as_raw())? else { return Err(not_a_buffer(value.type_name())) };
+        // SAFETY: owned by the call, and of the runtime of `ctx`.
+        let buffer = unsafe { Value::from_raw(ctx.clone(), buffer) };
+        // SAFETY: looks at the class of a live value. A collection may have finalized the buffer before the view.
+        match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } || realm.is_shared(buffer.as_raw()) {
+            true => Ok(buffer),
+            false => Err(not_a_buffer("a view whose buffer is gone")),
         }
     })
 }

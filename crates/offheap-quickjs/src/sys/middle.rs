@@ -2,10 +2,9 @@
 //!
 //! A buffer whose memory QuickJS is giving back still looks as if it had it, until the callback returns, and a collection
 //! must not be begun inside of another. So nothing is moved into a store then. Calls are counted where they are made
-//! ([`InCall`]); whether values are being freed QuickJS itself tells ([`is_freeing`]), which nobody's call has to announce.
+//! ([`InCall`]); whether values are being freed QuickJS itself tells ([`Probe`]), which nobody's call has to announce.
 
 use std::cell::Cell;
-use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 
 use rquickjs::{Ctx, qjs};
@@ -29,44 +28,93 @@ impl Drop for InCall<'_> {
 }
 
 thread_local! {
-    /// How many probes QuickJS has let go of on this thread.
-    static LET_GO: Cell<u64> = const { Cell::new(0) };
+    /// How many probes were finalized on this thread.
+    static FINALIZED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The memory of all probes, which have none of it.
-static PROBE_MEMORY: u8 = 0;
-
-extern "C" fn probe_realloc(
-    _rt: *mut qjs::JSRuntime,
-    _opaque: *mut c_void,
-    _data: *mut c_void,
-    _size: qjs::size_t,
-) -> *mut c_void {
+extern "C" fn finalize_probe(_rt: *mut qjs::JSRuntime, _value: qjs::JSValue) {
     // The thread may be ending.
-    let _ = LET_GO.try_with(|count| count.set(count.get() + 1));
-    ptr::null_mut()
+    let _ = FINALIZED.try_with(|count| count.set(count.get() + 1));
 }
 
-/// Whether QuickJS is freeing values or collecting garbage, in the runtime of `ctx`: an object whose last reference goes is
-/// finalized at once where it is not, and later where it is.
-///
-/// # Errors
-/// [`Error::EngineFailed`] where there is no memory for the object.
-fn is_freeing(ctx: NonNull<qjs::JSContext>) -> Result<bool, Error> {
-    let _no_collection = NoCollection::begin(ctx);
-    let ctx = ctx.as_ptr();
-    let before = LET_GO.get();
-    let memory = ptr::from_ref(&PROBE_MEMORY).cast_mut();
-    // SAFETY: I-MAPPED: memory of which the buffer has no byte, and which lives for ever. It runs no user code.
-    let probe = unsafe { qjs::JS_NewArrayBuffer(ctx, memory, 0, 0, Some(probe_realloc), ptr::null_mut(), false) };
-    // SAFETY: looks at the tag alone.
-    if unsafe { qjs::JS_IsException(probe) } {
-        forget_exception(ctx);
-        return Err(Error::EngineFailed { engine: ENGINE, attempted: "make an object" });
+/// Tells whether QuickJS is freeing values or collecting garbage: an object whose last reference goes is finalized at once
+/// where it is not, and later where it is.
+#[derive(Default)]
+pub(super) struct Probe {
+    /// The class of such objects in this runtime, 0 until it is made.
+    class: Cell<qjs::JSClassID>,
+}
+
+impl Probe {
+    /// An error while QuickJS frees values or collects, in the runtime of `ctx`, which is this one's.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] then, [`Error::EngineFailed`] where there is no memory for the question.
+    pub(super) fn check(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
+        let failed = Error::EngineFailed { engine: ENGINE, attempted: "make an object" };
+        match self.is_freeing(ctx.as_raw()).ok_or(failed)? {
+            false => Ok(()),
+            true => Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "externalize a buffer while it frees values or collects garbage",
+                instead: "note the buffer, and do it afterwards",
+            }),
+        }
     }
-    // SAFETY: the only reference, owned by the call above.
-    unsafe { qjs::JS_FreeValue(ctx, probe) };
-    Ok(LET_GO.get() == before)
+
+    /// `None` where there is no memory.
+    fn is_freeing(&self, ctx: NonNull<qjs::JSContext>) -> Option<bool> {
+        let _no_collection = NoCollection::begin(ctx);
+        let class = self.class(ctx)?;
+        let ctx = ctx.as_ptr();
+        // QuickJS shares the shape of objects with the same prototype, and does not expect one that it is collecting to be
+        // used again. The shape of arrays is the context's own, and that of objects which have this very array as their
+        // prototype is new.
+        // SAFETY: a live context; it runs no user code.
+        let prototype = made(ctx, unsafe { qjs::JS_NewArray(ctx) })?;
+        // SAFETY: a live object, and a class of this runtime; it runs no user code.
+        let probe = made(ctx, unsafe { qjs::JS_NewObjectProtoClass(ctx, prototype, class) });
+        let before = FINALIZED.get();
+        for value in probe.into_iter().chain([prototype]) {
+            // SAFETY: owned by the calls above.
+            unsafe { qjs::JS_FreeValue(ctx, value) };
+        }
+        probe.map(|_| FINALIZED.get() == before)
+    }
+
+    /// The class, made at the first call.
+    fn class(&self, ctx: NonNull<qjs::JSContext>) -> Option<qjs::JSClassID> {
+        if self.class.get() == 0 {
+            // SAFETY: reads a field of a live context.
+            let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_ptr()) };
+            let mut class = 0;
+            // SAFETY: a live runtime, and a place for the number.
+            unsafe { qjs::JS_NewClassID(runtime, &mut class) };
+            let definition = qjs::JSClassDef {
+                class_name: c"offheap probe".as_ptr(),
+                finalizer: Some(finalize_probe),
+                gc_mark: None,
+                call: None,
+                exotic: ptr::null_mut(),
+            };
+            // SAFETY: a live runtime, a number of it that no class has, and a definition that is copied.
+            if unsafe { qjs::JS_NewClass(runtime, class, &definition) } != 0 {
+                return None;
+            }
+            self.class.set(class);
+        }
+        Some(self.class.get())
+    }
+}
+
+/// The value, unless it stands for an exception, which is taken away.
+fn made(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> Option<qjs::JSValue> {
+    // SAFETY: looks at the tag alone.
+    if unsafe { qjs::JS_IsException(value) } {
+        forget_exception(ctx);
+        return None;
+    }
+    Some(value)
 }
 
 /// QuickJS begins no collection while this lives: what is dropped in one may be anybody's code, and QuickJS does not look
@@ -112,17 +160,5 @@ pub(super) fn in_call() -> Error {
         engine: ENGINE,
         what: "externalize a buffer by its handle while script, or a lent `Ctx`, is at work and may be letting go of it",
         instead: "call `BackingStore::from_js` with the buffer itself, or do it before or afterwards",
-    }
-}
-
-/// An error while QuickJS frees values or collects, in the runtime of `ctx`.
-pub(super) fn check_not_freeing(ctx: &Ctx<'_>) -> Result<(), Error> {
-    match is_freeing(ctx.as_raw())? {
-        false => Ok(()),
-        true => Err(Error::Unsupported {
-            engine: ENGINE,
-            what: "externalize a buffer while it frees values or collects garbage",
-            instead: "note the buffer, and do it afterwards",
-        }),
     }
 }

@@ -19,7 +19,7 @@ use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::store_realloc;
 use super::growing::{growing_realloc, hold_of};
-use super::middle::{NoCollection, check_not_freeing, in_call};
+use super::middle::{NoCollection, in_call};
 use super::moved::with_hold;
 use super::realm::Realm;
 use super::state::{State, with_state};
@@ -61,7 +61,7 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: b
         Found::Store(store) => (store, None),
         Found::Foreign(_) if is_in_call => return Err(in_call()),
         Found::Foreign(memory) => {
-            check_not_freeing(ctx)?;
+            with_state(ctx, |state| state.check_not_freeing(ctx))?;
             // It would run code of others, which may be about this buffer.
             let _no_collection = NoCollection::begin(ctx.as_raw());
             let store = memory.into_store()?;

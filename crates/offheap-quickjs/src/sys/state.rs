@@ -8,7 +8,7 @@ use offheap::{IsolateId, IsolateRegistration};
 use offheap_engine::{is_letting_go, letting_go};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
-use super::middle::{NoCollection, check_not_freeing};
+use super::middle::{NoCollection, Probe};
 use super::realm::Realm;
 use super::roots::Roots;
 use crate::{ENGINE, Error};
@@ -17,6 +17,7 @@ use crate::{ENGINE, Error};
 /// finalizers need must not be here.
 pub(crate) struct State {
     realm: OnceCell<Realm>,
+    probe: Probe,
     /// Where this is the runtime of an `Isolate`: its roots. Nothing but that isolate's own context is in the runtime
     /// then, and that enforces immutable buffers.
     roots: OnceCell<Rc<Roots>>,
@@ -47,7 +48,8 @@ impl Drop for State {
 
 impl State {
     fn new() -> Result<Self, Error> {
-        Ok(State { registration: IsolateRegistration::new(ENGINE)?, realm: OnceCell::new(), roots: OnceCell::new() })
+        let registration = IsolateRegistration::new(ENGINE)?;
+        Ok(State { registration, realm: OnceCell::new(), probe: Probe::default(), roots: OnceCell::new() })
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -60,10 +62,15 @@ impl State {
         if let Some(realm) = self.realm.get() {
             return Ok(realm);
         }
-        check_not_freeing(ctx)?;
+        self.check_not_freeing(ctx)?;
         let _no_collection = NoCollection::begin(ctx.as_raw());
         let realm = Realm::new(ctx)?;
         Ok(self.realm.get_or_init(|| realm))
+    }
+
+    /// An error while QuickJS frees values or collects, in this runtime, which `ctx` is of.
+    pub(super) fn check_not_freeing(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
+        self.probe.check(ctx)
     }
 
     /// The roots, where this is the runtime of an `Isolate`.
