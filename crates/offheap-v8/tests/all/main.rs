@@ -19,6 +19,7 @@ mod guards;
 mod heap;
 mod loops;
 mod maps;
+mod messages;
 mod moves;
 mod moving;
 mod observing;
