@@ -12,13 +12,14 @@
   const { isArray } = Array;
   const OwnError = Error;
   const { isError } = Error;
-  const { charCodeAt, endsWith, includes, padStart, slice, startsWith } = String.prototype;
+  const { charCodeAt, endsWith, includes, indexOf, padStart, slice, startsWith } = String.prototype;
   const { get: recall, set: remember } = WeakMap.prototype;
   const SyntaxErrorPrototype = SyntaxError.prototype;
   const numberToString = Number.prototype.toString;
   const stackOwner = isQuickJs ? Error.prototype : new Error();
   const { get: getStack, set: setStack } = getOwnPropertyDescriptor(stackOwner, "stack");
   const setPrepare = getOwnPropertyDescriptor(Error, "prepareStackTrace")?.set;
+  const { get: getLimit, set: setLimit } = getOwnPropertyDescriptor(Error, "stackTraceLimit");
 
   const isControl = (code) =>
     code < 0x20 || code >= 0x7f && code < 0xa0 || code >= 0x2028 && code <= 0x202e || code >= 0x2066 && code <= 0x2069;
@@ -50,50 +51,67 @@
   const { isNative, getFileName, getFunctionName, getLineNumber, getColumnNumber } = ofSite;
   const { getScriptNameOrSourceURL, toString: siteToString } = ofSite;
 
-  const quickJsFrame = (site, isUnparsed) => {
-    const name = nameOf(apply(getFunctionName, site, []) || "<anonymous>");
-    if (apply(isNative, site, [])) return name + " (native)";
-    const file = apply(getFileName, site, []) ?? "", line = apply(getLineNumber, site, []);
-    if (apply(startsWith, file, ["offheap:"])) return undefined;
-    const column = columnOf(file, line, apply(getColumnNumber, site, []), isUnparsed);
-    const place = visible(file) + ":" + line + ":" + column;
-    return isUnparsed ? place : name + " (" + place + ")";
+  // What is kept of call sites: a text, which keeps no function alive and costs little until somebody asks for the frames.
+  // For each: whether it is the engine's, line and column, the lengths of name and file, and both.
+  const NONE_GIVEN = [];
+  const fieldsOf = (isEngines, line, column, name, file) =>
+    (isEngines ? "n" : "s") + line + " " + column + " " + name.length + " " + file.length + " " + name + file;
+  const quickJsFields = (site) => {
+    const name = apply(getFunctionName, site, NONE_GIVEN) ?? "";
+    if (apply(isNative, site, NONE_GIVEN)) return fieldsOf(true, 0, 0, name, "");
+    const file = apply(getFileName, site, NONE_GIVEN) ?? "", line = apply(getLineNumber, site, NONE_GIVEN);
+    return fieldsOf(false, line, apply(getColumnNumber, site, NONE_GIVEN), name, file);
   };
   // V8 says more of a function than its name: `new`, `async`, whose method it is.
-  const v8Frame = (site) => {
-    const file = apply(getScriptNameOrSourceURL, site, []) ?? "", text = apply(siteToString, site, []);
-    if (apply(startsWith, file, ["offheap:"])) return undefined;
-    const place = " (" + file + ":" + apply(getLineNumber, site, []) + ":" + apply(getColumnNumber, site, []) + ")";
-    if (!apply(endsWith, text, [place])) return visible(text);
-    return nameOf(apply(slice, text, [0, -place.length])) + visible(place);
+  const v8Fields = (site) => {
+    const file = apply(getScriptNameOrSourceURL, site, NONE_GIVEN) ?? "", text = apply(siteToString, site, NONE_GIVEN);
+    const line = apply(getLineNumber, site, NONE_GIVEN) ?? 0, column = apply(getColumnNumber, site, NONE_GIVEN) ?? 0;
+    const place = file + ":" + line + ":" + column;
+    const name = apply(endsWith, text, [" (" + place + ")"]) ? apply(slice, text, [0, -place.length - 3])
+      : text === place ? "" : text;
+    return fieldsOf(file === "", line, column, name, file);
   };
-  const frame = isQuickJs ? quickJsFrame : v8Frame;
-  const isOfEngine = (site) => isQuickJs ? apply(isNative, site, []) : !apply(getScriptNameOrSourceURL, site, []);
-  // What does not parse has a place, and no function; QuickJS says of it only that.
-  const isUnparsed = (error, sites) => isQuickJs && sites.length === 1 && isError(error) &&
-    getPrototypeOf(error) === SyntaxErrorPrototype && apply(getFunctionName, sites[0], []) === null;
-  // Without the frames of the command, and of functions of the engine that those called.
-  const textOf = (error, sites) => {
-    let text = "", ofEngine = "";
-    for (let at = 0; at < sites.length; at++) {
-      const shown = frame(sites[at], isUnparsed(error, sites));
-      if (shown === undefined) {
+  const take = (sites) => {
+    let taken = "";
+    for (let at = 0; at < sites.length; at++) taken += isQuickJs ? quickJsFields(sites[at]) : v8Fields(sites[at]);
+    return taken;
+  };
+
+  // What does not parse has a place and no function; QuickJS says of it only that.
+  const isUnparsed = (error, name, isOnly) =>
+    isQuickJs && isOnly && name === "" && isError(error) && getPrototypeOf(error) === SyntaxErrorPrototype;
+  // `taken` is what `take` made, or call sites. Without the frames of the command, and of functions of the engine that
+  // those called.
+  const textOf = (error, taken) => {
+    if (isArray(taken)) taken = take(taken);
+    let text = "", ofEngine = "", at = 0;
+    const number = () => {
+      const end = apply(indexOf, taken, [" ", at]), digits = apply(slice, taken, [at, end]);
+      at = end + 1;
+      return +digits;
+    };
+    while (at < taken.length) {
+      const isEngines = taken[at++] === "n", line = number(), column = number();
+      const nameEnd = number(), fileEnd = number(), from = at;
+      const name = apply(slice, taken, [from, from + nameEnd]);
+      const file = apply(slice, taken, [from + nameEnd, at = from + nameEnd + fileEnd]);
+      if (apply(startsWith, file, ["offheap:"])) {
         ofEngine = "";
-        continue;
-      }
-      const line = "    at " + shown + "\n";
-      if (isOfEngine(sites[at])) {
-        ofEngine += line;
+      } else if (isEngines) {
+        ofEngine += "    at " + (isQuickJs ? nameOf(name || "<anonymous>") + " (native)" : visible(name)) + "\n";
       } else {
-        text += ofEngine + line;
+        const unparsed = isUnparsed(error, name, text === "" && at === taken.length);
+        const place = visible(file) + ":" + line + ":" + (isQuickJs ? columnOf(file, line, column, unparsed) : column);
+        const called = name === "" && isQuickJs && !unparsed ? "<anonymous>" : name;
+        text += ofEngine + "    at " + (called === "" ? place : nameOf(called) + " (" + place + ")") + "\n";
         ofEngine = "";
       }
     }
     return apply(slice, text + ofEngine, [0, -1]);
   };
 
-  // The frames of what `framesOf` and `placeOf` cannot ask the engine for: of objects that are no errors, of errors whose
-  // stack script made itself, and on V8 of every error; and of the primitive value that was thrown last.
+  // What is taken for what `framesOf` and `placeOf` cannot ask the engine for: for objects that are no errors, for errors
+  // whose stack script made itself, and on V8 for every error; and for the primitive value that was thrown last.
   const places = new WeakMap();
   const NONE = {};
   let thrown = NONE, thrownAt = "";
@@ -101,17 +119,24 @@
   let custom, isAsking = false;
   const engine = { isProxy };
   const format = (error, sites) => {
-    const text = textOf(error, sites);
+    const taken = take(sites);
     const isObject = typeof error === "object" && error !== null || typeof error === "function";
     thrown = isObject ? NONE : error;
-    thrownAt = isObject ? "" : text;
-    if (isObject && !(isQuickJs && custom === undefined && isError(error))) apply(remember, places, [error, text]);
+    thrownAt = isObject ? "" : taken;
+    if (!isObject) return "";
+    if (isQuickJs && custom === undefined && isError(error)) {
+      // While it is made it has none; later this is for `captureStackTrace`, which makes it a property as it is.
+      return apply(getStack, error, NONE_GIVEN) === undefined ? taken : ended(textOf(error, taken));
+    }
+    apply(remember, places, [error, taken]);
     if (custom !== undefined && !isAsking) return apply(custom, OwnError, [error, sites]);
     // As each engine has it.
-    if (isQuickJs) return text === "" ? "" : text + "\n";
+    const text = textOf(error, taken);
+    if (isQuickJs) return ended(text);
     const header = engine.headerOf(error);
     return text === "" ? header : header + "\n" + text;
   };
+  const ended = (text) => text === "" ? "" : text + "\n";
 
   if (isQuickJs) apply(setPrepare, Error, [trace]);
   defineProperty(Error, "prepareStackTrace", {
@@ -123,28 +148,41 @@
   });
   if (isQuickJs) {
     const get = function () {
-      const stack = apply(getStack, this, []);
-      return isArray(stack) && apply(recall, places, [this]) === undefined ? textOf(this, stack) + "\n" : stack;
+      const stack = apply(getStack, this, NONE_GIVEN);
+      const isTaken = (typeof stack === "string" || isArray(stack)) && apply(recall, places, [this]) === undefined;
+      return isTaken ? ended(textOf(this, stack)) : stack;
     };
     defineProperty(Error.prototype, "stack", { get, set: setStack });
   }
 
   engine.format = format;
-  engine.placeOf = (value) => isSame(thrown, value) ? thrownAt : apply(recall, places, [value]) ?? "";
+  engine.placeOf = (value) => textOf(value, isSame(thrown, value) ? thrownAt : apply(recall, places, [value]) ?? "");
   const ask = (error) => {
     isAsking = true;
     try {
-      return apply(getStack, error, []);
+      return apply(getStack, error, NONE_GIVEN);
     } finally {
       isAsking = false;
     }
   };
   engine.framesOf = (error) => {
     const known = apply(recall, places, [error]);
-    if (known !== undefined) return known;
-    const stack = ask(error);
-    if (!isQuickJs) return apply(recall, places, [error]) ?? "";
-    return typeof stack === "string" ? apply(slice, stack, [0, -1]) : isArray(stack) ? textOf(error, stack) : "";
+    if (known !== undefined) return textOf(error, known);
+    const stack = ask(error), taken = isQuickJs ? stack : apply(recall, places, [error]);
+    return typeof taken === "string" || isArray(taken) ? textOf(error, taken) : "";
+  };
+  // What `run` throws and catches has no stack, as far as that costs something.
+  engine.withoutStacks = (run, value) => {
+    if (!isQuickJs) return run(value);
+    const limit = apply(getLimit, OwnError, NONE_GIVEN), isNumber = typeof limit === "number";
+    if (isNumber) apply(setLimit, OwnError, [0]);
+    apply(setPrepare, OwnError, [undefined]);
+    try {
+      return run(value);
+    } finally {
+      apply(setPrepare, OwnError, [trace]);
+      if (isNumber) apply(setLimit, OwnError, [limit]);
+    }
   };
   return engine;
 };

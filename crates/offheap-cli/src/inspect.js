@@ -267,12 +267,12 @@
     if (isWithin(object, outside)) return "[Circular]";
     const inside = { __proto__: null, object, outside, depth: outside === undefined ? 1 : outside.depth + 1 };
     if (isError(object) || inherits(object, ErrorPrototype)) return inspectError(object, inside);
+    if (isArray(object)) return inside.depth > DEEPEST ? "[Array]" : inspectArray(object, inside);
     const builtIn = inspectBuiltIn(object);
     if (builtIn !== undefined) return builtIn;
     const native = describe(object);
     if (native !== undefined) return inspectNative(native);
-    if (inside.depth > DEEPEST) return isArray(object) ? "[Array]" : "[Object]";
-    if (isArray(object)) return inspectArray(object, inside);
+    if (inside.depth > DEEPEST) return "[Object]";
     const entryCount = ask(sizeOfMap, object), valueCount = ask(sizeOfSet, object);
     if (entryCount !== undefined) return inspectMap(object, entryCount, inside);
     if (valueCount !== undefined) return inspectSet(object, valueCount, inside);
@@ -304,14 +304,16 @@
     }
   }
   // `asText` is what is made of a string.
+  const inspectAll = (value) => inspect(value, undefined);
   const show = (value, asText) => {
     valuesLeft = MOST_VALUES;
     framesShown = false;
     try {
-      return typeof value === "string" ? asText(value) : apply(toWellFormed, inspect(value, undefined), []);
+      if (typeof value === "string") return asText(value);
+      return apply(toWellFormed, engine.withoutStacks(inspectAll, value), []);
     } catch {
       // There is no stack or no memory left.
-      return "[" + (typeof value) + "]";
+      return "[" + typeof value + "]";
     }
   };
   const asItIs = (value) => apply(toWellFormed, value, []);

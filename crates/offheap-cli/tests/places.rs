@@ -3,7 +3,7 @@
 #[macro_use]
 mod common;
 
-use common::{Engine, Folder};
+use common::{Engine, Folder, QUICKJS};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 
@@ -134,4 +134,24 @@ fn c21_stacks_that_script_makes_are_script_s(engine: Engine) {
          console.log(typeof overflow.stack, overflow.stack.includes('at f (a.js:9:'));",
     );
     ran.expect(0, "true why,1,3\ntrue true\nstring true\n", NOTHING);
+}
+
+/// QuickJS lets go of a buffer at once, and an error that lives on is no reason to keep it.
+#[test]
+fn c21_an_error_keeps_no_function_of_its_stack_alive() {
+    let ran = Folder::new(QUICKJS).script(
+        "const memory = nativeModule.allocateMemory(8);
+         let error;
+         (() => {
+           const buffer = nativeModule.arrayBuffer(memory);
+           (function inner() { buffer; error = new Error('why') })();
+         })();
+         nativeModule.free(memory);
+         console.log(error);",
+    );
+    ran.expect(
+        0,
+        "Error: why\n    at inner (a.js:5:52)\n    at <anonymous> (a.js:5:65)\n    at <eval> (a.js:6:10)\n",
+        "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
+    );
 }
