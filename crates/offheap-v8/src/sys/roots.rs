@@ -161,16 +161,14 @@ impl Roots {
     /// and no guard lives.
     #[inline]
     pub(crate) fn restore_full_heap(&self) -> bool {
-        self.heap_limit.is_reached() && self.restore_heap()
+        self.heap_limit.is_raised() && self.restore_heap()
     }
 
     #[cold]
     fn restore_heap(&self) -> bool {
-        if let Ok(mut entered) = self.enter() {
-            self.heap_limit.restore(entered.isolate());
-        }
+        let was_full = self.enter().is_ok_and(|mut entered| self.heap_limit.restore(entered.isolate()));
         release_let_go(&self.state);
-        true
+        was_full
     }
 
     fn free_released(&self) {

@@ -77,3 +77,28 @@ fn b14_what_fills_the_heap_and_stays_makes_each_call_an_error_until_it_goes() {
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn b14_a_buffer_that_there_is_no_memory_for_is_a_range_error_and_no_full_heap() {
+    let Some(output) = in_child("heap::b14_a_buffer_that_there_is_no_memory_for_is_a_range_error_and_no_full_heap")
+    else {
+        start();
+        for builder in [Isolate::builder(), Isolate::builder().v8_allocator()] {
+            let mut isolate = builder.heap_limits(MIB, 32 * MIB).build().unwrap();
+            isolate.enter(|scope| {
+                let refused = "(() => { try { return new ArrayBuffer(2 ** 40) } catch (e) { for (let n = 0; n < 1e5; n++); return e.name } })()";
+                for _ in 0..3 {
+                    assert_eq!(scope.eval::<String>(refused).unwrap(), "RangeError");
+                }
+                for source in GREEDY {
+                    let source = format!("(() => {{ {source} }})()");
+                    assert!(is_full(scope, &source), "{source}");
+                    assert_eq!(scope.eval::<String>(refused).unwrap(), "RangeError");
+                    assert!(is_full(scope, &format!("{refused}; {source}")), "{source}");
+                }
+            });
+        }
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
