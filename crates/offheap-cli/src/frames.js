@@ -5,7 +5,7 @@
 // by V8 when a stack is asked for. As in `inspect.js`, nothing that script can replace is called.
 (host) => {
   "use strict";
-  const { isProxy, columnOf, trace } = host;
+  const { isProxy, columnOf, trace, beQuiet } = host;
   const isQuickJs = trace !== undefined;
   const { apply, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
   const { defineProperty, is: isSame } = Object;
@@ -19,7 +19,6 @@
   const stackOwner = isQuickJs ? Error.prototype : new Error();
   const { get: getStack, set: setStack } = getOwnPropertyDescriptor(stackOwner, "stack");
   const setPrepare = getOwnPropertyDescriptor(Error, "prepareStackTrace")?.set;
-  const { get: getLimit, set: setLimit } = getOwnPropertyDescriptor(Error, "stackTraceLimit");
 
   const isControl = (code) =>
     code < 0x20 || code >= 0x7f && code < 0xa0 || code >= 0x2028 && code <= 0x202e || code >= 0x2066 && code <= 0x2069;
@@ -87,7 +86,7 @@
     let text = "", ofEngine = "", at = 0;
     const number = () => {
       const end = apply(indexOf, taken, [" ", at]), digits = apply(slice, taken, [at, end]);
-      at = end + 1;
+      at = end < 0 ? taken.length : end + 1;
       return +digits;
     };
     while (at < taken.length) {
@@ -171,17 +170,15 @@
     const stack = ask(error), taken = isQuickJs ? stack : apply(recall, places, [error]);
     return typeof taken === "string" || isArray(taken) ? textOf(error, taken) : "";
   };
-  // What `run` throws and catches has no stack, as far as that costs something.
+  // What `run` throws and catches has no stack, as far as that costs something. `beQuiet`, as `trace`, needs no room on the
+  // stack that QuickJS counts.
   engine.withoutStacks = (run, value) => {
     if (!isQuickJs) return run(value);
-    const limit = apply(getLimit, OwnError, NONE_GIVEN), isNumber = typeof limit === "number";
-    if (isNumber) apply(setLimit, OwnError, [0]);
-    apply(setPrepare, OwnError, [undefined]);
+    beQuiet(true);
     try {
       return run(value);
     } finally {
-      apply(setPrepare, OwnError, [trace]);
-      if (isNumber) apply(setLimit, OwnError, [limit]);
+      beQuiet(false);
     }
   };
   return engine;

@@ -27,6 +27,9 @@
   const lengthOfTypedArray = getter(TypedArrayPrototype, "length");
   const bufferOfDataView = getter(DataView.prototype, "buffer"), lengthOfDataView = getter(DataView.prototype, "byteLength");
   const sizeOfMap = getter(Map.prototype, "size"), sizeOfSet = getter(Set.prototype, "size");
+  // QuickJS has these; its getters are the engine's.
+  const ExceptionPrototype = globalThis.DOMException?.prototype ?? {};
+  const nameOfException = getter(ExceptionPrototype, "name"), messageOfException = getter(ExceptionPrototype, "message");
   const sourceOfRegExp = getter(RegExp.prototype, "source");
   const sort = (name, { prototype }, marks) => {
     const known = { __proto__: null, name, byteLength: getter(prototype, "byteLength"), markCount: marks.length };
@@ -141,9 +144,11 @@
   };
   // As `Error.prototype.toString` has it, without running code of script.
   const headerOf = (error, asText) => {
-    const given = lookup(error, "name");
-    const name = given === GETTER ? className(error) : part(given, "Error", asText);
-    const words = part(lookup(error, "message"), "", asText);
+    let given = lookup(error, "name"), words = lookup(error, "message");
+    if (given === GETTER) given = ask(nameOfException, error) ?? className(error);
+    if (words === GETTER) words = ask(messageOfException, error) ?? GETTER;
+    const name = part(given, "Error", asText);
+    words = part(words, "", asText);
     return name && words ? name + ": " + words : name || words;
   };
   engine.headerOf = (error) => headerOf(error, (text) => text);

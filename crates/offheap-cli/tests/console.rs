@@ -3,7 +3,7 @@
 #[macro_use]
 mod common;
 
-use common::{Engine, Folder};
+use common::{Engine, Folder, QUICKJS};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 
@@ -201,8 +201,27 @@ fn c19_an_uncaught_error_keeps_its_place_whatever_script_made_of_it(engine: Engi
 
 fn c19_console_prints_near_the_end_of_the_stack_or_throws(engine: Engine) {
     let ran = Folder::new(engine).script(
-        "function f() { try { f() } finally { try { console.log({ a: [new Error('deep')] }) } catch (error) { console.log(error.name) } } }
-         try { f() } catch (error) { console.log('caught', error.name) }",
+        "let left = 200;
+         function f() {
+           try { f() } finally {
+             while (left-- > 0) {
+               try { console.log({ a: [new Map(), new Error('deep')] }) } catch (error) { if (left < 190) break }
+             }
+           }
+         }
+         try { f() } catch (error) { console.log('caught', error.name) }
+         console.log(new Error('after'));",
     );
-    assert!(ran.status == Some(0) && ran.stdout.ends_with("caught RangeError\n"), "{:?}", ran.status);
+    let last = engine.text("caught RangeError\nError: after\n    at ⟦<eval> (a.js:10:22)|a.js:10:22⟧\n");
+    assert!(ran.status == Some(0) && ran.stdout.ends_with(&last), "{:?} {}", ran.status, ran.stdout);
+}
+
+/// An exception of QuickJS's that is no error has getters of the engine's own.
+#[test]
+fn c19_a_dom_exception_has_its_words_and_its_place() {
+    Folder::new(QUICKJS).script("\nthrow new DOMException('why', 'Mine')").expect(
+        1,
+        "",
+        &format!("offheap: uncaught Mine: why\n    at <eval> (a.js:2:11)\n{NOTHING}"),
+    );
 }

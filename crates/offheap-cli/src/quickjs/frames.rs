@@ -1,6 +1,6 @@
 //! Stacks and places, from QuickJS's call sites.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use offheap::Site;
@@ -27,8 +27,14 @@ impl Frames {
             false => columns.of_token(&file, line, column),
         };
         let kept = Rc::clone(&self.format);
+        let is_quiet = Rc::new(Cell::new(false));
+        let quiet = Rc::clone(&is_quiet);
+        let be_quiet = move |is: bool| quiet.set(is);
         // QuickJS calls a Rust function where its own stack is full, too.
         let trace = move |ctx: Ctx<'js>, thrown: Value<'js>, sites: Value<'js>| -> Value<'js> {
+            if is_quiet.get() {
+                return sites;
+            }
             let format = kept.borrow().clone().and_then(|format| format.restore(&ctx).ok());
             let Some(format) = format else { return sites };
             format.call((thrown, sites.clone())).unwrap_or_else(|_| {
@@ -39,6 +45,7 @@ impl Frames {
         let host = Object::new(ctx.clone())?;
         host.set("isProxy", Function::new(ctx.clone(), |value: Value<'js>| value.is_proxy())?)?;
         host.set("columnOf", Function::new(ctx.clone(), column_of)?)?;
+        host.set("beQuiet", Function::new(ctx.clone(), be_quiet)?)?;
         host.set("trace", Function::new(ctx.clone(), trace)?)?;
         let engine: Object<'js> = own_function(ctx, "offheap:frames", include_str!("../frames.js"))?.call((host,))?;
         let format: Function<'js> = engine.get("format")?;
