@@ -124,6 +124,7 @@ impl Isolate {
     /// is waiting the process ends, since nothing may unwind into it.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
         assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        self.own.make_room_on_stack();
         self.roots().relieve();
         work(&mut Scope::new(Rc::clone(self.roots())))
     }

@@ -73,8 +73,8 @@
 //!   that one was left; handles know their isolate, and enter it.
 //! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
 //!   does. An immutable buffer is not detached, only collected.
-//! - It throws a `RangeError` where script has used 984 KiB of stack (`--stack-size`). On a thread with less an [`Isolate`] makes
-//!   it throw earlier; for isolates that the program makes itself that is the program's to do.
+//! - It throws a `RangeError` where a thread has used 984 KiB of stack (`--stack-size`). An [`Isolate`] gives script as much from
+//!   where it is entered, or what the thread has left; for isolates that the program makes itself that is the program's to do.
 //! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws. An
 //!   [`Isolate`] stops script before that, which is an error, and goes on.
 //! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that

@@ -12,7 +12,7 @@ use super::allocator::new_allocator;
 use super::heap_limit::HeapLimit;
 use super::natives::new_context;
 use super::roots::Roots;
-use super::stack;
+use super::stack::StackLimit;
 use super::state::{State, set_state};
 use crate::script::{catching, compile_and_run};
 use crate::{ENGINE, Error};
@@ -20,6 +20,7 @@ use crate::{ENGINE, Error};
 pub(crate) struct OwnIsolate {
     roots: Rc<Roots>,
     collects_young: bool,
+    stack: StackLimit,
     // Entered again by `drop`, and dropped after it.
     isolate: v8::OwnedIsolate,
     /// V8 may tell it of a full heap until the isolate has ended.
@@ -40,13 +41,13 @@ impl OwnIsolate {
         let mut isolate = v8::Isolate::new(params);
         // SAFETY: I-FREE-ONCE: here and as a field it is dropped after the isolate.
         unsafe { heap_limit.watch(&mut isolate) };
-        stack::limit(&mut isolate);
+        let stack = StackLimit::new(&mut isolate);
         let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
         let (roots, collects_young) = Self::prepare(&mut isolate, state, &heap_limit)?;
         // SAFETY: I-BORROW: the crate entered it when it was made; it is the current one of this thread.
         unsafe { isolate.exit() };
-        Ok(OwnIsolate { roots: Rc::new(roots), collects_young, isolate, _heap_limit: heap_limit })
+        Ok(OwnIsolate { roots: Rc::new(roots), collects_young, stack, isolate, _heap_limit: heap_limit })
     }
 
     fn prepare(
@@ -67,6 +68,11 @@ impl OwnIsolate {
 
     pub(crate) fn roots(&self) -> &Rc<Roots> {
         &self.roots
+    }
+
+    /// Before script runs.
+    pub(crate) fn make_room_on_stack(&mut self) {
+        self.stack.make_room(&mut self.isolate);
     }
 
     pub(crate) fn collects_young(&self) -> bool {

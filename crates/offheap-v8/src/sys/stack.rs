@@ -1,5 +1,7 @@
-//! The stack of a thread. V8 takes it for granted that there are `--stack-size` bytes, and overflows one that has fewer.
+//! The stack of a thread. V8 lets script have the first `--stack-size` bytes of it: it overflows one that has fewer, and runs
+//! nothing further down. An isolate of ours may have as many from where it is entered, as far as the stack goes.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::natives;
@@ -35,22 +37,39 @@ pub(super) fn check() -> Result<(), Error> {
     }
 }
 
-/// Makes V8 throw a `RangeError` before this thread's stack ends. The isolate stays on it.
-pub(super) fn limit(isolate: &mut v8::Isolate) {
-    if let Some((lowest, end)) = bounds()
-        && end - lowest < SIZE.load(Ordering::Relaxed).saturating_add(RESERVE)
-    {
-        natives::set_stack_limit(isolate, lowest + RESERVE);
+/// Where V8 throws a `RangeError` in an isolate, which stays on its thread.
+pub(super) struct StackLimit {
+    /// The least limit that this thread's stack has; `None` where the system does not tell, and V8 keeps its own.
+    least: Option<usize>,
+    limit: Cell<usize>,
+}
+
+impl StackLimit {
+    /// That of a new isolate of this thread.
+    pub(super) fn new(isolate: &mut v8::Isolate) -> Self {
+        let least = lowest().map(|lowest| lowest + RESERVE);
+        let limit = StackLimit { least, limit: Cell::new(usize::MAX) };
+        limit.make_room(isolate);
+        limit
+    }
+
+    /// Gives script of the isolate, which is about to run, the room that the flag says, and never more than there is.
+    #[inline]
+    pub(super) fn make_room(&self, isolate: &mut v8::Isolate) {
+        let here = 0_u8;
+        let wanted = (&raw const here).addr().saturating_sub(SIZE.load(Ordering::Relaxed));
+        if let Some(least) = self.least
+            && self.limit.get() > wanted.max(least)
+        {
+            self.limit.set(wanted.max(least));
+            natives::set_stack_limit(isolate, wanted.max(least));
+        }
     }
 }
 
-fn lowest() -> Option<usize> {
-    bounds().map(|(lowest, _)| lowest)
-}
-
-/// The lowest address of this thread's stack, and the end that it grows from; `None` where the system does not tell.
+/// The lowest address of this thread's stack; `None` where the system does not tell.
 #[cfg(target_os = "linux")]
-fn bounds() -> Option<(usize, usize)> {
+fn lowest() -> Option<usize> {
     use std::mem::MaybeUninit;
     use std::ptr::null_mut;
 
@@ -66,22 +85,21 @@ fn bounds() -> Option<(usize, usize)> {
     let failed = unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut lowest, &raw mut byte_length) };
     // SAFETY: I-FREE-ONCE: filled in above, and not used afterwards.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
-    let lowest = lowest.addr();
-    (failed == 0).then_some((lowest, lowest + byte_length))
+    (failed == 0).then_some(lowest.addr())
 }
 
 #[cfg(target_os = "macos")]
-fn bounds() -> Option<(usize, usize)> {
+fn lowest() -> Option<usize> {
     // SAFETY: I-LAYOUT: names this thread.
     let this = unsafe { libc::pthread_self() };
     // SAFETY: I-LAYOUT: a living thread.
     let end = unsafe { libc::pthread_get_stackaddr_np(this) }.addr();
     // SAFETY: I-LAYOUT: a living thread.
     let byte_length = unsafe { libc::pthread_get_stacksize_np(this) };
-    Some((end.checked_sub(byte_length)?, end))
+    end.checked_sub(byte_length)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn bounds() -> Option<(usize, usize)> {
+fn lowest() -> Option<usize> {
     None
 }

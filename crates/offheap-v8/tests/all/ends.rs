@@ -2,7 +2,7 @@
 
 use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, Throw, v8};
 
-use crate::common::{counted, in_own_scope, isolate, run, set, start};
+use crate::common::{counted, in_child, in_own_scope, isolate, run, set, start};
 
 #[test]
 fn leaks_handles_of_isolates_that_end_in_any_order() {
@@ -139,8 +139,7 @@ fn make_an_isolate(
     }
 }
 
-#[test]
-fn where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made() {
+fn make_isolates_until_the_stack_ends() {
     in_own_scope(|scope| {
         let function = v8::Function::new(scope, make_an_isolate).unwrap();
         set(scope, "make", function.into());
@@ -156,6 +155,18 @@ fn where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made() {
         );
         assert!(made.is_true());
     });
+}
+
+#[test]
+fn where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made() {
+    // In a process of its own, where no larger stack of another thread is used again.
+    let Some(output) = in_child("ends::where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made") else {
+        // Little more than what V8 gives to script.
+        let thread = std::thread::Builder::new().stack_size(1150 << 10);
+        start();
+        return thread.spawn(make_isolates_until_the_stack_ends).unwrap().join().unwrap();
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Threads with less stack than V8 takes for granted.
 
+use std::hint::black_box;
 use std::thread;
 
 use offheap_v8::{Error, Isolate};
@@ -52,6 +53,45 @@ fn b14_a_thread_with_too_little_stack_has_no_isolate() {
             assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
         }
         return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Calls `work` where the stack is `byte_length` deeper than `from`.
+fn deep_by(from: usize, byte_length: usize, work: &mut dyn FnMut()) {
+    let used = [0_u8; 4 << 10];
+    match from - black_box(&used).as_ptr().addr() >= byte_length {
+        true => work(),
+        false => deep_by(from, byte_length, work),
+    }
+    black_box(&used);
+}
+
+/// How deep script can call itself: more than a thousand times in the stack that V8 has for it.
+fn depth(isolate: &mut Isolate) -> u32 {
+    let source =
+        "(() => { let depth = 0; const again = () => { depth++; again() }; try { again() } catch { return depth } })()";
+    isolate.enter(|scope| scope.eval::<u32>(source)).unwrap()
+}
+
+#[test]
+fn b14_an_isolate_runs_script_wherever_on_the_stack_it_is_made_and_entered() {
+    let test = "stack::b14_an_isolate_runs_script_wherever_on_the_stack_it_is_made_and_entered";
+    let Some(output) = in_child(test) else {
+        offheap_v8::start("").unwrap();
+        let thread = thread::Builder::new().stack_size(16 << 20).spawn(|| {
+            let mut first = Isolate::new().unwrap();
+            let here = [0_u8];
+            let here = black_box(&here).as_ptr().addr();
+            for kib in [0, 500, 1000, 2000, 8000, 15000] {
+                deep_by(here, kib << 10, &mut || {
+                    assert!(depth(&mut first) > 1000, "entered after {kib} KiB");
+                    assert!(depth(&mut Isolate::new().unwrap()) > 1000, "made after {kib} KiB");
+                });
+            }
+            assert!(depth(&mut first) > 1000);
+        });
+        return thread.unwrap().join().unwrap();
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
