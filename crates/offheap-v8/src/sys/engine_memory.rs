@@ -308,7 +308,6 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
     let owner = V8Memory::new(block.clone(), data, byte_length, facts.max_byte_length);
     let number = owner.number;
     let isolate = state.isolate();
-    let whole = |hold: &Exposed| hold.store(data.as_ptr().cast(), byte_length);
     let (store, exposed) = if facts.shared {
         // Which may be memory of WebAssembly, of several threads: nothing of its buffers tells.
         // SAFETY: I-MAPPED: shared memory never gets shorter (V8's I17).
@@ -321,7 +320,7 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
         // SAFETY: I-MAPPED: only script of this isolate resizes it, or its WebAssembly; the hold is kept until V8 let go.
         let hold = unsafe { Exposed::engine_memory(owner, isolate, is_detachable, Site::here()) };
         let hold = hold?;
-        (whole(&hold), Some(hold))
+        (hold.store(data.as_ptr().cast(), hold.byte_length()), Some(hold))
     } else {
         let store = BackingStore::from(UniqueStore::from_owner(owner)?);
         let hold = Exposed::new(&store, isolate)?;

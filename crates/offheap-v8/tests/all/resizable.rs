@@ -222,3 +222,30 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
         Ok(())
     });
 }
+
+#[test]
+fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length() {
+    in_scope(|scope| {
+        for source in [
+            "new ArrayBuffer(16, { maxByteLength: 32 })",
+            "new WebAssembly.Memory({ initial: 1, maximum: 2 }).buffer",
+            "new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).buffer",
+        ] {
+            // Not every V8 has WebAssembly: `--jitless` has none.
+            if !scope.eval::<bool>("typeof WebAssembly === 'object'")? && source.contains("WebAssembly") {
+                continue;
+            }
+            let buffer = scope.eval_buffer(source)?;
+            let store = scope.externalize(buffer.as_handle())?;
+            drop(buffer);
+            scope.collect();
+            assert_eq!(store.exposure(), None, "{source}: V8 let go of it");
+            let part = store.slice(0..8)?;
+            let buffer = scope.expose(&part)?;
+            let again = scope.externalize(buffer.as_handle())?;
+            assert_eq!((again.byte_length(), scope.state(buffer.as_handle())?.byte_length), (8, 8), "{source}");
+            assert_eq!(again, part, "{source}");
+        }
+        Ok(())
+    });
+}

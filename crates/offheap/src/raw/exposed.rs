@@ -106,7 +106,7 @@ impl Exposed {
     #[inline]
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
-        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable() || self.0.is_of_engine();
+        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable();
         if start == 0 && (byte_length == self.0.byte_length() || has_room) {
             return BackingStore::from_raw(self.0.clone());
         }
