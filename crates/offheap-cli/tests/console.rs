@@ -212,7 +212,7 @@ fn c19_console_prints_near_the_end_of_the_stack_or_throws(engine: Engine) {
          try { f() } catch (error) { console.log('caught', error.name) }
          console.log(new Error('after'));",
     );
-    let last = engine.text("caught RangeError\nError: after\n    at ⟦<eval> (a.js:10:22)|a.js:10:22⟧\n");
+    let last = engine.text("caught RangeError\nError: after\n    at ⟦<eval> (a.js:10:26)|a.js:10:22⟧\n");
     assert!(ran.status == Some(0) && ran.stdout.ends_with(&last), "{:?} {}", ran.status, ran.stdout);
 }
 
