@@ -8,6 +8,7 @@ use crate::common::{Engine, Folder};
 on_each_engine!(
     c18_nothing_that_script_can_replace_is_called,
     c18_nothing_that_an_isolate_replaces_calls_script,
+    c18_console_calls_nothing_that_script_can_replace,
     c18_write_takes_the_bytes_that_the_view_has,
     c18_write_copies_what_overlaps_as_it_was,
     c18_replaced_functions_of_the_prelude_are_not_called,
@@ -135,6 +136,29 @@ fn c18_nothing_that_an_isolate_replaces_calls_script(engine: Engine) {
     ));
     let balance = "offheap: 43 stores (1 resizable, 41 shared), 372 B external, 0 leaked, 0 refused\n";
     ran.expect(0, "16 16 7 0 32 5 0 \n", balance);
+}
+
+fn c18_console_calls_nothing_that_script_can_replace(engine: Engine) {
+    let ran = Folder::new(engine).script(with_everything_hostile(
+        "const { allocateMemory, externalizeBuffer, free } = nativeModule, { log } = console;
+         const memory = allocateMemory(8), held = externalizeBuffer(new ArrayBuffer(2)), gone = new Uint8Array(3);
+         gone.buffer.transfer();
+         const values = [
+           -0, 'text', 2n, undefined, null, true, Symbol('s'), [1, [2]], { a: 1, get b() { return 2 } }, new Map([[1, 2]]),
+           new Set([1]), new Date(0), /x/g, Uint8Array.of(1, 2), new DataView(new ArrayBuffer(3)), new SharedArrayBuffer(2),
+           gone, gone.buffer, new Error('e', { cause: new TypeError('c') }), () => 1, class A {}, new Proxy({}, {}), memory,
+           held, new WeakMap(), Promise.resolve(1), function* g() {}, new (class B { c = 1 })(),
+         ];
+         const called = withEverythingHostile(() => {
+           for (let index = 0; index < values.length; index++) log(values[index]);
+           log(values, values);
+         });
+         log('called:', called.length, called.join());
+         held.release();
+         free(memory);",
+    ));
+    assert_eq!(ran.status, Some(0), "{ran:#?}");
+    assert!(ran.stdout.ends_with("called: 0 \n"), "{ran:#?}");
 }
 
 fn c18_write_takes_the_bytes_that_the_view_has(engine: Engine) {
