@@ -17,6 +17,18 @@ pub(crate) enum Argument {
 }
 
 impl Argument {
+    /// Something that is neither absent nor a number, of a type as rquickjs names it: here as `typeof` does, and what it
+    /// calls an object more closely.
+    pub(crate) fn other(found: &'static str) -> Argument {
+        Argument::Other(match found {
+            "bool" => "boolean",
+            "big_int" => "bigint",
+            "constructor" => "function",
+            "exception" | "promise" | "proxy" => "object",
+            other => other,
+        })
+    }
+
     /// The argument `name`, which counts bytes.
     ///
     /// # Errors
@@ -25,7 +37,8 @@ impl Argument {
         match self {
             Argument::Number(number) if is_count(number) => Ok(number as usize),
             Argument::Number(number) => Err(Failure::range_error(format!(
-                "{name} is {number}; pass a whole number of bytes, from 0 to 2 ** 53 - 1"
+                "{name} is {}; pass a whole number of bytes, from 0 to 2 ** 53 - 1",
+                in_script(number)
             ))),
             Argument::Absent => Err(Failure::type_error(format!("{name} is missing; pass a number of bytes"))),
             Argument::Other(found) => {
@@ -53,10 +66,23 @@ impl Argument {
         match self {
             Argument::Number(number) if is_count(number) && number <= 255.0 => Ok(number as u8),
             Argument::Number(number) => {
+                let number = in_script(number);
                 Err(Failure::range_error(format!("{name} is {number}; pass a whole number from 0 to 255")))
             }
             _ => Err(Failure::type_error(format!("{name} is not a number; pass one from 0 to 255"))),
         }
+    }
+}
+
+/// A number as script writes it.
+fn in_script(number: f64) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() };
+    }
+    if number.abs() >= 1e21 || number != 0.0 && number.abs() < 1e-6 {
+        format!("{number:e}")
+    } else {
+        number.to_string()
     }
 }
 
@@ -80,6 +106,18 @@ mod tests {
         }
         assert_eq!(Argument::Other("string").byte_count("n").map_err(|failure| failure.class), Err(Class::Type));
         assert_eq!(Argument::Absent.byte_count_or("n", 7), Ok(7));
+    }
+
+    #[test]
+    fn c22_numbers_and_types_are_said_as_script_has_them() {
+        let said = |argument: Argument| argument.byte_count("n").unwrap_err().message;
+        for (number, shown) in
+            [(f64::INFINITY, "Infinity"), (f64::NEG_INFINITY, "-Infinity"), (1e300, "1e300"), (-0.5, "-0.5")]
+        {
+            assert!(said(Argument::Number(number)).starts_with(&format!("n is {shown}; ")), "{number}");
+        }
+        assert!(said(Argument::other("big_int")).starts_with("n is of type bigint; "));
+        assert!(said(Argument::other("bool")).starts_with("n is of type boolean; "));
     }
 
     #[test]

@@ -299,6 +299,9 @@ impl NativeModule {
         let store = self.present(id)?;
         let from = from.byte_count_or("from", 0)?;
         let to = to.byte_count_or("to", store.byte_length())?;
+        if from > store.byte_length() {
+            return Err(past_the_end(&store, from, None));
+        }
         if from > to {
             return Err(Failure::range_error(format!("the range {from}..{to} ends before it begins; swap its ends")));
         }

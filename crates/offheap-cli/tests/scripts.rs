@@ -98,7 +98,7 @@ fn a_reference_reads_and_writes_what_script_sees(engine: Engine) {
          const many = Uint8Array.from({ length: 199999 }, (_, i) => i * 7);
          held.write(1, many);
          console.log(held.read(1).every((byte, i) => byte === many[i]), held.read(1).length);
-         for (const call of [() => held.read(0, 200001), () => held.read(5, 4), () => held.write(199999, words),
+         for (const call of [() => held.read(0, 200001), () => held.read(200001), () => held.read(5, 4), () => held.write(199999, words),
                              () => held.write(0, [1]), () => held.fill(256), () => held.fill()]) {
            try { call() } catch (error) { console.log(String(error)) }
          }
@@ -111,6 +111,7 @@ fn a_reference_reads_and_writes_what_script_sees(engine: Engine) {
         "200000 Uint8Array(6) [ 0, 1, 2, 3, 4, 5 ] Uint16Array(4) [ 258, 0, 1799, 0 ]\n\
          true 199999\n\
          RangeError: 200001 bytes from 0 on end past the memory, which has 200000 bytes; ask for less\n\
+         RangeError: 200001 is past the end of the memory, which has 200000 bytes; ask for less\n\
          RangeError: the range 5..4 ends before it begins; swap its ends\n\
          RangeError: 200000 bytes from 199999 on end past the memory, which has 200000 bytes; ask for less\n\
          TypeError: the bytes to write are no typed array, DataView or ArrayBuffer; pass one\n\

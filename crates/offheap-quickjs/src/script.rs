@@ -71,7 +71,8 @@ pub(crate) fn from_rquickjs(ctx: &Ctx<'_>, error: rquickjs::Error) -> Error {
 
 /// The innermost place in a script, of the call that is going on; `None` where no script is.
 ///
-/// It is found with functions that script cannot replace, and costs some microseconds.
+/// It is found with functions that script cannot replace, and costs some microseconds. The column is QuickJS's, which counts
+/// bytes of UTF-8, and in the first line of a text one less for what is no identifier.
 pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
     with_state(ctx, |state| Ok(state.realm(ctx)?.site())).ok().flatten()
 }

@@ -60,7 +60,7 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         match value.as_number() {
             Some(number) => Argument::Number(number),
             None if value.is_undefined() => Argument::Absent,
-            None => Argument::Other(value.type_name()),
+            None => Argument::other(value.type_name()),
         }
     }
 

@@ -51,7 +51,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         }
         let kinds: [Kind; 7] = [
             ("null", v8::Value::is_null),
-            ("bool", v8::Value::is_boolean),
+            ("boolean", v8::Value::is_boolean),
             ("string", v8::Value::is_string),
             ("symbol", v8::Value::is_symbol),
             ("bigint", v8::Value::is_big_int),
