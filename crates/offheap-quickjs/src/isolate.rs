@@ -25,6 +25,7 @@ pub struct Isolate {
     context: Context,
     runtime: Runtime,
     roots: Rc<Roots>,
+    stack_size: usize,
 }
 
 /// Makes an [`Isolate`] with settings of its own.
@@ -44,7 +45,7 @@ impl IsolateBuilder {
         self
     }
 
-    /// The most bytes of stack that script uses.
+    /// The most bytes of stack that script uses: 1 MiB unless this is called, and what the thread has where that is less.
     pub fn stack_size(mut self, byte_length: usize) -> Self {
         self.stack_size = Some(byte_length);
         self
@@ -106,14 +107,12 @@ impl IsolateBuilder {
         if let Some(byte_length) = self.memory_limit {
             runtime.set_memory_limit(byte_length);
         }
-        if let Some(byte_length) = self.stack_size {
-            runtime.set_max_stack_size(byte_length);
-        }
         context.with(|ctx| sys::set_can_block(&ctx, self.can_block));
         if let Some(configure) = self.configure {
             configure(&runtime);
         }
-        Ok(Isolate { context, runtime, roots })
+        let stack_size = self.stack_size.unwrap_or(sys::DEFAULT_STACK_SIZE);
+        Ok(Isolate { context, runtime, roots, stack_size })
     }
 }
 
@@ -171,6 +170,7 @@ impl Isolate {
         assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
         self.context.with(|ctx| {
+            sys::limit_stack(&ctx, self.stack_size);
             let _entered = roots.enter();
             work(&mut Scope::new(ctx, Rc::clone(roots)))
         })

@@ -22,6 +22,7 @@ mod realm;
 mod retarget;
 mod roots;
 mod shared;
+mod stack;
 mod state;
 mod transfer;
 
@@ -37,5 +38,6 @@ pub(crate) use natives::natives;
 pub(crate) use retarget::{externalize, note_detached, pretend_layout_changed};
 pub(crate) use roots::{KeyFunctions, Roots, roots};
 pub(crate) use shared::{allow_growable, expose_shared, grow_shared, is_shared, see_all_growth, set_can_block};
+pub(crate) use stack::{DEFAULT_STACK_SIZE, limit_stack};
 pub(crate) use state::with_state;
 pub(crate) use transfer::{Transfer, transfer};

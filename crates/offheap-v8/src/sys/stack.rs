@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use offheap::thread_stack;
+
 use super::natives;
 use crate::{ENGINE, Error};
 
@@ -67,39 +69,10 @@ impl StackLimit {
     }
 }
 
-/// The lowest address of this thread's stack; `None` where the system does not tell.
-#[cfg(target_os = "linux")]
+/// The lowest address of this thread's stack; `None` where the system does not tell, and where the program went to a stack of
+/// its own, of which nobody does.
 fn lowest() -> Option<usize> {
-    use std::mem::MaybeUninit;
-    use std::ptr::null_mut;
-
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: I-LAYOUT: names this thread.
-    let this = unsafe { libc::pthread_self() };
-    // SAFETY: I-LAYOUT: fills in the attributes of a living thread.
-    if unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) } != 0 {
-        return None;
-    }
-    let (mut lowest, mut byte_length) = (null_mut(), 0);
-    // SAFETY: I-LAYOUT: filled in above.
-    let failed = unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut lowest, &raw mut byte_length) };
-    // SAFETY: I-FREE-ONCE: filled in above, and not used afterwards.
-    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
-    (failed == 0).then_some(lowest.addr())
-}
-
-#[cfg(target_os = "macos")]
-fn lowest() -> Option<usize> {
-    // SAFETY: I-LAYOUT: names this thread.
-    let this = unsafe { libc::pthread_self() };
-    // SAFETY: I-LAYOUT: a living thread.
-    let end = unsafe { libc::pthread_get_stackaddr_np(this) }.addr();
-    // SAFETY: I-LAYOUT: a living thread.
-    let byte_length = unsafe { libc::pthread_get_stacksize_np(this) };
-    end.checked_sub(byte_length)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn lowest() -> Option<usize> {
-    None
+    let here = 0_u8;
+    let here = (&raw const here).addr();
+    thread_stack().filter(|stack| stack.contains(&here)).map(|stack| stack.start)
 }

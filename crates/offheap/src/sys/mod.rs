@@ -1,12 +1,14 @@
-//! UNSAFE: pages and reservations from the system, and what happens when a mapped file is cut short.
+//! UNSAFE: pages and reservations from the system, what happens when a mapped file is cut short, and the stack of a thread.
 #![allow(unsafe_code, reason = "system calls")]
 
 mod fault;
 mod file;
 mod pages;
 mod reservation;
+mod stack;
 
 pub use fault::exit_when_a_mapped_file_is_cut_short;
 pub(crate) use file::{FileKey, MapFailure, MappedFile, OpenedFile};
 pub(crate) use pages::Pages;
 pub(crate) use reservation::Reservation;
+pub use stack::thread_stack;

@@ -1,0 +1,70 @@
+//! The stack of a thread, which engines take for longer than it may be.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+thread_local! {
+    // Asked once: of the first thread of a process the system finds it out by reading a file.
+    static STACK: OnceCell<Option<Range<usize>>> = const { OnceCell::new() };
+}
+
+/// The addresses of this thread's stack, which grows from the end to the start; `None` where the system does not tell. For
+/// adapters.
+pub fn thread_stack() -> Option<Range<usize>> {
+    STACK.with(|stack| stack.get_or_init(bounds).clone())
+}
+
+#[cfg(target_os = "linux")]
+fn bounds() -> Option<Range<usize>> {
+    use std::mem::MaybeUninit;
+    use std::ptr::null_mut;
+
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: I-LAYOUT: names this thread.
+    let this = unsafe { libc::pthread_self() };
+    // SAFETY: I-LAYOUT: fills in the attributes of a living thread.
+    if unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    let (mut start, mut byte_length) = (null_mut(), 0);
+    // SAFETY: I-LAYOUT: filled in above.
+    let failed = unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut byte_length) };
+    // SAFETY: I-FREE-ONCE: filled in above, and not used afterwards.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    let start = start.addr();
+    (failed == 0).then_some(start..start.saturating_add(byte_length))
+}
+
+#[cfg(target_os = "macos")]
+fn bounds() -> Option<Range<usize>> {
+    // SAFETY: I-LAYOUT: names this thread.
+    let this = unsafe { libc::pthread_self() };
+    // SAFETY: I-LAYOUT: a living thread.
+    let end = unsafe { libc::pthread_get_stackaddr_np(this) }.addr();
+    // SAFETY: I-LAYOUT: a living thread.
+    let byte_length = unsafe { libc::pthread_get_stacksize_np(this) };
+    Some(end.checked_sub(byte_length)?..end)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn bounds() -> Option<Range<usize>> {
+    None
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::thread_stack;
+
+    #[test]
+    fn it_is_around_what_is_on_it_and_as_long_as_asked_for() {
+        let thread = std::thread::Builder::new().stack_size(800 << 10).spawn(|| {
+            let here = 0_u8;
+            let stack = thread_stack().expect("tests run where the system tells");
+            assert!(stack.contains(&(&raw const here).addr()));
+            // It may be that of a thread that has ended, and longer.
+            assert!(stack.len() > 700 << 10, "{}", stack.len());
+            assert_eq!(thread_stack(), Some(stack));
+        });
+        thread.unwrap().join().unwrap();
+    }
+}
