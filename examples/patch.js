@@ -3,8 +3,8 @@
 //     offheap run --map file=FILE.wav:rw examples/patch.js
 //
 // A recorder that was cut off leaves the lengths in its header at 0 or at a guess, and players stop there. The file is
-// mapped `rw`: what is written to the buffer is written to the file, four bytes of it here and not a copy of the rest. A
-// file that is right, or that is not understood, stays as it is.
+// mapped `rw`: what is written to the buffer, a SharedArrayBuffer since others may write the file too, is written to the
+// file, four bytes of it here and not a copy of the rest. A file that is right, or that is not understood, stays as it is.
 
 const { mapped, arrayBuffer } = nativeModule;
 
