@@ -12,6 +12,7 @@ use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 use super::BufferFields;
 use super::growing::{Growing, growing_realloc};
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
+use super::shared::is_shared;
 use super::state::{self, with_state};
 use crate::script::{caught, not_a_buffer};
 use crate::{ENGINE, Error};
@@ -197,6 +198,13 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
             false => Err(not_a_buffer("a view whose buffer is gone")),
         }
     })
+}
+
+/// Whether `value` is an ArrayBuffer or a SharedArrayBuffer.
+pub(super) fn is_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<bool, Error> {
+    // SAFETY: looks at the class of a live value.
+    let is_unshared = unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) };
+    Ok(is_unshared || is_shared(ctx, value)?)
 }
 
 /// Whether the ArrayBuffer `value` is immutable.

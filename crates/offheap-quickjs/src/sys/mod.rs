@@ -26,6 +26,7 @@ mod stack;
 mod state;
 mod transfer;
 
+use buffer::is_buffer;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned, is_immutable, view_buffer};
 pub(crate) use guards::{bytes, bytes_mut, cells, copy_in};
 pub(crate) use job::run_job;

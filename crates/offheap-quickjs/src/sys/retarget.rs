@@ -23,7 +23,7 @@ use super::middle::{NoCollection, in_call};
 use super::moved::with_hold;
 use super::realm::Realm;
 use super::state::{State, with_state};
-use super::{BufferFields, layout_changed, view_buffer};
+use super::{BufferFields, is_buffer, layout_changed, view_buffer};
 use crate::{ENGINE, Error};
 
 /// Memory of a buffer, with the callback that is asked to free it.
@@ -54,6 +54,10 @@ impl Drop for OldMemory {
 /// may be at anything, also at letting go of this buffer's memory: then nothing is moved.
 #[track_caller]
 pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Result<BackingStore, Error> {
+    // A collection may be taking references out of the counts: one more to a view's buffer, given back, would free it.
+    if is_in_call && !is_buffer(ctx, value)? {
+        return Err(in_call());
+    }
     let buffer = view_buffer(ctx, value)?;
     let (found, isolate) = with_state(ctx, |state| Ok((find_store(ctx, state, &buffer)?, state.isolate())))?;
     let (store, _old) = match found {
