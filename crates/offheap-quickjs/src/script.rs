@@ -95,7 +95,7 @@ pub trait Throw {
 impl Throw for Error {
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
         let message = self.to_string();
-        let thrown = match self {
+        match self {
             Error::TooLargeForEngine { .. }
             | Error::InvalidLength { .. }
             | Error::Misaligned { .. }
@@ -111,10 +111,11 @@ impl Throw for Error {
             _ => rquickjs::Exception::throw_type(ctx, ""),
         };
         // QuickJS cuts a message off at 255 bytes when it throws by itself, and ours name places, of which there may be
-        // several. Where this fails there is no memory for a message.
+        // several. Where this fails there is no memory for a message, or for an error: what was thrown instead stays thrown.
         let error = ctx.catch();
-        let Some(object) = error.as_object() else { return thrown };
-        let _ = object.set("message", message);
+        if let Some(object) = error.as_object() {
+            let _ = object.set("message", message);
+        }
         ctx.throw(error)
     }
 }

@@ -2,7 +2,7 @@
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Ctx, Function, Runtime, Value, qjs};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, detach};
+use offheap_quickjs::{BackingStoreExt, Error, Isolate, Throw, detach};
 
 mod common;
 use common::counted;
@@ -48,6 +48,29 @@ fn exposing_fails_or_works_and_leaves_no_hold() {
     assert!(failures > 0 && successes > 0, "{failures} {successes}");
     drop((context, runtime, store));
     assert_eq!(drops.get(), 1);
+}
+
+#[test]
+fn what_is_thrown_is_thrown_with_a_message_or_without() {
+    let (mut errors, mut others) = (0, 0);
+    let runtime = Runtime::new().unwrap();
+    let context = Context::full(&runtime).unwrap();
+    for more in (0..2048).step_by(every(STEP)) {
+        runtime.set_memory_limit(used(&runtime) + more);
+        context.with(|ctx| {
+            Error::IsolateGone.throw(&ctx);
+            assert!(ctx.has_exception(), "limit {more}");
+            match ctx.catch() {
+                thrown if thrown.is_error() => errors += 1,
+                thrown => {
+                    assert!(thrown.is_null(), "limit {more}: {thrown:?}");
+                    others += 1;
+                }
+            }
+        });
+        runtime.set_memory_limit(0);
+    }
+    assert!(errors > 0 && others > 0, "{errors} {others}");
 }
 
 #[test]
