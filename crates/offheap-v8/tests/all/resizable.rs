@@ -249,3 +249,23 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
         Ok(())
     });
 }
+
+#[test]
+fn a_part_that_script_took_away_has_no_buffer_until_it_is_there_again() {
+    in_scope(|scope| {
+        let buffer = scope.new_resizable(16, 32)?;
+        let store = scope.externalize(buffer.as_handle())?;
+        let part = store.slice(8..16)?;
+        scope.resize(buffer.as_handle(), 4)?;
+        scope.detach(buffer.as_handle(), None)?;
+        let refused = scope.expose(&part).map(|buffer| scope.externalize(buffer.as_handle()));
+        assert!(matches!(refused, Err(Error::Memory(offheap::Error::OutOfRange { .. }))), "{refused:?}");
+        assert_eq!(store.exposure(), None);
+        let buffer = scope.expose(&store)?;
+        scope.resize(buffer.as_handle(), 16)?;
+        scope.detach(buffer.as_handle(), None)?;
+        let buffer = scope.expose(&part)?;
+        assert_eq!(scope.externalize(buffer.as_handle())?, part);
+        Ok(())
+    });
+}

@@ -38,7 +38,8 @@ impl Exposed {
     /// # Errors
     /// [`Error::OtherIsolate`] where another isolate has the store, [`Error::Busy`] while a guard outside of that isolate
     /// lives, [`Error::OneBuffer`] for resizable memory, and for memory of an engine, with a live buffer, [`Error::TooManyBuffers`],
-    /// [`Error::Freed`] for manual memory after its free.
+    /// [`Error::OutOfRange`] for a part that is [out of bounds](BackingStore::is_out_of_bounds), [`Error::Freed`] for manual
+    /// memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let raw = store.raw();
@@ -46,6 +47,10 @@ impl Exposed {
         let hold = match counts_buffers(raw.kind()) {
             true => {
                 claim(raw, isolate).map_err(denied)?;
+                let claimed = Withdrawn(raw);
+                // From here on nobody else changes the length.
+                store.present_byte_length()?;
+                std::mem::forget(claimed);
                 Exposed(raw.clone())
             }
             // Asked with the reference in hand, which keeps it from being freed from then on.
