@@ -1,7 +1,7 @@
 //! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
 //!
 //! All of it is sound whatever the program does with its scope, as long as it does not touch the bytes of a
-//! `v8::BackingStore`, which the crate makes `Sync`, nor takes one to another isolate while cells of it live: bytes are copied
+//! `v8::BackingStore`, which the crate makes `Sync`, nor takes one to another isolate and asks for cells of it: bytes are copied
 //! or lent as cells, and as slices where nobody writes.
 
 use bytemuck::NoUninit;
@@ -87,9 +87,10 @@ pub trait BackingStoreExt: Sized {
     ///
     /// # Errors
     /// [`Error::Memory`]: somebody uses the store, another isolate has it, it is read-only, shared, a mapped file, or was
-    /// freed. [`Error::NotLent`] where V8 made the memory and something beside one buffer refers to its
-    /// `v8::BackingStore`, which may be another isolate's buffer by then. Nobody can ask for one that is taken later: a
-    /// program keeps the blocks of these bytes in this isolate while the cells live.
+    /// freed. [`Error::NotLent`] where V8 made the memory and more than one reference to its `v8::BackingStore` is not ours:
+    /// one may be another isolate's buffer. V8 does not say of a single one whose it is, nor of one that is taken later, and
+    /// nothing of memory that it did not make: a program gives the blocks of these bytes to no other isolate, before it asks
+    /// for cells and while they live.
     fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error>;
 }
 
