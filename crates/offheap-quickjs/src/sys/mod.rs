@@ -17,6 +17,7 @@ mod look;
 mod middle;
 mod module;
 mod moved;
+mod name;
 mod natives;
 mod realm;
 mod retarget;

@@ -4,25 +4,26 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offheap::{IsolateId, IsolateRegistration};
+use offheap::IsolateId;
 use offheap_engine::{is_letting_go, letting_go};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
 use super::middle::{NoCollection, Probe};
+use super::name::{Name, check_not_ending};
 use super::realm::Realm;
 use super::roots::Roots;
 use crate::{ENGINE, Error};
 
 /// The state of one runtime. It lives in the runtime's user data, and so ends before the runtime frees its objects: what
 /// finalizers need must not be here.
+#[derive(Default)]
 pub(crate) struct State {
     realm: OnceCell<Realm>,
     probe: Probe,
     /// Where this is the runtime of an `Isolate`: its roots. Nothing but that isolate's own context is in the runtime
     /// then, and that enforces immutable buffers.
     roots: OnceCell<Rc<Roots>>,
-    // Last: what is above may let go of stores, which are this isolate's until then.
-    registration: IsolateRegistration,
+    name: Name,
 }
 
 // SAFETY: I-NO-JS-OWNER: `State` has no lifetime to change; the values in its realm are freed with it, and it is dropped
@@ -47,13 +48,8 @@ impl Drop for State {
 }
 
 impl State {
-    fn new() -> Result<Self, Error> {
-        let registration = IsolateRegistration::new(ENGINE)?;
-        Ok(State { registration, realm: OnceCell::new(), probe: Probe::default(), roots: OnceCell::new() })
-    }
-
     pub(crate) fn isolate(&self) -> IsolateId {
-        self.registration.id()
+        self.name.get().expect("named before anybody has the state")
     }
 
     /// The private realm, made at the first call, which is not to be while values are being freed: that takes objects to be
@@ -89,16 +85,18 @@ pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Res
     if is_letting_go() {
         return Err(letting_go(ENGINE));
     }
+    check_not_ending(ctx)?;
+    let use_named = |state: &State| state.name.give(ctx).and_then(|()| use_state(state));
     if let Some(state) = ctx.userdata::<State>() {
-        return use_state(&state);
+        return use_named(&state);
     }
-    ctx.store_userdata(State::new()?).map_err(|_| Error::Unsupported {
+    ctx.store_userdata(State::default()).map_err(|_| Error::Unsupported {
         engine: ENGINE,
         what: "register this runtime while some of its user data is borrowed",
         instead: "drop that borrow first",
     })?;
     let state = ctx.userdata::<State>().expect("stored just now");
-    use_state(&state)
+    use_named(&state)
 }
 
 /// The runtime of `ctx` as an isolate.

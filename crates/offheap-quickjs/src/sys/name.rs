@@ -1,0 +1,116 @@
+//! The name of a runtime as an isolate, which is its own for as long as it has objects.
+//!
+//! A runtime that is dropped lets go of its user data first, [`State`](super::state::State) with it, and then of its objects.
+//! In between anybody's code may run: user data of the program's own may have a `Ctx`, and run script when it is dropped. Its
+//! buffers are over stores still, so that no other isolate may have the name; and nothing can be made in the runtime any more.
+
+use std::cell::{Cell, OnceCell};
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+
+use offheap::{IsolateId, IsolateRegistration};
+use rquickjs::{Ctx, qjs};
+
+use crate::{ENGINE, Error};
+
+/// The name, in the state of the runtime.
+#[derive(Default)]
+pub(super) struct Name(OnceCell<Rc<Named>>);
+
+/// What a runtime has until it has freed its objects.
+struct Named {
+    registration: Cell<Option<IsolateRegistration>>,
+    isolate: IsolateId,
+    runtime: *mut qjs::JSRuntime,
+    /// The next in the list of those that are ending.
+    next: Cell<*const Named>,
+}
+
+thread_local! {
+    /// Runtimes whose user data was dropped on this thread, and whose objects are not freed yet.
+    static ENDING: Cell<*const Named> = const { Cell::new(ptr::null()) };
+}
+
+impl Name {
+    /// The name, once it was given.
+    pub(super) fn get(&self) -> Option<IsolateId> {
+        self.0.get().map(|named| named.isolate)
+    }
+
+    /// Gives the runtime of `ctx` its name, unless it has one.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where too many isolates are alive, [`Error::EngineFailed`] where there is no memory.
+    #[inline]
+    pub(super) fn give(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
+        if self.0.get().is_some() { Ok(()) } else { self.give_new(ctx) }
+    }
+
+    fn give_new(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
+        let registration = IsolateRegistration::new(ENGINE)?;
+        let (isolate, runtime) = (registration.id(), runtime_of(ctx));
+        let next = Cell::new(ptr::null());
+        let named = Rc::new(Named { registration: Cell::new(Some(registration)), isolate, runtime, next });
+        let raw = Rc::into_raw(Rc::clone(&named));
+        // SAFETY: a live runtime; `ended` takes back what it is given.
+        if unsafe { qjs::JS_AddRuntimeFinalizer(runtime, Some(ended), raw.cast_mut().cast()) } != 0 {
+            // SAFETY: I-FREE-ONCE: made above, and given to nobody.
+            drop(unsafe { Rc::from_raw(raw) });
+            return Err(Error::EngineFailed { engine: ENGINE, attempted: "keep what tells that the runtime ended" });
+        }
+        assert!(self.0.set(named).is_ok(), "a name is given once");
+        Ok(())
+    }
+}
+
+impl Drop for Name {
+    /// The user data goes, and so does the runtime, on this thread.
+    fn drop(&mut self) {
+        if let Some(named) = self.0.get().filter(|named| Rc::strong_count(named) != 1) {
+            named.next.set(ENDING.replace(Rc::as_ptr(named)));
+        }
+    }
+}
+
+/// QuickJS has freed the objects of the runtime.
+unsafe extern "C" fn ended(_rt: *mut qjs::JSRuntime, named: *mut c_void) {
+    // SAFETY: I-FREE-ONCE: given with this function, which is called once.
+    let named = unsafe { Rc::from_raw(named.cast_const().cast::<Named>()) };
+    named.registration.take();
+    let ending = Rc::as_ptr(&named);
+    if ENDING.get() == ending {
+        ENDING.set(named.next.get());
+        return;
+    }
+    let mut at = ENDING.get();
+    // SAFETY: I-FREE-ONCE: what is in the list is kept until this function takes it out.
+    while let Some(before) = unsafe { at.as_ref() } {
+        if before.next.get() == ending {
+            before.next.set(named.next.get());
+        }
+        at = before.next.get();
+    }
+}
+
+/// An error where the runtime of `ctx` has no state any more.
+pub(super) fn check_not_ending(ctx: &Ctx<'_>) -> Result<(), Error> {
+    let mut at = ENDING.get();
+    // SAFETY: I-FREE-ONCE: what is in the list is kept until `ended` takes it out.
+    while let Some(named) = unsafe { at.as_ref() } {
+        if named.runtime == runtime_of(ctx) {
+            return Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "do anything in a runtime that is being dropped",
+                instead: "do it before, while the runtime lives",
+            });
+        }
+        at = named.next.get();
+    }
+    Ok(())
+}
+
+fn runtime_of(ctx: &Ctx<'_>) -> *mut qjs::JSRuntime {
+    // SAFETY: reads a field of a live context.
+    unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) }
+}
