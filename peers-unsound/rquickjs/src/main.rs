@@ -9,6 +9,7 @@ mod ctx;
 mod leak;
 mod runtimes;
 mod text;
+mod traces;
 
 fn main() {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -20,6 +21,7 @@ fn main() {
         "leak" => leak::main(),
         "runtimes" => runtimes::main(),
         "text" => text::main(),
+        "traces" => traces::main(),
         _ => panic!("name one of the programs in src/: {name:?} is none"),
     }
     println!("ended");
