@@ -38,7 +38,8 @@ impl IsolateBuilder {
     ///
     /// Script that wants more is stopped: what ran it gives [`Error::Script`], and inside of
     /// [`Scope::with_v8`](crate::Scope::with_v8) the crate's calls give what they give where execution was terminated. V8 has up
-    /// to 1.25 GiB more until then, and ends the process where one step of script takes even more.
+    /// to 1.25 GiB more until then, and ends the process where one step of script takes even more. Script that keeps far more than
+    /// twice the maximum is run no more: the calls that would run it give [`Error::Script`].
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
         self.params = self.params.heap_limits(initial.min(max), max);
         self

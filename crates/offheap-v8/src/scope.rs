@@ -49,7 +49,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] when it throws, does not parse, or its value is of another type.
     pub fn eval<T: FromJs>(&mut self, source: &str) -> Result<T, Error> {
-        let value = self.run(|scope| {
+        let value = self.run_script(|scope| {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             Ok(script_value(scope, value))
         })?;
@@ -65,7 +65,7 @@ impl<'s> Scope<'s> {
     /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
     pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let roots = Rc::clone(&self.roots);
-        self.run(|scope| {
+        self.run_script(|scope| {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             let buffer = Buffer::of(scope, value)?;
             let facts = buffer.facts();
@@ -74,7 +74,7 @@ impl<'s> Scope<'s> {
     }
 
     pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
-        self.run(|scope| {
+        self.run_script(|scope| {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             let view: v8::Local<'_, v8::ArrayBufferView> = value
                 .try_into()
@@ -92,7 +92,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// [`Error::Script`] where execution was terminated.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        self.run(|scope| {
+        self.run_script(|scope| {
             catching(scope, |scope| {
                 scope.perform_microtask_checkpoint();
                 (!scope.is_execution_terminating()).then_some(())
@@ -339,6 +339,17 @@ impl<'s> Scope<'s> {
         }
     }
 
+    /// The same for script of the program's.
+    fn run_script<R>(
+        &mut self,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.roots.keeps_too_much() {
+            return Err(heap_is_exceeded());
+        }
+        self.run(work)
+    }
+
     /// The same with a buffer.
     pub(crate) fn with_buffer<R>(
         &mut self,
@@ -385,6 +396,14 @@ impl<'s> Scope<'s> {
 fn heap_is_full() -> Error {
     let message = "out of memory: V8's heap is full, and what ran was stopped; keep fewer objects, or raise \
                    `IsolateBuilder::heap_limits`";
+    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
+}
+
+/// What V8 would end the process for, sooner or later.
+#[cold]
+fn heap_is_exceeded() -> Error {
+    let message = "out of memory: V8's heap was full, and script keeps more than twice what it may have; no more of it is run, \
+                   so drop the isolate, or raise `IsolateBuilder::heap_limits`";
     Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
 

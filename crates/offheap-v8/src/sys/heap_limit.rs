@@ -13,11 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// little. Script stops at its next step; what takes more in one step ends the process as ever.
 const ROOM: usize = (1 << 30) + (256 << 20);
 
+/// What script may keep beyond twice its limit, and run.
+const MAY_BE_KEPT: usize = 64 << 20;
+
 #[derive(Default)]
 pub(crate) struct HeapLimit {
     isolate: OnceLock<v8::IsolateHandle>,
     /// As the isolate was made with it; known once it is raised.
     limit: AtomicUsize,
+    /// What it was lowered to last: more than `limit` where more is in use.
+    lowered: AtomicUsize,
     /// Whether V8 has more room now.
     is_raised: AtomicBool,
     /// Whether script was stopped.
@@ -54,10 +59,18 @@ impl HeapLimit {
     }
 
     fn lower(&self, isolate: &mut v8::Isolate) {
-        // What is still in use is the least that the limit can be.
+        // What is still in use, and a quarter, is the least that the limit can be.
         isolate.remove_near_heap_limit_callback(reached, self.limit.load(Ordering::Relaxed));
         isolate.add_near_heap_limit_callback(reached, self.as_data());
+        self.lowered.store(isolate.get_heap_statistics().heap_size_limit(), Ordering::Relaxed);
         self.is_raised.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the limit could not be lowered to what it was, by far: script keeps what it was stopped for.
+    #[inline]
+    pub(super) fn is_exceeded(&self) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.lowered.load(Ordering::Relaxed) > limit.saturating_mul(2).saturating_add(MAY_BE_KEPT)
     }
 }
 
@@ -70,7 +83,7 @@ unsafe extern "C" fn reached(data: *mut c_void, current: usize, initial: usize) 
     if !watched.is_raised.swap(true, Ordering::Relaxed) {
         watched.isolate.get().expect("set by `watch`").request_interrupt(before_script_goes_on, data);
     }
-    current.max(initial.saturating_add(ROOM))
+    current.max(initial.max(watched.lowered.load(Ordering::Relaxed)).saturating_add(ROOM))
 }
 
 /// What V8 calls when script is about to go on.

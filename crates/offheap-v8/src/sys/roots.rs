@@ -164,6 +164,16 @@ impl Roots {
         self.heap_limit.is_raised() && self.restore_heap()
     }
 
+    /// Whether script keeps far more than its heap may have, so that no more of it is run.
+    #[inline]
+    pub(crate) fn keeps_too_much(&self) -> bool {
+        // What was kept may be gone meanwhile.
+        self.heap_limit.is_exceeded() && {
+            self.restore_heap();
+            self.heap_limit.is_exceeded()
+        }
+    }
+
     #[cold]
     fn restore_heap(&self) -> bool {
         let was_full = self.enter().is_ok_and(|mut entered| self.heap_limit.restore(entered.isolate()));

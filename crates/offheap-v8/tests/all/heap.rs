@@ -102,3 +102,30 @@ fn b14_a_buffer_that_there_is_no_memory_for_is_a_range_error_and_no_full_heap() 
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn b14_script_that_keeps_what_fills_the_heap_is_run_no_more_before_the_process_ends() {
+    let Some(output) =
+        in_child("heap::b14_script_that_keeps_what_fills_the_heap_is_run_no_more_before_the_process_ends")
+    else {
+        start();
+        let mut isolate = Isolate::builder().heap_limits(MIB, 16 * MIB).build().unwrap();
+        isolate.enter(|scope| {
+            let more = "globalThis.all ??= []; for (;;) all.push({ all })";
+            for _ in 0..30 {
+                assert!(is_full(scope, more));
+            }
+            let refused = scope.eval::<u32>("6 * 7").unwrap_err().to_string();
+            assert!(refused.contains("no more of it is run"), "{refused}");
+            assert!(matches!(scope.run_microtasks(), Err(Error::Script { .. })));
+            // Until the program makes room.
+            scope.with_v8(|scope| {
+                let source = offheap_v8::v8::String::new(scope, "all = null").unwrap();
+                offheap_v8::v8::Script::compile(scope, source, None).unwrap().run(scope).unwrap();
+            });
+            assert_eq!(scope.eval::<u32>("6 * 7").unwrap(), 42);
+        });
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
