@@ -114,7 +114,7 @@ pub enum Error {
         engine: &'static str,
         /// What was tried.
         attempted: &'static str,
-        /// What was given: `no key was given`, `another was given`, `it has none`.
+        /// What was given: `no key was given`, `another was given`, `it has none`; V8 does not tell the last two apart.
         given: &'static str,
     },
     /// The buffer is immutable.

@@ -54,7 +54,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `loader` | [`IsolateBuilder::loader`]: ES modules, through rquickjs's resolvers and loaders |
+//! | `loader` | `IsolateBuilder::loader`: ES modules, through rquickjs's resolvers and loaders |
 //!
 //! # What this engine does
 //! - It counts references: a buffer is finalized at once, on the isolate's thread, when its last reference goes. Cycles

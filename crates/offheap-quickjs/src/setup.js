@@ -13,6 +13,7 @@
   const NewUint8Array = Uint8Array;
   const { set: copyFrom } = Object.getPrototypeOf(Uint8Array.prototype);
   const keys = new WeakMap();
+  // Texts are joined by `+`: QuickJS makes a call of `String.prototype.concat` of a template, which script may replace.
 
   const replace = (target, name, method) => {
     const original = target[name];
@@ -34,7 +35,7 @@
     const original = Atomics[name];
     replace(Atomics, name, {
       [name](array) {
-        if (seeView(array)) throw new NewTypeError(`Atomics.${name}: the ArrayBuffer is immutable`);
+        if (seeView(array)) throw new NewTypeError("Atomics." + name + ": the ArrayBuffer is immutable");
         return apply(original, this, arguments);
       },
     }[name]);
@@ -99,10 +100,10 @@
           // User code may run here, and only here.
           length = trunc(+newLength) || 0;
           if (length < 0 || length > MAX_SAFE_INTEGER)
-            throw new NewRangeError(`ArrayBuffer.prototype.${name}: the length is below 0 or above 2 ** 53 - 1`);
+            throw new NewRangeError("ArrayBuffer.prototype." + name + ": the length is below 0 or above 2 ** 53 - 1");
         }
         if (apply(has, keys, [this]))
-          throw new NewTypeError(`ArrayBuffer.prototype.${name}: the ArrayBuffer has a detach key`);
+          throw new NewTypeError("ArrayBuffer.prototype." + name + ": the ArrayBuffer has a detach key");
         return move(this, length, sort);
       },
     }[name]);
@@ -141,12 +142,12 @@
     const { constructor } = buffer;
     if (constructor === undefined) return new Default(byteLength);
     if (constructor === null || (typeof constructor !== "object" && typeof constructor !== "function"))
-      throw new NewTypeError(`${name}: the constructor of the buffer is not an object`);
+      throw new NewTypeError(name + ": the constructor of the buffer is not an object");
     const Species = constructor[species] ?? Default;
     return new Species(byteLength);
   };
   const replaceSlice = (prototype, Default, lengthOf, check) => {
-    const name = `${Default.name}.prototype.slice`;
+    const name = Default.name + ".prototype.slice";
     replace(prototype, "slice", {
       slice(start, end) {
         const length = apply(lengthOf, this, []);
@@ -156,9 +157,9 @@
         const madeLength = apply(lengthOf, made, []);
         check(made, name);
         if (Default === NewArrayBuffer && apply(isImmutable, made, []))
-          throw new NewTypeError(`${name}: the species constructor gave an immutable buffer`);
-        if (made === this) throw new NewTypeError(`${name}: the species constructor gave the same buffer`);
-        if (madeLength < count) throw new NewTypeError(`${name}: the species constructor gave a buffer that is too short`);
+          throw new NewTypeError(name + ": the species constructor gave an immutable buffer");
+        if (made === this) throw new NewTypeError(name + ": the species constructor gave the same buffer");
+        if (madeLength < count) throw new NewTypeError(name + ": the species constructor gave a buffer that is too short");
         check(this, name);
         const left = apply(lengthOf, this, []) - first;
         if (left > 0) copy(made, this, first, min(count, left));
@@ -167,7 +168,7 @@
     }.slice);
   };
   const checkAttached = (buffer, name) => {
-    if (apply(isDetached, buffer, [])) throw new NewTypeError(`${name}: the ArrayBuffer is detached`);
+    if (apply(isDetached, buffer, [])) throw new NewTypeError(name + ": the ArrayBuffer is detached");
   };
   const NewArrayBuffer = ArrayBuffer;
   replaceSlice(buffers, NewArrayBuffer, unsharedLengthOf, checkAttached);
@@ -181,7 +182,7 @@
       const { first, final, count } = range(start, end, length);
       checkAttached(this, name);
       if (apply(unsharedLengthOf, this, []) < final)
-        throw new NewRangeError(`${name}: the ArrayBuffer was made shorter than the end of the slice`);
+        throw new NewRangeError(name + ": the ArrayBuffer was made shorter than the end of the slice");
       const made = new NewArrayBuffer(count);
       copy(made, this, first, count);
       return move(made, -1, 2);

@@ -44,7 +44,8 @@ pub(crate) fn detach<'s>(
         // It has no bytes: see `expose_immutable`.
         return check_mutable(facts, DETACH);
     }
-    let given = if key.is_some() { "another was given" } else { "no key was given" };
+    // V8 does not tell which of the two it is.
+    let given = if key.is_some() { "another was given, or it has none" } else { "no key was given" };
     let key = key.map(|key| key_value(scope, key)).transpose()?;
     // The store's owner is dropped after V8 is done, not inside of it.
     let store = sys::find(buffer);

@@ -44,6 +44,21 @@ pub const ALLOWED: &[Allowed] = &[
         applies: |step, world| called_back(step, world, |state| state.immutable),
     },
     Allowed {
+        engine: "QuickJS",
+        reason: "a slice of shared memory may go into another buffer over the same memory, where ECMAScript says TypeError",
+        applies: |step, world| match step {
+            Step::CallBack { callback, .. } if callback.slices_by_species() => {
+                called_back(step, world, |state| state.shared)
+            }
+            _ => false,
+        },
+    },
+    Allowed {
+        engine: "V8",
+        reason: "shared buffers of no bytes are over one memory, so that a slice of one into another is refused",
+        applies: |step, world| called_back(step, world, |state| state.shared && state.byte_length == 0),
+    },
+    Allowed {
         engine: "V8",
         reason: "it makes resizable memory itself, so that a store of Rust's is copied, or has one length if it is shared",
         applies: |step, world| {

@@ -76,6 +76,11 @@ impl Callback {
         self.called.contains("sort") && !self.action.is_empty()
     }
 
+    /// Whether script says which buffer a slice goes into.
+    pub(super) fn slices_by_species(self) -> bool {
+        self.called.contains("bySpecies(a,")
+    }
+
     /// Script whose value is text: the bytes of what comes, or that it throws: engines differ in the classes of their errors.
     pub(super) fn source(self) -> String {
         let Callback { called, action, number } = self;

@@ -51,6 +51,19 @@ fn no_engine_answers_an_observer() {
     });
 }
 
+/// The model has no script, so it takes no part.
+#[test]
+fn v8_and_quickjs_do_the_same_when_script_is_called_back() {
+    apart("v8_and_quickjs_do_the_same_when_script_is_called_back", || {
+        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(V8Engine::new()?));
+        match side_by_side(&[quickjs, v8], Duration::from_secs(5)) {
+            Ok(compared) => println!("{compared:?}"),
+            Err(difference) => panic!("{difference}"),
+        }
+    });
+}
+
 fn v8() -> Result<Box<dyn Engine>, Error> {
     Ok(Box::new(V8Engine::new()?))
 }
