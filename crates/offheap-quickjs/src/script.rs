@@ -3,7 +3,7 @@
 use offheap::Site;
 use rquickjs::{Ctx, Value};
 
-use crate::sys::with_state;
+use crate::sys::{self, with_state};
 use crate::{ENGINE, Error};
 
 /// A text for an error, where there is memory for it. What is no UTF-8 is replaced.
@@ -39,10 +39,10 @@ pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
 /// A value that was thrown, as an error: its text as script would see it, and the stack where it has one.
 pub(crate) fn thrown_error(thrown: &Value<'_>) -> Error {
     let ctx = thrown.ctx();
-    let message = text_of(ctx, thrown).or_else(|| try_text(thrown.type_name().as_bytes())).unwrap_or_default();
+    let message = text_of(thrown).or_else(|| try_text(thrown.type_name().as_bytes())).unwrap_or_default();
     let stack = thrown.as_object().and_then(|object| {
         let stack = object.get::<_, Value<'_>>("stack").ok()?;
-        stack.as_string()?.to_string().ok()
+        if stack.is_string() { sys::text_of(&stack) } else { None }
     });
     if stack.is_none() {
         // A getter may have thrown.
@@ -51,14 +51,14 @@ pub(crate) fn thrown_error(thrown: &Value<'_>) -> Error {
     Error::Script { engine: ENGINE, message, stack: stack.unwrap_or_default() }
 }
 
-fn text_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Option<String> {
-    match value.get::<rquickjs::Coerced<String>>() {
-        Ok(text) => Some(text.0),
-        Err(_) => {
-            ctx.catch();
-            None
-        }
+/// The text of a value, as script would see it.
+fn text_of(value: &Value<'_>) -> Option<String> {
+    let text = sys::text_of(value);
+    if text.is_none() {
+        // A conversion may have thrown.
+        value.ctx().catch();
     }
+    text
 }
 
 /// Turns what rquickjs reports into an error of ours; for an exception, the one that is pending.

@@ -62,6 +62,8 @@
       }
       // User code may run here, and only here.
       const byteLength = trunc(+length) || 0;
+      if (byteLength < 0 || byteLength > MAX_SAFE_INTEGER)
+        throw new NewRangeError("SharedArrayBuffer.prototype.grow: the length is below 0 or above 2 ** 53 - 1");
       if (!growStore(this, byteLength)) apply(grow, this, [byteLength]);
     },
   }.grow);

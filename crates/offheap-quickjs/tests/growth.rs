@@ -37,6 +37,10 @@ fn growth_by_script_is_the_stores() {
         for short in ["b.grow(100000)", "b.grow()", "b.grow(NaN)", "b.grow(-1)", "b.grow(1048577)", "b.grow(2 ** 60)"] {
             assert!(thrown(scope, short).starts_with("RangeError"), "{short}");
         }
+        let below = "SharedArrayBuffer.prototype.grow: the length is below 0 or above 2 ** 53 - 1";
+        for outside in ["b.grow(-1)", "b.grow(-Infinity)", "b.grow(2 ** 53)"] {
+            assert_eq!(thrown(scope, outside), format!("RangeError: {below}"), "{outside}");
+        }
         for wrong in [
             "b.grow(1n)",
             "b.grow.call({}, 1)",

@@ -1,7 +1,7 @@
 //! Transfers to another length, which give script new memory under the old opaque; parts of stores; empty stores.
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore, UniqueStore};
-use offheap_quickjs::rquickjs::Value;
+use offheap_quickjs::rquickjs::{ArrayBuffer, Value};
 use offheap_quickjs::{BackingStoreExt, Error, Isolate, detach};
 
 mod common;
@@ -254,5 +254,21 @@ fn a_frozen_part_is_exposed_where_it_is_aligned() {
         scope.set_global("p", part.as_handle()).unwrap();
         assert_eq!(scope.eval::<f64>("Number(new BigUint64Array(p)[1])").unwrap(), 3.0);
         assert_eq!(scope.externalize(part.as_handle()).unwrap(), store.slice(8..24).unwrap());
+    });
+}
+
+#[test]
+fn memory_of_another_library_keeps_its_length_and_the_error_says_so() {
+    Isolate::new().unwrap().enter(|scope| {
+        scope.with_ctx(|ctx| {
+            let buffer = ArrayBuffer::from_source(ctx.clone(), vec![7_u8; 16]).unwrap();
+            ctx.globals().set("b", buffer).unwrap();
+        });
+        let transfer = "try { b.transfer(20) } catch (error) { String(error) }";
+        let error: String = scope.eval(transfer).unwrap();
+        assert!(error.starts_with("TypeError: ") && error.contains("memory of another library"), "{error}");
+        let rest =
+            "b = b.transfer(16); [b.byteLength, new Uint8Array(b)[15], b.slice().transfer(20).byteLength].join()";
+        assert_eq!(scope.eval::<String>(rest).unwrap(), "16,7,20");
     });
 }

@@ -34,6 +34,10 @@ fn what_is_thrown_has_its_message_and_its_stack() {
         assert!(stack.contains("eval_script:1:"), "{stack}");
         let (message, stack) = thrown(scope, "throw new (class Mine extends RangeError { name = 'Mine' })('too far')");
         assert!(message == "Mine: too far" && stack.contains("eval_script"), "{message} {stack}");
+        // Half of a pair in a name is no text of Rust's.
+        let half = "({ ['a\\ud800']() { throw new Error('b\\udc00') } })['a\\ud800']()";
+        let (message, stack) = thrown(scope, half);
+        assert!(message.starts_with("Error: b\u{fffd}") && stack.contains("eval_script:1:"), "{message} {stack}");
     });
 }
 
@@ -44,6 +48,8 @@ fn whatever_is_thrown_is_an_error_here() {
             ("throw 5", "5"),
             ("throw 'text'", "text"),
             ("throw undefined", "undefined"),
+            ("throw 'one\\ud800two'", "one\u{fffd}\u{fffd}\u{fffd}two"),
+            ("throw 'one\\0two'", "one\0two"),
             ("throw { toString() { return 'mine' } }", "mine"),
             ("throw { toString() { throw 1 } }", "object"),
             ("throw Symbol('s')", "symbol"),

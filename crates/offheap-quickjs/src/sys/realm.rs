@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use offheap::Site;
-use rquickjs::{Ctx, qjs};
+use rquickjs::{Ctx, Value, qjs};
 
 use super::layout;
 use super::middle::NoCollection;
@@ -205,14 +205,7 @@ impl Realm {
     }
 
     fn string(&self, value: qjs::JSValue) -> Option<String> {
-        // SAFETY: a live value; the result is freed below.
-        let text = unsafe { qjs::JS_ToCString(self.ctx.as_ptr(), value) };
-        let text = NonNull::new(text.cast_mut())?;
-        // SAFETY: QuickJS ends it with NUL.
-        let string = try_text(unsafe { CStr::from_ptr(text.as_ptr()) }.to_bytes());
-        // SAFETY: made by `JS_ToCString` above.
-        unsafe { qjs::JS_FreeCString(self.ctx.as_ptr(), text.as_ptr()) };
-        string
+        text(self.ctx, value)
     }
 
     pub(super) fn is_shared(&self, value: qjs::JSValue) -> bool {
@@ -297,6 +290,26 @@ impl Drop for Realm {
         // SAFETY: I-NO-JS-OWNER: made by `JS_NewContext`, freed once, while the runtime lives (`State`).
         unsafe { qjs::JS_FreeContext(self.ctx.as_ptr()) };
     }
+}
+
+/// The text of `value`. What is no UTF-8 is replaced, as halves of surrogate pairs are not; `None` where there is no memory.
+pub(crate) fn text_of(value: &Value<'_>) -> Option<String> {
+    text(value.ctx().as_raw(), value.as_raw())
+}
+
+/// As [`text_of`], of a live value; `ctx` is a context of its runtime, which is this thread's to use. What is no string is
+/// converted, which may be script of that context.
+fn text(ctx: NonNull<qjs::JSContext>, value: qjs::JSValue) -> Option<String> {
+    let mut byte_length = 0;
+    // SAFETY: a live context and a live value; the result is freed below.
+    let text = unsafe { qjs::JS_ToCStringLen2(ctx.as_ptr(), &mut byte_length, value, false) };
+    let text = NonNull::new(text.cast_mut())?;
+    let bytes = NonNull::slice_from_raw_parts(text.cast::<u8>(), byte_length as usize);
+    // SAFETY: I-LAYOUT: so many bytes, as QuickJS says, until they are freed.
+    let string = try_text(unsafe { bytes.as_ref() });
+    // SAFETY: made above.
+    unsafe { qjs::JS_FreeCString(ctx.as_ptr(), text.as_ptr()) };
+    string
 }
 
 /// `LINE:COLUMN:FILE`

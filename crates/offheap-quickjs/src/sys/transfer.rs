@@ -12,7 +12,7 @@ use super::buffer::{MAX_BYTE_LENGTH, detach};
 use super::middle::forget_exception;
 use super::moved::with_hold;
 use super::retarget::{find_store, hold_of_buffer};
-use super::state::with_state;
+use super::state::{State, with_state};
 use super::{BufferFields, layout_changed};
 use crate::{ENGINE, Error};
 
@@ -136,11 +136,12 @@ fn move_memory<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, made: &Value<'js>, byte
         // SAFETY: reads a field of a live context.
         let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
         let none_left = Error::Memory(offheap::Error::OutOfMemory { requested: byte_length });
-        let Some(realloc) = old.realloc else { return Err(none_left) };
+        let Some(realloc) = old.realloc else { return Err(others_memory()) };
         // SAFETY: I-FREE-ONCE: what QuickJS's own `transfer` asks of it; with null nothing has changed.
         data = unsafe { realloc(runtime, old.opaque, old.data.cast(), byte_length as qjs::size_t) }.cast();
         if data.is_null() {
-            return Err(none_left);
+            let own_memory = |state: &State| Ok(state.realm(ctx)?.is_own_memory(old.realloc, NonNull::new(old.opaque)));
+            return Err(if hold.is_some() || with_state(ctx, own_memory)? { none_left } else { others_memory() });
         }
         // New memory is nobody else's; of a store that stays, everything beyond its length is zero already.
         let is_in_place = data == old.data && hold.is_some();
@@ -160,6 +161,15 @@ fn move_memory<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, made: &Value<'js>, byte
     // Without a callback nothing is let go of: it has no memory any more, and neither have its views.
     detach(ctx, buffer);
     Ok(())
+}
+
+/// The error where those whose memory it is gave none of another length, and may never do.
+fn others_memory() -> Error {
+    Error::Unsupported {
+        engine: ENGINE,
+        what: "transfer a buffer over memory of another library to another length, which that does not give",
+        instead: "transfer it as it is, or copy the bytes (`slice`)",
+    }
 }
 
 /// Tells the store of `buffer`, where it is over one, the length that the buffer has: a callback cannot tell a length of 0
