@@ -12,7 +12,7 @@
 //! asked for, and its hold is noted before the bytes. Where an observer or a budget wants to know each buffer it is made
 //! at once. V8 does not tell what came from its allocator; the [`AddressSet`] does.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -146,10 +146,20 @@ impl ScriptBytes {
     fn new(byte_length: usize, alignment: usize) -> Option<Self> {
         let fresh = Prefix::new(byte_length, alignment)?;
         let layout = layout(byte_length, alignment)?;
-        // SAFETY: I-LAYOUT: the size is that of the prefix at the least.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let start = match alignment {
+            // SAFETY: I-LAYOUT: the size is that of the prefix at the least.
+            ALIGNMENT => unsafe { alloc_zeroed(layout) },
+            // SAFETY: I-LAYOUT: as above.
+            _ => unsafe { alloc(layout) },
+        };
+        let start = NonNull::new(start)?;
         // SAFETY: I-LAYOUT: inside the allocation, which begins with that many bytes.
         let data = unsafe { start.byte_add(alignment) };
+        if alignment != ALIGNMENT {
+            // `alloc_zeroed` would write all of it then; what is before the data may be large, and stays untouched.
+            // SAFETY: I-LAYOUT: the allocation has so many bytes there, and nobody else has it yet.
+            unsafe { data.write_bytes(0, byte_length) };
+        }
         // SAFETY: I-LAYOUT: between the start and the data, and aligned as both are.
         let prefix = unsafe { data.byte_sub(size_of::<Prefix>()) }.cast::<Prefix>();
         // SAFETY: I-LAYOUT: nobody else has the allocation yet.

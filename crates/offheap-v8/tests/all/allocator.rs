@@ -157,6 +157,30 @@ fn buffers_are_aligned_as_asked_for() {
     assert!(matches!(refused, Some(Error::Memory(offheap::Error::InvalidAlignment { alignment: 24 }))));
 }
 
+/// The resident memory of this process, in pages.
+#[cfg(target_os = "linux")]
+fn resident_pages() -> usize {
+    let all = std::fs::read_to_string("/proc/self/statm").unwrap();
+    all.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_large_alignment_leaves_before_the_bytes_is_never_touched() {
+    let Some(output) = in_child("allocator::what_a_large_alignment_leaves_before_the_bytes_is_never_touched") else {
+        crate::common::start();
+        let before = resident_pages();
+        let mut isolate = Isolate::builder().buffer_alignment(128 << 20).build().unwrap();
+        let source = "globalThis.all = Array.from({ length: 8 }, () => new ArrayBuffer(8)); \
+                      all.every((buffer) => new Uint8Array(buffer).every((byte) => byte === 0))";
+        assert!(isolate.enter(|scope| scope.eval::<bool>(source)).unwrap());
+        let more = resident_pages().saturating_sub(before);
+        assert!(more < (128 << 20) / 4096, "{more} pages");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn memory_that_cannot_be_had_is_a_range_error_and_the_process_lives() {
     in_scope(|scope| {
