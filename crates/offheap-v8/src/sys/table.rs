@@ -176,7 +176,9 @@ thread_local! {
 /// The store that has the `byte_length` bytes at an address, which a live buffer of this thread's isolate has.
 #[inline]
 pub(crate) fn find(address: usize, byte_length: usize) -> Option<BackingStore> {
-    if let Some(last) = LAST.get()
+    // An empty buffer of a program's own block may end where our memory begins, and keeps no entry.
+    if byte_length != 0
+        && let Some(last) = LAST.get()
         && last.address == address
         && last.removals == REMOVALS.load(Ordering::Acquire)
     {
