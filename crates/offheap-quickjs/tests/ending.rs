@@ -108,3 +108,25 @@ fn names_are_given_out_again_when_runtimes_have_ended() {
     let different: std::collections::HashSet<IsolateId> = names.iter().copied().collect();
     assert!(different.len() < 100, "{}", different.len());
 }
+
+#[test]
+fn a_runtime_that_could_not_be_named_is_named_later() {
+    let (store, drops) = counted(vec![0; 64]);
+    let (mut failures, mut successes) = (0, 0);
+    for more in (0..1024).step_by(32) {
+        let runtime = Runtime::new().unwrap();
+        let context = Context::full(&runtime).unwrap();
+        runtime.set_memory_limit(runtime.memory_usage().malloc_size as usize + more);
+        let exposed = context.with(|ctx| store.to_js(&ctx).map(drop));
+        runtime.set_memory_limit(0);
+        match exposed {
+            Ok(()) => successes += 1,
+            Err(_) => failures += 1,
+        }
+        context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
+        assert_eq!((store.exposure(), store.reference_count()), (None, 1), "limit {more}");
+    }
+    assert!(failures > 0 && successes > 0, "{failures} {successes}");
+    drop(store);
+    assert_eq!(drops.get(), 1);
+}
