@@ -1,6 +1,6 @@
 //! What `nativeModule` throws.
 
-use offheap::Error;
+use offheap::{Error, ErrorClass};
 
 /// The class of an error that script gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,22 +50,22 @@ impl Failure {
     }
 }
 
+/// The codes of `NativeMemoryError`, of those that errors have; `offheap.d.ts` tells what they mean.
+const MEMORY_CODES: [&str; 8] =
+    ["DOUBLE_FREE", "FREE_IN_USE", "FREED", "READ_ONLY", "OUT_OF_MEMORY", "BUSY", "EXPOSED", "TOO_MANY_BUFFERS"];
+
+/// The class of an error that native code has: one of memory where its code says so, and otherwise JavaScript's own.
+fn class_of(class: ErrorClass, code: &'static str) -> Class {
+    match class {
+        _ if MEMORY_CODES.contains(&code) => Class::Memory(code),
+        ErrorClass::RangeError => Class::Range,
+        _ => Class::Type,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let class = match error {
-            Error::OutOfRange { .. } => Class::Range,
-            Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::OverBudget { .. } => {
-                Class::Memory("OUT_OF_MEMORY")
-            }
-            Error::DoubleFree { .. } => Class::Memory("DOUBLE_FREE"),
-            Error::FreeInUse { .. } => Class::Memory("FREE_IN_USE"),
-            Error::Freed { .. } => Class::Memory("FREED"),
-            Error::ReadOnly { .. } => Class::Memory("READ_ONLY"),
-            Error::TooManyBuffers { .. } => Class::Memory("TOO_MANY_BUFFERS"),
-            Error::OneBuffer { .. } | Error::Exposed { .. } | Error::OtherIsolate { .. } => Class::Memory("EXPOSED"),
-            _ => Class::Memory("BUSY"),
-        };
-        Failure { class, message: error.to_string() }
+        Failure { class: class_of(error.class(), error.code()), message: error.to_string() }
     }
 }
 
@@ -73,10 +73,9 @@ impl From<offheap_engine::Error> for Failure {
     fn from(error: offheap_engine::Error) -> Self {
         use offheap_engine::Error as Engine;
         let class = match error {
-            Engine::Memory(error) => return error.into(),
-            Engine::TooLargeForEngine { .. } | Engine::InvalidLength { .. } | Engine::Misaligned { .. } => Class::Range,
+            // What an engine throws in a primitive is that it has no memory.
             Engine::Script { .. } | Engine::EngineFailed { .. } => Class::Memory("OUT_OF_MEMORY"),
-            _ => Class::Type,
+            _ => class_of(error.class(), error.code()),
         };
         Failure { class, message: error.to_string() }
     }

@@ -38,6 +38,7 @@
 mod expect;
 mod case;
 mod cases;
+mod errors;
 mod expectations;
 pub mod random;
 mod report;
@@ -46,6 +47,7 @@ mod soak;
 
 pub use case::{Capability, Case, Factory, Lab};
 pub use cases::CASES;
+pub use errors::one_of_each_error;
 pub use expect::Failure;
 pub use expectations::{Expectation, Expectations, InvalidExpectations};
 pub use report::{Outcome, Report, Surprise, Surprises, Verdict};

@@ -1,6 +1,6 @@
 //! What can go wrong between native code and an engine.
 
-use offheap::{IsolateId, Rejected, StoreId};
+use offheap::{ErrorClass, IsolateId, Rejected, StoreId};
 
 /// An error of an adapter. All adapters have this one, so that code moves between them by changing a `use`.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +203,59 @@ pub enum Error {
         /// What was tried.
         attempted: &'static str,
     },
+}
+
+impl Error {
+    /// Which error this is in JavaScript, on every engine: what `Throw` of an adapter makes of it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Error::Memory(error) => error.class(),
+            Error::TooLargeForEngine { .. } | Error::InvalidLength { .. } | Error::Misaligned { .. } => {
+                ErrorClass::RangeError
+            }
+            Error::Script { .. }
+            | Error::AddressTaken { .. }
+            | Error::Detached { .. }
+            | Error::NotDetachable { .. }
+            | Error::WrongDetachKey { .. }
+            | Error::Immutable { .. }
+            | Error::NotResizable { .. }
+            | Error::NotAnArrayBuffer { .. }
+            | Error::NotLent { .. }
+            | Error::WrongIsolate { .. }
+            | Error::IsolateGone
+            | Error::LayoutChanged { .. }
+            | Error::Unsupported { .. }
+            | Error::Flag { .. }
+            | Error::EngineFailed { .. } => ErrorClass::TypeError,
+        }
+    }
+
+    /// A name for programs and scripts, which stays when the message is improved: `"DETACHED"`. Errors that are mended in the
+    /// same way share one, with those of the core too.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Memory(error) => error.code(),
+            Error::Script { .. } => "SCRIPT",
+            Error::TooLargeForEngine { .. } => "TOO_LARGE_FOR_ENGINE",
+            Error::Misaligned { .. } => "MISALIGNED",
+            Error::AddressTaken { .. } => "ADDRESS_TAKEN",
+            Error::InvalidLength { .. } => "INVALID_LENGTH",
+            Error::Detached { .. } => "DETACHED",
+            Error::NotDetachable { .. } => "NOT_DETACHABLE",
+            Error::WrongDetachKey { .. } => "WRONG_DETACH_KEY",
+            Error::Immutable { .. } => "IMMUTABLE",
+            Error::NotResizable { .. } => "NOT_RESIZABLE",
+            Error::NotAnArrayBuffer { .. } => "NOT_AN_ARRAY_BUFFER",
+            Error::NotLent { .. } => "NOT_LENT",
+            Error::WrongIsolate { .. } => "WRONG_ISOLATE",
+            Error::IsolateGone => "ISOLATE_GONE",
+            Error::LayoutChanged { .. } => "LAYOUT_CHANGED",
+            Error::Unsupported { .. } => "UNSUPPORTED",
+            Error::Flag { .. } => "FLAG",
+            Error::EngineFailed { .. } => "ENGINE_FAILED",
+        }
+    }
 }
 
 impl<T> From<Rejected<T, Error>> for Error {

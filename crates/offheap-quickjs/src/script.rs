@@ -1,6 +1,6 @@
 //! What script throws, and where it is.
 
-use offheap::Site;
+use offheap::{ErrorClass, Site};
 use rquickjs::{Ctx, Value};
 
 use crate::sys::{self, with_state};
@@ -86,7 +86,7 @@ pub fn run_job(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
     crate::sys::run_job(ctx)
 }
 
-/// Throws an [`Error`] into script: as a `TypeError`, or a `RangeError` where a length or an amount is at fault.
+/// Throws an [`Error`] into script, as the error of JavaScript that [`Error::class`] says.
 pub trait Throw {
     /// Makes it the pending exception of `ctx`, and returns what a callback returns then.
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error;
@@ -95,19 +95,8 @@ pub trait Throw {
 impl Throw for Error {
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
         let message = self.to_string();
-        match self {
-            Error::TooLargeForEngine { .. }
-            | Error::InvalidLength { .. }
-            | Error::Misaligned { .. }
-            | Error::Memory(
-                offheap::Error::OutOfRange { .. }
-                | offheap::Error::TooLarge { .. }
-                | offheap::Error::OutOfMemory { .. }
-                | offheap::Error::OverBudget { .. }
-                | offheap::Error::AboveMaximum { .. }
-                | offheap::Error::SharedShrink { .. }
-                | offheap::Error::PartialElement { .. },
-            ) => rquickjs::Exception::throw_range(ctx, ""),
+        match self.class() {
+            ErrorClass::RangeError => rquickjs::Exception::throw_range(ctx, ""),
             _ => rquickjs::Exception::throw_type(ctx, ""),
         };
         // QuickJS cuts a message off at 255 bytes when it throws by itself, and ours name places, of which there may be

@@ -1,6 +1,6 @@
 //! What script returns, what it throws, and where it is.
 
-use offheap::{Site, is_letting_go};
+use offheap::{ErrorClass, Site, is_letting_go};
 
 use crate::sys;
 use crate::{ENGINE, Error, ScriptValue};
@@ -158,7 +158,7 @@ pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     })
 }
 
-/// Throws an [`Error`] into script: as a `TypeError`, or a `RangeError` where a length or an amount is at fault.
+/// Throws an [`Error`] into script, as the error of JavaScript that [`Error::class`] says.
 pub trait Throw {
     /// Makes it the pending exception; the callback returns at once.
     fn throw(self, scope: &mut v8::PinScope<'_, '_>);
@@ -169,16 +169,8 @@ impl Throw for Error {
         let _entered = sys::enter(scope);
         // Where there is no memory for the message, it is empty.
         let message = v8::String::new(scope, &self.to_string()).unwrap_or_else(|| v8::String::empty(scope));
-        let thrown = match self {
-            Error::TooLargeForEngine { .. }
-            | Error::InvalidLength { .. }
-            | Error::Misaligned { .. }
-            | Error::Memory(
-                offheap::Error::OutOfRange { .. }
-                | offheap::Error::TooLarge { .. }
-                | offheap::Error::OutOfMemory { .. }
-                | offheap::Error::PartialElement { .. },
-            ) => v8::Exception::range_error(scope, message),
+        let thrown = match self.class() {
+            ErrorClass::RangeError => v8::Exception::range_error(scope, message),
             _ => v8::Exception::type_error(scope, message),
         };
         scope.throw_exception(thrown);

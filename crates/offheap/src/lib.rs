@@ -88,6 +88,7 @@ compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 
 mod access;
 mod budget;
+mod class;
 mod error;
 mod frozen;
 mod id;
@@ -110,6 +111,7 @@ mod sys;
 mod unique;
 
 pub use budget::Budget;
+pub use class::ErrorClass;
 pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;

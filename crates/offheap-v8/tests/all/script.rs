@@ -1,6 +1,7 @@
 //! Values of script, what it throws, and where it is.
 
-use offheap_v8::{Engine, Error, ScriptValue, V8Engine, ViewState, script_site, v8};
+use offheap_conformance::one_of_each_error;
+use offheap_v8::{Engine, Error, ScriptValue, Throw, V8Engine, ViewState, script_site, v8};
 
 use crate::common::{isolate, set, start};
 
@@ -31,6 +32,22 @@ fn what_is_thrown_is_an_error_with_its_stack() {
             assert!(matches!(scope.eval::<()>(source), Err(Error::Script { .. })), "{source}");
         }
         assert_eq!(scope.eval::<u32>("1").unwrap(), 1);
+    });
+}
+
+#[test]
+fn v8_throws_each_error_in_its_class() {
+    isolate().enter(|scope| {
+        scope.with_v8(|scope| {
+            for error in one_of_each_error() {
+                let (class, message) = (error.class(), error.to_string());
+                v8::tc_scope!(let caught, scope);
+                error.throw(caught);
+                let thrown = caught.exception().unwrap().to_rust_string_lossy(caught);
+                assert_eq!(thrown, format!("{class}: {message}"));
+                caught.reset();
+            }
+        });
     });
 }
 

@@ -1,0 +1,82 @@
+//! One error of each sort, for tests that are about all of them.
+
+use std::num::NonZeroU64;
+
+use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId};
+use offheap_engine::{Engine, Error, ModelEngine};
+
+/// One error of each sort that the core and the adapters have, in the order of their declarations.
+///
+/// # Panics
+/// If no isolate can be registered, which is what some of them name.
+pub fn one_of_each_error() -> Vec<Error> {
+    let isolate = ModelEngine::new(1).expect("an isolate can be registered").isolate();
+    let core = core_errors(isolate).into_iter().map(Error::Memory);
+    core.chain(engine_errors(isolate)).collect()
+}
+
+fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
+    use offheap::Error::*;
+    let store = StoreId::from(NonZeroU64::MIN);
+    let (attempted, holder, site) = ("read", Holder::Writer, Site::here());
+    vec![
+        TooLarge { requested: 2, limit: 1 },
+        OutOfMemory { requested: 1 },
+        OverBudget { requested: 1, used: 1, limit: 1 },
+        OutOfRange { store, offset: 1, byte_length: 1, store_byte_length: 1 },
+        InvalidAlignment { alignment: 3 },
+        MaximumTooSmall { byte_length: 2, max_byte_length: 1 },
+        AboveMaximum { store, requested: 2, max_byte_length: 1 },
+        NotResizable { store, requested: 1 },
+        EngineResizes { store, requested: 1 },
+        EngineMayShrink { store, attempted, isolate },
+        SharedShrink { store, requested: 1, byte_length: 2 },
+        SharedSlice { store, attempted },
+        Misaligned { store, byte_offset: 1, element: "f64", alignment: 8 },
+        Busy { store, attempted, holder },
+        Exposed { store, attempted, isolate, buffers: 1 },
+        OtherIsolate { store, attempted, isolate, requested: isolate, buffers: 1 },
+        OneBuffer { store, isolate },
+        TooManyBuffers { store, isolate, limit: 1 },
+        TooManyIsolates { limit: 1 },
+        NotUnique { store, reason: self::NotUnique::Kind },
+        OtherOwner { store, requested: "Vec<u8>" },
+        PartialElement { store, byte_length: 3, element: "u16", element_size: 2 },
+        ReadOnly { store, attempted },
+        MappedSlice { store, attempted },
+        NullData { byte_length: 1 },
+        Freed { store, attempted, freed: site },
+        DoubleFree { store, address: 1, byte_length: 1, allocated: site, first: site, second: site },
+        FreeInUse { store, address: 1, byte_length: 1, allocated: site, attempted: site, holder },
+        UnknownAddress { address: 1, attempted: site, remembered: 1 },
+        AddressReused { address: 1, first: site, allocated: site, attempted: site },
+        AlreadyManual { address: 1, allocated: site },
+        Map { path: "file".into(), problem: MapProblem::NotAFile },
+        ObserverSet,
+    ]
+}
+
+fn engine_errors(isolate: IsolateId) -> Vec<Error> {
+    let store = StoreId::from(NonZeroU64::MIN);
+    let (engine, attempted) = ("Engine", "detach");
+    vec![
+        Error::Script { engine, message: "Error".into(), stack: String::new() },
+        Error::TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
+        Error::Misaligned { engine, store, byte_offset: 1, alignment: 8 },
+        Error::AddressTaken { engine, store, other: store },
+        Error::InvalidLength { engine, attempted, requested: 2, limit: 1 },
+        Error::Detached { engine, attempted },
+        Error::NotDetachable { engine, attempted, why: "it is shared" },
+        Error::WrongDetachKey { engine, attempted, given: "no key was given" },
+        Error::Immutable { engine, attempted },
+        Error::NotResizable { engine },
+        Error::NotAnArrayBuffer { engine, found: "a number".into() },
+        Error::NotLent { engine, attempted, store, here: isolate, why: "it moved" },
+        Error::WrongIsolate { handle: isolate, here: isolate },
+        Error::IsolateGone,
+        Error::LayoutChanged { engine, version: "1".into() },
+        Error::Unsupported { engine, what: "do it", instead: "do something else" },
+        Error::Flag { engine, flag: "--help".into(), why: "it ends the process" },
+        Error::EngineFailed { engine, attempted },
+    ]
+}
