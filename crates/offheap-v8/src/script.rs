@@ -36,9 +36,16 @@ pub(crate) fn compile_and_run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str
 fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Error {
     v8::tc_scope!(let scope, scope);
     let text = thrown.to_string(scope).map(|text| text.to_rust_string_lossy(scope));
-    let message = text.unwrap_or_else(|| thrown.type_repr().to_owned());
+    let message = text.unwrap_or_else(|| native_text(scope, thrown));
     let stack = stack_of(scope, thrown).unwrap_or_default();
     Error::Script { engine: ENGINE, message, stack }
+}
+
+/// What V8 itself says of a value that was thrown, without running script: where its own text throws, or no stack is left.
+fn native_text<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> String {
+    let message = v8::Exception::create_message(scope, thrown);
+    let text = message.get(scope).to_rust_string_lossy(scope);
+    text.strip_prefix("Uncaught ").unwrap_or(&text).to_owned()
 }
 
 /// The frames of an error, one a line; V8 puts the message before them.

@@ -95,3 +95,20 @@ fn b14_an_isolate_runs_script_wherever_on_the_stack_it_is_made_and_entered() {
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn b14_where_no_stack_is_left_the_error_says_so() {
+    let Some(output) = in_child("stack::b14_where_no_stack_is_left_the_error_says_so") else {
+        offheap_v8::start("").unwrap();
+        let thread = thread::Builder::new().stack_size(2 << 20).spawn(|| {
+            let mut isolate = Isolate::new().unwrap();
+            let here = [0_u8];
+            deep_by(black_box(&here).as_ptr().addr(), (2 << 20) - (96 << 10), &mut || {
+                let error = isolate.enter(|scope| scope.eval::<u32>("6 * 7")).unwrap_err().to_string();
+                assert!(error.contains("Maximum call stack size exceeded"), "{error}");
+            });
+        });
+        return thread.unwrap().join().unwrap();
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
