@@ -28,7 +28,7 @@ pub(crate) trait Call {
     fn as_text(&mut self, value: &Self::Value) -> Outcome<Option<String>, Self>;
     /// `value.name`; `undefined` where that is no object.
     fn property(&mut self, value: &Self::Value, name: &str) -> Outcome<Self::Value, Self>;
-    /// The bytes of a buffer or a view as script sees them at this moment, copied. No script runs meanwhile.
+    /// The bytes of a buffer or a view as script sees them at this moment, copied. No script runs in between.
     fn copy_of(&mut self, bytes: &Self::Value) -> Outcome<Vec<u8>, Self>;
 
     /// `undefined`.

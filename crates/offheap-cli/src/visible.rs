@@ -7,7 +7,7 @@ pub(crate) fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
-/// The same of several lines, which stay several.
+/// Escapes a text of several lines, which stay several.
 pub(crate) fn lines(text: &str) -> String {
     escape(text, |character| character == '\n')
 }

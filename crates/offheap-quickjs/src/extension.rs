@@ -208,7 +208,7 @@ pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Res
 }
 
 /// A copy of the bytes that script sees at this moment of an ArrayBuffer, a SharedArrayBuffer or a view, whoever made it. No
-/// script runs meanwhile, and the buffer stays as it is. A view that is out of bounds has no bytes.
+/// script runs in between, and the buffer stays as it is. A view that is out of bounds has no bytes.
 ///
 /// # Errors
 /// [`Error::NotAnArrayBuffer`]; [`Error::Detached`]; [`Error::LayoutChanged`]; [`Error::Unsupported`] for a

@@ -1,4 +1,4 @@
-//! What runs while a slice lives: nothing of script's, whatever native code asks for meanwhile, and however it fails.
+//! What runs while a slice lives: no script, whatever native code asks for then, and however it fails.
 
 use std::cell::Cell;
 

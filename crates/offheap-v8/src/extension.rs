@@ -62,7 +62,7 @@ pub trait BackingStoreExt: Sized {
     ///
     /// Where the program moved a buffer to another isolate by V8's own means (`get_backing_store`, `detach`, and
     /// `with_backing_store` there), this gives the same store there, which counts as exposed where it was until V8 lets go of
-    /// the memory. Its bytes are copied meanwhile. What moves a store is [`detach`] here and [`to_js`](Self::to_js) there.
+    /// the memory. Until then its bytes are copied. What moves a store is [`detach`] here and [`to_js`](Self::to_js) there.
     #[track_caller]
     fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
 

@@ -34,7 +34,7 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// How many bytes V8's heap has at first, which is `max` where that is less, and at the most. Stores do not count.
+    /// How many bytes V8's heap has at first (`max` where that is less), and the most that it may have. Stores do not count.
     ///
     /// Script that wants more is stopped: what ran it gives [`Error::Script`], and inside of
     /// [`Scope::with_v8`](crate::Scope::with_v8) the crate's calls give what they give where execution was terminated. V8 has up

@@ -303,7 +303,7 @@ impl<'s> Scope<'s> {
     /// As there.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         if store.kind() == StoreKind::EngineResizable {
-            // Another isolate that has it could take it away meanwhile.
+            // Another isolate that has it could take it away in between.
             sys::check_lendable(&self.roots, store, None, WRITE)?;
         }
         self.run(|scope| store.copy_in(scope, byte_offset, from))
@@ -339,7 +339,7 @@ impl<'s> Scope<'s> {
         }
     }
 
-    /// The same for script of the program's.
+    /// Runs script of the program's.
     fn run_script<R>(
         &mut self,
         work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,

@@ -152,7 +152,7 @@ fn visible(file: &str) -> Option<Cow<'_, str>> {
     }
     let from = file.len().saturating_sub(LONGEST_NAME);
     let end = (from..).find_map(|from| file.get(from..)).unwrap_or_default();
-    // An escape, `\u{7f}`, has six bytes at the most.
+    // An escape, `\u{7f}`, has at most six bytes.
     let mut shown = String::new();
     shown.try_reserve_exact("...".len() + 6 * end.len()).ok()?;
     shown.push_str(if from == 0 { "" } else { "..." });

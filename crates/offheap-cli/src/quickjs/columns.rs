@@ -32,7 +32,7 @@ impl Columns {
         .unwrap_or(column)
     }
 
-    /// The same of what does not parse, where QuickJS counts alike in all lines.
+    /// The column in text that does not parse: QuickJS counts the same way in all its lines.
     pub(super) fn of_unparsed(&self, name: &str, line: u32, column: u32) -> u32 {
         self.find(name, |text| text.units(line, column)).unwrap_or(column)
     }

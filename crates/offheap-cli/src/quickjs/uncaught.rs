@@ -30,7 +30,7 @@ pub(super) fn describe_value<'js>(
     )
 }
 
-/// The same, before there is anything that describes values, and before any script ran.
+/// Says an error that was met before any script ran, when nothing describes values yet.
 pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> String {
     match error {
         Error::Exception => {

@@ -16,7 +16,7 @@ pub(super) fn describe<'s>(
     describe_at(scope, inspect, thrown, place)
 }
 
-/// The same of a value that was thrown in `place`, where that is known.
+/// Describes a value that was thrown in `place`, where that is known.
 pub(super) fn describe_at<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     inspect: Option<v8::Local<'s, v8::Function>>,

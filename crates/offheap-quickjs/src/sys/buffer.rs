@@ -113,7 +113,7 @@ pub(super) fn over_store(
             shared.is_some(),
         )
     };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(value) } {
         drop(entry);
         // SAFETY: I-FREE-ONCE: QuickJS does not call the callback of a buffer that it did not make.

@@ -54,7 +54,7 @@ impl Growing {
         self.entries.borrow().is_empty()
     }
 
-    /// Calls `look` with each buffer, until it says that it is enough. The list may change meanwhile.
+    /// Calls `look` with each buffer, until it says that it is enough. The list may change in between.
     pub(super) fn each(&self, mut look: impl FnMut(qjs::JSValue) -> Result<(), Error>) -> Result<(), Error> {
         let mut index = 0;
         loop {

@@ -99,7 +99,7 @@ pub(crate) fn new_typed_array<'js>(
     let count = arguments.len() as c_int;
     // SAFETY: a live context and live arguments; QuickJS's own constructor, which runs no user code for a buffer.
     let array = unsafe { qjs::JS_NewTypedArray(ctx.as_raw().as_ptr(), count, arguments.as_mut_ptr(), array_type) };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(array) } {
         return Err(caught(ctx));
     }
@@ -115,6 +115,6 @@ pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usiz
         let mut length = [qjs::JS_MKVAL(qjs::JS_TAG_INT, length)];
         realm.call(realm.resize, buffer.as_raw(), &mut length).map(|value| realm.free(value))
     })?;
-    // The callback is asked for one byte at the least.
+    // The callback is asked for at least one byte.
     publish_length(ctx, buffer)
 }

@@ -109,7 +109,7 @@ impl Probe {
 
 /// The value, unless it stands for an exception, which is taken away.
 fn made(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> Option<qjs::JSValue> {
-    // SAFETY: looks at the tag alone.
+    // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(value) } {
         forget_exception(ctx);
         return None;

@@ -39,7 +39,7 @@ fn function<'js>(ctx: &Ctx<'js>, name: &CStr, length: c_int, native: Native) -> 
     // SAFETY: a live context, a name that ends with NUL, and a function that does not unwind.
     let function =
         unsafe { qjs::JS_NewCFunction2(ctx.as_raw().as_ptr(), Some(native), name.as_ptr(), length, kind, 0) };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(function) } {
         return Err(rquickjs::Error::Exception);
     }
@@ -62,7 +62,7 @@ unsafe extern "C" fn see_view(
     let none = ptr::null_mut();
     // SAFETY: a typed array; null where a result is not wanted.
     let buffer = unsafe { qjs::JS_GetTypedArrayBuffer(ctx, view, none, none, none) };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(buffer) } {
         // Out of bounds, which no view of an immutable buffer is: such a buffer has one length. Nor is one of a shared one.
         // SAFETY: takes the exception that was just thrown.

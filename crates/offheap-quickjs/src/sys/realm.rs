@@ -153,7 +153,7 @@ impl Realm {
 
     /// A value of this realm, or what was thrown instead.
     fn checked(&self, value: qjs::JSValue) -> Result<qjs::JSValue, Error> {
-        // SAFETY: looks at the tag alone.
+        // SAFETY: only looks at the tag.
         if !unsafe { qjs::JS_IsException(value) } {
             return Ok(value);
         }
@@ -187,7 +187,7 @@ impl Realm {
         }
         // SAFETY: written by the call, which found one.
         let property: qjs::JSPropertyDescriptor = unsafe { property.assume_init() };
-        // SAFETY: looks at the tag alone.
+        // SAFETY: only looks at the tag.
         let text = if unsafe { qjs::JS_IsString(property.value) } { self.string(property.value) } else { None };
         for value in [property.value, property.getter, property.setter] {
             self.free(value);
@@ -268,7 +268,7 @@ impl Realm {
         let stack = unsafe { qjs::JS_GetPropertyStr(self.ctx.as_ptr(), error, c"stack".as_ptr()) };
         self.free(error);
         let stack = self.checked(stack).ok()?;
-        // SAFETY: looks at the tag alone.
+        // SAFETY: only looks at the tag.
         let text = if unsafe { qjs::JS_IsString(stack) } { self.string(stack) } else { None };
         self.free(stack);
         text

@@ -107,7 +107,7 @@ fn new_buffer<'js>(ctx: &Ctx<'js>, byte_length: usize, max_byte_length: Option<u
             false,
         )
     };
-    // SAFETY: looks at the tag alone. There is one reason for it to fail.
+    // SAFETY: only looks at the tag. There is one reason for it to fail.
     if unsafe { qjs::JS_IsException(value) } {
         forget_exception(ctx.as_raw().as_ptr());
         return Err(Error::Memory(offheap::Error::OutOfMemory { requested: byte_length }));
@@ -152,7 +152,7 @@ fn move_memory<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, made: &Value<'js>, byte
     }
     // SAFETY: I-LAYOUT: as above.
     let to = unsafe { BufferFields::of(made.as_raw()) }.as_ptr();
-    // SAFETY: I-LAYOUT: as above; nothing of QuickJS runs meanwhile.
+    // SAFETY: I-LAYOUT: as above; nothing of QuickJS runs in between.
     let to = unsafe { &mut *to };
     (to.data, to.opaque, to.realloc) = (data, old.opaque, old.realloc);
     // SAFETY: I-LAYOUT: as above.

@@ -147,7 +147,7 @@ impl ScriptBytes {
         let fresh = Prefix::new(byte_length, alignment)?;
         let layout = layout(byte_length, alignment)?;
         let start = match alignment {
-            // SAFETY: I-LAYOUT: the size is that of the prefix at the least.
+            // SAFETY: I-LAYOUT: the size is at least that of the prefix.
             ALIGNMENT => unsafe { alloc_zeroed(layout) },
             // SAFETY: I-LAYOUT: as above.
             _ => unsafe { alloc(layout) },

@@ -36,7 +36,7 @@ unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c
     });
 }
 
-/// The same for a block whose bytes were taken from what V8 may count.
+/// The deleter of a block whose bytes were taken from what V8 may count.
 unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
     counted::give_back(byte_length);
     // SAFETY: I-FREE-ONCE: as V8 calls it.

@@ -80,7 +80,7 @@ fn is_all_here(roots: &Roots, store: &BackingStore, slot: Option<usize>) -> Resu
     Ok(left == 0 || left != counted && are_known(roots, store, slot, left)?)
 }
 
-/// Whether handles are for so many buffers over a store, each of which has its block alone.
+/// Whether handles are for so many buffers over a store, each the only one of its block.
 fn are_known(roots: &Roots, store: &BackingStore, slot: Option<usize>, buffers: u16) -> Result<bool, Error> {
     let mut seen = Vec::new();
     roots.any_object(slot, |scope, object| {

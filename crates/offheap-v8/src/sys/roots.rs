@@ -167,7 +167,7 @@ impl Roots {
     /// Whether script keeps far more than its heap may have, so that no more of it is run.
     #[inline]
     pub(crate) fn keeps_too_much(&self) -> bool {
-        // What was kept may be gone meanwhile.
+        // What was kept may be gone by now.
         self.heap_limit.is_exceeded() && {
             self.restore_heap();
             self.heap_limit.is_exceeded()

@@ -30,7 +30,7 @@ struct Slot(Arc<State>, RawIsolate);
 
 struct RawIsolate(v8::UnsafeRawIsolatePtr);
 
-// SAFETY: I-OWNER-SEND: an address; it is used by the slot's drop alone, where the isolate is.
+// SAFETY: I-OWNER-SEND: an address; only the slot's drop uses it, where the isolate is.
 unsafe impl Send for RawIsolate {}
 // SAFETY: I-OWNER-SEND: as above.
 unsafe impl Sync for RawIsolate {}
@@ -178,7 +178,7 @@ pub(super) fn set_state(
 ) -> Result<Arc<State>, Error> {
     platform::check_sandbox()?;
     let state = Arc::new(State::new(registration));
-    // SAFETY: I-NO-JS-OWNER: used by the slot's drop alone, while the isolate lives.
+    // SAFETY: I-NO-JS-OWNER: only the slot's drop uses it, while the isolate lives.
     let raw = unsafe { isolate.as_raw_isolate_ptr() };
     isolate.set_slot(Slot(Arc::clone(&state), RawIsolate(raw)));
     Ok(state)

@@ -1,4 +1,4 @@
-//! What runs no script: all that takes `&self` of a scope, or a handle. Whatever a program may hook into V8 waits meanwhile.
+//! What runs no script: all that takes `&self` of a scope, or a handle. Whatever a program may hook into V8 waits until it is done.
 
 use std::cell::Cell;
 use std::ffi::c_void;

@@ -116,7 +116,7 @@ impl Exposed {
             return BackingStore::from_raw(self.0.clone());
         }
         let end = start.checked_add(byte_length).expect("the buffer lies in its store");
-        // Memory is not freed by hand while there is a hold on it, so this is the length that it had, at the least.
+        // Memory is not freed by hand while there is a hold on it, so this is at least the length that it had.
         assert!(end <= self.0.byte_length(), "the buffer lies in its store");
         BackingStore::part(self.0.clone(), start, byte_length)
     }

@@ -163,7 +163,7 @@ impl BackingStore {
         Ok(())
     }
 
-    /// A reference that keeps manual memory from being freed meanwhile: this one may be that of its handles
+    /// A reference that keeps manual memory from being freed: this one may be that of its handles
     /// (`ManualHandle`), which does not.
     fn counted(&self) -> Option<RawStore> {
         self.raw().is_manual().then(|| self.raw().clone())

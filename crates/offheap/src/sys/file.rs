@@ -105,8 +105,8 @@ impl MappedFile {
         Ok(MappedFile { _watched: watched, mapping: Some(mapping) })
     }
 
-    /// Script that may write bytes would take them for its own alone, unless they are shared: V8's `sort` ends the process
-    /// where others write them meanwhile. That goes for a private map too, which shows what others write to the file.
+    /// Script that may write bytes would take them for its own, unless they are shared: V8's `sort` ends the process
+    /// where others write them during it. That goes for a private map too, which shows what others write to the file.
     pub(crate) fn kind(mode: MapMode) -> StoreKind {
         match mode {
             MapMode::ReadOnly => StoreKind::Mapped,

@@ -36,13 +36,13 @@ impl Pages {
         if self.byte_length > page {
             // SAFETY: I-LAYOUT: inside the range, which is longer.
             let second = unsafe { self.start.add(page) };
-            // SAFETY: I-LAYOUT: whole pages of this range alone, which nobody uses any more: the caller is its only holder.
+            // SAFETY: I-LAYOUT: whole pages of only this range, which nobody uses any more: the caller is its only holder.
             if unsafe { munmap(second.as_ptr().cast(), self.byte_length - page) }.is_ok() {
                 self.byte_length = page;
             }
         }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: I-LAYOUT: replaces what is left of this range alone, which nobody uses any more.
+        // SAFETY: I-LAYOUT: replaces only what is left of this range, which nobody uses any more.
         let replaced =
             unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
         debug_assert!(replaced.is_ok());

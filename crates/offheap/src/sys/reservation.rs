@@ -19,7 +19,7 @@ const FIRST_STEP: usize = 64 << 10;
 /// on data) the range is reserved without access, and committed in steps that double.
 pub(crate) struct Reservation {
     start: NonNull<u8>,
-    // Whole pages, one at the least; what is left of them after `give_back_but_a_page`.
+    // At least one whole page; what is left of them after `give_back_but_a_page`.
     reserved: AtomicUsize,
     max_byte_length: usize,
     committed: AtomicUsize,
@@ -132,7 +132,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: mapped by a constructor; this is what is left of it, and it is unmapped here alone.
+        // SAFETY: I-FREE-ONCE: mapped by a constructor; this is what is left of it, and only this unmaps it.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.reserved.load(Ordering::Relaxed)) };
         debug_assert!(unmapped.is_ok());
     }

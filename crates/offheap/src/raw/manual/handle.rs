@@ -10,7 +10,7 @@ use crate::raw::RawStore;
 /// A handle to manual memory. All handles to one memory have one strong reference between them, so that they do not change
 /// the count of references: what is more than theirs is a user's, and one look at the count tells.
 pub(crate) struct ManualHandle {
-    // The same reference in each of them; the last one drops it.
+    // All of them have this one reference; the last one drops it.
     store: ManuallyDrop<BackingStore>,
 }
 
