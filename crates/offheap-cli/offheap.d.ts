@@ -17,10 +17,10 @@ declare module "offheap" {
     /** Whether it was freed. Always `false` for a mapped file. */
     readonly freed: boolean;
     /**
-     * Throws a TypeError: native memory is no number. `new ArrayBuffer(memory, 0, 1024)`, which asks for one, therefore
-     * fails and says to call `nativeModule.arrayBuffer(memory, 0, 1024)`.
+     * Throws a TypeError: native memory is neither a number nor a string. `new ArrayBuffer(memory)`, which asks for a number,
+     * therefore fails and says to call `nativeModule.arrayBuffer(memory)`.
      */
-    [Symbol.toPrimitive](): never;
+    [Symbol.toPrimitive](hint: string): never;
   }
 
   /** Memory that was allocated with `shared`, or a file that is mapped `cow` or `rw`. */
@@ -65,6 +65,8 @@ declare module "offheap" {
      * @throws NativeMemoryError RELEASED the second time.
      */
     release(): void;
+    /** Throws a TypeError: a reference is neither a number nor a string. */
+    [Symbol.toPrimitive](hint: string): never;
   }
 
   /** What the balance would say now, and what lives. */

@@ -67,6 +67,16 @@
     show(object, "address", address);
   };
 
+  // What would look for a number, or for elements, and take what it does not find for 0: `new ArrayBuffer(memory)`,
+  // `new Uint8Array(memory)`, `bytes.set(memory)`.
+  const failed = (message) => internals.fail("TypeError", message);
+  const notANumber = (what, instead) =>
+    failed(what + " is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer over " + instead);
+  const memoryHasNoElements = () =>
+    failed("native memory has no elements; make a view: new Uint8Array(nativeModule.arrayBuffer(memory))");
+  const referenceHasNoElements = () =>
+    failed("a reference has no elements; call its read(), or make a view: new Uint8Array of its arrayBuffer()");
+
   // Not static methods: script gets at the class, by the constructor of an object.
   let idOf, keepFreed, freedOf, isExternal;
   class NativeMemory {
@@ -86,13 +96,15 @@
     get freed() {
       return native.freed(this.#id);
     }
-    // `new ArrayBuffer(memory, 0, 1024)` asks for a number here, and would make an empty buffer of NaN.
-    [Symbol.toPrimitive]() {
-      throw internals.fail(
-        "TypeError",
-        "native memory is not a number, and `new ArrayBuffer` makes new memory of a length; " +
-          "for a buffer over this memory call nativeModule.arrayBuffer(memory, 0, 1024)",
-      );
+    [Symbol.toPrimitive](hint) {
+      throw hint === "number" ? notANumber("native memory", "this memory call nativeModule.arrayBuffer(memory)")
+        : failed("native memory is not a string; print memory.address or memory.byteLength");
+    }
+    get [Symbol.iterator]() {
+      throw memoryHasNoElements();
+    }
+    get length() {
+      throw memoryHasNoElements();
     }
   }
 
@@ -120,6 +132,16 @@
     }
     release() {
       native.release(this.#id);
+    }
+    [Symbol.toPrimitive](hint) {
+      throw hint === "number" ? notANumber("a reference", "its memory call its arrayBuffer()")
+        : failed("a reference is not a string; print its address or its byteLength");
+    }
+    get [Symbol.iterator]() {
+      throw referenceHasNoElements();
+    }
+    get length() {
+      throw referenceHasNoElements();
     }
   }
   for (const { prototype } of [NativeMemory, ExternalizedBuffer]) {

@@ -46,7 +46,7 @@ fn seed(engine: Engine) {
         0,
         "allocated: 1024 bytes, freed: false\n\
          TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer \
-         over this memory call nativeModule.arrayBuffer(memory, 0, 1024)\n\
+         over this memory call nativeModule.arrayBuffer(memory)\n\
          a buffer over it: ArrayBuffer { byteLength: 1024 } sum 7168\n\
          externalized: 1024 bytes, the first is 42\n\
          freed: true\n",
@@ -105,7 +105,7 @@ fn wrong_constructor(engine: Engine) {
         1,
         "",
         "offheap: uncaught TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a \
-         length; for a buffer over this memory call nativeModule.arrayBuffer(memory, 0, 1024)\n    \
+         length; for a buffer over this memory call nativeModule.arrayBuffer(memory)\n    \
          at ⟦ArrayBuffer (native)|new ArrayBuffer (<anonymous>)⟧\n    \
          at ⟦<eval> (examples/wrong_constructor.js:6:34)|examples/wrong_constructor.js:6:18⟧\n\
          offheap: 1 store, 1.0 KiB external, 0 leaked, 0 refused\n",

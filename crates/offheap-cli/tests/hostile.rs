@@ -89,7 +89,7 @@ fn c18_nothing_that_script_can_replace_is_called(engine: Engine) {
              write are no typed array, DataView or ArrayBuffer; pass one; FREE_IN_USE; free: expected memory, as \
              allocateMemory returns it and nativeModule.mapped has it; RELEASED; false true; DOUBLE_FREE; FREED; native \
              memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer over this memory call \
-             nativeModule.arrayBuffer(memory, 0, 1024); ⟦|free is ⟧not a constructor; 3 2; \n0 \n"
+             nativeModule.arrayBuffer(memory); ⟦|free is ⟧not a constructor; 3 2; \n0 \n"
         ),
         "{ran:#?}"
     );
