@@ -29,6 +29,15 @@ impl Argument {
         })
     }
 
+    /// Its type, in script's words.
+    pub(crate) fn found(self) -> &'static str {
+        match self {
+            Argument::Absent => "undefined",
+            Argument::Number(_) => "number",
+            Argument::Other(found) => found,
+        }
+    }
+
     /// The argument `name`, which counts bytes.
     ///
     /// # Errors

@@ -158,10 +158,11 @@ impl NativeModule {
             return self.whole(store, offset, length);
         }
         let offset = offset.byte_count_or("offset", 0)?;
-        let rest = store.byte_length().checked_sub(offset).ok_or_else(|| past_the_end(&store, offset, None))?;
+        let rest =
+            store.byte_length().checked_sub(offset).ok_or_else(|| past_the_end(&store, "offset", offset, None))?;
         let length = length.byte_count_or("length", rest)?;
         if length > rest {
-            return Err(past_the_end(&store, offset, Some(length)));
+            return Err(past_the_end(&store, "offset", offset, Some(length)));
         }
         let Limits { engine, max_byte_length, alignment, .. } = self.limits;
         if length > max_byte_length {
@@ -277,43 +278,46 @@ impl NativeModule {
     }
 
     /// The store of a reference.
-    pub(crate) fn external(&self, id: u64) -> Result<BackingStore, Failure> {
+    pub(crate) fn external(&self, id: u64, attempted: &str) -> Result<BackingStore, Failure> {
         match self.table.borrow().entries.get(&id) {
             Some(Entry::External(store, _)) => Ok(store.clone()),
-            _ => Err(Failure::memory("RELEASED", "this reference was released; use it before that, or take another")),
+            _ => Err(Failure::memory(
+                "RELEASED",
+                format!("cannot {attempted}: this reference was released; release it once, after its last use"),
+            )),
         }
     }
 
-    /// The same, where its memory was not freed meanwhile: a range past the end is not what is wrong then.
-    fn present(&self, id: u64) -> Result<BackingStore, Failure> {
-        let store = self.external(id)?;
+    /// The same, to read or write its bytes: memory that was freed meanwhile has no range that would be right.
+    fn present(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
+        let store = self.external(id, attempted)?;
         // Memory that an engine may take away is not read from here, and not freed by hand.
         match store.copy_to_slice(0, &mut []) {
-            Err(error @ Error::Freed { .. }) => Err(error.into()),
+            Err(Error::Freed { store, freed, .. }) => Err(Error::Freed { store, attempted, freed }.into()),
             _ => Ok(store),
         }
     }
 
-    /// The bytes `from..to` of a reference.
-    pub(crate) fn external_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
-        let store = self.present(id)?;
-        let from = from.byte_count_or("from", 0)?;
-        let to = to.byte_count_or("to", store.byte_length())?;
-        if from > store.byte_length() {
-            return Err(past_the_end(&store, from, None));
+    /// The same, to write its bytes.
+    fn writable(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
+        let store = self.present(id, attempted)?;
+        match store.kind() {
+            StoreKind::Mapped => Err(Failure::memory(
+                "READ_ONLY",
+                format!("cannot {attempted} a file that is mapped :ro; map the file with :cow or :rw"),
+            )),
+            _ => Ok(store),
         }
-        if from > to {
-            return Err(Failure::range_error(format!("the range {from}..{to} ends before it begins; swap its ends")));
-        }
-        if to > store.byte_length() {
-            return Err(past_the_end(&store, from, Some(to - from)));
-        }
-        Ok(store.slice(from..to)?)
+    }
+
+    /// `external.fill(value, from, to)`: the bytes to set.
+    pub(crate) fn fill_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
+        range(&self.writable(id, "fill")?, from, to)
     }
 
     /// `external.read(from, to)`: the bytes to copy.
     pub(crate) fn read_range(&self, id: u64, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
-        let range = self.external_range(id, from, to)?;
+        let range = range(&self.present(id, "read")?, from, to)?;
         let Limits { engine, max_byte_length, .. } = self.limits;
         let length = range.byte_length();
         if length > max_byte_length {
@@ -327,17 +331,17 @@ impl NativeModule {
 
     /// `external.write(from, bytes)`, before the bytes come: the place for `byte_length` of them.
     pub(crate) fn write_range(&self, id: u64, from: Argument, byte_length: usize) -> Result<BackingStore, Failure> {
-        let store = self.present(id)?;
+        let store = self.writable(id, "write")?;
         let from = from.byte_count("from")?;
         match from.checked_add(byte_length) {
             Some(to) if to <= store.byte_length() => Ok(store.slice(from..to)?),
-            _ => Err(past_the_end(&store, from, Some(byte_length))),
+            _ => Err(past_the_end(&store, "from", from, Some(byte_length))),
         }
     }
 
     /// `external.release()`
     pub(crate) fn release(&self, id: u64) -> Result<(), Failure> {
-        self.external(id)?;
+        self.external(id, "release")?;
         let entry = self.table.borrow_mut().entries.remove(&id);
         if let Some(Entry::External(store, hold)) = entry {
             self.ledger.release(hold);
@@ -401,11 +405,32 @@ fn not_memory(function: &str) -> Failure {
     ))
 }
 
-fn past_the_end(store: &BackingStore, offset: usize, length: Option<usize>) -> Failure {
-    let byte_length = store.byte_length();
+/// The bytes `from..to` of a store.
+fn range(store: &BackingStore, from: Argument, to: Argument) -> Result<BackingStore, Failure> {
+    let from = from.byte_count_or("from", 0)?;
+    let to = to.byte_count_or("to", store.byte_length())?;
+    if from > store.byte_length() {
+        return Err(past_the_end(store, "from", from, None));
+    }
+    if from > to {
+        return Err(Failure::range_error(format!("the range {from}..{to} ends before it begins; swap its ends")));
+    }
+    if to > store.byte_length() {
+        return Err(past_the_end(store, "from", from, Some(to - from)));
+    }
+    Ok(store.slice(from..to)?)
+}
+
+/// `name` is what script calls the `offset`.
+fn past_the_end(store: &BackingStore, name: &str, offset: usize, length: Option<usize>) -> Failure {
     let asked = match length {
+        Some(1) => format!("1 byte from {offset} on ends past the memory"),
         Some(length) => format!("{length} bytes from {offset} on end past the memory"),
-        None => format!("{offset} is past the end of the memory"),
+        None => format!("{name} {offset} is past the end of the memory"),
     };
-    Failure::range_error(format!("{asked}, which has {byte_length} bytes; ask for less"))
+    let has = match store.byte_length() {
+        1 => "1 byte".to_owned(),
+        byte_length => format!("{byte_length} bytes"),
+    };
+    Failure::range_error(format!("{asked}, which has {has}; ask for less"))
 }

@@ -40,6 +40,7 @@
       new ExternalizedBuffer(secret, id, byteLength, maxByteLength, shared, address),
     view: (buffer) => new Bytes(buffer),
     idOf: (value) => idOf(value),
+    isExternal: (value) => isExternal(value),
     keepFreed: (memory, store, byteLength, address, allocated, freed) =>
       keepFreed(memory, [store, byteLength, address, allocated, freed]),
     freedAt: (memory, index) => freedOf(memory)?.[index],
@@ -116,7 +117,7 @@
       define(this, id, byteLength, maxByteLength, shared, address);
     }
     static {
-      isExternal = (object) => #id in object;
+      isExternal = (value) => typeof value === "object" && value !== null && #id in value;
     }
     read(from, to) {
       return native.read(this.#id, from, to);

@@ -24,8 +24,8 @@ pub(crate) trait Call {
     fn as_argument(&mut self, value: &Self::Value) -> Argument;
     /// ECMAScript's `ToBoolean`.
     fn as_boolean(&mut self, value: &Self::Value) -> bool;
-    /// A string, or `None` for `undefined` and `null`. Anything else is made one, as script does it.
-    fn as_text(&mut self, value: &Self::Value) -> Outcome<Option<String>, Self>;
+    /// A string of script.
+    fn as_text(&mut self, value: &Self::Value) -> Outcome<String, Self>;
     /// `value.name`; `undefined` where that is no object.
     fn property(&mut self, value: &Self::Value, name: &str) -> Outcome<Self::Value, Self>;
     /// The bytes of a buffer or a view as script sees them at this moment, copied. No script runs in between.
@@ -50,9 +50,9 @@ pub(crate) trait Call {
     /// A buffer over a store.
     fn expose(&mut self, store: &BackingStore) -> Outcome<Self::Value, Self>;
     /// The store of a buffer.
-    fn externalize(&mut self, buffer: &Self::Value) -> Outcome<BackingStore, Self>;
+    fn externalize(&mut self, buffer: &Self::Value) -> Result<BackingStore, offheap_engine::Error>;
     /// Detaches a buffer.
-    fn detach(&mut self, buffer: &Self::Value, key: Option<&str>) -> Outcome<(), Self>;
+    fn detach(&mut self, buffer: &Self::Value, key: Option<&str>) -> Result<(), offheap_engine::Error>;
     /// A copy of all bytes of a store.
     fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self>;
     /// Copies bytes into a store that is exposed here or nowhere.
@@ -176,9 +176,21 @@ fn map<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let options = call.value(1);
+    match call.as_argument(&options) {
+        Argument::Absent | Argument::Other("object") => {}
+        other => return Err(no_options(other).into()),
+    }
     let shared = call.property(&options, "shared")?;
     let max_byte_length = call.property(&options, "maxByteLength")?;
-    let (shared, max_byte_length) = (call.as_boolean(&shared), call.as_argument(&max_byte_length));
+    let shared = match call.as_argument(&shared) {
+        Argument::Absent => false,
+        Argument::Other("boolean") => call.as_boolean(&shared),
+        other => {
+            let found = other.found();
+            return Err(Failure::type_error(format!("shared is of type {found}; pass true or false")).into());
+        }
+    };
+    let max_byte_length = call.as_argument(&max_byte_length);
     let (byte_length, site) = (argument(call, 0), call.site());
     let described = call.native().allocate(byte_length, shared, max_byte_length, site)?;
     let id = described.id;
@@ -190,6 +202,14 @@ fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     })
 }
 
+fn no_options(given: Argument) -> Failure {
+    let found = given.found();
+    Failure::type_error(format!(
+        "allocateMemory: the options are of type {found}; pass an object: {{ shared: true }}, {{ maxByteLength: 4096 }} or \
+         both"
+    ))
+}
+
 fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (memory, offset, length) = (memory(call)?, argument(call, 1), argument(call, 2));
     let window = call.native().window(memory, offset, length)?;
@@ -198,7 +218,7 @@ fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let buffer = call.value(0);
-    let store = call.externalize(&buffer)?;
+    let store = call.externalize(&buffer).map_err(|error| not_a_buffer(call, "externalizeBuffer", error))?;
     let site = call.site();
     let described = call.native().externalize(store, site);
     let id = described.id;
@@ -223,9 +243,38 @@ fn free<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn detach<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (buffer, key) = (call.value(0), call.value(1));
-    let key = call.as_text(&key)?;
-    call.detach(&buffer, key.as_deref())?;
+    let key = match call.as_argument(&key) {
+        Argument::Absent => None,
+        Argument::Other("string") => Some(call.as_text(&key)?),
+        other => {
+            let found = other.found();
+            let message = format!("detach: the key is of type {found}; pass a string, or none");
+            return Err(Failure::type_error(message).into());
+        }
+    };
+    call.detach(&buffer, key.as_deref()).map_err(|error| not_a_buffer(call, "detach", error))?;
     Ok(call.undefined())
+}
+
+/// The error of a function that takes a buffer first: where it was passed something else, what that is, and what was meant.
+fn not_a_buffer<C: Call>(call: &mut C, function: &str, error: offheap_engine::Error) -> Thrown<C::Pending> {
+    let offheap_engine::Error::NotAnArrayBuffer { .. } = error else { return error.into() };
+    let found = match found(call) {
+        Ok(found) => found,
+        Err(thrown) => return thrown,
+    };
+    Failure::type_error(format!("{function}: expected an ArrayBuffer or a view of one, found {found}")).into()
+}
+
+/// What script passes first, in its words.
+fn found<C: Call>(call: &mut C) -> Outcome<&'static str, C> {
+    let value = call.value(0);
+    let is_reference = call.internal("isExternal", &[value])?;
+    Ok(match memory(call)? {
+        Memory::No if call.as_boolean(&is_reference) => "a reference; pass its arrayBuffer()",
+        Memory::No => argument(call, 0).found(),
+        _ => "native memory; pass nativeModule.arrayBuffer(memory)",
+    })
 }
 
 fn gc<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
@@ -271,7 +320,7 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 /// The bytes are copied first and once, as they are: they may be the same memory, or overlap.
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
-    call.native().external(id)?;
+    call.native().external(id, "write")?;
     let bytes = call.copy_of(&source)?;
     let range = call.native().write_range(id, from, bytes.len())?;
     call.copy_in(&range, 0, &bytes)?;
@@ -281,7 +330,7 @@ fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn fill<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, value) = (id(call)?, argument(call, 1).byte("value")?);
     let (from, to) = (argument(call, 2), argument(call, 3));
-    let range = call.native().external_range(id, from, to)?;
+    let range = call.native().fill_range(id, from, to)?;
     let chunk = [value; 16 << 10];
     let byte_length = range.byte_length();
     for offset in (0..byte_length).step_by(chunk.len()) {
@@ -292,7 +341,7 @@ fn fill<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn external_array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    let store = call.native().external(id)?;
+    let store = call.native().external(id, "make a buffer")?;
     call.expose(&store)
 }
 
@@ -305,7 +354,7 @@ fn release<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn print<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (is_error, text) = (call.value(0), call.value(1));
     let stream = if call.as_boolean(&is_error) { Stream::Error } else { Stream::Output };
-    let text = call.as_text(&text)?.unwrap_or_default();
+    let text = call.as_text(&text)?;
     console::line(stream, &text).map_err(|error| Failure::plain(format!("console cannot write: {error}")))?;
     Ok(call.undefined())
 }

@@ -303,7 +303,7 @@ fn a_window_that_is_not_there(engine: Engine) {
          smaller ones: nativeModule.arrayBuffer(memory, offset, length)|there is one⟧\n\
          ⟦RangeError: QuickJS takes at most 2147483647 bytes in one ArrayBuffer, and this window has 5368709120; use \
          smaller ones: nativeModule.arrayBuffer(memory, offset, length)|there is one⟧\n\
-         RangeError: 8589934592 is past the end of the memory, which has 5368709120 bytes; ask for less\n\
+         RangeError: offset 8589934592 is past the end of the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: 1099511627776 bytes from 0 on end past the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: 8589934592 bytes from 8 on end past the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: a window begins at a multiple of 8, and 3 is none; make one at 0, and new Uint8Array(buffer, 3) \

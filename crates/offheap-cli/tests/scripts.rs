@@ -79,8 +79,8 @@ fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
          TypeError: arrayBuffer: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
-         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found object\n\
-         TypeError: ⟦engine⟧: expected an ArrayBuffer or a view of one, found ⟦null|object⟧\n\
+         TypeError: externalizeBuffer: expected an ArrayBuffer or a view of one, found object\n\
+         TypeError: detach: expected an ArrayBuffer or a view of one, found null\n\
          TypeError: free: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\
          TypeError: Illegal constructor; use nativeModule.allocateMemory(byteLength)\n",
         "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
@@ -111,7 +111,7 @@ fn a_reference_reads_and_writes_what_script_sees(engine: Engine) {
         "200000 Uint8Array(6) [ 0, 1, 2, 3, 4, 5 ] Uint16Array(4) [ 258, 0, 1799, 0 ]\n\
          true 199999\n\
          RangeError: 200001 bytes from 0 on end past the memory, which has 200000 bytes; ask for less\n\
-         RangeError: 200001 is past the end of the memory, which has 200000 bytes; ask for less\n\
+         RangeError: from 200001 is past the end of the memory, which has 200000 bytes; ask for less\n\
          RangeError: the range 5..4 ends before it begins; swap its ends\n\
          RangeError: 200000 bytes from 199999 on end past the memory, which has 200000 bytes; ask for less\n\
          TypeError: the bytes to write are no typed array, DataView or ArrayBuffer; pass one\n\

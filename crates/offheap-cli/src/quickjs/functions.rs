@@ -68,8 +68,8 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         value.get::<Coerced<bool>>().is_ok_and(|boolean| boolean.0)
     }
 
-    fn as_text(&mut self, value: &Value<'js>) -> Outcome<Option<String>, Self> {
-        Ok(Option::<Coerced<String>>::from_js(self.ctx, value.clone())?.map(|text| text.0))
+    fn as_text(&mut self, value: &Value<'js>) -> Outcome<String, Self> {
+        Ok(Coerced::<String>::from_js(self.ctx, value.clone())?.0)
     }
 
     fn property(&mut self, value: &Value<'js>, name: &str) -> Outcome<Value<'js>, Self> {
@@ -128,12 +128,12 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         }
     }
 
-    fn externalize(&mut self, buffer: &Value<'js>) -> Outcome<BackingStore, Self> {
-        Ok(BackingStore::from_js(buffer)?)
+    fn externalize(&mut self, buffer: &Value<'js>) -> Result<BackingStore, Error> {
+        BackingStore::from_js(buffer)
     }
 
-    fn detach(&mut self, buffer: &Value<'js>, key: Option<&str>) -> Outcome<(), Self> {
-        Ok(detach(self.ctx, buffer, key)?)
+    fn detach(&mut self, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+        detach(self.ctx, buffer, key)
     }
 
     fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self> {

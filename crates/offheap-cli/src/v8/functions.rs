@@ -69,12 +69,9 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         value.boolean_value(self.scope)
     }
 
-    fn as_text(&mut self, value: &Value<'s>) -> Outcome<Option<String>, Self> {
-        if value.is_null_or_undefined() {
-            return Ok(None);
-        }
+    fn as_text(&mut self, value: &Value<'s>) -> Outcome<String, Self> {
         let text = thrown(value.to_string(self.scope))?;
-        Ok(Some(text.to_rust_string_lossy(self.scope)))
+        Ok(text.to_rust_string_lossy(self.scope))
     }
 
     fn property(&mut self, value: &Value<'s>, name: &str) -> Outcome<Value<'s>, Self> {
@@ -142,12 +139,12 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         }
     }
 
-    fn externalize(&mut self, buffer: &Value<'s>) -> Outcome<BackingStore, Self> {
-        Ok(BackingStore::from_js(self.scope, *buffer)?)
+    fn externalize(&mut self, buffer: &Value<'s>) -> Result<BackingStore, offheap_v8::Error> {
+        BackingStore::from_js(self.scope, *buffer)
     }
 
-    fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Outcome<(), Self> {
-        Ok(detach(self.scope, *buffer, key)?)
+    fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Result<(), offheap_v8::Error> {
+        detach(self.scope, *buffer, key)
     }
 
     fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self> {
