@@ -72,7 +72,7 @@ const isMarked = file.byteLength >= 3 && MARK.every((byte, at) => byteAt(at) ===
 let missing = "";
 for (const row of wanted) {
   if (!index.get(row)) {
-    missing ||= `there is no row ${row}: the file has ${rows}, and the first is row 0`;
+    missing ||= `there is no row ${row}: the file ${rows === 0 ? "is empty" : `has ${rows}, and the first is row 0`}`;
     continue;
   }
   let { start, end } = index.get(row);

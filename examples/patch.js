@@ -9,7 +9,8 @@
 const { mapped, arrayBuffer } = nativeModule;
 
 const file = mapped.file;
-if (!file) throw new Error("usage: offheap run --map file=FILE.wav:rw examples/patch.js");
+// What is not shared is mapped `ro`.
+if (!file?.shared) throw new Error("usage: offheap run --map file=FILE.wav:rw examples/patch.js");
 
 const size = file.byteLength;
 const refuse = (why) => { throw new Error(`${why}; the file stays as it is`) };
