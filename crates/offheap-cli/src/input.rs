@@ -15,8 +15,8 @@ pub(crate) enum InputError {
     #[error("the argument {} is not UTF-8, and script has no other text; give the script another", given.display())]
     ArgumentNotText { given: OsString },
     #[error(
-        "cannot read --map {}: write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file as \
-         nativeModule.mapped.NAME",
+        "cannot read --map {}: write NAME=FILE:ro (or NAME=FILE), NAME=FILE:cow or NAME=FILE:rw, where script finds the \
+         file as nativeModule.mapped.NAME",
         given.display()
     )]
     MapForm { given: OsString },
@@ -30,6 +30,9 @@ pub(crate) enum InputError {
     NotUtf8 { path: PathBuf, at: usize },
     #[error(transparent)]
     Map(offheap::Error),
+    /// There is no such file, and a colon in its name could be there for a mode.
+    #[error("{0}; the modes are :ro, :cow and :rw")]
+    MapMode(offheap::Error),
     #[error("cannot begin: {0}")]
     Engine(offheap::Error),
     #[error("cannot start the engine: {0}")]

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use offheap::{MapMode, Mapped};
+use offheap::{Error, MapMode, MapProblem, Mapped};
 
 use crate::input::InputError;
 
@@ -28,10 +29,22 @@ pub(crate) fn open(given: &[OsString]) -> Result<Vec<(String, Mapped)>, InputErr
         return Err(InputError::NameTwice { name: twice.name.to_owned() });
     }
     let open = |request: Request<'_>| {
-        let mapped = Mapped::open(request.path, request.mode).map_err(InputError::Map)?;
+        let mapped = Mapped::open(request.path, request.mode).map_err(|error| refusal(request.path, error))?;
         Ok((request.name.to_owned(), mapped))
     };
     requests.into_iter().map(open).collect()
+}
+
+fn refusal(path: &Path, error: Error) -> InputError {
+    let is_missing = matches!(
+        &error,
+        Error::Map { problem: MapProblem::Io(error), .. } if error.kind() == ErrorKind::NotFound
+    );
+    let name = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    match is_missing && name.contains(&b':') {
+        true => InputError::MapMode(error),
+        false => InputError::Map(error),
+    }
 }
 
 fn parse(given: &OsStr) -> Result<Request<'_>, InputError> {

@@ -64,8 +64,8 @@ fn a_map_in_the_wrong_form() {
             &folder,
             &["run", "--map", form, "a.js"],
             &format!(
-                "cannot read --map {form}: write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file \
-                 as nativeModule.mapped.NAME"
+                "cannot read --map {form}: write NAME=FILE:ro (or NAME=FILE), NAME=FILE:cow or NAME=FILE:rw, where script \
+                 finds the file as nativeModule.mapped.NAME"
             ),
         );
     }
@@ -88,12 +88,34 @@ fn a_map_of_what_cannot_be_mapped() {
             "/proc/self/status",
             "the system makes it as it is read, so it has no length to map; copy it into a regular file first",
         ),
+        // It has a length, and the system has no pages of it.
+        #[cfg(target_os = "linux")]
+        ("/sys/kernel/fscaps", "the system cannot map this file; copy it into a regular file first"),
         ("folder", "it is a directory; name a file in it"),
         ("/dev/null", "it is not a regular file; copy it into one first"),
     ];
     for (file, why) in cases {
         let map = format!("log={file}");
         refused(&folder, &["run", "--map", &map, "a.js"], &format!("cannot map {file}: {why}"));
+    }
+    // What follows a colon and is no mode belongs to the name of the file.
+    folder.write("there:RW", "a");
+    folder.run(&["--map", "log=there:RW", "a.js"]).expect(
+        0,
+        "",
+        "offheap: 1 store, 1 B external, 0 leaked, 0 refused\n",
+    );
+    fs::create_dir(folder.path("a:b")).unwrap();
+    for (file, hint) in [
+        ("a.log:RW", "; the modes are :ro, :cow and :rw"),
+        ("a:b/c", ""),
+        ("a:b/c:", "; the modes are :ro, :cow and :rw"),
+    ] {
+        let map = format!("log={file}");
+        let why = format!(
+            "cannot map {file}: No such file or directory (os error 2); check the name and the permissions{hint}"
+        );
+        refused(&folder, &["run", "--map", &map, "a.js"], &why);
     }
     let unreadable = folder.write("unreadable", "a");
     fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();

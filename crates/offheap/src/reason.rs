@@ -102,6 +102,8 @@ pub enum MapProblem {
     NotAFile,
     /// The file has bytes and no length: the system makes it as it is read, as those below `/proc`.
     NoLength,
+    /// The system has no pages of the file, as of those below `/sys`.
+    Unmappable,
     /// The file is mapped in another mode.
     OtherMode {
         /// The mode that was asked for.
@@ -122,6 +124,9 @@ impl fmt::Display for MapProblem {
                     f,
                     "the system makes it as it is read, so it has no length to map; copy it into a regular file first"
                 )
+            }
+            MapProblem::Unmappable => {
+                write!(f, "the system cannot map this file; copy it into a regular file first")
             }
             MapProblem::OtherMode { requested, mapped } => write!(
                 f,

@@ -176,6 +176,17 @@ fn c22_a_file_of_the_system_that_has_no_length_is_told_from_an_empty_one() {
     assert!(matches!(problem(Err(error)), MapProblem::NoLength));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn d16_a_file_of_the_system_that_it_cannot_map_is_to_be_copied() {
+    for mode in [MapMode::ReadOnly, MapMode::CopyOnWrite] {
+        let error = Mapped::open("/sys/kernel/fscaps", mode).unwrap_err();
+        let message = error.to_string();
+        assert!(message.ends_with("the system cannot map this file; copy it into a regular file first"), "{message}");
+        assert!(matches!(problem(Err(error)), MapProblem::Unmappable));
+    }
+}
+
 #[test]
 fn a_directory_is_refused() {
     let folder = Folder::new("directory");

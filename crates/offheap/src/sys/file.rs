@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use super::fault::Watched;
 use crate::{Error, MapMode, MapProblem, StoreKind};
@@ -52,7 +53,7 @@ impl OpenedFile {
     }
 }
 
-fn system(error: rustix::io::Errno) -> MapProblem {
+fn system(error: Errno) -> MapProblem {
     MapProblem::Io(error.into())
 }
 
@@ -78,7 +79,10 @@ impl From<MapProblem> for MapFailure {
 
 impl From<io::Error> for MapFailure {
     fn from(error: io::Error) -> MapFailure {
-        MapFailure::Problem(MapProblem::Io(error))
+        MapFailure::Problem(match Errno::from_io_error(&error) {
+            Some(Errno::NODEV) => MapProblem::Unmappable,
+            _ => MapProblem::Io(error),
+        })
     }
 }
 
