@@ -164,8 +164,8 @@ fn c22_names_in_messages_do_nothing_to_a_terminal() {
     refused(&folder, &["run", "a\noffheap: forged"], &format!("cannot read the script a\\noffheap: forged: {why}"));
     folder.write("a.js", "");
     let map = format!("{EVIL}=");
-    let form =
-        "write NAME=FILE, NAME=FILE:cow or NAME=FILE:rw, where script finds the file as nativeModule.mapped.NAME";
+    let form = "write NAME=FILE:ro (or NAME=FILE), NAME=FILE:cow or NAME=FILE:rw, where script finds the file as \
+         nativeModule.mapped.NAME";
     refused(&folder, &["run", "--map", &map, "a.js"], &format!("cannot read --map {SHOWN}=: {form}"));
     for wrong in [&["run", "--engine", EVIL][..], &["run", &format!("--{EVIL}"), "a.js"], &[EVIL]] {
         let ran = folder.offheap(wrong);
