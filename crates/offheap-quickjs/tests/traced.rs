@@ -51,10 +51,9 @@ fn a_handle_to_a_view_is_no_way_to_its_buffer_while_values_are_marked() {
         let view = scope.expose_typed::<u8>(&store, 0, 64).unwrap().into_handle();
         let foreign = scope.eval_buffer("new ArrayBuffer(64)").unwrap().into_handle();
         let over_a_store = scope.expose(&store).unwrap().into_handle();
-        // A handle is made up for the view's slot.
-        let as_buffer = Handle::<JsArrayBuffer>::new(Rc::clone(view.table()), view.slot());
-        HANDLES.set(vec![as_buffer.clone(), foreign, over_a_store]);
-        std::mem::forget(as_buffer);
+        // A handle is made up for the view's slot, and counted there.
+        let as_buffer = Handle::<JsArrayBuffer>::new(Rc::clone(view.table()), view.table().duplicate(view.slot()));
+        HANDLES.set(vec![as_buffer, foreign, over_a_store]);
         scope.with_ctx(|ctx| ctx.globals().set("asks", Class::instance(ctx.clone(), Asks).unwrap()).unwrap());
         scope.set_global("view", &view).unwrap();
         scope.collect();
