@@ -1,11 +1,16 @@
 // Types of what `offheap run` gives to scripts: the global `nativeModule`, the module "offheap", `console`.
 //
 // For an editor, put `/// <reference path="…/offheap.d.ts" />` at the head of a script, or name this file in the `files`
-// of a jsconfig.json.
+// of a jsconfig.json. It needs `"lib": ["es2017"]` or later; `"es2024"` has resizable and growable buffers, which both
+// engines have. `"types": []` keeps what is installed for Node out: those globals are not there. Beside the libraries for
+// browsers or Node, which have a `console` of their own, it compiles too.
 
 declare module "offheap" {
   /** Memory that is freed by hand, or a mapped file. It is made by `allocateMemory` and `--map`, never by `new`. */
-  export interface NativeMemory {
+  export type NativeMemory = SharedNativeMemory | UnsharedNativeMemory;
+
+  /** What all native memory has. */
+  interface AnyNativeMemory {
     /** Its length in bytes; where that changes, its length at this moment, and what it was in the end once it is freed. */
     readonly byteLength: number;
     /** The most that its length can become: its length, unless it was made with a `maxByteLength`. */
@@ -23,9 +28,14 @@ declare module "offheap" {
     [Symbol.toPrimitive](hint: string): never;
   }
 
-  /** Memory that was allocated with `shared`, or a file that is mapped `cow` or `rw`. */
-  export interface SharedNativeMemory extends NativeMemory {
+  /** Memory that was allocated with `shared`, or a file that is mapped `cow` or `rw`: buffers over it are SharedArrayBuffers. */
+  export interface SharedNativeMemory extends AnyNativeMemory {
     readonly shared: true;
+  }
+
+  /** Memory that was allocated without `shared`, or a file that is mapped `ro`: buffers over it are ArrayBuffers. */
+  export interface UnsharedNativeMemory extends AnyNativeMemory {
+    readonly shared: false;
   }
 
   /** A reference that native code holds on a buffer's backing store. It works after the buffer is detached or collected. */
@@ -119,11 +129,11 @@ declare module "offheap" {
   }
 
   /**
-   * The files of `--map NAME=FILE[:ro|:cow|:rw]`, by name. Buffers over one that is mapped `ro` are immutable ArrayBuffers.
+   * The files of `--map NAME=FILE[:ro|:cow|:rw]`, by name; `undefined` where the command line has none of it. Buffers over one that is mapped `ro` are immutable ArrayBuffers.
    * What script may write (`cow`, `rw`) other processes may write meanwhile, so buffers over it are SharedArrayBuffers:
    * `cow` keeps what script writes from the file, `rw` writes it through to the file.
    */
-  export const mapped: Readonly<Record<string, NativeMemory>>;
+  export const mapped: Readonly<Record<string, NativeMemory | undefined>>;
 
   /** What followed the script on the command line. */
   export const args: readonly string[];
@@ -133,7 +143,8 @@ declare module "offheap" {
    * @param options With `shared`, buffers over it are SharedArrayBuffers. With `maxByteLength` its length changes: a buffer
    *   over it is resizable or, where it is shared, growable, and stays at its address. What is reserved is addresses;
    *   memory is used as bytes are written. V8 resizes its own memory alone, and throws a TypeError for `maxByteLength`.
-   * @throws NativeMemoryError OUT_OF_MEMORY; RangeError and TypeError for what is no length.
+   * @throws NativeMemoryError OUT_OF_MEMORY; RangeError for a length that is not possible; TypeError for what is no length,
+   *   no object of options, or a `shared` that is no Boolean.
    */
   export function allocateMemory(
     byteLength: number,
@@ -141,7 +152,11 @@ declare module "offheap" {
   ): SharedNativeMemory;
   export function allocateMemory(
     byteLength: number,
-    options?: { shared?: boolean; maxByteLength?: number },
+    options?: { shared?: false; maxByteLength?: number },
+  ): UnsharedNativeMemory;
+  export function allocateMemory(
+    byteLength: number,
+    options: { shared?: boolean; maxByteLength?: number },
   ): NativeMemory;
 
   /**
@@ -152,7 +167,8 @@ declare module "offheap" {
    * @throws RangeError for a window that is too large or past the end; NativeMemoryError FREED, EXPOSED.
    */
   export function arrayBuffer(memory: SharedNativeMemory, offset?: number, length?: number): SharedArrayBuffer;
-  export function arrayBuffer(memory: NativeMemory, offset?: number, length?: number): ArrayBuffer;
+  export function arrayBuffer(memory: UnsharedNativeMemory, offset?: number, length?: number): ArrayBuffer;
+  export function arrayBuffer(memory: NativeMemory, offset?: number, length?: number): ArrayBufferLike;
 
   /**
    * Takes a reference to the backing store of an ArrayBuffer or SharedArrayBuffer, or of a view's, whoever made it. It
@@ -170,7 +186,8 @@ declare module "offheap" {
 
   /**
    * Detaches a buffer, or that of a view: its length is 0 from then on, and its memory is held by others alone.
-   * @throws TypeError for a shared or immutable buffer, or one with another detach key.
+   * @param key The buffer's detach key, where it has one.
+   * @throws TypeError for a shared or immutable buffer, one with another detach key, and a key that is no string.
    */
   export function detach(buffer: ArrayBuffer | ArrayBufferView, key?: string): void;
 
@@ -201,10 +218,11 @@ declare var nativeModule: typeof import("offheap").default;
 /** `log`, `info` and `debug` write to standard output, `warn` and `error` to standard error: strings as they are, other
  * values described, with spaces between them. Describing a value runs no code of script: getters are not called, a Proxy is
  * `[Proxy]`, and what is deep or large is cut short. Control characters in it are escaped. */
-declare var console: {
+interface Console {
   log(...values: unknown[]): void;
   info(...values: unknown[]): void;
   debug(...values: unknown[]): void;
   warn(...values: unknown[]): void;
   error(...values: unknown[]): void;
-};
+}
+declare var console: Console;
