@@ -393,7 +393,7 @@ impl Table {
 fn length_changes(store: &BackingStore) -> bool {
     match SharedStore::try_from(store.clone()) {
         Ok(shared) => shared.is_growable(),
-        Err(store) => {
+        Err(_) => {
             matches!(store.kind(), StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId};
+use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 use offheap_engine::{Engine, Error, ModelEngine};
 
 /// One error of each sort that the core and the adapters have, in the order of their declarations.
@@ -26,9 +26,9 @@ fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
         OutOfRange { store, offset: 1, byte_length: 1, store_byte_length: 1 },
         InvalidAlignment { alignment: 3 },
         MaximumTooSmall { byte_length: 2, max_byte_length: 1 },
-        AboveMaximum { store, requested: 2, max_byte_length: 1 },
-        NotResizable { store, requested: 1 },
-        EngineResizes { store, requested: 1 },
+        AboveMaximum { store, attempted, requested: 2, max_byte_length: 1 },
+        NotResizable { store, attempted, is_part: false, requested: 1 },
+        EngineResizes { store, attempted, requested: 1 },
         EngineMayShrink { store, attempted, isolate },
         SharedShrink { store, requested: 1, byte_length: 2 },
         SharedSlice { store, attempted },
@@ -41,6 +41,7 @@ fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
         TooManyIsolates { limit: 1 },
         NotUnique { store, reason: self::NotUnique::Kind },
         OtherOwner { store, requested: "Vec<u8>" },
+        OtherKind { store, requested: "SharedStore", kind: StoreKind::Fixed },
         PartialElement { store, byte_length: 3, element: "u16", element_size: 2 },
         ReadOnly { store, attempted },
         MappedSlice { store, attempted },
@@ -69,7 +70,7 @@ fn engine_errors(isolate: IsolateId) -> Vec<Error> {
         Error::NotDetachable { engine, attempted, why: "it is shared" },
         Error::WrongDetachKey { engine, attempted, given: "no key was given" },
         Error::Immutable { engine, attempted },
-        Error::NotResizable { engine },
+        Error::NotResizable { engine, attempted },
         Error::NotAnArrayBuffer { engine, found: "a number".into() },
         Error::NotLent { engine, attempted, store, here: isolate, why: "it moved" },
         Error::WrongIsolate { handle: isolate, here: isolate },

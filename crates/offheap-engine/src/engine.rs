@@ -1,6 +1,8 @@
 //! `Engine`: the verbs that tools need, the same on every engine.
 
-use offheap::{BackingStore, IsolateId};
+use std::fmt;
+
+use offheap::{BackingStore, IsolateId, type_name_without_paths};
 
 use crate::{Error, Exposure, Handle, JsArrayBuffer};
 
@@ -221,4 +223,31 @@ pub enum ScriptValue {
     String(String),
     /// Anything else, by its type: `"object"`, `"function"`.
     Other(&'static str),
+}
+
+impl fmt::Display for ScriptValue {
+    /// As script would write it, shortened: for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 40;
+        match self {
+            ScriptValue::Undefined => f.write_str("undefined"),
+            ScriptValue::Null => f.write_str("null"),
+            ScriptValue::Boolean(value) => write!(f, "{value}"),
+            ScriptValue::Number(value) => write!(f, "the number {value}"),
+            ScriptValue::String(text) => match text.char_indices().nth(MOST) {
+                Some((end, _)) => write!(f, "the string {:?}…", &text[..end]),
+                None => write!(f, "the string {text:?}"),
+            },
+            ScriptValue::Other(other) => write!(f, "a value of the type {other}"),
+        }
+    }
+}
+
+/// The error for a script of `engine` whose value is no `T`. For adapters.
+pub fn unexpected_value<T>(engine: &'static str, found: &ScriptValue) -> Error {
+    let expected = type_name_without_paths(std::any::type_name::<T>());
+    let message = format!(
+        "the script's value is {found}, and a `{expected}` was asked for; ask for what it is, or convert it in script"
+    );
+    Error::Script { engine, message, stack: String::new() }
 }

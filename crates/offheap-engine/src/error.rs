@@ -9,8 +9,8 @@ pub enum Error {
     /// The core refused.
     #[error(transparent)]
     Memory(#[from] offheap::Error),
-    /// Script threw, or did not parse.
-    #[error("{engine}: {message}")]
+    /// Script threw, or did not parse, or its value is none that was asked for.
+    #[error("{engine}: {message}{}", place_in(stack))]
     Script {
         /// The engine.
         engine: &'static str,
@@ -87,7 +87,9 @@ pub enum Error {
         limit: usize,
     },
     /// The buffer is detached.
-    #[error("{engine}: cannot {attempted} the buffer: it is detached; use the one that it was transferred to")]
+    #[error(
+        "{engine}: cannot {attempted} the buffer: it is detached; use it before that, or the buffer that took its memory"
+    )]
     Detached {
         /// The engine.
         engine: &'static str,
@@ -126,10 +128,16 @@ pub enum Error {
         attempted: &'static str,
     },
     /// The buffer is not resizable.
-    #[error("{engine}: cannot resize the buffer: it was made without maxByteLength; transfer it to the new length")]
+    #[error(
+        "{engine}: cannot {attempted} the buffer: it was made without maxByteLength; {}",
+        // Shared memory is never transferred.
+        if *attempted == "grow" { "make it with one" } else { "transfer it to the new length" }
+    )]
     NotResizable {
         /// The engine.
         engine: &'static str,
+        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        attempted: &'static str,
     },
     /// Something else where a buffer was expected.
     #[error("{engine}: expected an ArrayBuffer or a view of one, found {found}")]
@@ -267,5 +275,46 @@ impl<T> From<Rejected<T, Error>> for Error {
 impl<T> From<Rejected<T>> for Error {
     fn from(rejected: Rejected<T>) -> Error {
         Error::Memory(rejected.into())
+    }
+}
+
+/// Where the innermost frame of a stack is, for the end of a message: ` at file.js:3:5`. Nothing where that is unknown.
+fn place_in(stack: &str) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    for frame in stack.lines() {
+        let frame = frame.trim();
+        let frame = frame.strip_prefix("at ").unwrap_or(frame);
+        // `name (place)`, or the place by itself; a path may have brackets too.
+        let place = match frame.strip_suffix(')').and_then(|frame| frame.split_once(" (")) {
+            Some((_, place)) => place,
+            None => frame,
+        };
+        // Of text that `eval` ran V8 says before that where `eval` was called.
+        let place = place.rsplit_once("), ").map_or(place, |(_, place)| place);
+        // Functions of the engine have no place.
+        if place.rsplit_once(':').is_some_and(|(_, column)| is_number(column)) {
+            return format!(" at {place}");
+        }
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_frame_with_a_place_ends_the_message() {
+        for (stack, expected) in [
+            ("", "E: Error: no"),
+            ("    at f (file.js:3:5)\n    at g (file.js:9:1)", "E: Error: no at file.js:3:5"),
+            ("    at file:///a%20b.js:3:5", "E: Error: no at file:///a%20b.js:3:5"),
+            ("    at map (native)\n    at <eval> (x (86)/a.js:1:2)\n", "E: Error: no at x (86)/a.js:1:2"),
+            ("    at eval (eval at f (a.js:1:2), <anonymous>:3:4)", "E: Error: no at <anonymous>:3:4"),
+            ("    at Array.map (<anonymous>)", "E: Error: no"),
+        ] {
+            let error = Error::Script { engine: "E", message: "Error: no".into(), stack: stack.into() };
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

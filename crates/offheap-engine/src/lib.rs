@@ -15,7 +15,7 @@ mod local;
 mod model;
 mod slots;
 
-pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState};
+pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState, unexpected_value};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;

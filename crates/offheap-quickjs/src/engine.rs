@@ -49,7 +49,7 @@ impl From<Isolate> for QuickJsEngine {
     }
 }
 
-fn script_value(value: &Value<'_>) -> ScriptValue {
+pub(crate) fn script_value(value: &Value<'_>) -> ScriptValue {
     match value.type_of() {
         Type::Undefined => ScriptValue::Undefined,
         Type::Null => ScriptValue::Null,
@@ -118,7 +118,7 @@ impl Engine for QuickJsEngine {
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
         self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
             Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
-            Err(store) => Ok((scope.expose(&store)?.into_handle(), Exposure::External)),
+            Err(_) => Ok((scope.expose(store)?.into_handle(), Exposure::External)),
         })
     }
 

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, SharedStore};
-use offheap_engine::RootTable;
+use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, SharedStore, StoreKind};
+use offheap_engine::{RootTable, unexpected_value};
 use rquickjs::context::EvalOptions;
 use rquickjs::{Ctx, FromJs, Value};
 
+use crate::engine::script_value;
 use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
 use crate::script::from_rquickjs;
 use crate::sys::{self, Roots};
@@ -51,7 +52,10 @@ impl<'s> Scope<'s> {
     {
         let value = self.eval_value(source)?;
         let ctx = self.engine.call();
-        T::from_js(&ctx, value).map_err(|error| from_rquickjs(&ctx, error))
+        T::from_js(&ctx, value.clone()).map_err(|error| match error {
+            error if error.is_from_js() => unexpected_value::<T>(ENGINE, &script_value(&value)),
+            other => from_rquickjs(&ctx, other),
+        })
     }
 
     /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.
@@ -138,9 +142,9 @@ impl<'s> Scope<'s> {
     /// As there.
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let ctx = self.engine.call();
-        let buffer = match SharedStore::try_from(store.clone()) {
-            Ok(shared) => shared.to_js(&ctx)?.into_value(),
-            Err(store) => store.to_js(&ctx)?.into_value(),
+        let buffer = match store.kind() {
+            StoreKind::Shared => SharedStore::try_from(store.clone())?.to_js(&ctx)?.into_value(),
+            _ => store.to_js(&ctx)?.into_value(),
         };
         self.local(buffer)
     }
@@ -156,9 +160,11 @@ impl<'s> Scope<'s> {
         element_count: usize,
     ) -> Result<Local<'s, JsTypedArray>, Error> {
         let ctx = self.engine.call();
-        let array = match SharedStore::try_from(store.clone()) {
-            Ok(shared) => shared.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
-            Err(store) => store.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
+        let array = match store.kind() {
+            StoreKind::Shared => {
+                SharedStore::try_from(store.clone())?.to_js_typed::<T>(&ctx, byte_offset, element_count)?
+            }
+            _ => store.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
         };
         self.local(array.into_value())
     }

@@ -42,6 +42,32 @@ fn what_is_thrown_has_its_message_and_its_stack() {
 }
 
 #[test]
+fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
+    Isolate::new().unwrap().enter(|scope| {
+        assert_eq!(
+            scope.eval::<u32>("'x'").unwrap_err().to_string(),
+            "QuickJS: the script's value is the string \"x\", and a `u32` was asked for; ask for what it is, or convert \
+             it in script"
+        );
+        let error = scope.eval::<String>("({})").unwrap_err().to_string();
+        assert!(error.contains("a value of the type object, and a `String` was"), "{error}");
+        let error = scope.eval::<u8>("'\u{e9}'.repeat(50)").unwrap_err().to_string();
+        assert!(error.contains(&format!("the string \"{}\"…, and a `u8`", "\u{e9}".repeat(40))), "{error}");
+    });
+}
+
+#[test]
+fn an_error_of_script_says_where_it_was_thrown() {
+    Isolate::new().unwrap().enter(|scope| {
+        let mut says = |source: &str, text: &str| assert_eq!(scope.eval::<()>(source).unwrap_err().to_string(), text);
+        says("\n  null.x", "QuickJS: TypeError: cannot read property 'x' of null at eval_script:2:8");
+        says("function f() {\n  throw new RangeError('far')\n}\nf()", "QuickJS: RangeError: far at eval_script:2:9");
+        says("[1].map(BigInt.asIntN)", "QuickJS: TypeError: cannot convert undefined to bigint at eval_script:1:5");
+        says("throw 1", "QuickJS: 1");
+    });
+}
+
+#[test]
 fn whatever_is_thrown_is_an_error_here() {
     Isolate::new().unwrap().enter(|scope| {
         for (source, expected) in [

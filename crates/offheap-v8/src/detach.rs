@@ -6,7 +6,6 @@ use crate::{BufferState, ENGINE, Error};
 
 const DETACH: &str = "detach";
 const TRANSFER: &str = "transfer";
-const RESIZE: &str = "resize";
 
 fn check_detachable(buffer: &Buffer<'_>, attempted: &'static str) -> Result<(), Error> {
     let why = match buffer {
@@ -137,14 +136,15 @@ pub(crate) fn resize<'s>(
     facts: Facts,
     byte_length: usize,
 ) -> Result<(), Error> {
-    check_mutable(facts, RESIZE)?;
-    // In ECMAScript's order: a buffer without maximum has no `resize` to be detached for.
+    let attempted = if facts.shared { "grow" } else { "resize" };
+    check_mutable(facts, attempted)?;
+    // That it is detached says more than that it never was resizable, which ECMAScript asks first.
+    let present = attached_state(buffer, facts, attempted)?;
     if facts.max_byte_length.is_none() {
-        return Err(Error::NotResizable { engine: ENGINE });
+        return Err(Error::NotResizable { engine: ENGINE, attempted });
     }
-    let present = attached_state(buffer, facts, RESIZE)?;
     let requested = byte_length;
-    let beyond = |limit| Error::InvalidLength { engine: ENGINE, attempted: RESIZE, requested, limit };
+    let beyond = |limit| Error::InvalidLength { engine: ENGINE, attempted, requested, limit };
     // The length that shared memory has at this moment, where it is more.
     let shorter = || Some(buffer.byte_length()).filter(|&present| facts.shared && requested < present);
     if let Some(limit) = shorter() {

@@ -125,10 +125,10 @@ impl Engine for V8Engine {
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
         self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
             Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
-            Err(store) if store.kind() == StoreKind::Resizable => {
-                scope.expose_resizable(&store).map(|(buffer, exposure)| (buffer.into_handle(), exposure))
+            Err(_) if store.kind() == StoreKind::Resizable => {
+                scope.expose_resizable(store).map(|(buffer, exposure)| (buffer.into_handle(), exposure))
             }
-            Err(store) => Ok((scope.expose(&store)?.into_handle(), Exposure::External)),
+            Err(_) => Ok((scope.expose(store)?.into_handle(), Exposure::External)),
         })
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, StoreKind};
-use offheap_engine::RootTable;
+use offheap_engine::{RootTable, unexpected_value};
 
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
 use crate::script::{FromJs, catching, compile_and_run, script_value};
@@ -53,10 +53,7 @@ impl<'s> Scope<'s> {
             let value = catching(scope, |scope| compile_and_run(scope, source))?;
             Ok(script_value(scope, value))
         })?;
-        T::from_js(value).map_err(|value| {
-            let message = format!("expected a value of the type {}, found {value:?}", std::any::type_name::<T>());
-            Error::Script { engine: ENGINE, message, stack: String::new() }
-        })
+        T::from_js(value).map_err(|value| unexpected_value::<T>(ENGINE, &value))
     }
 
     /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.

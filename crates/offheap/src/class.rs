@@ -56,6 +56,7 @@ impl Error {
             | Error::TooManyIsolates { .. }
             | Error::NotUnique { .. }
             | Error::OtherOwner { .. }
+            | Error::OtherKind { .. }
             | Error::ReadOnly { .. }
             | Error::MappedSlice { .. }
             | Error::NullData { .. }
@@ -87,6 +88,7 @@ impl Error {
             Error::TooManyIsolates { .. } => "TOO_MANY_ISOLATES",
             Error::NotUnique { .. } => "NOT_UNIQUE",
             Error::OtherOwner { .. } => "OTHER_OWNER",
+            Error::OtherKind { .. } => "OTHER_KIND",
             Error::ReadOnly { .. } => "READ_ONLY",
             Error::SharedSlice { .. } | Error::MappedSlice { .. } => "NO_SLICE",
             Error::NullData { .. } => "NULL_DATA",

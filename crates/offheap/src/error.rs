@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId};
+use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 
 /// An error of the core.
 ///
@@ -75,36 +75,48 @@ pub enum Error {
     },
     /// More bytes than a store has reserved.
     #[error(
-        "cannot resize store {store} to {requested} bytes: {max_byte_length} are reserved; \
+        "cannot {attempted} store {store} to {requested} bytes: {max_byte_length} are reserved; \
          create it with max_byte_length >= {requested}"
     )]
     AboveMaximum {
         /// The store.
         store: StoreId,
+        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        attempted: &'static str,
         /// The length that was asked for, in bytes.
         requested: usize,
         /// The most that it can have, in bytes.
         max_byte_length: usize,
     },
-    /// A store that has one length.
+    /// A store that has one length, or a handle to a part of one whose length changes.
     #[error(
-        "cannot resize store {store} to {requested} bytes: it has one length; create it with `UniqueStore::resizable`, \
-         and resize the whole of it"
+        "cannot {attempted} store {store} to {requested} bytes: {}",
+        match (*is_part, *attempted) {
+            (true, _) => format!("this handle is to a part of it; {attempted} it through a handle to the whole"),
+            (false, "grow") => "it has one length; create it with `SharedStore::growable`".to_owned(),
+            (false, _) => "it has one length; create it with `UniqueStore::resizable`".to_owned(),
+        }
     )]
     NotResizable {
         /// The store.
         store: StoreId,
+        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        attempted: &'static str,
+        /// Whether the handle is to a part of a store whose length does change.
+        is_part: bool,
         /// The length that was asked for, in bytes.
         requested: usize,
     },
     /// Memory whose length is its engine's to change.
     #[error(
-        "cannot resize store {store} to {requested} bytes: an engine owns its memory; \
-         call `resize` or `grow` of its buffer in script, or of its `WebAssembly.Memory`"
+        "cannot {attempted} store {store} to {requested} bytes: an engine owns its memory; \
+         call `{attempted}` of its buffer in script, or `grow` of its `WebAssembly.Memory`"
     )]
     EngineResizes {
         /// The store.
         store: StoreId,
+        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        attempted: &'static str,
         /// The length that was asked for, in bytes.
         requested: usize,
     },
@@ -147,8 +159,9 @@ pub enum Error {
     },
     /// Elements at an address that they cannot have.
     #[error(
-        "cannot see store {store} from byte {byte_offset} on as {element}: its address is not a multiple of {alignment}; \
-         begin at another byte, or copy the bytes"
+        "cannot see store {store} from byte {byte_offset} on as `{}`: its address is not a multiple of {alignment}; \
+         begin at another byte, or copy the bytes",
+        type_name_without_paths(element)
     )]
     Misaligned {
         /// The store.
@@ -175,7 +188,9 @@ pub enum Error {
     /// The store is exposed, so its bytes belong to script until they are detached or collected.
     #[error(
         "cannot {attempted} store {store}: it is exposed in {isolate} through {buffers} live buffer(s); \
-         use that isolate's scope, or detach or collect first"
+         use that isolate's scope{}, or detach or collect first",
+        // Whoever reads may copy meanwhile.
+        if *attempted == "read" { ", copy the bytes (`to_vec`, `copy_to_slice`)" } else { "" }
     )]
     Exposed {
         /// The store.
@@ -239,15 +254,44 @@ pub enum Error {
         reason: NotUnique,
     },
     /// The owner of the store has another type than the one that was asked for.
-    #[error("store {store} was not made from a {requested}; ask for the type that it was made from")]
+    #[error(
+        "store {store} was not made from `{}`; ask for the type that it was made from, or copy the bytes (`to_vec`), as \
+         of memory that an engine made",
+        type_name_without_paths(requested)
+    )]
     OtherOwner {
         /// The store.
         store: StoreId,
         /// The type that was asked for.
         requested: &'static str,
     },
+    /// A store of another kind than the one that was asked for, or a handle to a part where one to all of it is asked for.
+    #[error(
+        "store {store} is not a `{requested}`: {}",
+        match (*requested, kind) {
+            ("FrozenStore", StoreKind::Frozen) => {
+                "this handle is to a part of one; ask with a handle to all of it".to_owned()
+            }
+            _ => format!("its kind is `{kind:?}`; copy its bytes into a new `{requested}` (`to_vec`)"),
+        }
+    )]
+    OtherKind {
+        /// The store.
+        store: StoreId,
+        /// The type that was asked for: `"SharedStore"`, `"FrozenStore"`.
+        requested: &'static str,
+        /// The kind that the store has.
+        kind: StoreKind,
+    },
     /// A length that is no whole number of elements.
-    #[error("store {store} has {byte_length} bytes, which is no whole number of {element} ({element_size} bytes each)")]
+    #[error(
+        "store {store} has {byte_length} bytes, which is no whole number of `{}`; {}",
+        type_name_without_paths(element),
+        match element_size {
+            0 => "ask for a type that has a size".to_owned(),
+            size => format!("slice it to a multiple of {size} bytes first"),
+        }
+    )]
     PartialElement {
         /// The store.
         store: StoreId,
@@ -378,4 +422,20 @@ pub enum Error {
     /// An observer is set already.
     #[error("an observer is set already; a process has one, make it forward the events")]
     ObserverSet,
+}
+
+/// The name of a type as a program writes it, for messages: `Vec<u8>` of `alloc::vec::Vec<u8>`. For adapters.
+pub fn type_name_without_paths(type_name: &str) -> String {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let mut short = String::new();
+    let mut rest = type_name;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_path(c)).unwrap_or(rest.len());
+        let (path, others) = rest.split_at(end);
+        short.push_str(path.rsplit("::").next().unwrap_or(path));
+        let next = others.find(is_path).unwrap_or(others.len());
+        short.push_str(&others[..next]);
+        rest = &others[next..];
+    }
+    short
 }

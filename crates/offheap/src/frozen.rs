@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::raw::{Frozen, FrozenOwner, RawStore};
-use crate::{BackingStore, Rejected, Site, StoreId, StoreKind};
+use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 
 /// A reference to memory that nobody writes any more: derefs to `&[u8]`, on any thread, however often it is exposed.
 ///
@@ -86,18 +86,23 @@ impl From<FrozenStore> for BackingStore {
 }
 
 impl TryFrom<BackingStore> for FrozenStore {
-    type Error = BackingStore;
+    type Error = Rejected<BackingStore>;
 
-    /// The frozen store behind a handle to all of it; any other handle comes back.
-    fn try_from(store: BackingStore) -> Result<FrozenStore, BackingStore> {
+    /// The frozen store behind a handle to all of it; any other handle comes back with
+    /// [`Error::OtherKind`](crate::Error::OtherKind).
+    fn try_from(store: BackingStore) -> Result<FrozenStore, Rejected<BackingStore>> {
+        let refused = |store: BackingStore| {
+            let error = Error::OtherKind { store: store.id(), requested: "FrozenStore", kind: store.kind() };
+            Rejected::new(error, store)
+        };
         // Asked first: what becomes a bare reference no longer knows that it was one to a part.
         let is_whole = store.byte_offset() == 0 && store.byte_length() == store.raw().byte_length();
         if store.kind() != StoreKind::Frozen || !is_whole {
-            return Err(store);
+            return Err(refused(store));
         }
         match Frozen::from_raw(store.into_raw()) {
             Ok(frozen) => Ok(FrozenStore { frozen }),
-            Err(raw) => Err(BackingStore::from_raw(raw)),
+            Err(raw) => Err(refused(BackingStore::from_raw(raw))),
         }
     }
 }

@@ -112,7 +112,7 @@ mod unique;
 
 pub use budget::Budget;
 pub use class::ErrorClass;
-pub use error::Error;
+pub use error::{Error, type_name_without_paths};
 pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::{IsolateId, IsolateRegistration};

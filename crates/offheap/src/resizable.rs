@@ -90,7 +90,7 @@ impl BackingStore {
     /// else resizes it. Nothing has changed then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {
         if !self.is_whole() {
-            return Err(Error::NotResizable { store: self.id(), requested: byte_length });
+            return Err(self.part_is_not_resizable("resize", byte_length));
         }
         self.raw().resize(None, byte_length).map_err(|refused| self.refused("resize", None, refused))
     }

@@ -180,7 +180,7 @@ impl SharedStore {
 
     fn grow_from(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         if !self.store.is_whole() {
-            return Err(Error::NotResizable { store: self.id(), requested: byte_length });
+            return Err(self.store.part_is_not_resizable("grow", byte_length));
         }
         self.store.raw().grow(byte_length, strict)
     }
@@ -268,11 +268,17 @@ impl From<SharedStore> for BackingStore {
 }
 
 impl TryFrom<BackingStore> for SharedStore {
-    type Error = BackingStore;
+    type Error = Rejected<BackingStore>;
 
-    /// The same reference, where it is to shared memory; any other comes back.
-    fn try_from(store: BackingStore) -> Result<SharedStore, BackingStore> {
-        if store.kind() == StoreKind::Shared { Ok(SharedStore { store }) } else { Err(store) }
+    /// The same reference, where it is to shared memory; any other comes back with [`Error::OtherKind`].
+    fn try_from(store: BackingStore) -> Result<SharedStore, Rejected<BackingStore>> {
+        match store.kind() {
+            StoreKind::Shared => Ok(SharedStore { store }),
+            kind => {
+                let error = Error::OtherKind { store: store.id(), requested: "SharedStore", kind };
+                Err(Rejected::new(error, store))
+            }
+        }
     }
 }
 

@@ -151,7 +151,7 @@ fn b15_manual_memory_counts_until_it_is_freed_and_adopted_memory_until_it_went_b
         assert_eq!(Budget::used(), 100);
         match SharedStore::try_from(memory.store().clone()) {
             Ok(shared) => shared.grow(300).unwrap(),
-            Err(mut store) => store.resize(300).unwrap(),
+            Err(unshared) => unshared.into_inner().resize(300).unwrap(),
         }
         assert_eq!(Budget::used(), 300);
         memory.free().unwrap();

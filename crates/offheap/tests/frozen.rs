@@ -71,10 +71,10 @@ fn it_is_never_unique_also_as_the_only_handle() {
 fn the_way_back_is_for_handles_to_all_of_frozen_memory() {
     let store = BackingStore::from(FrozenStore::from_owner(&[1u8, 2][..]).unwrap());
     let part = store.slice(1..).unwrap();
-    assert_eq!(FrozenStore::try_from(part.clone()).unwrap_err(), part);
+    assert_eq!(FrozenStore::try_from(part.clone()).unwrap_err().into_inner(), part);
     assert_eq!(FrozenStore::try_from(store).unwrap()[..], [1, 2]);
     let writable = BackingStore::from(UniqueStore::zeroed(2).unwrap());
-    assert_eq!(FrozenStore::try_from(writable.clone()).unwrap_err(), writable);
+    assert_eq!(FrozenStore::try_from(writable.clone()).unwrap_err().into_inner(), writable);
 }
 
 #[cfg(feature = "bytes")]

@@ -26,7 +26,7 @@ fn elements_at_an_address_that_they_cannot_have_are_an_error_that_says_the_offse
             matches!(error, Error::Misaligned { byte_offset: b, alignment: 4, element: "f32", .. } if b == byte_offset),
             "{error}"
         );
-        assert!(error.to_string().contains(&format!("from byte {byte_offset} on as f32")), "{error}");
+        assert!(error.to_string().contains(&format!("from byte {byte_offset} on as `f32`")), "{error}");
         store.slice_elements::<u8>(byte_offset, 1).unwrap();
     }
     let odd = store.slice(1..).unwrap();
@@ -89,7 +89,7 @@ fn parts_of_parts_are_counted_from_the_whole_and_hold_one_reference_each() {
 fn a_part_as_long_as_its_store_stays_a_part_where_it_is_not_frozen() {
     let store = SharedStore::growable(8, 4096).unwrap();
     let part = BackingStore::from(store.slice(0..8).unwrap());
-    let part = FrozenStore::try_from(part).expect_err("it is shared");
+    let part = FrozenStore::try_from(part).expect_err("it is shared").into_inner();
     store.grow(64).unwrap();
     assert_eq!((part.byte_length(), part.max_byte_length()), (8, 8));
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use offheap::{BackingStore, Error, Rejected, UniqueStore};
+use offheap::{BackingStore, Error, FrozenStore, Rejected, SharedStore, UniqueStore};
 
 fn is_error<T: StdError + Send + Sync + 'static>() {}
 
@@ -39,4 +39,30 @@ fn a_question_mark_makes_the_cores_error_of_it() {
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
     assert!(matches!(alone(store.clone()), Err(Error::NotUnique { .. })));
     assert_eq!(store.reference_count(), 1);
+}
+
+#[test]
+fn a_store_of_another_kind_comes_back_with_what_it_is() {
+    fn shared(store: BackingStore) -> Result<SharedStore, Box<dyn StdError + Send + Sync>> {
+        Ok(SharedStore::try_from(store)?)
+    }
+    fn frozen(store: BackingStore) -> Result<FrozenStore, Box<dyn StdError + Send + Sync>> {
+        Ok(FrozenStore::try_from(store)?)
+    }
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    for (error, requested) in
+        [(shared(store.clone()).unwrap_err(), "SharedStore"), (frozen(store.clone()).unwrap_err(), "FrozenStore")]
+    {
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "store {} is not a `{requested}`: its kind is `Fixed`; copy its bytes into a new `{requested}` (`to_vec`)",
+                store.id()
+            )
+        );
+        assert_eq!(error.downcast::<Rejected<BackingStore>>().unwrap().into_inner(), store);
+    }
+    let part = BackingStore::from(FrozenStore::from_owner(&[1u8, 2][..]).unwrap()).slice(1..).unwrap();
+    let error = frozen(part).unwrap_err().to_string();
+    assert!(error.ends_with("this handle is to a part of one; ask with a handle to all of it"), "{error}");
 }

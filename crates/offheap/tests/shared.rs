@@ -224,7 +224,7 @@ fn a_backing_store_turns_back_into_a_shared_one_and_no_other_does() {
     assert!(back == part && back.id() == shared.id() && back.is_growable());
     assert!(matches!(back.grow(4), Err(Error::NotResizable { .. })));
     let fixed = BackingStore::from(UniqueStore::zeroed(8).unwrap());
-    assert_eq!(SharedStore::try_from(fixed.clone()).unwrap_err(), fixed);
+    assert_eq!(SharedStore::try_from(fixed.clone()).unwrap_err().into_inner(), fixed);
     let rejected = BackingStore::from(shared).try_into_unique().unwrap_err();
     assert!(matches!(rejected.error(), Error::NotUnique { reason: NotUnique::Kind, .. }));
 }

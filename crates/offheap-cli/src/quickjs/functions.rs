@@ -124,7 +124,7 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {
         match SharedStore::try_from(store.clone()) {
             Ok(shared) => Ok(shared.to_js(self.ctx)?.into_value()),
-            Err(store) => Ok(store.to_js(self.ctx)?.into_value()),
+            Err(_) => Ok(store.to_js(self.ctx)?.into_value()),
         }
     }
 

@@ -135,7 +135,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'s>, Self> {
         match SharedStore::try_from(store.clone()) {
             Ok(shared) => Ok(shared.to_js(self.scope)?.into()),
-            Err(store) => Ok(store.to_js(self.scope)?.into()),
+            Err(_) => Ok(store.to_js(self.scope)?.into()),
         }
     }
 

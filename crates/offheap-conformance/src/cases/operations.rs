@@ -244,6 +244,11 @@ fn resize_refusals(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_error!(engine.resize(&fixed, 4), Error::NotResizable { .. }, "resizing a fixed-length buffer");
     let exposed = engine.expose(&store_of(vec![0; 8])?)?.0;
     expect_error!(engine.resize(&exposed, 4), Error::NotResizable { .. }, "resizing a buffer over a fixed store");
+    for detached in [fixed, exposed] {
+        engine.detach(&detached, None)?;
+        let refused = engine.resize(&detached, 4);
+        expect_error!(refused, Error::Detached { attempted: "resize", .. }, "resizing a detached fixed-length buffer");
+    }
     let buffer = engine.allocate(8, Some(16))?;
     let refused = engine.resize(&buffer, 17);
     expect_error!(refused, Error::InvalidLength { requested: 17, limit: 16, .. }, "resizing beyond the maximum");

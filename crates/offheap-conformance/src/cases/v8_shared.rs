@@ -305,5 +305,5 @@ fn b5(lab: &Lab<'_>) -> Result<(), Failure> {
 }
 
 fn shared(store: BackingStore) -> Result<SharedStore, Failure> {
-    SharedStore::try_from(store).map_err(|store| Failure::new(format!("expected a shared store, saw {store:?}")))
+    Ok(SharedStore::try_from(store)?)
 }

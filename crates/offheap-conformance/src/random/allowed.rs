@@ -64,7 +64,7 @@ pub const ALLOWED: &[Allowed] = &[
         applies: |step, world| {
             exposed(step, world, |store| match SharedStore::try_from(store.clone()) {
                 Ok(shared) => shared.is_growable(),
-                Err(store) => store.max_byte_length() != store.byte_length() || store.kind() == StoreKind::Resizable,
+                Err(_) => store.max_byte_length() != store.byte_length() || store.kind() == StoreKind::Resizable,
             })
         },
     },

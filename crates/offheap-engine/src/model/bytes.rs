@@ -210,11 +210,12 @@ impl Heap {
     pub(super) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
         let is_shared = self.is_shared(id);
         let attempted = if is_shared { "grow" } else { "resize" };
+        // That it is detached says more than that it never was resizable, which ECMAScript asks first.
+        self.check_attached(id, attempted)?;
         let Some(limit) = self.buffer(id).max_byte_length else {
             self.check_mutable(id, attempted)?;
-            return Err(Error::NotResizable { engine: NAME });
+            return Err(Error::NotResizable { engine: NAME, attempted });
         };
-        self.check_attached(id, attempted)?;
         if byte_length > limit {
             return Err(Error::InvalidLength { engine: NAME, attempted, requested: byte_length, limit });
         }

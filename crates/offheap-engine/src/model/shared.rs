@@ -74,7 +74,7 @@ impl Shared {
     pub(super) fn has_room(&self) -> bool {
         match SharedStore::try_from(self.store()) {
             Ok(shared) => shared.is_growable(),
-            Err(store) => store.kind() == StoreKind::Resizable,
+            Err(unshared) => unshared.into_inner().kind() == StoreKind::Resizable,
         }
     }
 
@@ -129,7 +129,7 @@ impl Shared {
         let mut store = match SharedStore::try_from(store) {
             // Others may write it at the same time.
             Ok(shared) => return Ok(shared.copy_from_slice(offset, bytes)?),
-            Err(store) => store,
+            Err(unshared) => unshared.into_inner(),
         };
         let shadow = self.shadow.as_mut().expect("a map that is not shared is read-only");
         shadow[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -62,11 +62,11 @@ impl<'s> Scope<'s> {
         let is_shared = sys::is_shared(&ctx, &value)?;
         let attempted = if is_shared { "grow" } else { "resize" };
         self.check_mutable(buffer, attempted)?;
-        // In ECMAScript's order: a buffer without maximum has no `resize` to be detached for.
-        if !self.state(buffer)?.resizable {
-            return Err(Error::NotResizable { engine: ENGINE });
-        }
+        // That it is detached says more than that it never was resizable, which ECMAScript asks first.
         let state = self.attached_state(buffer, attempted)?;
+        if !state.resizable {
+            return Err(Error::NotResizable { engine: ENGINE, attempted });
+        }
         let (requested, limit) = (byte_length, state.max_byte_length);
         if requested > limit {
             return Err(Error::InvalidLength { engine: ENGINE, attempted, requested, limit });

@@ -166,7 +166,7 @@ fn an_immutable_buffer_beside_one_that_script_writes_is_not_frozen() {
         drop(block);
         let immutable = run(scope, "globalThis.immutable = moved.transferToImmutable()");
         let store = BackingStore::from_js(scope, immutable).unwrap();
-        let store = FrozenStore::try_from(store).expect_err("script writes it");
+        let store = FrozenStore::try_from(store).expect_err("script writes it").into_inner();
         assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
         run(scope, "new Uint8Array(written).fill(2)");
         assert_eq!(store.to_vec().unwrap(), [2; 8]);

@@ -22,6 +22,40 @@ fn values_come_back_as_what_they_are() {
 }
 
 #[test]
+fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
+    isolate().enter(|scope| {
+        assert_eq!(
+            scope.eval::<u32>("'x'").unwrap_err().to_string(),
+            "V8: the script's value is the string \"x\", and a `u32` was asked for; ask for what it is, or convert it in script"
+        );
+        let error = scope.eval::<String>("({})").unwrap_err().to_string();
+        assert!(error.contains("a value of the type object, and a `String` was"), "{error}");
+    });
+}
+
+#[test]
+fn an_error_of_script_says_where_it_was_thrown() {
+    isolate().enter(|scope| {
+        let says = |error: Error, text: &str| assert_eq!(error.to_string(), text);
+        says(
+            scope.eval::<()>("\n  null.x").unwrap_err(),
+            "V8: TypeError: Cannot read properties of null (reading 'x') at <anonymous>:2:8",
+        );
+        let source = "function f() { throw new RangeError('far') }\n//# sourceURL=a (b).js\nf()";
+        says(scope.eval::<()>(source).unwrap_err(), "V8: RangeError: far at a (b).js:1:22");
+        says(
+            scope.eval::<()>("[1].map(() => eval('throw new Error(1)'))\n//# sourceURL=c.js").unwrap_err(),
+            "V8: Error: 1 at <anonymous>:1:7",
+        );
+        says(
+            scope.eval::<()>("[1].map(BigInt.asIntN)\n//# sourceURL=d.js").unwrap_err(),
+            "V8: TypeError: Cannot convert undefined to a BigInt at d.js:1:5",
+        );
+        says(scope.eval::<()>("throw 1").unwrap_err(), "V8: 1");
+    });
+}
+
+#[test]
 fn what_is_thrown_is_an_error_with_its_stack() {
     isolate().enter(|scope| {
         let error = scope.eval::<()>("function f() {\n  throw new RangeError('too far')\n}\nf()").unwrap_err();

@@ -60,16 +60,16 @@ impl RawStore {
 
     /// Gives the block another length, in `scope` (the isolate whose script is stopped) or outside of all isolates.
     pub(crate) fn resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(), Refused> {
-        let (store, requested) = (self.id(), byte_length);
+        let (store, attempted, requested) = (self.id(), "resize", byte_length);
         if self.is_of_engine() {
-            return Err(Error::EngineResizes { store, requested }.into());
+            return Err(Error::EngineResizes { store, attempted, requested }.into());
         }
         let Some(reservation) = self.reservation().filter(|_| self.kind() == StoreKind::Resizable) else {
-            return Err(Error::NotResizable { store, requested }.into());
+            return Err(Error::NotResizable { store, attempted, is_part: false, requested }.into());
         };
         let max_byte_length = reservation.max_byte_length();
         if byte_length > max_byte_length {
-            return Err(Error::AboveMaximum { store, requested, max_byte_length }.into());
+            return Err(Error::AboveMaximum { store, attempted, requested, max_byte_length }.into());
         }
         // SAFETY: I-BORROW: while the block shrinks no guard has these bytes; those who copy tolerate writers.
         let clear = |from, end| unsafe { clear(reservation, from, end) };

@@ -62,7 +62,7 @@ impl RawStore {
 
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
     pub(crate) fn grow(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
-        let (store, requested) = (self.id(), byte_length);
+        let (store, attempted, requested) = (self.id(), "grow", byte_length);
         // Manual memory is not freed while this reference, which is no `ManualHandle`'s, lives.
         self.check_not_freed_to_grow()?;
         if self.is_of_engine() {
@@ -70,15 +70,16 @@ impl RawStore {
             let present = self.byte_length_in_order();
             return match present == requested || present > requested && !strict {
                 true => Ok(()),
-                false => Err(Error::EngineResizes { store, requested }),
+                false => Err(Error::EngineResizes { store, attempted, requested }),
             };
         }
         match self.is_growable().then(|| self.reservation()).flatten() {
             Some(reservation) if byte_length > reservation.max_byte_length() => {
-                Err(Error::AboveMaximum { store, requested, max_byte_length: reservation.max_byte_length() })
+                let max_byte_length = reservation.max_byte_length();
+                Err(Error::AboveMaximum { store, attempted, requested, max_byte_length })
             }
             Some(reservation) => self.grow_with(byte_length, strict, |end| reservation.commit(end)),
-            None => Err(Error::NotResizable { store, requested }),
+            None => Err(Error::NotResizable { store, attempted, is_part: false, requested }),
         }
     }
 

@@ -108,6 +108,16 @@ impl BackingStore {
 }
 
 impl BackingStore {
+    /// The error for another length through a handle to a part.
+    pub(crate) fn part_is_not_resizable(&self, attempted: &'static str, requested: usize) -> Error {
+        let is_part = match self.kind() {
+            StoreKind::Shared => self.raw.is_growable(),
+            StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable => true,
+            _ => false,
+        };
+        Error::NotResizable { store: self.id(), attempted, is_part, requested }
+    }
+
     /// The error for a length that stayed what it was.
     pub(crate) fn refused(&self, attempted: &'static str, scope: Option<IsolateId>, refused: Refused) -> Error {
         match refused {
