@@ -137,8 +137,8 @@ impl NativeModule {
         }
         if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| max_byte_length < byte_length) {
             return Err(Failure::range_error(format!(
-                "maxByteLength is {max_byte_length}, less than byteLength, which is {byte_length}; ask for \
-                 {byte_length} at the least"
+                "maxByteLength is {max_byte_length}, less than byteLength, which is {byte_length}; ask for at \
+                 least {byte_length}"
             )));
         }
         let options = ManualOptions { shared, max_byte_length, site: Some(site) };

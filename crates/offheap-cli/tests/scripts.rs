@@ -72,7 +72,7 @@ fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
          TypeError: byteLength is of type string; pass a number of bytes\n\
          RangeError: byteLength is -1; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
          RangeError: byteLength is 1.5; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
-         ⟦RangeError: maxByteLength is 7, less than byteLength, which is 8; ask for 8 at the least|TypeError: \
+         ⟦RangeError: maxByteLength is 7, less than byteLength, which is 8; ask for at least 8|TypeError: \
          allocateMemory: V8 changes the length of its own memory alone; leave out maxByteLength, or externalize a buffer \
          that script makes: new ArrayBuffer(byteLength, { maxByteLength })⟧\n\
          TypeError: maxByteLength is of type null; pass a number of bytes\n\

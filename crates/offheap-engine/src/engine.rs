@@ -47,10 +47,11 @@ pub trait Engine {
     /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory.
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// The same with shared memory: `new SharedArrayBuffer(byteLength, { maxByteLength })`.
+    /// A buffer with shared memory of the engine's own: `new SharedArrayBuffer(byteLength, { maxByteLength })`.
     ///
     /// # Errors
-    /// As for [`allocate`](Self::allocate), and [`Error::Unsupported`].
+    /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory, [`Error::Unsupported`] on an engine without
+    /// shared memory.
     fn allocate_shared(
         &mut self,
         byte_length: usize,

@@ -29,7 +29,8 @@ impl ManuallyExternalizedBuffer {
     ///
     /// # Errors
     /// The handle comes back, with the error of externalizing: [`Error::IsolateGone`], [`Error::LayoutChanged`],
-    /// [`Error::Memory`] when there is none left.
+    /// [`Error::Unsupported`] in an owner's drop and in an observer, and on QuickJS also while script or a lent `Ctx` is at
+    /// work, where the store of the buffer was not taken before; [`Error::Memory`] when there is none left.
     #[track_caller]
     pub fn new(buffer: Handle<JsArrayBuffer>) -> Result<Self, Rejected<Handle<JsArrayBuffer>, Error>> {
         match Site::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {

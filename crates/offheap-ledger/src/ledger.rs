@@ -51,8 +51,8 @@ impl Ledger {
     /// Stores that exist already are taken in when something next happens to them, except when that is their end.
     ///
     /// # Errors
-    /// [`Error::ObserverSet`] when the process has an observer; that one can forward its events to a
-    /// [`Ledger::new`], which is an [`Observer`].
+    /// `Error::ObserverSet` when the process has an observer; that one can forward its events to a
+    /// [`Ledger::new`], which is an `Observer`.
     pub fn install() -> Result<&'static Ledger, Error> {
         let ledger: &'static Ledger = Box::leak(Box::new(Ledger::new()));
         observe::set_observer(ledger)?;

@@ -1,6 +1,7 @@
 //! Stores for programs that use rquickjs: traits on the types of the core, over the program's own `Ctx`.
 //!
-//! All of it is sound whatever the program does with its `Ctx`: bytes are copied or lent as cells, never as slices.
+//! No guard is needed for any of it: bytes are copied, or lent as cells, never as slices. SAFETY.md lists the few things
+//! that the crate `rquickjs` allows and a program must not do.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
@@ -164,7 +165,8 @@ pub trait SharedStoreExt {
     /// [`BackingStoreExt::to_js_typed`]. It has that length for good.
     ///
     /// # Errors
-    /// As there, and for [`to_js`](Self::to_js).
+    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
     fn to_js_typed<'js, T: TypedElement>(
         &self,
         ctx: &Ctx<'js>,

@@ -23,8 +23,8 @@
 //! # }
 //! ```
 //!
-//! That is sound whatever the program does with its `Ctx`, because bytes are copied or lent as cells. Slices need proof
-//! that no script runs meanwhile: an [`Isolate`] of this crate, whose [`Scope`] is borrowed while a slice lives.
+//! No guard is needed for that: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `rquickjs`
+//! allows and a program must not do. Slices need proof that no script runs meanwhile: an [`Isolate`] of this crate, whose [`Scope`] is borrowed while a slice lives.
 //!
 //! ```
 //! use offheap_quickjs::Isolate;

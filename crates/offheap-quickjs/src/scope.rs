@@ -139,7 +139,7 @@ impl<'s> Scope<'s> {
     /// [`BackingStoreExt::to_js`] and [`SharedStoreExt::to_js`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::to_js`], or for shared memory of [`SharedStoreExt::to_js`].
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let ctx = self.engine.call();
         let buffer = match store.kind() {
@@ -152,7 +152,7 @@ impl<'s> Scope<'s> {
     /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::to_js_typed`].
     pub fn expose_typed<T: TypedElement>(
         &mut self,
         store: &BackingStore,
@@ -181,7 +181,7 @@ impl<'s> Scope<'s> {
     /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
     ///
     /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
+    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::from_js`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.engine.roots.free_released();
@@ -202,7 +202,7 @@ impl<'s> Scope<'s> {
     /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
     ///
     /// # Errors
-    /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
+    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
         self.engine.roots.free_released();
@@ -234,7 +234,7 @@ impl<'s> Scope<'s> {
     /// [`BackingStoreExt::copy_in`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::copy_in`].
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         store.copy_in(&self.engine.call(), byte_offset, from)
     }

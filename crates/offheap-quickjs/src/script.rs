@@ -81,7 +81,7 @@ pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
 /// whether there was one. rquickjs's own call forgets what it throws.
 ///
 /// # Errors
-/// [`rquickjs::Error::Exception`] when it throws, with what it threw pending; jobs after it stay queued.
+/// `rquickjs::Error::Exception` when it throws, with what it threw pending; jobs after it stay queued.
 pub fn run_job(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
     crate::sys::run_job(ctx)
 }

@@ -6,7 +6,7 @@ use rquickjs::{Ctx, TypedArray, U8Clamped, Value, qjs};
 use crate::script::from_rquickjs;
 use crate::{ENGINE, Error, sys};
 
-/// An element type of a typed array: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`, and `i64` and
+/// An element type of a typed array: `i8`, `u8`, `rquickjs::U8Clamped`, `i16`, `u16`, `i32`, `u32`, `f32`, `f64`, and `i64` and
 /// `u64` for the arrays of BigInts.
 pub trait TypedElement: sealed::Sealed {}
 

@@ -60,9 +60,9 @@ fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
 fn an_error_of_script_says_where_it_was_thrown() {
     Isolate::new().unwrap().enter(|scope| {
         let mut says = |source: &str, text: &str| assert_eq!(scope.eval::<()>(source).unwrap_err().to_string(), text);
-        says("\n  null.x", "QuickJS: TypeError: cannot read property 'x' of null at eval_script:2:8");
-        says("function f() {\n  throw new RangeError('far')\n}\nf()", "QuickJS: RangeError: far at eval_script:2:9");
-        says("[1].map(BigInt.asIntN)", "QuickJS: TypeError: cannot convert undefined to bigint at eval_script:1:5");
+        says("\n  null.x", "QuickJS: TypeError: cannot read property 'x' of null at eval_script:2:3");
+        says("function f() {\n  throw new RangeError('far')\n}\nf()", "QuickJS: RangeError: far at eval_script:2:13");
+        says("[1].map(BigInt.asIntN)", "QuickJS: TypeError: cannot convert to bigint at eval_script:1:9");
         says("throw 1", "QuickJS: 1");
     });
 }

@@ -1,8 +1,8 @@
 //! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
 //!
-//! All of it is sound whatever the program does with its scope, as long as it does not touch the bytes of a
-//! `v8::BackingStore`, which the crate makes `Sync`, nor takes one to another isolate and asks for cells of it: bytes are copied
-//! or lent as cells, and as slices where nobody writes.
+//! No guard is needed for any of it: bytes are copied, or lent as cells, and as slices where nobody writes. SAFETY.md lists
+//! the few things that the crate `v8` allows and a program must not do: among them to touch the bytes of a
+//! `v8::BackingStore`, which the crate makes `Sync`, and to take one to another isolate and ask for cells of it.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
@@ -164,7 +164,8 @@ pub trait SharedStoreExt {
     /// [`BackingStoreExt::to_js_typed`].
     ///
     /// # Errors
-    /// As there, and for [`to_js`](Self::to_js).
+    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
     fn to_js_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,

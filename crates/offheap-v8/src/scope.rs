@@ -147,7 +147,8 @@ impl<'s> Scope<'s> {
     /// SharedArrayBuffer; see [`SharedStoreExt::to_js`](crate::SharedStoreExt::to_js).
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::to_js`], or for shared memory of
+    /// [`SharedStoreExt::to_js`](crate::SharedStoreExt::to_js).
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
@@ -168,7 +169,7 @@ impl<'s> Scope<'s> {
     /// An immutable ArrayBuffer over a frozen store, without a copy where it can; see [`FrozenStoreExt::to_js`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`FrozenStoreExt::to_js`].
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
@@ -202,7 +203,8 @@ impl<'s> Scope<'s> {
     /// to share, begin with [`new_resizable`](Self::new_resizable).
     ///
     /// # Errors
-    /// As there, and [`Error::Memory`] while somebody writes the store, or where there is no memory.
+    /// Those of [`new_resizable`](Self::new_resizable), and [`Error::Memory`] while somebody writes the store, or where there
+    /// is no memory.
     pub fn expose_resizable(&mut self, store: &BackingStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
@@ -216,7 +218,7 @@ impl<'s> Scope<'s> {
     /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::to_js_typed`].
     pub fn expose_typed<T: TypedElement>(
         &mut self,
         store: &BackingStore,
@@ -235,7 +237,7 @@ impl<'s> Scope<'s> {
     /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
     ///
     /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
+    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::from_js`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.roots.relieve();
@@ -260,7 +262,7 @@ impl<'s> Scope<'s> {
     /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
     ///
     /// # Errors
-    /// As there, [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
+    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while somebody reads, and [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
         self.roots.relieve();
@@ -276,7 +278,7 @@ impl<'s> Scope<'s> {
     ///
     /// # Errors
     /// [`Error::Memory`]: another isolate has it, somebody writes, it is shared, a mapped file, it was freed.
-    /// [`Error::NotLent`] as there.
+    /// [`Error::NotLent`] as for [`bytes`](Self::bytes).
     pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
         sys::check_lendable(&self.roots, store, None, READ)?;
         sys::bytes(self.isolate(), store, self)
@@ -297,7 +299,7 @@ impl<'s> Scope<'s> {
     /// [`BackingStoreExt::copy_in`].
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`BackingStoreExt::copy_in`].
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         if store.kind() == StoreKind::EngineResizable {
             // Another isolate that has it could take it away in between.

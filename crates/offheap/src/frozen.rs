@@ -79,7 +79,7 @@ impl Deref for FrozenStore {
 }
 
 impl From<FrozenStore> for BackingStore {
-    /// The same reference as a `BackingStore`, whose writing calls answer [`Error::ReadOnly`](crate::Error::ReadOnly).
+    /// The reference as a `BackingStore`, whose writing calls answer [`Error::ReadOnly`](crate::Error::ReadOnly).
     fn from(frozen: FrozenStore) -> BackingStore {
         BackingStore::from_raw(frozen.frozen.into_raw())
     }

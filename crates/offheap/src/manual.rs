@@ -79,10 +79,11 @@ impl ManualMemory {
         Self::allocate_with(byte_length, ManualOptions::default())
     }
 
-    /// The same with options. Memory that is shared or whose length changes is aligned to a page.
+    /// Allocates `byte_length` zeroed bytes as `options` say: shared, of a length that changes, or for a place that the
+    /// caller names. Memory that is shared or whose length changes is aligned to a page, any other to 16.
     ///
     /// # Errors
-    /// As for [`allocate`](Self::allocate), and [`Error::MaximumTooSmall`].
+    /// [`Error::MaximumTooSmall`], [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn allocate_with(byte_length: usize, options: ManualOptions) -> Result<Self, Error> {
         let ManualOptions { shared, max_byte_length, site } = options;
@@ -197,10 +198,11 @@ impl ManualMemory {
         self.free_at(Site::here())
     }
 
-    /// The same, freed by a place that the caller names.
+    /// Frees the memory as [`free`](Self::free) does, at a place that the caller names instead of its own: one in a script,
+    /// for example. Errors and reports name it.
     ///
     /// # Errors
-    /// As for [`free`](Self::free).
+    /// Nothing is touched: [`Error::DoubleFree`] names the first free; [`Error::FreeInUse`] names who uses the memory.
     pub fn free_at(&self, site: Site) -> Result<(), Error> {
         // The memory's own reference, and that of all handles.
         let freed = Heap::lock().free(self.store().raw(), 2, site)?;

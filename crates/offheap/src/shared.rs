@@ -81,8 +81,9 @@ impl SharedStore {
         }
     }
 
-    /// The same with a function that is called once, with address and length in bytes, when the last reference goes and
-    /// before the owner is dropped; see [`UniqueStore::from_owner_with_deleter`](crate::UniqueStore::from_owner_with_deleter).
+    /// A store over the memory of `owner`, without a copy, with a function that is called once, with address and length in
+    /// bytes, when the last reference goes and before the owner is dropped: to be told, or to unregister the address
+    /// elsewhere. It runs on any thread and must not call an engine.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -106,7 +107,7 @@ impl SharedStore {
         Self::from_owner(WithDeleter::new(owner, deleter)).map_err(|rejected| rejected.map(WithDeleter::into_parts))
     }
 
-    /// The same reference as a `BackingStore`, to expose it, for one.
+    /// This reference as a `BackingStore`: to expose it, for example.
     pub fn as_store(&self) -> &BackingStore {
         &self.store
     }
@@ -169,11 +170,13 @@ impl SharedStore {
         self.grow_from(byte_length, true)
     }
 
-    /// The same where a store that is longer already is no error: what an adapter does with a length that it finds in a
+    /// Makes the store at least this long, for all its handles and buffers; new bytes are zero. A store that is longer
+    /// already stays as it is, which [`grow`](Self::grow) refuses. An adapter does this with a length that it finds in a
     /// buffer.
     ///
     /// # Errors
-    /// As for [`grow`](Self::grow), without [`Error::SharedShrink`].
+    /// [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::NotResizable`] unless this is a handle to all of a growable
+    /// store; [`Error::EngineResizes`] for memory of an engine that is not as long yet.
     pub fn grow_to_at_least(&self, byte_length: usize) -> Result<(), Error> {
         self.grow_from(byte_length, false)
     }
@@ -261,7 +264,7 @@ impl SharedStore {
 }
 
 impl From<SharedStore> for BackingStore {
-    /// The same reference as a `BackingStore`, whose guards answer [`Error::SharedSlice`].
+    /// The reference as a `BackingStore`, whose guards answer [`Error::SharedSlice`].
     fn from(shared: SharedStore) -> BackingStore {
         shared.store
     }
@@ -270,7 +273,7 @@ impl From<SharedStore> for BackingStore {
 impl TryFrom<BackingStore> for SharedStore {
     type Error = Rejected<BackingStore>;
 
-    /// The same reference, where it is to shared memory; any other comes back with [`Error::OtherKind`].
+    /// The reference as a `SharedStore`, where it is to shared memory; any other comes back with [`Error::OtherKind`].
     fn try_from(store: BackingStore) -> Result<SharedStore, Rejected<BackingStore>> {
         match store.kind() {
             StoreKind::Shared => Ok(SharedStore { store }),

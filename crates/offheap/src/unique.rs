@@ -60,7 +60,8 @@ impl UniqueStore {
         Self::of(HeapMemory::zeroed(byte_length)?, Site::here())
     }
 
-    /// The same at an address that is a multiple of `alignment`, for SIMD and for Arrow, which want 64.
+    /// A store of `byte_length` zeroed bytes at an address that is a multiple of `alignment`, and of 16: SIMD and Arrow
+    /// want 64.
     ///
     /// # Errors
     /// [`Error::InvalidAlignment`] unless it is a power of two; [`Error::TooLarge`] beyond `isize::MAX` bytes,
@@ -98,9 +99,9 @@ impl UniqueStore {
             .map_err(|(error, owner)| Rejected::new(error, owner))
     }
 
-    /// The same with a function that is called once, with address and length in bytes, when the last reference goes and
-    /// before the owner is dropped: to be told, or to unregister the address elsewhere. It runs on any thread and must
-    /// not call an engine.
+    /// A store over the memory of `owner`, without a copy, with a function that is called once, with address and length in
+    /// bytes, when the last reference goes and before the owner is dropped: to be told, or to unregister the address
+    /// elsewhere. It runs on any thread and must not call an engine.
     ///
     /// ```
     /// use std::sync::mpsc;

@@ -9,7 +9,7 @@ impl<'s> Scope<'s> {
     /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
     ///
     /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
+    /// [`Error::WrongIsolate`], and those of [`detach`](crate::detach).
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         let value = self.value(buffer)?;
         crate::detach(&self.engine.call(), &value, key)

@@ -8,7 +8,7 @@ impl<'s> Scope<'s> {
     /// Detaches a buffer, with its key where it has one; see [`detach`](crate::detach).
     ///
     /// # Errors
-    /// As there, and [`Error::WrongIsolate`].
+    /// [`Error::WrongIsolate`], and those of [`detach`](crate::detach).
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         self.with_buffer(buffer, |scope, roots, buffer, facts| {
             crate::detach::detach(scope, roots.state(), buffer, facts, key)

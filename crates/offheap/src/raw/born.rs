@@ -28,7 +28,7 @@ impl Exposed {
         self.tell(isolate);
     }
 
-    /// The same hold, on shared memory from now on, where nobody else has a reference to its store: an allocator is not
+    /// This hold, on shared memory from now on, where nobody else has a reference to its store: an allocator is not
     /// told whether it is a `SharedArrayBuffer` that script makes.
     ///
     /// # Errors
@@ -37,13 +37,13 @@ impl Exposed {
         self.into_kind(StoreKind::Shared)
     }
 
-    /// The same hold, on frozen memory from now on; as for [`into_shared`](Self::into_shared).
+    /// This hold, on frozen memory from now on, where nobody else has a reference to its store.
     ///
     /// # Safety
     /// Nobody writes the memory any more.
     ///
     /// # Errors
-    /// As there.
+    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::Fixed`].
     pub unsafe fn into_frozen(self) -> Result<Self, Self> {
         self.into_kind(StoreKind::Frozen)
     }

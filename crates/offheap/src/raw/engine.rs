@@ -27,7 +27,7 @@ pub unsafe trait EngineMemory: Send + Sync + 'static {
     /// The length at this moment, in bytes.
     fn byte_length(&self) -> usize;
 
-    /// The most bytes that it can have at this address, as far as the engine tells; its length at the least.
+    /// The most bytes that it can have at this address, as far as the engine tells: at least its length.
     fn max_byte_length(&self) -> usize;
 }
 

@@ -180,14 +180,17 @@ impl UniqueStore {
             .map_err(|(error, foreign)| Rejected::new(error, foreign.into_deleter()))
     }
 
-    /// The same with a function of C and its data: V8's `NewBackingStore(data, byte_length, deleter, deleter_data)`.
+    /// A store over memory of somebody else, with a function of C that frees it and data for that function: V8's
+    /// `NewBackingStore(data, byte_length, deleter, deleter_data)`. The function is called once, with all three, when the last
+    /// reference goes.
     ///
     /// # Safety
     /// As for [`from_raw_parts`](Self::from_raw_parts); `deleter` may be called with these arguments on any thread, and
     /// must not unwind.
     ///
     /// # Errors
-    /// As for [`from_raw_parts`](Self::from_raw_parts); the deleter is then not called.
+    /// [`Error::NullData`] for a null address with a length, [`Error::TooLarge`] beyond `isize::MAX` bytes,
+    /// [`Error::OutOfMemory`]; the deleter is then not called.
     #[track_caller]
     pub unsafe fn from_c(
         data: *mut c_void,
