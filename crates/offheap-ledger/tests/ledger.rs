@@ -56,7 +56,7 @@ fn reports_refused_frees_with_both_lines(ledger: &Ledger) {
     let [refusal] = &report.refusals[..] else { panic!("{report}") };
     assert!(refusal.contains(&format!("ledger.rs:{first}:")), "{refusal}");
     assert!(refusal.contains(&format!("ledger.rs:{second}:")), "{refusal}");
-    assert!(report.to_string().contains("offheap: refused: double free of 1 bytes"), "{report}");
+    assert!(report.to_string().contains("offheap: refused: double free of 1 byte at"), "{report}");
     // Not a refused free, so nobody's mistake with memory.
     ledger.checked(UniqueStore::zeroed(usize::MAX)).unwrap_err();
     assert_eq!(ledger.balance().refused, 1);

@@ -1,5 +1,6 @@
 //! What can go wrong, said so that the reader knows what to do.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
@@ -11,7 +12,7 @@ use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 #[non_exhaustive]
 pub enum Error {
     /// More bytes than an allocation may have.
-    #[error("cannot allocate {requested} bytes: one allocation has at most {limit}; ask for less")]
+    #[error("cannot allocate {bytes}: one allocation has at most {limit}; ask for less", bytes = Bytes(*requested))]
     TooLarge {
         /// The bytes that were asked for.
         requested: usize,
@@ -19,15 +20,19 @@ pub enum Error {
         limit: usize,
     },
     /// The system has no memory left for this request.
-    #[error("cannot allocate {requested} bytes: out of memory; drop stores that are no longer needed, or ask for less")]
+    #[error(
+        "cannot allocate {bytes}: out of memory; drop stores that are no longer needed, or ask for less",
+        bytes = Bytes(*requested)
+    )]
     OutOfMemory {
         /// The bytes that were asked for.
         requested: usize,
     },
     /// More bytes than the budget has left.
     #[error(
-        "cannot have {requested} bytes more: {used} of the {limit} of the budget are in use; \
-         drop stores that are no longer needed, or raise the limit with `Budget::set`"
+        "cannot have {bytes} more: {used} of the {limit} of the budget are in use; \
+         drop stores that are no longer needed, or raise the limit with `Budget::set`",
+        bytes = Bytes(*requested)
     )]
     OverBudget {
         /// The bytes that were asked for.
@@ -43,7 +48,7 @@ pub enum Error {
         offset.saturating_add(*byte_length),
         match store_byte_length {
             0 => "no bytes; if it was taken from a detached buffer, take it before the buffer is detached".to_owned(),
-            _ => format!("{store_byte_length} bytes; ask for a range inside it"),
+            _ => format!("{}; ask for a range inside it", Bytes(*store_byte_length)),
         }
     )]
     OutOfRange {
@@ -64,8 +69,9 @@ pub enum Error {
     },
     /// A maximum that is less than the length.
     #[error(
-        "cannot make a store of {byte_length} bytes that never has more than {max_byte_length}; \
-         ask for max_byte_length >= {byte_length}"
+        "cannot make a store of {bytes} that never has more than {max_byte_length}; \
+         ask for max_byte_length >= {byte_length}",
+        bytes = Bytes(*byte_length)
     )]
     MaximumTooSmall {
         /// The length that was asked for, in bytes.
@@ -75,8 +81,9 @@ pub enum Error {
     },
     /// More bytes than a store has reserved.
     #[error(
-        "cannot {attempted} store {store} to {requested} bytes: {max_byte_length} are reserved; \
-         create it with max_byte_length >= {requested}"
+        "cannot {attempted} store {store} to {bytes}: {max_byte_length} are reserved; \
+         create it with max_byte_length >= {requested}",
+        bytes = Bytes(*requested)
     )]
     AboveMaximum {
         /// The store.
@@ -90,12 +97,13 @@ pub enum Error {
     },
     /// A store that has one length, or a handle to a part of one whose length changes.
     #[error(
-        "cannot {attempted} store {store} to {requested} bytes: {}",
+        "cannot {attempted} store {store} to {bytes}: {}",
         match (*is_part, *attempted) {
             (true, _) => format!("this handle is to a part of it; {attempted} it through a handle to the whole"),
             (false, "grow") => "it has one length; create it with `SharedStore::growable`".to_owned(),
             (false, _) => "it has one length; create it with `UniqueStore::resizable`".to_owned(),
-        }
+        },
+        bytes = Bytes(*requested)
     )]
     NotResizable {
         /// The store.
@@ -109,8 +117,9 @@ pub enum Error {
     },
     /// Memory whose length is its engine's to change.
     #[error(
-        "cannot {attempted} store {store} to {requested} bytes: an engine owns its memory; \
-         call `{attempted}` of its buffer in script, or `grow` of its `WebAssembly.Memory`"
+        "cannot {attempted} store {store} to {bytes}: an engine owns its memory; \
+         call `{attempted}` of its buffer in script, or `grow` of its `WebAssembly.Memory`",
+        bytes = Bytes(*requested)
     )]
     EngineResizes {
         /// The store.
@@ -135,8 +144,9 @@ pub enum Error {
     },
     /// Shared memory never gets shorter.
     #[error(
-        "cannot grow shared store {store} to {requested} bytes: it has {byte_length}, and never less from now on; \
-         ask for at least {byte_length}"
+        "cannot grow shared store {store} to {bytes}: it has {byte_length}, and never less from now on; \
+         ask for at least {byte_length}",
+        bytes = Bytes(*requested)
     )]
     SharedShrink {
         /// The store.
@@ -285,12 +295,13 @@ pub enum Error {
     },
     /// A length that is no whole number of elements.
     #[error(
-        "store {store} has {byte_length} bytes, which is no whole number of `{}`; {}",
+        "store {store} has {bytes}, which is no whole number of `{}`; {}",
         type_name_without_paths(element),
         match element_size {
             0 => "ask for a type that has a size".to_owned(),
             size => format!("slice it to a multiple of {size} bytes first"),
-        }
+        },
+        bytes = Bytes(*byte_length)
     )]
     PartialElement {
         /// The store.
@@ -321,7 +332,10 @@ pub enum Error {
         attempted: &'static str,
     },
     /// A null address with a length.
-    #[error("cannot make a store of {byte_length} bytes at address null; pass the address of the bytes, or length 0")]
+    #[error(
+        "cannot make a store of {bytes} at address null; pass the address of the bytes, or length 0",
+        bytes = Bytes(*byte_length)
+    )]
     NullData {
         /// The length that was given.
         byte_length: usize,
@@ -338,8 +352,9 @@ pub enum Error {
     },
     /// A second free of the same manual memory.
     #[error(
-        "double free of {byte_length} bytes at {address:#x}, allocated at {allocated}: \
-         freed at {first}, and again at {second}; nothing was touched, remove the second free"
+        "double free of {bytes} at {address:#x}, allocated at {allocated}: \
+         freed at {first}, and again at {second}; nothing was touched, remove the second free",
+        bytes = Bytes(*byte_length)
     )]
     DoubleFree {
         /// The store.
@@ -357,9 +372,10 @@ pub enum Error {
     },
     /// A free of manual memory that somebody still uses.
     #[error(
-        "cannot free {byte_length} bytes at {address:#x}, allocated at {allocated}: {holder}; \
+        "cannot free {bytes} at {address:#x}, allocated at {allocated}: {holder}; \
          the free at {attempted} touched nothing, {}",
-        holder.remedy()
+        holder.remedy(),
+        bytes = Bytes(*byte_length)
     )]
     FreeInUse {
         /// The store.
@@ -438,4 +454,13 @@ pub fn type_name_without_paths(type_name: &str) -> String {
         rest = &others[next..];
     }
     short
+}
+
+/// A number of bytes, in words.
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 1 { "byte" } else { "bytes" })
+    }
 }

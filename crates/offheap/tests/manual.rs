@@ -321,3 +321,13 @@ fn a_store_over_it_compares_by_identity() {
     memory.free().unwrap();
     assert_eq!(&store, memory.store());
 }
+
+#[test]
+fn d19_one_byte_is_one_byte() {
+    let memory = ManualMemory::allocate(1).unwrap();
+    let outside = memory.store().slice(0..2).unwrap_err().to_string();
+    assert!(outside.contains("which has 1 byte; "), "{outside}");
+    memory.free().unwrap();
+    let again = memory.free().unwrap_err().to_string();
+    assert!(again.starts_with("double free of 1 byte at "), "{again}");
+}
