@@ -193,7 +193,7 @@ impl BackingStore {
     #[cold]
     fn copy_unexposed(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         let bytes = self.begin_bytes(None).map_err(|error| match error {
-            Error::Exposed { store, attempted, isolate, .. } => Error::EngineMayShrink { store, attempted, isolate },
+            Error::Exposed { store, isolate, .. } => Error::EngineMayShrink { store, attempted: "read", isolate },
             other => other,
         })?;
         self.check_range(offset, into.len())?;

@@ -97,7 +97,12 @@ impl BackingStore {
             (Denied::Exposed { isolate, buffers }, Some(requested)) => {
                 Error::OtherIsolate { store, attempted, isolate, requested, buffers }
             }
-            (Denied::Exposed { isolate, buffers }, None) => Error::Exposed { store, attempted, isolate, buffers },
+            (Denied::Exposed { isolate, buffers }, None) => {
+                // What script may take away is not copied from here either, which is what readers are told to do.
+                let is_lent = self.kind() == StoreKind::EngineResizable && attempted == "read";
+                let attempted = if is_lent { "lend the bytes of" } else { attempted };
+                Error::Exposed { store, attempted, isolate, buffers }
+            }
             (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
             (Denied::TooManyBuffers { isolate }, _) => {
                 Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
