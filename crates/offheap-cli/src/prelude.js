@@ -98,8 +98,9 @@
       return native.freed(this.#id);
     }
     [Symbol.toPrimitive](hint) {
-      throw hint === "number" ? notANumber("native memory", "this memory call nativeModule.arrayBuffer(memory)")
-        : failed("native memory is not a string; print memory.address or memory.byteLength");
+      if (hint === "number") throw notANumber("native memory", "this memory call nativeModule.arrayBuffer(memory)");
+      throw hint === "string" ? failed("native memory is not a string; print memory.address or memory.byteLength")
+        : failed("native memory is neither a string nor a number; use memory.address or memory.byteLength");
     }
     get [Symbol.iterator]() {
       throw memoryHasNoElements();
@@ -135,8 +136,9 @@
       native.release(this.#id);
     }
     [Symbol.toPrimitive](hint) {
-      throw hint === "number" ? notANumber("a reference", "its memory call its arrayBuffer()")
-        : failed("a reference is not a string; print its address or its byteLength");
+      if (hint === "number") throw notANumber("a reference", "its memory call its arrayBuffer()");
+      throw hint === "string" ? failed("a reference is not a string; print its address or its byteLength")
+        : failed("a reference is neither a string nor a number; use its address or its byteLength");
     }
     get [Symbol.iterator]() {
       throw referenceHasNoElements();

@@ -28,8 +28,9 @@ pub(crate) trait Call {
     fn as_text(&mut self, value: &Self::Value) -> Outcome<String, Self>;
     /// `value.name`; `undefined` where that is no object.
     fn property(&mut self, value: &Self::Value, name: &str) -> Outcome<Self::Value, Self>;
-    /// The bytes of a buffer or a view as script sees them at this moment, copied. No script runs in between.
-    fn copy_of(&mut self, bytes: &Self::Value) -> Outcome<Vec<u8>, Self>;
+    /// The bytes of a buffer or a view as script sees them at this moment, copied; `None` of what is neither. No script runs
+    /// in between.
+    fn copy_of(&mut self, bytes: &Self::Value) -> Outcome<Option<Vec<u8>>, Self>;
 
     /// `undefined`.
     fn undefined(&mut self) -> Self::Value;
@@ -131,23 +132,23 @@ fn id<C: Call>(call: &mut C) -> Result<u64, Failure> {
     Ok(argument(call, 0).byte_count("id")? as u64)
 }
 
-/// What is thrown where bytes are expected, and something else is passed.
-pub(crate) fn not_bytes() -> Failure {
-    Failure::type_error("the bytes to write are no typed array, DataView or ArrayBuffer; pass one")
-}
-
 /// The memory that script passes first, if it is that.
 fn memory<C: Call>(call: &mut C) -> Outcome<Memory, C> {
-    let value = call.value(0);
+    memory_at(call, 0)
+}
+
+/// The memory that script passes, if it is that.
+fn memory_at<C: Call>(call: &mut C, index: usize) -> Outcome<Memory, C> {
+    let value = call.value(index);
     let id = call.internal("idOf", &[value])?;
     let Argument::Number(id) = call.as_argument(&id) else { return Ok(Memory::No) };
     if let Some(memory) = call.native().memory(id as u64) {
         return Ok(memory);
     }
     let mut numbers = [0.0; FreedMemory::NUMBERS];
-    for (index, number) in numbers.iter_mut().enumerate() {
-        let (value, index) = (call.value(0), call.number(index as f64));
-        let kept = call.internal("freedAt", &[value, index])?;
+    for (at, number) in numbers.iter_mut().enumerate() {
+        let (value, at) = (call.value(index), call.number(at as f64));
+        let kept = call.internal("freedAt", &[value, at])?;
         let Argument::Number(kept) = call.as_argument(&kept) else { return Ok(Memory::No) };
         *number = kept;
     }
@@ -259,20 +260,20 @@ fn detach<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 /// The error of a function that takes a buffer first: where it was passed something else, what that is, and what was meant.
 fn not_a_buffer<C: Call>(call: &mut C, function: &str, error: offheap_engine::Error) -> Thrown<C::Pending> {
     let offheap_engine::Error::NotAnArrayBuffer { .. } = error else { return error.into() };
-    let found = match found(call) {
+    let found = match found(call, 0) {
         Ok(found) => found,
         Err(thrown) => return thrown,
     };
     Failure::type_error(format!("{function}: expected an ArrayBuffer or a view of one, found {found}")).into()
 }
 
-/// What script passes first, in its words.
-fn found<C: Call>(call: &mut C) -> Outcome<&'static str, C> {
-    let value = call.value(0);
+/// What script passes there, in its words.
+fn found<C: Call>(call: &mut C, index: usize) -> Outcome<&'static str, C> {
+    let value = call.value(index);
     let is_reference = call.internal("isExternal", &[value])?;
-    Ok(match memory(call)? {
+    Ok(match memory_at(call, index)? {
         Memory::No if call.as_boolean(&is_reference) => "a reference; pass its arrayBuffer()",
-        Memory::No => argument(call, 0).found(),
+        Memory::No => argument(call, index).found(),
         _ => "native memory; pass nativeModule.arrayBuffer(memory)",
     })
 }
@@ -321,7 +322,11 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
     call.native().external(id, "write")?;
-    let bytes = call.copy_of(&source)?;
+    let Some(bytes) = call.copy_of(&source)? else {
+        let found = found(call, 2)?;
+        let message = format!("write: expected a typed array, DataView or ArrayBuffer with the bytes, found {found}");
+        return Err(Failure::type_error(message).into());
+    };
     let range = call.native().write_range(id, from, bytes.len())?;
     call.copy_in(&range, 0, &bytes)?;
     Ok(call.undefined())

@@ -11,6 +11,7 @@ on_each_engine!(
     d10_what_was_tried_with_freed_memory_is_named,
     d12_a_detach_key_is_a_string,
     d13_what_is_no_buffer_is_named_in_scripts_words,
+    d13_what_holds_no_bytes_to_write_is_named,
     d15_a_map_that_cannot_be_written_says_how_it_can,
     d17_what_was_tried_with_a_released_reference_is_named,
     d19_lengths_and_options_are_named,
@@ -30,7 +31,7 @@ fn d8_memory_is_neither_a_number_nor_a_string(engine: Engine) {
     says(
         engine,
         "const memory = nativeModule.allocateMemory(8), held = nativeModule.externalizeBuffer(new ArrayBuffer(8));
-         tried(() => new ArrayBuffer(memory), () => +memory, () => `${memory}`, () => 'at ' + memory);
+         tried(() => new ArrayBuffer(memory), () => +memory, () => `${memory}`, () => 'at ' + memory, () => memory == 0);
          tried(() => new ArrayBuffer(held), () => `${held}`, () => 'at ' + held);
          held.release();
          nativeModule.free(memory);",
@@ -39,11 +40,12 @@ fn d8_memory_is_neither_a_number_nor_a_string(engine: Engine) {
          TypeError: native memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer over \
          this memory call nativeModule.arrayBuffer(memory)\n\
          TypeError: native memory is not a string; print memory.address or memory.byteLength\n\
-         TypeError: native memory is not a string; print memory.address or memory.byteLength\n\
+         TypeError: native memory is neither a string nor a number; use memory.address or memory.byteLength\n\
+         TypeError: native memory is neither a string nor a number; use memory.address or memory.byteLength\n\
          TypeError: a reference is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer over \
          its memory call its arrayBuffer()\n\
          TypeError: a reference is not a string; print its address or its byteLength\n\
-         TypeError: a reference is not a string; print its address or its byteLength\n",
+         TypeError: a reference is neither a string nor a number; use its address or its byteLength\n",
         "2 stores, 16 B external, 0 leaked, 0 refused",
     );
 }
@@ -156,6 +158,31 @@ fn d13_what_is_no_buffer_is_named_in_scripts_words(engine: Engine) {
          free(memory);",
         &said,
         "3 stores, 24 B external, 0 leaked, 0 refused",
+    );
+}
+
+fn d13_what_holds_no_bytes_to_write_is_named(engine: Engine) {
+    let said = |found: &str| {
+        format!("TypeError: write: expected a typed array, DataView or ArrayBuffer with the bytes, found {found}\n")
+    };
+    says(
+        engine,
+        "const memory = nativeModule.allocateMemory(8), held = nativeModule.externalizeBuffer(new ArrayBuffer(8));
+         tried(...[memory, held, [1], 1, 'text', null, undefined].map((bytes) => () => held.write(0, bytes)));
+         held.release();
+         nativeModule.free(memory);",
+        &[
+            "native memory; pass nativeModule.arrayBuffer(memory)",
+            "a reference; pass its arrayBuffer()",
+            "array",
+            "number",
+            "string",
+            "null",
+            "undefined",
+        ]
+        .map(said)
+        .concat(),
+        "2 stores, 16 B external, 0 leaked, 0 refused",
     );
 }
 

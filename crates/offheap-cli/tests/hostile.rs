@@ -85,8 +85,8 @@ fn c18_nothing_that_script_can_replace_is_called(engine: Engine) {
     assert_eq!(
         ran.stdout,
         engine.text(
-            "9 1; 16 0 false 8; 4 bytes from 7 on end past the memory, which has 8 bytes; ask for less; the bytes to \
-             write are no typed array, DataView or ArrayBuffer; pass one; FREE_IN_USE; free: expected memory, as \
+            "9 1; 16 0 false 8; 4 bytes from 7 on end past the memory, which has 8 bytes; ask for less; write: \
+             expected a typed array, DataView or ArrayBuffer with the bytes, found number; FREE_IN_USE; free: expected memory, as \
              allocateMemory returns it and nativeModule.mapped has it; RELEASED; false true; DOUBLE_FREE; FREED; native \
              memory is not a number, and `new ArrayBuffer` makes new memory of a length; for a buffer over this memory call \
              nativeModule.arrayBuffer(memory); ⟦|free is ⟧not a constructor; 3 2; \n0 \n"

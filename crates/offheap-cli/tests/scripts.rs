@@ -114,7 +114,7 @@ fn a_reference_reads_and_writes_what_script_sees(engine: Engine) {
          RangeError: from 200001 is past the end of the memory, which has 200000 bytes; ask for less\n\
          RangeError: the range 5..4 ends before it begins; swap its ends\n\
          RangeError: 200000 bytes from 199999 on end past the memory, which has 200000 bytes; ask for less\n\
-         TypeError: the bytes to write are no typed array, DataView or ArrayBuffer; pass one\n\
+         TypeError: write: expected a typed array, DataView or ArrayBuffer with the bytes, found array\n\
          RangeError: value is 256; pass a whole number from 0 to 255\n\
          TypeError: value is not a number; pass one from 0 to 255\n\
          RELEASED\nRELEASED\nRELEASED\n\

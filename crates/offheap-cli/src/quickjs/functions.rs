@@ -12,7 +12,7 @@ use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, 
 use super::frames::Frames;
 use crate::arguments::Argument;
 use crate::native::NativeModule;
-use crate::primitives::{Call, Outcome, Thrown, not_bytes, primitives};
+use crate::primitives::{Call, Outcome, Thrown, primitives};
 
 struct QuickJsCall<'a, 'js> {
     ctx: &'a Ctx<'js>,
@@ -79,11 +79,12 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
         }
     }
 
-    fn copy_of(&mut self, bytes: &Value<'js>) -> Outcome<Vec<u8>, Self> {
-        copy_of(self.ctx, bytes).map_err(|error| match error {
-            Error::NotAnArrayBuffer { .. } => not_bytes().into(),
-            error => error.into(),
-        })
+    fn copy_of(&mut self, bytes: &Value<'js>) -> Outcome<Option<Vec<u8>>, Self> {
+        match copy_of(self.ctx, bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotAnArrayBuffer { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn undefined(&mut self) -> Value<'js> {

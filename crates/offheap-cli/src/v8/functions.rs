@@ -9,7 +9,7 @@ use super::{LIMITS, frames, modules};
 use crate::arguments::Argument;
 use crate::failure::Failure;
 use crate::native::NativeModule;
-use crate::primitives::{Call, Outcome, Thrown, not_bytes, primitives};
+use crate::primitives::{Call, Outcome, Thrown, primitives};
 
 /// An exception that is pending in V8.
 struct Pending;
@@ -81,7 +81,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         }
     }
 
-    fn copy_of(&mut self, bytes: &Value<'s>) -> Outcome<Vec<u8>, Self> {
+    fn copy_of(&mut self, bytes: &Value<'s>) -> Outcome<Option<Vec<u8>>, Self> {
         let buffer = match v8::Local::<v8::ArrayBufferView>::try_from(*bytes) {
             Ok(view) => view.buffer(self.scope),
             Err(_) => v8::Local::<v8::ArrayBuffer>::try_from(*bytes).ok(),
@@ -91,14 +91,14 @@ impl<'s> Call for V8Call<'_, 's, '_> {
         }
         let is_buffer = bytes.is_array_buffer() || bytes.is_shared_array_buffer();
         let view = if is_buffer { self.internal("view", &[*bytes])? } else { *bytes };
-        let view = v8::Local::<v8::ArrayBufferView>::try_from(view).map_err(|_| not_bytes())?;
+        let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(view) else { return Ok(None) };
         let requested = view.byte_length();
         let mut copy = Vec::new();
         copy.try_reserve_exact(requested).map_err(|_| Error::OutOfMemory { requested })?;
         copy.resize(requested, 0);
         let copied = view.copy_contents(&mut copy);
         copy.truncate(copied);
-        Ok(copy)
+        Ok(Some(copy))
     }
 
     fn undefined(&mut self) -> Value<'s> {
