@@ -288,7 +288,7 @@ impl NativeModule {
         }
     }
 
-    /// The same, to read or write its bytes: memory that was freed meanwhile has no range that would be right.
+    /// The store of a reference whose bytes are to be read or written. An error where they were freed: no range would be right.
     fn present(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
         let store = self.external(id, attempted)?;
         // Memory that an engine may take away is not read from here, and not freed by hand.
@@ -298,7 +298,7 @@ impl NativeModule {
         }
     }
 
-    /// The same, to write its bytes.
+    /// The store of a reference whose bytes are to be written. An error where they are read-only.
     fn writable(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
         let store = self.present(id, attempted)?;
         match store.kind() {

@@ -242,7 +242,7 @@ fn c22_a_message_forges_no_line_of_the_command(engine: Engine) {
     );
 }
 
-/// An engine's words for one mistake are those for others, and script can say them.
+/// An engine uses the same words for different mistakes, and script can throw them too.
 fn c20_nothing_is_advised_by_the_text_of_a_message(engine: Engine) {
     let folder = Folder::new(engine);
     for (script, said) in [
