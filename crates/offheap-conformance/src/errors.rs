@@ -2,15 +2,17 @@
 
 use std::num::NonZeroU64;
 
-use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
-use offheap_engine::{Engine, Error, ModelEngine};
+use offheap_engine::Error;
+use offheap_engine::offheap::{
+    self, Holder, IsolateId, IsolateRegistration, MapProblem, NotUnique, Site, StoreId, StoreKind,
+};
 
 /// One error of each sort that the core and the adapters have, in the order of their declarations.
 ///
 /// # Panics
-/// If no isolate can be registered, which is what some of them name.
+/// If no isolate can be registered: some of the errors name one.
 pub fn one_of_each_error() -> Vec<Error> {
-    let isolate = ModelEngine::new(1).expect("an isolate can be registered").isolate();
+    let isolate = IsolateRegistration::new("Test").expect("an isolate can be registered").id();
     let core = core_errors(isolate).into_iter().map(Error::Memory);
     core.chain(engine_errors(isolate)).collect()
 }

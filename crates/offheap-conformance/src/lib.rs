@@ -19,7 +19,8 @@
 //! An engine's author runs the suite on an adapter of their own, here the model engine:
 //! ```
 //! use offheap_conformance::{Expectations, run};
-//! use offheap_engine::{Engine, Error, ModelEngine};
+//! use offheap_engine::{Engine, Error};
+//! use offheap_model::ModelEngine;
 //!
 //! let expectations = Expectations::parse(
 //!     r#"

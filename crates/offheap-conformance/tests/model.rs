@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use offheap_conformance::{Expectations, Outcome, run};
-use offheap_engine::{Engine, Error, ModelEngine, ModelOptions};
+use offheap_engine::{Engine, Error};
+use offheap_model::{ModelEngine, ModelOptions};
 
 #[test]
 fn the_model_conforms_for_every_seed() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use offheap_conformance::random::{
     ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, calls_of_engines, compare_seed, side_by_side,
 };
-use offheap_engine::{Engine, Error, ModelEngine};
+use offheap_engine::{Engine, Error};
+use offheap_model::ModelEngine;
 use offheap_quickjs::QuickJsEngine;
 
 mod common;

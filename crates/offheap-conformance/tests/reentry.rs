@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use offheap_conformance::random::{Reentrant, SeededFactory, calls_of_engines, side_by_side};
-use offheap_engine::ModelEngine;
 use offheap_engine::offheap::observe::set_observer;
+use offheap_model::ModelEngine;
 use offheap_quickjs::QuickJsEngine;
 
 #[test]

@@ -4,7 +4,8 @@
 use offheap_conformance::{
     CASES, Capability, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
 };
-use offheap_engine::{Engine, Error, ModelEngine};
+use offheap_engine::{Engine, Error};
+use offheap_model::ModelEngine;
 
 mod common;
 use common::{Sabotage, Sabotaged};

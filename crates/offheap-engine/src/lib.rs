@@ -1,8 +1,8 @@
 //! What every adapter has in common: the words for an engine's buffers, and the verbs that tools use.
 //!
 //! A program that embeds QuickJS or V8 uses the adapter for it, whose API feels like that engine's. [`Engine`] is for
-//! tools that run on any of them: the conformance suite, the command, random operation sequences against
-//! [`ModelEngine`].
+//! tools that run on any of them: the conformance suite, the command, and random operation sequences against the model
+//! engine of the crate `offheap-model`.
 #![forbid(unsafe_code)]
 
 mod engine;
@@ -12,7 +12,6 @@ mod externalized;
 mod handle;
 mod letting_go;
 mod local;
-mod model;
 mod slots;
 
 pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState, unexpected_value};
@@ -22,7 +21,6 @@ pub use externalized::ManuallyExternalizedBuffer;
 pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
 pub use letting_go::{letting_go, while_letting_go};
 pub use local::Local;
-pub use model::{ModelEngine, ModelOptions, Random};
 pub use offheap;
 pub use offheap::is_letting_go;
 pub use slots::Slots;

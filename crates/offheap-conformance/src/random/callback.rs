@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use offheap_engine::{Capabilities, Random};
+use fastrand::Rng;
+use offheap_engine::Capabilities;
 
 /// A call of one of the engine's own functions with the buffers `a` and `b`, in the middle of which script does something to
 /// one of them.
@@ -64,11 +65,11 @@ const ACTIONS: &[&str] = &[
 ];
 
 impl Callback {
-    pub(super) fn random(random: &mut Random, can: &Capabilities) -> Self {
-        let called = CALLED[random.below(CALLED.len())];
-        let action = ACTIONS[random.below(ACTIONS.len())];
+    pub(super) fn random(random: &mut Rng, can: &Capabilities) -> Self {
+        let called = CALLED[random.usize(..CALLED.len())];
+        let action = ACTIONS[random.usize(..ACTIONS.len())];
         let is_possible = can.resizable || !action.contains("resize");
-        Callback { called, action: if is_possible { action } else { "" }, number: random.below(40) }
+        Callback { called, action: if is_possible { action } else { "" }, number: random.usize(..40) }
     }
 
     /// Whether the action may change bytes, or how many there are, of what is being sorted.

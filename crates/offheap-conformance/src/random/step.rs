@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use offheap_engine::{Capabilities, Random};
+use fastrand::Rng;
+use offheap_engine::Capabilities;
 
 use super::callback::Callback;
 
@@ -92,61 +93,61 @@ const KEYS: [&str; 2] = ["one", "two"];
 
 /// A sequence that its seed repeats, of what all the engines can do.
 pub(super) fn sequence(seed: u64, count: usize, capabilities: &Capabilities) -> Vec<Step> {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut steps: Vec<_> = (0..count).map(|_| step(&mut random, capabilities)).collect();
     steps.extend([Step::Compare, Step::CompareExternalBytes]);
     steps
 }
 
-fn length(random: &mut Random) -> usize {
-    match random.below(8) {
+fn length(random: &mut Rng) -> usize {
+    match random.usize(..8) {
         0 => 0,
         1 => 1,
-        2 => 4096 + random.below(3) * 4096,
-        _ => random.below(41),
+        2 => 4096 + random.usize(..3) * 4096,
+        _ => random.usize(..41),
     }
 }
 
-fn key(random: &mut Random, can: &Capabilities) -> Option<&'static str> {
-    let none = !can.detach_keys || random.one_in(2);
-    let chosen = random.below(KEYS.len());
+fn key(random: &mut Rng, can: &Capabilities) -> Option<&'static str> {
+    let none = !can.detach_keys || random.bool();
+    let chosen = random.usize(..KEYS.len());
     (!none).then_some(KEYS[chosen])
 }
 
-fn step(random: &mut Random, can: &Capabilities) -> Step {
-    let (buffer, store, isolate) = (random.below(SLOTS), random.below(SLOTS), random.below(ISOLATES));
-    let other = random.below(SLOTS);
-    if can.script && random.one_in(5) {
+fn step(random: &mut Rng, can: &Capabilities) -> Step {
+    let (buffer, store, isolate) = (random.usize(..SLOTS), random.usize(..SLOTS), random.usize(..ISOLATES));
+    let other = random.usize(..SLOTS);
+    if can.script && random.usize(..5) == 0 {
         return Step::CallBack { first: other, second: buffer, callback: Callback::random(random, can) };
     }
-    match random.below(100) {
+    match random.usize(..100) {
         0..10 => make(random, can, store),
         10..18 => {
             let byte_length = length(random);
-            let has_room = can.resizable && random.one_in(3);
+            let has_room = can.resizable && random.usize(..3) == 0;
             let max_byte_length = has_room.then(|| byte_length + length(random));
-            let shared = can.shared && random.one_in(3);
+            let shared = can.shared && random.usize(..3) == 0;
             Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared }
         }
         18..32 => Step::Expose { isolate, store, buffer },
         32..42 => Step::Externalize { buffer, store },
         42..45 => {
-            let start = if random.one_in(4) { random.below(12) } else { 8 * random.below(3) };
-            Step::Slice { from: other, store, start, end: start + random.below(24) }
+            let start = if random.usize(..4) == 0 { random.usize(..12) } else { 8 * random.usize(..3) };
+            Step::Slice { from: other, store, start, end: start + random.usize(..24) }
         }
         45..47 => Step::CloneBuffer { from: other, buffer },
-        47..49 => Step::SetGlobal { buffer, name: random.below(2) },
-        49..57 => Step::Write { buffer, index: random.below(44), value: random.below(256) as u8 },
-        57..62 => Step::Read { buffer, index: random.below(44) },
+        47..49 => Step::SetGlobal { buffer, name: random.usize(..2) },
+        49..57 => Step::Write { buffer, index: random.usize(..44), value: random.u8(..) },
+        57..62 => Step::Read { buffer, index: random.usize(..44) },
         62..65 => Step::CopyOut { store },
         65..71 => {
-            let (offset, value) = (random.below(40), random.below(256) as u8);
-            Step::CopyIn { store, offset, byte_length: random.below(8), value }
+            let (offset, value) = (random.usize(..40), random.u8(..));
+            Step::CopyIn { store, offset, byte_length: random.usize(..8), value }
         }
-        71..77 => Step::Detach { buffer, key: key(random, can).filter(|_| random.one_in(2)) },
+        71..77 => Step::Detach { buffer, key: key(random, can).filter(|_| random.bool()) },
         77..79 if can.detach_keys => Step::SetDetachKey { buffer, key: key(random, can) },
         77..83 => {
-            let byte_length = (!random.one_in(2)).then(|| length(random));
+            let byte_length = random.bool().then(|| length(random));
             Step::Transfer { from: other, buffer, byte_length }
         }
         83..87 => Step::Resize { buffer, byte_length: length(random) },
@@ -157,16 +158,16 @@ fn step(random: &mut Random, can: &Capabilities) -> Step {
         94..96 => Step::DropStore { store },
         96 => Step::Collect { isolate },
         97 => Step::CollectYoung { isolate },
-        98 if random.one_in(3) => Step::EndIsolate { isolate },
+        98 if random.usize(..3) == 0 => Step::EndIsolate { isolate },
         98 => Step::CompareExternalBytes,
         _ => Step::Compare,
     }
 }
 
-fn make(random: &mut Random, can: &Capabilities, store: usize) -> Step {
+fn make(random: &mut Rng, can: &Capabilities, store: usize) -> Step {
     let byte_length = length(random);
     let max_byte_length = byte_length + length(random);
-    let made = match random.below(10) {
+    let made = match random.usize(..10) {
         0..4 => Made::Fixed,
         4 if can.resizable => Made::Resizable,
         5 if can.shared => Made::Shared,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use fastrand::Rng;
 use offheap_engine::offheap::{
     BackingStore, Error as CoreError, FrozenStore, ManualMemory, SharedStore, StoreKind, UniqueStore,
 };
-use offheap_engine::{Engine, Error, Handle, JsArrayBuffer, Random};
+use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 
 use super::{Common, Soaked, locked};
 use crate::Failure;
@@ -21,7 +22,7 @@ const WATCHED: usize = 1024;
 
 pub(super) struct Worker<'a> {
     common: &'a Common<'a>,
-    random: Random,
+    random: Rng,
     isolates: Vec<Option<Box<dyn Engine>>>,
     held: Vec<(usize, Handle<JsArrayBuffer>)>,
     done: Soaked,
@@ -30,7 +31,7 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(common: &'a Common<'a>, seed: u64) -> Self {
         let isolates = (0..common.isolates_per_thread).map(|_| None).collect();
-        Worker { common, random: Random::new(seed), isolates, held: Vec::new(), done: Soaked::default() }
+        Worker { common, random: Rng::with_seed(seed), isolates, held: Vec::new(), done: Soaked::default() }
     }
 
     pub(super) fn run(mut self) -> Result<Soaked, Failure> {
@@ -45,8 +46,8 @@ impl<'a> Worker<'a> {
         }
         // What ends first is random: isolates with live handles, handles, and what is in the pool.
         while !self.isolates.is_empty() {
-            let slot = self.random.below(self.isolates.len());
-            if self.random.one_in(2) {
+            let slot = self.random.usize(..self.isolates.len());
+            if self.random.bool() {
                 self.held.truncate(self.held.len() / 2);
             }
             if let Some(engine) = self.isolates.swap_remove(slot) {
@@ -57,7 +58,7 @@ impl<'a> Worker<'a> {
     }
 
     fn step(&mut self) -> Result<(), Stopped> {
-        match self.random.below(40) {
+        match self.random.usize(..40) {
             0..6 => {
                 let store = self.make()?;
                 self.pool(store);
@@ -66,31 +67,31 @@ impl<'a> Worker<'a> {
             16..19 => self.allocate()?,
             19..31 => self.with_held(Self::use_buffer)?,
             31..34 => {
-                let dropped = self.random.below(self.held.len().max(1));
+                let dropped = self.random.usize(..self.held.len().max(1));
                 if dropped < self.held.len() {
                     self.held.swap_remove(dropped);
                 }
             }
             34..37 => {
                 // The last reference of some goes here, on whichever thread.
-                let pooled = self.random.below(POOLED);
+                let pooled = self.random.usize(..POOLED);
                 let mut pool = locked(&self.common.pool);
                 let gone = (pooled < pool.len()).then(|| pool.swap_remove(pooled));
                 drop(pool);
                 drop(gone);
             }
             37 => {
-                let slot = self.random.below(self.isolates.len());
+                let slot = self.random.usize(..self.isolates.len());
                 let engine = self.isolate(slot)?;
                 engine.collect();
                 engine.drain_finalizers();
             }
             38 => {
-                let slot = self.random.below(self.isolates.len());
+                let slot = self.random.usize(..self.isolates.len());
                 self.isolate(slot)?.collect_young();
             }
-            _ if self.random.one_in(40) => {
-                let slot = self.random.below(self.isolates.len());
+            _ if self.random.usize(..40) == 0 => {
+                let slot = self.random.usize(..self.isolates.len());
                 if let Some(engine) = self.isolates[slot].take() {
                     engine.shut_down();
                     self.done.isolates_ended += 1;
@@ -110,15 +111,15 @@ impl<'a> Worker<'a> {
 
     /// A store, and what says that its owner was dropped.
     fn make(&mut self) -> Result<BackingStore, Error> {
-        let byte_length = self.random.below(4096);
-        let max_byte_length = byte_length + self.random.below(16_384);
+        let byte_length = self.random.usize(..4096);
+        let max_byte_length = byte_length + self.random.usize(..16_384);
         let bytes = vec![WRITTEN[0]; byte_length];
         let dropped = Arc::clone(&self.common.owners_dropped);
         let deleter = move |_: *mut u8, _: usize| {
             dropped.fetch_add(1, Ordering::SeqCst);
         };
         let mut is_watched = true;
-        let store: BackingStore = match self.random.below(8) {
+        let store: BackingStore = match self.random.usize(..8) {
             0..3 => {
                 is_watched = false;
                 UniqueStore::from_owner_with_deleter(bytes, deleter)?.into()
@@ -163,7 +164,7 @@ impl<'a> Worker<'a> {
     }
 
     fn pool(&mut self, store: BackingStore) {
-        let replaced = self.random.below(POOLED);
+        let replaced = self.random.usize(..POOLED);
         let mut pool = locked(&self.common.pool);
         let gone = match pool.len() < POOLED {
             true => {
@@ -181,17 +182,17 @@ impl<'a> Worker<'a> {
         if self.held.len() < HELD {
             self.held.push((slot, buffer));
         } else {
-            let replaced = self.random.below(HELD);
+            let replaced = self.random.usize(..HELD);
             self.held[replaced] = (slot, buffer);
         }
     }
 
     fn expose(&mut self) -> Result<(), Stopped> {
-        let (pooled, slot) = (self.random.below(POOLED), self.random.below(self.isolates.len()));
+        let (pooled, slot) = (self.random.usize(..POOLED), self.random.usize(..self.isolates.len()));
         let Some(store) = locked(&self.common.pool).get(pooled).cloned() else { return Ok(()) };
         // Parts that begin where engines have elements begin.
         let byte_length = store.byte_length();
-        let part = match self.random.below(4) {
+        let part = match self.random.usize(..4) {
             0 if byte_length > 64 => store.slice(64..byte_length)?,
             _ => store,
         };
@@ -201,8 +202,8 @@ impl<'a> Worker<'a> {
     }
 
     fn allocate(&mut self) -> Result<(), Stopped> {
-        let (byte_length, slot) = (self.random.below(4096), self.random.below(self.isolates.len()));
-        let (has_room, is_shared) = (self.random.one_in(3), self.random.one_in(3));
+        let (byte_length, slot) = (self.random.usize(..4096), self.random.usize(..self.isolates.len()));
+        let (has_room, is_shared) = (self.random.usize(..3) == 0, self.random.usize(..3) == 0);
         let engine = self.isolate(slot)?;
         let capabilities = engine.capabilities();
         let max_byte_length = (has_room && capabilities.resizable).then_some(byte_length + 4096);
@@ -221,15 +222,15 @@ impl<'a> Worker<'a> {
         &mut self,
         step: impl FnOnce(&mut Self, usize, &Handle<JsArrayBuffer>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        let chosen = self.random.below(HELD);
+        let chosen = self.random.usize(..HELD);
         let Some((slot, buffer)) = self.held.get(chosen).cloned() else { return Ok(()) };
         step(self, slot, &buffer)
     }
 
     fn use_buffer(&mut self, slot: usize, buffer: &Handle<JsArrayBuffer>) -> Result<(), Stopped> {
-        let (what, index) = (self.random.below(8), self.random.below(4096));
-        let value = WRITTEN[self.random.below(2)];
-        let byte_length = (!self.random.one_in(2)).then_some(index);
+        let (what, index) = (self.random.usize(..8), self.random.usize(..4096));
+        let value = WRITTEN[self.random.usize(..2)];
+        let byte_length = self.random.bool().then_some(index);
         let engine = self.isolate(slot)?;
         match what {
             0..2 => engine.write(buffer, index, value)?,

@@ -3,8 +3,9 @@
 
 use offheap_engine::offheap::{BackingStore, IsolateId, UniqueStore};
 use offheap_engine::{
-    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ModelEngine, ScriptValue, ViewState,
+    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ScriptValue, ViewState,
 };
+use offheap_model::ModelEngine;
 
 /// What is wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]

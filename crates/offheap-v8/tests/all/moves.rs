@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use offheap_v8::offheap::{self, BackingStore, UniqueStore};
 use offheap_v8::{Error, Handle, Isolate, JsArrayBuffer, v8};
 
@@ -11,18 +12,6 @@ use crate::common::{in_child, isolate, run, set, start};
 const ISOLATES: usize = 3;
 const MEMORIES: usize = 4;
 const BYTES: usize = 4;
-
-/// xorshift64*
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-    }
-}
 
 /// One memory, and who has it.
 #[derive(Default)]
@@ -58,7 +47,7 @@ struct Seen {
 struct World {
     isolates: Vec<Isolate>,
     memories: Vec<Memory>,
-    random: Random,
+    random: Rng,
     seen: Seen,
 }
 
@@ -77,14 +66,14 @@ impl World {
         World {
             isolates: (0..ISOLATES).map(fresh).collect(),
             memories: (0..MEMORIES).map(|_| Memory::default()).collect(),
-            random: Random(seed),
+            random: Rng::with_seed(seed),
             seen: Seen::default(),
         }
     }
 
     fn step(&mut self) {
-        let (memory, isolate) = (self.random.below(MEMORIES), self.random.below(ISOLATES));
-        match self.random.below(100) {
+        let (memory, isolate) = (self.random.usize(..MEMORIES), self.random.usize(..ISOLATES));
+        match self.random.usize(..100) {
             0..15 if !self.memories[memory].is_alive() => self.make(memory, isolate),
             0..25 => self.give(memory, isolate),
             25..35 => self.take_block(memory, isolate),
@@ -104,7 +93,7 @@ impl World {
     }
 
     fn make(&mut self, memory: usize, isolate: usize) {
-        let (name, kind) = (name(memory), self.random.below(3));
+        let (name, kind) = (name(memory), self.random.usize(..3));
         let here = &mut self.memories[memory];
         *here = Memory { bytes: [1, 2, 3, 4], resizable: kind == 1, ..Memory::default() };
         let buffer = self.isolates[isolate].enter(|scope| match kind {
@@ -166,7 +155,7 @@ impl World {
     }
 
     fn write(&mut self, memory: usize, isolate: usize) {
-        let (index, value) = (self.random.below(BYTES), self.random.below(256));
+        let (index, value) = (self.random.usize(..BYTES), self.random.usize(..256));
         let here = &mut self.memories[memory];
         if here.buffers[isolate].is_some() {
             let source = format!("new Uint8Array({})[{index}] = {value}; undefined", name(memory));
@@ -215,7 +204,7 @@ impl World {
     }
 
     fn lend(&mut self, memory: usize, isolate: usize) {
-        let (by_handle, value) = (self.random.below(2) == 0, self.random.below(256) as u8);
+        let (by_handle, value) = (self.random.bool(), self.random.u8(..));
         let here = &mut self.memories[memory];
         let handle = here.buffers[isolate].clone().flatten();
         let is_only_here = here.is_only_in(Some(isolate));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offheap_conformance::random::{Reentrant, SeededFactory, calls_of_engines, side_by_side};
 use offheap_conformance::{Soak, soak};
-use offheap_engine::ModelEngine;
+use offheap_model::ModelEngine;
 use offheap_quickjs::QuickJsEngine;
 use offheap_v8::offheap::observe::set_observer;
 use offheap_v8::offheap::{BackingStore, StoreKind};

@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 
 use offheap_engine::offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap_engine::offheap::{BackingStore, LettingGo, UniqueStore};
-use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ModelEngine, is_letting_go};
+use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, is_letting_go};
+use offheap_model::ModelEngine;
 
 thread_local! {
     static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };

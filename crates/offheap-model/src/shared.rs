@@ -5,25 +5,25 @@ use std::time::{Duration, Instant};
 
 use offheap::{BackingStore, Exposed, IsolateId, SharedStore, StoreId, StoreKind};
 
-use super::NAME;
-use crate::Error;
+use crate::NAME;
+use offheap_engine::Error;
 
-/// So long a reader on another thread may take; whoever takes longer holds a guard, which must not live now.
+/// How long a reader on another thread may take. A longer wait means that a guard lives, which is an error here.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A store with live buffers in the model: one hold for each, and a shadow of the bytes.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     isolate: IsolateId,
-    // As many as there are live buffers; which is whose does not matter.
+    // One for each live buffer; which belongs to which does not matter.
     holds: Vec<Exposed>,
     // What the bytes must be. None for a mapped file, which other processes may write, and for shared memory, which
-    // anybody may.
+    // any thread may write.
     shadow: Option<Vec<u8>>,
 }
 
 impl Shared {
     /// A first buffer over the store that `store` is a handle to.
-    pub(super) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
+    pub(crate) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let hold = Exposed::new(store, isolate)?;
         let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
         if !matches!(store.kind(), StoreKind::Mapped | StoreKind::Shared) {
@@ -33,14 +33,14 @@ impl Shared {
     }
 
     /// One more buffer.
-    pub(super) fn add(&mut self, store: &BackingStore) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, store: &BackingStore) -> Result<(), Error> {
         self.holds.push(Exposed::new(store, self.isolate)?);
         Ok(())
     }
 
-    /// One buffer less, and whether it was the last. The bytes are looked over, as they are nobody's business after the
-    /// last one.
-    pub(super) fn let_go(&mut self) -> (Option<Exposed>, bool) {
+    /// One buffer less, and whether it was the last. The bytes are checked first: after the last buffer, native code may
+    /// write them.
+    pub(crate) fn let_go(&mut self) -> (Option<Exposed>, bool) {
         if !thread::panicking() {
             self.check(0, self.shadow.as_ref().map_or(0, Vec::len));
         }
@@ -53,25 +53,25 @@ impl Shared {
     }
 
     /// A handle to the whole store.
-    pub(super) fn store(&self) -> BackingStore {
+    pub(crate) fn store(&self) -> BackingStore {
         let hold = self.hold();
         hold.store(hold.data().as_ptr(), hold.byte_length())
     }
 
-    pub(super) fn byte_length(&self) -> usize {
+    pub(crate) fn byte_length(&self) -> usize {
         self.hold().byte_length()
     }
 
-    pub(super) fn max_byte_length(&self) -> usize {
+    pub(crate) fn max_byte_length(&self) -> usize {
         self.hold().max_byte_length()
     }
 
-    pub(super) fn kind(&self) -> StoreKind {
+    pub(crate) fn kind(&self) -> StoreKind {
         self.hold().kind()
     }
 
     /// Whether its length may change.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         match SharedStore::try_from(self.store()) {
             Ok(shared) => shared.is_growable(),
             Err(unshared) => unshared.into_inner().kind() == StoreKind::Resizable,
@@ -82,7 +82,7 @@ impl Shared {
     ///
     /// # Panics
     /// If the store is exposed elsewhere, a guard lives, or the bytes are not those that the model knows.
-    pub(super) fn check(&self, offset: usize, byte_length: usize) -> Vec<u8> {
+    pub(crate) fn check(&self, offset: usize, byte_length: usize) -> Vec<u8> {
         let store = self.store();
         self.check_exposure(&store);
         let mut bytes = vec![0; byte_length];
@@ -93,7 +93,7 @@ impl Shared {
             && let Some(index) = (0..byte_length).find(|index| bytes[*index] != shadow[offset + index])
         {
             panic!(
-                "{NAME}: byte {} of store {} is {:#04x} and must be {:#04x}: somebody wrote it while script had it, or \
+                "{NAME}: byte {} of store {} is {:#04x} and must be {:#04x}: it was written while script had it, or \
                  the memory was freed",
                 offset + index,
                 store.id(),
@@ -118,12 +118,12 @@ impl Shared {
 
     /// Writes bytes, checked.
     ///
-    /// The core's safe calls write only to what is exposed nowhere, so the model takes its buffers back for this moment
-    /// and gives them out again. On one thread nobody sees it; readers on others are waited for.
+    /// The core's safe calls write only to stores that are not exposed, so the model takes its buffers back for a moment
+    /// and exposes them again. One thread cannot see this; the model waits for readers on other threads.
     ///
     /// # Panics
     /// If the store is exposed elsewhere, or a guard lives.
-    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let store = self.store();
         self.check_exposure(&store);
         let mut store = match SharedStore::try_from(store) {
@@ -144,8 +144,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives resizable memory another length; what it loses is zero when it comes back. Shared memory gets longer alone.
-    pub(super) fn set_byte_length(&mut self, byte_length: usize) -> Result<(), Error> {
+    /// Gives resizable memory another length. Bytes that a shrink removes are zero when a growth brings them back. Shared
+    /// memory only grows.
+    pub(crate) fn set_byte_length(&mut self, byte_length: usize) -> Result<(), Error> {
         if self.kind() == StoreKind::Shared {
             return Ok(self.hold().resize(byte_length)?);
         }
@@ -162,14 +163,14 @@ impl Shared {
     }
 }
 
-/// Tries again while somebody on another thread reads.
+/// Tries again while another thread reads.
 fn patiently<T>(store: StoreId, mut step: impl FnMut() -> Result<T, offheap::Error>) -> T {
     let begun = Instant::now();
     loop {
         match step() {
             Ok(done) => return done,
             Err(offheap::Error::Busy { .. }) if begun.elapsed() < PATIENCE => thread::yield_now(),
-            Err(error) => panic!("{NAME}: script writes store {store} while somebody else uses it: {error}"),
+            Err(error) => panic!("{NAME}: script writes store {store} while another user has it: {error}"),
         }
     }
 }
@@ -187,7 +188,7 @@ mod tests {
         let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
         let mut shared = Shared::new(&store, isolate.id()).unwrap();
         assert_eq!(shared.check(0, 4), [0; 4]);
-        // Nothing in safe code writes the store behind the model's back, so the shadow is bent instead.
+        // Nothing in safe code writes the store behind the model's back, so the test changes the shadow instead.
         shared.shadow.as_mut().unwrap()[2] = 1;
         shared.check(0, 4);
     }

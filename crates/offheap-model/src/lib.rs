@@ -1,8 +1,8 @@
-//! `ModelEngine`: an engine in plain Rust, for tests.
+//! [`ModelEngine`]: an engine in plain Rust, for tests and tools.
+#![forbid(unsafe_code)]
 
 mod bytes;
 mod heap;
-mod random;
 mod roots;
 mod shared;
 
@@ -12,40 +12,43 @@ use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId, IsolateRegistration, Site, is_letting_go};
 
-use crate::{
+use heap::{BufferId, Heap, Memory};
+use offheap_engine::{
     BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue, ViewState,
     letting_go,
 };
-use heap::{BufferId, Heap, Memory};
 use roots::Roots;
-
-pub use random::Random;
 
 const NAME: &str = "Model";
 
-/// An engine in plain Rust whose collector does, for some seed, whatever an engine may do.
+/// An engine in plain Rust whose collector does, for some seed, anything that an engine may do.
 ///
-/// It has buffers, with memory of its own or over stores, shared ones too, and no script. Its seed decides when it collects (at any call,
-/// not only when asked), in which order the finalizers of collected buffers run, how long they are put off, and which
-/// of them run on another thread; equal seeds do the same. Code that is right for every seed does not lean on
-/// what one engine happens to do.
+/// It has buffers, with memory of its own or over stores, shared ones included, and no script. The seed decides when it
+/// collects (at any call, not only when asked), in which order the finalizers of collected buffers run, how long they are
+/// put off, and which of them run on another thread. Equal seeds give equal runs. Code that is right for every seed does
+/// not rely on what one engine happens to do.
 ///
-/// Each access is checked. The model keeps a shadow of the bytes of every store that it has buffers over (mapped
-/// files and shared memory excepted, which others may write), and knows what it collected. It panics, with the store or the buffer in the message, where bytes
-/// changed that nobody may have written, where a store is exposed in another way than the model did, where a guard lives
-/// while script reads or writes, and where a root leads to a buffer that was collected.
+/// Each access is checked. The model keeps a shadow of the bytes of every store that it has buffers over (except mapped
+/// files and shared memory, which others may write), and knows which buffers it collected. It panics, and names the store
+/// or the buffer, where
+/// - bytes changed that nobody was allowed to write,
+/// - a store is exposed in another way than the model exposed it,
+/// - a guard lives while script reads or writes,
+/// - a root leads to a buffer that was collected.
 ///
 /// # What this engine does
-/// A dropped handle's buffer stays until a collection, and a collected buffer's store until its finalizer runs:
-/// [`collect`](Engine::collect) and then [`drain_finalizers`](Engine::drain_finalizers) end both. Global variables are
-/// roots, though no script reads them. While script writes
-/// unshared memory of a store, other threads must not expose it elsewhere: for that moment the model has taken it back, and
-/// it panics when it does not get it again.
+/// The buffer of a dropped handle stays until a collection, and the store of a collected buffer stays until its finalizer
+/// runs: [`collect`](Engine::collect) and then [`drain_finalizers`](Engine::drain_finalizers) end both. Global variables
+/// are roots, though no script reads them.
+///
+/// To write unshared memory of a store, the model takes it back for a moment. Other threads must not expose it elsewhere
+/// during that moment: the model panics when it cannot expose it again.
 ///
 /// # Examples
 /// ```
 /// use offheap_engine::offheap::{BackingStore, UniqueStore};
-/// use offheap_engine::{Engine, ModelEngine};
+/// use offheap_engine::Engine;
+/// use offheap_model::ModelEngine;
 ///
 /// let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8, 2, 3])?);
 /// let mut engine = ModelEngine::new(7)?;
@@ -67,7 +70,7 @@ pub struct ModelEngine {
     _registration: IsolateRegistration,
 }
 
-/// What a [`ModelEngine`] can do.
+/// What a [`ModelEngine`] is able to do.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelOptions {
     /// Whether it makes resizable buffers.
@@ -98,7 +101,7 @@ struct Isolate {
 }
 
 impl Isolate {
-    /// Runs a step on the heap, after what the seed has come before it.
+    /// Runs a step on the heap, after the collections and finalizers that the seed puts before it.
     fn step<R>(&self, step: impl FnOnce(&mut Heap) -> R) -> Result<R, Error> {
         if is_letting_go() {
             return Err(letting_go(NAME));
@@ -107,7 +110,7 @@ impl Isolate {
         Ok(step(self.heap.borrow_mut().as_mut().ok_or(Error::IsolateGone)?))
     }
 
-    /// Runs as many finalizers as `collect` answers.
+    /// Runs as many finalizers as `collect` says.
     fn collect(&self, collect: impl FnOnce(&mut Heap) -> usize) {
         let count = self.heap.borrow_mut().as_mut().map_or(0, collect);
         for _ in 0..count {
@@ -137,7 +140,7 @@ impl RootTable for Isolate {
 }
 
 impl ModelEngine {
-    /// An isolate that can do everything but run script.
+    /// An isolate with all that the model is able to do.
     ///
     /// # Errors
     /// [`Error::Memory`] when too many isolates are alive.
@@ -145,10 +148,10 @@ impl ModelEngine {
         Self::with_options(seed, ModelOptions::default())
     }
 
-    /// An isolate that can do less.
+    /// An isolate that is able to do less.
     ///
     /// # Errors
-    /// As for [`new`](Self::new).
+    /// [`Error::Memory`] when too many isolates are alive.
     pub fn with_options(seed: u64, options: ModelOptions) -> Result<Self, Error> {
         let registration = IsolateRegistration::new(NAME)?;
         let id = registration.id();
@@ -188,8 +191,13 @@ impl Engine for ModelEngine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let ModelOptions { resizable, immutable, detach_keys, shared, max_byte_length } = self.options;
-        Capabilities { resizable, immutable, detach_keys, shared, max_byte_length, ..Capabilities::NONE }
+        let mut capabilities = Capabilities::NONE;
+        capabilities.resizable = self.options.resizable;
+        capabilities.immutable = self.options.immutable;
+        capabilities.detach_keys = self.options.detach_keys;
+        capabilities.shared = self.options.shared;
+        capabilities.max_byte_length = self.options.max_byte_length;
+        capabilities
     }
 
     fn isolate(&self) -> IsolateId {

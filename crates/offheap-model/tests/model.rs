@@ -4,9 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
-use offheap_engine::{
-    CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ModelEngine, ModelOptions,
-};
+use offheap_engine::{CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_model::{ModelEngine, ModelOptions};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 type Log = Arc<Mutex<Vec<usize>>>;

@@ -3,28 +3,28 @@
 
 use std::cell::RefCell;
 
-use super::NAME;
-use super::heap::BufferId;
+use crate::NAME;
+use crate::heap::BufferId;
 
 /// `None` once the isolate has ended; a root of `None` is free.
-pub(super) struct Roots(RefCell<Option<Vec<Option<BufferId>>>>);
+pub(crate) struct Roots(RefCell<Option<Vec<Option<BufferId>>>>);
 
 impl Roots {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Roots(RefCell::new(Some(Vec::new())))
     }
 
-    /// Ends all roots. What handles do afterwards does nothing.
-    pub(super) fn end(&self) {
+    /// Ends all roots. After this, handles that are copied or dropped change nothing.
+    pub(crate) fn end(&self) {
         self.0.take();
     }
 
-    pub(super) fn reach(&self, id: BufferId) -> bool {
+    pub(crate) fn reach(&self, id: BufferId) -> bool {
         self.0.borrow().as_ref().is_some_and(|roots| roots.contains(&Some(id)))
     }
 
     /// A new root, while the isolate lives.
-    pub(super) fn add(&self, id: BufferId) -> usize {
+    pub(crate) fn add(&self, id: BufferId) -> usize {
         let mut roots = self.0.borrow_mut();
         let roots = roots.as_mut().expect("the isolate lives");
         match roots.iter().position(Option::is_none) {
@@ -39,12 +39,12 @@ impl Roots {
         }
     }
 
-    pub(super) fn duplicate(&self, slot: usize) -> usize {
+    pub(crate) fn duplicate(&self, slot: usize) -> usize {
         let has_ended = self.0.borrow().is_none();
         if has_ended { slot } else { self.add(self.get(slot)) }
     }
 
-    pub(super) fn release(&self, slot: usize) {
+    pub(crate) fn release(&self, slot: usize) {
         if let Some(roots) = self.0.borrow_mut().as_mut() {
             let root = roots.get_mut(slot).and_then(Option::take);
             assert!(root.is_some(), "{NAME}: root {slot} was released twice");
@@ -55,7 +55,7 @@ impl Roots {
     ///
     /// # Panics
     /// If the root was released: the model is poisoned there.
-    pub(super) fn get(&self, slot: usize) -> BufferId {
+    pub(crate) fn get(&self, slot: usize) -> BufferId {
         let id = self.0.borrow().as_ref().and_then(|roots| roots.get(slot).copied().flatten());
         id.unwrap_or_else(|| panic!("{NAME}: root {slot} was released and is used again"))
     }

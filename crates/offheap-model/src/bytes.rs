@@ -2,12 +2,12 @@
 
 use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
 
-use super::NAME;
-use super::heap::{BufferId, Heap, LetGo, Memory, OnThread};
-use crate::{CopyReason, Error, Exposure};
+use crate::NAME;
+use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
+use offheap_engine::{CopyReason, Error, Exposure};
 
 impl Heap {
-    pub(super) fn byte_length(&self, id: BufferId) -> usize {
+    pub(crate) fn byte_length(&self, id: BufferId) -> usize {
         match &self.buffer(id).memory {
             Memory::Own(bytes) => bytes.len(),
             Memory::Store { byte_length, .. } => *byte_length,
@@ -16,14 +16,14 @@ impl Heap {
         }
     }
 
-    pub(super) fn check_attached(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+    pub(crate) fn check_attached(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
         match self.buffer(id).memory {
             Memory::Detached => Err(Error::Detached { engine: NAME, attempted }),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn check_mutable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+    pub(crate) fn check_mutable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
         if self.buffer(id).immutable { Err(Error::Immutable { engine: NAME, attempted }) } else { Ok(()) }
     }
 
@@ -37,12 +37,12 @@ impl Heap {
         }
     }
 
-    pub(super) fn read(&self, id: BufferId, index: usize) -> Result<Option<u8>, Error> {
+    pub(crate) fn read(&self, id: BufferId, index: usize) -> Result<Option<u8>, Error> {
         self.check_attached(id, "read")?;
         Ok((index < self.byte_length(id)).then(|| self.load(id, index, 1)[0]))
     }
 
-    pub(super) fn write(&mut self, id: BufferId, index: usize, value: u8) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, id: BufferId, index: usize, value: u8) -> Result<(), Error> {
         self.check_attached(id, "write")?;
         self.check_mutable(id, "write")?;
         if index >= self.byte_length(id) {
@@ -63,14 +63,14 @@ impl Heap {
         Ok(())
     }
 
-    pub(super) fn check_detachable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
+    pub(crate) fn check_detachable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
         if !self.is_shared(id) {
             return Ok(());
         }
         Err(Error::NotDetachable { engine: NAME, attempted, why: "it is shared; copy it to an ArrayBuffer" })
     }
 
-    /// Whether a new buffer may have these lengths. Answers the bytes that it needs room for.
+    /// Checks the lengths of a new buffer, and returns how many bytes to make room for.
     fn check_lengths(&self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
         let limit = self.options.max_byte_length;
         let requested = max_byte_length.unwrap_or(byte_length).max(byte_length);
@@ -90,14 +90,14 @@ impl Heap {
     }
 
     /// A buffer with memory of the model's own, and its root.
-    pub(super) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
+    pub(crate) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
         let room = self.check_lengths(byte_length, max_byte_length)?;
         let bytes = zeroed(byte_length, room)?;
         Ok(self.add(Memory::Own(bytes), max_byte_length, false))
     }
 
     /// A SharedArrayBuffer, over a store from the start, and its root.
-    pub(super) fn allocate_shared(
+    pub(crate) fn allocate_shared(
         &mut self,
         byte_length: usize,
         max_byte_length: Option<usize>,
@@ -115,7 +115,7 @@ impl Heap {
     }
 
     /// A buffer over a store, or over a copy of it, and its root.
-    pub(super) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
+    pub(crate) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
         if store.kind() == StoreKind::Shared && !self.options.shared {
             return Err(no_shared());
         }
@@ -132,7 +132,7 @@ impl Heap {
         self.hold(store)?;
         let shared = self.shared(store.id());
         let has_room = self.options.resizable && shared.has_room();
-        // A part has no room of its own. Its length says less: somebody may be growing the store.
+        // A part has no room of its own. Its length does not show that: another thread may be growing the store.
         if has_room && (store.byte_offset() != 0 || most != shared.max_byte_length()) {
             // The caller's handle keeps the owner, so nothing but the hold goes.
             self.release_memory(Memory::Resizable(store.id()), OnThread::This).finish();
@@ -151,7 +151,7 @@ impl Heap {
     }
 
     /// The store of a buffer. The model's own bytes become one.
-    pub(super) fn externalize(&mut self, id: BufferId) -> Result<BackingStore, Error> {
+    pub(crate) fn externalize(&mut self, id: BufferId) -> Result<BackingStore, Error> {
         let store = match &mut self.buffer_mut(id).memory {
             Memory::Detached => BackingStore::from(UniqueStore::zeroed(0)?),
             Memory::Own(bytes) => {
@@ -207,7 +207,7 @@ impl Heap {
         Ok(store)
     }
 
-    pub(super) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
+    pub(crate) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
         let is_shared = self.is_shared(id);
         let attempted = if is_shared { "grow" } else { "resize" };
         // That it is detached says more than that it never was resizable, which ECMAScript asks first.
@@ -220,7 +220,7 @@ impl Heap {
             return Err(Error::InvalidLength { engine: NAME, attempted, requested: byte_length, limit });
         }
         match self.set_byte_length(id, byte_length) {
-            // It may have been longer for a moment only: others grow it too.
+            // Another thread may have grown it since.
             Err(Error::Memory(offheap::Error::SharedShrink { requested, byte_length: limit, .. })) => {
                 Err(Error::InvalidLength { engine: NAME, attempted, requested, limit })
             }
@@ -242,7 +242,7 @@ impl Heap {
     }
 
     /// The buffer that takes another's bytes over, as its root.
-    pub(super) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
+    pub(crate) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
         const ATTEMPTED: &str = "transfer";
         self.check_detachable(id, ATTEMPTED)?;
         self.check_attached(id, ATTEMPTED)?;

@@ -7,28 +7,28 @@ use std::thread;
 
 use offheap::{BackingStore, Exposed, IsolateId, LettingGo, StoreId, StoreKind};
 
-use super::random::Random;
-use super::roots::Roots;
-use super::shared::Shared;
-use super::{ModelOptions, NAME};
-use crate::Error;
+use crate::roots::Roots;
+use crate::shared::Shared;
+use crate::{ModelOptions, NAME};
+use fastrand::Rng;
+use offheap_engine::Error;
 
 /// The number of a buffer, never given out again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct BufferId(u64);
+pub(crate) struct BufferId(u64);
 
-pub(super) struct Buffer {
-    pub(super) memory: Memory,
+pub(crate) struct Buffer {
+    pub(crate) memory: Memory,
     /// `maxByteLength` of a resizable buffer.
-    pub(super) max_byte_length: Option<usize>,
-    pub(super) immutable: bool,
-    pub(super) detach_key: Option<String>,
+    pub(crate) max_byte_length: Option<usize>,
+    pub(crate) immutable: bool,
+    pub(crate) detach_key: Option<String>,
     // Nothing reaches it any more; its finalizer waits.
     collected: bool,
 }
 
-/// What a buffer is over.
-pub(super) enum Memory {
+/// The memory of a buffer.
+pub(crate) enum Memory {
     /// The model's own bytes, with room for `maxByteLength`.
     Own(Vec<u8>),
     /// These bytes of a store.
@@ -40,7 +40,7 @@ pub(super) enum Memory {
 }
 
 impl Memory {
-    pub(super) fn store(&self) -> Option<StoreId> {
+    pub(crate) fn store(&self) -> Option<StoreId> {
         match *self {
             Memory::Store { store, .. } | Memory::Resizable(store) => Some(store),
             Memory::Own(_) | Memory::Detached => None,
@@ -51,16 +51,16 @@ impl Memory {
 /// A hold that the heap let go of. It is dropped when the heap is not borrowed: the owner may drop with it.
 #[must_use]
 #[derive(Default)]
-pub(super) struct LetGo(Option<(Exposed, OnThread)>);
+pub(crate) struct LetGo(Option<(Exposed, OnThread)>);
 
-pub(super) enum OnThread {
+pub(crate) enum OnThread {
     This,
     Another,
 }
 
 impl LetGo {
     /// Drops the hold, perhaps as a sweeper's thread would.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let let_go = |hold: Exposed| {
             // As in other engines, which are in the middle of something where an owner drops.
             let _no_engine = LettingGo::begin();
@@ -76,10 +76,10 @@ impl LetGo {
     }
 }
 
-pub(super) struct Heap {
-    pub(super) isolate: IsolateId,
-    pub(super) options: ModelOptions,
-    random: Random,
+pub(crate) struct Heap {
+    pub(crate) isolate: IsolateId,
+    pub(crate) options: ModelOptions,
+    random: Rng,
     last: u64,
     buffers: BTreeMap<BufferId, Buffer>,
     stores: BTreeMap<StoreId, Shared>,
@@ -90,11 +90,11 @@ pub(super) struct Heap {
 }
 
 impl Heap {
-    pub(super) fn new(isolate: IsolateId, seed: u64, options: ModelOptions, roots: Rc<Roots>) -> Self {
+    pub(crate) fn new(isolate: IsolateId, seed: u64, options: ModelOptions, roots: Rc<Roots>) -> Self {
         Heap {
             isolate,
             options,
-            random: Random::new(seed),
+            random: Rng::with_seed(seed),
             last: 0,
             buffers: BTreeMap::new(),
             stores: BTreeMap::new(),
@@ -104,22 +104,22 @@ impl Heap {
         }
     }
 
-    /// What may happen before any step: the seed decides. Answers how many finalizers are to run.
-    pub(super) fn turn(&mut self) -> usize {
-        if self.random.one_in(4) {
+    /// The collections that the seed puts before a step. Returns the number of finalizers to run.
+    pub(crate) fn turn(&mut self) -> usize {
+        if self.random.usize(..4) == 0 {
             self.collect();
         }
-        self.random.below(3)
+        self.random.usize(..3)
     }
 
     /// Finds the buffers that nothing reaches. Answers how many finalizers are to run now.
-    pub(super) fn collect_now(&mut self) -> usize {
+    pub(crate) fn collect_now(&mut self) -> usize {
         self.collect();
-        self.random.below(self.finalizers.len() + 1)
+        self.random.usize(..=self.finalizers.len())
     }
 
     /// Ends all roots.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.roots.end();
         self.globals.clear();
         self.collect();
@@ -136,18 +136,18 @@ impl Heap {
     }
 
     /// Runs a finalizer that was put off, where there is one.
-    pub(super) fn finalize(&mut self) -> Option<LetGo> {
+    pub(crate) fn finalize(&mut self) -> Option<LetGo> {
         if self.finalizers.is_empty() {
             return None;
         }
-        let chosen = self.random.below(self.finalizers.len());
+        let chosen = self.random.usize(..self.finalizers.len());
         let id = self.finalizers.swap_remove(chosen);
-        let on_thread = if self.random.one_in(8) { OnThread::Another } else { OnThread::This };
+        let on_thread = if self.random.usize(..8) == 0 { OnThread::Another } else { OnThread::This };
         let buffer = self.buffers.remove(&id).expect("finalized once");
         Some(self.release_memory(buffer.memory, on_thread))
     }
 
-    pub(super) fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
+    pub(crate) fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
         let Some(store) = memory.store() else { return LetGo::default() };
         let shared = self.stores.get_mut(&store).expect("a store with buffers is known");
         let (hold, last) = shared.let_go();
@@ -158,17 +158,17 @@ impl Heap {
     }
 
     /// Takes a buffer's memory away.
-    pub(super) fn detach(&mut self, id: BufferId) -> LetGo {
+    pub(crate) fn detach(&mut self, id: BufferId) -> LetGo {
         let memory = self.take_memory(id);
         self.release_memory(memory, OnThread::This)
     }
 
-    pub(super) fn take_memory(&mut self, id: BufferId) -> Memory {
+    pub(crate) fn take_memory(&mut self, id: BufferId) -> Memory {
         std::mem::replace(&mut self.buffer_mut(id).memory, Memory::Detached)
     }
 
     /// A new buffer, and its root.
-    pub(super) fn add(&mut self, memory: Memory, max_byte_length: Option<usize>, immutable: bool) -> usize {
+    pub(crate) fn add(&mut self, memory: Memory, max_byte_length: Option<usize>, immutable: bool) -> usize {
         self.last += 1;
         let id = BufferId(self.last);
         let buffer = Buffer { memory, max_byte_length, immutable, detach_key: None, collected: false };
@@ -180,13 +180,13 @@ impl Heap {
     ///
     /// # Panics
     /// If the root was released, or what it kept was collected: the model is poisoned there.
-    pub(super) fn rooted(&self, slot: usize) -> BufferId {
+    pub(crate) fn rooted(&self, slot: usize) -> BufferId {
         let id = self.roots.get(slot);
         self.buffer(id);
         id
     }
 
-    pub(super) fn buffer(&self, id: BufferId) -> &Buffer {
+    pub(crate) fn buffer(&self, id: BufferId) -> &Buffer {
         match self.buffers.get(&id) {
             Some(buffer) if !buffer.collected => buffer,
             Some(_) => panic!("{NAME}: {id:?} was collected and is used again"),
@@ -194,31 +194,31 @@ impl Heap {
         }
     }
 
-    pub(super) fn buffer_mut(&mut self, id: BufferId) -> &mut Buffer {
+    pub(crate) fn buffer_mut(&mut self, id: BufferId) -> &mut Buffer {
         self.buffer(id);
         self.buffers.get_mut(&id).expect("there, as just checked")
     }
 
-    pub(super) fn set_global(&mut self, name: &str, id: BufferId) {
+    pub(crate) fn set_global(&mut self, name: &str, id: BufferId) {
         self.globals.insert(name.to_owned(), id);
     }
 
     /// Whether the buffer is a SharedArrayBuffer.
-    pub(super) fn is_shared(&self, id: BufferId) -> bool {
+    pub(crate) fn is_shared(&self, id: BufferId) -> bool {
         let kind = self.buffer(id).memory.store().map(|store| self.shared(store).kind());
         kind == Some(StoreKind::Shared)
     }
 
-    pub(super) fn shared(&self, store: StoreId) -> &Shared {
+    pub(crate) fn shared(&self, store: StoreId) -> &Shared {
         self.stores.get(&store).expect("a store with buffers is known")
     }
 
-    pub(super) fn shared_mut(&mut self, store: StoreId) -> &mut Shared {
+    pub(crate) fn shared_mut(&mut self, store: StoreId) -> &mut Shared {
         self.stores.get_mut(&store).expect("a store with buffers is known")
     }
 
     /// One more buffer over a store.
-    pub(super) fn hold(&mut self, store: &BackingStore) -> Result<(), Error> {
+    pub(crate) fn hold(&mut self, store: &BackingStore) -> Result<(), Error> {
         match self.stores.get_mut(&store.id()) {
             Some(shared) => shared.add(store),
             None => {
@@ -231,7 +231,7 @@ impl Heap {
 
     /// The bytes of stores that buffers are over, each store once, with all that they reserve; of memory that collecting a
     /// buffer may free.
-    pub(super) fn external_bytes(&self) -> usize {
+    pub(crate) fn external_bytes(&self) -> usize {
         let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::Fixed | StoreKind::Resizable);
         self.stores.values().filter(kept).map(Shared::max_byte_length).sum()
     }
