@@ -1,8 +1,6 @@
 //! What can be wrong with what a run is given: each a line that says what to do, and exit status 2.
 
 use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
 
 /// Wrong usage, or input that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +20,6 @@ pub(crate) enum InputError {
     MapForm { given: OsString },
     #[error("two maps are named {name}; give each --map a name of its own")]
     NameTwice { name: String },
-    #[error("cannot read the script {}: {error}; check the name and the permissions", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("cannot read the script {}: it is a directory; name a file in it", path.display())]
-    Directory { path: PathBuf },
-    #[error("cannot read the script {}: byte {at} is not UTF-8; save the file as UTF-8", path.display())]
-    NotUtf8 { path: PathBuf, at: usize },
     #[error(transparent)]
     Map(offheap::Error),
     /// There is no such file, and a colon in its name could be there for a mode.
@@ -35,6 +27,6 @@ pub(crate) enum InputError {
     MapMode(offheap::Error),
     #[error("cannot begin: {0}")]
     Engine(offheap::Error),
-    #[error("cannot start the engine: {0}")]
-    Isolate(offheap_engine::Error),
+    #[error(transparent)]
+    Script(#[from] offheap_run::Error),
 }

@@ -1,36 +1,22 @@
 //! The `offheap` command: runs a script with native memory, mapped files and any ArrayBuffer's backing store within its
 //! reach, and says at the end what was leaked or freed twice, and where.
 //!
-//! What does not depend on an engine (options, maps, what `nativeModule` does, what is printed) is in the modules here;
-//! an engine adds the glue between that and its values, in a module of its own.
+//! Here are the command line, the exit status and what is printed. What scripts are given, and the engines that run them, is
+//! the library `offheap-run`.
 #![forbid(unsafe_code)]
 
-mod arguments;
 mod console;
-mod failure;
-mod freed;
 mod input;
 mod maps;
-mod native;
 mod options;
-mod primitives;
-mod quickjs;
-mod source;
-mod uncaught;
-mod unhandled;
-#[cfg(feature = "v8")]
-mod v8;
-mod visible;
 
 use std::process;
-use std::rc::Rc;
 
 use offheap_ledger::{Balance, Ledger};
+use offheap_run::{Error, NativeModule, Script, visible};
 
 use crate::input::InputError;
-use crate::native::{Limits, NativeModule};
 use crate::options::{Engine, Run};
-use crate::source::Script;
 
 /// Nothing went wrong.
 const FINE: i32 = 0;
@@ -53,13 +39,19 @@ fn main() {
 
 /// Runs the script, and returns the exit status.
 fn run(options: &Run) -> Result<i32, InputError> {
-    let (limits, run_script) = engine(options.engine)?;
+    let run_script = engine(options.engine)?;
     let ledger = Ledger::install().map_err(InputError::Engine)?;
     let script = Script::read(options.script())?;
-    let maps = maps::open(&options.maps)?;
-    let native = Rc::new(NativeModule::new(ledger, limits, maps, options.arguments()?));
+    let mut module = NativeModule::new(ledger).arguments(options.arguments()?);
+    for (name, file) in maps::open(&options.maps)? {
+        module = module.mapped(name, file);
+    }
     // The isolate ends in there, so that what is counted below is what outlived it.
-    let uncaught = run_script(&script, &native)?;
+    let uncaught = match run_script(module, &script) {
+        Ok(()) => None,
+        Err(Error::Uncaught(uncaught)) => Some(uncaught),
+        Err(error) => return Err(error.into()),
+    };
     if let Some(uncaught) = &uncaught {
         console::error_lines(&format!("offheap: {uncaught}"));
     }
@@ -68,14 +60,14 @@ fn run(options: &Run) -> Result<i32, InputError> {
     Ok(status(uncaught.is_some(), &report.balance))
 }
 
-type RunScript = fn(&Script, &Rc<NativeModule>) -> Result<Option<String>, InputError>;
+type RunScript = fn(NativeModule, &Script) -> Result<(), Error>;
 
-/// What an engine asks of buffers, and its glue.
-fn engine(engine: Engine) -> Result<(Limits, RunScript), InputError> {
+/// What runs scripts on this engine.
+fn engine(engine: Engine) -> Result<RunScript, InputError> {
     match engine {
-        Engine::Quickjs => Ok((quickjs::LIMITS, quickjs::run)),
+        Engine::Quickjs => Ok(offheap_run::quickjs::run),
         #[cfg(feature = "v8")]
-        Engine::V8 => Ok((v8::LIMITS, v8::run)),
+        Engine::V8 => Ok(offheap_run::v8::run),
         #[cfg(not(feature = "v8"))]
         Engine::V8 => Err(InputError::NoV8),
     }

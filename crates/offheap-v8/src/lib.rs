@@ -104,7 +104,6 @@ pub use offheap_engine::{
 };
 pub use scope::Scope;
 pub use script::{FromJs, Throw, collect, script_site};
-pub use sys::{ResolveModule, TrackRejections, TrackUncaught, instantiate_module, track_rejections, track_uncaught};
 pub use typed::{TypedElement, U8Clamped};
 pub use v8;
 

@@ -5,8 +5,7 @@
 //! `address_set` knows them by, `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
 //! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
 //! V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `lending` asks who else
-//! has the bytes of a slice, `stack` is about the stack of a thread, `heap_limit` about a full heap, `hooks` gives
-//! callbacks a scope.
+//! has the bytes of a slice, `stack` is about the stack of a thread, `heap_limit` about a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod address_set;
@@ -17,7 +16,6 @@ mod ended;
 mod engine_memory;
 mod flags;
 mod heap_limit;
-mod hooks;
 mod lending;
 mod natives;
 mod object;
@@ -34,7 +32,6 @@ pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
-pub use hooks::{ResolveModule, TrackRejections, TrackUncaught, instantiate_module, track_rejections, track_uncaught};
 pub(crate) use lending::check_lendable;
 pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};

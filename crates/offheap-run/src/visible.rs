@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 /// A name or a message, in one line. What a terminal would obey is escaped as in a string of script.
-pub(crate) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
 /// Escapes a text of several lines, which stay several.
-pub(crate) fn lines(text: &str) -> String {
+pub fn lines(text: &str) -> String {
     escape(text, |character| character == '\n')
 }
 

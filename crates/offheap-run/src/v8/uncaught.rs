@@ -3,7 +3,7 @@
 use offheap_v8::v8;
 
 use super::frames;
-use crate::uncaught::{INDESCRIBABLE, described};
+use crate::Uncaught;
 
 /// `inspect` describes values, once there is such a function; `message` is V8's about a value that was thrown just now.
 pub(super) fn describe<'s>(
@@ -11,7 +11,7 @@ pub(super) fn describe<'s>(
     inspect: Option<v8::Local<'s, v8::Function>>,
     thrown: v8::Local<'s, v8::Value>,
     message: Option<v8::Local<'s, v8::Message>>,
-) -> String {
+) -> Uncaught {
     let place = message.and_then(|message| frames::place_of(scope, message));
     describe_at(scope, inspect, thrown, place)
 }
@@ -22,7 +22,7 @@ pub(super) fn describe_at<'s>(
     inspect: Option<v8::Local<'s, v8::Function>>,
     thrown: v8::Local<'s, v8::Value>,
     place: Option<String>,
-) -> String {
+) -> Uncaught {
     v8::tc_scope!(let scope, scope);
     let nothing = v8::undefined(scope).into();
     let place = place.and_then(|place| v8::String::new(scope, &place)).map_or(nothing, Into::into);
@@ -32,5 +32,8 @@ pub(super) fn describe_at<'s>(
         None => thrown.to_string(scope).map(Into::into),
     };
     let text = text.and_then(|text| v8::Local::<v8::String>::try_from(text).ok());
-    described(&text.map_or_else(|| INDESCRIBABLE.to_owned(), |text| text.to_rust_string_lossy(scope)))
+    match text {
+        Some(text) => Uncaught::thrown(&text.to_rust_string_lossy(scope)),
+        None => Uncaught::indescribable(),
+    }
 }

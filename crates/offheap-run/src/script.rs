@@ -1,34 +1,38 @@
 //! The text of scripts and modules, and where modules are found.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::input::InputError;
+use crate::Error;
 
-/// A script that was read.
-pub(crate) struct Script {
-    /// Its file as it was named, which is how places in it are.
+/// The text of a classic script or an ES module, to be run.
+///
+/// It is a module if its name ends with `.mjs`, or if it has `import`, `export` or `await` at its top level.
+#[derive(Clone, Debug)]
+pub struct Script {
     pub(crate) name: String,
-    /// Its text.
     pub(crate) text: String,
 }
 
 impl Script {
-    /// Reads the script in `file`.
+    /// A script with this text. Stacks call it `name`, and modules that it imports by a relative path are found from there:
+    /// the name is a path, also where there is no such file.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Script { name: name.into(), text: text.into() }
+    }
+
+    /// Reads the script in a file, whose path becomes its name. A byte order mark is left out.
     ///
     /// # Errors
-    /// It does not exist, cannot be read, is a directory, or is not UTF-8.
-    pub(crate) fn read(file: &OsStr) -> Result<Script, InputError> {
-        let path = PathBuf::from(file);
+    /// [`Error::Unreadable`], [`Error::Directory`] and [`Error::NotUtf8`].
+    pub fn read(path: impl Into<PathBuf>) -> Result<Script, Error> {
+        let path = path.into();
         match read_text(&path) {
-            Ok(text) => Ok(Script { name: file.to_string_lossy().into_owned(), text }),
-            Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::IsADirectory => {
-                Err(InputError::Directory { path })
-            }
-            Err(Unreadable::Io(error)) => Err(InputError::Unreadable { path, error }),
-            Err(Unreadable::NotUtf8 { at }) => Err(InputError::NotUtf8 { path, at }),
+            Ok(text) => Ok(Script { name: path.to_string_lossy().into_owned(), text }),
+            Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::IsADirectory => Err(Error::Directory { path }),
+            Err(Unreadable::Io(error)) => Err(Error::Unreadable { path, error }),
+            Err(Unreadable::NotUtf8 { at }) => Err(Error::NotUtf8 { path, at }),
         }
     }
 

@@ -2,21 +2,21 @@
 
 use offheap::{BackingStore, Site};
 
-use crate::arguments::Argument;
-use crate::console::{self, Stream};
-use crate::failure::Failure;
-use crate::freed::FreedMemory;
-use crate::native::{Described, Memory, NativeModule};
+use crate::Stream;
+use crate::glue::arguments::Argument;
+use crate::glue::failure::Failure;
+use crate::glue::freed::FreedMemory;
+use crate::glue::state::{Described, Memory, State};
 
 /// One call of a primitive by script: what the glue of an engine gives, in the engine's values.
-pub(crate) trait Call {
+pub trait Call {
     /// A value of script.
     type Value;
     /// An exception of the engine's own that is on its way to script.
     type Pending;
 
     /// The state behind `nativeModule`.
-    fn native(&self) -> &NativeModule;
+    fn state(&self) -> &State;
 
     /// An argument; `undefined` where script passed none.
     fn value(&mut self, index: usize) -> Self::Value;
@@ -63,7 +63,7 @@ pub(crate) trait Call {
 }
 
 /// What a call throws.
-pub(crate) enum Thrown<P> {
+pub enum Thrown<P> {
     /// An error of ours.
     Failure(Failure),
     /// The engine's.
@@ -71,7 +71,7 @@ pub(crate) enum Thrown<P> {
 }
 
 /// A value, or what is thrown.
-pub(crate) type Outcome<T, C> = Result<T, Thrown<<C as Call>::Pending>>;
+pub type Outcome<T, C> = Result<T, Thrown<<C as Call>::Pending>>;
 
 impl<P> From<Failure> for Thrown<P> {
     fn from(failure: Failure) -> Self {
@@ -92,15 +92,17 @@ impl<P> From<offheap_engine::Error> for Thrown<P> {
 }
 
 /// A function that the prelude is given.
-pub(crate) struct Primitive<C: Call> {
-    pub(crate) name: &'static str,
+pub struct Primitive<C: Call> {
+    /// Its name, for the prelude.
+    pub name: &'static str,
     /// The `length` that script sees.
-    pub(crate) length: usize,
-    pub(crate) run: fn(&mut C) -> Outcome<C::Value, C>,
+    pub length: usize,
+    /// What it does when script calls it.
+    pub run: fn(&mut C) -> Outcome<C::Value, C>,
 }
 
 /// All of them.
-pub(crate) fn primitives<C: Call>() -> [Primitive<C>; 16] {
+pub fn primitives<C: Call>() -> [Primitive<C>; 16] {
     let primitive = |name, length, run| Primitive { name, length, run };
     [
         primitive("map", 1, map::<C>),
@@ -142,7 +144,7 @@ fn memory_at<C: Call>(call: &mut C, index: usize) -> Outcome<Memory, C> {
     let value = call.value(index);
     let id = call.internal("idOf", &[value])?;
     let Argument::Number(id) = call.as_argument(&id) else { return Ok(Memory::No) };
-    if let Some(memory) = call.native().memory(id as u64) {
+    if let Some(memory) = call.state().memory(id as u64) {
         return Ok(memory);
     }
     let mut numbers = [0.0; FreedMemory::NUMBERS];
@@ -152,7 +154,7 @@ fn memory_at<C: Call>(call: &mut C, index: usize) -> Outcome<Memory, C> {
         let Argument::Number(kept) = call.as_argument(&kept) else { return Ok(Memory::No) };
         *number = kept;
     }
-    Ok(Memory::Freed(call.native().freed_memory(numbers)))
+    Ok(Memory::Freed(call.state().freed_memory(numbers)))
 }
 
 /// The prelude's object for memory or a reference: what its function `make` returns.
@@ -171,7 +173,7 @@ fn describe<C: Call>(call: &mut C, make: &str, described: Described) -> Outcome<
 /// The memory of a mapped file. The prelude asks for each of them once, by its place in the list.
 fn map<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let index = argument(call, 0).byte_count("index")?;
-    let (_, described) = call.native().maps()[index];
+    let described = call.state().mapped(index).expect("the prelude was given this many names");
     describe(call, "memory", described)
 }
 
@@ -193,13 +195,13 @@ fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     };
     let max_byte_length = call.as_argument(&max_byte_length);
     let (byte_length, site) = (argument(call, 0), call.site());
-    let described = call.native().allocate(byte_length, shared, max_byte_length, site)?;
+    let described = call.state().allocate(byte_length, shared, max_byte_length, site)?;
     let id = described.id;
     // Without its object script could not free it.
     describe(call, "memory", described).inspect_err(|_| {
-        let freed = call.native().free(id, site);
+        let freed = call.state().free(id, site);
         debug_assert!(freed.is_ok(), "nobody has it yet");
-        call.native().forget(id);
+        call.state().forget(id);
     })
 }
 
@@ -213,7 +215,7 @@ fn no_options(given: Argument) -> Failure {
 
 fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (memory, offset, length) = (memory(call)?, argument(call, 1), argument(call, 2));
-    let window = call.native().window(memory, offset, length)?;
+    let window = call.state().window(memory, offset, length)?;
     call.expose(&window)
 }
 
@@ -221,24 +223,24 @@ fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let buffer = call.value(0);
     let store = call.externalize(&buffer).map_err(|error| not_a_buffer(call, "externalizeBuffer", error))?;
     let site = call.site();
-    let described = call.native().externalize(store, site);
+    let described = call.state().externalize(store, site);
     let id = described.id;
     // Without its object script could not release it.
     describe(call, "external", described).inspect_err(|_| {
-        let released = call.native().release(id);
+        let released = call.state().release(id);
         debug_assert!(released.is_ok(), "nobody has it yet");
     })
 }
 
 fn free<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (memory, site) = (memory(call)?, call.site());
-    let Memory::Present(id) = memory else { return Err(call.native().refuse_free(memory, site).into()) };
-    let freed = call.native().free(id, site)?;
-    let numbers = call.native().to_numbers(&freed).map(|number| call.number(number));
+    let Memory::Present(id) = memory else { return Err(call.state().refuse_free(memory, site).into()) };
+    let freed = call.state().free(id, site)?;
+    let numbers = call.state().to_numbers(&freed).map(|number| call.number(number));
     let mut arguments = vec![call.value(0)];
     arguments.extend(numbers);
     call.internal("keepFreed", &arguments)?;
-    call.native().forget(id);
+    call.state().forget(id);
     Ok(call.undefined())
 }
 
@@ -284,7 +286,7 @@ fn gc<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 }
 
 fn stats<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let stats = call.native().stats();
+    let stats = call.state().stats();
     call.object(&[
         ("stores", stats.stores as f64),
         ("resizableStores", stats.resizable_stores as f64),
@@ -299,7 +301,7 @@ fn stats<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn byte_length<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    match call.native().byte_length(id) {
+    match call.state().byte_length(id) {
         Some(byte_length) => Ok(call.number(byte_length as f64)),
         None => Ok(call.undefined()),
     }
@@ -307,13 +309,13 @@ fn byte_length<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn freed<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    let is_present = matches!(call.native().memory(id), Some(Memory::Present(_)));
+    let is_present = matches!(call.state().memory(id), Some(Memory::Present(_)));
     Ok(call.boolean(!is_present))
 }
 
 fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, to) = (id(call)?, argument(call, 1), argument(call, 2));
-    let range = call.native().read_range(id, from, to)?;
+    let range = call.state().read_range(id, from, to)?;
     let bytes = call.copy_out(&range)?;
     call.bytes(bytes)
 }
@@ -321,13 +323,13 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 /// The bytes are copied first and once, as they are: they may be the same memory, or overlap.
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
-    call.native().external(id, "write")?;
+    call.state().external(id, "write")?;
     let Some(bytes) = call.copy_of(&source)? else {
         let found = found(call, 2)?;
         let message = format!("write: expected a typed array, DataView or ArrayBuffer with the bytes, found {found}");
         return Err(Failure::type_error(message).into());
     };
-    let range = call.native().write_range(id, from, bytes.len())?;
+    let range = call.state().write_range(id, from, bytes.len())?;
     call.copy_in(&range, 0, &bytes)?;
     Ok(call.undefined())
 }
@@ -335,7 +337,7 @@ fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn fill<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, value) = (id(call)?, argument(call, 1).byte("value")?);
     let (from, to) = (argument(call, 2), argument(call, 3));
-    let range = call.native().fill_range(id, from, to)?;
+    let range = call.state().fill_range(id, from, to)?;
     let chunk = [value; 16 << 10];
     let byte_length = range.byte_length();
     for offset in (0..byte_length).step_by(chunk.len()) {
@@ -346,13 +348,13 @@ fn fill<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn external_array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    let store = call.native().external(id, "make a buffer")?;
+    let store = call.state().external(id, "make a buffer")?;
     call.expose(&store)
 }
 
 fn release<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let id = id(call)?;
-    call.native().release(id)?;
+    call.state().release(id)?;
     Ok(call.undefined())
 }
 
@@ -360,6 +362,6 @@ fn print<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (is_error, text) = (call.value(0), call.value(1));
     let stream = if call.as_boolean(&is_error) { Stream::Error } else { Stream::Output };
     let text = call.as_text(&text)?;
-    console::line(stream, &text).map_err(|error| Failure::plain(format!("console cannot write: {error}")))?;
+    call.state().print(stream, &text).map_err(|error| Failure::plain(format!("console cannot write: {error}")))?;
     Ok(call.undefined())
 }

@@ -6,10 +6,7 @@ use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
 use super::{LIMITS, frames, modules};
-use crate::arguments::Argument;
-use crate::failure::Failure;
-use crate::native::NativeModule;
-use crate::primitives::{Call, Outcome, Thrown, primitives};
+use crate::glue::{Argument, Call, Failure, INSPECT, Outcome, PRELUDE, State, Thrown, primitives};
 
 /// An exception that is pending in V8.
 struct Pending;
@@ -20,7 +17,7 @@ struct V8Call<'a, 's, 'i> {
     scope: &'a mut v8::PinScope<'s, 'i>,
     /// The prelude's object of this name.
     internals: v8::Local<'s, v8::Object>,
-    native: &'a NativeModule,
+    state: &'a State,
     arguments: &'a v8::FunctionCallbackArguments<'s>,
 }
 
@@ -36,8 +33,8 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     type Value = Value<'s>;
     type Pending = Pending;
 
-    fn native(&self) -> &NativeModule {
-        self.native
+    fn state(&self) -> &State {
+        self.state
     }
 
     fn value(&mut self, index: usize) -> Value<'s> {
@@ -205,10 +202,10 @@ fn run<'s>(
     arguments: v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'_, v8::Value>,
 ) {
-    let native = Rc::clone(scope.get_slot::<Rc<NativeModule>>().expect("set before any script runs"));
+    let state = Rc::clone(scope.get_slot::<Rc<State>>().expect("set before any script runs"));
     let index = arguments.data().uint32_value(scope).expect("a number") as usize;
     let internals = arguments.this();
-    let mut call = V8Call { scope, internals, native: &native, arguments: &arguments };
+    let mut call = V8Call { scope, internals, state: &state, arguments: &arguments };
     let run = primitives()[index].run;
     match run(&mut call) {
         Ok(value) => result.set(value),
@@ -231,10 +228,7 @@ fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Obje
 
 /// Runs the prelude and what describes values; returns the function that describes one. `None` where an exception was
 /// thrown.
-pub(super) fn install<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    native: &NativeModule,
-) -> Option<v8::Local<'s, v8::Function>> {
+pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>, state: &State) -> Option<v8::Local<'s, v8::Function>> {
     let functions = v8::Object::new(scope);
     for (index, primitive) in primitives::<V8Call<'_, '_, '_>>().iter().enumerate() {
         let data = v8::Integer::new_from_unsigned(scope, index as u32).into();
@@ -245,19 +239,19 @@ pub(super) fn install<'s>(
         function.set_name(name);
         functions.create_data_property(scope, name.into(), function.into())?;
     }
-    let maps = strings(scope, native.maps().iter().map(|(name, _)| name))?;
-    let arguments = strings(scope, native.arguments())?;
+    let mapped = strings(scope, state.mapped_names())?;
+    let arguments = strings(scope, state.arguments().iter().map(String::as_str))?;
     let nothing = v8::undefined(scope).into();
-    let prelude = own_function(scope, "offheap:prelude", include_str!("../prelude.js"))?;
-    let given = prelude.call(scope, nothing, &[functions.into(), maps.into(), arguments.into()])?;
-    let inspect = own_function(scope, "offheap:inspect", include_str!("../inspect.js"))?;
+    let prelude = own_function(scope, "offheap:prelude", PRELUDE)?;
+    let given = prelude.call(scope, nothing, &[functions.into(), mapped.into(), arguments.into()])?;
+    let inspect = own_function(scope, "offheap:inspect", INSPECT)?;
     let engine = frames::engine(scope)?;
     inspect.call(scope, nothing, &[given, engine])?.try_into().ok()
 }
 
 fn strings<'s, 'a>(
     scope: &mut v8::PinScope<'s, '_>,
-    strings: impl IntoIterator<Item = &'a String>,
+    strings: impl IntoIterator<Item = &'a str>,
 ) -> Option<v8::Local<'s, v8::Array>> {
     let array = v8::Array::new(scope, 0);
     for (index, string) in strings.into_iter().enumerate() {
@@ -267,7 +261,7 @@ fn strings<'s, 'a>(
     Some(array)
 }
 
-/// The function that a script of the command is.
+/// The function that a script of this crate is.
 pub(super) fn own_function<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,

@@ -17,7 +17,7 @@ pub(crate) enum Class {
 
 /// An error for script: in which class, and in which words.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) class: Class,
     pub(crate) message: String,
 }
@@ -40,7 +40,7 @@ impl Failure {
     }
 
     /// The name of the class in script, and the code where it has one.
-    pub(crate) fn class_name(&self) -> (&'static str, Option<&'static str>) {
+    pub fn class_name(&self) -> (&'static str, Option<&'static str>) {
         match self.class {
             Class::Type => ("TypeError", None),
             Class::Range => ("RangeError", None),

@@ -1,13 +1,13 @@
 //! What script passes where a number is expected.
 
-use crate::failure::Failure;
+use crate::glue::failure::Failure;
 
 /// The most that a number of script counts exactly: 2 ** 53 - 1.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// A value that script passed as a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Argument {
+pub enum Argument {
     /// `undefined`, or nothing.
     Absent,
     /// A number.
@@ -19,7 +19,7 @@ pub(crate) enum Argument {
 impl Argument {
     /// Something that is neither absent nor a number, of a type as rquickjs names it: here as `typeof` does, and what it
     /// calls an object more closely.
-    pub(crate) fn other(found: &'static str) -> Argument {
+    pub fn other(found: &'static str) -> Argument {
         Argument::Other(match found {
             "bool" => "boolean",
             "big_int" => "bigint",
@@ -102,7 +102,7 @@ fn is_count(number: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Class;
+    use crate::glue::failure::Class;
 
     #[test]
     fn byte_counts_are_whole_and_not_negative() {

@@ -2,13 +2,13 @@
 
 use offheap_quickjs::rquickjs::{Coerced, Ctx, Error, Function, Value};
 
-use crate::uncaught::{INDESCRIBABLE, described};
+use crate::Uncaught;
 
 /// The first line says what was thrown; the others are the stack.
-pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Error) -> String {
+pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Error) -> Uncaught {
     match error {
         Error::Exception => describe_value(ctx, inspect, ctx.catch(), true),
-        other => described(&other.to_string()),
+        other => Uncaught::thrown(&other.to_string()),
     }
 }
 
@@ -18,24 +18,25 @@ pub(super) fn describe_value<'js>(
     inspect: &Function<'js>,
     thrown: Value<'js>,
     is_thrown: bool,
-) -> String {
+) -> Uncaught {
     let text: Result<String, Error> = inspect.call((thrown, is_thrown.then_some(true)));
     text.map_or_else(
         |_| {
             // There is no memory to do it.
             ctx.catch();
-            described(INDESCRIBABLE)
+            Uncaught::indescribable()
         },
-        |text| described(&text),
+        |text| Uncaught::thrown(&text),
     )
 }
 
 /// Says an error that was met before any script ran, when nothing describes values yet.
-pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> String {
+pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> Uncaught {
     match error {
         Error::Exception => {
-            described(&ctx.catch().get::<Coerced<String>>().map_or(INDESCRIBABLE.to_owned(), |text| text.0))
+            let text = ctx.catch().get::<Coerced<String>>();
+            text.map_or_else(|_| Uncaught::indescribable(), |text| Uncaught::thrown(&text.0))
         }
-        other => described(&other.to_string()),
+        other => Uncaught::thrown(&other.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! The glue between the command and QuickJS.
+//! `nativeModule`, `console` and ES modules on QuickJS.
 
 mod columns;
 mod frames;
@@ -15,60 +15,57 @@ use offheap_quickjs::rquickjs::{self, Ctx, Function, Module, Promise, Value};
 
 use self::frames::Frames;
 use self::rejections::Rejections;
-use crate::input::InputError;
-use crate::native::{Limits, NativeModule};
-use crate::source::Script;
-use crate::uncaught::NEVER_ENDED;
+use crate::glue::{Limits, State};
+use crate::{Error, NativeModule, Script, Uncaught};
 
 /// What QuickJS asks of a buffer.
-pub(crate) const LIMITS: Limits =
+pub const LIMITS: Limits =
     Limits { engine: "QuickJS", max_byte_length: i32::MAX as usize, alignment: 8, resizes_any_memory: true };
 
-/// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
-///
-/// The result is what it threw and did not catch, in words.
+/// Runs a script to its end in an isolate of its own, with its microtasks and all that it awaits, and ends the isolate.
 ///
 /// # Errors
-/// The engine does not start.
-pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
+/// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where the script fails.
+pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
+    let state = Rc::new(State::new(module, LIMITS));
     let rejections = Rejections::default();
     let tracker = rejections.clone();
     let frames = Frames::default();
     let files = modules::Files { columns: Rc::clone(&frames.columns) };
     let builder = Isolate::builder()
-        // Its thread is the command's own.
+        // Nothing else runs on its thread.
         .can_block(true)
         .loader(files.clone(), files)
         .rejection_tracker(move |ctx, promise, reason, is_handled| tracker.track(&ctx, promise, reason, is_handled));
-    let mut isolate = builder.build().map_err(InputError::Isolate)?;
-    Ok(isolate.enter(|scope| {
+    let mut isolate = builder.build().map_err(Error::Isolate)?;
+    isolate.enter(|scope| {
         scope.with_ctx(|ctx| {
-            let uncaught = execute(&ctx, script, native, &frames, &rejections);
+            let ended = execute(&ctx, script, &state, &frames, &rejections);
             rejections.close(&ctx);
             frames.close();
-            uncaught
+            Ok(ended?)
         })
-    }))
+    })
 }
 
 fn execute(
     ctx: &Ctx<'_>,
     script: &Script,
-    native: &Rc<NativeModule>,
+    state: &Rc<State>,
     frames: &Frames,
     rejections: &Rejections,
-) -> Option<String> {
+) -> Result<(), Uncaught> {
     frames.columns.add(&script.name, &script.text);
-    let inspect = match functions::install(ctx, native, frames).and_then(|inspect| {
+    let inspect = match functions::install(ctx, state, frames).and_then(|inspect| {
         modules::evaluate_offheap(ctx)?;
         Ok(inspect)
     }) {
         Ok(inspect) => inspect,
-        Err(error) => return Some(uncaught::describe_unaided(ctx, error)),
+        Err(error) => return Err(uncaught::describe_unaided(ctx, error)),
     };
     match evaluate(ctx, script) {
         Ok(outcome) => finish(ctx, &inspect, outcome, rejections),
-        Err(error) => Some(uncaught::describe(ctx, &inspect, error)),
+        Err(error) => Err(uncaught::describe(ctx, &inspect, error)),
     }
 }
 
@@ -116,12 +113,12 @@ fn finish<'js>(
     inspect: &Function<'js>,
     outcome: Outcome<'js>,
     rejections: &Rejections,
-) -> Option<String> {
+) -> Result<(), Uncaught> {
     loop {
         match offheap_quickjs::run_job(ctx) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(error) => return Some(uncaught::describe(ctx, inspect, error)),
+            Err(error) => return Err(uncaught::describe(ctx, inspect, error)),
         }
     }
     let ended = match &outcome {
@@ -129,13 +126,13 @@ fn finish<'js>(
         Outcome::Module(promise) => promise.result::<Value<'_>>().map(|result| result.map(drop)),
     };
     if let Some(Err(error)) = ended {
-        return Some(uncaught::describe(ctx, inspect, error));
+        return Err(uncaught::describe(ctx, inspect, error));
     }
     if let Some(reason) = rejections.close(ctx) {
-        return Some(uncaught::describe_value(ctx, inspect, reason, false));
+        return Err(uncaught::describe_value(ctx, inspect, reason, false));
     }
     match ended {
-        Some(_) => None,
-        None => Some(NEVER_ENDED.to_owned()),
+        Some(_) => Ok(()),
+        None => Err(Uncaught::never_ended()),
     }
 }

@@ -1,4 +1,7 @@
-//! Callbacks that V8 hands no scope: with one, they need no unsafe code of whoever uses them.
+//! Callbacks of V8 that get no scope, wrapped so that they do. All unsafe code of this crate: making the scope.
+#![allow(unsafe_code, reason = "V8 hands these callbacks a handle instead of a scope; SAFETY.md names the invariants")]
+
+use offheap_v8::v8;
 
 /// What a module's imports stand for, in [`instantiate_module`].
 pub trait ResolveModule: 'static {

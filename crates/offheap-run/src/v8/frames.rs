@@ -3,6 +3,7 @@
 use offheap_v8::v8;
 
 use super::functions::own_function;
+use crate::glue::FRAMES;
 use crate::visible;
 
 /// What describes values has to ask, from V8's call sites.
@@ -11,7 +12,7 @@ pub(super) fn engine<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'
     let name = v8::String::new(scope, "isProxy")?;
     let is_proxy = v8::Function::builder(is_proxy).build(scope)?;
     host.create_data_property(scope, name.into(), is_proxy.into())?;
-    let frames = own_function(scope, "offheap:frames", include_str!("../frames.js"))?;
+    let frames = own_function(scope, "offheap:frames", FRAMES)?;
     let nothing = v8::undefined(scope).into();
     frames.call(scope, nothing, &[host.into()])
 }

@@ -10,15 +10,13 @@ use offheap_quickjs::rquickjs::{self, Coerced, Ctx, FromJs, Function, Object, Ty
 use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach};
 
 use super::frames::Frames;
-use crate::arguments::Argument;
-use crate::native::NativeModule;
-use crate::primitives::{Call, Outcome, Thrown, primitives};
+use crate::glue::{Argument, Call, INSPECT, Outcome, PRELUDE, State, Thrown, primitives};
 
 struct QuickJsCall<'a, 'js> {
     ctx: &'a Ctx<'js>,
     /// The prelude's object of this name.
     internals: &'a Object<'js>,
-    native: &'a NativeModule,
+    state: &'a State,
     frames: &'a Frames,
     arguments: &'a [Value<'js>],
 }
@@ -48,8 +46,8 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     type Value = Value<'js>;
     type Pending = rquickjs::Error;
 
-    fn native(&self) -> &NativeModule {
-        self.native
+    fn state(&self) -> &State {
+        self.state
     }
 
     fn value(&mut self, index: usize) -> Value<'js> {
@@ -151,36 +149,27 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 }
 
 /// Runs the prelude and what describes values in `ctx`; returns the function that describes one.
-pub(super) fn install<'js>(
-    ctx: &Ctx<'js>,
-    native: &Rc<NativeModule>,
-    frames: &Frames,
-) -> rquickjs::Result<Function<'js>> {
+pub(super) fn install<'js>(ctx: &Ctx<'js>, state: &Rc<State>, frames: &Frames) -> rquickjs::Result<Function<'js>> {
     let engine = frames.install(ctx)?;
     let functions = Object::new(ctx.clone())?;
     for (index, primitive) in primitives::<QuickJsCall<'_, 'js>>().iter().enumerate() {
-        let (native, frames) = (Rc::clone(native), frames.clone());
+        let (state, frames) = (Rc::clone(state), frames.clone());
         let call = move |ctx: Ctx<'js>, This(internals): This<Object<'js>>, Rest(arguments): Rest<Value<'js>>| {
-            let mut call = QuickJsCall {
-                ctx: &ctx,
-                internals: &internals,
-                native: &native,
-                frames: &frames,
-                arguments: &arguments,
-            };
+            let mut call =
+                QuickJsCall { ctx: &ctx, internals: &internals, state: &state, frames: &frames, arguments: &arguments };
             let run = primitives()[index].run;
             run(&mut call).map_err(|thrown| throw(&ctx, &internals, thrown))
         };
         let function = Function::new(ctx.clone(), call)?.with_name(primitive.name)?.with_length(primitive.length)?;
         functions.set(primitive.name, function)?;
     }
-    let maps: Vec<&str> = native.maps().iter().map(|(name, _)| name.as_str()).collect();
-    let prelude = own_function(ctx, "offheap:prelude", include_str!("../prelude.js"))?;
-    let given: Object<'js> = prelude.call((functions, maps, native.arguments().to_vec()))?;
-    own_function(ctx, "offheap:inspect", include_str!("../inspect.js"))?.call((given, engine))
+    let mapped: Vec<&str> = state.mapped_names().collect();
+    let prelude = own_function(ctx, "offheap:prelude", PRELUDE)?;
+    let given: Object<'js> = prelude.call((functions, mapped, state.arguments().to_vec()))?;
+    own_function(ctx, "offheap:inspect", INSPECT)?.call((given, engine))
 }
 
-/// The function that a script of the command is.
+/// The function that a script of this crate is.
 pub(super) fn own_function<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> rquickjs::Result<Function<'js>> {
     let mut options = EvalOptions::default();
     options.filename = Some(name.to_owned());

@@ -9,8 +9,9 @@ use offheap_quickjs::script_site;
 
 use super::columns::Columns;
 use super::functions::own_function;
+use crate::glue::FRAMES;
 
-/// What the command knows of places in scripts.
+/// Knows the places in scripts.
 #[derive(Clone, Default)]
 pub(super) struct Frames {
     pub(super) columns: Rc<Columns>,
@@ -47,7 +48,7 @@ impl Frames {
         host.set("columnOf", Function::new(ctx.clone(), column_of)?)?;
         host.set("beQuiet", Function::new(ctx.clone(), be_quiet)?)?;
         host.set("trace", Function::new(ctx.clone(), trace)?)?;
-        let engine: Object<'js> = own_function(ctx, "offheap:frames", include_str!("../frames.js"))?.call((host,))?;
+        let engine: Object<'js> = own_function(ctx, "offheap:frames", FRAMES)?.call((host,))?;
         let format: Function<'js> = engine.get("format")?;
         *self.format.borrow_mut() = Some(Persistent::save(ctx, format));
         Ok(engine)

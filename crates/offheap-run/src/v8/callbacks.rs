@@ -1,6 +1,8 @@
 //! What callbacks of V8's own throw, that of a `FinalizationRegistry` for example: V8 catches it, and tells a listener.
 
-use offheap_v8::{TrackUncaught, v8};
+use offheap_v8::v8;
+
+use super::hooks::TrackUncaught;
 
 /// The first of them, with what V8 says of its place.
 #[derive(Default)]

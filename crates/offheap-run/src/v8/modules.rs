@@ -1,8 +1,10 @@
 //! Scripts, and ES modules: files, and the module "offheap".
 
-use offheap_v8::{ResolveModule, v8};
+use offheap_v8::v8;
 
-use crate::source;
+use super::hooks::{ResolveModule, instantiate_module};
+use crate::glue::OFFHEAP_MODULE;
+use crate::script;
 
 const OFFHEAP: &str = "offheap";
 
@@ -77,13 +79,13 @@ fn evaluate_module<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     module: v8::Local<'s, v8::Module>,
 ) -> Option<v8::Local<'s, v8::Promise>> {
-    offheap_v8::instantiate_module::<Modules>(scope, module)?;
+    instantiate_module::<Modules>(scope, module)?;
     module.evaluate(scope)?.try_into().ok()
 }
 
 /// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
 pub(super) fn evaluate_offheap(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
-    evaluate(scope, OFFHEAP, Some(include_str!("../offheap.js"))).map(drop)
+    evaluate(scope, OFFHEAP, Some(OFFHEAP_MODULE)).map(drop)
 }
 
 /// A module and all that it imports, compiled.
@@ -104,7 +106,7 @@ fn load<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) ->
 fn load_new<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) -> Option<v8::Local<'s, v8::Module>> {
     let module = match text {
         Some(text) => compile(scope, name, text)?,
-        None => match source::read_module(name) {
+        None => match script::read_module(name) {
             Ok(text) => compile(scope, name, &text)?,
             Err(why) => return throw(scope, &format!("Error loading module '{name}': {why}")),
         },
@@ -126,7 +128,7 @@ fn resolve(scope: &mut v8::PinScope<'_, '_>, importer: &str, specifier: v8::Loca
     if specifier == OFFHEAP {
         return Some(specifier);
     }
-    match source::resolve(importer, &specifier) {
+    match script::resolve(importer, &specifier) {
         Ok(name) => Some(name),
         Err(why) => throw(scope, &format!("Error resolving module '{specifier}' from '{importer}': {why}")),
     }

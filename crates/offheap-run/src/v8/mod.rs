@@ -1,8 +1,9 @@
-//! The glue between the command and V8.
+//! `nativeModule`, `console` and ES modules on V8.
 
 mod callbacks;
 mod frames;
 mod functions;
+mod hooks;
 mod modules;
 mod rejections;
 mod uncaught;
@@ -13,56 +14,52 @@ use std::rc::Rc;
 use offheap_v8::v8;
 
 use self::callbacks::Thrown;
+pub use self::hooks::{
+    ResolveModule, TrackRejections, TrackUncaught, instantiate_module, track_rejections, track_uncaught,
+};
 use self::modules::Modules;
 use self::rejections::Rejections;
 use self::waits::Waits;
-use crate::input::InputError;
-use crate::native::{Limits, NativeModule};
-use crate::source::Script;
-use crate::uncaught::{INDESCRIBABLE, NEVER_ENDED};
+use crate::glue::{Limits, State};
+use crate::{Error, NativeModule, Script, Uncaught};
 
 /// What V8 asks of a buffer.
-pub(crate) const LIMITS: Limits =
+pub const LIMITS: Limits =
     Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8, resizes_any_memory: false };
 
-/// Nothing but a full heap stops a script.
-const HEAP_IS_FULL: &str =
-    "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a file (--map)";
-
-/// Runs a script to its end, microtasks and what it awaits included, and ends the engine.
-///
-/// The result is what it threw and did not catch, in words.
+/// Runs a script to its end in an isolate of its own, with its microtasks and all that it awaits, and ends the isolate.
 ///
 /// # Errors
-/// The engine does not start.
-pub(crate) fn run(script: &Script, native: &Rc<NativeModule>) -> Result<Option<String>, InputError> {
+/// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where the script fails.
+pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
+    let state = Rc::new(State::new(module, LIMITS));
     // The balance counts what native code has to do with, and not each buffer of script's.
     let builder = offheap_v8::Isolate::builder().v8_allocator();
-    let mut isolate = builder.build().map_err(InputError::Isolate)?;
-    Ok(isolate.enter(|scope| {
+    let mut isolate = builder.build().map_err(Error::Isolate)?;
+    isolate.enter(|scope| {
         scope.with_v8(|scope| {
-            scope.set_slot(Rc::clone(native));
+            scope.set_slot(Rc::clone(&state));
             scope.set_slot(Modules::default());
             scope.set_slot(Rejections::default());
             scope.set_slot(Waits::default());
-            offheap_v8::track_rejections::<Rejections>(scope);
+            track_rejections::<Rejections>(scope);
             scope.set_slot(Thrown::default());
-            offheap_v8::track_uncaught::<Thrown>(scope);
+            track_uncaught::<Thrown>(scope);
             modules::allow_dynamic_imports(scope);
-            let uncaught = execute(scope, script, native);
+            let ended = execute(scope, script, &state);
             // What is kept of the isolate ends before it.
             Rejections::close(scope);
             Thrown::take(scope);
             scope.remove_slot::<Modules>();
             scope.remove_slot::<Waits>();
-            uncaught
+            Ok(ended?)
         })
-    }))
+    })
 }
 
-fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, native: &NativeModule) -> Option<String> {
+fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, state: &State) -> Result<(), Uncaught> {
     v8::tc_scope!(let caught, scope);
-    let mut inspect = functions::install(caught, native);
+    let mut inspect = functions::install(caught, state);
     let is_installed =
         inspect.is_some() && waits::install(caught).and_then(|()| modules::evaluate_offheap(caught)).is_some();
     inspect = inspect.filter(|_| is_installed);
@@ -71,13 +68,13 @@ fn execute(scope: &mut v8::PinScope<'_, '_>, script: &Script, native: &NativeMod
         return finish(caught, inspect, outcome);
     }
     if caught.has_terminated() {
-        return Some(HEAP_IS_FULL.to_owned());
+        return Err(Uncaught::heap_is_full());
     }
     let (thrown, message) = (caught.exception(), caught.message());
     caught.reset();
     match thrown {
-        Some(thrown) => Some(uncaught::describe(caught, inspect, thrown, message)),
-        None => Some(INDESCRIBABLE.to_owned()),
+        Some(thrown) => Err(uncaught::describe(caught, inspect, thrown, message)),
+        None => Err(Uncaught::indescribable()),
     }
 }
 
@@ -117,26 +114,26 @@ fn finish<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     inspect: v8::Local<'s, v8::Function>,
     outcome: Outcome<'s>,
-) -> Option<String> {
+) -> Result<(), Uncaught> {
     run_what_is_queued(scope);
     if scope.is_execution_terminating() {
-        return Some(HEAP_IS_FULL.to_owned());
+        return Err(Uncaught::heap_is_full());
     }
     if let Some((thrown, message)) = Thrown::take(scope) {
-        return Some(uncaught::describe(scope, Some(inspect), thrown, Some(message)));
+        return Err(uncaught::describe(scope, Some(inspect), thrown, Some(message)));
     }
     if let Outcome::Module(promise) = outcome
         && promise.state() == v8::PromiseState::Rejected
     {
         let reason = promise.result(scope);
-        return Some(uncaught::describe(scope, Some(inspect), reason, None));
+        return Err(uncaught::describe(scope, Some(inspect), reason, None));
     }
     if let Some((reason, place)) = Rejections::close(scope) {
-        return Some(uncaught::describe_at(scope, Some(inspect), reason, place));
+        return Err(uncaught::describe_at(scope, Some(inspect), reason, place));
     }
     match outcome {
-        Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => Some(NEVER_ENDED.to_owned()),
-        _ => None,
+        Outcome::Module(promise) if promise.state() == v8::PromiseState::Pending => Err(Uncaught::never_ended()),
+        _ => Ok(()),
     }
 }
 

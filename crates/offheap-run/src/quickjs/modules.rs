@@ -7,7 +7,8 @@ use offheap_quickjs::rquickjs::module::Declared;
 use offheap_quickjs::rquickjs::{Ctx, Error, Module, Result};
 
 use super::columns::Columns;
-use crate::source;
+use crate::glue::OFFHEAP_MODULE;
+use crate::script;
 
 const OFFHEAP: &str = "offheap";
 
@@ -29,7 +30,7 @@ impl Resolver for Files {
         if name == OFFHEAP {
             return Ok(name.to_owned());
         }
-        source::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
+        script::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
     }
 }
 
@@ -40,7 +41,7 @@ impl Loader for Files {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<Module<'js, Declared>> {
-        let text = source::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
+        let text = script::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
         self.columns.add(name, &text);
         Module::declare(ctx.clone(), name, text)
     }
@@ -48,6 +49,6 @@ impl Loader for Files {
 
 /// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
 pub(super) fn evaluate_offheap(ctx: &Ctx<'_>) -> Result<()> {
-    let promise = Module::evaluate(ctx.clone(), OFFHEAP, include_str!("../offheap.js"))?;
+    let promise = Module::evaluate(ctx.clone(), OFFHEAP, OFFHEAP_MODULE)?;
     promise.finish::<()>()
 }

@@ -1,8 +1,9 @@
 //! Promises that are rejected and that nothing handles: errors that nobody caught.
 
-use offheap_v8::{TrackRejections, v8};
+use offheap_v8::v8;
 
 use super::frames;
+use super::hooks::TrackRejections;
 use crate::unhandled::Unhandled;
 
 /// The rejected promises of an isolate that nothing handles.

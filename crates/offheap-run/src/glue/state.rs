@@ -2,35 +2,39 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 
 use offheap::{BackingStore, Error, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
 use offheap_ledger::{Hold, Ledger};
 
-use crate::arguments::Argument;
-use crate::failure::Failure;
-use crate::freed::{FreedMemory, Sites};
+use crate::Stream;
+use crate::glue::arguments::Argument;
+use crate::glue::failure::Failure;
+use crate::glue::freed::{FreedMemory, Sites};
+use crate::native_module::{NativeModule, Print};
 
 /// What an engine asks of a buffer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// The engine's name.
-    pub(crate) engine: &'static str,
+    pub engine: &'static str,
     /// The most bytes in one buffer.
-    pub(crate) max_byte_length: usize,
+    pub max_byte_length: usize,
     /// What the address of a buffer's first byte is a multiple of.
-    pub(crate) alignment: usize,
+    pub alignment: usize,
     /// Whether the length of a buffer over memory that is not the engine's own can change.
-    pub(crate) resizes_any_memory: bool,
+    pub resizes_any_memory: bool,
 }
 
-/// The state behind `nativeModule`.
+/// The state behind a `nativeModule` that is installed in an engine.
 ///
 /// It holds no value of an engine, and calls none: an engine's glue passes stores in and out.
-pub(crate) struct NativeModule {
+pub struct State {
     ledger: &'static Ledger,
     limits: Limits,
+    print: Box<Print>,
     arguments: Vec<String>,
-    maps: Vec<(String, Described)>,
+    mapped: Vec<(String, Described)>,
     table: RefCell<Table>,
     sites: RefCell<Sites>,
 }
@@ -86,33 +90,39 @@ pub(crate) struct Stats {
     pub(crate) refused: u64,
 }
 
-impl NativeModule {
-    /// The state of one run.
-    pub(crate) fn new(
-        ledger: &'static Ledger,
-        limits: Limits,
-        maps: Vec<(String, Mapped)>,
-        arguments: Vec<String>,
-    ) -> Self {
+impl State {
+    /// The state of `module` in an engine with these limits.
+    pub fn new(module: NativeModule, limits: Limits) -> Self {
+        let NativeModule { ledger, mapped, arguments, print } = module;
         let mut table = Table::default();
-        let maps = maps
+        let mapped = mapped
             .into_iter()
             .map(|(name, mapped)| {
                 let store = mapped.store().clone();
                 (name, table.add(&store, Entry::Mapped(mapped)))
             })
             .collect();
-        NativeModule { ledger, limits, arguments, maps, table: RefCell::new(table), sites: RefCell::default() }
+        State { ledger, limits, print, arguments, mapped, table: RefCell::new(table), sites: RefCell::default() }
     }
 
     /// The script's arguments.
-    pub(crate) fn arguments(&self) -> &[String] {
+    pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 
-    /// The mapped files, by name.
-    pub(crate) fn maps(&self) -> &[(String, Described)] {
-        &self.maps
+    /// The names of the mapped files.
+    pub fn mapped_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.mapped.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The mapped file in this place of the [names](Self::mapped_names).
+    pub(crate) fn mapped(&self, index: usize) -> Option<Described> {
+        self.mapped.get(index).map(|&(_, described)| described)
+    }
+
+    /// A line of `console`.
+    pub(crate) fn print(&self, stream: Stream, text: &str) -> io::Result<()> {
+        (self.print)(stream, text)
     }
 
     /// `allocateMemory(byteLength, { shared, maxByteLength })`
