@@ -3,7 +3,7 @@
 //! A program that embeds QuickJS or V8 uses the adapter for it, whose API feels like that engine's. [`Engine`] is for
 //! tools that run on any of them: the conformance suite, the command, and random operation sequences against the model
 //! engine of the crate `offheap-model`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod engine;
 mod error;
@@ -12,7 +12,9 @@ mod externalized;
 mod handle;
 mod letting_go;
 mod local;
+pub mod memory;
 mod slots;
+mod sync;
 
 pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState, unexpected_value};
 pub use error::Error;

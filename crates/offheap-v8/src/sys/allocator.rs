@@ -22,9 +22,9 @@ use std::sync::{Arc, OnceLock};
 use offheap::{
     BackingStore, Budget, Exposed, IsolateId, IsolateRegistration, Owner, Site, StoreId, StoreKind, observe,
 };
+use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::while_letting_go;
 
-use super::address_set::{AddressSet, GRANULE};
 use super::counted;
 use super::object::Facts;
 use crate::ENGINE;

@@ -1,14 +1,13 @@
 //! All unsafe code of this crate: what the types of the crate `v8` cannot say.
 //!
 //! `platform` starts V8, with the flags that `flags` lets through, `buffer` makes buffers over stores and lets go of
-//! them, `table` knows whose memory begins at an address, `allocator` is what script's buffers come from and
-//! `address_set` knows them by, `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
+//! them, `table` knows whose memory begins at an address, `allocator` is what script's buffers come from,
+//! `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
 //! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
 //! V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `lending` asks who else
 //! has the bytes of a slice, `stack` is about the stack of a thread, `heap_limit` about a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
-mod address_set;
 mod allocator;
 mod buffer;
 mod counted;

@@ -1,0 +1,224 @@
+//! A set of addresses that threads add to and remove from without a lock.
+
+use std::ptr::{NonNull, null_mut};
+
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+/// Addresses in an [`AddressSet`] are multiples of this.
+pub const GRANULE: usize = 1 << GRANULE_SHIFT;
+
+const GRANULE_SHIFT: u32 = 4;
+#[cfg(not(loom))]
+const LEAF_SHIFT: u32 = 24;
+#[cfg(not(loom))]
+const BRANCH_SHIFT: u32 = 36;
+/// Programs have addresses of at most 48 bits, unless they ask for more.
+#[cfg(not(loom))]
+const ADDRESS_BITS: u32 = 48;
+
+/// A model has two words in a leaf, two leaves in a branch, and two branches.
+#[cfg(loom)]
+const LEAF_SHIFT: u32 = 11;
+#[cfg(loom)]
+const BRANCH_SHIFT: u32 = 12;
+#[cfg(loom)]
+const ADDRESS_BITS: u32 = 13;
+
+/// A bit for each granule of 16 MiB.
+struct Leaf([AtomicU64; 1 << (LEAF_SHIFT - GRANULE_SHIFT - u64::BITS.trailing_zeros())]);
+
+/// The leaves of 64 GiB.
+struct Branch([AtomicPtr<Leaf>; 1 << (BRANCH_SHIFT - LEAF_SHIFT)]);
+
+/// The addresses of an allocator's living allocations, which any thread adds and removes without waiting: one atomic
+/// instruction each. A table behind a lock would be a tenth of what it costs script to make a buffer.
+///
+/// The set has a bit for each 16 bytes of the address space, in nodes that are allocated when they are first needed and
+/// never freed: 128 KiB for each 16 MiB in which memory was ever allocated, of which the system provides the pages that
+/// were touched. Therefore a set is a `static`.
+///
+/// A thread that finds an address sees everything that was written before the address was added; a thread that finds it
+/// gone sees everything that was done before it was removed.
+pub struct AddressSet([AtomicPtr<Branch>; 1 << (ADDRESS_BITS - BRANCH_SHIFT)]);
+
+impl AddressSet {
+    /// An empty set.
+    #[cfg(not(loom))]
+    #[allow(clippy::new_without_default, reason = "a set is a static")]
+    pub const fn new() -> Self {
+        AddressSet([const { AtomicPtr::new(null_mut()) }; 1 << (ADDRESS_BITS - BRANCH_SHIFT)])
+    }
+
+    /// Adds an address, which is a multiple of [`GRANULE`] and not in the set. Returns `false` where there is no memory
+    /// for the node that it belongs to, or the address has more than 48 bits.
+    #[inline]
+    pub fn insert(&'static self, address: usize) -> bool {
+        match self.0.get(address >> BRANCH_SHIFT) {
+            Some(branch) => insert_in(branch, address),
+            None => false,
+        }
+    }
+
+    /// Removes an address that is in the set, before its memory goes back to the allocator.
+    #[inline]
+    pub fn remove(&'static self, address: usize) {
+        if let Some((word, bit)) = self.bit(address) {
+            // Whoever finds the address gone comes after all that was done with the memory.
+            let before = word.fetch_and(!bit, Ordering::Release);
+            debug_assert_ne!(before & bit, 0, "an address is removed once");
+        }
+    }
+
+    /// Whether the address is in the set.
+    #[inline]
+    pub fn contains(&'static self, address: usize) -> bool {
+        address.is_multiple_of(GRANULE)
+            && self.bit(address).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    #[inline]
+    fn bit(&'static self, address: usize) -> Option<(&'static AtomicU64, u64)> {
+        let branch = made(self.0.get(address >> BRANCH_SHIFT)?)?;
+        let leaf = made(&branch.0[leaf_index(address)])?;
+        Some(bit_in(leaf, address))
+    }
+}
+
+#[inline]
+fn insert_in(branch: &'static AtomicPtr<Branch>, address: usize) -> bool {
+    let Some(branch) = made(branch).or_else(|| make(branch)) else { return false };
+    let leaf = &branch.0[leaf_index(address)];
+    let Some(leaf) = made(leaf).or_else(|| make(leaf)) else { return false };
+    let (word, bit) = bit_in(leaf, address);
+    // Whoever finds the address comes after all that was written before.
+    let before = word.fetch_or(bit, Ordering::Release);
+    debug_assert_eq!(before & bit, 0, "one allocation begins at an address");
+    true
+}
+
+#[inline]
+fn leaf_index(address: usize) -> usize {
+    (address >> LEAF_SHIFT) % (1 << (BRANCH_SHIFT - LEAF_SHIFT))
+}
+
+#[inline]
+fn bit_in(leaf: &Leaf, address: usize) -> (&AtomicU64, u64) {
+    let granule = (address >> GRANULE_SHIFT) % (1 << (LEAF_SHIFT - GRANULE_SHIFT));
+    let bits = u64::BITS as usize;
+    (&leaf.0[granule / bits], 1 << (granule % bits))
+}
+
+/// What is behind a slot, where it was made.
+#[inline]
+fn made<T: Node>(slot: &'static AtomicPtr<T>) -> Option<&'static T> {
+    let there = NonNull::new(slot.load(Ordering::Acquire))?;
+    // SAFETY: I-LAYOUT: stored by `make`, and never freed.
+    Some(unsafe { there.as_ref() })
+}
+
+/// Makes the node behind a slot, unless another thread is faster.
+#[cold]
+#[inline(never)]
+fn make<T: Node>(slot: &'static AtomicPtr<T>) -> Option<&'static T> {
+    let fresh = T::allocate()?;
+    if slot.compare_exchange(null_mut(), fresh.as_ptr(), Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: I-LAYOUT: allocated above, and the slot did not take it.
+        unsafe { T::deallocate(fresh) };
+    }
+    made(slot)
+}
+
+/// A node of the set: all its bits are 0, or its pointers null, when it is made.
+///
+/// # Safety
+/// Zeroed bytes are a value of the type, and it is not zero-sized.
+unsafe trait Node: Sized {
+    #[cfg(not(loom))]
+    fn allocate() -> Option<NonNull<Self>> {
+        // SAFETY: I-LAYOUT: a node has a size.
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(std::alloc::Layout::new::<Self>()) }).map(NonNull::cast)
+    }
+
+    /// # Safety
+    /// `node` came from [`allocate`](Self::allocate), and nobody else has it.
+    #[cfg(not(loom))]
+    unsafe fn deallocate(node: NonNull<Self>) {
+        // SAFETY: I-LAYOUT: allocated with this layout; the caller's promise.
+        unsafe { std::alloc::dealloc(node.as_ptr().cast(), std::alloc::Layout::new::<Self>()) };
+    }
+
+    /// The atomics of loom are not zeros.
+    #[cfg(loom)]
+    fn empty() -> Self;
+
+    #[cfg(loom)]
+    fn allocate() -> Option<NonNull<Self>> {
+        Some(NonNull::from(Box::leak(Box::new(Self::empty()))))
+    }
+
+    #[cfg(loom)]
+    unsafe fn deallocate(node: NonNull<Self>) {
+        // SAFETY: I-LAYOUT: made by `allocate`; the caller's promise.
+        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    }
+}
+
+// SAFETY: I-LAYOUT: atomic numbers.
+unsafe impl Node for Leaf {
+    #[cfg(loom)]
+    fn empty() -> Self {
+        Leaf(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+// SAFETY: I-LAYOUT: atomic pointers, which may be null.
+unsafe impl Node for Branch {
+    #[cfg(loom)]
+    fn empty() -> Self {
+        Branch(std::array::from_fn(|_| AtomicPtr::new(null_mut())))
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_what_was_added_and_nothing_beside_it() {
+        static SET: AddressSet = AddressSet::new();
+        let addresses = [0x10, 0x20, 0x3f0, 0x400, 0xff_fff0, 0x100_0000, 0xf_ffff_fff0, 0x7fff_ffff_fff0];
+        for address in addresses {
+            assert!(!SET.contains(address));
+            assert!(SET.insert(address));
+        }
+        assert!(addresses.into_iter().all(|address| SET.contains(address)));
+        for absent in [0, 8, 0x18, 0x30, 0x410, 0x7fff_ffff_ffe0, usize::MAX, 1 << 48] {
+            assert!(!SET.contains(absent), "{absent:#x}");
+        }
+        for address in addresses {
+            SET.remove(address);
+            assert!(!SET.contains(address));
+        }
+        assert!(!SET.insert(1 << 48));
+    }
+
+    #[test]
+    fn threads_add_and_take_neighbours_at_the_same_time() {
+        static SET: AddressSet = AddressSet::new();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..1000 {
+                        let address = (round % 64 * 4 + thread + 1) * GRANULE;
+                        assert!(SET.insert(address) && SET.contains(address));
+                        SET.remove(address);
+                    }
+                });
+            }
+        });
+        assert!((0..512).all(|granule| !SET.contains(granule * GRANULE)));
+    }
+}
