@@ -86,6 +86,8 @@ mod detach;
 mod engine;
 mod extension;
 mod isolate;
+#[cfg(test)]
+mod layout_tests;
 mod scope;
 mod script;
 mod sys;
@@ -117,13 +119,3 @@ mod manually_externalized_buffer {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
-
-/// For tests of what happens on a QuickJS that is laid out in another way: from now on the runtime of `ctx` is taken for
-/// one, for good.
-///
-/// # Errors
-/// [`Error::Script`] and [`Error::EngineFailed`] where there is no memory.
-#[doc(hidden)]
-pub fn pretend_layout_changed(ctx: &rquickjs::Ctx<'_>) -> Result<(), Error> {
-    sys::pretend_layout_changed(ctx)
-}

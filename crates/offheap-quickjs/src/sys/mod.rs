@@ -38,7 +38,9 @@ pub(crate) use middle::InCall;
 pub(crate) use module::detect_module;
 pub(crate) use natives::natives;
 pub(crate) use realm::text_of;
-pub(crate) use retarget::{externalize, note_detached, pretend_layout_changed};
+#[cfg(test)]
+pub(crate) use retarget::pretend_layout_changed;
+pub(crate) use retarget::{externalize, note_detached};
 pub(crate) use roots::{KeyFunctions, Roots, roots};
 pub(crate) use shared::{allow_growable, expose_shared, grow_shared, is_shared, see_all_growth, set_can_block};
 pub(crate) use stack::{DEFAULT_STACK_SIZE, limit_stack};

@@ -318,7 +318,8 @@ unsafe fn set_owner_fields(fields: *mut BufferFields, values: &BufferFields) {
     fields.data = values.data;
 }
 
-/// From now on the runtime of `ctx` is taken for one whose layout is not known. There is no way back.
+/// Makes the adapter treat the runtime of `ctx` as one whose layout it does not know, for good.
+#[cfg(test)]
 pub(crate) fn pretend_layout_changed(ctx: &Ctx<'_>) -> Result<(), Error> {
     with_state(ctx, |state| {
         state.realm(ctx)?.layout_known.set(false);
