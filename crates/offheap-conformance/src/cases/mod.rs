@@ -6,6 +6,7 @@ mod access;
 mod frozen;
 mod lifetime;
 mod operations;
+mod order;
 mod v8_api;
 mod v8_collect;
 mod v8_limits;
@@ -17,7 +18,7 @@ mod v8_wasm;
 
 use crate::Case;
 
-const GROUPS: [&[Case]; 12] = [
+const GROUPS: [&[Case]; 13] = [
     v8_api::CASES,
     v8_script::CASES,
     v8_shared::CASES,
@@ -30,6 +31,7 @@ const GROUPS: [&[Case]; 12] = [
     access::CASES,
     operations::CASES,
     frozen::CASES,
+    order::CASES,
 ];
 
 const COUNT: usize = {

@@ -19,6 +19,7 @@ pub use callback::Callback;
 pub use reentry::{Reentrant, calls_of_engines};
 pub use step::{Made, Step};
 use world::World;
+pub(crate) use world::kind_of;
 
 /// What makes isolates of an engine, with a seed for engines that have one.
 pub type SeededFactory<'a> = dyn Fn(u64) -> Result<Box<dyn Engine>, Error> + 'a;

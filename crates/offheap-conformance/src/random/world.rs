@@ -376,7 +376,7 @@ fn done(result: Option<()>) -> Outcome {
 }
 
 /// The name of an error, without what differs by engine.
-fn kind_of(error: &Error) -> String {
+pub(crate) fn kind_of(error: &Error) -> String {
     let name = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     match error {
         Error::Memory(error) => format!("Memory({})", name(format!("{error:?}"))),
