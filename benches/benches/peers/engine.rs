@@ -19,7 +19,7 @@ pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
     let store = crate::store_of(vec![1; byte_length]);
     let arc = Arc::new(vec![1_u8; byte_length]);
     let row = context.with(|ctx| {
-        let ours = || assert!(black_box(&store).to_js(&ctx).is_ok(), "room for a buffer");
+        let ours = || assert!(black_box(&store).expose(&ctx).is_ok(), "room for a buffer");
         row(name, GOAL, ours, || expose_by_hand(&ctx, black_box(&arc)))
     });
     assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer let go");

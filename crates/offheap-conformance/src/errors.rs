@@ -3,9 +3,8 @@
 use std::num::NonZeroU64;
 
 use offheap_engine::Error;
-use offheap_engine::offheap::{
-    self, Holder, IsolateId, IsolateRegistration, MapProblem, NotUnique, Site, StoreId, StoreKind,
-};
+use offheap_engine::offheap::adapter::IsolateRegistration;
+use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 
 /// One error of each sort that the core and the adapters have, in the order of their declarations.
 ///

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use offheap::{BackingStore, IsolateId, type_name_without_paths};
+use offheap::adapter::type_name_without_paths;
+use offheap::{BackingStore, IsolateId};
 
 use crate::{Error, Exposure, Handle, JsArrayBuffer};
 

@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 
-use offheap::{BackingStore, Rejected, Site};
+use offheap::adapter;
+use offheap::{BackingStore, Rejected};
 
 use crate::{Error, Handle, JsArrayBuffer};
 
@@ -33,7 +34,7 @@ impl ManuallyExternalizedBuffer {
     /// work, where the store of the buffer was not taken before; [`Error::Memory`] when there is none left.
     #[track_caller]
     pub fn new(buffer: Handle<JsArrayBuffer>) -> Result<Self, Rejected<Handle<JsArrayBuffer>, Error>> {
-        match Site::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {
+        match adapter::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {
             Ok(store) => Ok(ManuallyExternalizedBuffer { buffer, store }),
             Err(error) => Err(Rejected::new(error, buffer)),
         }

@@ -1,7 +1,8 @@
 //! The ledger of a process. One test, since a process has one observer and one heap of manual memory.
 
+use offheap::adapter;
 use offheap::observe::Observer;
-use offheap::{BackingStore, Error, ManualMemory, SharedStore, Site, UniqueStore};
+use offheap::{BackingStore, Error, ManualMemory, SharedStore, UniqueStore};
 use offheap_ledger::{KEPT_REFUSALS, Leak, Ledger};
 
 #[test]
@@ -64,8 +65,8 @@ fn reports_refused_frees_with_both_lines(ledger: &Ledger) {
 
 fn reports_references_that_are_not_given_back(ledger: &Ledger) {
     let store = BackingStore::from(UniqueStore::zeroed(16).unwrap());
-    let hold = ledger.hold(&store, Site::script("a.js", 3, 7));
-    let other = ledger.hold(&store, Site::script("a.js", 4, 7));
+    let hold = ledger.hold(&store, adapter::script_site("a.js", 3, 7));
+    let other = ledger.hold(&store, adapter::script_site("a.js", 4, 7));
     assert_ne!(hold, other);
     ledger.release(other);
     let leaks = ledger.leaks();

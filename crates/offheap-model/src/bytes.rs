@@ -1,5 +1,6 @@
 //! The bytes of the model's buffers: reading, writing, resizing, and moving them into stores.
 
+use offheap::adapter;
 use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
 
 use crate::NAME;
@@ -171,7 +172,7 @@ impl Heap {
                 self.shared(store).store()
             }
         };
-        store.note_externalized(self.isolate);
+        adapter::note_externalized(&store, self.isolate);
         Ok(store)
     }
 

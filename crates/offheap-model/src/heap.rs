@@ -5,7 +5,8 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::thread;
 
-use offheap::{BackingStore, Exposed, IsolateId, LettingGo, StoreId, StoreKind};
+use offheap::adapter::{Hold, InFinalizer};
+use offheap::{BackingStore, IsolateId, StoreId, StoreKind};
 
 use crate::roots::Roots;
 use crate::shared::Shared;
@@ -51,7 +52,7 @@ impl Memory {
 /// A hold that the heap let go of. It is dropped when the heap is not borrowed: the owner may drop with it.
 #[must_use]
 #[derive(Default)]
-pub(crate) struct LetGo(Option<(Exposed, OnThread)>);
+pub(crate) struct LetGo(Option<(Hold, OnThread)>);
 
 pub(crate) enum OnThread {
     This,
@@ -61,9 +62,9 @@ pub(crate) enum OnThread {
 impl LetGo {
     /// Drops the hold, perhaps as a sweeper's thread would.
     pub(crate) fn finish(self) {
-        let let_go = |hold: Exposed| {
+        let let_go = |hold: Hold| {
             // As in other engines, which are in the middle of something where an owner drops.
-            let _no_engine = LettingGo::begin();
+            let _no_engine = InFinalizer::enter();
             drop(hold);
         };
         match self.0 {

@@ -10,12 +10,13 @@ use std::cell::RefCell;
 use std::ptr;
 use std::rc::Rc;
 
-use offheap::{BackingStore, IsolateId, IsolateRegistration, Site, is_letting_go};
+use offheap::adapter::{self, IsolateRegistration, in_finalizer};
+use offheap::{BackingStore, IsolateId};
 
 use heap::{BufferId, Heap, Memory};
 use offheap_engine::{
     BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, RootTable, ScriptValue, ViewState,
-    letting_go,
+    refused_in_finalizer,
 };
 use roots::Roots;
 
@@ -103,8 +104,8 @@ struct Isolate {
 impl Isolate {
     /// Runs a step on the heap, after the collections and finalizers that the seed puts before it.
     fn step<R>(&self, step: impl FnOnce(&mut Heap) -> R) -> Result<R, Error> {
-        if is_letting_go() {
-            return Err(letting_go(NAME));
+        if in_finalizer() {
+            return Err(refused_in_finalizer(NAME));
         }
         self.collect(Heap::turn);
         Ok(step(self.heap.borrow_mut().as_mut().ok_or(Error::IsolateGone)?))
@@ -231,7 +232,7 @@ impl Engine for ModelEngine {
         max_byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error> {
         let allocate = || self.isolate.step(|heap| heap.allocate_shared(byte_length, max_byte_length));
-        let slot = Site::on_behalf_of_caller(allocate)??;
+        let slot = adapter::on_behalf_of_caller(allocate)??;
         Ok(self.handle(slot))
     }
 
@@ -242,7 +243,7 @@ impl Engine for ModelEngine {
 
     #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        Site::on_behalf_of_caller(|| self.step(buffer, Heap::externalize))
+        adapter::on_behalf_of_caller(|| self.step(buffer, Heap::externalize))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
@@ -260,7 +261,7 @@ impl Engine for ModelEngine {
             }
             heap.check_mutable(id, ATTEMPTED)?;
             if let Some(store) = heap.buffer(id).memory.store() {
-                heap.shared(store).store().note_detached(heap.isolate);
+                adapter::note_detached(&heap.shared(store).store(), heap.isolate);
             }
             Ok(heap.detach(id))
         })?;

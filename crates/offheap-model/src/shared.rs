@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use offheap::{BackingStore, Exposed, IsolateId, SharedStore, StoreId, StoreKind};
+use offheap::adapter::Hold;
+use offheap::{BackingStore, IsolateId, SharedStore, StoreId, StoreKind};
 
 use crate::NAME;
 use offheap_engine::Error;
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Shared {
     isolate: IsolateId,
     // One for each live buffer; which belongs to which does not matter.
-    holds: Vec<Exposed>,
+    holds: Vec<Hold>,
     // What the bytes must be. None for a mapped file, which other processes may write, and for shared memory, which
     // any thread may write.
     shadow: Option<Vec<u8>>,
@@ -24,7 +25,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// A first buffer over the store that `store` is a handle to.
     pub(crate) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
-        let hold = Exposed::new(store, isolate)?;
+        let hold = Hold::new(store, isolate)?;
         let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
         if !matches!(store.kind(), StoreKind::Mapped | StoreKind::Shared) {
             shared.shadow = Some(shared.store().to_vec()?);
@@ -34,13 +35,13 @@ impl Shared {
 
     /// One more buffer.
     pub(crate) fn add(&mut self, store: &BackingStore) -> Result<(), Error> {
-        self.holds.push(Exposed::new(store, self.isolate)?);
+        self.holds.push(Hold::new(store, self.isolate)?);
         Ok(())
     }
 
     /// One buffer less, and whether it was the last. The bytes are checked first: after the last buffer, native code may
     /// write them.
-    pub(crate) fn let_go(&mut self) -> (Option<Exposed>, bool) {
+    pub(crate) fn let_go(&mut self) -> (Option<Hold>, bool) {
         if !thread::panicking() {
             self.check(0, self.shadow.as_ref().map_or(0, Vec::len));
         }
@@ -48,7 +49,7 @@ impl Shared {
         (hold, self.holds.is_empty())
     }
 
-    fn hold(&self) -> &Exposed {
+    fn hold(&self) -> &Hold {
         self.holds.first().expect("a store without buffers is forgotten")
     }
 
@@ -138,7 +139,7 @@ impl Shared {
         let id = store.id();
         patiently(id, || store.bytes_mut().map(|mut guard| guard[offset..offset + bytes.len()].copy_from_slice(bytes)));
         for _ in 0..buffers {
-            let hold = patiently(id, || Exposed::new(&store, self.isolate));
+            let hold = patiently(id, || Hold::new(&store, self.isolate));
             self.holds.push(hold);
         }
         Ok(())
@@ -177,7 +178,8 @@ fn patiently<T>(store: StoreId, mut step: impl FnMut() -> Result<T, offheap::Err
 
 #[cfg(test)]
 mod tests {
-    use offheap::{IsolateRegistration, UniqueStore};
+    use offheap::UniqueStore;
+    use offheap::adapter::IsolateRegistration;
 
     use super::*;
 

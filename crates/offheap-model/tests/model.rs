@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use offheap_engine::offheap::adapter;
 use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
 use offheap_engine::{CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
 use offheap_model::{ModelEngine, ModelOptions};
@@ -203,7 +204,7 @@ fn shared_memory_is_written_by_anybody_meanwhile() -> Done {
     let writing = std::thread::spawn(move || {
         for round in 0..1_000_usize {
             native.copy_from_slice(32, &[round as u8; 32]).unwrap();
-            native.grow_to_at_least(64 + round).unwrap();
+            adapter::grow_to_at_least(&native, 64 + round).unwrap();
         }
     });
     for round in 0..1_000 {
@@ -247,7 +248,7 @@ fn engine_with(store: &BackingStore) -> (ModelEngine, Handle<JsArrayBuffer>) {
 fn a_hold_that_is_not_the_models_is_noticed() {
     let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
     let (mut engine, buffer) = engine_with(&store);
-    let foreign = offheap::Exposed::new(&store, engine.isolate()).unwrap();
+    let foreign = offheap::adapter::Hold::new(&store, engine.isolate()).unwrap();
     for message in [message_of(|| drop(engine.read(&buffer, 0))), message_of(|| drop(engine.write(&buffer, 0, 1)))] {
         assert!(message.contains("is exposed in another way than the model did"), "{message}");
     }

@@ -3,9 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 
+use offheap_engine::offheap::adapter::InFinalizer;
 use offheap_engine::offheap::observe::{Event, EventKind, Observer, set_observer};
-use offheap_engine::offheap::{BackingStore, LettingGo, UniqueStore};
-use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, is_letting_go};
+use offheap_engine::offheap::{BackingStore, UniqueStore};
+use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, in_finalizer};
 use offheap_model::ModelEngine;
 
 thread_local! {
@@ -19,10 +20,10 @@ struct Reenters;
 
 impl Observer for Reenters {
     fn event(&self, event: &Event) {
-        assert!(is_letting_go());
+        assert!(in_finalizer());
         // A store that the observer drops tells the observer.
         drop(STORE.take());
-        assert!(is_letting_go());
+        assert!(in_finalizer());
         // A copy of the handle comes and goes while the engine is in the middle of a step.
         if let Some(handle) = HANDLE.with_borrow(Clone::clone) {
             let message = match ManuallyExternalizedBuffer::new(handle) {
@@ -50,7 +51,7 @@ fn a2_an_observer_cannot_externalize_by_a_handle_and_may_drop_one() {
         let messages = MESSAGES.take();
         assert!(messages.len() > 4, "{messages:?}");
         assert!(messages.iter().all(|message| message.contains("owner's drop or an observer")), "{messages:?}");
-        assert!(!is_letting_go());
+        assert!(!in_finalizer());
     }
 }
 
@@ -60,12 +61,12 @@ fn a2_a_panic_of_an_observer_leaves_engines_to_be_called() {
     PANICS.set(true);
     assert!(std::panic::catch_unwind(|| drop(UniqueStore::zeroed(8))).is_err());
     PANICS.set(false);
-    assert!(!is_letting_go());
-    let nested = (LettingGo::begin(), LettingGo::begin());
+    assert!(!in_finalizer());
+    let nested = (InFinalizer::enter(), InFinalizer::enter());
     drop(nested.0);
-    assert!(is_letting_go());
+    assert!(in_finalizer());
     drop(nested.1);
-    assert!(!is_letting_go());
+    assert!(!in_finalizer());
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a2_an_owners_drop_that_the_model_waits_for_is_refused_too() {
     for seed in 0..16 {
         let mut engine = ModelEngine::new(seed).unwrap();
         let (sender, answers) = std::sync::mpsc::channel();
-        let deleter = move |_: *mut u8, _: usize| sender.send(is_letting_go()).unwrap();
+        let deleter = move |_: *mut u8, _: usize| sender.send(in_finalizer()).unwrap();
         let store = BackingStore::from(UniqueStore::from_owner_with_deleter(vec![1_u8; 8], deleter).unwrap());
         let buffer = engine.expose(&store).unwrap().0;
         drop((store, buffer));

@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = samples.as_ptr();
     let store: BackingStore = UniqueStore::from_owner(samples)?.into();
     Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
-        ctx.globals().set("samples", store.to_js(&ctx)?)?;
+        ctx.globals().set("samples", store.expose(&ctx)?)?;
         Ok(ctx.eval::<(), _>("new Float32Array(samples).forEach((x, i, a) => { a[i] = x * 2 })")?)
     })?;
     let samples: Vec<f32> = store.try_into_unique()?.try_into_owner()?;

@@ -1,6 +1,7 @@
 //! `Engine` for QuickJS: what tools drive.
 
-use offheap::{BackingStore, FrozenStore, IsolateId, Site};
+use offheap::adapter;
+use offheap::{BackingStore, FrozenStore, IsolateId};
 use rquickjs::{Type, Value};
 
 use crate::{
@@ -124,7 +125,7 @@ impl Engine for QuickJsEngine {
 
     #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        Site::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
+        adapter::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

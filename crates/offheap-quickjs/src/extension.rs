@@ -8,7 +8,7 @@ use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
 use crate::sys::{self, with_state};
-use crate::typed::to_js_typed;
+use crate::typed::expose_typed;
 use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
 
 /// What a [`BackingStore`] can do with a `Ctx`.
@@ -25,10 +25,10 @@ pub trait BackingStoreExt: Sized {
     /// 8; [`Error::Unsupported`] for shared memory, which has [`SharedStoreExt`], and for read-only memory in a context
     /// that is not an [`Isolate`](crate::Isolate)'s; [`Error::Memory`] where another isolate has the store, a guard uses it, or it was freed; [`Error::Script`] where
     /// QuickJS has no memory. Nothing changes then.
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
 
     /// A typed array over `element_count` elements from `byte_offset` on, without a copy: what script would get of
-    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`to_js`](Self::to_js), which is that of all these
+    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`expose`](Self::expose), which is that of all these
     /// bytes. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
     ///
     /// ```
@@ -37,7 +37,7 @@ pub trait BackingStoreExt: Sized {
     /// # let context = Context::full(&Runtime::new()?)?;
     /// let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0])?);
     /// context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
-    ///     ctx.globals().set("view", store.to_js_typed::<f32>(&ctx, 4, 2)?)?;
+    ///     ctx.globals().set("view", store.expose_typed::<f32>(&ctx, 4, 2)?)?;
     ///     assert_eq!(ctx.eval::<f32, _>("view.length * 10 + view[1]")?, 23.0);
     ///     Ok(())
     /// })?;
@@ -45,9 +45,9 @@ pub trait BackingStoreExt: Sized {
     /// ```
     ///
     /// # Errors
-    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn to_js_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: TypedElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
@@ -66,7 +66,7 @@ pub trait BackingStoreExt: Sized {
     /// may have given it to others, and, of a buffer that is over no store yet, while QuickJS frees values or collects, as
     /// in the drop of what a function captured; [`Error::LayoutChanged`]; [`Error::Memory`] and [`Error::Script`] where there is no memory.
     #[track_caller]
-    fn from_js(value: &Value<'_>) -> Result<Self, Error>;
+    fn externalize(value: &Value<'_>) -> Result<Self, Error>;
 
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
@@ -84,7 +84,7 @@ pub trait BackingStoreExt: Sized {
 
 impl BackingStoreExt for BackingStore {
     #[inline]
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error> {
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error> {
         if self.kind().is_read_only() && !enforces_immutable(ctx)? {
             return Err(Error::Unsupported {
                 engine: ENGINE,
@@ -95,16 +95,16 @@ impl BackingStoreExt for BackingStore {
         sys::expose(ctx, self)
     }
 
-    fn to_js_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: TypedElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
     ) -> Result<TypedArray<'js, T>, Error> {
-        to_js_typed(ctx, self, byte_offset, element_count, || Ok(self.to_js(ctx)?.into_value()))
+        expose_typed(ctx, self, byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
     }
 
-    fn from_js(value: &Value<'_>) -> Result<Self, Error> {
+    fn externalize(value: &Value<'_>) -> Result<Self, Error> {
         sys::externalize(value.ctx(), value, false)
     }
 
@@ -125,12 +125,12 @@ pub trait FrozenStoreExt {
     /// multiple of 8 is copied too: `include_bytes!` aligns to 1.
     ///
     /// # Errors
-    /// As for [`BackingStoreExt::to_js`].
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error>;
+    /// As for [`BackingStoreExt::expose`].
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error>;
 }
 
 impl FrozenStoreExt for FrozenStore {
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
         let reason = if !enforces_immutable(ctx)? {
             CopyReason::ImmutableNotEnforced
         } else if !sys::is_aligned(self) {
@@ -144,7 +144,7 @@ impl FrozenStoreExt for FrozenStore {
     }
 }
 
-/// What a [`SharedStore`] can do with a `Ctx`. It comes back from [`BackingStoreExt::from_js`] and
+/// What a [`SharedStore`] can do with a `Ctx`. It comes back from [`BackingStoreExt::externalize`] and
 /// `SharedStore::try_from`.
 pub trait SharedStoreExt {
     /// A SharedArrayBuffer over these bytes, without a copy. Any number of isolates may have such buffers, and Rust goes on
@@ -159,15 +159,15 @@ pub trait SharedStoreExt {
     /// [`Error::TooLargeForEngine`] where it may have more than 2 GiB - 1 bytes; [`Error::Misaligned`] where the first byte
     /// is not at a multiple of 8; [`Error::Unsupported`] for a part of a growable store, and in a runtime with a function
     /// of somebody else's that frees shared memory; [`Error::Script`] where QuickJS has no memory.
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
 
     /// A typed array over `element_count` elements from `byte_offset` on, without a copy; see
-    /// [`BackingStoreExt::to_js_typed`]. It has that length for good.
+    /// [`BackingStoreExt::expose_typed`]. It has that length for good.
     ///
     /// # Errors
-    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn to_js_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: TypedElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
@@ -176,17 +176,17 @@ pub trait SharedStoreExt {
 }
 
 impl SharedStoreExt for SharedStore {
-    fn to_js<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error> {
+    fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error> {
         sys::expose_shared(ctx, self)
     }
 
-    fn to_js_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: TypedElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
     ) -> Result<TypedArray<'js, T>, Error> {
-        to_js_typed(ctx, self.as_store(), byte_offset, element_count, || Ok(self.to_js(ctx)?.into_value()))
+        expose_typed(ctx, self.as_store(), byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
     }
 }
 

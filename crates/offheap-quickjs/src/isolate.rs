@@ -10,7 +10,7 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, KeyFunctions, Roots, with_state};
 use crate::{ENGINE, Error, Scope};
 use offheap::IsolateId;
-use offheap_engine::{is_letting_go, letting_go};
+use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 /// One QuickJS runtime with one context, which only its [scopes](Scope) run.
 ///
@@ -96,8 +96,8 @@ impl IsolateBuilder {
     /// [`Error::EngineFailed`] and [`Error::Script`] where there is no memory, [`Error::Memory`] where too many isolates
     /// are alive, [`Error::Unsupported`] in an observer, or an owner's drop that an engine is waiting for.
     pub fn build(self) -> Result<Isolate, Error> {
-        if is_letting_go() {
-            return Err(letting_go(ENGINE));
+        if in_finalizer() {
+            return Err(refused_in_finalizer(ENGINE));
         }
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
         let runtime = Runtime::new().map_err(failed)?;
@@ -167,7 +167,7 @@ impl Isolate {
     /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
     /// is waiting the process ends, since nothing may unwind into it.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let roots = &self.roots;
         self.context.with(|ctx| {
             sys::limit_stack(&ctx, self.stack_size);
@@ -186,14 +186,14 @@ impl Isolate {
     /// # Panics
     /// As [`enter`](Self::enter): it walks over objects that QuickJS may be freeing.
     pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
-        assert!(!is_letting_go(), "an owner's drop or an observer measured an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer measured an isolate that lets go of a buffer");
         self.runtime.memory_usage()
     }
 }
 
 impl Drop for Isolate {
     fn drop(&mut self) {
-        assert!(!is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
         self.context.with(|_| self.roots.end());
     }
 }

@@ -1,8 +1,8 @@
 //! offheap on QuickJS-NG, through rquickjs: memory that Rust and script share without copying.
 //!
 //! Bring your own `Ctx`. A [`BackingStore`](offheap::BackingStore) goes in with
-//! [`to_js`](BackingStoreExt::to_js), the store of any ArrayBuffer comes out with
-//! [`from_js`](BackingStoreExt::from_js), and the memory is freed once, when both sides have let go:
+//! [`expose`](BackingStoreExt::expose), the store of any ArrayBuffer comes out with
+//! [`externalize`](BackingStoreExt::externalize), and the memory is freed once, when both sides have let go:
 //!
 //! ```
 //! use offheap_quickjs::BackingStoreExt;
@@ -13,7 +13,7 @@
 //! let context = Context::full(&Runtime::new()?)?;
 //! let store: BackingStore = UniqueStore::from_owner(vec![1.0_f64, 2.0])?.into();
 //! context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
-//!     ctx.globals().set("buffer", store.to_js(&ctx)?)?;
+//!     ctx.globals().set("buffer", store.expose(&ctx)?)?;
 //!     ctx.eval::<(), _>("new Float64Array(buffer)[0] = 7; void delete globalThis.buffer")?;
 //!     Ok(())
 //! })?;
@@ -61,7 +61,7 @@
 //!   wait for a collection ([`collect`]), and QuickJS does not see the bytes of stores when it decides on one.
 //! - One buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - Its own memory cannot be taken over where it is: the first `from_js` of a buffer that script made, shared or not,
+//! - Its own memory cannot be taken over where it is: the first `externalize` of a buffer that script made, shared or not,
 //!   copies the bytes into a store, and the buffer uses the store from then on.
 //! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
 //!   maximum. `resize` keeps the memory where it is.
@@ -77,7 +77,7 @@
 //! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers; its `transfer` loses a buffer's
 //!   memory where there is none for the new buffer. An [`Isolate`] has its own.
 //! - While it works, for script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that has one, and an error for any
-//!   other, whose memory may be on its way out; [`from_js`](BackingStoreExt::from_js) is for native functions.
+//!   other, whose memory may be on its way out; [`externalize`](BackingStoreExt::externalize) is for native functions.
 //! - A JavaScript value of rquickjs that is forgotten (`mem::forget`) makes its runtime end the process when it is dropped.
 //!   Handles of this crate do not.
 #![deny(unsafe_code)]

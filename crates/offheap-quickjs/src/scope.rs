@@ -136,23 +136,23 @@ impl<'s> Scope<'s> {
     }
 
     /// An ArrayBuffer over a store, without a copy, or a SharedArrayBuffer where the store is shared; see
-    /// [`BackingStoreExt::to_js`] and [`SharedStoreExt::to_js`].
+    /// [`BackingStoreExt::expose`] and [`SharedStoreExt::expose`].
     ///
     /// # Errors
-    /// Those of [`BackingStoreExt::to_js`], or for shared memory of [`SharedStoreExt::to_js`].
+    /// Those of [`BackingStoreExt::expose`], or for shared memory of [`SharedStoreExt::expose`].
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let ctx = self.engine.call();
         let buffer = match store.kind() {
-            StoreKind::Shared => SharedStore::try_from(store.clone())?.to_js(&ctx)?.into_value(),
-            _ => store.to_js(&ctx)?.into_value(),
+            StoreKind::Shared => SharedStore::try_from(store.clone())?.expose(&ctx)?.into_value(),
+            _ => store.expose(&ctx)?.into_value(),
         };
         self.local(buffer)
     }
 
-    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
+    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::expose_typed`].
     ///
     /// # Errors
-    /// Those of [`BackingStoreExt::to_js_typed`].
+    /// Those of [`BackingStoreExt::expose_typed`].
     pub fn expose_typed<T: TypedElement>(
         &mut self,
         store: &BackingStore,
@@ -162,9 +162,9 @@ impl<'s> Scope<'s> {
         let ctx = self.engine.call();
         let array = match store.kind() {
             StoreKind::Shared => {
-                SharedStore::try_from(store.clone())?.to_js_typed::<T>(&ctx, byte_offset, element_count)?
+                SharedStore::try_from(store.clone())?.expose_typed::<T>(&ctx, byte_offset, element_count)?
             }
-            _ => store.to_js_typed::<T>(&ctx, byte_offset, element_count)?,
+            _ => store.expose_typed::<T>(&ctx, byte_offset, element_count)?,
         };
         self.local(array.into_value())
     }
@@ -172,16 +172,16 @@ impl<'s> Scope<'s> {
     /// An immutable ArrayBuffer over a frozen store, without a copy.
     ///
     /// # Errors
-    /// As for [`BackingStoreExt::to_js`].
+    /// As for [`BackingStoreExt::expose`].
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
-        let (buffer, exposure) = store.to_js(&self.engine.call())?;
+        let (buffer, exposure) = store.expose(&self.engine.call())?;
         Ok((self.local(buffer.into_value())?, exposure))
     }
 
-    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
+    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::externalize`].
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::from_js`].
+    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::externalize`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.engine.roots.free_released();

@@ -50,7 +50,7 @@ typed_elements! {
 }
 
 /// Makes a typed array over a part of the buffer that `expose` makes of the store.
-pub(crate) fn to_js_typed<'js, T: TypedElement>(
+pub(crate) fn expose_typed<'js, T: TypedElement>(
     ctx: &Ctx<'js>,
     store: &BackingStore,
     byte_offset: usize,

@@ -40,7 +40,7 @@ fn c18_copies_have_what_the_engine_knows_of_a_view_and_not_what_script_says() {
 fn copies_of_memory_that_native_code_made_or_that_changes_its_length() {
     with_ctx(|ctx| {
         let store = BackingStore::from(UniqueStore::from_owner(vec![5_u8, 6, 7, 8]).expect("a store"));
-        ctx.globals().set("ours", store.to_js(&ctx).expect("a buffer")).expect("a global");
+        ctx.globals().set("ours", store.expose(&ctx).expect("a buffer")).expect("a global");
         let same = |source, expected: &[u8]| assert_eq!(copy(&ctx, source).expect("bytes"), expected, "{source}");
         same("ours", &[5, 6, 7, 8]);
         same("new DataView(ours, 1, 2)", &[6, 7]);

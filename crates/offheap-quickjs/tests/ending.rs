@@ -44,12 +44,12 @@ impl<const N: usize> Drop for Writes<'_, N> {
         let is_refused = match copy_of(&self.ctx, &buffer) {
             Ok(bytes) => {
                 assert_eq!(bytes[0], self.store.to_vec().unwrap()[0]);
-                self.store.to_js(&self.ctx).unwrap();
+                self.store.expose(&self.ctx).unwrap();
                 false
             }
             Err(error) => {
                 assert!(error.to_string().contains("a runtime that is being dropped"), "{error}");
-                self.store.to_js(&self.ctx).unwrap_err();
+                self.store.expose(&self.ctx).unwrap_err();
                 true
             }
         };
@@ -58,7 +58,7 @@ impl<const N: usize> Drop for Writes<'_, N> {
 }
 
 fn define(ctx: &Ctx<'_>, store: &BackingStore) {
-    ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+    ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
     let isolate = store.exposure().unwrap().0;
     macro_rules! put {
         ($($n:literal)*) => {$(
@@ -122,13 +122,13 @@ fn a_runtime_that_could_not_be_named_is_named_later() {
         let runtime = Runtime::new().unwrap();
         let context = Context::full(&runtime).unwrap();
         runtime.set_memory_limit(runtime.memory_usage().malloc_size as usize + more);
-        let exposed = context.with(|ctx| store.to_js(&ctx).map(drop));
+        let exposed = context.with(|ctx| store.expose(&ctx).map(drop));
         runtime.set_memory_limit(0);
         match exposed {
             Ok(()) => successes += 1,
             Err(_) => failures += 1,
         }
-        context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
+        context.with(|ctx| drop(store.expose(&ctx).unwrap()));
         assert_eq!((store.exposure(), store.reference_count()), (None, 1), "limit {more}");
     }
     assert!(failures > 0 && successes > 0, "{failures} {successes}");

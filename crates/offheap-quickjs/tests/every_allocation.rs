@@ -159,17 +159,17 @@ fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
 fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     scope.with_ctx(|ctx| {
-        let buffer: Value<'_> = store.to_js(&ctx)?.into_value();
+        let buffer: Value<'_> = store.expose(&ctx)?.into_value();
         store.cells(&ctx)?[0].set(1);
         store.copy_in(&ctx, 8, &[1_u8])?;
-        assert_eq!(BackingStore::from_js(&buffer)?, store);
+        assert_eq!(BackingStore::externalize(&buffer)?, store);
         detach(&ctx, &buffer, None)?;
-        store.to_js_typed::<f64>(&ctx, 8, 1)?;
-        let (_, exposure) = FrozenStore::from_owner(&ODD.0[1..])?.to_js(&ctx)?;
+        store.expose_typed::<f64>(&ctx, 8, 1)?;
+        let (_, exposure) = FrozenStore::from_owner(&ODD.0[1..])?.expose(&ctx)?;
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
-        SharedStore::zeroed(8)?.to_js(&ctx)?;
+        SharedStore::zeroed(8)?.expose(&ctx)?;
         let number = Value::new_int(ctx.clone(), 1);
-        match BackingStore::from_js(&number).unwrap_err() {
+        match BackingStore::externalize(&number).unwrap_err() {
             // Where there is no memory for the text, the error has none.
             Error::NotAnArrayBuffer { found, .. } if found.is_empty() => Err(no_memory()),
             Error::NotAnArrayBuffer { .. } => Ok(()),

@@ -62,16 +62,16 @@ fn a_guard_of_a_store_that_is_exposed_nowhere_keeps_it_from_being_exposed() {
     let store = numbered(64);
     in_own_context(|ctx| {
         let guard = store.bytes().unwrap();
-        let error = store.to_js(ctx).unwrap_err();
+        let error = store.expose(ctx).unwrap_err();
         assert!(matches!(error, Error::Memory(offheap::Error::Busy { .. })), "{error}");
         drop(guard);
-        store.to_js(ctx).unwrap();
+        store.expose(ctx).unwrap();
     });
     // In a scope too, for isolates elsewhere.
     Isolate::new().unwrap().enter(|scope| {
         let guard = scope.store_bytes(&store).unwrap();
         in_own_context(|ctx| {
-            assert!(matches!(store.to_js(ctx).unwrap_err(), Error::Memory(offheap::Error::Busy { .. })));
+            assert!(matches!(store.expose(ctx).unwrap_err(), Error::Memory(offheap::Error::Busy { .. })));
         });
         drop(guard);
     });
@@ -140,7 +140,7 @@ fn cells_stay_valid_while_script_writes_detaches_moves_resizes_and_collects() {
         for made in ["new ArrayBuffer(64)", "new ArrayBuffer(64, { maxByteLength: 64 })"] {
             in_own_context(|ctx| {
                 run(ctx, &format!("globalThis.b = {made}; globalThis.v = new Uint8Array(b); v.fill(3)"));
-                let store = BackingStore::from_js(&global(ctx, "b")).unwrap();
+                let store = BackingStore::externalize(&global(ctx, "b")).unwrap();
                 let cells = store.cells(ctx).unwrap();
                 assert_eq!(cells.len(), 64);
                 run(ctx, "v[5] = 9");
@@ -166,7 +166,7 @@ fn an_unshared_store_is_in_one_isolate_and_the_error_names_it() {
     let context = Context::full(&runtime).unwrap();
     let mut isolate = Isolate::new().unwrap();
     context.with(|ctx| {
-        ctx.globals().set("b", store.to_js(&ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(&ctx).unwrap()).unwrap();
         let (first, _) = store.exposure().unwrap();
         isolate.enter(|scope| {
             for error in [
@@ -196,18 +196,18 @@ fn an_unshared_store_is_in_one_isolate_and_the_error_names_it() {
 fn a_store_may_have_many_buffers_in_its_isolate_and_a_resizable_one_has_one() {
     let store = numbered(64);
     in_own_context(|ctx| {
-        let buffers: Vec<_> = (0..5).map(|_| store.to_js(ctx).unwrap()).collect();
+        let buffers: Vec<_> = (0..5).map(|_| store.expose(ctx).unwrap()).collect();
         assert_eq!(store.exposure().unwrap().1, 5);
         ctx.globals().set("all", buffers).unwrap();
         run(ctx, "new Uint8Array(all[0])[9] = 77; if (all.some((b) => new Uint8Array(b)[9] !== 77)) throw 1");
         run(ctx, "delete globalThis.all");
         assert_eq!(store.exposure(), None);
         run(ctx, "globalThis.r = new ArrayBuffer(8, { maxByteLength: 16 })");
-        let store = BackingStore::from_js(&global(ctx, "r")).unwrap();
-        let error = store.to_js(ctx).unwrap_err();
+        let store = BackingStore::externalize(&global(ctx, "r")).unwrap();
+        let error = store.expose(ctx).unwrap_err();
         assert!(matches!(error, Error::Memory(offheap::Error::OneBuffer { .. })), "{error}");
         detach(ctx, &global(ctx, "r"), None).unwrap();
-        assert_eq!(store.to_js(ctx).unwrap().len(), 8);
+        assert_eq!(store.expose(ctx).unwrap().len(), 8);
     });
 }
 

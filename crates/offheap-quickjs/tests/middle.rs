@@ -99,7 +99,7 @@ fn check(drops: &Count, what: &str) {
     assert_eq!((told.len(), drops.get()), (3, 1), "{what}: {told:?}");
     for refused in &told[..2] {
         let message = refused.as_ref().unwrap_err();
-        assert!(message.contains("`BackingStore::from_js`"), "{what}: {message}");
+        assert!(message.contains("`BackingStore::externalize`"), "{what}: {message}");
     }
     // Nothing is to be moved for a buffer that is over a store.
     assert_eq!(told[2], Ok(vec![0, 1, 2, 3]), "{what}");
@@ -217,7 +217,7 @@ struct HeldByAFunction<'js>(Value<'js>);
 
 impl Drop for HeldByAFunction<'_> {
     fn drop(&mut self) {
-        tell(BackingStore::from_js(&self.0));
+        tell(BackingStore::externalize(&self.0));
     }
 }
 
@@ -237,7 +237,7 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
                 let value: Value<'_> = ctx.eval("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
                 if known {
                     // The private context of the adapter is there.
-                    BackingStore::from_js(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+                    BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
                 }
                 let function = function_that_holds(ctx, value.clone());
                 if collected {
@@ -252,7 +252,7 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
                 assert_eq!(told.len(), 1, "{known} {collected}");
                 assert!(told[0].as_ref().is_err_and(|message| message.contains("afterwards")), "{told:?}");
                 // Nothing is left of that: it works now, and in the middle of something where there is a store already.
-                let store = BackingStore::from_js(&value).unwrap();
+                let store = BackingStore::externalize(&value).unwrap();
                 let function = function_that_holds(ctx, value.clone());
                 function.set("itself", function.clone()).unwrap();
                 drop(function);
@@ -272,7 +272,7 @@ struct Holds<'js>(RefCell<Option<Value<'js>>>);
 
 impl Drop for Holds<'_> {
     fn drop(&mut self) {
-        tell(BackingStore::from_js(self.0.borrow().as_ref().unwrap()));
+        tell(BackingStore::externalize(self.0.borrow().as_ref().unwrap()));
     }
 }
 
@@ -305,7 +305,7 @@ fn a3_from_js_of_what_a_collection_has_finalized_already_is_an_error_at_the_wors
     {
         in_own_context(|ctx| {
             let take = |value: Value<'_>| {
-                BackingStore::from_js(&value).unwrap();
+                BackingStore::externalize(&value).unwrap();
             };
             ctx.globals().set("externalize", Function::new(ctx.clone(), take).unwrap()).unwrap();
             ctx.eval::<(), _>("globalThis.take = (b) => { externalize(b); return b }; undefined").unwrap();
@@ -342,8 +342,8 @@ fn a3_native_functions_externalize_what_script_passes() {
             let take = move |value: Value<'_>| {
                 // By a handle nobody can tell whether QuickJS is about to let go of it; by the value it is there.
                 let refused = ManuallyExternalizedBuffer::new(by_handle.clone()).unwrap_err().to_string();
-                assert!(refused.contains("`BackingStore::from_js`"), "{refused}");
-                into.borrow_mut().push(BackingStore::from_js(&value).unwrap());
+                assert!(refused.contains("`BackingStore::externalize`"), "{refused}");
+                into.borrow_mut().push(BackingStore::externalize(&value).unwrap());
                 let external = ManuallyExternalizedBuffer::new(by_handle.clone()).unwrap();
                 into.borrow_mut().push(external.store().clone());
             };

@@ -16,7 +16,7 @@ fn global<'js>(ctx: &offheap_quickjs::rquickjs::Ctx<'js>, name: &str) -> Value<'
 fn a_transfer_to_another_length_lets_go_of_the_store_once() {
     let (store, drops) = counted(vec![9; 64]);
     in_own_context(|ctx| {
-        ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
         run(
             ctx,
             "globalThis.c = b.transfer(72); if (new Uint8Array(c)[63] !== 9 || new Uint8Array(c)[64] !== 0) throw 1",
@@ -26,7 +26,7 @@ fn a_transfer_to_another_length_lets_go_of_the_store_once() {
         drop(store);
         assert_eq!(drops.get(), 1);
         run(ctx, "globalThis.d = c.transfer(8); if (new Uint8Array(d)[7] !== 9) throw 1");
-        let moved = BackingStore::from_js(&global(ctx, "d")).unwrap();
+        let moved = BackingStore::externalize(&global(ctx, "d")).unwrap();
         assert_eq!(moved.to_vec().unwrap(), [9; 8]);
         assert_eq!(moved.reference_count(), 2);
         run(ctx, "delete globalThis.b; delete globalThis.c; delete globalThis.d");
@@ -45,7 +45,7 @@ fn buffers_that_move_again_and_again_keep_their_bytes() {
         for byte_length in (64..=128).step_by(8) {
             for _ in 0..200 {
                 let store = BackingStore::from(UniqueStore::from_owner(vec![7_u8; 8]).unwrap());
-                ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+                ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
                 run(ctx, "list.push(b)");
             }
             let source = format!(
@@ -66,23 +66,23 @@ fn a_second_buffer_over_moved_memory_has_a_hold_of_its_own() {
     for first in ["c", "e"] {
         let (store, drops) = counted(vec![9; 64]);
         in_own_context(|ctx| {
-            ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+            ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
             drop(store);
             run(ctx, "globalThis.c = b.transfer(72)");
             assert_eq!(drops.get(), 1);
-            let moved = BackingStore::from_js(&global(ctx, "c")).unwrap();
-            ctx.globals().set("e", moved.to_js(ctx).unwrap()).unwrap();
-            assert_eq!(BackingStore::from_js(&global(ctx, "e")).unwrap(), moved);
+            let moved = BackingStore::externalize(&global(ctx, "c")).unwrap();
+            ctx.globals().set("e", moved.expose(ctx).unwrap()).unwrap();
+            assert_eq!(BackingStore::externalize(&global(ctx, "e")).unwrap(), moved);
             assert_eq!(moved.exposure().unwrap().1, 2);
             detach(ctx, &global(ctx, first), None).unwrap();
             assert_eq!(moved.exposure().unwrap().1, 1);
             assert_eq!(moved.reference_count(), 2);
             let other = if first == "c" { "e" } else { "c" };
-            assert_eq!(BackingStore::from_js(&global(ctx, other)).unwrap(), moved);
+            assert_eq!(BackingStore::externalize(&global(ctx, other)).unwrap(), moved);
             run(ctx, &format!("globalThis.f = {other}.transfer(8)"));
             assert_eq!(moved.exposure(), None);
             assert_eq!(moved.reference_count(), 1);
-            let again = BackingStore::from_js(&global(ctx, "f")).unwrap();
+            let again = BackingStore::externalize(&global(ctx, "f")).unwrap();
             assert_eq!(again.to_vec().unwrap(), [9; 8]);
             drop(moved);
             run(ctx, "delete globalThis.f");
@@ -96,7 +96,7 @@ fn a_second_buffer_over_moved_memory_has_a_hold_of_its_own() {
 fn transfers_back_and_forth_free_each_memory_once() {
     let (store, drops) = counted(vec![3; 16]);
     in_own_context(|ctx| {
-        ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
         drop(store);
         run(
             ctx,
@@ -115,9 +115,9 @@ fn a_moved_buffer_is_let_go_of_when_its_runtime_ends() {
     let mut kept = Vec::new();
     in_own_context(|ctx| {
         for n in 0..8 {
-            ctx.globals().set("b", numbered(16).to_js(ctx).unwrap()).unwrap();
+            ctx.globals().set("b", numbered(16).expose(ctx).unwrap()).unwrap();
             run(ctx, &format!("globalThis.k{n} = b.transfer({}); k{n}.self = k{n}", 64 + n));
-            kept.push(BackingStore::from_js(&global(ctx, &format!("k{n}"))).unwrap());
+            kept.push(BackingStore::externalize(&global(ctx, &format!("k{n}"))).unwrap());
         }
     });
     for (n, store) in kept.into_iter().enumerate() {
@@ -132,16 +132,16 @@ fn a_part_is_exposed_as_its_bytes_and_comes_back_as_the_part() {
     let store = numbered(64);
     in_own_context(|ctx| {
         let part = store.slice(8..24).unwrap();
-        ctx.globals().set("b", part.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", part.expose(ctx).unwrap()).unwrap();
         run(ctx, "const v = new Uint8Array(b); if (v.length !== 16 || v[0] !== 8 || v[15] !== 23) throw 1; v[0] = 99");
-        assert_eq!(BackingStore::from_js(&global(ctx, "b")).unwrap(), part);
+        assert_eq!(BackingStore::externalize(&global(ctx, "b")).unwrap(), part);
         assert_eq!(store.to_vec().unwrap()[8], 99);
         run(
             ctx,
             "globalThis.c = b.transfer(32); const w = new Uint8Array(c); if (w[15] !== 23 || w[16] !== 0) throw 1",
         );
         assert_eq!(store.exposure(), None);
-        let unaligned = store.slice(4..8).unwrap().to_js(ctx).unwrap_err();
+        let unaligned = store.slice(4..8).unwrap().expose(ctx).unwrap_err();
         assert!(matches!(unaligned, Error::Misaligned { byte_offset: 4, alignment: 8, .. }), "{unaligned}");
     });
 }
@@ -171,9 +171,9 @@ fn empty_stores_and_empty_parts_keep_their_identity_and_their_hold() {
     in_own_context(|ctx| {
         let parts = [empty.clone(), store.slice(8..8).unwrap(), store.slice(16..).unwrap(), store.slice(..0).unwrap()];
         for part in &parts {
-            let buffer = part.to_js(ctx).unwrap();
+            let buffer = part.expose(ctx).unwrap();
             assert_eq!(buffer.len(), 0);
-            let back = BackingStore::from_js(buffer.as_value()).unwrap();
+            let back = BackingStore::externalize(buffer.as_value()).unwrap();
             assert_eq!((back.id(), back.byte_offset()), (part.id(), part.byte_offset()));
             assert_eq!(&back, part);
             assert_eq!(part.exposure().unwrap().1, 1);
@@ -181,9 +181,9 @@ fn empty_stores_and_empty_parts_keep_their_identity_and_their_hold() {
             run(ctx, "const v = new Float64Array(b); v[0] = 1; v.fill(2); if (v.length !== 0) throw 1");
             run(ctx, "globalThis.b = b.transfer(24); if (new Float64Array(b)[2] !== 0) throw 1");
             assert_eq!(part.exposure(), None);
-            assert!(!BackingStore::from_js(&global(ctx, "b")).unwrap().as_ptr().is_null());
+            assert!(!BackingStore::externalize(&global(ctx, "b")).unwrap().as_ptr().is_null());
         }
-        let buffer = empty.to_js(ctx).unwrap();
+        let buffer = empty.expose(ctx).unwrap();
         detach(ctx, buffer.as_value(), None).unwrap();
         assert_eq!(empty.exposure(), None);
     });
@@ -196,8 +196,8 @@ fn empty_stores_and_empty_parts_keep_their_identity_and_their_hold() {
 fn a_detached_buffer_gives_a_new_empty_store_each_time() {
     in_own_context(|ctx| {
         run(ctx, "globalThis.b = new ArrayBuffer(8); b.transfer()");
-        let first = BackingStore::from_js(&global(ctx, "b")).unwrap();
-        let second = BackingStore::from_js(&global(ctx, "b")).unwrap();
+        let first = BackingStore::externalize(&global(ctx, "b")).unwrap();
+        let second = BackingStore::externalize(&global(ctx, "b")).unwrap();
         assert_eq!((first.byte_length(), second.byte_length()), (0, 0));
         assert_ne!(first, second);
     });
@@ -207,10 +207,10 @@ fn a_detached_buffer_gives_a_new_empty_store_each_time() {
 fn a_transfer_to_0_gives_script_a_buffer_that_is_not_the_stores() {
     let store = numbered(16);
     in_own_context(|ctx| {
-        ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
         run(ctx, "globalThis.c = b.transfer(0)");
         assert_eq!(store.exposure(), None);
-        assert_ne!(BackingStore::from_js(&global(ctx, "c")).unwrap().id(), store.id());
+        assert_ne!(BackingStore::externalize(&global(ctx, "c")).unwrap().id(), store.id());
         assert_eq!(store.to_vec().unwrap()[15], 15);
     });
 }
@@ -219,11 +219,11 @@ fn a_transfer_to_0_gives_script_a_buffer_that_is_not_the_stores() {
 fn a_resizable_buffer_with_a_maximum_of_0_keeps_its_store() {
     in_own_context(|ctx| {
         run(ctx, "globalThis.b = new ArrayBuffer(0, { maxByteLength: 0 })");
-        let store = BackingStore::from_js(&global(ctx, "b")).unwrap();
+        let store = BackingStore::externalize(&global(ctx, "b")).unwrap();
         run(ctx, "b.resize(0); if (!b.resizable || b.maxByteLength !== 0) throw 1");
-        assert_eq!(BackingStore::from_js(&global(ctx, "b")).unwrap(), store);
+        assert_eq!(BackingStore::externalize(&global(ctx, "b")).unwrap(), store);
         run(ctx, "globalThis.c = b.transferToFixedLength(1); new Uint8Array(c)[0] = 7");
-        assert_eq!(BackingStore::from_js(&global(ctx, "c")).unwrap().to_vec().unwrap(), [7]);
+        assert_eq!(BackingStore::externalize(&global(ctx, "c")).unwrap().to_vec().unwrap(), [7]);
     });
 }
 
@@ -233,13 +233,13 @@ fn more_than_2_gib_minus_1_is_refused_before_the_engine_sees_it() {
     let store = unsafe { UniqueStore::from_raw_parts(8 as *mut u8, 1 << 31, |_, _| ()) }.unwrap();
     let store = BackingStore::from(store);
     in_own_context(|ctx| {
-        let error = store.to_js(ctx).unwrap_err();
+        let error = store.expose(ctx).unwrap_err();
         assert!(
             matches!(error, Error::TooLargeForEngine { byte_length: 0x8000_0000, limit: 0x7fff_ffff, .. }),
             "{error}"
         );
         assert_eq!(store.exposure(), None);
-        let most = store.slice(..(1 << 31) - 1).unwrap().to_js(ctx).unwrap();
+        let most = store.slice(..(1 << 31) - 1).unwrap().expose(ctx).unwrap();
         assert_eq!(most.len(), i32::MAX as usize);
     });
     assert_eq!(store.exposure(), None);

@@ -28,10 +28,10 @@ fn exposing_fails_or_works_and_leaves_no_hold() {
     let (store, drops) = counted(vec![1; 64]);
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();
-    context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
+    context.with(|ctx| drop(store.expose(&ctx).unwrap()));
     for more in (0..2048).step_by(every(STEP)) {
         runtime.set_memory_limit(used(&runtime) + more);
-        context.with(|ctx| match store.to_js(&ctx) {
+        context.with(|ctx| match store.expose(&ctx) {
             Ok(buffer) => {
                 successes += 1;
                 assert_eq!(store.exposure().unwrap().1, 1);
@@ -89,7 +89,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                 let context = Context::full(&runtime).unwrap();
                 context.with(|ctx| {
                     if warm {
-                        BackingStore::from_js(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+                        BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
                     }
                     ctx.eval::<(), _>(format!(
                         "globalThis.b = {made}; globalThis.v = new Uint8Array(b); v.fill(3); undefined"
@@ -97,7 +97,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                     .unwrap();
                 });
                 runtime.set_memory_limit(used(&runtime) + more);
-                let store = context.with(|ctx| BackingStore::from_js(&ctx.globals().get("b").unwrap()));
+                let store = context.with(|ctx| BackingStore::externalize(&ctx.globals().get("b").unwrap()));
                 runtime.set_memory_limit(0);
                 context.with(|ctx| {
                     assert!(ctx.eval::<bool, _>(format!("v.length === {length} && v.every((x) => x === 3)")).unwrap());
@@ -111,7 +111,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                             failures += 1;
                             assert!(matches!(error, Error::Script { .. } | Error::EngineFailed { .. }), "{error}");
                             // Later there is memory.
-                            let store = BackingStore::from_js(&ctx.globals().get("b").unwrap()).unwrap();
+                            let store = BackingStore::externalize(&ctx.globals().get("b").unwrap()).unwrap();
                             assert_eq!(store.to_vec().unwrap(), vec![3; length]);
                         }
                     }
@@ -151,10 +151,10 @@ fn a_foreign_owner_is_dropped_once_wherever_externalizing_fails() {
         context.with(|ctx| {
             let buffer = ArrayBuffer::from_source(ctx.clone(), Source(vec![1; 64].into(), drops.clone())).unwrap();
             ctx.globals().set("b", buffer).unwrap();
-            BackingStore::from_js(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+            BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
         });
         runtime.set_memory_limit(used(&runtime) + more);
-        let store = context.with(|ctx| BackingStore::from_js(&ctx.globals().get("b").unwrap()));
+        let store = context.with(|ctx| BackingStore::externalize(&ctx.globals().get("b").unwrap()));
         runtime.set_memory_limit(0);
         // It may be kept until the runtime ends, where there was no memory to see that nobody uses it.
         assert!(drops.get() <= usize::from(store.is_ok()));
@@ -219,7 +219,7 @@ fn leaks_regress_quickjs_transfer_without_memory_loses_a_reference() {
         let runtime = Runtime::new().unwrap();
         let context = Context::full(&runtime).unwrap();
         context.with(|ctx| {
-            ctx.globals().set("b", store.to_js(&ctx).unwrap()).unwrap();
+            ctx.globals().set("b", store.expose(&ctx).unwrap()).unwrap();
             ctx.eval::<(), _>("globalThis.f = () => { b.transfer() }; undefined").unwrap();
         });
         runtime.set_memory_limit(used(&runtime) + more);

@@ -387,16 +387,16 @@ fn in_a_context_of_the_programs_own_frozen_memory_is_copied_and_says_so() {
     static WORDS: [u64; 2] = [1, 2];
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     in_own_context(|ctx| {
-        let (buffer, exposure) = frozen.to_js(ctx).unwrap();
+        let (buffer, exposure) = frozen.expose(ctx).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
         assert!(!exposure.is_external());
         ctx.globals().set("ro", buffer).unwrap();
         common::run(ctx, "if (!ro.immutable) throw 1; Atomics.store(new Int32Array(ro), 0, 9)");
         assert_eq!(WORDS[0], 1);
-        let error = BackingStore::from(frozen.clone()).to_js(ctx).unwrap_err();
+        let error = BackingStore::from(frozen.clone()).expose(ctx).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         let (map, _) = read_only_map();
-        assert!(matches!(map.store().to_js(ctx).unwrap_err(), Error::Unsupported { .. }));
+        assert!(matches!(map.store().expose(ctx).unwrap_err(), Error::Unsupported { .. }));
         assert_eq!(frozen.reference_count(), 1);
     });
 }
@@ -439,10 +439,10 @@ fn frozen_memory_may_be_in_any_number_of_isolates() {
 fn c22_a_read_only_map_in_a_context_of_the_program_is_refused_with_advice_that_works() {
     let (map, bytes) = read_only_map();
     in_own_context(|ctx| {
-        let message = map.store().to_js(ctx).unwrap_err().to_string();
+        let message = map.store().expose(ctx).unwrap_err().to_string();
         assert!(message.ends_with("use an `Isolate`, or expose a copy of its bytes (`to_vec`)"), "{message}");
         let copy = BackingStore::from(UniqueStore::from_owner(map.store().to_vec().unwrap()).unwrap());
-        ctx.globals().set("copy", copy.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("copy", copy.expose(ctx).unwrap()).unwrap();
         assert_eq!(ctx.eval::<Vec<u8>, _>("Array.from(new Uint8Array(copy))").unwrap(), bytes);
     });
 }

@@ -140,7 +140,7 @@ fn b16_a_store_of_no_length_whatever_shows_its_maximum() {
         assert_eq!(scope.eval::<String>(shape).unwrap(), "0,0,true");
     });
     common::in_own_context(|ctx| {
-        ctx.globals().set("b", resizable(0, 0).to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", resizable(0, 0).expose(ctx).unwrap()).unwrap();
         assert_eq!(ctx.eval::<String, _>(shape).unwrap(), "0,0,true");
         // What needs memory of its own gets that.
         assert_eq!(ctx.eval::<u32, _>("b.resize(0); new Uint8Array(b.transferToFixedLength(1))[0] + 1").unwrap(), 1);

@@ -42,7 +42,7 @@ unsafe impl ArrayBufferSource for Source {
 fn script_and_rust_share_the_memory_in_a_context_of_ones_own() {
     let store = SharedStore::zeroed(8).unwrap();
     in_own_context(|ctx| {
-        let buffer = store.to_js(ctx).unwrap();
+        let buffer = store.expose(ctx).unwrap();
         ctx.globals().set("b", buffer.clone()).unwrap();
         run(ctx, "if (!(b instanceof SharedArrayBuffer) || b.byteLength !== 8 || b.growable) throw Error(b)");
         run(ctx, "globalThis.v = new Uint8Array(b); v[3] = 7");
@@ -51,7 +51,7 @@ fn script_and_rust_share_the_memory_in_a_context_of_ones_own() {
         run(ctx, "if (Atomics.load(v, 4) !== 9) throw Error(v)");
         let view: Value<'_> = ctx.globals().get("v").unwrap();
         for value in [buffer.as_value(), &view] {
-            assert_eq!(BackingStore::from_js(value).unwrap(), *store.as_store());
+            assert_eq!(BackingStore::externalize(value).unwrap(), *store.as_store());
         }
         assert_eq!(store.reference_count(), 2);
     });
@@ -99,15 +99,15 @@ fn of_script_in_a_context_of_ones_own_too() {
             "globalThis.untouched = new SharedArrayBuffer(100); globalThis.fixed = new SharedArrayBuffer(4, { maxByteLength: 4 })",
         );
         let early: Value<'_> = ctx.globals().get("early").unwrap();
-        let store = BackingStore::from_js(&early).unwrap();
+        let store = BackingStore::externalize(&early).unwrap();
         run(ctx, "v[98] = 2");
         assert_eq!(store.to_vec().unwrap()[98..], [2, 1]);
         let fixed: Value<'_> = ctx.globals().get("fixed").unwrap();
-        let fixed = BackingStore::from_js(&fixed).unwrap();
+        let fixed = BackingStore::externalize(&fixed).unwrap();
         assert_eq!((fixed.byte_length(), fixed.max_byte_length()), (4, 4));
         run(ctx, "globalThis.late = new SharedArrayBuffer(0)");
         let late: Value<'_> = ctx.globals().get("late").unwrap();
-        assert_eq!(BackingStore::from_js(&late).unwrap().byte_length(), 0);
+        assert_eq!(BackingStore::externalize(&late).unwrap().byte_length(), 0);
     });
 }
 
@@ -118,10 +118,10 @@ fn memory_that_another_library_shares_stays_its_own() {
         let make = || ArrayBuffer::from_source_shared(ctx.clone(), Source(vec![1], count.clone())).unwrap();
         let before = make();
         let store = SharedStore::zeroed(8).unwrap();
-        let ours = store.to_js(ctx).unwrap();
+        let ours = store.expose(ctx).unwrap();
         let after = make();
         for buffer in [&before, &after] {
-            let refused = BackingStore::from_js(buffer.as_value()).unwrap_err();
+            let refused = BackingStore::externalize(buffer.as_value()).unwrap_err();
             assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
         }
         drop((before, ours));
@@ -147,7 +147,7 @@ fn a_runtime_with_somebody_elses_function_for_freeing_is_refused() {
         // SAFETY: a live runtime; the function does nothing.
         unsafe { qjs::JS_SetSharedArrayBufferFunctions(runtime, &functions) };
         let store = SharedStore::zeroed(8).unwrap();
-        let refused = store.to_js(ctx).unwrap_err();
+        let refused = store.expose(ctx).unwrap_err();
         assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
         assert_eq!(store.reference_count(), 1);
     });
@@ -171,10 +171,10 @@ fn it_cannot_be_detached_or_lent_as_a_slice_and_is_no_array_buffer() {
         assert!(matches!(scope.bytes_mut(buffer), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
         scope.copy_in(store.as_store(), 4, &[1_u16, 2]).unwrap();
         scope.with_ctx(|ctx| {
-            let refused = store.as_store().to_js(&ctx).unwrap_err();
-            assert!(refused.to_string().contains("SharedStoreExt::to_js"), "{refused}");
+            let refused = store.as_store().expose(&ctx).unwrap_err();
+            assert!(refused.to_string().contains("SharedStoreExt::expose"), "{refused}");
             assert!(matches!(store.as_store().cells(&ctx), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
-            let value = store.to_js(&ctx).unwrap().into_value();
+            let value = store.expose(&ctx).unwrap().into_value();
             assert!(matches!(detach(&ctx, &value, None), Err(Error::NotDetachable { .. })));
         });
     });
@@ -186,13 +186,13 @@ fn parts_of_fixed_stores_are_exposed_and_come_back_as_they_are() {
     let store = SharedStore::from_owner(vec![7_u8; 32]).unwrap();
     in_own_context(|ctx| {
         for part in [store.slice(8..24).unwrap(), store.slice(32..).unwrap(), store.slice(..0).unwrap()] {
-            let buffer = part.to_js(ctx).unwrap();
-            assert_eq!(BackingStore::from_js(buffer.as_value()).unwrap(), *part.as_store());
+            let buffer = part.expose(ctx).unwrap();
+            assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), *part.as_store());
         }
-        assert!(matches!(store.slice(1..9).unwrap().to_js(ctx), Err(Error::Misaligned { byte_offset: 1, .. })));
+        assert!(matches!(store.slice(1..9).unwrap().expose(ctx), Err(Error::Misaligned { byte_offset: 1, .. })));
         let growable = SharedStore::growable(8, 64).unwrap();
-        let buffer = growable.to_js(ctx).unwrap();
-        assert_eq!(BackingStore::from_js(buffer.as_value()).unwrap(), *growable.as_store());
+        let buffer = growable.expose(ctx).unwrap();
+        assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), *growable.as_store());
     });
     assert_eq!(store.reference_count(), 1);
 }
@@ -207,7 +207,7 @@ fn parts_of_growable_stores_are_refused_anywhere() {
             assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
         };
         isolate.enter(|scope| refuse(scope.expose(part.as_store()).map(drop)));
-        in_own_context(|ctx| refuse(part.to_js(ctx).map(drop)));
+        in_own_context(|ctx| refuse(part.expose(ctx).map(drop)));
     }
     assert_eq!(growable.reference_count(), 1);
 }
@@ -221,11 +221,11 @@ fn one_too_large_for_the_engine_is_refused() {
     });
     // There it has the length that it has, for good.
     in_own_context(|ctx| {
-        let buffer = store.to_js(ctx).unwrap();
+        let buffer = store.expose(ctx).unwrap();
         ctx.globals().set("b", buffer).unwrap();
         store.grow(16).unwrap();
         run(ctx, "if (b.growable || b.byteLength !== 8) throw Error(b.byteLength)");
-        ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
         run(ctx, "if (b.growable || b.byteLength !== 16) throw Error(b.byteLength)");
     });
 }

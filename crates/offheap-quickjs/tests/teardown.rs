@@ -104,7 +104,7 @@ fn a_store_outlives_all_runtimes_and_is_dropped_once_on_another_thread() {
     .unwrap()
     .into();
     in_own_context(|ctx| {
-        ctx.globals().set("b", store.to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", store.expose(ctx).unwrap()).unwrap();
         run(ctx, "new Uint8Array(b)[0] = 9");
     });
     thread::spawn(move || {
@@ -147,7 +147,7 @@ fn owners_are_dropped_in_the_order_in_which_script_lets_go() {
             let send = send.clone();
             let unique = UniqueStore::from_owner_with_deleter(vec![0_u8; 8], move |_, _| send.send(name).unwrap());
             let store = BackingStore::from(unique.unwrap());
-            ctx.globals().set(name, store.to_js(ctx).unwrap()).unwrap();
+            ctx.globals().set(name, store.expose(ctx).unwrap()).unwrap();
         }
         run(ctx, "delete globalThis.y; globalThis.z = 1; x.transfer(0)");
         assert_eq!(receive.try_iter().collect::<Vec<_>>(), ["y", "z", "x"]);
@@ -165,7 +165,7 @@ fn an_owners_drop_may_use_other_stores_and_other_runtimes() {
         tell.add();
     });
     in_own_context(|ctx| {
-        ctx.globals().set("b", BackingStore::from(outer.unwrap()).to_js(ctx).unwrap()).unwrap();
+        ctx.globals().set("b", BackingStore::from(outer.unwrap()).expose(ctx).unwrap()).unwrap();
         run(ctx, "globalThis.c = b.transfer(4096)");
         assert_eq!((told.get(), drops.get()), (1, 1));
     });
@@ -179,11 +179,11 @@ fn runtimes_come_and_go_at_the_same_addresses_without_being_taken_for_each_other
         let (a, b) = (Runtime::new().unwrap(), Runtime::new().unwrap());
         let (first, second) = (Context::full(&a).unwrap(), Context::full(&b).unwrap());
         let use_it = |ctx: Ctx<'_>| {
-            ctx.globals().set("b", store.to_js(&ctx).unwrap()).unwrap();
+            ctx.globals().set("b", store.expose(&ctx).unwrap()).unwrap();
             store.exposure().unwrap().0
         };
         let id = first.with(use_it);
-        second.with(|ctx| assert!(store.to_js(&ctx).is_err()));
+        second.with(|ctx| assert!(store.expose(&ctx).is_err()));
         drop((first, a));
         assert_eq!(store.exposure(), None, "round {round}");
         let other = second.with(use_it);
@@ -257,7 +257,7 @@ fn child_an_owners_panic_inside_a_finalizer_ends_the_process_with_a_message() {
         let panics = UniqueStore::from_owner_with_deleter(vec![0_u8; 8], |_, _| panic!("the owner's own panic"));
         in_own_context(|ctx| {
             let store = BackingStore::from(panics.unwrap());
-            let buffer = store.to_js(ctx).unwrap();
+            let buffer = store.expose(ctx).unwrap();
             drop(store);
             drop(buffer);
         });

@@ -11,8 +11,8 @@ use offheap_quickjs::{BackingStoreExt, Error, Isolate, SharedStoreExt, TypedElem
 fn each_element_type_has_its_array() {
     fn name<T: TypedElement>(store: &BackingStore) -> String {
         in_own_context(|ctx| {
-            let array: TypedArray<'_, T> = store.to_js_typed(ctx, 8, 2).unwrap();
-            assert_eq!(BackingStore::from_js(array.as_value()).unwrap(), *store);
+            let array: TypedArray<'_, T> = store.expose_typed(ctx, 8, 2).unwrap();
+            assert_eq!(BackingStore::externalize(array.as_value()).unwrap(), *store);
             ctx.globals().set("a", array).unwrap();
             ctx.eval("`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`").unwrap()
         })
@@ -48,7 +48,7 @@ fn script_and_rust_share_the_elements() {
 fn over_shared_memory_too() {
     let store = SharedStore::growable(16, 4096).unwrap();
     in_own_context(|ctx| {
-        ctx.globals().set("v", store.to_js_typed::<i32>(ctx, 4, 3).unwrap()).unwrap();
+        ctx.globals().set("v", store.expose_typed::<i32>(ctx, 4, 3).unwrap()).unwrap();
         run(ctx, "if (!(v.buffer instanceof SharedArrayBuffer)) throw 1; Atomics.store(v, 2, 7)");
     });
     assert_eq!(store.copy_out::<i32>().unwrap(), [0, 0, 0, 7]);
@@ -68,20 +68,20 @@ fn what_does_not_fit_is_refused_before_anything_is_exposed() {
     let store = numbered(32);
     let part = store.slice(8..24).unwrap();
     in_own_context(|ctx| {
-        let misaligned = part.to_js_typed::<f64>(ctx, 4, 1).unwrap_err();
+        let misaligned = part.expose_typed::<f64>(ctx, 4, 1).unwrap_err();
         assert!(matches!(misaligned, Error::Misaligned { byte_offset: 12, alignment: 8, .. }), "{misaligned}");
         assert!(misaligned.to_string().contains("offset 12"), "{misaligned}");
         for (byte_offset, element_count) in [(0, 5), (16, 1), (20, 0), (4, usize::MAX / 4), (usize::MAX - 3, 1)] {
-            let refused = part.to_js_typed::<u32>(ctx, byte_offset, element_count).unwrap_err();
+            let refused = part.expose_typed::<u32>(ctx, byte_offset, element_count).unwrap_err();
             assert!(matches!(refused, Error::Memory(offheap::Error::OutOfRange { .. })), "{refused}");
         }
-        let odd = store.slice(4..).unwrap().to_js_typed::<u32>(ctx, 0, 1).unwrap_err();
+        let odd = store.slice(4..).unwrap().expose_typed::<u32>(ctx, 0, 1).unwrap_err();
         assert!(matches!(odd, Error::Misaligned { byte_offset: 4, alignment: 8, .. }), "{odd}");
         assert_eq!(store.exposure(), None);
-        assert!(part.to_js_typed::<u32>(ctx, 16, 0).unwrap().is_empty());
+        assert!(part.expose_typed::<u32>(ctx, 16, 0).unwrap().is_empty());
         let resizable = BackingStore::from(UniqueStore::resizable(8, 64).unwrap());
-        let first = resizable.to_js_typed::<u8>(ctx, 4, 4).unwrap();
-        let again = resizable.to_js_typed::<u8>(ctx, 0, 4).unwrap_err();
+        let first = resizable.expose_typed::<u8>(ctx, 4, 4).unwrap();
+        let again = resizable.expose_typed::<u8>(ctx, 0, 4).unwrap_err();
         assert!(matches!(again, Error::Memory(offheap::Error::OneBuffer { .. })), "{again}");
         assert_eq!(first.len(), 4);
     });

@@ -3,6 +3,7 @@
 
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{BufferState, ENGINE, Error};
+use offheap::adapter;
 
 const DETACH: &str = "detach";
 const TRANSFER: &str = "transfer";
@@ -60,7 +61,7 @@ pub(crate) fn detach<'s>(
         };
     }
     if let Some(store) = store {
-        store.note_detached(state.isolate());
+        adapter::note_detached(&store, state.isolate());
         sys::release_let_go(state);
     }
     Ok(())

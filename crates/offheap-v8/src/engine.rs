@@ -1,6 +1,7 @@
 //! `Engine` for V8: what tools drive.
 
-use offheap::{BackingStore, FrozenStore, IsolateId, Site, StoreKind};
+use offheap::adapter;
+use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind};
 
 use crate::script::{catching, compile_and_run};
 use crate::{
@@ -134,7 +135,7 @@ impl Engine for V8Engine {
 
     #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        Site::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
+        adapter::on_behalf_of_caller(|| self.isolate.enter(|scope| scope.externalize(buffer)))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
 
 use crate::sys::{self, Buffer};
-use crate::typed::to_js_typed;
+use crate::typed::expose_typed;
 use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
 
 /// What a [`BackingStore`] can do with a scope of V8.
@@ -29,18 +29,18 @@ pub trait BackingStoreExt: Sized {
     /// frees the memory; [`Error::Misaligned`] where the first byte is not at a
     /// multiple of 8; [`Error::AddressTaken`] where another store has the same memory; [`Error::Unsupported`] for
     /// read-only memory where V8 was started without immutable buffers, for shared memory
-    /// ([`SharedStoreExt::to_js`]), and for resizable memory of Rust; [`Error::Memory`] where another isolate has the store, a
+    /// ([`SharedStoreExt::expose`]), and for resizable memory of Rust; [`Error::Memory`] where another isolate has the store, a
     /// guard uses it, or it was freed. Nothing changes then.
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
+    fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
 
     /// A typed array over `element_count` elements from `byte_offset` on, without a copy: what script would get of
-    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`to_js`](Self::to_js), which is that of all these
+    /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`expose`](Self::expose), which is that of all these
     /// bytes. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
     ///
     /// # Errors
-    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn to_js_typed<'s, T: TypedElement>(
+    fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         byte_offset: usize,
@@ -62,9 +62,9 @@ pub trait BackingStoreExt: Sized {
     ///
     /// Where the program moved a buffer to another isolate by V8's own means (`get_backing_store`, `detach`, and
     /// `with_backing_store` there), this gives the same store there, which counts as exposed where it was until V8 lets go of
-    /// the memory. Until then its bytes are copied. What moves a store is [`detach`] here and [`to_js`](Self::to_js) there.
+    /// the memory. Until then its bytes are copied. What moves a store is [`detach`] here and [`expose`](Self::expose) there.
     #[track_caller]
-    fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
+    fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
 
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
@@ -96,7 +96,7 @@ pub trait BackingStoreExt: Sized {
 
 impl BackingStoreExt for BackingStore {
     #[inline]
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
         if !self.kind().is_read_only() {
             return sys::expose(scope, self);
         }
@@ -107,17 +107,17 @@ impl BackingStoreExt for BackingStore {
         })
     }
 
-    fn to_js_typed<'s, T: TypedElement>(
+    fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         byte_offset: usize,
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
-        to_js_typed::<T>(scope, self, byte_offset, element_count)
+        expose_typed::<T>(scope, self, byte_offset, element_count)
     }
 
     #[inline]
-    fn from_js<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+    fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
         // Most are buffers over stores.
         match sys::store_of(scope, value) {
             Some(store) => Ok(store),
@@ -158,15 +158,15 @@ pub trait SharedStoreExt {
     ///
     /// # Errors
     /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error>;
+    fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error>;
 
     /// A typed array over `element_count` elements from `byte_offset` on, without a copy; see
-    /// [`BackingStoreExt::to_js_typed`].
+    /// [`BackingStoreExt::expose_typed`].
     ///
     /// # Errors
-    /// As for [`to_js`](Self::to_js); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
+    /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn to_js_typed<'s, T: TypedElement>(
+    fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         byte_offset: usize,
@@ -175,17 +175,17 @@ pub trait SharedStoreExt {
 }
 
 impl SharedStoreExt for SharedStore {
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
+    fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
         sys::expose_shared(scope, self.as_store())
     }
 
-    fn to_js_typed<'s, T: TypedElement>(
+    fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         byte_offset: usize,
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
-        to_js_typed::<T>(scope, self.as_store(), byte_offset, element_count)
+        expose_typed::<T>(scope, self.as_store(), byte_offset, element_count)
     }
 }
 
@@ -198,12 +198,16 @@ pub trait FrozenStoreExt {
     /// Of several frozen stores over the same memory, as of one `static`, any comes back of such a buffer.
     ///
     /// # Errors
-    /// As for [`BackingStoreExt::to_js`], and [`Error::Memory`] where there is no memory for a copy.
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error>;
+    /// As for [`BackingStoreExt::expose`], and [`Error::Memory`] where there is no memory for a copy.
+    fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>)
+    -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error>;
 }
 
 impl FrozenStoreExt for FrozenStore {
-    fn to_js<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
+    fn expose<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
         let reason = if sys::is_aligned(self) {
             match sys::expose_immutable(scope, &BackingStore::from(self.clone()))? {
                 Some(buffer) => return Ok((buffer, Exposure::External)),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use offheap::IsolateId;
-use offheap_engine::{is_letting_go, letting_go};
+use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use crate::sys::{self, OwnIsolate, Roots};
 use crate::{ENGINE, Error, Scope};
@@ -59,7 +59,7 @@ impl IsolateBuilder {
     /// `new ArrayBuffer` throw a RangeError, and what native code took from a buffer can become unique once script has let
     /// go. Without an observer and a budget a store is made when native code first asks for it.
     ///
-    /// Native code makes buffers under a budget by [`to_js`](crate::BackingStoreExt::to_js), which gives an error:
+    /// Native code makes buffers under a budget by [`expose`](crate::BackingStoreExt::expose), which gives an error:
     /// `v8::ArrayBuffer::new` ends the process where it gets no memory.
     ///
     /// An [allocator of the program's own](Self::array_buffer_allocator) goes before both.
@@ -85,8 +85,8 @@ impl IsolateBuilder {
     /// # Panics
     /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
     pub fn build(self) -> Result<Isolate, Error> {
-        if is_letting_go() {
-            return Err(letting_go(ENGINE));
+        if in_finalizer() {
+            return Err(refused_in_finalizer(ENGINE));
         }
         sys::start("")?;
         sys::check_thread()?;
@@ -124,7 +124,7 @@ impl Isolate {
     /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
     /// is waiting the process ends, since nothing may unwind into it.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!is_letting_go(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         self.own.make_room_on_stack();
         self.roots().relieve();
         work(&mut Scope::new(Rc::clone(self.roots())))

@@ -1,7 +1,7 @@
 //! offheap on V8, through the crate `v8`: memory that Rust and script share without copying.
 //!
-//! Bring your own scope. A [`BackingStore`](offheap::BackingStore) goes in with [`to_js`](BackingStoreExt::to_js), the
-//! store of any ArrayBuffer comes out with [`from_js`](BackingStoreExt::from_js), and the memory is freed once, when both
+//! Bring your own scope. A [`BackingStore`](offheap::BackingStore) goes in with [`expose`](BackingStoreExt::expose), the
+//! store of any ArrayBuffer comes out with [`externalize`](BackingStoreExt::externalize), and the memory is freed once, when both
 //! sides have let go:
 //!
 //! ```
@@ -17,7 +17,7 @@
 //! let scope = &mut v8::ContextScope::new(scope, context);
 //!
 //! let store: BackingStore = UniqueStore::from_owner(vec![1.0_f64, 2.0])?.into();
-//! let buffer = store.to_js(scope)?;
+//! let buffer = store.expose(scope)?;
 //! let name = v8::String::new(scope, "buffer").unwrap();
 //! context.global(scope).set(scope, name.into(), buffer.into());
 //! let source = v8::String::new(scope, "new Float64Array(buffer)[0] = 7").unwrap();
@@ -62,7 +62,7 @@
 //! # What this engine does
 //! - It collects when it likes. A buffer is finalized some time after its last reference went, on a thread of V8's that
 //!   sweeps, inside of a collection, or at the isolate's end; [`collect`] waits for it.
-//! - Its own memory is taken over where it is: [`from_js`](BackingStoreExt::from_js) copies nothing.
+//! - Its own memory is taken over where it is: [`externalize`](BackingStoreExt::externalize) copies nothing.
 //! - Buffers that script makes with one length in an [`Isolate`] are over memory of this crate's allocator, which may come
 //!   back to Rust whole; [`IsolateBuilder::v8_allocator`] leaves that to V8.
 //! - Resizable buffers, and those of `WebAssembly.Memory`, are V8's own, and only V8 resizes them. What shrinking takes is

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use bytemuck::NoUninit;
+use offheap::adapter;
 use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, StoreKind};
 use offheap_engine::{RootTable, unexpected_value};
 
@@ -143,18 +144,18 @@ impl<'s> Scope<'s> {
         Ok(Local::new(handle))
     }
 
-    /// A buffer over a store, without a copy; see [`BackingStoreExt::to_js`]. Over shared memory it is a
-    /// SharedArrayBuffer; see [`SharedStoreExt::to_js`](crate::SharedStoreExt::to_js).
+    /// A buffer over a store, without a copy; see [`BackingStoreExt::expose`]. Over shared memory it is a
+    /// SharedArrayBuffer; see [`SharedStoreExt::expose`](crate::SharedStoreExt::expose).
     ///
     /// # Errors
-    /// Those of [`BackingStoreExt::to_js`], or for shared memory of
-    /// [`SharedStoreExt::to_js`](crate::SharedStoreExt::to_js).
+    /// Those of [`BackingStoreExt::expose`], or for shared memory of
+    /// [`SharedStoreExt::expose`](crate::SharedStoreExt::expose).
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
             let buffer = match store.kind() {
                 StoreKind::Shared => Buffer::Shared(sys::expose_shared(scope, store)?),
-                _ => Buffer::Unshared(store.to_js(scope)?),
+                _ => Buffer::Unshared(store.expose(scope)?),
             };
             let facts = match store.kind() {
                 StoreKind::Fixed | StoreKind::Manual => Facts::PLAIN,
@@ -166,14 +167,14 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// An immutable ArrayBuffer over a frozen store, without a copy where it can; see [`FrozenStoreExt::to_js`].
+    /// An immutable ArrayBuffer over a frozen store, without a copy where it can; see [`FrozenStoreExt::expose`].
     ///
     /// # Errors
-    /// Those of [`FrozenStoreExt::to_js`].
+    /// Those of [`FrozenStoreExt::expose`].
     pub fn expose_frozen(&mut self, store: &FrozenStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
-            let (buffer, exposure) = store.to_js(scope)?;
+            let (buffer, exposure) = store.expose(scope)?;
             let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
             Ok((local(&roots, scope, &Buffer::Unshared(buffer), facts)?, exposure))
         })
@@ -215,10 +216,10 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::to_js_typed`].
+    /// A typed array over a part of a store, shared or not, without a copy; see [`BackingStoreExt::expose_typed`].
     ///
     /// # Errors
-    /// Those of [`BackingStoreExt::to_js_typed`].
+    /// Those of [`BackingStoreExt::expose_typed`].
     pub fn expose_typed<T: TypedElement>(
         &mut self,
         store: &BackingStore,
@@ -227,17 +228,17 @@ impl<'s> Scope<'s> {
     ) -> Result<Local<'s, JsTypedArray>, Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
-            let array = typed::to_js_typed::<T>(scope, store, byte_offset, element_count)?;
-            let byte_length = if store.frees_bytes() { store.byte_length() } else { 0 };
+            let array = typed::expose_typed::<T>(scope, store, byte_offset, element_count)?;
+            let byte_length = if adapter::frees_bytes(store) { store.byte_length() } else { 0 };
             let slot = roots.root_object(scope, array.into(), Facts::PLAIN, byte_length)?;
             Ok(Local::new(Handle::new(Rc::clone(&roots) as _, slot)))
         })
     }
 
-    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::from_js`].
+    /// A reference to the store of a buffer, whoever made it; see [`BackingStoreExt::externalize`].
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::from_js`].
+    /// [`Error::WrongIsolate`], and those of [`BackingStoreExt::externalize`].
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.roots.relieve();

@@ -1,6 +1,7 @@
 //! What script returns, what it throws, and where it is.
 
-use offheap::{ErrorClass, Site, is_letting_go};
+use offheap::adapter::{self, in_finalizer};
+use offheap::{ErrorClass, Site};
 
 use crate::sys;
 use crate::{ENGINE, Error, ScriptValue};
@@ -161,7 +162,7 @@ pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     (0..stack.get_frame_count()).filter_map(|index| stack.get_frame(scope, index)).find_map(|frame| {
         let name = frame.get_script_name_or_source_url(scope)?.to_rust_string_lossy(scope);
         let (line, column) = (u32::try_from(frame.get_line_number()).ok()?, u32::try_from(frame.get_column()).ok()?);
-        Some(Site::script(&name, line, column))
+        Some(adapter::script_site(&name, line, column))
     })
 }
 
@@ -187,7 +188,7 @@ impl Throw for Error {
 /// Collects garbage in this isolate, all of it, and finalizes what was collected. Stores over V8's own memory that V8 let
 /// go of are exposed nowhere from then on. It does nothing in an observer, or an owner's drop that an engine is waiting for.
 pub fn collect(isolate: &mut v8::Isolate) {
-    if is_letting_go() {
+    if in_finalizer() {
         return;
     }
     let _entered = sys::enter(isolate);

@@ -66,7 +66,7 @@ typed_elements! {
 }
 
 /// Makes a typed array over a part of a store.
-pub(crate) fn to_js_typed<'s, T: TypedElement>(
+pub(crate) fn expose_typed<'s, T: TypedElement>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
     byte_offset: usize,
@@ -86,7 +86,7 @@ pub(crate) fn to_js_typed<'s, T: TypedElement>(
     }
     let buffer = match store.kind() {
         StoreKind::Shared => Buffer::Shared(sys::expose_shared(scope, store)?),
-        _ => Buffer::Unshared(store.to_js(scope)?),
+        _ => Buffer::Unshared(store.expose(scope)?),
     };
     let array = T::array(scope, buffer.as_unshared(), byte_offset, element_count);
     array.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a typed array" })

@@ -440,7 +440,7 @@ pub enum Error {
     ObserverSet,
 }
 
-/// The name of a type as a program writes it, for messages: `Vec<u8>` of `alloc::vec::Vec<u8>`. For adapters.
+/// The name of a type as a program writes it, for messages: `Vec<u8>` of `alloc::vec::Vec<u8>`.
 pub fn type_name_without_paths(type_name: &str) -> String {
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut short = String::new();

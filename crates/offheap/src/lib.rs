@@ -13,7 +13,7 @@
 //!   |  control block   |  reference count, access word, address, length
 //!   +--^-----^------^--+
 //!      |     |      |
-//!      |     |      +------ Exposed: an engine's hold, one for each live ArrayBuffer
+//!      |     |      +------ Hold: an engine's hold, one for each live ArrayBuffer
 //!      |     +------------- BackingStore: clones, and handles to parts, on any thread
 //!      +------------------- Bytes, BytesMut: guards, which mark the access word
 //! ```
@@ -87,15 +87,16 @@
 compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 
 mod access;
+pub mod adapter;
 mod budget;
 mod class;
 mod error;
+mod finalizer;
 mod frozen;
 mod id;
 mod interop;
 mod isolate;
 mod kind;
-mod letting_go;
 mod manual;
 mod mapped;
 pub mod observe;
@@ -112,22 +113,18 @@ mod unique;
 
 pub use budget::Budget;
 pub use class::ErrorClass;
-pub use error::{Error, type_name_without_paths};
+pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;
-pub use isolate::{IsolateId, IsolateRegistration};
+pub use isolate::IsolateId;
 pub use kind::{MapMode, StoreKind};
-pub use letting_go::{LettingGo, is_letting_go};
 pub use manual::{ManualHeap, ManualMemory, ManualOptions, Unfreed};
 pub use mapped::Mapped;
-pub use raw::{
-    AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, EngineMemory, Exposed, FrozenOwner,
-    Owner,
-};
+pub use raw::{AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, FrozenOwner, Owner};
 pub use reason::{Holder, MapProblem, NotUnique};
 pub use rejected::Rejected;
 pub use shared::SharedStore;
 pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
-pub use sys::{exit_when_a_mapped_file_is_cut_short, thread_stack};
+pub use sys::exit_when_a_mapped_file_is_cut_short;
 pub use unique::UniqueStore;

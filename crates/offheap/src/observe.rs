@@ -8,7 +8,7 @@
 //!
 //! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not use the store whose event
 //! it is told: a freed store has no references left. It must not call an engine: while it runs, adapters refuse calls on
-//! its thread ([`is_letting_go`](crate::is_letting_go)), and handles that it drops let go afterwards. It should not panic;
+//! its thread ([`in_finalizer`](crate::adapter::in_finalizer)), and handles that it drops let go afterwards. It should not panic;
 //! where it does, the panic goes on once what it interrupted has been undone or finished.
 //!
 //! ```
@@ -34,7 +34,8 @@
 
 use std::sync::OnceLock;
 
-use crate::{Error, IsolateId, LettingGo, Site, StoreId, StoreKind};
+use crate::adapter::InFinalizer;
+use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
     OBSERVER.set(observer).map_err(|_| Error::ObserverSet)
 }
 
-/// Whether there is an observer: where there is none an adapter may leave out what only that would be told. For adapters.
+/// Whether there is an observer. Where there is none, an adapter need not work out what it would tell one.
 #[inline]
 pub fn is_observed() -> bool {
     OBSERVER.get().is_some()
@@ -127,6 +128,6 @@ pub(crate) fn emit(event: impl FnOnce() -> Event) {
 #[inline(never)]
 fn tell(observer: &dyn Observer, event: impl FnOnce() -> Event) {
     let event = event();
-    let _no_engine = LettingGo::begin();
+    let _no_engine = InFinalizer::enter();
     observer.event(&event);
 }

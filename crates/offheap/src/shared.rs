@@ -55,9 +55,6 @@ impl SharedStore {
     /// A store of `byte_length` zeroed bytes that can grow up to `max_byte_length`, at one address. It is aligned to a
     /// page; what is reserved is addresses, and memory is used as bytes are written.
     ///
-    /// Where an engine asks for memory before it says how much of that is in use, an adapter makes the store with length
-    /// 0 and publishes the length with [`grow_to_at_least`](Self::grow_to_at_least).
-    ///
     /// # Errors
     /// [`Error::MaximumTooSmall`], [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
@@ -170,18 +167,7 @@ impl SharedStore {
         self.grow_from(byte_length, true)
     }
 
-    /// Makes the store at least this long, for all its handles and buffers; new bytes are zero. A store that is longer
-    /// already stays as it is, which [`grow`](Self::grow) refuses. An adapter does this with a length that it finds in a
-    /// buffer.
-    ///
-    /// # Errors
-    /// [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::NotResizable`] unless this is a handle to all of a growable
-    /// store; [`Error::EngineResizes`] for memory of an engine that is not as long yet.
-    pub fn grow_to_at_least(&self, byte_length: usize) -> Result<(), Error> {
-        self.grow_from(byte_length, false)
-    }
-
-    fn grow_from(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
+    pub(crate) fn grow_from(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         if !self.store.is_whole() {
             return Err(self.store.part_is_not_resizable("grow", byte_length));
         }

@@ -50,7 +50,7 @@ thread_local! {
 
 impl Site {
     /// The place in Rust that called the nearest function without `#[track_caller]`, or that called
-    /// [`on_behalf_of_caller`](Self::on_behalf_of_caller).
+    /// [`adapter::on_behalf_of_caller`](crate::adapter::on_behalf_of_caller).
     ///
     /// `value.try_into()` is a function of std without it, and gives a place in std; `Type::try_from(value)` gives yours.
     #[track_caller]
@@ -58,35 +58,36 @@ impl Site {
     pub fn here() -> Site {
         Site::Native(CALLER.get().unwrap_or(Location::caller()))
     }
+}
 
-    /// Runs `run`, during which places of Rust that are recorded on this thread are that of the caller: for a function of an
-    /// adapter between whose caller and what records stands a closure or a trait object, which do not tell their callers.
-    /// `run` is not to run code of a user, whose places would be lost.
-    #[track_caller]
-    pub fn on_behalf_of_caller<R>(run: impl FnOnce() -> R) -> R {
-        struct Reset(Option<&'static Location<'static>>);
-        impl Drop for Reset {
-            fn drop(&mut self) {
-                CALLER.set(self.0);
-            }
+/// Calls `run`. Every place in Rust that this thread records meanwhile is that of the caller of this function.
+///
+/// It is for a function of an adapter that calls the recording function through a closure or a trait object, which
+/// `#[track_caller]` does not see through. `run` must not run a user's code, whose own places would be lost.
+#[track_caller]
+pub fn on_behalf_of_caller<R>(run: impl FnOnce() -> R) -> R {
+    struct Reset(Option<&'static Location<'static>>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CALLER.set(self.0);
         }
-        let outer = CALLER.get();
-        CALLER.set(Some(outer.unwrap_or(Location::caller())));
-        let _reset = Reset(outer);
-        run()
     }
+    let outer = CALLER.get();
+    CALLER.set(Some(outer.unwrap_or(Location::caller())));
+    let _reset = Reset(outer);
+    run()
+}
 
-    /// A place in a script.
-    ///
-    /// Each distinct place is kept for the life of the process, once: there are as many as a script has calls, not as
-    /// many as it makes. But script can make code with names of its own without end (`sourceURL`), so names are kept up to
-    /// 256 bytes and 64 KiB in all, and 16,384 places. What is beyond has the name `(other scripts)`, and as long as there
-    /// are places its own line and column; where there is no memory, the name is `(out of memory)`. Control characters in
-    /// a name are kept escaped.
-    pub fn script(file: &str, line: u32, column: u32) -> Site {
-        static UNKNOWN: ScriptPlace = ScriptPlace { file: "(out of memory)", line: 0, column: 0 };
-        Site::Script(Places::keep(file, line, column).unwrap_or(&UNKNOWN))
-    }
+/// A place in a script.
+///
+/// Each distinct place is kept once, for the life of the process: there are as many as the script has call sites, however
+/// often they run. Script can make code with any number of names (`sourceURL`), so a name is kept up to 256 bytes, all
+/// names up to 64 KiB, and at most 16,384 places. A script beyond these limits is named `(other scripts)`, with its own line
+/// and column while there is room for places; where there is no memory, the name is `(out of memory)`. Control characters in
+/// a name are escaped.
+pub fn script_site(file: &str, line: u32, column: u32) -> Site {
+    static UNKNOWN: ScriptPlace = ScriptPlace { file: "(out of memory)", line: 0, column: 0 };
+    Site::Script(Places::keep(file, line, column).unwrap_or(&UNKNOWN))
 }
 
 /// The name of scripts whose own is not kept.
@@ -190,21 +191,21 @@ mod tests {
 
     #[test]
     fn a_script_place_is_kept_once() {
-        let first = Site::script("a.js", 3, 7);
-        let second = Site::script("a.js", 3, 7);
+        let first = script_site("a.js", 3, 7);
+        let second = script_site("a.js", 3, 7);
         let (Site::Script(a), Site::Script(b)) = (first, second) else { panic!("not script places") };
         assert!(std::ptr::eq(a, b));
         assert_eq!(first.to_string(), "a.js:3:7");
-        assert_ne!(first, Site::script("a.js", 3, 8));
+        assert_ne!(first, script_site("a.js", 3, 8));
     }
 
     #[test]
     fn a_name_of_script_s_is_kept_short_and_escaped() {
         let long = format!("{}ü/a.js", "x".repeat(1000));
-        let shown = Site::script(&long, 1, 2).to_string();
+        let shown = script_site(&long, 1, 2).to_string();
         assert!(shown.starts_with("...x") && shown.ends_with("xü/a.js:1:2"), "{shown}");
         assert!(shown.len() <= 3 + LONGEST_NAME + ":1:2".len(), "{shown}");
-        assert_eq!(Site::script("a\n\u{1b}[2J.js", 1, 2).to_string(), "a\\n\\u{1b}[2J.js:1:2");
+        assert_eq!(script_site("a\n\u{1b}[2J.js", 1, 2).to_string(), "a\\n\\u{1b}[2J.js:1:2");
     }
 
     #[test]

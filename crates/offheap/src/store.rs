@@ -8,7 +8,6 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::observe::{self, EventKind};
 use crate::raw::{RawStore, RawWeak, Sole};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
@@ -292,17 +291,6 @@ impl BackingStore {
                 Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::from_raw(raw)))
             }
         }
-    }
-
-    /// Tells the observer that native code took this reference from a buffer of `isolate`. For adapters.
-    #[inline]
-    pub fn note_externalized(&self, isolate: IsolateId) {
-        observe::emit(|| self.raw.event(EventKind::Externalized { isolate }));
-    }
-
-    /// Tells the observer that native code detached a buffer of `isolate` over this store. For adapters.
-    pub fn note_detached(&self, isolate: IsolateId) {
-        observe::emit(|| self.raw.event(EventKind::Detached { isolate }));
     }
 }
 

@@ -4,10 +4,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use offheap::{
-    BackingStore, Budget, Bytes, Cells, EngineMemory, Error, Exposed, IsolateRegistration, NotUnique, SharedStore,
-    Site, StoreKind,
-};
+use offheap::adapter::{self, EngineMemory, Hold, IsolateRegistration};
+use offheap::{BackingStore, Budget, Bytes, Cells, Error, NotUnique, Site, StoreKind};
 
 /// What the engine and the store share: V8's `BackingStore`, behind its `shared_ptr`.
 struct Inner {
@@ -53,26 +51,26 @@ fn isolate() -> IsolateRegistration {
     IsolateRegistration::new("Mine").unwrap()
 }
 
-fn exposed(memory: &Memory, isolate: &IsolateRegistration, may_shrink: bool) -> (Exposed, BackingStore) {
+fn exposed(memory: &Memory, isolate: &IsolateRegistration, may_shrink: bool) -> (Hold, BackingStore) {
     // SAFETY: the test resizes the memory where it has the hold, on one thread.
-    let hold = unsafe { Exposed::engine_memory(memory.clone(), isolate.id(), may_shrink, Site::here()) }.unwrap();
+    let hold = unsafe { Hold::engine_memory(memory.clone(), isolate.id(), may_shrink, Site::here()) }.unwrap();
     let store = hold.store(hold.data().as_ptr(), hold.byte_length());
     (hold, store)
 }
 
 fn read<'a>(store: &BackingStore, isolate: &IsolateRegistration) -> Result<Bytes<'a>, Error> {
     // SAFETY: nothing runs in the tests of this file but what they do themselves, which is nothing under a guard.
-    unsafe { store.bytes_in(isolate.id()) }
+    unsafe { adapter::bytes_in(store, isolate.id()) }
 }
 
 fn cells<'a>(store: &BackingStore, isolate: &IsolateRegistration) -> Result<Cells<'a>, Error> {
     // SAFETY: as above.
-    unsafe { store.cells_in(isolate.id()) }
+    unsafe { adapter::cells_in(store, isolate.id()) }
 }
 
 fn write(store: &BackingStore, isolate: &IsolateRegistration, offset: usize, from: &[u8]) -> Result<(), Error> {
     // SAFETY: as above.
-    unsafe { store.copy_from_slice_in(isolate.id(), offset, from) }
+    unsafe { adapter::copy_from_slice_in(store, isolate.id(), offset, from) }
 }
 
 #[test]
@@ -134,12 +132,12 @@ fn what_may_shrink_is_read_in_its_scope_alone_while_it_is_exposed() {
 fn a_guard_keeps_it_from_being_exposed_again() {
     let (isolate, memory) = (isolate(), Memory::new(4, 16));
     let (hold, store) = exposed(&memory, &isolate, true);
-    assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
+    assert!(matches!(Hold::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
     drop(hold);
     let guard = store.bytes().unwrap();
-    assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::Busy { .. })));
+    assert!(matches!(Hold::new(&store, isolate.id()), Err(Error::Busy { .. })));
     drop(guard);
-    let hold = Exposed::new(&store, isolate.id()).unwrap();
+    let hold = Hold::new(&store, isolate.id()).unwrap();
     assert!(matches!(store.to_vec(), Err(Error::EngineMayShrink { .. })));
     drop(hold);
 }
@@ -175,18 +173,18 @@ fn what_only_grows_is_copied_from_anywhere() {
 fn shared_memory_grows_by_its_engine() {
     let memory = Memory::new(2, 8);
     // SAFETY: the test lengthens it alone.
-    let store = unsafe { SharedStore::from_engine_memory(memory.clone(), Site::here()) }.unwrap();
+    let store = unsafe { adapter::shared_engine_memory(memory.clone(), Site::here()) }.unwrap();
     assert_eq!((store.byte_length(), store.max_byte_length(), store.is_growable()), (2, 8, true));
     assert!(matches!(store.grow(4), Err(Error::EngineResizes { requested: 4, .. })));
     memory.resize(4);
     assert_eq!((store.byte_length(), store.as_atomics().len()), (4, 4));
     store.grow(4).unwrap();
-    store.grow_to_at_least(3).unwrap();
+    adapter::grow_to_at_least(&store, 3).unwrap();
     assert!(matches!(store.grow(3), Err(Error::EngineResizes { .. })));
     store.copy_from_slice(3, &[9]).unwrap();
     assert_eq!(store.to_vec().unwrap(), [0, 0, 0, 9]);
     let (first, second) = (isolate(), isolate());
-    let holds = [&first, &second].map(|isolate| Exposed::new(store.as_store(), isolate.id()).unwrap());
+    let holds = [&first, &second].map(|isolate| Hold::new(store.as_store(), isolate.id()).unwrap());
     assert_eq!(holds[0].store(memory.data().as_ptr(), 2), *store.as_store());
     drop((holds, store));
     assert!(!memory.is_held_elsewhere());
@@ -199,7 +197,7 @@ fn it_counts_in_no_budget_and_in_no_isolates_bytes() {
     let (isolate, memory) = (isolate(), Memory::new(4, 16));
     let (_hold, _store) = exposed(&memory, &isolate, true);
     // SAFETY: nobody changes its length.
-    let _shared = unsafe { SharedStore::from_engine_memory(memory.clone(), Site::here()) }.unwrap();
+    let _shared = unsafe { adapter::shared_engine_memory(memory.clone(), Site::here()) }.unwrap();
     assert_eq!((Budget::used(), isolate.id().external_bytes()), (0, 0));
     Budget::clear();
 }

@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
+use offheap::adapter::{self, Hold, IsolateRegistration};
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions, MapMode,
-    MapProblem, Mapped, Owner, Rejected, SharedStore, Site, UniqueStore,
+    BackingStore, Error, FrozenStore, ManualHeap, ManualMemory, ManualOptions, MapMode, MapProblem, Mapped, Owner,
+    Rejected, SharedStore, UniqueStore,
 };
 
 /// Fewer than this, and the scenario has lost what it was for.
@@ -140,7 +141,7 @@ fn handed_over() -> Result<(), Error> {
 fn exposed() -> Result<(), Error> {
     let isolate = IsolateRegistration::new("Test")?;
     let store = BackingStore::from(UniqueStore::resizable(1, 100)?);
-    let hold = Exposed::new(&store, isolate.id())?;
+    let hold = Hold::new(&store, isolate.id())?;
     hold.resize(100)?;
     drop((hold.store(hold.data().as_ptr(), 100), store));
     Ok(())
@@ -258,7 +259,7 @@ fn a_place_in_a_script_that_cannot_be_kept_is_out_of_memory_and_no_abort() {
     let mut failed = 0;
     let place = loop {
         LEFT.set(Some(failed));
-        let site = Site::script("a.js", 3, 7);
+        let site = adapter::script_site("a.js", 3, 7);
         if LEFT.take().is_some() {
             break site;
         }
@@ -268,6 +269,6 @@ fn a_place_in_a_script_that_cannot_be_kept_is_out_of_memory_and_no_abort() {
     assert!(failed >= 2, "{failed}");
     assert_eq!(place.to_string(), "a.js:3:7");
     LEFT.set(Some(0));
-    assert_eq!(Site::script("a.js", 3, 7), place, "a known place needs no memory");
+    assert_eq!(adapter::script_site("a.js", 3, 7), place, "a known place needs no memory");
     LEFT.set(None);
 }

@@ -2,10 +2,8 @@
 
 use std::thread;
 
-use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualMemory, NotUnique, Site, StoreKind,
-    UniqueStore,
-};
+use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::{BackingStore, Error, FrozenStore, Holder, ManualMemory, NotUnique, Site, StoreKind, UniqueStore};
 
 fn store() -> BackingStore {
     UniqueStore::from_owner(vec![1u8, 2, 3, 4]).unwrap().into()
@@ -18,7 +16,7 @@ fn isolate() -> IsolateRegistration {
 #[test]
 fn an_exposed_store_lends_no_bytes_outside_its_isolate() {
     let (mut store, isolate) = (store(), isolate());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
     assert!(matches!(store.bytes(), Err(Error::Exposed { buffers: 1, .. })));
     assert!(matches!(store.bytes_mut(), Err(Error::Exposed { buffers: 1, .. })));
     drop(exposed);
@@ -28,31 +26,31 @@ fn an_exposed_store_lends_no_bytes_outside_its_isolate() {
 #[test]
 fn an_exposed_store_is_read_by_copy_on_any_thread() {
     let (store, isolate) = (store(), isolate());
-    let _exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let _exposed = Hold::new(&store, isolate.id()).unwrap();
     assert_eq!(thread::spawn(move || store.to_vec().unwrap()).join().unwrap(), [1, 2, 3, 4]);
 }
 
 #[test]
 fn a_store_is_exposed_in_one_isolate_at_a_time() {
     let (store, first, second) = (store(), isolate(), isolate());
-    let one = Exposed::new(&store, first.id()).unwrap();
-    let two = Exposed::new(&store, first.id()).unwrap();
+    let one = Hold::new(&store, first.id()).unwrap();
+    let two = Hold::new(&store, first.id()).unwrap();
     assert_eq!(store.exposure(), Some((first.id(), 2)));
-    let Err(error) = Exposed::new(&store, second.id()) else { panic!("exposed twice") };
+    let Err(error) = Hold::new(&store, second.id()) else { panic!("exposed twice") };
     assert!(matches!(error, Error::OtherIsolate { isolate, requested, buffers: 2, .. }
         if isolate == first.id() && requested == second.id()));
     assert!(error.to_string().contains("detach or collect"), "{error}");
     drop((one, two));
     assert_eq!(store.exposure(), None);
-    assert!(Exposed::new(&store, second.id()).is_ok());
+    assert!(Hold::new(&store, second.id()).is_ok());
 }
 
 #[test]
 fn a_part_shares_the_exposure_of_the_whole() {
     let (store, first, second) = (store(), isolate(), isolate());
     let part = store.slice(1..2).unwrap();
-    let _exposed = Exposed::new(&part, first.id()).unwrap();
-    assert!(matches!(Exposed::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
+    let _exposed = Hold::new(&part, first.id()).unwrap();
+    assert!(matches!(Hold::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
     assert!(matches!(store.bytes(), Err(Error::Exposed { .. })));
 }
 
@@ -61,57 +59,58 @@ fn a_guard_keeps_a_store_from_being_exposed() {
     let (mut store, isolate) = (store(), isolate());
     let other = store.clone();
     let reader = store.bytes().unwrap();
-    assert!(matches!(Exposed::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Readers(1), .. })));
+    assert!(matches!(Hold::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Readers(1), .. })));
     drop(reader);
     let writer = store.bytes_mut().unwrap();
-    assert!(matches!(Exposed::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Writer, .. })));
+    assert!(matches!(Hold::new(&other, isolate.id()), Err(Error::Busy { holder: Holder::Writer, .. })));
     drop(writer);
-    assert!(Exposed::new(&other, isolate.id()).is_ok());
+    assert!(Hold::new(&other, isolate.id()).is_ok());
     assert_eq!(store.exposure(), None);
 }
 
 #[test]
 fn guards_inside_the_isolate_are_for_that_isolate() {
     let (store, first, second) = (store(), isolate(), isolate());
-    let _exposed = Exposed::new(&store, first.id()).unwrap();
+    let _exposed = Hold::new(&store, first.id()).unwrap();
     // SAFETY: no script runs: there is no engine.
-    let mut writer = unsafe { store.bytes_mut_in(first.id()) }.unwrap();
+    let mut writer = unsafe { adapter::bytes_mut_in(&store, first.id()) }.unwrap();
     writer[0] = 5;
     drop(writer);
     // SAFETY: as above.
-    assert_eq!(unsafe { store.bytes_in(first.id()) }.unwrap()[0], 5);
+    assert_eq!(unsafe { adapter::bytes_in(&store, first.id()) }.unwrap()[0], 5);
     // SAFETY: as above.
-    assert!(matches!(unsafe { store.bytes_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    assert!(matches!(unsafe { adapter::bytes_in(&store, second.id()) }, Err(Error::OtherIsolate { .. })));
     // SAFETY: as above.
-    assert!(matches!(unsafe { store.bytes_mut_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    assert!(matches!(unsafe { adapter::bytes_mut_in(&store, second.id()) }, Err(Error::OtherIsolate { .. })));
     // SAFETY: as above.
-    assert!(matches!(unsafe { store.cells_in(second.id()) }, Err(Error::OtherIsolate { .. })));
+    assert!(matches!(unsafe { adapter::cells_in(&store, second.id()) }, Err(Error::OtherIsolate { .. })));
     // SAFETY: as above.
-    assert!(matches!(unsafe { store.copy_from_slice_in(second.id(), 0, &[1]) }, Err(Error::OtherIsolate { .. })));
+    let copied = unsafe { adapter::copy_from_slice_in(&store, second.id(), 0, &[1]) };
+    assert!(matches!(copied, Err(Error::OtherIsolate { .. })));
     // SAFETY: as above.
-    unsafe { store.copy_from_slice_in(first.id(), 3, &[9]) }.unwrap();
+    unsafe { adapter::copy_from_slice_in(&store, first.id(), 3, &[9]) }.unwrap();
     assert_eq!(store.to_vec().unwrap(), [5, 2, 3, 9]);
 }
 
 #[test]
 fn a_guard_of_an_isolate_outlives_the_buffer_and_still_excludes_other_isolates() {
     let (store, first, second) = (store(), isolate(), isolate());
-    let exposed = Exposed::new(&store, first.id()).unwrap();
+    let exposed = Hold::new(&store, first.id()).unwrap();
     // SAFETY: no script runs: there is no engine.
-    let guard = unsafe { store.bytes_in(first.id()) }.unwrap();
+    let guard = unsafe { adapter::bytes_in(&store, first.id()) }.unwrap();
     drop(exposed);
-    assert!(matches!(Exposed::new(&store, second.id()), Err(Error::Busy { .. })));
+    assert!(matches!(Hold::new(&store, second.id()), Err(Error::Busy { .. })));
     assert_eq!(guard[..], [1, 2, 3, 4]);
     drop(guard);
-    assert!(Exposed::new(&store, second.id()).is_ok());
+    assert!(Hold::new(&store, second.id()).is_ok());
 }
 
 #[test]
 fn cells_keep_copies_and_guards_out_and_may_be_written() {
     let (store, isolate) = (store(), isolate());
-    let _exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let _exposed = Hold::new(&store, isolate.id()).unwrap();
     // SAFETY: no script runs: there is no engine.
-    let cells = unsafe { store.cells_in(isolate.id()) }.unwrap();
+    let cells = unsafe { adapter::cells_in(&store, isolate.id()) }.unwrap();
     cells[0].set(cells[3].get());
     assert!(matches!(store.to_vec(), Err(Error::Busy { holder: Holder::Writer, .. })));
     drop(cells);
@@ -121,7 +120,7 @@ fn cells_keep_copies_and_guards_out_and_may_be_written() {
 #[test]
 fn c22_an_exposed_store_is_not_unique_and_the_error_names_who_has_it() {
     let (store, isolate) = (store(), isolate());
-    let exposed = [(); 2].map(|()| Exposed::new(&store, isolate.id()).unwrap());
+    let exposed = [(); 2].map(|()| Hold::new(&store, isolate.id()).unwrap());
     let other = store.clone();
     let rejected = store.try_into_unique().unwrap_err();
     let message = rejected.to_string();
@@ -145,7 +144,7 @@ fn c22_an_exposed_store_is_not_unique_and_the_error_names_who_has_it() {
 #[test]
 fn a_hold_finds_its_store_by_the_address_that_an_engine_has() {
     let (store, isolate) = (store(), isolate());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
     let data = exposed.data().as_ptr().cast_const();
     assert_eq!(exposed.store(data, 4), store);
     assert_eq!(exposed.store(data.wrapping_add(1), 2), store.slice(1..3).unwrap());
@@ -156,7 +155,7 @@ fn a_hold_finds_its_store_by_the_address_that_an_engine_has() {
 #[should_panic = "lies in its store"]
 fn a_hold_asserts_the_range_that_an_engine_tells() {
     let (store, isolate) = (store(), isolate());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
     exposed.store(exposed.data().as_ptr().wrapping_add(2), 3);
 }
 
@@ -164,8 +163,8 @@ fn a_hold_asserts_the_range_that_an_engine_tells() {
 fn frozen_memory_is_exposed_in_any_number_of_isolates() {
     let (first, second) = (isolate(), isolate());
     let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
-    let one = Exposed::frozen(&frozen, first.id());
-    let two = Exposed::new(&BackingStore::from(frozen.clone()), second.id()).unwrap();
+    let one = Hold::frozen(&frozen, first.id());
+    let two = Hold::new(&BackingStore::from(frozen.clone()), second.id()).unwrap();
     assert!(one.is_read_only() && two.is_read_only());
     assert_eq!(BackingStore::from(frozen.clone()).exposure(), None);
     assert_eq!(frozen.reference_count(), 3);
@@ -178,14 +177,14 @@ fn resizable_memory_has_one_live_buffer() {
     let isolate = isolate();
     let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
     assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 2, 10));
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
-    assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
+    assert!(matches!(Hold::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
     exposed.resize(10).unwrap();
     assert_eq!(store.byte_length(), 10);
     exposed.resize(0).unwrap();
     assert_eq!(store.to_vec().unwrap(), []);
     drop(exposed);
-    assert!(Exposed::new(&store, isolate.id()).is_ok());
+    assert!(Hold::new(&store, isolate.id()).is_ok());
     assert_eq!(store.try_into_unique().unwrap().max_byte_length(), 10);
 }
 
@@ -193,7 +192,7 @@ fn resizable_memory_has_one_live_buffer() {
 fn resizable_memory_ends_where_it_was_reserved() {
     let isolate = isolate();
     let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
-    let error = Exposed::new(&store, isolate.id()).unwrap().resize(11).unwrap_err();
+    let error = Hold::new(&store, isolate.id()).unwrap().resize(11).unwrap_err();
     assert!(matches!(error, Error::AboveMaximum { requested: 11, max_byte_length: 10, .. }), "{error}");
 }
 
@@ -201,19 +200,19 @@ fn resizable_memory_ends_where_it_was_reserved() {
 fn manual_memory_is_exposed_until_it_is_freed() {
     let isolate = isolate();
     let memory = ManualMemory::allocate(8).unwrap();
-    let exposed = Exposed::new(memory.store(), isolate.id()).unwrap();
+    let exposed = Hold::new(memory.store(), isolate.id()).unwrap();
     assert!(matches!(memory.free(), Err(Error::FreeInUse { holder: Holder::Isolate { buffers: 1, .. }, .. })));
     drop(exposed);
     memory.free().unwrap();
-    assert!(matches!(Exposed::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
+    assert!(matches!(Hold::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
 }
 
 #[test]
 fn an_isolate_keeps_the_bytes_of_each_store_once_until_the_last_buffer_goes() {
     let (store, isolate) = (store(), isolate());
     let part = store.slice(..1).unwrap();
-    let one = Exposed::new(&store, isolate.id()).unwrap();
-    let two = Exposed::new(&part, isolate.id()).unwrap();
+    let one = Hold::new(&store, isolate.id()).unwrap();
+    let two = Hold::new(&part, isolate.id()).unwrap();
     assert_eq!(isolate.id().external_bytes(), 4);
     drop(one);
     assert_eq!(isolate.id().external_bytes(), 4);
@@ -225,9 +224,9 @@ fn an_isolate_keeps_the_bytes_of_each_store_once_until_the_last_buffer_goes() {
 fn an_isolate_keeps_no_bytes_that_its_letting_go_would_not_free() {
     let isolate = isolate();
     let memory = ManualMemory::allocate(8).unwrap();
-    let manual = Exposed::new(memory.store(), isolate.id()).unwrap();
+    let manual = Hold::new(memory.store(), isolate.id()).unwrap();
     let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
-    let frozen = Exposed::frozen(&frozen, isolate.id());
+    let frozen = Hold::frozen(&frozen, isolate.id());
     assert_eq!(isolate.id().external_bytes(), 0);
     drop((manual, frozen));
     assert_eq!(isolate.id().external_bytes(), 0);
@@ -238,7 +237,7 @@ fn an_isolate_keeps_no_bytes_that_its_letting_go_would_not_free() {
 fn an_isolate_keeps_all_that_resizable_memory_reserved() {
     let isolate = isolate();
     let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
     exposed.resize(5).unwrap();
     assert_eq!(isolate.id().external_bytes(), 10);
     drop(exposed);
@@ -248,7 +247,7 @@ fn an_isolate_keeps_all_that_resizable_memory_reserved() {
 #[test]
 fn memory_for_a_buffer_of_script_is_exposed_from_its_beginning() {
     let isolate = IsolateRegistration::new("Mine").unwrap();
-    let hold = Exposed::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
+    let hold = Hold::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
     let store = hold.store(hold.data().as_ptr(), 2);
     assert_eq!((store.kind(), store.exposure()), (StoreKind::Fixed, Some((isolate.id(), 1))));
     assert_eq!(isolate.id().external_bytes(), 2);
@@ -260,7 +259,7 @@ fn memory_for_a_buffer_of_script_is_exposed_from_its_beginning() {
 #[test]
 fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
     let isolate = IsolateRegistration::new("Mine").unwrap();
-    let hold = || Exposed::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
+    let hold = || Hold::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
     let shared = hold().into_shared().unwrap();
     let store = shared.store(shared.data().as_ptr(), 2);
     assert_eq!((store.kind(), store.exposure(), isolate.id().external_bytes()), (StoreKind::Shared, None, 0));
@@ -300,7 +299,7 @@ fn b12_what_letting_go_frees_is_known_of_each_store() {
         FrozenStore::from_owner(&WORDS[..]).unwrap().into(),
     ];
     for store in &stays {
-        assert!(!store.frees_bytes(), "{store:?}");
+        assert!(!adapter::frees_bytes(store), "{store:?}");
     }
     let goes: [BackingStore; 4] = [
         UniqueStore::zeroed(16).unwrap().into(),
@@ -309,7 +308,7 @@ fn b12_what_letting_go_frees_is_known_of_each_store() {
         FrozenStore::from_owner(std::sync::Arc::<[u64]>::from([1])).unwrap().into(),
     ];
     for store in &goes {
-        assert!(store.frees_bytes(), "{store:?}");
+        assert!(adapter::frees_bytes(store), "{store:?}");
     }
     drop(stays);
     manual.free().unwrap();

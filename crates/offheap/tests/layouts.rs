@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use offheap::{BackingStore, Exposed, FrozenStore, IsolateRegistration, UniqueStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, FrozenStore, UniqueStore};
 
 /// The blocks that a thread has allocated since it began to watch.
 const SLOTS: usize = 4096;
@@ -183,7 +184,7 @@ fn of_exposed_stores() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     check(|| {
         let store = BackingStore::from(UniqueStore::from_owner(vec()).unwrap());
-        let exposed = Exposed::new(&store, isolate.id()).unwrap();
+        let exposed = Hold::new(&store, isolate.id()).unwrap();
         drop(store);
         drop(exposed);
     });

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use offheap::adapter;
 use offheap::{BackingStore, Error, Holder, ManualHeap, ManualMemory, ManualOptions, NotUnique, Site, StoreKind};
 
 /// The heap is one for the process, and the tests below count on what it remembers.
@@ -206,10 +207,10 @@ fn the_last_1024_freed_addresses_are_remembered() {
 #[test]
 fn a_place_in_a_script_is_named() {
     let _alone = alone();
-    let site = Some(Site::script("seed.js", 3, 14));
+    let site = Some(adapter::script_site("seed.js", 3, 14));
     let memory = ManualMemory::allocate_with(16, ManualOptions { site, ..ManualOptions::default() }).unwrap();
-    memory.free_at(Site::script("seed.js", 8, 1)).unwrap();
-    let message = memory.free_at(Site::script("seed.js", 9, 1)).unwrap_err().to_string();
+    memory.free_at(adapter::script_site("seed.js", 8, 1)).unwrap();
+    let message = memory.free_at(adapter::script_site("seed.js", 9, 1)).unwrap_err().to_string();
     for place in ["seed.js:3:14", "seed.js:8:1", "seed.js:9:1"] {
         assert!(message.contains(place), "{message}");
     }

@@ -4,7 +4,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use offheap::{Error, Exposed, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions, SharedStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{Error, ManualHeap, ManualMemory, ManualOptions, SharedStore};
 
 fn shared(byte_length: usize) -> ManualMemory {
     let options = ManualOptions { shared: true, ..ManualOptions::default() };
@@ -73,7 +74,7 @@ fn a7_a_clone_of_a_handle_beside_a_free_hides_no_reference() {
 #[test]
 fn a7_a_buffer_beside_a_free_is_over_memory_that_is_there() {
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let user = |memory: &ManualMemory| match Exposed::new(memory.store(), isolate.id()) {
+    let user = |memory: &ManualMemory| match Hold::new(memory.store(), isolate.id()) {
         Ok(hold) => {
             let store = hold.store(hold.data().as_ptr(), hold.byte_length());
             assert!(writes_and_reads(&SharedStore::try_from(store).unwrap()), "exposed and freed");
@@ -90,7 +91,7 @@ fn a7_a_buffer_beside_a_free_is_over_memory_that_is_there() {
 #[test]
 fn a6_a_handle_is_to_bytes_of_its_store_also_after_a_free() {
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let outside = |memory: &ManualMemory, hold: &Exposed| {
+    let outside = |memory: &ManualMemory, hold: &Hold| {
         let data = hold.data().as_ptr();
         for (start, byte_length) in [(1 << 40, 64), (0, 65), (64, 1), (usize::MAX, 1), (8, usize::MAX), (8, 64)] {
             let address = data.wrapping_add(start);
@@ -99,12 +100,12 @@ fn a6_a_handle_is_to_bytes_of_its_store_also_after_a_free() {
         }
     };
     let memory = shared(64);
-    let hold = Exposed::new(memory.store(), isolate.id()).unwrap();
+    let hold = Hold::new(memory.store(), isolate.id()).unwrap();
     outside(&memory, &hold);
     drop(hold);
     memory.free().unwrap();
     // Whoever gets a hold gets it before the free or not at all; this is what the other thread would see.
-    assert!(matches!(Exposed::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
+    assert!(matches!(Hold::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
     let store = shared_store(&memory);
     assert_eq!((store.as_atomics().len(), store.slice(..).unwrap().as_atomics().len()), (0, 0));
     assert!(matches!(store.slice(0..1), Err(Error::OutOfRange { .. })));
@@ -113,7 +114,7 @@ fn a6_a_handle_is_to_bytes_of_its_store_also_after_a_free() {
 #[test]
 fn a6_a_hold_that_was_made_beside_a_free_gives_no_handle_to_any_address() {
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let user = |memory: &ManualMemory| match Exposed::new(memory.store(), isolate.id()) {
+    let user = |memory: &ManualMemory| match Hold::new(memory.store(), isolate.id()) {
         Ok(hold) => {
             let outside = hold.data().as_ptr().wrapping_add(1 << 40);
             let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hold.store(outside, 64)));

@@ -4,10 +4,8 @@ use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use offheap::{
-    Error, Exposed, Holder, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions, NotUnique, SharedStore,
-    StoreKind,
-};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{Error, Holder, ManualHeap, ManualMemory, ManualOptions, NotUnique, SharedStore, StoreKind};
 
 fn resizable(byte_length: usize, max_byte_length: usize) -> ManualMemory {
     let options = ManualOptions { max_byte_length: Some(max_byte_length), ..ManualOptions::default() };
@@ -45,10 +43,10 @@ fn resizable_memory_in_use_is_not_freed_and_never_handed_back() {
     assert!(matches!(memory.free(), Err(Error::FreeInUse { holder: Holder::Readers(1), .. })));
     drop(guard);
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let buffer = Exposed::new(&store, isolate.id()).unwrap();
+    let buffer = Hold::new(&store, isolate.id()).unwrap();
     assert_eq!(isolate.id().external_bytes(), 0, "what its letting go would not free");
     buffer.resize(15).unwrap();
-    assert!(matches!(Exposed::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
+    assert!(matches!(Hold::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
     assert!(matches!(memory.free(), Err(Error::FreeInUse { byte_length: 15, holder: Holder::Isolate { .. }, .. })));
     drop(buffer);
     let rejected = store.try_into_unique().unwrap_err();
@@ -83,7 +81,7 @@ fn shared_memory_is_in_use_while_anybody_has_a_reference() {
     drop(store);
 
     let isolates = [(); 2].map(|()| IsolateRegistration::new("Test").unwrap());
-    let buffers = isolates.each_ref().map(|isolate| Exposed::new(memory.store(), isolate.id()).unwrap());
+    let buffers = isolates.each_ref().map(|isolate| Hold::new(memory.store(), isolate.id()).unwrap());
     let error = ManualHeap::free(memory.as_ptr()).unwrap_err();
     assert!(matches!(error, Error::FreeInUse { holder: Holder::References(2), .. }), "{error}");
     drop(buffers);
@@ -94,7 +92,7 @@ fn shared_memory_is_in_use_while_anybody_has_a_reference() {
     assert!(matches!(store.to_vec(), Err(Error::Freed { attempted: "read", .. })));
     assert!(matches!(store.copy_from_slice(0, &[1]), Err(Error::Freed { attempted: "write", .. })));
     assert!(matches!(store.grow(200), Err(Error::Freed { attempted: "grow", .. })));
-    assert!(matches!(Exposed::new(memory.store(), isolates[0].id()), Err(Error::Freed { .. })));
+    assert!(matches!(Hold::new(memory.store(), isolates[0].id()), Err(Error::Freed { .. })));
     assert_eq!(store.as_atomics().len(), 0);
 }
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use offheap::{Error, Exposed, IsolateRegistration, MapMode, MapProblem, Mapped, NotUnique, SharedStore, StoreKind};
+use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::{Error, MapMode, MapProblem, Mapped, NotUnique, SharedStore, StoreKind};
 
 /// A directory that is removed with its content when the test ends.
 struct Folder(PathBuf);
@@ -113,14 +114,14 @@ fn b11_a_mapping_that_may_be_written_is_shared_memory_with_atomics() {
     let isolates = [(); 2].map(|()| IsolateRegistration::new("Test").unwrap());
     for mode in [MapMode::CopyOnWrite, MapMode::ReadWrite] {
         let mapped = Mapped::open(folder.file(b"some bytes"), mode).unwrap();
-        let exposed = isolates.each_ref().map(|isolate| Exposed::new(mapped.store(), isolate.id()).unwrap());
+        let exposed = isolates.each_ref().map(|isolate| Hold::new(mapped.store(), isolate.id()).unwrap());
         assert!(exposed.iter().all(|hold| hold.kind() == StoreKind::Shared && !hold.is_growable()));
         mapped.copy_from_slice(0, b"x").unwrap();
         let shared = SharedStore::try_from(mapped.store().slice(..4).unwrap()).unwrap();
         shared.as_atomics()[1].store(b'y', Ordering::Relaxed);
         assert_eq!(mapped.store().to_vec().unwrap(), b"xyme bytes");
         assert!(matches!(shared.grow(5), Err(Error::NotResizable { .. })));
-        assert!(!mapped.store().frees_bytes());
+        assert!(!adapter::frees_bytes(mapped.store()));
     }
 }
 
@@ -129,8 +130,8 @@ fn a_read_only_mapping_is_exposed_in_many_isolates() {
     let folder = Folder::new("isolates");
     let isolates = [(); 2].map(|()| IsolateRegistration::new("Test").unwrap());
     let mapped = Mapped::open(folder.file(b"some bytes"), MapMode::ReadOnly).unwrap();
-    let exposed = isolates.each_ref().map(|isolate| Exposed::new(mapped.store(), isolate.id()).unwrap());
-    assert!(exposed.iter().all(Exposed::is_read_only));
+    let exposed = isolates.each_ref().map(|isolate| Hold::new(mapped.store(), isolate.id()).unwrap());
+    assert!(exposed.iter().all(Hold::is_read_only));
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn c22_an_empty_file_is_a_map_of_no_bytes() {
         assert_eq!(mapped.store().to_vec().unwrap(), b"");
         assert!(matches!(mapped.store().slice(0..1), Err(Error::OutOfRange { .. })));
         let isolate = IsolateRegistration::new("Test").unwrap();
-        assert_eq!(Exposed::new(mapped.store(), isolate.id()).unwrap().byte_length(), 0);
+        assert_eq!(Hold::new(mapped.store(), isolate.id()).unwrap().byte_length(), 0);
         mapped.flush().unwrap();
         assert!(mapped.mode() == MapMode::ReadOnly || mapped.copy_from_slice(0, b"").is_ok());
     }

@@ -2,7 +2,8 @@
 
 use std::error::Error as StdError;
 
-use offheap::{BackingStore, Exposed, IsolateRegistration, SharedStore, UniqueStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, SharedStore, UniqueStore};
 
 type Result = std::result::Result<(), Box<dyn StdError>>;
 
@@ -60,7 +61,7 @@ fn a_refused_length_says_whether_it_was_to_grow_or_to_be_resized() -> Result {
 fn who_reads_exposed_bytes_is_told_of_copies_and_who_writes_is_not() -> Result {
     let isolate = IsolateRegistration::new("test")?;
     let mut store = BackingStore::from(UniqueStore::zeroed(8)?);
-    let _exposed = Exposed::new(&store, isolate.id())?;
+    let _exposed = Hold::new(&store, isolate.id())?;
     let error = store.bytes().unwrap_err().to_string();
     assert!(
         error.ends_with(

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread::{self, ThreadId};
 
+use offheap::adapter::{self, Hold, IsolateRegistration};
 use offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap::{
-    BackingStore, Error, Exposed, FrozenStore, Holder, IsolateRegistration, ManualHeap, ManualMemory, ManualOptions,
-    SharedStore, StoreId, StoreKind, UniqueStore,
+    BackingStore, Error, FrozenStore, Holder, ManualHeap, ManualMemory, ManualOptions, SharedStore, StoreId, StoreKind,
+    UniqueStore,
 };
 
 struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
@@ -72,9 +73,9 @@ fn the_life_of_a_store_is_told_in_order() {
     let line = line!() + 1;
     let store = BackingStore::from(UniqueStore::from_owner(vec![1u8, 2, 3]).unwrap());
     let (id, address) = (store.id(), store.as_ptr().addr());
-    let exposed = Exposed::new(&store, isolate).unwrap();
-    store.note_externalized(isolate);
-    store.note_detached(isolate);
+    let exposed = Hold::new(&store, isolate).unwrap();
+    adapter::note_externalized(&store, isolate);
+    adapter::note_detached(&store, isolate);
     drop(exposed);
     drop(store);
     let released = EventKind::Released { isolate: Some(isolate) };
@@ -156,7 +157,7 @@ fn a_frozen_buffer_is_released_without_a_count() {
     let isolate = registration.id();
     let frozen = FrozenStore::from_owner(&[1u8][..]).unwrap();
     let id = frozen.id();
-    drop(Exposed::frozen(&frozen, isolate));
+    drop(Hold::frozen(&frozen, isolate));
     drop(frozen);
     let released = EventKind::Released { isolate: None };
     assert_eq!(

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use offheap::adapter::{Hold, IsolateRegistration};
 use offheap::observe::{Event, EventKind, Observer, set_observer};
-use offheap::{BackingStore, Exposed, IsolateRegistration, UniqueStore};
+use offheap::{BackingStore, UniqueStore};
 
 thread_local!(static PANIC_AT: Cell<fn(EventKind) -> bool> = const { Cell::new(|_| false) });
 
@@ -53,7 +54,7 @@ fn when_a_store_is_freed_its_owner_is_dropped() {
 fn when_a_store_is_exposed_it_is_exposed_nowhere() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
-    panics_at(|kind| matches!(kind, EventKind::Exposed { .. }), || drop(Exposed::new(&store, isolate.id())));
+    panics_at(|kind| matches!(kind, EventKind::Exposed { .. }), || drop(Hold::new(&store, isolate.id())));
     assert_eq!((store.exposure(), store.reference_count()), (None, 1));
     store.try_into_unique().unwrap();
 }
@@ -62,7 +63,7 @@ fn when_a_store_is_exposed_it_is_exposed_nowhere() {
 fn when_a_buffer_is_released_it_is_withdrawn() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
-    let exposed = Exposed::new(&store, isolate.id()).unwrap();
+    let exposed = Hold::new(&store, isolate.id()).unwrap();
     panics_at(|kind| matches!(kind, EventKind::Released { .. }), || drop(exposed));
     assert_eq!((store.exposure(), store.reference_count()), (None, 1));
     store.try_into_unique().unwrap();

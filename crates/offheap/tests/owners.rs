@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
-use offheap::{BackingStore, Exposed, IsolateRegistration, Owner, UniqueStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, Owner, UniqueStore};
 
 /// A store of 4 bytes, and how often its owner was dropped.
 fn counted() -> (BackingStore, Arc<AtomicUsize>) {
@@ -67,11 +68,11 @@ fn a_guard_keeps_the_owner_of_a_store_that_is_dropped_elsewhere() {
 fn an_engines_hold_keeps_the_owner() {
     let (store, dropped) = counted();
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let raw = Exposed::new(&store, isolate.id()).unwrap().into_raw();
+    let raw = Hold::new(&store, isolate.id()).unwrap().into_raw();
     drop(store);
     assert_eq!(dropped.load(Ordering::SeqCst), 0);
     // SAFETY: taken back once.
-    drop(unsafe { Exposed::from_raw(raw) });
+    drop(unsafe { Hold::from_raw(raw) });
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }
 

@@ -1,6 +1,7 @@
 //! Handles to parts: they share count, guards and exposure with the whole, and say where elements cannot be.
 
-use offheap::{BackingStore, Error, Exposed, FrozenStore, IsolateRegistration, NotUnique, SharedStore, UniqueStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, Error, FrozenStore, NotUnique, SharedStore, UniqueStore};
 
 fn store() -> BackingStore {
     UniqueStore::from_owner(vec![1.0f32, 2.0, 3.0, 4.0]).unwrap().into()
@@ -50,7 +51,7 @@ fn a_part_shares_the_exposure_of_the_whole() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let store = store();
     let mut part = store.slice_elements::<f32>(8, 2).unwrap();
-    let hold = Exposed::new(&part, isolate.id()).unwrap();
+    let hold = Hold::new(&part, isolate.id()).unwrap();
     assert_eq!(store.exposure(), Some((isolate.id(), 1)));
     assert!(matches!(store.bytes(), Err(Error::Exposed { .. })));
     assert!(matches!(part.bytes_mut(), Err(Error::Exposed { .. })));

@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::sync::Arc;
 
+use offheap::adapter;
 use offheap::{FrozenStore, ManualMemory, ManualOptions, SharedStore, Site, UniqueStore};
 
 /// The place of this call's caller, in whose line the site is to be.
@@ -46,11 +47,11 @@ fn c21_conversions_record_their_caller() {
 fn c21_a_caller_is_kept_through_what_does_not_tell_its_own() {
     #[track_caller]
     fn verb(store: &dyn Fn() -> UniqueStore) -> UniqueStore {
-        Site::on_behalf_of_caller(store)
+        adapter::on_behalf_of_caller(store)
     }
     here(verb(&|| UniqueStore::zeroed(1).unwrap()).site());
     here(verb(&|| verb(&|| UniqueStore::zeroed(1).unwrap())).site());
-    let panicked = std::panic::catch_unwind(|| Site::on_behalf_of_caller(|| panic!("on purpose")));
+    let panicked = std::panic::catch_unwind(|| adapter::on_behalf_of_caller(|| panic!("on purpose")));
     assert!(panicked.is_err());
     here(UniqueStore::zeroed(1).unwrap().site());
 }
@@ -58,16 +59,16 @@ fn c21_a_caller_is_kept_through_what_does_not_tell_its_own() {
 /// Alone in its process, since it fills what is kept.
 #[test]
 fn c21_places_in_scripts_have_a_bound() {
-    let known = Site::script("known.js", 1, 2);
+    let known = adapter::script_site("known.js", 1, 2);
     for number in 0..10_000 {
         // Each ends in its own way, and the shorter ones fill what is left.
         let name = format!("{}{number}.js", "x".repeat(if number < 1000 { 300 } else { 0 }));
-        assert!(Site::script(&name, 1, 2).to_string().len() < 300);
+        assert!(adapter::script_site(&name, 1, 2).to_string().len() < 300);
     }
-    assert_eq!(Site::script("new.js", 3, 4).to_string(), "(other scripts):3:4");
+    assert_eq!(adapter::script_site("new.js", 3, 4).to_string(), "(other scripts):3:4");
     for line in 0..100_000 {
-        Site::script("known.js", line, 1);
+        adapter::script_site("known.js", line, 1);
     }
-    assert_eq!(Site::script("known.js", 1_000_000, 1).to_string(), "(other scripts)");
-    assert_eq!(Site::script("known.js", 1, 2), known);
+    assert_eq!(adapter::script_site("known.js", 1_000_000, 1).to_string(), "(other scripts)");
+    assert_eq!(adapter::script_site("known.js", 1, 2), known);
 }

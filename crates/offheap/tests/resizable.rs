@@ -4,7 +4,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use offheap::{BackingStore, Error, Exposed, Holder, IsolateRegistration, NotUnique, StoreKind, UniqueStore};
+use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::{BackingStore, Error, Holder, NotUnique, StoreKind, UniqueStore};
 
 fn store(byte_length: usize, max_byte_length: usize) -> BackingStore {
     UniqueStore::resizable(byte_length, max_byte_length).unwrap().into()
@@ -121,7 +122,7 @@ fn a_guard_keeps_the_length_from_shrinking_and_not_from_growing() {
 fn an_exposed_store_is_resized_by_its_hold_alone() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let mut store = store(8, 100);
-    let hold = Exposed::new(&store, isolate.id()).unwrap();
+    let hold = Hold::new(&store, isolate.id()).unwrap();
     for byte_length in [4, 8, 16] {
         assert!(matches!(store.resize(byte_length), Err(Error::Exposed { attempted: "resize", .. })));
     }
@@ -139,9 +140,9 @@ fn an_exposed_store_is_resized_by_its_hold_alone() {
 fn a_guard_in_the_isolate_keeps_a_hold_from_shrinking_its_store() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let store = store(8, 100);
-    let hold = Exposed::new(&store, isolate.id()).unwrap();
+    let hold = Hold::new(&store, isolate.id()).unwrap();
     // SAFETY: no script runs at all.
-    let cells = unsafe { store.cells_in(isolate.id()) }.unwrap();
+    let cells = unsafe { adapter::cells_in(&store, isolate.id()) }.unwrap();
     assert!(matches!(hold.resize(4), Err(Error::Busy { holder: Holder::Writer, .. })));
     hold.resize(8).unwrap();
     hold.resize(9).unwrap();
@@ -155,7 +156,7 @@ fn a_guard_in_the_isolate_keeps_a_hold_from_shrinking_its_store() {
 #[test]
 fn a_hold_on_memory_of_one_length_does_not_resize() {
     let isolate = IsolateRegistration::new("Test").unwrap();
-    let hold = Exposed::new(&UniqueStore::zeroed(4).unwrap().into(), isolate.id()).unwrap();
+    let hold = Hold::new(&UniqueStore::zeroed(4).unwrap().into(), isolate.id()).unwrap();
     assert!(matches!(hold.resize(3), Err(Error::NotResizable { .. })));
 }
 

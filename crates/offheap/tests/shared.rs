@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use offheap::{
-    BackingStore, Error, Exposed, IsolateRegistration, NotUnique, Owner, SharedStore, StoreKind, UniqueStore,
-};
+use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::{BackingStore, Error, NotUnique, Owner, SharedStore, StoreKind, UniqueStore};
 
 #[test]
 fn it_is_zero_and_of_the_length_that_was_asked_for() {
@@ -121,8 +120,8 @@ fn a_smaller_length_and_one_above_the_maximum_are_errors() {
     let error = store.grow(7).unwrap_err();
     assert!(matches!(error, Error::SharedShrink { requested: 7, byte_length: 8, .. }), "{error}");
     assert!(matches!(store.grow(17), Err(Error::AboveMaximum { max_byte_length: 16, .. })));
-    assert!(matches!(store.grow_to_at_least(17), Err(Error::AboveMaximum { .. })));
-    store.grow_to_at_least(3).unwrap();
+    assert!(matches!(adapter::grow_to_at_least(&store, 17), Err(Error::AboveMaximum { .. })));
+    adapter::grow_to_at_least(&store, 3).unwrap();
     assert_eq!(store.byte_length(), 8);
     assert!(matches!(SharedStore::zeroed(8).unwrap().grow(8), Err(Error::NotResizable { .. })));
     assert!(matches!(BackingStore::from(store).resize(4), Err(Error::NotResizable { .. })));
@@ -182,7 +181,7 @@ fn it_is_exposed_in_any_number_of_isolates_and_counts_in_none() {
     let (first, second) = (IsolateRegistration::new("Test").unwrap(), IsolateRegistration::new("Test").unwrap());
     let shared = SharedStore::growable(8, 16).unwrap();
     let store = BackingStore::from(shared.clone());
-    let holds = [first.id(), first.id(), second.id()].map(|isolate| Exposed::new(&store, isolate).unwrap());
+    let holds = [first.id(), first.id(), second.id()].map(|isolate| Hold::new(&store, isolate).unwrap());
     assert_eq!((store.exposure(), first.id().external_bytes(), second.id().external_bytes()), (None, 0, 0));
     holds[0].resize(12).unwrap();
     assert_eq!((shared.byte_length(), holds[2].byte_length()), (12, 12));
@@ -199,17 +198,17 @@ fn copies_work_while_it_is_exposed_and_guards_never_do() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let shared = SharedStore::zeroed(8).unwrap();
     let mut store = BackingStore::from(shared.clone());
-    let hold = Exposed::new(&store, isolate.id()).unwrap();
+    let hold = Hold::new(&store, isolate.id()).unwrap();
     shared.copy_from_slice(0, &[1; 8]).unwrap();
     // SAFETY: no script runs at all.
-    unsafe { store.copy_from_slice_in(isolate.id(), 0, &[2; 4]) }.unwrap();
+    unsafe { adapter::copy_from_slice_in(&store, isolate.id(), 0, &[2; 4]) }.unwrap();
     assert_eq!(store.to_vec().unwrap(), [2, 2, 2, 2, 1, 1, 1, 1]);
     let error = store.bytes().unwrap_err();
     assert!(matches!(error, Error::SharedSlice { attempted: "read", .. }), "{error}");
     assert!(error.to_string().contains("atomics"), "{error}");
     assert!(matches!(store.bytes_mut(), Err(Error::SharedSlice { attempted: "write", .. })));
     // SAFETY: as above.
-    assert!(matches!(unsafe { store.cells_in(isolate.id()) }, Err(Error::SharedSlice { .. })));
+    assert!(matches!(unsafe { adapter::cells_in(&store, isolate.id()) }, Err(Error::SharedSlice { .. })));
     drop(hold);
 }
 

@@ -32,7 +32,7 @@ fn main() {
     let scope = &mut v8::ContextScope::new(scope, context);
     for is_moved_before in [false, true] {
         let store = BackingStore::from(UniqueStore::from_owner(vec![7_u8; 8]).unwrap());
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         let block = buffer.get_backing_store();
         if is_moved_before {
             adapter::detach(scope, buffer.into(), None).unwrap();

@@ -24,7 +24,7 @@ fn main() {
     adapter::start("").unwrap();
     in_isolate(|scope| {
         let value = run(scope, "new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })");
-        let store = BackingStore::from_js(scope, value).unwrap();
+        let store = BackingStore::externalize(scope, value).unwrap();
         let block = v8::Local::<v8::ArrayBuffer>::try_from(value).unwrap().get_backing_store();
         detach(scope, value, None).unwrap();
         std::thread::spawn(move || {

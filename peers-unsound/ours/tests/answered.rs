@@ -83,7 +83,7 @@ fn script_gets_a_reported_copy_of_shared_memory() {
     let text = std::str::from_utf8(&bytes).unwrap();
     let store = FrozenStore::from_owner(bytes.clone()).unwrap();
     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
-        let (buffer, exposure) = store.to_js(&ctx).unwrap();
+        let (buffer, exposure) = store.expose(&ctx).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
         ctx.globals().set("buffer", buffer).unwrap();
         // Whether QuickJS writes to the copy or throws, the memory is another.
@@ -168,7 +168,7 @@ fn the_owner_comes_back_as_it_went() {
     let address = bytes.as_ptr();
     let store = BackingStore::from(UniqueStore::from_owner(bytes).unwrap());
     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
-        ctx.globals().set("buffer", store.to_js(&ctx).unwrap()).unwrap();
+        ctx.globals().set("buffer", store.expose(&ctx).unwrap()).unwrap();
         ctx.eval::<(), _>("new Uint8Array(buffer)[0] = 1").unwrap();
     });
     let back: Vec<u8> = store.try_into_unique().unwrap().try_into_owner().unwrap();

@@ -5,8 +5,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
-use offheap::{BackingStore, Exposed, SharedStore, StoreKind, UniqueStore};
-use offheap_engine::while_letting_go;
+use offheap::adapter::Hold;
+use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
+use offheap_engine::run_finalizer;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::BufferFields;
@@ -35,7 +36,7 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
     let max_byte_length = match store.kind() {
         StoreKind::Shared => {
             let what = "make an ArrayBuffer over shared memory";
-            let instead = "make a SharedArrayBuffer: `SharedStoreExt::to_js`, of `SharedStore::try_from(store)`";
+            let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
             return Err(Error::Unsupported { engine: ENGINE, what, instead });
         }
         StoreKind::Resizable => Some(store.max_byte_length()),
@@ -68,11 +69,11 @@ pub(super) fn over_store(
         let (store, byte_offset) = (store.id(), store.byte_offset());
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
-    let hold = Exposed::new(store, state::isolate_id(ctx)?)?;
+    let hold = Hold::new(store, state::isolate_id(ctx)?)?;
     // Until here others could give unshared memory another length.
     let byte_length = if shared.is_none() { store.byte_length() } else { byte_length };
     // A handle to a part has no more than its length, whatever its store has. A buffer over the beginning of a store that
-    // grows is one over the whole which did not see it grow yet, or cannot: `Exposed::store` takes it for that.
+    // grows is one over the whole which did not see it grow yet, or cannot: `Hold::store` takes it for that.
     let has_room = max_byte_length.is_some() || shared.is_some_and(SharedStore::is_growable);
     if has_room && (store.byte_offset() != 0 || store.max_byte_length() != hold.max_byte_length()) {
         return Err(Error::Unsupported {
@@ -89,7 +90,7 @@ pub(super) fn over_store(
     let entry = match growing.map(|growing| growing.new_entry(opaque)) {
         Some(Err(error)) => {
             // SAFETY: I-FREE-ONCE: no buffer was made with it.
-            drop(unsafe { Exposed::from_raw(opaque) });
+            drop(unsafe { Hold::from_raw(opaque) });
             return Err(error);
         }
         Some(Ok(entry)) => Some(entry),
@@ -117,7 +118,7 @@ pub(super) fn over_store(
     if unsafe { qjs::JS_IsException(value) } {
         drop(entry);
         // SAFETY: I-FREE-ONCE: QuickJS does not call the callback of a buffer that it did not make.
-        drop(unsafe { Exposed::from_raw(opaque) });
+        drop(unsafe { Hold::from_raw(opaque) });
         return Err(caught(ctx));
     }
     if let Some(entry) = entry {
@@ -229,7 +230,7 @@ pub(super) unsafe extern "C" fn store_realloc(
 ) -> *mut c_void {
     let opaque = NonNull::new(opaque).expect("made with an opaque");
     // The opaque is the one that `expose` gave with this callback, unless the memory was moved since.
-    while_letting_go(ENGINE, || match size {
+    run_finalizer(ENGINE, || match size {
         0 => {
             // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
             drop(unsafe { take_hold(opaque, data.cast()) });
@@ -267,12 +268,12 @@ unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c
 
 enum Room {
     InPlace,
-    Moved(Exposed),
+    Moved(Hold),
     None,
 }
 
 /// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
-fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
+fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
     if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly afterwards (`publish_length`), or when the store
         // is next asked for. A guard of cells keeps a longer length until then, too; the memory stays.
@@ -293,7 +294,7 @@ fn keep_or_move(hold: &Exposed, data: *const u8, size: usize) -> Room {
     // refused above.
     unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
     let store = BackingStore::from(unique);
-    match Exposed::new(&store, isolate) {
+    match Hold::new(&store, isolate) {
         Ok(hold) => Room::Moved(hold),
         Err(_) => Room::None,
     }

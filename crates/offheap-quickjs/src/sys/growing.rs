@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use offheap::Error as CoreError;
-use offheap_engine::while_letting_go;
+use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
 use super::moved::take_hold;
@@ -23,7 +23,7 @@ pub(crate) struct Growing {
 
 /// What a buffer of the list has as its opaque.
 struct Entry {
-    /// The buffer's hold on its store, as [`Exposed::into_raw`](offheap::Exposed::into_raw) gave it.
+    /// The buffer's hold on its store, as [`Hold::into_raw`](offheap::adapter::Hold::into_raw) gave it.
     hold: NonNull<c_void>,
     /// The buffer, of which this is no reference.
     buffer: Cell<qjs::JSValue>,
@@ -109,7 +109,7 @@ pub(super) unsafe extern "C" fn growing_realloc(
     data: *mut c_void,
     size: qjs::size_t,
 ) -> *mut c_void {
-    while_letting_go(ENGINE, || {
+    run_finalizer(ENGINE, || {
         assert_eq!(size, 0, "shared memory is not reallocated");
         // SAFETY: I-FREE-ONCE: the buffer's since `made`; the callback is called with size 0 once.
         let entry = unsafe { Box::from_raw(opaque.cast::<Entry>()) };

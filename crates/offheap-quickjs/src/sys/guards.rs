@@ -1,6 +1,7 @@
 //! Guards and copies of stores, for whoever has the runtime.
 
 use bytemuck::NoUninit;
+use offheap::adapter;
 use offheap::{BackingStore, Bytes, BytesMut, Cells};
 use rquickjs::Ctx;
 
@@ -12,7 +13,7 @@ pub(crate) fn bytes<'a, S>(ctx: &Ctx<'_>, store: &BackingStore, scope: &'a S) ->
     let isolate = state::isolate_id(ctx)?;
     let _: &'a S = scope;
     // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_in(isolate) }?)
+    Ok(unsafe { adapter::bytes_in(store, isolate) }?)
 }
 
 /// The bytes of `store` to write; as for [`bytes`].
@@ -20,14 +21,14 @@ pub(crate) fn bytes_mut<'a, S>(ctx: &Ctx<'_>, store: &BackingStore, scope: &'a m
     let isolate = state::isolate_id(ctx)?;
     let _: &'a mut S = scope;
     // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_mut_in(isolate) }?)
+    Ok(unsafe { adapter::bytes_mut_in(store, isolate) }?)
 }
 
 /// The bytes of `store` as cells.
 pub(crate) fn cells<'a>(ctx: &'a Ctx<'_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
     let isolate = state::isolate_id(ctx)?;
     // SAFETY: I-BORROW: `ctx` shows that this thread has the runtime, and the guard borrows it and stays on the thread.
-    Ok(unsafe { store.cells_in(isolate) }?)
+    Ok(unsafe { adapter::cells_in(store, isolate) }?)
 }
 
 /// Copies `from` into `store`.
@@ -39,5 +40,5 @@ pub(crate) fn copy_in<T: NoUninit>(
 ) -> Result<(), Error> {
     let isolate = state::isolate_id(ctx)?;
     // SAFETY: I-BORROW: `ctx` shows that this thread has the runtime, so no other runs its script.
-    Ok(unsafe { store.copy_from_slice_in(isolate, byte_offset, bytemuck::cast_slice(from)) }?)
+    Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, bytemuck::cast_slice(from)) }?)
 }

@@ -159,6 +159,6 @@ pub(super) fn in_call() -> Error {
     Error::Unsupported {
         engine: ENGINE,
         what: "externalize a buffer by its handle while script, or a lent `Ctx`, is at work and may be letting go of it",
-        instead: "call `BackingStore::from_js` with the buffer itself, or do it before or afterwards",
+        instead: "call `BackingStore::externalize` with the buffer itself, or do it before or afterwards",
     }
 }

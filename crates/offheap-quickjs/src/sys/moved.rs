@@ -6,21 +6,21 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use offheap::Exposed;
+use offheap::adapter::Hold;
 
 /// Holds, as pointers, of buffers whose opaque is another one, by the address of their memory.
 ///
 /// Such memory was made for one buffer, whose `resize` or `transfer` wanted more than there was (`buffer`). Other buffers
 /// may have been made over it since; their opaque is the same pointer as what is here, since all holds on one store are
 /// the same as pointers.
-static MOVED: Mutex<Option<HashMap<usize, Hold>>> = Mutex::new(None);
-struct Hold(NonNull<c_void>);
+static MOVED: Mutex<Option<HashMap<usize, HoldPointer>>> = Mutex::new(None);
+struct HoldPointer(NonNull<c_void>);
 // SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
-unsafe impl Send for Hold {}
+unsafe impl Send for HoldPointer {}
 /// How many there are: mostly none, and then nobody takes the lock.
 static MOVED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-fn lock_moved() -> MutexGuard<'static, Option<HashMap<usize, Hold>>> {
+fn lock_moved() -> MutexGuard<'static, Option<HashMap<usize, HoldPointer>>> {
     MOVED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -31,13 +31,17 @@ pub(super) fn make_room_to_note() -> bool {
 
 /// Notes the hold of a buffer whose memory is at `data` from now on.
 pub(super) fn note_moved(data: *mut u8, hold: NonNull<c_void>) {
-    let before = lock_moved().get_or_insert_default().insert(data.addr(), Hold(hold));
+    let before = lock_moved().get_or_insert_default().insert(data.addr(), HoldPointer(hold));
     assert!(before.is_none(), "two living stores have two addresses");
     MOVED_COUNT.fetch_add(1, Ordering::Release);
 }
 
 /// The hold of the buffer with this opaque over moved memory at `data`, where it is one.
-fn moved_hold(moved: Option<&HashMap<usize, Hold>>, opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
+fn moved_hold(
+    moved: Option<&HashMap<usize, HoldPointer>>,
+    opaque: NonNull<c_void>,
+    data: *mut u8,
+) -> Option<NonNull<c_void>> {
     let hold = moved?.get(&data.addr())?.0;
     Some(hold).filter(|&hold| hold != opaque)
 }
@@ -46,13 +50,13 @@ fn moved_hold(moved: Option<&HashMap<usize, Hold>>, opaque: NonNull<c_void>, dat
 ///
 /// # Safety
 /// As for [`with_hold`], and the buffer lets go of its memory.
-pub(super) unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Exposed {
+pub(super) unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Hold {
     let moved = match MOVED_COUNT.load(Ordering::Acquire) {
         0 => None,
         _ => take_moved_hold(opaque, data),
     };
     // SAFETY: I-FREE-ONCE: the buffer's hold, by the caller's promise; out of `MOVED` if it was there.
-    unsafe { Exposed::from_raw(moved.unwrap_or(opaque)) }
+    unsafe { Hold::from_raw(moved.unwrap_or(opaque)) }
 }
 
 /// As [`moved_hold`], and takes it out.
@@ -72,7 +76,7 @@ fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_v
 pub(super) unsafe fn with_hold<R>(
     opaque: NonNull<c_void>,
     data: *mut u8,
-    look: impl FnOnce(&Exposed, *const u8) -> R,
+    look: impl FnOnce(&Hold, *const u8) -> R,
 ) -> R {
     let moved = match MOVED_COUNT.load(Ordering::Acquire) {
         0 => None,
@@ -81,12 +85,12 @@ pub(super) unsafe fn with_hold<R>(
     };
     let raw = moved.unwrap_or(opaque);
     // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back on this thread alone, and not by `look`.
-    unsafe { Exposed::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
+    unsafe { Hold::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
 }
 
 /// Where in the store of `hold`, which is `raw`, a buffer with this data begins: empty ones at the end of a store have the
 /// hold as their data. Not the opaque, which may be gone where the memory moved, so that somebody's data is there.
-fn position(hold: &Exposed, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
+fn position(hold: &Hold, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
     match data.addr() == raw.as_ptr().addr() {
         true => hold.data().as_ptr().wrapping_add(hold.byte_length()),
         false => data,

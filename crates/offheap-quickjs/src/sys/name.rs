@@ -9,7 +9,8 @@ use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
 
-use offheap::{IsolateId, IsolateRegistration};
+use offheap::IsolateId;
+use offheap::adapter::IsolateRegistration;
 use rquickjs::{Ctx, qjs};
 
 use crate::{ENGINE, Error};

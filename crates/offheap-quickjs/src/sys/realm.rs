@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use offheap::Site;
+use offheap::adapter;
 use rquickjs::{Ctx, Value, qjs};
 
 use super::layout;
@@ -278,7 +279,7 @@ impl Realm {
     pub(crate) fn site(&self) -> Option<Site> {
         let stack = self.stack()?;
         let (file, line, column) = parse_place(&stack)?;
-        Some(Site::script(file, line, column))
+        Some(adapter::script_site(file, line, column))
     }
 }
 

@@ -14,7 +14,8 @@ use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use offheap::{BackingStore, Exposed, FrozenStore, SharedStore, UniqueStore};
+use offheap::adapter::{self, Hold};
+use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::store_realloc;
@@ -73,7 +74,7 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: b
             (store, Some(old))
         }
     };
-    store.note_externalized(isolate);
+    adapter::note_externalized(&store, isolate);
     Ok(store)
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<
             && realm.layout_known.get()
             && let Found::Store(store) = find_store(ctx, state, buffer)?
         {
-            store.note_detached(state.isolate());
+            adapter::note_detached(&store, state.isolate());
         }
         Ok(())
     })
@@ -176,7 +177,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
     let byte_length = fields.byte_length as usize;
     if let Some(hold) = hold_of_buffer(fields) {
         // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it is
-        // doing so the buffer looks the same, and `with_state` refuses (`is_letting_go`).
+        // doing so the buffer looks the same, and `with_state` refuses (`in_finalizer`).
         let store = unsafe { with_hold(hold, fields.data, |hold, data| store_of(hold, data, byte_length)) };
         return Ok(Found::Store(store));
     }
@@ -201,7 +202,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
     }))
 }
 
-fn store_of(hold: &Exposed, data: *const u8, byte_length: usize) -> BackingStore {
+fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {
     if hold.kind() == offheap::StoreKind::Resizable {
         // Shorter, if anything: the callback made room for it. A guard that lives keeps the length for now.
         let _ = hold.resize(byte_length);
@@ -217,7 +218,7 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     // SAFETY: I-LAYOUT: as above.
     let before = unsafe { fields.read() };
     let is_growing = before.shared != 0 && before.is_resizable();
-    let hold = Exposed::new(store, state.isolate())?.into_raw();
+    let hold = Hold::new(store, state.isolate())?.into_raw();
     let retargeted = (|| {
         let entry = match state.roots().filter(|_| is_growing) {
             Some(roots) => Some(roots.growing().new_entry(hold)?),
@@ -237,7 +238,7 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     })();
     if retargeted.is_err() {
         // SAFETY: I-FREE-ONCE: the buffer did not take the hold.
-        drop(unsafe { Exposed::from_raw(hold) });
+        drop(unsafe { Hold::from_raw(hold) });
     }
     retargeted
 }

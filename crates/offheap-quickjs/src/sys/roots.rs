@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
+use offheap_engine::{RootTable, Slots, in_finalizer, refused_in_finalizer};
 use rquickjs::{Ctx, Function, Value, qjs};
 
 use super::growing::Growing;
@@ -147,7 +147,7 @@ impl RootTable for Roots {
         let Some(ctx) = self.ctx.get() else { return };
         // Freeing an object may drop what Rust put behind it, and that may run script: not while a guard may live, as it
         // may inside of a scope, and not while QuickJS waits for an owner's drop.
-        let put_off = self.entered.get() != 0 || is_letting_go();
+        let put_off = self.entered.get() != 0 || in_finalizer();
         // Out of the table first: freeing the value may drop owners, whose code may be anything.
         let released = self.slots.borrow_mut().release(slot, put_off);
         if let Some(value) = released {
@@ -157,8 +157,8 @@ impl RootTable for Roots {
 
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
-        if is_letting_go() {
-            return Err(letting_go(ENGINE));
+        if in_finalizer() {
+            return Err(refused_in_finalizer(ENGINE));
         }
         let raw = self.raw(slot)?;
         let ctx = self.ctx.get().expect("the isolate lives");

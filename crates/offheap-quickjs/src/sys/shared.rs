@@ -12,7 +12,8 @@
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
 
-use offheap::{Exposed, SharedStore};
+use offheap::SharedStore;
+use offheap::adapter::Hold;
 use rquickjs::{Ctx, Object, Value, qjs};
 
 use super::buffer::over_store;
@@ -128,7 +129,7 @@ pub(crate) fn see_all_growth(ctx: &Ctx<'_>, roots: &Roots) {
             let Some(hold) = hold_of_buffer(fields) else { return Ok(()) };
             let before = fields.byte_length as usize;
             // SAFETY: I-FREE-ONCE: the hold of a living buffer, which shared memory keeps until it dies.
-            let byte_length = unsafe { Exposed::with_raw(hold, Exposed::byte_length) };
+            let byte_length = unsafe { Hold::with_raw(hold, Hold::byte_length) };
             if byte_length == before {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! The stack that script may use. QuickJS takes 1 MiB for granted, and overflows a thread that has less.
 
-use offheap::thread_stack;
+use offheap::adapter::thread_stack;
 use rquickjs::{Ctx, qjs};
 
 /// What is left to calls that script makes near the end: QuickJS's own, and those of Rust.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offheap::IsolateId;
-use offheap_engine::{is_letting_go, letting_go};
+use offheap_engine::{in_finalizer, refused_in_finalizer};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
 use super::middle::{NoCollection, Probe};
@@ -82,8 +82,8 @@ impl State {
 
 /// Calls `use_state` with the state of the runtime of `ctx`, which is made at the first call.
 pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Result<R, Error>) -> Result<R, Error> {
-    if is_letting_go() {
-        return Err(letting_go(ENGINE));
+    if in_finalizer() {
+        return Err(refused_in_finalizer(ENGINE));
     }
     check_not_ending(ctx)?;
     let use_named = |state: &State| state.name.give(ctx).and_then(|()| use_state(state));
@@ -108,7 +108,7 @@ pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     if let Some((last, id, then)) = LAST.get()
         && last == runtime
         && then == ended
-        && !is_letting_go()
+        && !in_finalizer()
     {
         return Ok(id);
     }

@@ -7,5 +7,5 @@ fn main() {
     let context = Context::full(&Runtime::new().unwrap()).unwrap();
     let local = vec![1_u64, 2];
     let store = FrozenStore::from_owner(&local[..]).unwrap();
-    context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
+    context.with(|ctx| drop(store.expose(&ctx).unwrap()));
 }

@@ -9,5 +9,5 @@ fn main() {
     let context = Context::full(&Runtime::new().unwrap()).unwrap();
     let told = Rc::new(());
     let store = UniqueStore::from_owner_with_deleter(vec![0_u8; 8], move |_, _| drop(told)).unwrap();
-    context.with(|ctx| drop(BackingStore::from(store).to_js(&ctx).unwrap()));
+    context.with(|ctx| drop(BackingStore::from(store).expose(&ctx).unwrap()));
 }

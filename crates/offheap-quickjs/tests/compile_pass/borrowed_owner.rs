@@ -9,5 +9,5 @@ fn main() {
     let context = Context::full(&Runtime::new().unwrap()).unwrap();
     let shared: Arc<[u64]> = vec![1, 2].into();
     let store = FrozenStore::from_owner(shared).unwrap();
-    context.with(|ctx| drop(store.to_js(&ctx).unwrap()));
+    context.with(|ctx| drop(store.expose(&ctx).unwrap()));
 }

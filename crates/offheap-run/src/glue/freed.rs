@@ -87,7 +87,7 @@ mod tests {
         let store = BackingStore::from(offheap::UniqueStore::zeroed(24).expect("memory"));
         let mut sites = Sites::default();
         for line in [1, 2, 1] {
-            let freed = FreedMemory::new(&store, 24, Site::script("a.js", line, 7));
+            let freed = FreedMemory::new(&store, 24, offheap::adapter::script_site("a.js", line, 7));
             let numbers = freed.to_numbers(&mut sites);
             assert_eq!(FreedMemory::from_numbers(numbers, &sites), freed);
         }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use offheap::Site;
+use offheap::adapter;
 use offheap_quickjs::rquickjs::{self, Ctx, Function, Object, Persistent, Value};
 use offheap_quickjs::script_site;
 
@@ -59,7 +60,7 @@ impl Frames {
         match script_site(ctx)? {
             Site::Script(place) => {
                 let column = self.columns.of_token(place.file(), place.line(), place.column());
-                Some(Site::script(place.file(), place.line(), column))
+                Some(adapter::script_site(place.file(), place.line(), column))
             }
             native => Some(native),
         }

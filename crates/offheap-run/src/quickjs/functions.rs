@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use offheap::adapter;
 use offheap::{BackingStore, SharedStore, Site};
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
@@ -117,18 +118,18 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 
     fn site(&mut self) -> Site {
         // Only near the end of its stack can QuickJS not tell.
-        self.frames.site(self.ctx).unwrap_or_else(|| Site::script("the script", 0, 0))
+        self.frames.site(self.ctx).unwrap_or_else(|| adapter::script_site("the script", 0, 0))
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {
         match SharedStore::try_from(store.clone()) {
-            Ok(shared) => Ok(shared.to_js(self.ctx)?.into_value()),
-            Err(_) => Ok(store.to_js(self.ctx)?.into_value()),
+            Ok(shared) => Ok(shared.expose(self.ctx)?.into_value()),
+            Err(_) => Ok(store.expose(self.ctx)?.into_value()),
         }
     }
 
     fn externalize(&mut self, buffer: &Value<'js>) -> Result<BackingStore, Error> {
-        BackingStore::from_js(buffer)
+        BackingStore::externalize(buffer)
     }
 
     fn detach(&mut self, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {

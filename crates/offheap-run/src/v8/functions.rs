@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use offheap::adapter;
 use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
@@ -126,18 +127,18 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     }
 
     fn site(&mut self) -> Site {
-        script_site(self.scope).unwrap_or_else(|| Site::script("the script", 0, 0))
+        script_site(self.scope).unwrap_or_else(|| adapter::script_site("the script", 0, 0))
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'s>, Self> {
         match SharedStore::try_from(store.clone()) {
-            Ok(shared) => Ok(shared.to_js(self.scope)?.into()),
-            Err(_) => Ok(store.to_js(self.scope)?.into()),
+            Ok(shared) => Ok(shared.expose(self.scope)?.into()),
+            Err(_) => Ok(store.expose(self.scope)?.into()),
         }
     }
 
     fn externalize(&mut self, buffer: &Value<'s>) -> Result<BackingStore, offheap_v8::Error> {
-        BackingStore::from_js(self.scope, *buffer)
+        BackingStore::externalize(self.scope, *buffer)
     }
 
     fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Result<(), offheap_v8::Error> {

@@ -44,8 +44,8 @@ fn by_script(
 ) {
     v8::scope!(let scope, scope);
     let (begin, end) = (batch * BATCH * size_of::<f64>(), (batch + 1) * BATCH * size_of::<f64>());
-    let input = input.slice(begin..end).expect("in range").to_js(scope).expect("room for a buffer");
-    let output = output.slice(begin..end).expect("in range").to_js(scope).expect("room for a buffer");
+    let input = input.slice(begin..end).expect("in range").expose(scope).expect("room for a buffer");
+    let output = output.slice(begin..end).expect("in range").expose(scope).expect("room for a buffer");
     let nothing = v8::undefined(scope).into();
     let map = Local::new(scope, map);
     map.call(scope, nothing, &[input.into(), output.into()]).expect("it does not throw");

@@ -19,7 +19,7 @@ pub(crate) fn first(name: &'static str) -> Row {
     let (mut ours, mut peer) = (Prepared::ours(SOURCE), Prepared::theirs(SOURCE));
     let by_us = || {
         turn(&mut ours, |scope, buffer| {
-            drop(black_box(BackingStore::from_js(scope, buffer.into()).expect("a buffer of script")));
+            drop(black_box(BackingStore::externalize(scope, buffer.into()).expect("a buffer of script")));
         })
     };
     timed_row(name, 2.5, by_us, || turn(&mut peer, |_, buffer| drop(black_box(buffer.get_backing_store()))))
@@ -47,8 +47,8 @@ fn turn(
 pub(crate) fn again(name: &'static str) -> Row {
     let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8; 64]).expect("room"));
     in_isolate(|scope| {
-        let buffer = store.to_js(scope).expect("room for a buffer");
-        let ours = || assert!(BackingStore::from_js(scope, black_box(buffer).into()).is_ok(), "our own store");
+        let buffer = store.expose(scope).expect("room for a buffer");
+        let ours = || assert!(BackingStore::externalize(scope, black_box(buffer).into()).is_ok(), "our own store");
         row(name, 1.0, ours, || black_box(buffer).get_backing_store())
     })
 }

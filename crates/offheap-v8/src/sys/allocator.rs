@@ -19,11 +19,10 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use offheap::{
-    BackingStore, Budget, Exposed, IsolateId, IsolateRegistration, Owner, Site, StoreId, StoreKind, observe,
-};
+use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId, StoreKind};
 use offheap_engine::memory::{AddressSet, GRANULE};
-use offheap_engine::while_letting_go;
+use offheap_engine::run_finalizer;
 
 use super::counted;
 use super::object::Facts;
@@ -198,9 +197,9 @@ unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -
     if !counted::take(byte_length) {
         return ptr::null_mut();
     }
-    let data = match observe::is_observed() || Budget::limit().is_some() {
+    let data = match adapter::is_observed() || Budget::limit().is_some() {
         false => allocator.allocate(byte_length),
-        true => while_letting_go(ENGINE, || allocator.allocate_store(byte_length)),
+        true => run_finalizer(ENGINE, || allocator.allocate_store(byte_length)),
     };
     if data.is_none() {
         counted::give_back(byte_length);
@@ -228,9 +227,9 @@ impl ScriptAllocator {
         let data = bytes.data;
         // V8 must not be asked where script is.
         static SITE: OnceLock<Site> = OnceLock::new();
-        let site = *SITE.get_or_init(|| Site::script("script", 0, 0));
+        let site = *SITE.get_or_init(|| adapter::script_site("script", 0, 0));
         let isolate = self.registration.id();
-        let hold = Exposed::of_owner(bytes, isolate, site).ok()?;
+        let hold = Hold::of_owner(bytes, isolate, site).ok()?;
         if !ADDRESSES.insert(data.as_ptr().addr()) {
             return None;
         }
@@ -256,7 +255,7 @@ unsafe extern "C" fn free(_: &ScriptAllocator, data: *mut c_void, byte_length: u
     let hold = prefix.hold.load(Ordering::Acquire).map_addr(|address| address & !UNSETTLED);
     match NonNull::new(hold) {
         // SAFETY: I-FREE-ONCE: V8's hold, which ends with its last buffer.
-        Some(hold) => while_letting_go(ENGINE, || drop(unsafe { Exposed::from_raw(hold) })),
+        Some(hold) => run_finalizer(ENGINE, || drop(unsafe { Hold::from_raw(hold) })),
         None => drop(ManuallyDrop::into_inner(bytes)),
     }
 }
@@ -291,7 +290,7 @@ pub(super) unsafe fn find(data: NonNull<c_void>, byte_length: usize) -> Made {
         return Made::Unsettled;
     };
     // SAFETY: I-FREE-ONCE: a hold on the store that the buffer is over, which lives as above; looking at it resizes nothing.
-    Made::Store(unsafe { Exposed::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
+    Made::Store(unsafe { Hold::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
 }
 
 /// The store of memory that script has, where another one is said to have it, too: a mistake of whoever made that one.
@@ -304,7 +303,7 @@ pub(super) fn other_store(store: &BackingStore) -> Option<StoreId> {
     // that it stays although V8 may call `free` at this moment.
     let hold = unsafe { prefix(data) }.hold.load(Ordering::Acquire).map_addr(|address| address & !UNSETTLED);
     // SAFETY: I-FREE-ONCE: as above; the hold is looked at and not dropped.
-    let there = unsafe { Exposed::with_raw(NonNull::new(hold)?, |hold| hold.store(data.as_ptr(), 0).id()) };
+    let there = unsafe { Hold::with_raw(NonNull::new(hold)?, |hold| hold.store(data.as_ptr(), 0).id()) };
     Some(there).filter(|&there| there != store.id())
 }
 
@@ -323,7 +322,7 @@ pub(super) unsafe fn settle(
     let prefix = unsafe { prefix(data.cast()) };
     let hold = settle_hold(prefix, data.cast(), facts, isolate)?;
     // SAFETY: I-FREE-ONCE: V8's hold, as in `find`.
-    Ok(unsafe { Exposed::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
+    Ok(unsafe { Hold::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
 }
 
 #[track_caller]
@@ -339,8 +338,8 @@ fn settle_hold(
     };
     let (hold, is_new) = match before {
         // SAFETY: I-FREE-ONCE: V8's hold, taken back by the one thread that settles, and noted again below.
-        Some(hold) => (unsafe { Exposed::from_raw(hold) }, false),
-        None => match Exposed::of_owner(prefix.owner(data), isolate, Site::here()) {
+        Some(hold) => (unsafe { Hold::from_raw(hold) }, false),
+        None => match Hold::of_owner(prefix.owner(data), isolate, Site::here()) {
             Ok(hold) => (hold, true),
             Err(rejected) => {
                 let (error, bytes) = rejected.into_parts();
@@ -365,7 +364,7 @@ fn settle_hold(
     if is_new {
         // A panic of the observer passes: all is noted.
         // SAFETY: I-FREE-ONCE: V8's hold, as above.
-        unsafe { Exposed::with_raw(hold, |hold| hold.tell_made(isolate)) };
+        unsafe { Hold::with_raw(hold, |hold| hold.tell_made(isolate)) };
     }
     Ok(hold)
 }

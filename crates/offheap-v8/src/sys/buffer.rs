@@ -3,8 +3,9 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use offheap::{BackingStore, Exposed, StoreKind};
-use offheap_engine::while_letting_go;
+use offheap::adapter::{self, Hold};
+use offheap::{BackingStore, StoreKind};
+use offheap_engine::run_finalizer;
 
 use super::allocator;
 use super::counted::{self, MAX_BYTE_LENGTH};
@@ -27,11 +28,11 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
 /// sweeps, or when an isolate ends.
 unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
-    while_letting_go(ENGINE, || {
+    run_finalizer(ENGINE, || {
         let hold = NonNull::new(hold).expect("made by `wrap`");
         let isolate = table::remove_hold(data.addr(), hold);
         // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer for this block, whose deleter is called once.
-        drop(unsafe { Exposed::from_raw(hold) });
+        drop(unsafe { Hold::from_raw(hold) });
         drop(isolate);
     });
 }
@@ -45,7 +46,7 @@ unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold:
 
 /// Where the memory of a buffer over `store` begins, to V8. One past the end of a store may be where another one
 /// begins; the hold's address is nobody's data.
-fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) -> *mut c_void {
+fn address_of(store: &BackingStore, exposed: &Hold, hold: NonNull<c_void>) -> *mut c_void {
     match store.byte_length() == 0 && store.byte_offset() == exposed.max_byte_length() {
         true => hold.as_ptr(),
         false => store.as_ptr(),
@@ -57,7 +58,7 @@ fn address_of(store: &BackingStore, exposed: &Exposed, hold: NonNull<c_void>) ->
 fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::BackingStore>, Error> {
     let byte_length = store.byte_length();
     // V8 itself counts nothing of shared memory.
-    let is_counted = store.frees_bytes() && store.kind() != StoreKind::Shared;
+    let is_counted = adapter::frees_bytes(store) && store.kind() != StoreKind::Shared;
     let limit = if is_counted { counted::max_byte_length() } else { MAX_BYTE_LENGTH };
     if byte_length > limit {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
@@ -80,8 +81,8 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     if let Some(other) = allocator::other_store(store) {
         return Err(Error::AddressTaken { engine: ENGINE, store: store.id(), other });
     }
-    let exposed = Exposed::new(store, state.isolate())?;
-    // A handle to a part has no more than its length, whatever its store has. `Exposed::store` would take a buffer over the
+    let exposed = Hold::new(store, state.isolate())?;
+    // A handle to a part has no more than its length, whatever its store has. `Hold::store` would take a buffer over the
     // beginning of a store that grows for one over the whole, which did not see it grow yet.
     if store.max_byte_length() != exposed.max_byte_length() && exposed.is_growable() {
         return Err(Error::Unsupported {
@@ -92,10 +93,10 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     }
     let hold = exposed.into_raw();
     // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
-    let address = unsafe { Exposed::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
+    let address = unsafe { Hold::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
     if let Err(error) = table::insert_hold(address.addr(), hold, store, state.registration()) {
         // SAFETY: I-FREE-ONCE: made above, and V8 did not get it.
-        drop(unsafe { Exposed::from_raw(hold) });
+        drop(unsafe { Hold::from_raw(hold) });
         return Err(error);
     }
     // Where V8 counts as much as it may, it counts no more.
@@ -122,7 +123,7 @@ pub(crate) fn expose<'s>(
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "make an ArrayBuffer over shared memory",
-            instead: "use `SharedStore::to_js`, or `Scope::expose`, for a SharedArrayBuffer",
+            instead: "use `SharedStore::expose`, or `Scope::expose`, for a SharedArrayBuffer",
         });
     }
     let state = state(scope)?;

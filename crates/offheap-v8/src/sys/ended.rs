@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offheap::IsolateRegistration;
+use offheap::adapter::IsolateRegistration;
 
 use super::engine_memory::EngineMadeStores;
 

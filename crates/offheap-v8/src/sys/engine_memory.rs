@@ -8,10 +8,9 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use offheap::{
-    BackingStore, EngineMemory, Exposed, FrozenOwner, FrozenStore, Owner, SharedStore, Site, StoreKind, UniqueStore,
-};
-use offheap_engine::letting_go;
+use offheap::adapter::{self, EngineMemory, Hold};
+use offheap::{BackingStore, FrozenOwner, FrozenStore, Owner, Site, StoreKind, UniqueStore};
+use offheap_engine::refused_in_finalizer;
 
 use super::allocator::{self, Made};
 use super::ended;
@@ -88,7 +87,7 @@ unsafe impl EngineMemory for V8Memory {
 
 /// A store over V8's memory that counts as exposed in its isolate.
 pub(crate) struct EngineMade {
-    exposed: Exposed,
+    exposed: Hold,
     block: Block,
 }
 
@@ -151,7 +150,7 @@ pub(crate) fn release_let_go(state: &State) {
 }
 
 /// Notes a store that counts as exposed until V8 let go of its block.
-fn note_engine_made(state: &State, exposed: Exposed, block: Block) {
+fn note_engine_made(state: &State, exposed: Hold, block: Block) {
     if state.engine_made().look_is_due() {
         release_let_go(state);
     }
@@ -200,7 +199,7 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
         }
         Made::Elsewhere => return None,
     };
-    store.note_externalized(isolate);
+    adapter::note_externalized(&store, isolate);
     Some(store)
 }
 
@@ -285,7 +284,7 @@ impl Located {
         let store = match self {
             Located::Store(store) => store,
             Located::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
-            Located::LettingGo => return Err(letting_go(ENGINE)),
+            Located::LettingGo => return Err(refused_in_finalizer(ENGINE)),
             Located::EngineMade(memory) => adopt(state, memory)?,
             Located::Unsettled(memory) => {
                 let Memory { block, data, byte_length, facts, .. } = memory;
@@ -295,7 +294,7 @@ impl Located {
                 store?
             }
         };
-        store.note_externalized(state.isolate());
+        adapter::note_externalized(&store, state.isolate());
         Ok(store)
     }
 }
@@ -311,19 +310,19 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
     let (store, exposed) = if facts.shared {
         // Which may be memory of WebAssembly, of several threads: nothing of its buffers tells.
         // SAFETY: I-MAPPED: shared memory never gets shorter (V8's I17).
-        let shared = unsafe { SharedStore::from_engine_memory(owner, Site::here()) };
+        let shared = unsafe { adapter::shared_engine_memory(owner, Site::here()) };
         (shared?.as_store().clone(), None)
     } else if facts.immutable {
         (FrozenStore::from_owner(owner)?.into(), None)
     } else if facts.max_byte_length.is_some() || !is_detachable {
         // Buffers of WebAssembly are those that cannot be detached, resizable or not; its memory only grows.
         // SAFETY: I-MAPPED: only script of this isolate resizes it, or its WebAssembly; the hold is kept until V8 let go.
-        let hold = unsafe { Exposed::engine_memory(owner, isolate, is_detachable, Site::here()) };
+        let hold = unsafe { Hold::engine_memory(owner, isolate, is_detachable, Site::here()) };
         let hold = hold?;
         (hold.store(data.as_ptr().cast(), hold.byte_length()), Some(hold))
     } else {
         let store = BackingStore::from(UniqueStore::from_owner(owner)?);
-        let hold = Exposed::new(&store, isolate)?;
+        let hold = Hold::new(&store, isolate)?;
         (store, Some(hold))
     };
     if let Some(there) = table::insert_made_by_engine(data.as_ptr().addr(), number, &store, &block)? {
@@ -364,7 +363,7 @@ pub(super) fn expose_resizable<'s>(
     }
     let Some(block) = resizable_block(store) else { return Ok(None) };
     // Where there is a live buffer it is refused: two that resize one block would fault (V8's F3).
-    let exposed = Exposed::new(store, state.isolate())?;
+    let exposed = Hold::new(store, state.isolate())?;
     let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
     note_engine_made(state, exposed, block);
     Ok(Some(buffer))

@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, IsolateRegistration, StoreKind};
+use offheap::adapter::{self, IsolateRegistration};
+use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, StoreKind};
 
 use super::lending::check_not_held;
 use super::natives;
@@ -150,7 +151,7 @@ impl<'s> Buffer<'s> {
 pub(crate) fn bytes<'a, S>(isolate: IsolateId, store: &BackingStore, scope: &'a S) -> Result<Bytes<'a>, Error> {
     let _: &'a S = scope;
     // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_in(isolate) }?)
+    Ok(unsafe { adapter::bytes_in(store, isolate) }?)
 }
 
 /// The bytes of `store` to write; as for [`bytes`].
@@ -161,7 +162,7 @@ pub(crate) fn bytes_mut<'a, S>(
 ) -> Result<BytesMut<'a>, Error> {
     let _: &'a mut S = scope;
     // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { store.bytes_mut_in(isolate) }?)
+    Ok(unsafe { adapter::bytes_mut_in(store, isolate) }?)
 }
 
 /// The id of the isolate of `scope`, or one of nobody: then no buffer of that isolate is over a store.
@@ -178,7 +179,7 @@ pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore
     let (isolate, _registration) = id_in(scope)?;
     check_not_held(store, isolate, "lend cells of")?;
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
-    Ok(unsafe { store.cells_in(isolate) }?)
+    Ok(unsafe { adapter::cells_in(store, isolate) }?)
 }
 
 /// Copies `into.len()` bytes of `store` out.
@@ -196,7 +197,7 @@ pub(crate) fn copy_to(
     // The length that the part has while the guard keeps others from changing it.
     let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, and it runs no script until the copy is done.
-    let bytes = unsafe { part.bytes_in(isolate) }?;
+    let bytes = unsafe { adapter::bytes_in(&part, isolate) }?;
     into.copy_from_slice(&bytes);
     Ok(())
 }
@@ -213,5 +214,5 @@ pub(crate) fn copy_in<T: NoUninit>(
         check_not_held(store, isolate, "write")?;
     }
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.
-    Ok(unsafe { store.copy_from_slice_in(isolate, byte_offset, bytemuck::cast_slice(from)) }?)
+    Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, bytemuck::cast_slice(from)) }?)
 }

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use offheap::IsolateRegistration;
-use offheap_engine::is_letting_go;
+use offheap::adapter::IsolateRegistration;
+use offheap_engine::in_finalizer;
 
 use super::allocator::new_allocator;
 use super::heap_limit::HeapLimit;
@@ -86,7 +86,7 @@ impl OwnIsolate {
 
 impl Drop for OwnIsolate {
     fn drop(&mut self) {
-        assert!(!is_letting_go(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
         self.roots.end();
         // SAFETY: I-BORROW: left again by the crate, which drops it next and asks that it is the current one.
         unsafe { self.isolate.enter() };

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use offheap::adapter;
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{RootTable, Slots, is_letting_go, letting_go};
+use offheap_engine::{RootTable, Slots, in_finalizer, refused_in_finalizer};
 
 use super::engine_memory::{find, locate, release_let_go};
 use super::heap_limit::HeapLimit;
@@ -59,8 +60,8 @@ impl Roots {
 
     /// Enters the isolate while the result lives: whichever is entered, it is the current one then.
     fn enter(&self) -> Result<Entered, Error> {
-        if is_letting_go() {
-            return Err(letting_go(ENGINE));
+        if in_finalizer() {
+            return Err(refused_in_finalizer(ENGINE));
         }
         // The isolate lives until `end`, and the table stays on its thread.
         self.isolate.get().map(Entered::new).ok_or(Error::IsolateGone)
@@ -92,7 +93,8 @@ impl Roots {
         facts: Facts,
     ) -> Result<usize, Error> {
         let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
-        let frees_none = byte_length >= BYTES_BEFORE_A_LOOK && find(buffer).is_some_and(|store| !store.frees_bytes());
+        let frees_none =
+            byte_length >= BYTES_BEFORE_A_LOOK && find(buffer).is_some_and(|store| !adapter::frees_bytes(&store));
         let byte_length = if frees_none { 0 } else { byte_length };
         self.root_object(scope, buffer.object(), facts, byte_length)
     }
@@ -231,7 +233,7 @@ impl RootTable for Roots {
 
     fn release(&self, slot: usize) {
         // V8 may be collecting when it waits for an owner's drop, and its handles are not to be touched then.
-        let root = self.slots.borrow_mut().release(slot, is_letting_go());
+        let root = self.slots.borrow_mut().release(slot, in_finalizer());
         if let Some(root) = root {
             self.free(root);
         }

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use offheap::thread_stack;
+use offheap::adapter::thread_stack;
 
 use super::natives;
 use crate::{ENGINE, Error};

@@ -5,8 +5,9 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offheap::{IsolateId, IsolateRegistration};
-use offheap_engine::{is_letting_go, letting_go};
+use offheap::IsolateId;
+use offheap::adapter::IsolateRegistration;
+use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use super::ended;
 use super::engine_memory::EngineMadeStores;
@@ -119,8 +120,8 @@ impl State {
 /// the current isolate for that of whatever it is given: in another one's scope it mixes their heaps.
 #[inline]
 fn check_entered(isolate: &v8::Isolate) -> Result<(), Error> {
-    match (is_letting_go(), natives::is_current(isolate)) {
-        (true, _) => Err(letting_go(ENGINE)),
+    match (in_finalizer(), natives::is_current(isolate)) {
+        (true, _) => Err(refused_in_finalizer(ENGINE)),
         (false, true) => Ok(()),
         (false, false) => Err(Error::Unsupported {
             engine: ENGINE,
@@ -209,7 +210,7 @@ thread_local! {
 #[inline]
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
     let current = natives::current_if(isolate)?;
-    if is_letting_go() {
+    if in_finalizer() {
         return None;
     }
     match LAST.get() {

@@ -12,7 +12,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offheap::{BackingStore, Exposed, IsolateRegistration, StoreId, WeakStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, StoreId, WeakStore};
 
 use crate::{ENGINE, Error};
 
@@ -184,13 +185,13 @@ pub(crate) fn find(address: usize, byte_length: usize) -> Option<BackingStore> {
     {
         // SAFETY: I-FREE-ONCE: memory that is written has one store at a time, and the buffer's hold keeps the entry; it is
         // still the one that was found, since none was removed before that buffer was made. V8's own memory is not remembered.
-        return Some(unsafe { Exposed::with_raw(last.hold, |hold| store_at(hold, last.hold, address, byte_length)) });
+        return Some(unsafe { Hold::with_raw(last.hold, |hold| store_at(hold, last.hold, address, byte_length)) });
     }
     find_locked(address, byte_length)
 }
 
 #[inline]
-fn store_at(hold: &Exposed, raw: NonNull<c_void>, address: usize, byte_length: usize) -> BackingStore {
+fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usize) -> BackingStore {
     // Empty buffers at the end of a store have the hold as their address: see `buffer::address_of`.
     let end = hold.data().as_ptr().wrapping_add(hold.byte_length());
     let is_end = address == raw.as_ptr().addr();
@@ -208,7 +209,7 @@ fn find_locked(address: usize, byte_length: usize) -> Option<BackingStore> {
             LAST.set(Some(Last { address, hold: held.hold, removals }));
         }
         // SAFETY: I-FREE-ONCE: the hold goes after `remove_hold`, which waits for the lock; nothing is resized.
-        return Some(unsafe { Exposed::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
+        return Some(unsafe { Hold::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
     }
     entry.made_by_engine.as_ref()?.upgrade()
 }

@@ -53,9 +53,9 @@ fn neighbours_and_parts_are_told_apart() {
     in_own_scope(|scope| {
         let whole = BackingStore::from(UniqueStore::zeroed(64).unwrap());
         let parts = [0..64, 0..8, 8..16, 8..64, 16..16, 64..64, 0..0].map(|range| whole.slice(range).unwrap());
-        let buffers: Vec<_> = parts.iter().map(|part| part.to_js(scope).unwrap()).collect();
+        let buffers: Vec<_> = parts.iter().map(|part| part.expose(scope).unwrap()).collect();
         for (part, buffer) in parts.iter().zip(&buffers) {
-            assert_eq!(BackingStore::from_js(scope, (*buffer).into()).unwrap(), *part);
+            assert_eq!(BackingStore::externalize(scope, (*buffer).into()).unwrap(), *part);
         }
         assert_eq!(whole.exposure().unwrap().1, 7);
         for buffer in buffers {

@@ -211,8 +211,8 @@ fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
     let context = v8::Context::new(scope, v8::ContextOptions::default());
     let scope = &mut v8::ContextScope::new(scope, context);
     let buffer = v8::ArrayBuffer::new(scope, 5);
-    let store = BackingStore::from_js(scope, buffer.into()).unwrap();
-    assert_eq!((store.byte_length(), BackingStore::from_js(scope, buffer.into()).unwrap() == store), (5, true));
+    let store = BackingStore::externalize(scope, buffer.into()).unwrap();
+    assert_eq!((store.byte_length(), BackingStore::externalize(scope, buffer.into()).unwrap() == store), (5, true));
     assert!(matches!(store.site(), Site::Native(_)));
 }
 

@@ -40,7 +40,7 @@ fn externalize_all(here: &AtomicUsize, arrived: usize, isolate: &mut Isolate) ->
             while here.load(Ordering::SeqCst) < arrived {
                 spin_loop();
             }
-            buffers.into_iter().map(|buffer| BackingStore::from_js(scope, buffer).unwrap()).collect()
+            buffers.into_iter().map(|buffer| BackingStore::externalize(scope, buffer).unwrap()).collect()
         })
     })
 }
@@ -191,10 +191,10 @@ fn a5_an_isolate_of_the_programs_own_ends_with_its_memory_let_go_of() {
     in_own_scope(|scope| {
         for source in ["globalThis.b = new ArrayBuffer(4)", "globalThis.c = new ArrayBuffer(4, { maxByteLength: 8 })"] {
             let value = run(scope, source);
-            stores.push(BackingStore::from_js(scope, value).unwrap());
+            stores.push(BackingStore::externalize(scope, value).unwrap());
         }
         let value = run(scope, "globalThis.kept = new ArrayBuffer(4)");
-        stores.push(BackingStore::from_js(scope, value).unwrap());
+        stores.push(BackingStore::externalize(scope, value).unwrap());
         block = Some(v8::Local::<v8::ArrayBuffer>::try_from(value).unwrap().get_backing_store());
     });
     assert_eq!(stores.iter().map(|store| store.exposure().is_some()).collect::<Vec<_>>(), [false, false, true]);
@@ -270,7 +270,7 @@ fn a5_cells_and_memory_that_may_shrink_wait_for_a_block_that_a_program_has() {
         let resizable = source.contains("maxByteLength");
         in_own_scope(|scope| {
             let value = run(scope, source);
-            let store = BackingStore::from_js(scope, value).unwrap();
+            let store = BackingStore::externalize(scope, value).unwrap();
             let block = v8::Local::<v8::ArrayBuffer>::try_from(value).unwrap().get_backing_store();
             match resizable {
                 true => {

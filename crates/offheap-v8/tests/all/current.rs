@@ -19,16 +19,16 @@ fn answers<'s>(
     let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
     let store = numbered(16);
     vec![
-        ("to_js", store.to_js(scope).err()),
-        ("to_js_typed", store.to_js_typed::<u8>(scope, 0, 4).err()),
-        ("to_js of shared memory", shared.to_js(scope).err()),
-        ("to_js_typed of shared memory", shared.to_js_typed::<u8>(scope, 0, 4).err()),
-        ("to_js of frozen memory", frozen.to_js(scope).err()),
-        ("from_js", BackingStore::from_js(scope, buffer).err()),
-        ("from_js of what script made", BackingStore::from_js(scope, made).err()),
-        ("from_js of no buffer", {
+        ("expose", store.expose(scope).err()),
+        ("expose_typed", store.expose_typed::<u8>(scope, 0, 4).err()),
+        ("expose of shared memory", shared.expose(scope).err()),
+        ("expose_typed of shared memory", shared.expose_typed::<u8>(scope, 0, 4).err()),
+        ("expose of frozen memory", frozen.expose(scope).err()),
+        ("externalize", BackingStore::externalize(scope, buffer).err()),
+        ("externalize of what script made", BackingStore::externalize(scope, made).err()),
+        ("externalize of no buffer", {
             let nothing = v8::null(scope).into();
-            BackingStore::from_js(scope, nothing).err()
+            BackingStore::externalize(scope, nothing).err()
         }),
         ("copy_in", exposed.copy_in(scope, 0, &[1_u8]).err()),
         ("cells", exposed.cells(scope).err()),
@@ -46,7 +46,7 @@ fn assert_refused(answers: Vec<(&'static str, Option<Error>)>) {
 /// A buffer over a store, which script has as `b`, and one that script made.
 fn prepare<'s>(scope: &mut v8::PinScope<'s, '_>) -> (BackingStore, [v8::Local<'s, v8::Value>; 2]) {
     let store = numbered(64);
-    let buffer = store.to_js(scope).unwrap();
+    let buffer = store.expose(scope).unwrap();
     set(scope, "b", buffer.into());
     let made = run(scope, "globalThis.made = new ArrayBuffer(8)");
     (store, [buffer.into(), made])
@@ -55,8 +55,8 @@ fn prepare<'s>(scope: &mut v8::PinScope<'s, '_>) -> (BackingStore, [v8::Local<'s
 /// Nothing changed, and all of it works again.
 fn assert_unharmed<'s>(scope: &mut v8::PinScope<'s, '_>, store: &BackingStore, values: [v8::Local<'s, v8::Value>; 2]) {
     assert!(run(scope, "new Uint8Array(b)[63] === 63 && made.byteLength === 8").is_true());
-    assert_eq!(BackingStore::from_js(scope, values[0]).unwrap(), *store);
-    assert_eq!(BackingStore::from_js(scope, values[1]).unwrap().byte_length(), 8);
+    assert_eq!(BackingStore::externalize(scope, values[0]).unwrap(), *store);
+    assert_eq!(BackingStore::externalize(scope, values[1]).unwrap().byte_length(), 8);
     detach(scope, values[0], None).unwrap();
     assert!(run(scope, "b.byteLength === 0").is_true());
 }
@@ -89,7 +89,7 @@ fn a4_a_scope_of_the_programs_own_is_refused_while_another_isolate_is_entered() 
 fn a4_memory_that_script_may_take_away_is_not_read_in_a_scope_that_is_not_current() {
     in_own_scope(|outer| {
         let buffer = run(outer, "globalThis.b = new ArrayBuffer(8, { maxByteLength: 16 })");
-        let store = BackingStore::from_js(outer, buffer).unwrap();
+        let store = BackingStore::externalize(outer, buffer).unwrap();
         in_own_scope(|_| assert_refused(vec![("copy_to", store.copy_to(outer, 0, &mut [0]).err())]));
         store.copy_to(outer, 0, &mut [0; 8]).unwrap();
     });
@@ -100,7 +100,7 @@ fn a4_a_first_call_in_a_scope_that_is_not_current_is_refused() {
     in_own_scope(|outer| {
         let made = run(outer, "globalThis.b = new ArrayBuffer(8)");
         in_own_scope(|_| assert_refused(answers(outer, &numbered(8), made, made)));
-        assert_eq!(BackingStore::from_js(outer, made).unwrap().byte_length(), 8);
+        assert_eq!(BackingStore::externalize(outer, made).unwrap().byte_length(), 8);
     });
 }
 
@@ -146,7 +146,7 @@ fn a4_isolates_that_end_inside_of_another_one_leave_it_as_it_was() {
             let mut inner = isolate();
             inner.enter(|scope| drop(scope.expose(&store).unwrap()));
             drop(inner);
-            let buffer = store.to_js(scope).unwrap();
+            let buffer = store.expose(scope).unwrap();
             set(scope, "b", buffer.into());
             assert!(run(scope, "new Uint8Array(b)[7] === 7").is_true());
         });

@@ -140,7 +140,7 @@ fn a_block_that_v8_keeps_beyond_the_isolate_keeps_its_id_too() {
     let (store, dropped) = counted(vec![5; 16]);
     let block = isolate.enter(|scope| {
         scope.with_v8(|scope| {
-            let buffer = store.to_js(scope).unwrap();
+            let buffer = store.expose(scope).unwrap();
             set(scope, "b", buffer.into());
             run(scope, "new Uint8Array(b)[0] = 6");
             buffer.get_backing_store()

@@ -24,7 +24,7 @@ fn shared_and_wasm_buffers_are_refused() {
         }
     });
     in_own_scope(|scope| {
-        let buffer = SharedStore::zeroed(8).unwrap().to_js(scope).unwrap();
+        let buffer = SharedStore::zeroed(8).unwrap().expose(scope).unwrap();
         assert!(matches!(detach(scope, buffer.into(), None), Err(Error::NotDetachable { .. })));
     });
 }
@@ -135,7 +135,7 @@ fn a_transferred_buffer_is_one_of_its_context() {
         assert!(scope.eval::<bool>("moved instanceof ArrayBuffer && frozen instanceof ArrayBuffer").unwrap());
     });
     in_own_scope(|scope| {
-        let frozen = BackingStore::from(FrozenStore::from_owner(&[7_u64; 4][..]).unwrap()).to_js(scope).unwrap();
+        let frozen = BackingStore::from(FrozenStore::from_owner(&[7_u64; 4][..]).unwrap()).expose(scope).unwrap();
         crate::common::set(scope, "frozen", frozen.into());
         assert!(run(scope, "frozen instanceof ArrayBuffer && frozen.immutable").is_true());
     });

@@ -11,11 +11,11 @@ fn a_vec_goes_in_and_the_same_vec_comes_out() {
     let address = vec.as_ptr();
     let store = BackingStore::from(UniqueStore::from_owner(vec).unwrap());
     in_own_scope(|scope| {
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         assert_eq!(buffer.data().unwrap().as_ptr(), store.as_ptr());
         set(scope, "b", buffer.into());
         run(scope, "new Float64Array(b)[99] = 7");
-        assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(scope, buffer.into()).unwrap(), store);
         assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
         assert_eq!(store.copy_out::<f64>().unwrap()[99], 7.0);
     });
@@ -29,7 +29,7 @@ fn cells_live_while_script_runs_and_keep_others_away() {
         let store = numbered(16);
         // Before the isolate was asked for anything, too.
         store.cells(scope).unwrap()[0].set(9);
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         set(scope, "b", buffer.into());
         let source = v8::String::new(scope, "new Uint8Array(b)[1] = 200").unwrap();
         let script = v8::Script::compile(scope, source, None).unwrap();
@@ -48,19 +48,19 @@ fn frozen_memory_is_shared_and_what_is_not_aligned_is_copied() {
     in_own_scope(|scope| {
         let words: &'static [u64] = &[0x0101_0101_0101_0101; 2];
         let store = FrozenStore::from_owner(words).unwrap();
-        let (buffer, exposure) = store.to_js(scope).unwrap();
+        let (buffer, exposure) = store.expose(scope).unwrap();
         assert_eq!(exposure, Exposure::External);
         assert_eq!(buffer.data().unwrap().as_ptr().cast_const(), words.as_ptr().cast());
         set(scope, "b", buffer.into());
         run(scope, "new Uint8Array(b)[0] = 2; try { Atomics.store(new Uint8Array(b), 0, 2) } catch {}");
         assert_eq!(words[0], 0x0101_0101_0101_0101);
-        let back = BackingStore::from_js(scope, buffer.into()).unwrap();
+        let back = BackingStore::externalize(scope, buffer.into()).unwrap();
         assert_eq!((back.id(), back.kind()), (store.id(), StoreKind::Frozen));
 
         static BYTES: [u64; 2] = [1, 2];
         let bytes: &'static [u8] = bytemuck::cast_slice(&BYTES);
         let odd = FrozenStore::from_owner(&bytes[1..8]).unwrap();
-        let (copy, exposure) = odd.to_js(scope).unwrap();
+        let (copy, exposure) = odd.expose(scope).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
         assert_eq!(copy.byte_length(), 7);
     });
@@ -70,12 +70,12 @@ fn frozen_memory_is_shared_and_what_is_not_aligned_is_copied() {
 fn shared_memory_is_seen_by_two_isolates_at_once() {
     let store = SharedStore::zeroed(16).unwrap();
     in_own_scope(|scope| {
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         set(scope, "b", buffer.into());
         let other = store.clone();
         std::thread::spawn(move || {
             in_own_scope(|scope| {
-                let buffer = other.to_js(scope).unwrap();
+                let buffer = other.expose(scope).unwrap();
                 set(scope, "b", buffer.into());
                 run(scope, "Atomics.store(new Int32Array(b), 1, 77)");
             });
@@ -84,10 +84,10 @@ fn shared_memory_is_seen_by_two_isolates_at_once() {
         .unwrap();
         assert_eq!(run(scope, "Atomics.load(new Int32Array(b), 1)").int32_value(scope), Some(77));
         assert_eq!(store.copy_out::<i32>().unwrap()[1], 77);
-        let back = BackingStore::from_js(scope, buffer.into()).unwrap();
+        let back = BackingStore::externalize(scope, buffer.into()).unwrap();
         assert_eq!(back, *store.as_store());
         // An ArrayBuffer over it would be no SharedArrayBuffer.
-        assert!(matches!(store.as_store().to_js(scope), Err(Error::Unsupported { .. })));
+        assert!(matches!(store.as_store().expose(scope), Err(Error::Unsupported { .. })));
     });
 }
 
@@ -96,7 +96,7 @@ fn what_is_no_buffer_is_an_error_that_says_so() {
     in_own_scope(|scope| {
         for (source, found) in [("1", "number"), ("({})", "object"), ("undefined", "undefined")] {
             let value = run(scope, source);
-            let error = BackingStore::from_js(scope, value).unwrap_err();
+            let error = BackingStore::externalize(scope, value).unwrap_err();
             assert!(matches!(&error, Error::NotAnArrayBuffer { found: is, .. } if is == found), "{error}");
         }
     });
@@ -121,7 +121,7 @@ fn a_collected_buffer_lets_the_store_go() {
     in_own_scope(|scope| {
         {
             v8::scope!(let inner, scope);
-            let buffer = store.to_js(inner).unwrap();
+            let buffer = store.expose(inner).unwrap();
             assert_eq!(buffer.byte_length(), 1000);
         }
         offheap_v8::collect(scope);
@@ -133,7 +133,7 @@ fn a_collected_buffer_lets_the_store_go() {
 
 /// Gives script an immutable buffer, or throws.
 fn immutable(scope: &mut v8::PinScope<'_, '_>, _: v8::FunctionCallbackArguments<'_>, mut result: v8::ReturnValue<'_>) {
-    match FrozenStore::from_owner(&[7_u64; 4][..]).unwrap().to_js(scope) {
+    match FrozenStore::from_owner(&[7_u64; 4][..]).unwrap().expose(scope) {
         Ok((buffer, _)) => result.set(buffer.into()),
         Err(error) => error.throw(scope),
     }

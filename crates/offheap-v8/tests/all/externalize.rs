@@ -165,13 +165,13 @@ fn an_immutable_buffer_beside_one_that_script_writes_is_not_frozen() {
         }
         drop(block);
         let immutable = run(scope, "globalThis.immutable = moved.transferToImmutable()");
-        let store = BackingStore::from_js(scope, immutable).unwrap();
+        let store = BackingStore::externalize(scope, immutable).unwrap();
         let store = FrozenStore::try_from(store).expect_err("script writes it").into_inner();
         assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
         run(scope, "new Uint8Array(written).fill(2)");
         assert_eq!(store.to_vec().unwrap(), [2; 8]);
         let written = run(scope, "written");
-        assert_eq!(BackingStore::from_js(scope, written).unwrap(), store);
+        assert_eq!(BackingStore::externalize(scope, written).unwrap(), store);
     });
     let mut isolate = isolate();
     isolate.enter(|scope| {
@@ -183,7 +183,7 @@ fn an_immutable_buffer_beside_one_that_script_writes_is_not_frozen() {
             drop(block);
             set(scope, "written", written.into());
             let immutable = run(scope, "moved.transferToImmutable()");
-            BackingStore::from_js(scope, immutable).unwrap()
+            BackingStore::externalize(scope, immutable).unwrap()
         });
         assert_eq!(store.kind(), StoreKind::Fixed);
     });
@@ -194,7 +194,7 @@ fn a_block_of_the_programs_own_is_taken_over_too() {
     in_own_scope(|scope| {
         let block = v8::ArrayBuffer::new_backing_store_from_vec(vec![1, 2, 3, 4]).make_shared();
         let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
-        let store = BackingStore::from_js(scope, buffer.into()).unwrap();
+        let store = BackingStore::externalize(scope, buffer.into()).unwrap();
         assert_eq!((store.as_ptr(), store.to_vec().unwrap()), (block.data().unwrap().as_ptr(), vec![1, 2, 3, 4]));
         offheap_v8::detach(scope, buffer.into(), None).unwrap();
         assert!(store.exposure().is_some(), "the program has the block");

@@ -90,10 +90,10 @@ fn a_program_that_started_v8_itself_has_copies_of_frozen_memory() {
         in_own_isolate(|scope| {
             let words: &'static [u64] = &[3; 4];
             let store = FrozenStore::from_owner(words).unwrap();
-            let (buffer, exposure) = store.to_js(scope).unwrap();
+            let (buffer, exposure) = store.expose(scope).unwrap();
             assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
-            assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap().to_vec().unwrap(), store.to_vec());
-            let error = BackingStore::from(store).to_js(scope).unwrap_err();
+            assert_eq!(BackingStore::externalize(scope, buffer.into()).unwrap().to_vec().unwrap(), store.to_vec());
+            let error = BackingStore::from(store).expose(scope).unwrap_err();
             assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         });
         let mut isolate = Isolate::new().unwrap();
@@ -130,9 +130,9 @@ fn empty_buffers_have_no_data_and_detached_ones_a_fresh_block_each_time() {
 fn the_deleter_of_an_empty_store_is_called_once() {
     let (store, dropped) = counted(Vec::new());
     in_own_scope(|scope| {
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         assert!(buffer.data().is_some());
-        assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(scope, buffer.into()).unwrap(), store);
         drop(store);
         assert_eq!(dropped.get(), 0);
         offheap_v8::detach(scope, buffer.into(), None).unwrap();
@@ -144,12 +144,12 @@ fn the_deleter_of_an_empty_store_is_called_once() {
 fn transferring_to_the_same_length_moves_and_to_another_copies() {
     in_own_scope(|scope| {
         let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         crate::common::set(scope, "b", buffer.into());
         let moved = run(scope, "globalThis.c = b.transfer(64)");
-        assert_eq!(BackingStore::from_js(scope, moved).unwrap(), store);
+        assert_eq!(BackingStore::externalize(scope, moved).unwrap(), store);
         let copied = run(scope, "globalThis.d = c.transfer(65)");
-        assert_ne!(BackingStore::from_js(scope, copied).unwrap(), store);
+        assert_ne!(BackingStore::externalize(scope, copied).unwrap(), store);
         assert_eq!(store.exposure(), None);
     });
 }
@@ -162,7 +162,7 @@ fn external_memory_is_counted_for_each_buffer_over_a_store() {
         let other = v8::ArrayBuffer::new(scope, 1);
         offheap_v8::detach(scope, other.into(), None).unwrap();
         let before = scope.get_heap_statistics().external_memory();
-        let buffers = [store.to_js(scope).unwrap(), store.to_js(scope).unwrap()];
+        let buffers = [store.expose(scope).unwrap(), store.expose(scope).unwrap()];
         assert_eq!(scope.get_heap_statistics().external_memory() - before, 2 << 20);
         for buffer in buffers {
             offheap_v8::detach(scope, buffer.into(), None).unwrap();

@@ -106,7 +106,7 @@ fn a3_memory_that_is_externalized_outlives_a_detach() {
         let buffer = foreign(scope, 7);
         let store = scope.with_v8(|scope| {
             let value = run(scope, "b");
-            BackingStore::from_js(scope, value).unwrap()
+            BackingStore::externalize(scope, value).unwrap()
         });
         HANDLES.with_borrow_mut(|handles| handles.push(buffer.clone()));
         scope.detach(&buffer, None).unwrap();

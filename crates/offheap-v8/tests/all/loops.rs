@@ -60,7 +60,7 @@ fn a_thousand_megabytes_through_nested_scopes() {
                 drop(buffer);
                 scope.with_v8(|scope| {
                     v8::scope!(let scope, scope);
-                    megabyte(&dropped).to_js(scope).unwrap();
+                    megabyte(&dropped).expose(scope).unwrap();
                 });
                 check(&dropped, made * 3 + 3);
             }

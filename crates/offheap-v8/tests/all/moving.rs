@@ -38,7 +38,7 @@ fn stores_move_with_an_isolate_from_thread_to_thread() {
         });
     };
     in_scope(&mut |scope| {
-        let buffer = store.to_js(scope).unwrap();
+        let buffer = store.expose(scope).unwrap();
         set(scope, "b", buffer.into());
         run(scope, "globalThis.made = new ArrayBuffer(8); new Uint8Array(b)[0] = 2");
     });
@@ -46,14 +46,14 @@ fn stores_move_with_an_isolate_from_thread_to_thread() {
     let mut made = None;
     in_scope(&mut |scope| {
         let buffer = run(scope, "b");
-        assert_eq!(BackingStore::from_js(scope, buffer).unwrap(), store);
+        assert_eq!(BackingStore::externalize(scope, buffer).unwrap(), store);
         let buffer = run(scope, "made");
-        made = Some(BackingStore::from_js(scope, buffer).unwrap());
+        made = Some(BackingStore::externalize(scope, buffer).unwrap());
         store.cells(scope).unwrap()[1].set(3);
     });
     in_scope(&mut |scope| {
         let buffer = run(scope, "made");
-        assert_eq!(BackingStore::from_js(scope, buffer).unwrap(), made.clone().unwrap());
+        assert_eq!(BackingStore::externalize(scope, buffer).unwrap(), made.clone().unwrap());
         let buffer = run(scope, "b");
         offheap_v8::detach(scope, buffer, None).unwrap();
     });

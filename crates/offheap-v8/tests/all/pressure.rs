@@ -17,7 +17,7 @@ fn b13_dead_buffers_of_many_mebibytes_go_however_many_stores_there_are() {
     in_own_scope(|scope| {
         let externalize = |scope: &mut v8::PinScope<'_, '_>, byte_length| {
             let buffer = v8::ArrayBuffer::new(scope, byte_length);
-            let store = BackingStore::from_js(scope, buffer.into()).unwrap();
+            let store = BackingStore::externalize(scope, buffer.into()).unwrap();
             (v8::Global::new(scope, buffer), store)
         };
         let small: Vec<_> = (0..70).map(|_| externalize(scope, 100)).collect();
@@ -57,12 +57,12 @@ impl Drop for SparseFile {
 fn counted_behind(store: &BackingStore) -> usize {
     in_own_scope(|scope| {
         // What the adapter makes for itself comes first.
-        let first = FrozenStore::from_owner(Arc::<[u64]>::from([1])).unwrap().to_js(scope).unwrap().0;
+        let first = FrozenStore::from_owner(Arc::<[u64]>::from([1])).unwrap().expose(scope).unwrap().0;
         let before = scope.get_heap_statistics().external_memory();
         let count = {
             v8::scope!(let scope, scope);
-            let buffer = store.to_js(scope).unwrap();
-            assert_eq!(BackingStore::from_js(scope, buffer.into()).unwrap(), *store);
+            let buffer = store.expose(scope).unwrap();
+            assert_eq!(BackingStore::externalize(scope, buffer.into()).unwrap(), *store);
             scope.get_heap_statistics().external_memory() - before
         };
         for _ in 0..2 {
@@ -100,7 +100,7 @@ fn b12_an_uncounted_block_tells_once_that_it_is_gone() {
     in_own_scope(|scope| {
         // By a detach, by a collection, and by the end of its isolate.
         let detached = ManualMemory::allocate(64).unwrap();
-        let buffer = detached.store().to_js(scope).unwrap();
+        let buffer = detached.store().expose(scope).unwrap();
         assert!(detached.free().is_err());
         offheap_v8::detach(scope, buffer.into(), None).unwrap();
         assert_eq!(detached.store().exposure(), None);
@@ -109,7 +109,7 @@ fn b12_an_uncounted_block_tells_once_that_it_is_gone() {
         let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
         {
             v8::scope!(let scope, scope);
-            let (buffer, exposure) = frozen.to_js(scope).unwrap();
+            let (buffer, exposure) = frozen.expose(scope).unwrap();
             assert_eq!((exposure.is_external(), frozen.reference_count()), (true, 2));
             assert_eq!(buffer.byte_length(), 128);
         }
@@ -120,7 +120,7 @@ fn b12_an_uncounted_block_tells_once_that_it_is_gone() {
     });
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     in_own_scope(|scope| {
-        assert!(frozen.to_js(scope).unwrap().1.is_external());
+        assert!(frozen.expose(scope).unwrap().1.is_external());
         assert_eq!(frozen.reference_count(), 2);
     });
     assert_eq!(frozen.reference_count(), 1);

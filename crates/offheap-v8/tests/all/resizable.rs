@@ -200,7 +200,7 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
                     Isolate::new().unwrap().enter(|scope| {
                         scope.with_v8(|scope| {
                             let shared = v8::SharedArrayBuffer::with_backing_store(scope, &block);
-                            assert_eq!(BackingStore::from_js(scope, shared.into()).unwrap(), *store.as_store());
+                            assert_eq!(BackingStore::externalize(scope, shared.into()).unwrap(), *store.as_store());
                             crate::common::set(scope, "shared", shared.into());
                             // Of those who ask for the same length one may be late, and throws.
                             let grow = format!("try {{ shared.grow(shared.byteLength + {PAGE}) }} catch {{}}");

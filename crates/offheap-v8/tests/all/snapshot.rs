@@ -51,7 +51,7 @@ fn hostile_snapshots() {
         let scope = &mut v8::ContextScope::new(scope, context);
         assert!(run(scope, "new ArrayBuffer(8).immutable").is_true(), "the snapshot is in use");
         let store = FrozenStore::from_owner(words).unwrap();
-        let (_, exposure) = store.to_js(scope).unwrap();
+        let (_, exposure) = store.expose(scope).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }, "{method}");
         assert_eq!(words, [7; 4], "{method}");
     }
@@ -77,7 +77,7 @@ fn b14_a_snapshot_has_copies_of_the_bytes_of_stores() {
         let scope = &mut v8::ContextScope::new(scope, context);
         assert!(run(scope, "new Uint8Array(frozen)[8] === 7 && new Uint8Array(fixed)[0] === 9").is_true());
         let fixed = run(scope, "fixed");
-        assert_eq!(BackingStore::from_js(scope, fixed).unwrap().to_vec().unwrap(), [9; 8]);
+        assert_eq!(BackingStore::externalize(scope, fixed).unwrap().to_vec().unwrap(), [9; 8]);
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -94,12 +94,12 @@ fn blob_with_buffers() -> v8::StartupData {
         let context = v8::Context::new(scope, v8::ContextOptions::default());
         scope.set_default_context(context);
         let scope = &mut v8::ContextScope::new(scope, context);
-        let (buffer, _) = frozen.to_js(scope).unwrap();
+        let (buffer, _) = frozen.expose(scope).unwrap();
         set(scope, "frozen", buffer.into());
-        let buffer = fixed.to_js(scope).unwrap();
+        let buffer = fixed.expose(scope).unwrap();
         set(scope, "fixed", buffer.into());
         let made = run(scope, "globalThis.made = new ArrayBuffer(8)");
-        BackingStore::from_js(scope, made).unwrap();
+        BackingStore::externalize(scope, made).unwrap();
     }
     let blob = creator.create_blob(v8::FunctionCodeHandling::Keep).unwrap();
     assert_eq!((frozen.reference_count(), fixed.exposure()), (1, None));

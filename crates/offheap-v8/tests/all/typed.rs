@@ -11,8 +11,8 @@ use crate::common::{in_own_scope, isolate, numbered, run, set};
 fn each_element_type_has_its_array() {
     fn name<T: TypedElement>(store: &BackingStore) -> String {
         in_own_scope(|scope| {
-            let array = store.to_js_typed::<T>(scope, 8, 2).unwrap();
-            assert_eq!(BackingStore::from_js(scope, array.into()).unwrap(), *store);
+            let array = store.expose_typed::<T>(scope, 8, 2).unwrap();
+            assert_eq!(BackingStore::externalize(scope, array.into()).unwrap(), *store);
             set(scope, "a", array.into());
             let text = "`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`";
             run(scope, text).to_rust_string_lossy(scope)
@@ -48,11 +48,11 @@ fn script_and_rust_share_the_elements() {
 fn over_shared_and_frozen_memory_too() {
     let store = SharedStore::zeroed(16).unwrap();
     in_own_scope(|scope| {
-        let array = store.to_js_typed::<i32>(scope, 4, 3).unwrap();
+        let array = store.expose_typed::<i32>(scope, 4, 3).unwrap();
         set(scope, "v", array.into());
         assert!(run(scope, "Atomics.store(v, 2, 7); v.buffer instanceof SharedArrayBuffer").is_true());
         let frozen = BackingStore::from(FrozenStore::from_owner(&[5_u64; 2][..]).unwrap());
-        let array = frozen.to_js_typed::<u64>(scope, 8, 1).unwrap();
+        let array = frozen.expose_typed::<u64>(scope, 8, 1).unwrap();
         set(scope, "w", array.into());
         assert!(run(scope, "w[0] = 6n; w[0] === 5n && w.buffer.immutable").is_true());
     });
@@ -65,16 +65,16 @@ fn what_does_not_fit_is_refused_before_anything_is_exposed() {
     let store = numbered(32);
     let part = store.slice(8..24).unwrap();
     in_own_scope(|scope| {
-        let misaligned = part.to_js_typed::<f64>(scope, 4, 1).unwrap_err();
+        let misaligned = part.expose_typed::<f64>(scope, 4, 1).unwrap_err();
         assert!(matches!(misaligned, Error::Misaligned { byte_offset: 12, alignment: 8, .. }), "{misaligned}");
         for (byte_offset, element_count) in [(0, 5), (16, 1), (20, 0), (4, usize::MAX / 4), (usize::MAX - 3, 1)] {
-            let refused = part.to_js_typed::<u32>(scope, byte_offset, element_count).unwrap_err();
+            let refused = part.expose_typed::<u32>(scope, byte_offset, element_count).unwrap_err();
             assert!(matches!(refused, Error::Memory(offheap::Error::OutOfRange { .. })), "{refused}");
         }
-        let odd = store.slice(4..).unwrap().to_js_typed::<u32>(scope, 0, 1).unwrap_err();
+        let odd = store.slice(4..).unwrap().expose_typed::<u32>(scope, 0, 1).unwrap_err();
         assert!(matches!(odd, Error::Misaligned { byte_offset: 4, alignment: 8, .. }), "{odd}");
         assert_eq!(store.exposure(), None);
-        assert_eq!(part.to_js_typed::<u32>(scope, 16, 0).unwrap().length(), 0);
+        assert_eq!(part.expose_typed::<u32>(scope, 16, 0).unwrap().length(), 0);
     });
     assert_eq!((store.exposure(), store.reference_count()), (None, 2));
 }

@@ -170,7 +170,7 @@ fn shared_memory_is_one_store_however_long_it_was_when_it_was_asked_for() {
         Isolate::new()?.enter(|other| {
             let there = other.with_v8(|scope| {
                 let buffer = v8::SharedArrayBuffer::with_backing_store(scope, &block);
-                <offheap::BackingStore as offheap_v8::BackingStoreExt>::from_js(scope, buffer.into())
+                <offheap::BackingStore as offheap_v8::BackingStoreExt>::externalize(scope, buffer.into())
             })?;
             assert_eq!(there, *store.as_store());
             Ok(())

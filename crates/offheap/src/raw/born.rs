@@ -1,10 +1,10 @@
 //! Memory that an adapter allocates for an engine, which script makes buffers of.
 
 use super::exposed::{Withdrawn, claim};
-use super::{Exposed, Memory, Owner, RawStore};
+use super::{Hold, Memory, Owner, RawStore};
 use crate::{IsolateId, Rejected, Site, StoreKind};
 
-impl Exposed {
+impl Hold {
     /// A hold on a new store over the memory of `owner`, exposed in `isolate` from its beginning: what an adapter's
     /// allocator has for a buffer that script makes. The observer is told by [`tell_made`](Self::tell_made), once the
     /// adapter has noted the hold: it may panic.
@@ -16,7 +16,7 @@ impl Exposed {
         match RawStore::untold(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
             Ok(raw) => {
                 claim(&raw, isolate).expect("nobody else has the store yet");
-                Ok(Exposed(raw))
+                Ok(Hold(raw))
             }
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }

@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use super::{Exposed, Memory, RawStore};
+use super::{Hold, Memory, RawStore};
 use crate::{BackingStore, Error, IsolateId, Rejected, SharedStore, Site, StoreKind};
 
-/// Memory that an engine owns and whose length the engine changes. For adapters.
+/// Memory that an engine owns and whose length the engine changes.
 ///
 /// It is what is behind V8's resizable and growable buffers and its WebAssembly memories, through the `shared_ptr` that
 /// keeps them. The store over it has no length of its own: it asks for this one each time that it is asked.
@@ -94,9 +94,9 @@ impl RawStore {
     }
 }
 
-impl Exposed {
-    /// A hold on a new store over unshared memory of an engine, which is exposed in `isolate` from its beginning. For
-    /// adapters; [`store`](Self::store) gives references.
+impl Hold {
+    /// A hold on a new store over unshared memory of an engine, which is exposed in `isolate` from its beginning;
+    /// [`store`](Self::store) gives references.
     ///
     /// It goes by one live buffer, whichever it is: script may transfer the memory from one to the next. The adapter keeps
     /// the hold until the engine has let go of the memory, and drops it then; from then on the store's length is fixed.
@@ -104,7 +104,7 @@ impl Exposed {
     /// With `may_shrink` the store is a [`StoreKind::EngineResizable`], and otherwise a [`StoreKind::EngineGrowable`].
     ///
     /// # Safety
-    /// While there is no `Exposed` of the store, nobody changes the length of the memory, and neither script nor anything
+    /// While there is no `Hold` of the store, nobody changes the length of the memory, and neither script nor anything
     /// else of the engine touches it. While there is one, only what runs in that isolate does, on one thread at a time.
     /// Without `may_shrink` the length only rises.
     ///
@@ -118,25 +118,23 @@ impl Exposed {
     ) -> Result<Self, Rejected<M>> {
         let kind = if may_shrink { StoreKind::EngineResizable } else { StoreKind::EngineGrowable };
         match RawStore::of_engine(memory, kind, site) {
-            Ok(raw) => Ok(Exposed::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
+            Ok(raw) => Ok(Hold::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
             Err((error, memory)) => Err(Rejected::new(error, memory)),
         }
     }
 }
 
-impl SharedStore {
-    /// A store over shared memory of an engine: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Its
-    /// length is the engine's, and so is growing it. For adapters.
-    ///
-    /// # Safety
-    /// The length only rises, and all who write the bytes reckon with others.
-    ///
-    /// # Errors
-    /// The memory comes back with [`Error::OutOfMemory`].
-    pub unsafe fn from_engine_memory<M: EngineMemory>(memory: M, site: Site) -> Result<Self, Rejected<M>> {
-        match RawStore::of_engine(memory, StoreKind::Shared, site) {
-            Ok(raw) => Ok(SharedStore::from_raw(raw)),
-            Err((error, memory)) => Err(Rejected::new(error, memory)),
-        }
+/// A store over shared memory of an engine: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Its
+/// length is the engine's, and so is growing it.
+///
+/// # Safety
+/// The length only rises, and all who write the bytes reckon with others.
+///
+/// # Errors
+/// The memory comes back with [`Error::OutOfMemory`].
+pub unsafe fn shared_engine_memory<M: EngineMemory>(memory: M, site: Site) -> Result<SharedStore, Rejected<M>> {
+    match RawStore::of_engine(memory, StoreKind::Shared, site) {
+        Ok(raw) => Ok(SharedStore::from_raw(raw)),
+        Err((error, memory)) => Err(Rejected::new(error, memory)),
     }
 }

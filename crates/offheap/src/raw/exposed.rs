@@ -10,7 +10,7 @@ use crate::access::Denied;
 use crate::observe::{self, EventKind};
 use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 
-/// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer. For adapters.
+/// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer.
 ///
 /// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and
 /// [takes it back](Self::from_raw) when the engine lets go. Dropping it withdraws the buffer and then the reference,
@@ -19,20 +19,21 @@ use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
 /// A panic of an owner or of the observer goes through that drop: an adapter catches it before it reaches an engine.
 ///
 /// ```
-/// use offheap::{BackingStore, Error, Exposed, IsolateRegistration, UniqueStore};
+/// use offheap::adapter::{Hold, IsolateRegistration};
+/// use offheap::{BackingStore, Error, UniqueStore};
 ///
 /// let (first, second) = (IsolateRegistration::new("Mine")?, IsolateRegistration::new("Mine")?);
 /// let store = BackingStore::from(UniqueStore::zeroed(8)?);
-/// let buffer = Exposed::new(&store, first.id())?;
+/// let buffer = Hold::new(&store, first.id())?;
 /// assert!(matches!(store.bytes(), Err(Error::Exposed { .. })));
-/// assert!(matches!(Exposed::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
+/// assert!(matches!(Hold::new(&store, second.id()), Err(Error::OtherIsolate { .. })));
 /// drop(buffer);
 /// assert_eq!(store.bytes()?.len(), 8);
 /// # Ok::<(), Error>(())
 /// ```
-pub struct Exposed(pub(super) RawStore);
+pub struct Hold(pub(super) RawStore);
 
-impl Exposed {
+impl Hold {
     /// A hold on `store` for a buffer in `isolate`.
     ///
     /// # Errors
@@ -51,7 +52,7 @@ impl Exposed {
                 // From here on nobody else changes the length.
                 store.present_byte_length()?;
                 std::mem::forget(claimed);
-                Exposed(raw.clone())
+                Hold(raw.clone())
             }
             // Asked with the reference in hand, which keeps it from being freed from then on.
             false => {
@@ -59,7 +60,7 @@ impl Exposed {
                 if held.is_freed() {
                     return Err(denied(Denied::Freed));
                 }
-                Exposed(held)
+                Hold(held)
             }
         };
         hold.tell(isolate);
@@ -68,7 +69,7 @@ impl Exposed {
 
     /// A hold on frozen memory, which any number of isolates may have.
     pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
-        let hold = Exposed(store.raw().clone());
+        let hold = Hold(store.raw().clone());
         hold.tell(isolate);
         hold
     }
@@ -170,7 +171,7 @@ impl Exposed {
     #[inline]
     pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         // SAFETY: I-FREE-ONCE: the caller's promise.
-        Exposed(unsafe { RawStore::from_raw(raw) })
+        Hold(unsafe { RawStore::from_raw(raw) })
     }
 
     /// Looks at a hold that an engine keeps.
@@ -178,9 +179,9 @@ impl Exposed {
     /// # Safety
     /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call; where `look` resizes, no other
     /// thread runs script of the isolate.
-    pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Exposed) -> R) -> R {
+    pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Hold) -> R) -> R {
         // SAFETY: I-FREE-ONCE: the engine's hold lives on; this one is not dropped, not even by a panic.
-        let held = ManuallyDrop::new(unsafe { Exposed::from_raw(raw) });
+        let held = ManuallyDrop::new(unsafe { Hold::from_raw(raw) });
         look(&held)
     }
 }
@@ -202,15 +203,12 @@ fn counts_buffers(kind: StoreKind) -> bool {
     !kind.is_read_only() && kind != StoreKind::Shared
 }
 
-impl BackingStore {
-    /// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. For
-    /// adapters. Bytes that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop,
-    /// such as a `static`.
-    #[inline]
-    pub fn frees_bytes(&self) -> bool {
-        let raw = self.raw();
-        !raw.is_mapped_file() && !raw.is_manual() && raw.owner_needs_drop()
-    }
+/// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. Bytes
+/// that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop, such as a `static`.
+#[inline]
+pub fn frees_bytes(store: &BackingStore) -> bool {
+    let raw = store.raw();
+    !raw.is_mapped_file() && !raw.is_manual() && raw.owner_needs_drop()
 }
 
 /// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
@@ -226,18 +224,18 @@ fn accounted_bytes(raw: &RawStore) -> usize {
     }
 }
 
-impl fmt::Debug for Exposed {
+impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Exposed({:?})", self.0.id())
+        write!(f, "Hold({:?})", self.0.id())
     }
 }
 
-impl Drop for Exposed {
+impl Drop for Hold {
     #[inline]
     fn drop(&mut self) {
         let raw = &self.0;
         let counted = counts_buffers(raw.kind());
-        // Withdrawn after the event, so that another isolate's `Exposed` is told after it; and also if that panics.
+        // Withdrawn after the event, so that another isolate's `Hold` is told after it; and also if that panics.
         let _withdrawn = counted.then(|| Withdrawn(raw));
         observe::emit(|| {
             let isolate = raw.access().exposure().filter(|_| counted).map(|(isolate, _)| isolate);

@@ -101,43 +101,6 @@ impl BackingStore {
         self.begin_bytes_mut(None)
     }
 
-    /// The bytes, to read, while the store is exposed in `isolate` or nowhere. For adapters.
-    ///
-    /// # Safety
-    /// While the guard lives no script runs in that isolate, and nothing else of that engine writes the bytes.
-    ///
-    /// # Errors
-    /// As for [`bytes`](Self::bytes), with [`Error::OtherIsolate`] where another isolate has the store.
-    pub unsafe fn bytes_in<'a>(&self, isolate: IsolateId) -> Result<Bytes<'a>, Error> {
-        self.begin_bytes(Some(isolate))
-    }
-
-    /// The bytes, to write, while the store is exposed in `isolate` or nowhere. For adapters.
-    ///
-    /// # Safety
-    /// While the guard lives no script runs in that isolate, and nothing of that engine reads or writes the bytes.
-    ///
-    /// # Errors
-    /// As for [`bytes_mut`](Self::bytes_mut), with [`Error::OtherIsolate`] where another isolate has the store.
-    pub unsafe fn bytes_mut_in<'a>(&self, isolate: IsolateId) -> Result<BytesMut<'a>, Error> {
-        self.begin_bytes_mut(Some(isolate))
-    }
-
-    /// The bytes as cells, while the store is exposed in `isolate` or nowhere. For adapters.
-    ///
-    /// # Safety
-    /// While the guard lives, script of that isolate runs on this thread alone.
-    ///
-    /// # Errors
-    /// As for [`bytes_mut_in`](Self::bytes_mut_in), and [`Error::EngineMayShrink`] for memory that script may take away.
-    pub unsafe fn cells_in<'a>(&self, isolate: IsolateId) -> Result<Cells<'a>, Error> {
-        if self.kind() == StoreKind::EngineResizable {
-            return Err(Error::EngineMayShrink { store: self.id(), attempted: "lend cells of", isolate });
-        }
-        let BytesMut { marked } = self.begin_bytes_mut(Some(isolate))?;
-        Ok(Cells { marked })
-    }
-
     fn begin_bytes<'a>(&self, scope: Option<IsolateId>) -> Result<Bytes<'a>, Error> {
         const ATTEMPTED: &str = "read";
         self.check_sliceable(ATTEMPTED)?;
@@ -201,17 +164,6 @@ impl BackingStore {
         Ok(())
     }
 
-    /// Copies bytes in, to byte `offset` and on, while the store is exposed in `isolate` or nowhere. For adapters, and for mapped files.
-    ///
-    /// # Safety
-    /// During the call no other thread runs script of that isolate.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`], [`Error::Busy`], [`Error::OtherIsolate`], [`Error::ReadOnly`], [`Error::Freed`].
-    pub unsafe fn copy_from_slice_in(&self, isolate: IsolateId, offset: usize, from: &[u8]) -> Result<(), Error> {
-        self.copy_from_slice_scope(Some(isolate), offset, from)
-    }
-
     pub(crate) fn copy_from_slice_scope(
         &self,
         scope: Option<IsolateId>,
@@ -234,6 +186,59 @@ impl BackingStore {
         access.end_write();
         copied
     }
+}
+
+/// The bytes of `store`, to read, while it is exposed in `isolate` or nowhere.
+///
+/// # Safety
+/// While the guard lives no script runs in that isolate, and nothing else of that engine writes the bytes.
+///
+/// # Errors
+/// As for [`BackingStore::bytes`], with [`Error::OtherIsolate`] where another isolate has the store.
+pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Bytes<'a>, Error> {
+    store.begin_bytes(Some(isolate))
+}
+
+/// The bytes of `store`, to write, while it is exposed in `isolate` or nowhere.
+///
+/// # Safety
+/// While the guard lives no script runs in that isolate, and nothing of that engine reads or writes the bytes.
+///
+/// # Errors
+/// As for [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] where another isolate has the store.
+pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<BytesMut<'a>, Error> {
+    store.begin_bytes_mut(Some(isolate))
+}
+
+/// The bytes of `store` as cells, while it is exposed in `isolate` or nowhere.
+///
+/// # Safety
+/// While the guard lives, script of that isolate runs only on this thread.
+///
+/// # Errors
+/// As for [`bytes_mut_in`], and [`Error::EngineMayShrink`] for memory that script may take away.
+pub unsafe fn cells_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Cells<'a>, Error> {
+    if store.kind() == StoreKind::EngineResizable {
+        return Err(Error::EngineMayShrink { store: store.id(), attempted: "lend cells of", isolate });
+    }
+    let BytesMut { marked } = store.begin_bytes_mut(Some(isolate))?;
+    Ok(Cells { marked })
+}
+
+/// Copies bytes into `store`, to byte `offset` and on, while it is exposed in `isolate` or nowhere.
+///
+/// # Safety
+/// During the call no other thread runs script of that isolate.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::Busy`], [`Error::OtherIsolate`], [`Error::ReadOnly`], [`Error::Freed`].
+pub unsafe fn copy_from_slice_in(
+    store: &BackingStore,
+    isolate: IsolateId,
+    offset: usize,
+    from: &[u8],
+) -> Result<(), Error> {
+    store.copy_from_slice_scope(Some(isolate), offset, from)
 }
 
 impl Deref for Bytes<'_> {

@@ -37,10 +37,11 @@ impl PackedSite {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::site::script_site;
 
     #[test]
     fn a_place_of_either_sort_is_packed_and_found_again() {
-        for site in [Site::here(), Site::script("a.js", 1, 2)] {
+        for site in [Site::here(), script_site("a.js", 1, 2)] {
             assert_eq!(PackedSite::new(site).get(), site);
         }
     }

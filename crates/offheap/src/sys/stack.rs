@@ -8,8 +8,7 @@ thread_local! {
     static STACK: OnceCell<Option<Range<usize>>> = const { OnceCell::new() };
 }
 
-/// The addresses of this thread's stack, which grows from the end to the start; `None` where the system does not tell. For
-/// adapters.
+/// The addresses of this thread's stack, which grows from the end to the start; `None` where the system does not tell.
 pub fn thread_stack() -> Option<Range<usize>> {
     STACK.with(|stack| stack.get_or_init(bounds).clone())
 }

@@ -12,8 +12,8 @@ fn main() {
     let store = BackingStore::from(UniqueStore::from_owner(bytes).unwrap());
     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
         ctx.eval::<(), _>("globalThis.kept = ArrayBuffer.prototype.slice").unwrap();
-        ctx.globals().set("all", store.to_js(&ctx).unwrap()).unwrap();
-        ctx.globals().set("part", store.slice(8..).unwrap().to_js(&ctx).unwrap()).unwrap();
+        ctx.globals().set("all", store.expose(&ctx).unwrap()).unwrap();
+        ctx.globals().set("part", store.slice(8..).unwrap().expose(&ctx).unwrap()).unwrap();
         let same: bool = ctx
             .eval(
                 "all.constructor = { [Symbol.species]: function () { return part } }; kept.call(all, 0, 2048) === part",

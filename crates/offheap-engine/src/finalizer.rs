@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use offheap::LettingGo;
+use offheap::adapter::InFinalizer;
 
 use crate::Error;
 
-/// The error of a call of `engine` that [`is_letting_go`](offheap::is_letting_go) forbids. For adapters.
-pub fn letting_go(engine: &'static str) -> Error {
+/// The error of a call of `engine` that [`in_finalizer`](offheap::adapter::in_finalizer) forbids. For adapters.
+pub fn refused_in_finalizer(engine: &'static str) -> Error {
     Error::Unsupported {
         engine,
         what: "be called from an owner's drop or an observer: an engine may be in the middle of something",
@@ -18,8 +18,8 @@ pub fn letting_go(engine: &'static str) -> Error {
 /// Runs what `engine` called to let go of memory. For adapters. Nothing may unwind into C, so a panic ends the process here
 /// (I-NO-UNWIND), with a message.
 #[inline]
-pub fn while_letting_go<R>(engine: &'static str, body: impl FnOnce() -> R) -> R {
-    let _no_engine = LettingGo::begin();
+pub fn run_finalizer<R>(engine: &'static str, body: impl FnOnce() -> R) -> R {
+    let _no_engine = InFinalizer::enter();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked(engine))
 }
 

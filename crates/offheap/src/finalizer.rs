@@ -9,32 +9,33 @@ thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether this thread is inside an observer, or inside an owner's drop that an engine is waiting for. For adapters:
-/// nothing of any engine may be called from there (I-OWNER-SEND). An engine may be collecting, a buffer may look as if it
+/// Whether this thread is inside an observer, or inside an owner's drop that an engine is waiting for.
+///
+/// Nothing of any engine may be called from there (I-OWNER-SEND). An engine may be collecting, a buffer may look as if it
 /// still had the memory that is being freed, and an adapter may be about to put a buffer over the store that was just made.
 #[inline]
-pub fn is_letting_go() -> bool {
+pub fn in_finalizer() -> bool {
     INSIDE.get() != 0
 }
 
-/// While this lives [`is_letting_go`] is true on its thread. The core has one around each event that it tells. An adapter has
+/// While this lives [`in_finalizer`] is true on its thread. The core has one around each event that it tells. An adapter has
 /// one around what an engine calls to let go of memory.
 #[must_use = "the thread may call engines again as soon as it is dropped"]
-pub struct LettingGo {
+pub struct InFinalizer {
     // It is dropped on the thread that made it.
     thread: PhantomData<*const ()>,
 }
 
-impl LettingGo {
+impl InFinalizer {
     /// From here on nothing of any engine may be called.
     #[inline]
-    pub fn begin() -> Self {
+    pub fn enter() -> Self {
         INSIDE.set(INSIDE.get() + 1);
-        LettingGo { thread: PhantomData }
+        InFinalizer { thread: PhantomData }
     }
 }
 
-impl Drop for LettingGo {
+impl Drop for InFinalizer {
     /// A panic goes through here, too.
     #[inline]
     fn drop(&mut self) {

@@ -1,0 +1,56 @@
+//! For those who write an adapter to an engine; users of one need nothing of this module.
+//!
+//! An adapter registers each isolate ([`IsolateRegistration`]), takes a [`Hold`] for each buffer that it makes over a store
+//! and drops that when the engine lets go of the buffer, and marks each finalizer with [`InFinalizer`]. Its scopes lend the
+//! bytes of exposed stores by [`bytes_in`], [`bytes_mut_in`] and [`cells_in`], whose contracts only an adapter can keep.
+//!
+//! ```
+//! use offheap::adapter::{self, Hold, IsolateRegistration};
+//! use offheap::{BackingStore, UniqueStore};
+//!
+//! let isolate = IsolateRegistration::new("Mine")?;
+//! let store = BackingStore::from(UniqueStore::zeroed(8)?);
+//! let hold = Hold::new(&store, isolate.id())?;
+//! // SAFETY: this isolate has no script.
+//! unsafe { adapter::bytes_mut_in(&store, isolate.id()) }?.fill(7);
+//! drop(hold);
+//! assert_eq!(store.bytes()?[0], 7);
+//! # Ok::<(), offheap::Error>(())
+//! ```
+
+pub use crate::error::type_name_without_paths;
+pub use crate::finalizer::{InFinalizer, in_finalizer};
+pub use crate::isolate::IsolateRegistration;
+pub use crate::observe::is_observed;
+pub use crate::raw::{
+    EngineMemory, Hold, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
+};
+pub use crate::site::{on_behalf_of_caller, script_site};
+pub use crate::sys::thread_stack;
+
+use crate::observe::{self, EventKind};
+use crate::{BackingStore, Error, IsolateId, SharedStore};
+
+/// Tells the observer that native code took this reference from a buffer of `isolate`.
+#[inline]
+pub fn note_externalized(store: &BackingStore, isolate: IsolateId) {
+    observe::emit(|| store.raw().event(EventKind::Externalized { isolate }));
+}
+
+/// Tells the observer that native code detached a buffer of `isolate` over this store.
+pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
+    observe::emit(|| store.raw().event(EventKind::Detached { isolate }));
+}
+
+/// Makes a growable store at least this long, for all its handles and buffers; new bytes are zero. A store that is longer
+/// already stays as it is, which [`SharedStore::grow`] refuses.
+///
+/// An adapter does this with a length that it finds in a buffer. Where an engine asks for memory before it says how much of
+/// that is in use, the adapter makes the store with length 0 and publishes the length this way.
+///
+/// # Errors
+/// [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::NotResizable`] unless this is a handle to all of a growable
+/// store; [`Error::EngineResizes`] for memory of an engine that is not as long yet.
+pub fn grow_to_at_least(store: &SharedStore, byte_length: usize) -> Result<(), Error> {
+    store.grow_from(byte_length, false)
+}
