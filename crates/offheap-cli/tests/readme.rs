@@ -1,23 +1,31 @@
-//! The commands of README.md and of the documents, run as they stand there, with their output compared.
+//! README.md and the pages: their commands are run and the output compared, their code is compiled, their links lead
+//! somewhere.
 //!
-//! A line `$ command` in a block marked `console` is a command, and what follows up to the next one is its output, of
-//! both streams. Addresses differ from run to run, so the documents write them as `0x…`.
+//! In a block marked `console`, a line `$ command` is a command. The lines up to the next command are its output, from both
+//! streams. Addresses differ from run to run, so pages write them as `0x…`.
+//!
+//! A block marked `rust` is compiled by the doctests of the crate that includes its page. One marked `rust,ignore` is a part
+//! of a program in the repository, letter for letter.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Commands that are not run here: they are this test run, or take long. CI runs them.
+/// Commands that are not run here: they start the tests, or take long. CI runs them, or builds them.
 const NOT_RUN: &[&str] = &[
     "cargo test",
     "cargo test -p offheap-v8",
     "bash .ci/run",
+    "bash peers-unsound/check",
+    "bash peers-unsound/check rquickjs ours",
+    "bash peers-unsound/check v8",
     "cargo bench -p benches --bench peers",
     "cargo bench -p offheap-v8 --bench peers",
     "cargo bench -p offheap-cli --features v8 --bench map",
 ];
 
-/// What needs V8 is run where this test has it: with the feature, as CI does where V8 is at hand.
+/// Whether a command needs V8, and this test was built without it. CI builds it with the feature if V8 is at hand.
 fn lacks_v8(command: &str) -> bool {
     let needs = command.contains("--features v8") || command.contains("-p offheap-v8");
     needs && !cfg!(feature = "v8")
@@ -49,7 +57,7 @@ fn commands(document: &str) -> Vec<Shown> {
     shown
 }
 
-/// The documents say which commands end with another status than 0.
+/// Each command ends with status 0, except those that show a mistake.
 fn expected_status(command: &str) -> i32 {
     match command.rsplit('/').next() {
         Some("leak.js" | "double_free.js") => 3,
@@ -58,7 +66,7 @@ fn expected_status(command: &str) -> i32 {
     }
 }
 
-/// The same command without cargo around it, and with the binaries of this test run.
+/// The command without cargo, on the binaries of this test run.
 fn direct(command: &str) -> String {
     let offheap = env!("CARGO_BIN_EXE_offheap");
     for run in ["cargo run --release -- ", "cargo run --release --features v8 -- "] {
@@ -79,7 +87,7 @@ fn example(package: &str, name: &str) -> PathBuf {
     let profile = Path::new(env!("CARGO_BIN_EXE_offheap")).parent().expect("a folder of binaries");
     let path = profile.join("examples").join(name);
     if !path.exists() {
-        // `cargo test` in the root builds it; `cargo test -p offheap-cli` does not.
+        // `cargo test` in the root builds it, `cargo test -p offheap-cli` does not.
         let built = Command::new(env!("CARGO")).args(["build", "-p", package, "--example", name]).status();
         assert!(built.expect("cargo runs").success());
     }
@@ -98,10 +106,10 @@ fn mask_addresses(text: &str) -> String {
     masked + rest
 }
 
-fn run(document: &str, command: &str) -> String {
+fn run(page: &str, command: &str) -> String {
     let root = root();
-    fs::create_dir_all(root.join("target")).expect("the folder that the documents write to");
-    let name = format!("offheap-{}-{}", std::process::id(), document.replace('/', "-"));
+    fs::create_dir_all(root.join("target")).expect("the folder that commands write to");
+    let name = format!("offheap-{}-{}", std::process::id(), page.replace('/', "-"));
     let output = std::env::temp_dir().join(name);
     let file = File::create(&output).expect("a file for the output");
     let status = Command::new("sh")
@@ -111,17 +119,37 @@ fn run(document: &str, command: &str) -> String {
         .stderr(file)
         .status()
         .expect("the command runs");
-    assert_eq!(status.code(), Some(expected_status(command)), "{document}: $ {command}");
+    assert_eq!(status.code(), Some(expected_status(command)), "{page}: $ {command}");
     let text = fs::read_to_string(&output).expect("its output");
-    fs::remove_file(output).expect("its output can go");
+    fs::remove_file(output).expect("its output can be removed");
     text
 }
 
-fn check(document: &str) {
-    let text = fs::read_to_string(root().join(document)).expect("the document");
-    let shown = commands(&text);
-    assert!(!shown.is_empty(), "{document} shows no command");
-    for Shown { command, output } in shown {
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+/// The names in a folder that end so, as paths from the root.
+fn files(folder: &str, end: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name is text"));
+    let names = names.filter(|name| name.ends_with(end));
+    let mut paths: Vec<String> =
+        names.map(|name| if folder == "." { name } else { format!("{folder}/{name}") }).collect();
+    paths.sort();
+    paths
+}
+
+/// README.md and all pages in docs/.
+fn pages() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned()];
+    pages.extend(files("docs", ".md"));
+    assert!(pages.len() > 1, "docs/ has no page");
+    pages
+}
+
+fn run_commands_of(page: &str) {
+    for Shown { command, output } in commands(&read(page)) {
         if NOT_RUN.iter().any(|not_run| command.split(" #").next().map(str::trim) == Some(not_run)) {
             continue;
         }
@@ -129,29 +157,120 @@ fn check(document: &str) {
             println!("left out, without the feature v8: {command}");
             continue;
         }
-        let seen = run(document, &command);
+        let seen = run(page, &command);
         // A command that is shown without output is only run.
         if !output.is_empty() || command.starts_with("printf ") {
-            assert_eq!(mask_addresses(&seen), mask_addresses(&output), "{document}: $ {command}");
+            assert_eq!(mask_addresses(&seen), mask_addresses(&output), "{page}: $ {command}");
         }
     }
 }
 
 #[test]
-fn what_the_readme_shows_is_what_happens() {
-    check("README.md");
+fn commands_print_what_their_pages_show() {
+    for page in pages() {
+        run_commands_of(&page);
+    }
+}
+
+/// The blocks of a page that are marked `rust`, each with its whole mark.
+fn rust_blocks(page: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let text = read(page);
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(mark) = line.strip_prefix("```").filter(|mark| !mark.is_empty()) {
+            let code: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            if mark.split(',').next() == Some("rust") {
+                blocks.push((mark.to_owned(), code.join("\n")));
+            }
+        }
+    }
+    blocks
+}
+
+/// Code without the indentation of its lines, since a page shows a part of a function from its left edge.
+fn without_indentation(code: &str) -> String {
+    code.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
+/// The programs that pages may show parts of.
+fn programs() -> Vec<String> {
+    let folders = [
+        "crates/offheap-quickjs/examples",
+        "crates/offheap-v8/examples",
+        "peers-unsound/rquickjs/src",
+        "peers-unsound/v8/src",
+    ];
+    folders.iter().flat_map(|folder| files(folder, ".rs")).map(|file| without_indentation(&read(&file))).collect()
 }
 
 #[test]
-fn the_readme_shows_the_whole_example() {
-    let example = root().join("crates/offheap-quickjs/examples/round_trip.rs");
-    let example = fs::read_to_string(example).expect("the example");
-    let (_, code) = example.split_once("\n\n").expect("a comment first");
-    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
-    assert!(readme.contains(&format!("```rust\n{code}```")), "the README's first program is not that of the example");
+fn code_on_pages_is_compiled() {
+    let programs = programs();
+    let crates: Vec<String> = files("crates", "")
+        .iter()
+        .filter_map(|name| fs::read_to_string(root().join(name).join("src/lib.rs")).ok())
+        .collect();
+    for page in pages() {
+        let included = format!("include_str!(\"../../../{page}\")");
+        let doctested = crates.iter().filter(|source| source.contains(&included)).count();
+        for (mark, code) in rust_blocks(&page) {
+            if mark == "rust,ignore" {
+                let code = without_indentation(&code);
+                assert!(
+                    programs.iter().any(|program| program.contains(&code)),
+                    "{page}: not a part of a program:\n{code}"
+                );
+            } else {
+                assert_eq!(doctested, 1, "{page}: one crate includes the page in its doctests");
+            }
+        }
+    }
+}
+
+/// The anchors that GitHub makes of a page's headings.
+fn anchors(text: &str) -> HashSet<String> {
+    let mut anchors = HashSet::new();
+    let mut inside = false;
+    for line in text.lines() {
+        inside ^= line.starts_with("```");
+        if let (false, Some((marks, heading))) = (inside, line.split_once(' '))
+            && !marks.is_empty()
+            && marks.chars().all(|mark| mark == '#')
+        {
+            let kept = heading.to_lowercase().replace(' ', "-");
+            anchors.insert(kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect());
+        }
+    }
+    anchors
+}
+
+/// The targets of `[text](target)`, outside of code blocks.
+fn links(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let prose = text.lines().filter(|line| {
+        let mark = line.starts_with("```");
+        inside ^= mark;
+        !mark && !inside
+    });
+    let prose = prose.collect::<Vec<_>>().join("\n");
+    prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
 }
 
 #[test]
-fn what_the_document_on_the_buffer_shows_is_what_happens() {
-    check("docs/manually-externalized-buffer.md");
+fn links_lead_somewhere() {
+    let pages = files(".", ".md").into_iter().chain(files("docs", ".md")).chain(["peers-unsound/README.md".to_owned()]);
+    for page in pages {
+        let text = read(&page);
+        for link in links(&text).iter().filter(|link| !link.starts_with("https://")) {
+            let (file, anchor) = link.split_once('#').map_or((&link[..], None), |(file, anchor)| (file, Some(anchor)));
+            let target = Path::new(&page).parent().expect("a folder").join(file);
+            let target = if file.is_empty() { PathBuf::from(&page) } else { target };
+            assert!(root().join(&target).exists(), "{page}: {link} leads nowhere");
+            if let Some(anchor) = anchor {
+                let target = read(target.to_str().expect("a path is text"));
+                assert!(anchors(&target).contains(anchor), "{page}: {link} has no such heading");
+            }
+        }
+    }
 }

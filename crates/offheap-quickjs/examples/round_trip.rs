@@ -1,18 +1,24 @@
-//! A `Vec` through a script in your own `Ctx`, and back as the same `Vec`.
+//! A `Vec` through a script in your own `Ctx`, and back as the same `Vec`. The README shows `double`.
 
-use offheap_quickjs::BackingStoreExt;
 use offheap_quickjs::offheap::{BackingStore, UniqueStore};
-use offheap_quickjs::rquickjs::{Context, Runtime};
+use offheap_quickjs::rquickjs::{Context, Ctx, Runtime};
+use offheap_quickjs::{BackingStoreExt, detach};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn double(ctx: &Ctx<'_>, samples: Vec<f32>) -> Result<Vec<f32>> {
+    let store: BackingStore = UniqueStore::from_owner(samples)?.into();
+    let buffer = store.expose(ctx)?; // an ArrayBuffer over the Vec's own memory
+    ctx.globals().set("samples", buffer.clone())?;
+    ctx.eval::<(), _>("new Float32Array(samples).forEach((x, i, a) => { a[i] = x * 2 })")?;
+    detach(ctx, buffer.as_value(), None)?; // script's views have length 0 from here on
+    Ok(store.try_into_unique()?.try_into_owner()?) // the same Vec, or an error that says who still uses it
+}
+
+fn main() -> Result<()> {
     let samples = vec![0.5_f32, 1.0, 1.5];
     let address = samples.as_ptr();
-    let store: BackingStore = UniqueStore::from_owner(samples)?.into();
-    Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
-        ctx.globals().set("samples", store.expose(&ctx)?)?;
-        Ok(ctx.eval::<(), _>("new Float32Array(samples).forEach((x, i, a) => { a[i] = x * 2 })")?)
-    })?;
-    let samples: Vec<f32> = store.try_into_unique()?.try_into_owner()?;
+    let samples = Context::full(&Runtime::new()?)?.with(|ctx| double(&ctx, samples))?;
     println!("{samples:?}, the same memory: {}", samples.as_ptr() == address);
     Ok(())
 }

@@ -113,9 +113,11 @@ const ENGINE: &str = "QuickJS";
 pub const QUICKJS_VERSION: &str = "0.16.2";
 
 #[cfg(doctest)]
-#[doc = include_str!("../../../docs/manually-externalized-buffer.md")]
-mod manually_externalized_buffer {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-mod readme {}
+mod pages {
+    #[doc = include_str!("../../../docs/from-rquickjs.md")]
+    mod from_rquickjs {}
+    #[doc = include_str!("../../../docs/manually-externalized-buffer.md")]
+    mod manually_externalized_buffer {}
+    #[doc = include_str!("../../../docs/resizable.md")]
+    mod resizable {}
+}

@@ -107,6 +107,12 @@ pub use script::{FromJs, Throw, collect, script_site};
 pub use typed::{TypedElement, U8Clamped};
 pub use v8;
 
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../docs/from-v8.md")]
+    mod from_v8 {}
+}
+
 /// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].
 const ENGINE: &str = "V8";
 
