@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use offheap_engine::{Capabilities, Engine, Error};
+use offheap_engine::{Engine, Error};
 
-use crate::Failure;
+use crate::{Capabilities, Failure};
 
 /// One behaviour that every engine with the needed capabilities has.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Case {
     /// The name, V8's in snake case where it has one.
     pub name: &'static str,
     /// What the engine must be able to do for the case to have a meaning.
-    pub needs: &'static [Capability],
+    pub needs: Capabilities,
     /// What it checks.
     pub summary: &'static str,
     /// The case itself.
@@ -52,73 +52,5 @@ impl<'a> Lab<'a> {
 impl fmt::Debug for Lab<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lab")
-    }
-}
-
-/// What a case may need of an engine; one for each flag of [`Capabilities`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Capability {
-    /// It runs script.
-    Script,
-    /// It makes resizable buffers.
-    Resizable,
-    /// It has immutable buffers that script cannot write.
-    Immutable,
-    /// It has detach keys.
-    DetachKeys,
-    /// It has SharedArrayBuffers.
-    Shared,
-    /// It has `WebAssembly`.
-    Wasm,
-    /// It collects young objects apart from old ones.
-    Generations,
-}
-
-impl Capability {
-    const ALL: [Capability; 7] = [
-        Capability::Script,
-        Capability::Resizable,
-        Capability::Immutable,
-        Capability::DetachKeys,
-        Capability::Shared,
-        Capability::Wasm,
-        Capability::Generations,
-    ];
-
-    /// Whether an engine has it.
-    pub fn is_in(self, capabilities: &Capabilities) -> bool {
-        match self {
-            Capability::Script => capabilities.script,
-            Capability::Resizable => capabilities.resizable,
-            Capability::Immutable => capabilities.immutable,
-            Capability::DetachKeys => capabilities.detach_keys,
-            Capability::Shared => capabilities.shared,
-            Capability::Wasm => capabilities.wasm,
-            Capability::Generations => capabilities.generations,
-        }
-    }
-
-    /// Its name, as in [`Capabilities`].
-    pub fn name(self) -> &'static str {
-        match self {
-            Capability::Script => "script",
-            Capability::Resizable => "resizable",
-            Capability::Immutable => "immutable",
-            Capability::DetachKeys => "detach_keys",
-            Capability::Shared => "shared",
-            Capability::Wasm => "wasm",
-            Capability::Generations => "generations",
-        }
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Capability> {
-        Capability::ALL.into_iter().find(|capability| capability.name() == name)
-    }
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

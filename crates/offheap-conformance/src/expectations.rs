@@ -5,7 +5,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-use crate::{Capability, Case};
+use crate::{Capabilities, Case};
 
 /// What is expected of one case on one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Expectation {
         /// Why, as far as is known.
         reason: String,
     },
-    /// It has no meaning there, for want of this.
-    Unsupported(Capability),
+    /// It has no meaning there, since the engine lacks these abilities.
+    Unsupported(Capabilities),
 }
 
 impl fmt::Display for Expectation {
@@ -26,7 +26,7 @@ impl fmt::Display for Expectation {
         match self {
             Expectation::Pass => f.write_str("a pass"),
             Expectation::Fail { reason } => write!(f, "a failure ({reason})"),
-            Expectation::Unsupported(capability) => write!(f, "unsupported: {capability}"),
+            Expectation::Unsupported(missing) => write!(f, "unsupported: {missing}"),
         }
     }
 }
@@ -45,9 +45,9 @@ pub struct Expectations {
     engines: BTreeMap<String, EngineExpectations>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct EngineExpectations {
-    lacks: Vec<Capability>,
+    lacks: Capabilities,
     // The reasons, by the case's number.
     fail: BTreeMap<String, String>,
 }
@@ -88,9 +88,9 @@ impl Expectations {
     /// What is expected of a case.
     pub fn of(&self, engine: &str, case: &Case) -> Expectation {
         let Some(expected) = self.engines.get(engine) else { return Expectation::Pass };
-        // The first need that is not met is the one that the runner names.
-        if let Some(missing) = case.needs.iter().find(|need| expected.lacks.contains(need)) {
-            return Expectation::Unsupported(*missing);
+        let missing = case.needs & expected.lacks;
+        if !missing.is_empty() {
+            return Expectation::Unsupported(missing);
         }
         let reason = expected.fail.get(case.number).cloned();
         reason.map_or(Expectation::Pass, |reason| Expectation::Fail { reason })
@@ -104,7 +104,7 @@ impl Expectations {
 
 impl EngineExpectations {
     fn read(entries: Table) -> Result<Self, String> {
-        let mut expectations = EngineExpectations::default();
+        let mut expectations = EngineExpectations { lacks: Capabilities::empty(), fail: BTreeMap::new() };
         for (key, value) in entries {
             match (key.as_str(), value) {
                 ("lacks", Value::Array(names)) => {
@@ -122,8 +122,8 @@ impl EngineExpectations {
     }
 }
 
-fn capability(name: &Value) -> Result<Capability, String> {
-    let known = name.as_str().and_then(Capability::from_name);
+fn capability(name: &Value) -> Result<Capabilities, String> {
+    let known = name.as_str().and_then(|name| Capabilities::from_name(&name.to_ascii_uppercase()));
     known.ok_or_else(|| format!("lacks {name}, which is no capability"))
 }
 

@@ -8,7 +8,7 @@
 //! of offheap. One case, `A4`, sets the [budget](offheap_engine::offheap::Budget) of the process while it runs: nothing
 //! else should make stores of megabytes meanwhile.
 //!
-//! Each case passes, fails with a reason, or is unsupported for want of a named [`Capability`]. Which ones
+//! Each case passes, fails with a reason, or is unsupported because the engine lacks named [`Capabilities`]. Which ones
 //! may do anything but pass on which engine is written down in `expectations.toml`; [`Report::check`] refuses
 //! everything else, an unexpected pass too.
 //!
@@ -46,11 +46,12 @@ mod report;
 mod runner;
 mod soak;
 
-pub use case::{Capability, Case, Factory, Lab};
+pub use case::{Case, Factory, Lab};
 pub use cases::CASES;
 pub use errors::one_of_each_error;
 pub use expect::Failure;
 pub use expectations::{Expectation, Expectations, InvalidExpectations};
+pub use offheap_engine::Capabilities;
 pub use report::{Outcome, Report, Surprise, Surprises, Verdict};
 pub use runner::{run, run_cases};
 pub use soak::{Soak, Soaked, soak};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{CASES, Capability, Case, Expectation, Expectations};
+use crate::{CASES, Capabilities, Case, Expectation, Expectations};
 
 /// What came out of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub enum Outcome {
     Pass,
     /// It does not: what was expected and what was seen.
     Fail(String),
-    /// The case has no meaning for the engine, which cannot do this.
-    Unsupported(Capability),
+    /// The case has no meaning for the engine, which lacks these abilities.
+    Unsupported(Capabilities),
 }
 
 impl fmt::Display for Outcome {
@@ -20,7 +20,7 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Pass => f.write_str("pass"),
             Outcome::Fail(reason) => write!(f, "FAIL: {reason}"),
-            Outcome::Unsupported(capability) => write!(f, "unsupported: {capability}"),
+            Outcome::Unsupported(missing) => write!(f, "unsupported: {missing}"),
         }
     }
 }

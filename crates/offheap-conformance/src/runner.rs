@@ -3,10 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock};
 
-use offheap_engine::Capabilities;
-
 use crate::random::message_of;
-use crate::{CASES, Case, Factory, Failure, Lab, Outcome, Report, Verdict};
+use crate::{CASES, Capabilities, Case, Factory, Failure, Lab, Outcome, Report, Verdict};
 
 /// Runs all cases on the engine that `factory` makes isolates of. `engine_name` is what `expectations.toml` calls it.
 ///
@@ -23,7 +21,7 @@ pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Re
         .map(|case| Verdict {
             case: *case,
             outcome: match &capabilities {
-                Ok(capabilities) => run_case(case, factory, capabilities),
+                Ok(capabilities) => run_case(case, factory, *capabilities),
                 Err(failure) => Outcome::Fail(format!("there is no isolate to try it on: {failure}")),
             },
         })
@@ -35,9 +33,10 @@ pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Re
 const ALONE: &[&str] = &["A4"];
 static RUNNING: RwLock<()> = RwLock::new(());
 
-fn run_case(case: &Case, factory: &Factory<'_>, capabilities: &Capabilities) -> Outcome {
-    if let Some(missing) = case.needs.iter().find(|need| !need.is_in(capabilities)) {
-        return Outcome::Unsupported(*missing);
+fn run_case(case: &Case, factory: &Factory<'_>, capabilities: Capabilities) -> Outcome {
+    let missing = case.needs - capabilities;
+    if !missing.is_empty() {
+        return Outcome::Unsupported(missing);
     }
     let (_alone, _among_others) = match ALONE.contains(&case.number) {
         true => (Some(RUNNING.write().unwrap_or_else(PoisonError::into_inner)), None),

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use offheap_conformance::{Expectations, Outcome, run};
-use offheap_engine::{Engine, Error};
+use offheap_engine::{Capabilities, Engine, Error};
 use offheap_model::{ModelEngine, ModelOptions};
 
 #[test]
@@ -19,13 +19,7 @@ fn the_model_conforms_for_every_seed() {
 
 #[test]
 fn what_an_engine_lacks_is_unsupported_and_the_rest_passes() {
-    let options = ModelOptions {
-        resizable: false,
-        immutable: false,
-        detach_keys: false,
-        shared: false,
-        max_byte_length: 1 << 20,
-    };
+    let options = ModelOptions { capabilities: Capabilities::empty(), max_byte_length: 1 << 20 };
     for seed in 0..10 {
         let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::with_options(seed, options)?)) };
         let report = run(&make, "ModelWithoutExtras");

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use offheap_conformance::{
-    CASES, Capability, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
+    CASES, Capabilities, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
 };
 use offheap_engine::{Engine, Error};
 use offheap_model::ModelEngine;
@@ -100,7 +100,7 @@ fn fails(_: &Lab<'_>) -> Result<(), Failure> {
 
 #[test]
 fn a_panic_and_a_failure_say_what_they_saw() {
-    let case = |number, run| Case { number, name: "own", needs: &[], summary: "", run };
+    let case = |number, run| Case { number, name: "own", needs: Capabilities::empty(), summary: "", run };
     let cases = [case("O1", panics as fn(&Lab<'_>) -> _), case("O2", fails)];
     let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(1)?)) };
     let report = run_cases(&cases, &make, "Model");
@@ -153,7 +153,7 @@ fn expectations_that_say_nothing_are_refused() {
     let expectations =
         Expectations::parse("[E]\nlacks = [\"script\", \"wasm\", \"generations\"]\n[E.fail]\nA1 = \"why\"").unwrap();
     let case = |number: &str| CASES.iter().find(|case| case.number == number).unwrap();
-    assert_eq!(expectations.of("E", case("A5")), Expectation::Unsupported(Capability::Script));
+    assert_eq!(expectations.of("E", case("A5")), Expectation::Unsupported(Capabilities::SCRIPT));
     assert_eq!(expectations.of("E", case("A1")), Expectation::Fail { reason: "why".to_owned() });
     assert_eq!(expectations.of("Other", case("A1")), Expectation::Pass);
 }

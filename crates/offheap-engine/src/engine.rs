@@ -5,7 +5,7 @@ use std::fmt;
 use offheap::adapter::type_name_without_paths;
 use offheap::{BackingStore, IsolateId};
 
-use crate::{Error, Exposure, Handle, JsArrayBuffer};
+use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer};
 
 /// One isolate of one engine, driven by a tool.
 ///
@@ -18,8 +18,11 @@ pub trait Engine {
     /// Its version, as it tells it.
     fn version(&self) -> String;
 
-    /// What it can do.
+    /// The abilities of this engine among those that engines differ in.
     fn capabilities(&self) -> Capabilities;
+
+    /// The most bytes that one buffer can have.
+    fn max_byte_length(&self) -> usize;
 
     /// This isolate.
     fn isolate(&self) -> IsolateId;
@@ -129,7 +132,7 @@ pub trait Engine {
     /// Collects garbage, all of it.
     fn collect(&mut self);
 
-    /// Collects what was made lately, where the engine has generations, as [`Capabilities::generations`] says; otherwise
+    /// Collects what was made lately, where the engine has generations, as [`Capabilities::GENERATIONS`] says; otherwise
     /// it does nothing.
     fn collect_young(&mut self);
 
@@ -143,42 +146,6 @@ pub trait Engine {
 
     /// Ends the isolate. Handles and stores may outlive it.
     fn shut_down(self: Box<Self>);
-}
-
-/// What an engine can do. What it cannot answers [`Error::Unsupported`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// It runs script.
-    pub script: bool,
-    /// It makes resizable buffers.
-    pub resizable: bool,
-    /// It keeps script from writing to immutable buffers, so that read-only memory is exposed without a copy.
-    pub immutable: bool,
-    /// It has detach keys.
-    pub detach_keys: bool,
-    /// It has SharedArrayBuffers, growable ones where it has resizable buffers.
-    pub shared: bool,
-    /// It has `WebAssembly`.
-    pub wasm: bool,
-    /// It collects young objects apart from old ones.
-    pub generations: bool,
-    /// The most bytes in one buffer.
-    pub max_byte_length: usize,
-}
-
-impl Capabilities {
-    /// None of them, and buffers of any length.
-    pub const NONE: Capabilities = Capabilities {
-        script: false,
-        resizable: false,
-        immutable: false,
-        detach_keys: false,
-        shared: false,
-        wasm: false,
-        generations: false,
-        max_byte_length: isize::MAX as usize,
-    };
 }
 
 /// What script sees of a buffer.

@@ -5,6 +5,7 @@
 //! engine of the crate `offheap-model`.
 #![deny(unsafe_code)]
 
+mod capabilities;
 mod engine;
 mod error;
 mod exposure;
@@ -16,7 +17,8 @@ pub mod memory;
 mod slots;
 mod sync;
 
-pub use engine::{BufferState, Capabilities, Engine, ScriptValue, ViewState, unexpected_value};
+pub use capabilities::Capabilities;
+pub use engine::{BufferState, Engine, ScriptValue, ViewState, unexpected_value};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;

@@ -5,7 +5,7 @@ use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
 
 use crate::NAME;
 use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
-use offheap_engine::{CopyReason, Error, Exposure};
+use offheap_engine::{Capabilities, CopyReason, Error, Exposure};
 
 impl Heap {
     pub(crate) fn byte_length(&self, id: BufferId) -> usize {
@@ -79,7 +79,7 @@ impl Heap {
             return Err(Error::TooLargeForEngine { engine: NAME, store: None, byte_length: requested, limit });
         }
         if let Some(limit) = max_byte_length {
-            if !self.options.resizable {
+            if !self.options.has(Capabilities::RESIZABLE) {
                 let instead = "leave out `max_byte_length`";
                 return Err(Error::Unsupported { engine: NAME, what: "make resizable buffers", instead });
             }
@@ -103,7 +103,7 @@ impl Heap {
         byte_length: usize,
         max_byte_length: Option<usize>,
     ) -> Result<usize, Error> {
-        if !self.options.shared {
+        if !self.options.has(Capabilities::SHARED) {
             return Err(no_shared());
         }
         self.check_lengths(byte_length, max_byte_length)?;
@@ -117,7 +117,7 @@ impl Heap {
 
     /// A buffer over a store, or over a copy of it, and its root.
     pub(crate) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
-        if store.kind() == StoreKind::Shared && !self.options.shared {
+        if store.kind() == StoreKind::Shared && !self.options.has(Capabilities::SHARED) {
             return Err(no_shared());
         }
         let (byte_length, limit) = (store.byte_length(), self.options.max_byte_length);
@@ -126,13 +126,13 @@ impl Heap {
             return Err(Error::TooLargeForEngine { engine: NAME, store: Some(store.id()), byte_length: most, limit });
         }
         let immutable = store.kind().is_read_only();
-        if immutable && !self.options.immutable {
+        if immutable && !self.options.has(Capabilities::IMMUTABLE) {
             let slot = self.add(Memory::Own(store.to_vec()?), None, false);
             return Ok((slot, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
         }
         self.hold(store)?;
         let shared = self.shared(store.id());
-        let has_room = self.options.resizable && shared.has_room();
+        let has_room = self.options.has(Capabilities::RESIZABLE) && shared.has_room();
         // A part has no room of its own. Its length does not show that: another thread may be growing the store.
         if has_room && (store.byte_offset() != 0 || most != shared.max_byte_length()) {
             // The caller's handle keeps the owner, so nothing but the hold goes.
@@ -211,10 +211,10 @@ impl Heap {
     pub(crate) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
         let is_shared = self.is_shared(id);
         let attempted = if is_shared { "grow" } else { "resize" };
-        // That it is detached says more than that it never was resizable, which ECMAScript asks first.
+        self.check_mutable(id, attempted)?;
+        // "Detached" tells a user more than "not resizable", which ECMAScript checks first.
         self.check_attached(id, attempted)?;
         let Some(limit) = self.buffer(id).max_byte_length else {
-            self.check_mutable(id, attempted)?;
             return Err(Error::NotResizable { engine: NAME, attempted });
         };
         if byte_length > limit {
@@ -246,8 +246,8 @@ impl Heap {
     pub(crate) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
         const ATTEMPTED: &str = "transfer";
         self.check_detachable(id, ATTEMPTED)?;
-        self.check_attached(id, ATTEMPTED)?;
         self.check_mutable(id, ATTEMPTED)?;
+        self.check_attached(id, ATTEMPTED)?;
         if self.buffer(id).detach_key.is_some() {
             let given = "transferring gives none";
             return Err(Error::WrongDetachKey { engine: NAME, attempted: ATTEMPTED, given });

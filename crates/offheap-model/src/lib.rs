@@ -74,22 +74,31 @@ pub struct ModelEngine {
 /// What a [`ModelEngine`] is able to do.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelOptions {
-    /// Whether it makes resizable buffers.
-    pub resizable: bool,
-    /// Whether it has immutable buffers; without, read-only memory is exposed as a copy.
-    pub immutable: bool,
-    /// Whether it has detach keys.
-    pub detach_keys: bool,
-    /// Whether it has SharedArrayBuffers, growable ones where it makes resizable buffers.
-    pub shared: bool,
+    /// Its abilities, of those in [`ModelOptions::ALL`]. Without [`Capabilities::IMMUTABLE`], read-only memory is exposed as a
+    /// copy.
+    pub capabilities: Capabilities,
     /// The most bytes in one buffer.
     pub max_byte_length: usize,
 }
 
+impl ModelOptions {
+    /// All abilities that the model has: it runs no script, and has no generations.
+    pub const ALL: Capabilities = Capabilities::RESIZABLE
+        .union(Capabilities::IMMUTABLE)
+        .union(Capabilities::DETACH_KEYS)
+        .union(Capabilities::SHARED);
+}
+
 impl Default for ModelOptions {
-    /// Everything, and buffers of up to 1 GiB.
+    /// All abilities, and buffers of up to 1 GiB.
     fn default() -> Self {
-        ModelOptions { resizable: true, immutable: true, detach_keys: true, shared: true, max_byte_length: 1 << 30 }
+        ModelOptions { capabilities: ModelOptions::ALL, max_byte_length: 1 << 30 }
+    }
+}
+
+impl ModelOptions {
+    fn has(&self, capability: Capabilities) -> bool {
+        self.capabilities.contains(capability)
     }
 }
 
@@ -153,7 +162,12 @@ impl ModelEngine {
     ///
     /// # Errors
     /// [`Error::Memory`] when too many isolates are alive.
+    ///
+    /// # Panics
+    /// If the options ask for an ability that the model does not have.
     pub fn with_options(seed: u64, options: ModelOptions) -> Result<Self, Error> {
+        let missing = options.capabilities - ModelOptions::ALL;
+        assert!(missing.is_empty(), "the model has no such abilities: {missing}");
         let registration = IsolateRegistration::new(NAME)?;
         let id = registration.id();
         let roots = Rc::new(Roots::new());
@@ -192,13 +206,11 @@ impl Engine for ModelEngine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.resizable = self.options.resizable;
-        capabilities.immutable = self.options.immutable;
-        capabilities.detach_keys = self.options.detach_keys;
-        capabilities.shared = self.options.shared;
-        capabilities.max_byte_length = self.options.max_byte_length;
-        capabilities
+        self.options.capabilities
+    }
+
+    fn max_byte_length(&self) -> usize {
+        self.options.max_byte_length
     }
 
     fn isolate(&self) -> IsolateId {
@@ -250,6 +262,7 @@ impl Engine for ModelEngine {
         const ATTEMPTED: &str = "detach";
         let let_go = self.step(buffer, |heap, id| {
             heap.check_detachable(id, ATTEMPTED)?;
+            heap.check_mutable(id, ATTEMPTED)?;
             let expected = heap.buffer(id).detach_key.as_deref();
             if expected != key {
                 let given = match (expected, key) {
@@ -259,7 +272,6 @@ impl Engine for ModelEngine {
                 };
                 return Err(Error::WrongDetachKey { engine: NAME, attempted: ATTEMPTED, given });
             }
-            heap.check_mutable(id, ATTEMPTED)?;
             if let Some(store) = heap.buffer(id).memory.store() {
                 adapter::note_detached(&heap.shared(store).store(), heap.isolate);
             }
@@ -270,7 +282,7 @@ impl Engine for ModelEngine {
     }
 
     fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
-        if !self.options.detach_keys {
+        if !self.options.has(Capabilities::DETACH_KEYS) {
             let instead = "keep the handle to yourself";
             return Err(Error::Unsupported { engine: NAME, what: "set a detach key", instead });
         }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use offheap_engine::offheap::adapter;
 use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
-use offheap_engine::{CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_engine::{
+    Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
+};
 use offheap_model::{ModelEngine, ModelOptions};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
@@ -106,7 +108,7 @@ fn a_global_keeps_a_buffer_until_the_name_gets_another() -> Done {
 
 #[test]
 fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
-    let options = ModelOptions { immutable: false, ..ModelOptions::default() };
+    let options = ModelOptions { capabilities: ModelOptions::ALL - Capabilities::IMMUTABLE, ..ModelOptions::default() };
     let mut engine = ModelEngine::with_options(1, options)?;
     let frozen = FrozenStore::from_owner(&b"constant"[..])?;
     let (buffer, exposure) = engine.expose(&frozen.clone().into())?;
@@ -119,8 +121,7 @@ fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
 
 #[test]
 fn options_are_what_it_cannot_do() -> Done {
-    let options =
-        ModelOptions { resizable: false, immutable: false, detach_keys: false, shared: false, max_byte_length: 16 };
+    let options = ModelOptions { capabilities: Capabilities::empty(), max_byte_length: 16 };
     let mut engine = ModelEngine::with_options(1, options)?;
     assert!(matches!(engine.allocate(8, Some(16)), Err(Error::Unsupported { .. })));
     assert!(matches!(engine.allocate_shared(8, None), Err(Error::Unsupported { .. })));

@@ -74,14 +74,15 @@ impl Engine for QuickJsEngine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.script = true;
-        capabilities.resizable = true;
-        capabilities.immutable = true;
-        capabilities.detach_keys = true;
-        capabilities.shared = true;
-        capabilities.max_byte_length = crate::sys::MAX_BYTE_LENGTH;
-        capabilities
+        Capabilities::SCRIPT
+            | Capabilities::RESIZABLE
+            | Capabilities::IMMUTABLE
+            | Capabilities::DETACH_KEYS
+            | Capabilities::SHARED
+    }
+
+    fn max_byte_length(&self) -> usize {
+        crate::sys::MAX_BYTE_LENGTH
     }
 
     fn isolate(&self) -> IsolateId {

@@ -79,16 +79,14 @@ impl Engine for V8Engine {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::NONE;
-        capabilities.script = true;
-        capabilities.resizable = true;
-        capabilities.immutable = self.isolate.enforces_immutable();
-        capabilities.detach_keys = true;
-        capabilities.shared = true;
-        capabilities.wasm = true;
-        capabilities.generations = self.isolate.collects_young();
-        capabilities.max_byte_length = crate::sys::max_byte_length();
+        let mut capabilities = Capabilities::all();
+        capabilities.set(Capabilities::IMMUTABLE, self.isolate.enforces_immutable());
+        capabilities.set(Capabilities::GENERATIONS, self.isolate.collects_young());
         capabilities
+    }
+
+    fn max_byte_length(&self) -> usize {
+        crate::sys::max_byte_length()
     }
 
     fn isolate(&self) -> IsolateId {

@@ -6,13 +6,13 @@ use offheap_engine::Error;
 use offheap_engine::offheap::{BackingStore, Error as CoreError, FrozenStore, UniqueStore};
 
 use super::kit::{settle, store_of};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-BORROW-1",
         name: "p_borrow_a_writer_keeps_everybody_away",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "While a guard writes, another handle neither reads nor writes, on this thread or another, and no \
                   engine gets the store.",
         run: writer_keeps_away,
@@ -20,14 +20,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-BORROW-2",
         name: "p_borrow_readers_keep_writers_away",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "While a guard reads, others read and nobody writes, and no engine gets the store.",
         run: readers_keep_writers_away,
     },
     Case {
         number: "P-BORROW-3",
         name: "p_borrow_no_guard_while_exposed",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "While an engine has a store, guards outside are refused with an error that names the isolate, and \
                   copies are not, from any thread.",
         run: no_guard_while_exposed,
@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-ONE-ISOLATE-1",
         name: "p_one_isolate_second_is_refused_until_detached",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store that one isolate has is refused to a second, with an error that names the first, until \
                   its buffers are detached.",
         run: refused_until_detached,
@@ -43,21 +43,21 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-ONE-ISOLATE-2",
         name: "p_one_isolate_second_is_refused_until_collected",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The same until its buffers are collected, and until the isolate has ended.",
         run: refused_until_collected,
     },
     Case {
         number: "P-ONE-ISOLATE-3",
         name: "p_one_isolate_frozen_memory_in_two",
-        needs: &[Capability::Immutable],
+        needs: Capabilities::IMMUTABLE,
         summary: "Frozen memory is exposed in two isolates at once, without a copy.",
         run: frozen_in_two,
     },
     Case {
         number: "P-ONE-BUFFER-1",
         name: "p_one_buffer_over_resizable_memory",
-        needs: &[Capability::Resizable],
+        needs: Capabilities::RESIZABLE,
         summary: "Resizable memory has at most one live buffer: exposing it a second time is refused, or a reported \
                   copy.",
         run: one_buffer_over_resizable_memory,
@@ -65,21 +65,21 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-TWO-BUFFERS-1",
         name: "p_two_buffers_over_one_store",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Two buffers over one store see each other's bytes; detaching one leaves the other.",
         run: two_buffers,
     },
     Case {
         number: "P-WRONG-ISOLATE-1",
         name: "p_wrong_isolate_every_verb_refuses",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A handle of one isolate is refused by every verb of another, and nothing happens to its buffer.",
         run: wrong_isolate,
     },
     Case {
         number: "P-WRONG-ISOLATE-2",
         name: "p_wrong_isolate_after_the_first_has_ended",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A handle whose isolate has ended is refused by the next isolate too, which may have its number.",
         run: isolate_that_has_ended,
     },
@@ -242,10 +242,10 @@ fn wrong_isolate(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_error!(second.state(&buffer), Error::WrongIsolate { .. }, "state: {what}");
     expect_error!(second.read(&buffer, 0), Error::WrongIsolate { .. }, "read: {what}");
     expect_error!(second.write(&buffer, 0, 1), Error::WrongIsolate { .. }, "write: {what}");
-    if second.capabilities().detach_keys {
+    if second.capabilities().contains(Capabilities::DETACH_KEYS) {
         expect_error!(second.set_detach_key(&buffer, None), Error::WrongIsolate { .. }, "set_detach_key: {what}");
     }
-    if second.capabilities().script {
+    if second.capabilities().contains(Capabilities::SCRIPT) {
         expect_error!(second.set_global("b", &buffer), Error::WrongIsolate { .. }, "set_global: {what}");
     }
     let state = first.state(&buffer)?;

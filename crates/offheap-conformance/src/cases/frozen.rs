@@ -6,13 +6,13 @@ use offheap_engine::offheap::{BackingStore, FrozenStore, MapMode, Mapped};
 use offheap_engine::{Engine, Error, ScriptValue};
 
 use super::kit::{present_bytes, settle, store_of, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-FROZEN-1",
         name: "p_frozen_memory_is_never_written",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Frozen memory is exposed as an immutable buffer, or as a reported copy: writing either never changes \
                   the memory.",
         run: never_written,
@@ -20,28 +20,28 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-FROZEN-2",
         name: "p_frozen_immutable_buffers_refuse_every_verb",
-        needs: &[Capability::Immutable],
+        needs: Capabilities::IMMUTABLE,
         summary: "An immutable buffer is not written, detached or transferred; collecting it lets the memory go.",
         run: immutable_refuses,
     },
     Case {
         number: "P-FROZEN-3",
         name: "p_frozen_a_mapped_file_is_never_written",
-        needs: &[Capability::Immutable],
+        needs: Capabilities::IMMUTABLE,
         summary: "The same for a file that is mapped read-only, where a write would end the process.",
         run: mapped_file,
     },
     Case {
         number: "P-FROZEN-4",
         name: "p_frozen_script_cannot_write",
-        needs: &[Capability::Script, Capability::Immutable],
+        needs: Capabilities::SCRIPT.union(Capabilities::IMMUTABLE),
         summary: "No way that script has to write bytes changes an immutable buffer; those of methods throw.",
         run: script_cannot_write,
     },
     Case {
         number: "P-FROZEN-5",
         name: "p_frozen_assignments_of_strict_script_throw",
-        needs: &[Capability::Script, Capability::Immutable],
+        needs: Capabilities::SCRIPT.union(Capabilities::IMMUTABLE),
         summary: "Strict script that assigns to an element of an immutable buffer gets a TypeError, and so do methods \
                   that assign or define; an assignment of sloppy script is ignored.",
         run: strict_assignments,
@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-SCRIPT-1",
         name: "p_script_errors_and_values",
-        needs: &[Capability::Script],
+        needs: Capabilities::SCRIPT,
         summary: "Script that throws or does not parse is an error with its message, and values come back as what they \
                   are.",
         run: errors_and_values,
@@ -57,21 +57,21 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-SCRIPT-2",
         name: "p_script_a_global_keeps_a_buffer",
-        needs: &[Capability::Script],
+        needs: Capabilities::SCRIPT,
         summary: "A buffer that script reaches is kept, whatever becomes of the handle, until script lets go of it.",
         run: global_keeps_a_buffer,
     },
     Case {
         number: "P-SCRIPT-3",
         name: "p_script_transfer_moves_the_store",
-        needs: &[Capability::Script],
+        needs: Capabilities::SCRIPT,
         summary: "Script that transfers a buffer moves its store, and one that detaches it lets it go.",
         run: script_transfers,
     },
     Case {
         number: "P-SCRIPT-4",
         name: "p_script_length_tracking_views_survive_externalizing",
-        needs: &[Capability::Script, Capability::Resizable],
+        needs: Capabilities::SCRIPT.union(Capabilities::RESIZABLE),
         summary: "A view that tracks the length of a resizable buffer does so before and after externalizing, and shares \
                   its bytes with native code.",
         run: length_tracking_views,
@@ -88,7 +88,7 @@ fn never_written(lab: &Lab<'_>) -> Result<(), Failure> {
     let frozen = frozen_words()?;
     let expected = frozen.to_vec();
     let (buffer, exposure) = engine.expose(&frozen.clone().into())?;
-    let can = engine.capabilities().immutable;
+    let can = engine.capabilities().contains(Capabilities::IMMUTABLE);
     expect_eq!(exposure.is_external(), can, "whether an engine that has immutable buffers ({can}) gets the memory");
     expect_eq!(engine.state(&buffer)?.immutable, can, "whether the buffer is immutable");
     match engine.write(&buffer, 0, 0xff) {

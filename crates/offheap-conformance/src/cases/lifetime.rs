@@ -7,13 +7,13 @@ use offheap_engine::offheap::{Error as CoreError, ManualHeap, ManualMemory, NotU
 use offheap_engine::{Engine, Error, ManuallyExternalizedBuffer};
 
 use super::kit::{settle, store_of, tallied};
-use crate::{Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-FREE-ONCE-1",
         name: "p_free_once_across_detach_collect_and_drop",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "An owner is dropped once, with the last reference, whichever order detaching, dropping the handle, \
                   collecting and dropping the store come in.",
         run: free_once,
@@ -21,70 +21,70 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-FREE-ONCE-2",
         name: "p_free_once_empty",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The same for an owner without bytes.",
         run: free_once_empty,
     },
     Case {
         number: "P-FREE-ONCE-3",
         name: "p_free_once_by_the_engine",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Where the engine has the last reference, the owner is dropped by detaching, or by the collection.",
         run: free_once_by_the_engine,
     },
     Case {
         number: "P-LAYOUT-1",
         name: "p_layout_a_vec_comes_back_with_its_capacity",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A `Vec<u32>` with an odd capacity goes through an engine and comes back as the same `Vec`.",
         run: same_vec,
     },
     Case {
         number: "P-UNIQUE-1",
         name: "p_unique_refused_while_exposed",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store that an engine has is not handed back as unique; after detaching it is.",
         run: unique_after_detach,
     },
     Case {
         number: "P-OWNER-SEND-1",
         name: "p_owner_send_last_drop_on_another_thread",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The last reference may go on another thread, and the owner with it, while the isolate lives.",
         run: last_drop_on_another_thread,
     },
     Case {
         number: "P-OWNER-SEND-2",
         name: "p_owner_send_last_drop_after_the_isolate",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store, the engine's own memory too, outlives its isolate: it is read, and goes on another thread.",
         run: last_drop_after_the_isolate,
     },
     Case {
         number: "P-NO-JS-OWNER-1",
         name: "p_no_js_owner_a_store_does_not_keep_the_buffer",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store keeps no object of script: a buffer whose store is held natively is collected.",
         run: store_does_not_keep_the_buffer,
     },
     Case {
         number: "P-TEARDOWN-1",
         name: "p_teardown_with_live_handles_and_stores",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "An isolate ends with handles and stores alive: it lets go of the stores, and they stay.",
         run: teardown_with_live_handles,
     },
     Case {
         number: "P-TEARDOWN-2",
         name: "p_teardown_with_forgotten_handles",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Handles that were forgotten change nothing about that.",
         run: teardown_with_forgotten_handles,
     },
     Case {
         number: "P-MANUAL-1",
         name: "p_manual_destructor_frees_nothing",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Dropping a ManuallyExternalizedBuffer drops a reference and frees nothing; the memory is freed by \
                   hand, and not while the engine has it.",
         run: destructor_frees_nothing,
@@ -92,14 +92,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-MANUAL-2",
         name: "p_manual_second_free_is_refused",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A second free names the first and touches nothing; freed memory is exposed no more.",
         run: second_free_is_refused,
     },
     Case {
         number: "P-MAPPED-1",
         name: "p_mapped_bytes_stay_after_detach_and_collect",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The bytes of a store stay, at their address, after its buffer was detached or collected.",
         run: bytes_stay,
     },

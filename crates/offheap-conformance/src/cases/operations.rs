@@ -4,13 +4,13 @@ use offheap_engine::offheap::StoreKind;
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 
 use super::kit::{present_bytes, settle, store_of, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-TRANSFER-1",
         name: "p_transfer_to_the_same_length_moves_the_store",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Transferred to the same length, a buffer's store moves: same store, same address, native references \
                   keep sharing; the source is detached.",
         run: transfer_same,
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-TRANSFER-2",
         name: "p_transfer_to_another_length_copies",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Transferred to another length, a fixed-length buffer's bytes are copied, cut off or filled up with \
                   zeros; the source is detached and native references keep the old store.",
         run: transfer_other,
@@ -26,21 +26,21 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-TRANSFER-3",
         name: "p_transfer_to_zero_is_empty",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Transferred to length 0, a buffer lets its store go; the target is empty, and nothing native is in it.",
         run: transfer_zero,
     },
     Case {
         number: "P-TRANSFER-4",
         name: "p_transfer_of_a_detached_buffer_fails",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A detached buffer is not transferred, read or written.",
         run: transfer_detached,
     },
     Case {
         number: "P-TRANSFER-5",
         name: "p_transfer_keeps_a_buffer_resizable",
-        needs: &[Capability::Resizable],
+        needs: Capabilities::RESIZABLE,
         summary: "A resizable buffer stays resizable when it is transferred, with the same maximum, which the new length \
                   may not pass.",
         run: transfer_resizable,
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-NO-MOVE-1",
         name: "p_no_move_across_resizing",
-        needs: &[Capability::Resizable],
+        needs: Capabilities::RESIZABLE,
         summary: "Resizing within the maximum moves nothing: address and sharing stay; what was cut off is zero when it \
                   comes back.",
         run: no_move,
@@ -56,14 +56,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-RESIZE-1",
         name: "p_resize_refusals",
-        needs: &[Capability::Resizable],
+        needs: Capabilities::RESIZABLE,
         summary: "A buffer is not resized beyond its maximum, when it has none, or when it is detached.",
         run: resize_refusals,
     },
     Case {
         number: "P-DETACH-1",
         name: "p_detach_is_idempotent_and_leaves_the_store",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Detaching empties the buffer and leaves the store; a second time does nothing; the store of a \
                   detached buffer is a new, empty one at each call.",
         run: detach,
@@ -71,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-DETACH-KEY-1",
         name: "p_detach_key_is_needed_to_detach_and_transfer",
-        needs: &[Capability::DetachKeys],
+        needs: Capabilities::DETACH_KEYS,
         summary: "A buffer with a detach key is detached with that key alone, and not transferred, until the key is \
                   taken away.",
         run: detach_key,
@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-EXTERNALIZE-1",
         name: "p_externalize_memory_of_every_size",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Buffers that the engine made, of every size, externalize to stores with their bytes, to the same \
                   store again, and keep sharing with script.",
         run: externalize_sizes,
@@ -87,14 +87,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "P-ACCOUNTED-1",
         name: "p_accounted_each_store_once_while_it_is_exposed",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "External bytes are those of the stores that live buffers are over, each once.",
         run: accounted,
     },
     Case {
         number: "P-TOO-LARGE-1",
         name: "p_too_large_is_an_error",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "More bytes than the engine takes are an error that names the limit.",
         run: too_large,
     },
@@ -347,10 +347,10 @@ fn accounted(lab: &Lab<'_>) -> Result<(), Failure> {
 
 fn too_large(lab: &Lab<'_>) -> Result<(), Failure> {
     let mut engine = lab.isolate()?;
-    let most = engine.capabilities().max_byte_length;
+    let most = engine.max_byte_length();
     let refused = engine.allocate(most + 1, None);
     expect_error!(refused, Error::TooLargeForEngine { limit, .. } if limit == most, "a buffer one byte too long");
-    if engine.capabilities().resizable {
+    if engine.capabilities().contains(Capabilities::RESIZABLE) {
         let refused = engine.allocate(0, Some(most + 1));
         expect_error!(refused, Error::TooLargeForEngine { limit, .. } if limit == most, "a maximum one byte too long");
     }

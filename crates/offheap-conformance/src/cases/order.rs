@@ -5,8 +5,7 @@ use std::sync::Arc;
 use offheap_engine::offheap::{FrozenStore, SharedStore};
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 
-use crate::Capability::{DetachKeys, Immutable, Resizable, Shared};
-use crate::{Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 /// A call of a verb that several checks would refuse.
 struct Refusal {
@@ -55,11 +54,11 @@ const LONG: usize = 17;
 const TOO_LONG: usize = isize::MAX as usize;
 
 macro_rules! order {
-    ($($number:literal $name:literal needs $needs:tt: $buffer:ident $before:tt $call:expr => $expected:literal;)*) => {
+    ($($number:literal $name:literal needs [$($needs:ident),*]: $buffer:ident $before:tt $call:expr => $expected:literal;)*) => {
         pub(super) const CASES: &[Case] = &[$(Case {
             number: $number,
             name: $name,
-            needs: &$needs,
+            needs: Capabilities::empty()$(.union(Capabilities::$needs))*,
             summary: concat!("`", stringify!($call), "` of such a buffer: ", $expected, "."),
             run: |lab| {
                 let refusal = Refusal {
@@ -78,79 +77,79 @@ use Before::{Detach as Detached, DetachWithKey as DetachedWithKey, Leave as Else
 use Call::{Detach, Read, Resize, SetDetachKey, Transfer, Write};
 
 order! {
-    "P-ORDER-1" "p_order_detach_shared_before_key" needs [Shared]:
+    "P-ORDER-1" "p_order_detach_shared_before_key" needs [SHARED]:
         Shared [] Detach(OTHER) => "NotDetachable";
-    "P-ORDER-2" "p_order_detach_immutable_before_a_key_that_is_not_set" needs [Immutable]:
+    "P-ORDER-2" "p_order_detach_immutable_before_a_key_that_is_not_set" needs [IMMUTABLE]:
         Immutable [] Detach(OTHER) => "Immutable";
-    "P-ORDER-3" "p_order_detach_immutable_before_another_key" needs [Immutable, DetachKeys]:
+    "P-ORDER-3" "p_order_detach_immutable_before_another_key" needs [IMMUTABLE, DETACH_KEYS]:
         Immutable [Keyed] Detach(OTHER) => "Immutable";
-    "P-ORDER-4" "p_order_detach_immutable_before_no_key" needs [Immutable, DetachKeys]:
+    "P-ORDER-4" "p_order_detach_immutable_before_no_key" needs [IMMUTABLE, DETACH_KEYS]:
         Immutable [Keyed] Detach(None) => "Immutable";
-    "P-ORDER-5" "p_order_detach_empty_immutable_before_another_key" needs [Immutable, DetachKeys]:
+    "P-ORDER-5" "p_order_detach_empty_immutable_before_another_key" needs [IMMUTABLE, DETACH_KEYS]:
         ImmutableEmpty [Keyed] Detach(OTHER) => "Immutable";
     "P-ORDER-6" "p_order_detach_detached_again" needs []:
         Fixed [Detached] Detach(None) => "Ok";
     "P-ORDER-7" "p_order_detach_detached_before_a_key_that_is_not_set" needs []:
         Fixed [Detached] Detach(OTHER) => "WrongDetachKey";
-    "P-ORDER-8" "p_order_detach_detached_with_key_set_before" needs [DetachKeys]:
+    "P-ORDER-8" "p_order_detach_detached_with_key_set_before" needs [DETACH_KEYS]:
         Fixed [Keyed, DetachedWithKey] Detach(None) => "WrongDetachKey";
-    "P-ORDER-9" "p_order_detach_detached_with_key_set_after" needs [DetachKeys]:
+    "P-ORDER-9" "p_order_detach_detached_with_key_set_after" needs [DETACH_KEYS]:
         Fixed [Detached, Keyed] Detach(None) => "WrongDetachKey";
-    "P-ORDER-10" "p_order_set_detach_key_shared" needs [Shared, DetachKeys]:
+    "P-ORDER-10" "p_order_set_detach_key_shared" needs [SHARED, DETACH_KEYS]:
         Shared [] SetDetachKey => "NotDetachable";
-    "P-ORDER-11" "p_order_set_detach_key_immutable" needs [Immutable, DetachKeys]:
+    "P-ORDER-11" "p_order_set_detach_key_immutable" needs [IMMUTABLE, DETACH_KEYS]:
         Immutable [] SetDetachKey => "Ok";
-    "P-ORDER-12" "p_order_set_detach_key_detached" needs [DetachKeys]:
+    "P-ORDER-12" "p_order_set_detach_key_detached" needs [DETACH_KEYS]:
         Fixed [Detached] SetDetachKey => "Ok";
-    "P-ORDER-13" "p_order_transfer_shared_before_length" needs [Shared]:
+    "P-ORDER-13" "p_order_transfer_shared_before_length" needs [SHARED]:
         Shared [] Transfer(Some(TOO_LONG)) => "NotDetachable";
-    "P-ORDER-14" "p_order_transfer_growable_before_length" needs [Shared, Resizable]:
+    "P-ORDER-14" "p_order_transfer_growable_before_length" needs [SHARED, RESIZABLE]:
         Growable [] Transfer(Some(LONG)) => "NotDetachable";
-    "P-ORDER-15" "p_order_transfer_immutable_before_length" needs [Immutable]:
+    "P-ORDER-15" "p_order_transfer_immutable_before_length" needs [IMMUTABLE]:
         Immutable [] Transfer(Some(TOO_LONG)) => "Immutable";
-    "P-ORDER-16" "p_order_transfer_immutable_before_key" needs [Immutable, DetachKeys]:
+    "P-ORDER-16" "p_order_transfer_immutable_before_key" needs [IMMUTABLE, DETACH_KEYS]:
         Immutable [Keyed] Transfer(None) => "Immutable";
-    "P-ORDER-17" "p_order_transfer_empty_immutable" needs [Immutable, DetachKeys]:
+    "P-ORDER-17" "p_order_transfer_empty_immutable" needs [IMMUTABLE, DETACH_KEYS]:
         ImmutableEmpty [Keyed] Transfer(Some(TOO_LONG)) => "Immutable";
-    "P-ORDER-18" "p_order_transfer_detached_before_key" needs [DetachKeys]:
+    "P-ORDER-18" "p_order_transfer_detached_before_key" needs [DETACH_KEYS]:
         Fixed [Detached, Keyed] Transfer(None) => "Detached";
     "P-ORDER-19" "p_order_transfer_detached_before_length" needs []:
         Fixed [Detached] Transfer(Some(TOO_LONG)) => "Detached";
-    "P-ORDER-20" "p_order_transfer_key_before_length" needs [DetachKeys, Resizable]:
+    "P-ORDER-20" "p_order_transfer_key_before_length" needs [DETACH_KEYS, RESIZABLE]:
         Resizable [Keyed] Transfer(Some(LONG)) => "WrongDetachKey";
-    "P-ORDER-21" "p_order_transfer_key_before_limit" needs [DetachKeys]:
+    "P-ORDER-21" "p_order_transfer_key_before_limit" needs [DETACH_KEYS]:
         Fixed [Keyed] Transfer(Some(TOO_LONG)) => "WrongDetachKey";
-    "P-ORDER-22" "p_order_transfer_length" needs [Resizable]:
+    "P-ORDER-22" "p_order_transfer_length" needs [RESIZABLE]:
         Resizable [] Transfer(Some(LONG)) => "InvalidLength";
     "P-ORDER-23" "p_order_transfer_limit" needs []:
         Fixed [] Transfer(Some(TOO_LONG)) => "InvalidLength";
-    "P-ORDER-24" "p_order_resize_immutable_before_not_resizable" needs [Immutable]:
+    "P-ORDER-24" "p_order_resize_immutable_before_not_resizable" needs [IMMUTABLE]:
         Immutable [] Resize(TOO_LONG) => "Immutable";
     "P-ORDER-25" "p_order_resize_detached_before_not_resizable" needs []:
         Fixed [Detached] Resize(4) => "Detached";
-    "P-ORDER-26" "p_order_resize_detached_before_length" needs [Resizable]:
+    "P-ORDER-26" "p_order_resize_detached_before_length" needs [RESIZABLE]:
         Resizable [Detached] Resize(LONG) => "Detached";
     "P-ORDER-27" "p_order_resize_not_resizable_before_length" needs []:
         Fixed [] Resize(TOO_LONG) => "NotResizable";
-    "P-ORDER-28" "p_order_resize_shared_not_resizable_before_length" needs [Shared]:
+    "P-ORDER-28" "p_order_resize_shared_not_resizable_before_length" needs [SHARED]:
         Shared [] Resize(TOO_LONG) => "NotResizable";
-    "P-ORDER-29" "p_order_resize_needs_no_key" needs [DetachKeys, Resizable]:
+    "P-ORDER-29" "p_order_resize_needs_no_key" needs [DETACH_KEYS, RESIZABLE]:
         Resizable [Keyed] Resize(16) => "Ok";
-    "P-ORDER-30" "p_order_resize_length" needs [Resizable]:
+    "P-ORDER-30" "p_order_resize_length" needs [RESIZABLE]:
         Resizable [] Resize(TOO_LONG) => "InvalidLength";
-    "P-ORDER-31" "p_order_grow_shrink" needs [Resizable, Shared]:
+    "P-ORDER-31" "p_order_grow_shrink" needs [RESIZABLE, SHARED]:
         Growable [] Resize(1) => "InvalidLength";
-    "P-ORDER-32" "p_order_grow_length" needs [Resizable, Shared]:
+    "P-ORDER-32" "p_order_grow_length" needs [RESIZABLE, SHARED]:
         Growable [] Resize(TOO_LONG) => "InvalidLength";
-    "P-ORDER-33" "p_order_write_immutable" needs [Immutable]:
+    "P-ORDER-33" "p_order_write_immutable" needs [IMMUTABLE]:
         Immutable [] Write => "Immutable";
     "P-ORDER-34" "p_order_write_detached" needs []:
         Fixed [Detached] Write => "Detached";
     "P-ORDER-35" "p_order_read_detached" needs []:
         Fixed [Detached] Read => "Detached";
-    "P-ORDER-36" "p_order_isolate_before_shared" needs [Shared]:
+    "P-ORDER-36" "p_order_isolate_before_shared" needs [SHARED]:
         Shared [Elsewhere] Detach(None) => "WrongIsolate";
-    "P-ORDER-37" "p_order_isolate_before_immutable" needs [Immutable]:
+    "P-ORDER-37" "p_order_isolate_before_immutable" needs [IMMUTABLE]:
         Immutable [Elsewhere] Write => "WrongIsolate";
     "P-ORDER-38" "p_order_isolate_before_detached" needs []:
         Fixed [Detached, Elsewhere] Read => "WrongIsolate";
@@ -158,11 +157,11 @@ order! {
         Fixed [Elsewhere] Resize(TOO_LONG) => "WrongIsolate";
     "P-ORDER-40" "p_order_isolate_before_transfer" needs []:
         Fixed [Elsewhere] Transfer(None) => "WrongIsolate";
-    "P-ORDER-41" "p_order_isolate_before_set_key" needs [Shared, DetachKeys]:
+    "P-ORDER-41" "p_order_isolate_before_set_key" needs [SHARED, DETACH_KEYS]:
         Shared [Elsewhere] SetDetachKey => "WrongIsolate";
-    "P-ORDER-42" "p_order_write_empty_immutable" needs [Immutable]:
+    "P-ORDER-42" "p_order_write_empty_immutable" needs [IMMUTABLE]:
         ImmutableEmpty [] Write => "Immutable";
-    "P-ORDER-43" "p_order_resize_empty_immutable" needs [Immutable]:
+    "P-ORDER-43" "p_order_resize_empty_immutable" needs [IMMUTABLE]:
         ImmutableEmpty [] Resize(0) => "Immutable";
 }
 

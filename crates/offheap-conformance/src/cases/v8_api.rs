@@ -4,13 +4,13 @@ use offheap_engine::offheap::{Error as CoreError, ManualMemory, StoreKind, Uniqu
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
 
 use super::kit::{settle, store_of, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "M1",
         name: "m1_run_wasm_module_buffer_externalized_detach",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "An engine-made buffer of one wasm page, without wasm: externalized and detached, its memory is still \
                   written natively, and goes once, with the last reference.",
         run: m1,
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A1",
         name: "a1_array_buffer_api_internal_to_external",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Bytes that script writes to an engine-made buffer are seen natively and, as nobody writes from \
                   outside while script has them, the other way round after detaching and exposing again.",
         run: a1,
@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A6",
         name: "a6_array_buffer_disable_detach",
-        needs: &[Capability::DetachKeys],
+        needs: Capabilities::DETACH_KEYS,
         summary: "A buffer that may not be detached is not, until it may. No verb of an engine takes detaching away, \
                   so a detach key that the caller does not give stands for it.",
         run: a6,
@@ -34,14 +34,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A9",
         name: "a9_array_buffer_was_detached",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "An empty buffer knows whether it was detached.",
         run: a9,
     },
     Case {
         number: "A16",
         name: "a16_regress1006600",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A fresh empty buffer has nothing attached, whatever was at its place before. Engines here have no \
                   internal fields, so the store stands for them.",
         run: a16,
@@ -49,14 +49,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A17",
         name: "a17_array_buffer_new_backing_store",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store that was exposed is the one that comes back: identity, address, length; it is not resizable.",
         run: a17,
     },
     Case {
         number: "A22",
         name: "a22_array_buffer_new_backing_store_custom_deleter",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The deleter is called once, with the address and the length of the memory and the data that it \
                   captured, when the last reference goes; no isolate has a part in it.",
         run: a22,
@@ -64,14 +64,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A24",
         name: "a24_array_buffer_new_backing_store_empty_deleter",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Memory that is freed by hand does not count as external memory of the engine.",
         run: a24,
     },
     Case {
         number: "A34",
         name: "a34_array_buffer_data_api_with_empty_external",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The address of an empty buffer is stable, and is the given one for memory that has one.",
         run: a34,
     },

@@ -3,15 +3,15 @@
 use offheap_engine::Error;
 
 use super::kit::{settle, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const GENERATIONS: &[Capability] = &[Capability::Generations];
+const GENERATIONS: Capabilities = Capabilities::GENERATIONS;
 
 pub(super) const CASES: &[Case] = &[
     Case {
         number: "A14",
         name: "a14_skip_array_buffer_backing_store_during_gc",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Collections neither read nor move the memory behind a buffer: its bytes, all sorts of addresses among \
                   them, and its own address stay.",
         run: a14,
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "S1",
         name: "s1_array_buffer_only_mc",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A buffer that is reached outlives full collections, and the first one after that frees it. Which list \
                   of the engine has it is not public; whether its store is exposed stands for it, here and below.",
         run: s1,
@@ -50,7 +50,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "S5",
         name: "s5_array_buffer_unregister_during_sweep",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Buffers that are detached right after a collection, while those that died may still be on their way, \
                   let go of their stores once, as those do.",
         run: s5,
@@ -58,21 +58,21 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "S11",
         name: "s11_external_backing_store_size_increases",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A buffer over 117 bytes makes the external bytes 117 more.",
         run: s11,
     },
     Case {
         number: "S12",
         name: "s12_external_backing_store_size_decreases",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "They are what they were before once it was collected.",
         run: s12,
     },
     Case {
         number: "U1",
         name: "u1_transfer_with_detach_key",
-        needs: &[Capability::Script, Capability::DetachKeys],
+        needs: Capabilities::SCRIPT.union(Capabilities::DETACH_KEYS),
         summary: "Script does not transfer a buffer that has a detach key, until the key is taken away.",
         run: u1,
     },

@@ -4,9 +4,9 @@ use offheap_engine::offheap::{Budget, Error as CoreError, SharedStore, UniqueSto
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
 
 use super::kit::{settle, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const SHARED: &[Capability] = &[Capability::Shared];
+const SHARED: Capabilities = Capabilities::SHARED;
 
 /// More bytes than anybody has.
 const UNREASONABLE: usize = i64::MAX as usize;
@@ -15,14 +15,14 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A2",
         name: "a2_array_buffer_api_maybe_new",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "An engine makes a buffer of a size that there is, and answers an error for one that there is not.",
         run: a2,
     },
     Case {
         number: "A3",
         name: "a3_array_buffer_max_size",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The limit of an engine is one for each buffer: two buffers of a length are made where one is, and one \
                   byte more than the limit is an error that names it. Whether that collected is not asked, as some \
                   engines may collect at any time.",
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A20",
         name: "a20_array_buffer_new_backing_store_unreasonable",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store of a size that there is not is an error.",
         run: a20,
     },
@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A29",
         name: "a29_backing_store_hold_allocator_alive_until_isolate_shutdown",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "What frees the memory of a buffer lives as long as the isolate that has it, and goes with that. An owner \
                   with its deleter stands for V8's allocator.",
         run: a29,
@@ -62,7 +62,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A30",
         name: "a30_backing_store_hold_allocator_alive_after_isolate_shutdown",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Where a reference outlives the isolate, what frees the memory does so too; memory of the engine's own \
                   is read after its end.",
         run: a30,
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A31",
         name: "a31_backing_store_release_allocator_nullptr_backing_store",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "A store without bytes releases what frees it, at the end of the isolate.",
         run: a31,
     },
@@ -82,7 +82,7 @@ fn a2(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!(engine.state(&buffer)?.byte_length, 1024, "the length of a reasonable buffer");
     let refused = engine.allocate(UNREASONABLE, None).map(drop);
     expect_error!(refused, Error::TooLargeForEngine { .. } | Error::Script { .. }, "an unreasonable length");
-    if engine.capabilities().resizable {
+    if engine.capabilities().contains(Capabilities::RESIZABLE) {
         let refused = engine.allocate(1, Some(UNREASONABLE)).map(drop);
         expect_error!(refused, Error::TooLargeForEngine { .. } | Error::Script { .. }, "an unreasonable maximum");
     }
@@ -92,7 +92,7 @@ fn a2(lab: &Lab<'_>) -> Result<(), Failure> {
 
 fn a3(lab: &Lab<'_>) -> Result<(), Failure> {
     let mut engine = lab.isolate()?;
-    let limit = engine.capabilities().max_byte_length;
+    let limit = engine.max_byte_length();
     let buffers = [engine.allocate(32_768, None)?, engine.allocate(32_768, None)?];
     let refused = engine.allocate(limit.saturating_add(1), None).map(drop);
     expect_error!(refused, Error::TooLargeForEngine { limit: named, .. } if named == limit, "more than the limit");

@@ -3,9 +3,9 @@
 use offheap_engine::{Engine, ScriptValue};
 
 use super::kit::{settle, store_of, tallied};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const SCRIPT: &[Capability] = &[Capability::Script];
+const SCRIPT: Capabilities = Capabilities::SCRIPT;
 
 pub(super) const CASES: &[Case] = &[
     Case {

@@ -6,10 +6,10 @@ use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind, UniqueStore}
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
 
 use super::kit::{Tally, settle, tallied_shared};
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const SHARED: &[Capability] = &[Capability::Shared];
-const RESIZABLE: &[Capability] = &[Capability::Resizable];
+const SHARED: Capabilities = Capabilities::SHARED;
+const RESIZABLE: Capabilities = Capabilities::RESIZABLE;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A13",
         name: "a13_shared_array_buffer_js_internal_to_external",
-        needs: &[Capability::Script, Capability::Shared],
+        needs: Capabilities::SCRIPT.union(Capabilities::SHARED),
         summary: "The same of a SharedArrayBuffer that script made, through views from before it was externalized and after.",
         run: a13,
     },
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A23",
         name: "a23_shared_array_buffer_new_backing_store_custom_deleter",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "The deleter of shared memory is called once, with its address and length, when the last reference goes; \
                   no isolate has a part in it.",
         run: a23,
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A26",
         name: "a26_backing_store_not_shared",
-        needs: &[],
+        needs: Capabilities::empty(),
         summary: "Memory is unshared that an engine made as such, that was zeroed, and that had an owner.",
         run: a26,
     },
@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "A32",
         name: "a32_array_buffer_resizable",
-        needs: &[Capability::Script, Capability::Resizable, Capability::Shared],
+        needs: Capabilities::SCRIPT.union(Capabilities::RESIZABLE).union(Capabilities::SHARED),
         summary: "Buffers that script made with a maximum tell it, shared and not.",
         run: a32,
     },
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "B5",
         name: "b5_racy_grow_wasm_memory_in_place",
-        needs: &[Capability::Resizable, Capability::Shared],
+        needs: Capabilities::RESIZABLE.union(Capabilities::SHARED),
         summary: "Ten threads grow the same memory page by page to 1,024 pages: each sees lengths that rise, each step is \
                   taken once, and the last length is exact. No verb hands a WebAssembly memory to another isolate, so that \
                   a growable SharedArrayBuffer stands for it, exposed in an isolate of each thread.",

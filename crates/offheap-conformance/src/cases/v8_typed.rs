@@ -3,10 +3,10 @@
 use offheap_engine::Engine;
 use offheap_engine::offheap::{BackingStore, SharedStore, UniqueStore};
 
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const SCRIPT: &[Capability] = &[Capability::Script];
-const SHARED: &[Capability] = &[Capability::Script, Capability::Shared];
+const SCRIPT: Capabilities = Capabilities::SCRIPT;
+const SHARED: Capabilities = Capabilities::SCRIPT.union(Capabilities::SHARED);
 
 const OVER_BUFFER: &str = "50 elements from the third on over an ArrayBuffer: what is written natively is seen by script, \
     also by code that is warm, and back; boundary values convert as they must; nothing lies out of bounds.";
@@ -16,7 +16,7 @@ const IS: &str = "Script and native code agree on what sort of view it is.";
 const fn case(
     number: &'static str,
     name: &'static str,
-    needs: &'static [Capability],
+    needs: Capabilities,
     summary: &'static str,
     run: fn(&Lab<'_>) -> Result<(), Failure>,
 ) -> Case {

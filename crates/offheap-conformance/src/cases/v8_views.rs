@@ -2,15 +2,15 @@
 
 use offheap_engine::Engine;
 
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const SCRIPT: &[Capability] = &[Capability::Script];
-const RESIZABLE: &[Capability] = &[Capability::Script, Capability::Resizable];
+const SCRIPT: Capabilities = Capabilities::SCRIPT;
+const RESIZABLE: Capabilities = Capabilities::SCRIPT.union(Capabilities::RESIZABLE);
 
 const fn case(
     number: &'static str,
     name: &'static str,
-    needs: &'static [Capability],
+    needs: Capabilities,
     summary: &'static str,
     run: fn(&Lab<'_>) -> Result<(), Failure>,
 ) -> Case {

@@ -3,9 +3,9 @@
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, ScriptValue};
 
 use super::kit::settle;
-use crate::{Capability, Case, Failure, Lab};
+use crate::{Capabilities, Case, Failure, Lab};
 
-const WASM: &[Capability] = &[Capability::Script, Capability::Wasm];
+const WASM: Capabilities = Capabilities::SCRIPT.union(Capabilities::WASM);
 
 /// Bytes of a page of a WebAssembly memory.
 const PAGE: usize = 65_536;
@@ -75,7 +75,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         number: "B3",
         name: "b3_grow_shared_wasm_memory_in_place",
-        needs: &[Capability::Script, Capability::Wasm, Capability::Shared],
+        needs: Capabilities::SCRIPT.union(Capabilities::WASM).union(Capabilities::SHARED),
         summary: "A shared memory grows in place: its store has the new length, and the old buffer the old one.",
         run: b3,
     },

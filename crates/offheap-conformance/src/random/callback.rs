@@ -65,10 +65,10 @@ const ACTIONS: &[&str] = &[
 ];
 
 impl Callback {
-    pub(super) fn random(random: &mut Rng, can: &Capabilities) -> Self {
+    pub(super) fn random(random: &mut Rng, can: Capabilities) -> Self {
         let called = CALLED[random.usize(..CALLED.len())];
         let action = ACTIONS[random.usize(..ACTIONS.len())];
-        let is_possible = can.resizable || !action.contains("resize");
+        let is_possible = can.contains(Capabilities::RESIZABLE) || !action.contains("resize");
         Callback { called, action: if is_possible { action } else { "" }, number: random.usize(..40) }
     }
 

@@ -130,7 +130,7 @@ pub fn compare_seed(
     seed: u64,
     compared: &mut Compared,
 ) -> Result<(), Box<Difference>> {
-    let steps = step::sequence(seed, STEPS, &common_capabilities(factories));
+    let steps = step::sequence(seed, STEPS, common_capabilities(factories));
     compared.sequences += 1;
     let attempt = |steps: &[Step], compared: &mut Compared| differ(factories, seed, steps, compared);
     match attempt(&steps, compared) {
@@ -148,15 +148,7 @@ pub(crate) fn variable(name: &str) -> Option<u64> {
 /// What all of them can do.
 fn common_capabilities(factories: &[&SeededFactory<'_>]) -> Capabilities {
     let all = factories.iter().map(|factory| factory(0).expect("an engine starts").capabilities());
-    let common = all.reduce(|mut common, one| {
-        common.resizable &= one.resizable;
-        common.immutable &= one.immutable;
-        common.detach_keys &= one.detach_keys;
-        common.shared &= one.shared;
-        common.script &= one.script;
-        common
-    });
-    common.expect("there is an engine to compare")
+    all.reduce(|common, one| common & one).expect("there is an engine to compare")
 }
 
 /// Runs a sequence on all engines, step by step, up to the first difference.

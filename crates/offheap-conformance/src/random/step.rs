@@ -92,7 +92,7 @@ pub enum Step {
 const KEYS: [&str; 2] = ["one", "two"];
 
 /// A sequence that its seed repeats, of what all the engines can do.
-pub(super) fn sequence(seed: u64, count: usize, capabilities: &Capabilities) -> Vec<Step> {
+pub(super) fn sequence(seed: u64, count: usize, capabilities: Capabilities) -> Vec<Step> {
     let mut random = Rng::with_seed(seed);
     let mut steps: Vec<_> = (0..count).map(|_| step(&mut random, capabilities)).collect();
     steps.extend([Step::Compare, Step::CompareExternalBytes]);
@@ -108,25 +108,25 @@ fn length(random: &mut Rng) -> usize {
     }
 }
 
-fn key(random: &mut Rng, can: &Capabilities) -> Option<&'static str> {
-    let none = !can.detach_keys || random.bool();
+fn key(random: &mut Rng, can: Capabilities) -> Option<&'static str> {
+    let none = !can.contains(Capabilities::DETACH_KEYS) || random.bool();
     let chosen = random.usize(..KEYS.len());
     (!none).then_some(KEYS[chosen])
 }
 
-fn step(random: &mut Rng, can: &Capabilities) -> Step {
+fn step(random: &mut Rng, can: Capabilities) -> Step {
     let (buffer, store, isolate) = (random.usize(..SLOTS), random.usize(..SLOTS), random.usize(..ISOLATES));
     let other = random.usize(..SLOTS);
-    if can.script && random.usize(..5) == 0 {
+    if can.contains(Capabilities::SCRIPT) && random.usize(..5) == 0 {
         return Step::CallBack { first: other, second: buffer, callback: Callback::random(random, can) };
     }
     match random.usize(..100) {
         0..10 => make(random, can, store),
         10..18 => {
             let byte_length = length(random);
-            let has_room = can.resizable && random.usize(..3) == 0;
+            let has_room = can.contains(Capabilities::RESIZABLE) && random.usize(..3) == 0;
             let max_byte_length = has_room.then(|| byte_length + length(random));
-            let shared = can.shared && random.usize(..3) == 0;
+            let shared = can.contains(Capabilities::SHARED) && random.usize(..3) == 0;
             Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared }
         }
         18..32 => Step::Expose { isolate, store, buffer },
@@ -145,7 +145,7 @@ fn step(random: &mut Rng, can: &Capabilities) -> Step {
             Step::CopyIn { store, offset, byte_length: random.usize(..8), value }
         }
         71..77 => Step::Detach { buffer, key: key(random, can).filter(|_| random.bool()) },
-        77..79 if can.detach_keys => Step::SetDetachKey { buffer, key: key(random, can) },
+        77..79 if can.contains(Capabilities::DETACH_KEYS) => Step::SetDetachKey { buffer, key: key(random, can) },
         77..83 => {
             let byte_length = random.bool().then(|| length(random));
             Step::Transfer { from: other, buffer, byte_length }
@@ -164,15 +164,15 @@ fn step(random: &mut Rng, can: &Capabilities) -> Step {
     }
 }
 
-fn make(random: &mut Rng, can: &Capabilities, store: usize) -> Step {
+fn make(random: &mut Rng, can: Capabilities, store: usize) -> Step {
     let byte_length = length(random);
     let max_byte_length = byte_length + length(random);
     let made = match random.usize(..10) {
         0..4 => Made::Fixed,
-        4 if can.resizable => Made::Resizable,
-        5 if can.shared => Made::Shared,
-        6 if can.shared && can.resizable => Made::Growable,
-        7 if can.immutable => Made::Frozen,
+        4 if can.contains(Capabilities::RESIZABLE) => Made::Resizable,
+        5 if can.contains(Capabilities::SHARED) => Made::Shared,
+        6 if can.contains(Capabilities::SHARED) && can.contains(Capabilities::RESIZABLE) => Made::Growable,
+        7 if can.contains(Capabilities::IMMUTABLE) => Made::Frozen,
         8 => Made::Manual,
         9 => Made::Calling,
         _ => Made::Fixed,

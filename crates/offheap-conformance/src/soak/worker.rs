@@ -8,7 +8,7 @@ use fastrand::Rng;
 use offheap_engine::offheap::{
     BackingStore, Error as CoreError, FrozenStore, ManualMemory, SharedStore, StoreKind, UniqueStore,
 };
-use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
+use offheap_engine::{Capabilities, Engine, Error, Handle, JsArrayBuffer};
 
 use super::{Common, Soaked, locked};
 use crate::Failure;
@@ -206,8 +206,9 @@ impl<'a> Worker<'a> {
         let (has_room, is_shared) = (self.random.usize(..3) == 0, self.random.usize(..3) == 0);
         let engine = self.isolate(slot)?;
         let capabilities = engine.capabilities();
-        let max_byte_length = (has_room && capabilities.resizable).then_some(byte_length + 4096);
-        let buffer = match is_shared && capabilities.shared {
+        let max_byte_length =
+            (has_room && capabilities.contains(Capabilities::RESIZABLE)).then_some(byte_length + 4096);
+        let buffer = match is_shared && capabilities.contains(Capabilities::SHARED) {
             true => engine.allocate_shared(byte_length, max_byte_length)?,
             false => engine.allocate(byte_length, max_byte_length)?,
         };

@@ -43,6 +43,10 @@ impl Engine for Sabotaged {
         self.engine.capabilities()
     }
 
+    fn max_byte_length(&self) -> usize {
+        self.engine.max_byte_length()
+    }
+
     fn isolate(&self) -> IsolateId {
         self.engine.isolate()
     }
