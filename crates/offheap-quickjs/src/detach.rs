@@ -11,10 +11,10 @@ pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>)
     const ATTEMPTED: &str = "detach";
     let buffer = sys::view_buffer(ctx, value)?;
     check_unshared(ctx, &buffer, ATTEMPTED)?;
-    check_key(ctx, &buffer, key, ATTEMPTED)?;
     if sys::is_immutable(&buffer) {
         return Err(Error::Immutable { engine: ENGINE, attempted: ATTEMPTED });
     }
+    check_key(ctx, &buffer, key, ATTEMPTED)?;
     sys::note_detached(ctx, &buffer)?;
     sys::detach(ctx, &buffer);
     Ok(())

@@ -40,10 +40,8 @@ pub(crate) fn detach<'s>(
 ) -> Result<(), Error> {
     check_detachable(buffer, DETACH)?;
     let Buffer::Unshared(unshared) = buffer else { unreachable!("shared buffers are not detachable") };
-    if facts.immutable && !sys::is_immutable(*unshared) {
-        // It has no bytes: see `expose_immutable`.
-        return check_mutable(facts, DETACH);
-    }
+    // Without bytes it is immutable for us only: see `expose_immutable`.
+    check_mutable(facts, DETACH)?;
     // V8 does not tell which of the two it is.
     let given = if key.is_some() { "another was given, or it has none" } else { "no key was given" };
     let key = key.map(|key| key_value(scope, key)).transpose()?;
@@ -51,14 +49,9 @@ pub(crate) fn detach<'s>(
     let store = sys::find(buffer);
     v8::tc_scope!(let caught, scope);
     if unshared.detach(key) != Some(true) {
-        // V8 looks at the key first, and then at whether it is immutable. Its message is no text of script's.
-        let message = caught.message().map(|message| message.get(caught).to_rust_string_lossy(caught));
+        // Everything else was checked.
         caught.reset();
-        let is_about_key = message.is_none_or(|message| message.contains("[[ArrayBufferDetachKey]]"));
-        return match facts.immutable && !is_about_key {
-            true => check_mutable(facts, DETACH),
-            false => Err(Error::WrongDetachKey { engine: ENGINE, attempted: DETACH, given }),
-        };
+        return Err(Error::WrongDetachKey { engine: ENGINE, attempted: DETACH, given });
     }
     if let Some(store) = store {
         adapter::note_detached(&store, state.isolate());
@@ -107,12 +100,15 @@ pub(crate) fn transfer<'s>(
     facts: Facts,
     byte_length: Option<usize>,
 ) -> Result<Buffer<'s>, Error> {
-    check_mutable(facts, TRANSFER)?;
     check_detachable(buffer, TRANSFER)?;
+    check_mutable(facts, TRANSFER)?;
     attached_state(buffer, facts, TRANSFER)?;
     let limit = facts.max_byte_length.unwrap_or(sys::max_byte_length());
     let too_long = byte_length.filter(|&requested| requested > limit);
-    let length = byte_length.map(|byte_length| v8::Number::new(scope, byte_length as f64).into());
+    // V8 throws for a number above this before it asks for the key.
+    const MAX_SAFE_INTEGER: usize = (1 << 53) - 1;
+    let length = byte_length.map(|byte_length| byte_length.min(MAX_SAFE_INTEGER) as f64);
+    let length = length.map(|length| v8::Number::new(scope, length).into());
     let object = buffer.object().into();
     let moved = state.realm(scope)?.call(scope, Function::Transfer, object, length.as_slice());
     let moved = moved.map_err(|error| match error {

@@ -32,7 +32,6 @@ pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
 pub(crate) use lending::check_lendable;
-pub(crate) use natives::is_immutable;
 pub(crate) use object::{Buffer, Facts, bytes, bytes_mut, cells, copy_in, copy_to};
 pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};
