@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
+use crate::glue::OFFHEAP_MODULE;
 
 /// The text of a classic script or an ES module, to be run.
 ///
@@ -61,12 +62,12 @@ pub(crate) fn read_module(name: &str) -> Result<String, String> {
     })
 }
 
-/// The file that `specifier` names in the module `importer`.
+/// The file that `specifier` names in the module or script `importer`, or the name of the module "offheap".
 ///
 /// # Errors
 /// Why it names none, and what to do.
 pub(crate) fn resolve(importer: &str, specifier: &str) -> Result<String, String> {
-    if specifier.starts_with('/') {
+    if specifier.starts_with('/') || specifier == OFFHEAP_MODULE.name {
         return Ok(specifier.to_owned());
     }
     if !specifier.starts_with("./") && !specifier.starts_with("../") {
@@ -114,12 +115,13 @@ mod tests {
         assert_eq!(resolved("a.mjs", "../b.mjs"), "../b.mjs");
         assert_eq!(resolved("../a.mjs", "../b.mjs"), "../../b.mjs");
         assert_eq!(resolved("a.mjs", "/lib/b.mjs"), "/lib/b.mjs");
+        assert_eq!(resolved("lib/a.mjs", "offheap"), "offheap");
         assert!(resolve("a.mjs", "lodash").is_err());
     }
 
     #[test]
     fn modules_that_do_not_parse_are_recognised() {
-        let looks = |text: &str| Script { name: "a.js".into(), text: text.into() }.looks_like_module();
+        let looks = |text: &str| Script::new("a.js", text).looks_like_module();
         assert!(looks("// a\nimport { gc } from \"offheap\"\nlet let"));
         assert!(looks("export default 3"));
         assert!(!looks("importance = 1"));

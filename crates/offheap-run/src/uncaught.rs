@@ -37,11 +37,11 @@ impl Uncaught {
         Uncaught { text: "a top-level await never ended: nothing is left to run that could end it".to_owned() }
     }
 
-    /// A script that filled V8's heap. It could catch nothing.
+    /// A script that V8 stopped because its heap is full, or that another thread terminated. V8 does not say which.
     #[cfg(feature = "v8")]
     pub(crate) fn heap_is_full() -> Self {
-        let text = "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a file \
-                    (--map)";
+        let text = "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a \
+                    mapped file";
         Uncaught { text: text.to_owned() }
     }
 }

@@ -15,20 +15,31 @@ mod state;
 
 pub use arguments::Argument;
 pub use failure::Failure;
+#[cfg(any(feature = "quickjs", feature = "v8"))]
+pub(crate) use primitives::unknown_site;
 pub use primitives::{Call, Outcome, Primitive, Thrown, primitives};
 pub use state::{Limits, State};
 
-/// The script that makes `nativeModule`. Its value is a function `(primitives, mappedNames, args)`. Each primitive is called
+/// A script of this crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The name to evaluate it by. Stacks leave out files whose names begin with `offheap:`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// Makes `nativeModule`. The value of the script is a function `(primitives, mappedNames, args)`. Each primitive is called
 /// with the prelude's `internals` as `this`, in which [`Call::internal`] looks up functions.
-pub const PRELUDE: &str = include_str!("../js/prelude.js");
+pub const PRELUDE: Source = Source { name: "offheap:prelude", text: include_str!("../js/prelude.js") };
 
-/// The script that makes `console`. Its value is a function `(given, engine)` of what the prelude returned and what
-/// [`FRAMES`] returned; the function that this returns describes any value as a text, in the way of `console.log`.
-pub const INSPECT: &str = include_str!("../js/inspect.js");
+/// Makes `console`. The value of the script is a function `(given, engine)`: `given` is what [`PRELUDE`] returned, `engine`
+/// what [`FRAMES`] returned. It returns a function that describes any thrown value as a text.
+pub const INSPECT: Source = Source { name: "offheap:inspect", text: include_str!("../js/inspect.js") };
 
-/// The script that makes the stacks of errors from the engine's call sites. Its value is a function of an object with the
-/// functions that the head of the file names.
-pub const FRAMES: &str = include_str!("../js/frames.js");
+/// Makes the stacks of errors from the engine's call sites. The value of the script is a function `(host)`; the head of the
+/// text names the functions that `host` has.
+pub const FRAMES: Source = Source { name: "offheap:frames", text: include_str!("../js/frames.js") };
 
 /// The ES module "offheap", which exports the members of the global `nativeModule`.
-pub const OFFHEAP_MODULE: &str = include_str!("../js/offheap.js");
+pub const OFFHEAP_MODULE: Source = Source { name: "offheap", text: include_str!("../js/offheap.js") };

@@ -1,6 +1,6 @@
 //! The primitives that the prelude builds `nativeModule` and `console` from, on any engine.
 
-use offheap::{BackingStore, Site};
+use offheap::{BackingStore, Site, adapter};
 
 use crate::Stream;
 use crate::glue::arguments::Argument;
@@ -122,6 +122,12 @@ pub fn primitives<C: Call>() -> [Primitive<C>; 16] {
         primitive("release", 1, release),
         primitive("print", 2, print),
     ]
+}
+
+/// The place of a call that an engine cannot tell the place of.
+#[cfg(any(feature = "quickjs", feature = "v8"))]
+pub(crate) fn unknown_site() -> Site {
+    adapter::script_site("the script", 0, 0)
 }
 
 fn argument<C: Call>(call: &mut C, index: usize) -> Argument {

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use offheap::adapter;
 use offheap::{BackingStore, SharedStore, Site};
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
@@ -10,15 +9,16 @@ use offheap_quickjs::rquickjs::object::Property;
 use offheap_quickjs::rquickjs::{self, Coerced, Ctx, FromJs, Function, Object, TypedArray, Value};
 use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach};
 
-use super::frames::Frames;
-use crate::glue::{Argument, Call, INSPECT, Outcome, PRELUDE, State, Thrown, primitives};
+use super::columns::Columns;
+use super::frames;
+use crate::glue::{Argument, Call, INSPECT, Outcome, PRELUDE, Source, State, Thrown, primitives, unknown_site};
 
 struct QuickJsCall<'a, 'js> {
     ctx: &'a Ctx<'js>,
     /// The prelude's object of this name.
     internals: &'a Object<'js>,
     state: &'a State,
-    frames: &'a Frames,
+    columns: &'a Columns,
     arguments: &'a [Value<'js>],
 }
 
@@ -118,7 +118,7 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 
     fn site(&mut self) -> Site {
         // Only near the end of its stack can QuickJS not tell.
-        self.frames.site(self.ctx).unwrap_or_else(|| adapter::script_site("the script", 0, 0))
+        frames::site(self.ctx, self.columns).unwrap_or_else(unknown_site)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {
@@ -149,15 +149,24 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     }
 }
 
-/// Runs the prelude and what describes values in `ctx`; returns the function that describes one.
-pub(super) fn install<'js>(ctx: &Ctx<'js>, state: &Rc<State>, frames: &Frames) -> rquickjs::Result<Function<'js>> {
-    let engine = frames.install(ctx)?;
+/// Defines `nativeModule` and `console` in `ctx`; returns the function that describes a thrown value.
+pub(super) fn install<'js>(
+    ctx: &Ctx<'js>,
+    state: &Rc<State>,
+    columns: &Rc<Columns>,
+) -> rquickjs::Result<Function<'js>> {
+    let engine = frames::install(ctx, columns)?;
     let functions = Object::new(ctx.clone())?;
     for (index, primitive) in primitives::<QuickJsCall<'_, 'js>>().iter().enumerate() {
-        let (state, frames) = (Rc::clone(state), frames.clone());
+        let (state, columns) = (Rc::clone(state), Rc::clone(columns));
         let call = move |ctx: Ctx<'js>, This(internals): This<Object<'js>>, Rest(arguments): Rest<Value<'js>>| {
-            let mut call =
-                QuickJsCall { ctx: &ctx, internals: &internals, state: &state, frames: &frames, arguments: &arguments };
+            let mut call = QuickJsCall {
+                ctx: &ctx,
+                internals: &internals,
+                state: &state,
+                columns: &columns,
+                arguments: &arguments,
+            };
             let run = primitives()[index].run;
             run(&mut call).map_err(|thrown| throw(&ctx, &internals, thrown))
         };
@@ -165,14 +174,14 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, state: &Rc<State>, frames: &Frames) -
         functions.set(primitive.name, function)?;
     }
     let mapped: Vec<&str> = state.mapped_names().collect();
-    let prelude = own_function(ctx, "offheap:prelude", PRELUDE)?;
+    let prelude = evaluate_source(ctx, PRELUDE)?;
     let given: Object<'js> = prelude.call((functions, mapped, state.arguments().to_vec()))?;
-    own_function(ctx, "offheap:inspect", INSPECT)?.call((given, engine))
+    evaluate_source(ctx, INSPECT)?.call((given, engine))
 }
 
-/// The function that a script of this crate is.
-pub(super) fn own_function<'js>(ctx: &Ctx<'js>, name: &str, text: &str) -> rquickjs::Result<Function<'js>> {
+/// The function that is the value of a script of this crate.
+pub(super) fn evaluate_source<'js>(ctx: &Ctx<'js>, source: Source) -> rquickjs::Result<Function<'js>> {
     let mut options = EvalOptions::default();
-    options.filename = Some(name.to_owned());
-    ctx.eval_with_options(text, options)
+    options.filename = Some(source.name.to_owned());
+    ctx.eval_with_options(source.text, options)
 }

@@ -10,8 +10,6 @@ use super::columns::Columns;
 use crate::glue::OFFHEAP_MODULE;
 use crate::script;
 
-const OFFHEAP: &str = "offheap";
-
 /// Finds modules as files, relative to who imports them.
 #[derive(Clone)]
 pub(super) struct Files {
@@ -27,9 +25,6 @@ impl Resolver for Files {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<String> {
-        if name == OFFHEAP {
-            return Ok(name.to_owned());
-        }
         script::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
     }
 }
@@ -49,6 +44,6 @@ impl Loader for Files {
 
 /// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
 pub(super) fn evaluate_offheap(ctx: &Ctx<'_>) -> Result<()> {
-    let promise = Module::evaluate(ctx.clone(), OFFHEAP, OFFHEAP_MODULE)?;
+    let promise = Module::evaluate(ctx.clone(), OFFHEAP_MODULE.name, OFFHEAP_MODULE.text)?;
     promise.finish::<()>()
 }

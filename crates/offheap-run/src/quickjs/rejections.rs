@@ -1,46 +1,34 @@
 //! Promises that are rejected and that nothing handles: errors that nobody caught.
 
-use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::rc::Rc;
 
 use offheap_quickjs::rquickjs::{Ctx, Persistent, Value};
 
 use crate::unhandled::Unhandled;
 
-/// The rejected promises of an isolate that nothing handles. `None` once they were asked for: no value may outlive its
-/// engine, so nothing is taken in after that.
-#[derive(Clone)]
-pub(super) struct Rejections(Rc<RefCell<Option<Unhandled<Kept, Kept>>>>);
-
+/// A promise, or the reason why it was rejected.
 type Kept = Persistent<Value<'static>>;
 
-impl Default for Rejections {
-    fn default() -> Self {
-        Rejections(Rc::new(RefCell::new(Some(Unhandled::default()))))
-    }
-}
+/// The rejected promises of an isolate that nothing handles.
+#[derive(Default)]
+pub(super) struct Rejections(Unhandled<Kept, Kept>);
 
 impl Rejections {
-    /// What QuickJS tells of a promise: rejected without a handler, or handled after that.
-    pub(super) fn track<'js>(&self, ctx: &Ctx<'js>, promise: Value<'js>, reason: Value<'js>, is_handled: bool) {
-        let mut rejections = self.0.borrow_mut();
-        let Some(unhandled) = &mut *rejections else { return };
-        // Of the object itself, which stays where it is.
+    /// QuickJS says that a promise was rejected without a handler, or that it is handled now.
+    pub(super) fn track<'js>(&mut self, ctx: &Ctx<'js>, promise: Value<'js>, reason: Value<'js>, is_handled: bool) {
+        // A hash of the object's address, which does not change.
         let mut hasher = DefaultHasher::new();
         promise.hash(&mut hasher);
         let hash = hasher.finish();
         if is_handled {
-            unhandled.remove(hash, |rejected| rejected.clone().restore(ctx).is_ok_and(|rejected| rejected == promise));
+            self.0.remove(hash, |rejected| rejected.clone().restore(ctx).is_ok_and(|rejected| rejected == promise));
         } else {
-            unhandled.insert(hash, Persistent::save(ctx, promise), Persistent::save(ctx, reason));
+            self.0.insert(hash, Persistent::save(ctx, promise), Persistent::save(ctx, reason));
         }
     }
 
-    /// The reason of the first, for good: the others are let go.
-    pub(super) fn close<'js>(&self, ctx: &Ctx<'js>) -> Option<Value<'js>> {
-        // A statement of its own: what lets go of a value may be told of others.
-        let unhandled = self.0.borrow_mut().take();
-        unhandled?.into_first()?.restore(ctx).ok()
+    /// The reason of the promise that was rejected first.
+    pub(super) fn into_first<'js>(self, ctx: &Ctx<'js>) -> Option<Value<'js>> {
+        self.0.into_first()?.restore(ctx).ok()
     }
 }

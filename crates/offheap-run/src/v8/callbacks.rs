@@ -1,10 +1,10 @@
-//! What callbacks of V8's own throw, that of a `FinalizationRegistry` for example: V8 catches it, and tells a listener.
+//! Errors in callbacks that V8 itself calls, such as that of a `FinalizationRegistry`. V8 catches them, and tells a listener.
 
 use offheap_v8::v8;
 
 use super::hooks::TrackUncaught;
 
-/// The first of them, with what V8 says of its place.
+/// The first of them, with V8's message about its place.
 #[derive(Default)]
 pub(super) struct Thrown(Option<(v8::Global<v8::Value>, v8::Global<v8::Message>)>);
 
@@ -15,7 +15,6 @@ impl TrackUncaught for Thrown {
         thrown: v8::Local<'s, v8::Value>,
     ) {
         let (thrown, message) = (v8::Global::new(scope, thrown), v8::Global::new(scope, message));
-        // Nothing is taken in once the script has ended.
         if let Some(Thrown(first)) = scope.get_slot_mut::<Thrown>() {
             first.get_or_insert((thrown, message));
         }
@@ -23,16 +22,11 @@ impl TrackUncaught for Thrown {
 }
 
 impl Thrown {
-    /// Whether there is one.
-    pub(super) fn is_some(scope: &mut v8::PinScope<'_, '_>) -> bool {
-        scope.get_slot::<Thrown>().is_some_and(|Thrown(first)| first.is_some())
-    }
-
-    /// The first, for good.
+    /// The first. Forgets it.
     pub(super) fn take<'s>(
         scope: &mut v8::PinScope<'s, '_>,
     ) -> Option<(v8::Local<'s, v8::Value>, v8::Local<'s, v8::Message>)> {
-        let Thrown(first) = scope.remove_slot::<Thrown>()?;
-        first.map(|(thrown, message)| (v8::Local::new(scope, thrown), v8::Local::new(scope, message)))
+        let (thrown, message) = scope.get_slot_mut::<Thrown>()?.0.take()?;
+        Some((v8::Local::new(scope, thrown), v8::Local::new(scope, message)))
     }
 }

@@ -2,17 +2,17 @@
 
 use offheap_v8::v8;
 
-use super::functions::own_function;
+use super::functions::evaluate_source;
 use crate::glue::FRAMES;
 use crate::visible;
 
-/// What describes values has to ask, from V8's call sites.
-pub(super) fn engine<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
+/// Makes stacks from call sites, and returns what the description of values asks about them.
+pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
     let host = v8::Object::new(scope);
     let name = v8::String::new(scope, "isProxy")?;
     let is_proxy = v8::Function::builder(is_proxy).build(scope)?;
     host.create_data_property(scope, name.into(), is_proxy.into())?;
-    let frames = own_function(scope, "offheap:frames", FRAMES)?;
+    let frames = evaluate_source(scope, FRAMES)?;
     let nothing = v8::undefined(scope).into();
     frames.call(scope, nothing, &[host.into()])
 }

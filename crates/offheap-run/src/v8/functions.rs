@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
-use offheap::adapter;
 use offheap::{BackingStore, Error, SharedStore, Site};
 use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
 
 use super::{LIMITS, frames, modules};
-use crate::glue::{Argument, Call, Failure, INSPECT, Outcome, PRELUDE, State, Thrown, primitives};
+use crate::NativeModule;
+use crate::glue::{
+    Argument, Call, Failure, INSPECT, Outcome, PRELUDE, Source, State, Thrown, primitives, unknown_site,
+};
 
 /// An exception that is pending in V8.
 struct Pending;
@@ -127,7 +129,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     }
 
     fn site(&mut self) -> Site {
-        script_site(self.scope).unwrap_or_else(|| adapter::script_site("the script", 0, 0))
+        script_site(self.scope).unwrap_or_else(unknown_site)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'s>, Self> {
@@ -197,17 +199,23 @@ fn object<'s>(scope: &mut v8::PinScope<'s, '_>, properties: &[(&str, f64)]) -> O
     Some(object)
 }
 
-/// What V8 calls for any of them: the data is its index.
+/// The states of all modules that are installed in the contexts of an isolate.
+#[derive(Default)]
+struct States(Vec<Rc<State>>);
+
+/// V8 calls this for every primitive. The data of the function says which state and which primitive.
 fn run<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     arguments: v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'_, v8::Value>,
 ) {
-    let state = Rc::clone(scope.get_slot::<Rc<State>>().expect("set before any script runs"));
-    let index = arguments.data().uint32_value(scope).expect("a number") as usize;
+    let data = arguments.data().uint32_value(scope).expect("a number") as usize;
+    let primitives = primitives();
+    let States(states) = scope.get_slot::<States>().expect("set before any script runs");
+    let state = Rc::clone(&states[data / primitives.len()]);
+    let run = primitives[data % primitives.len()].run;
     let internals = arguments.this();
     let mut call = V8Call { scope, internals, state: &state, arguments: &arguments };
-    let run = primitives()[index].run;
     match run(&mut call) {
         Ok(value) => result.set(value),
         Err(Thrown::Failure(failure)) => throw(scope, internals, failure),
@@ -227,12 +235,17 @@ fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Obje
     }
 }
 
-/// Runs the prelude and what describes values; returns the function that describes one. `None` where an exception was
-/// thrown.
-pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>, state: &State) -> Option<v8::Local<'s, v8::Function>> {
+/// Defines `nativeModule` and `console`; returns the function that describes a thrown value. `None` where an exception is
+/// pending.
+pub(super) fn install<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    module: NativeModule,
+) -> Option<v8::Local<'s, v8::Function>> {
+    let state = Rc::new(State::new(module, LIMITS));
+    let first = note_state(scope, &state);
     let functions = v8::Object::new(scope);
     for (index, primitive) in primitives::<V8Call<'_, '_, '_>>().iter().enumerate() {
-        let data = v8::Integer::new_from_unsigned(scope, index as u32).into();
+        let data = v8::Integer::new_from_unsigned(scope, (first + index) as u32).into();
         let function = v8::Function::builder(run).data(data).length(primitive.length as i32);
         // `new` would make an object of script's the one that `internals` is looked for in.
         let function = function.constructor_behavior(v8::ConstructorBehavior::Throw).build(scope)?;
@@ -243,11 +256,21 @@ pub(super) fn install<'s>(scope: &mut v8::PinScope<'s, '_>, state: &State) -> Op
     let mapped = strings(scope, state.mapped_names())?;
     let arguments = strings(scope, state.arguments().iter().map(String::as_str))?;
     let nothing = v8::undefined(scope).into();
-    let prelude = own_function(scope, "offheap:prelude", PRELUDE)?;
+    let prelude = evaluate_source(scope, PRELUDE)?;
     let given = prelude.call(scope, nothing, &[functions.into(), mapped.into(), arguments.into()])?;
-    let inspect = own_function(scope, "offheap:inspect", INSPECT)?;
-    let engine = frames::engine(scope)?;
+    let inspect = evaluate_source(scope, INSPECT)?;
+    let engine = frames::install(scope)?;
     inspect.call(scope, nothing, &[given, engine])?.try_into().ok()
+}
+
+/// Keeps a state as long as the isolate. The result is the number of its first primitive.
+fn note_state(isolate: &mut v8::Isolate, state: &Rc<State>) -> usize {
+    if isolate.get_slot::<States>().is_none() {
+        isolate.set_slot(States::default());
+    }
+    let States(states) = isolate.get_slot_mut::<States>().expect("set above");
+    states.push(Rc::clone(state));
+    (states.len() - 1) * primitives::<V8Call<'_, '_, '_>>().len()
 }
 
 fn strings<'s, 'a>(
@@ -262,11 +285,10 @@ fn strings<'s, 'a>(
     Some(array)
 }
 
-/// The function that a script of this crate is.
-pub(super) fn own_function<'s>(
+/// The function that is the value of a script of this crate.
+pub(super) fn evaluate_source<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    name: &str,
-    text: &str,
+    source: Source,
 ) -> Option<v8::Local<'s, v8::Function>> {
-    modules::compile_classic(scope, name, text)?.run(scope)?.try_into().ok()
+    modules::compile_classic(scope, source.name, source.text)?.run(scope)?.try_into().ok()
 }

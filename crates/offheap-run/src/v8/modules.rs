@@ -6,8 +6,6 @@ use super::hooks::{ResolveModule, instantiate_module};
 use crate::glue::OFFHEAP_MODULE;
 use crate::script;
 
-const OFFHEAP: &str = "offheap";
-
 /// The modules of an isolate, by name.
 #[derive(Default)]
 pub(super) struct Modules {
@@ -85,7 +83,7 @@ fn evaluate_module<'s>(
 
 /// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
 pub(super) fn evaluate_offheap(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
-    evaluate(scope, OFFHEAP, Some(OFFHEAP_MODULE)).map(drop)
+    evaluate(scope, OFFHEAP_MODULE.name, Some(OFFHEAP_MODULE.text)).map(drop)
 }
 
 /// A module and all that it imports, compiled.
@@ -125,9 +123,6 @@ fn load_new<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>
 /// The name of the module that `specifier` names in the module or script `importer`.
 fn resolve(scope: &mut v8::PinScope<'_, '_>, importer: &str, specifier: v8::Local<'_, v8::String>) -> Option<String> {
     let specifier = specifier.to_rust_string_lossy(scope);
-    if specifier == OFFHEAP {
-        return Some(specifier);
-    }
     match script::resolve(importer, &specifier) {
         Ok(name) => Some(name),
         Err(why) => throw(scope, &format!("Error resolving module '{specifier}' from '{importer}': {why}")),

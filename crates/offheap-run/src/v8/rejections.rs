@@ -1,5 +1,7 @@
 //! Promises that are rejected and that nothing handles: errors that nobody caught.
 
+use std::mem;
+
 use offheap_v8::v8;
 
 use super::frames;
@@ -12,7 +14,7 @@ pub(super) struct Rejections(Unhandled<v8::Global<v8::Promise>, Reason>);
 
 struct Reason {
     value: v8::Global<v8::Value>,
-    /// Where a value that is no error was thrown; an error has a stack.
+    /// Where the value was thrown, unless it is an error, which has a stack.
     place: Option<String>,
 }
 
@@ -30,7 +32,6 @@ impl TrackRejections for Rejections {
             .and_then(|message| frames::place_of(scope, message));
         let (promise, reason) =
             (v8::Global::new(scope, promise), Reason { value: v8::Global::new(scope, value), place });
-        // Nothing is taken in once they were asked for.
         let Some(Rejections(unhandled)) = scope.get_slot_mut::<Rejections>() else { return };
         match is_handled {
             true => unhandled.remove(hash, |rejected| *rejected == promise),
@@ -40,9 +41,11 @@ impl TrackRejections for Rejections {
 }
 
 impl Rejections {
-    /// The reason of the first, and where it was thrown, for good: the others are let go.
-    pub(super) fn close<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<(v8::Local<'s, v8::Value>, Option<String>)> {
-        let Rejections(unhandled) = scope.remove_slot::<Rejections>()?;
+    /// The reason of the promise that was rejected first, and where it was thrown. Forgets all promises.
+    pub(super) fn take_first<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Option<(v8::Local<'s, v8::Value>, Option<String>)> {
+        let Rejections(unhandled) = mem::take(scope.get_slot_mut::<Rejections>()?);
         unhandled.into_first().map(|Reason { value, place }| (v8::Local::new(scope, value), place))
     }
 }

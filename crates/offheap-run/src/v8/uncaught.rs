@@ -5,6 +5,27 @@ use offheap_v8::v8;
 use super::frames;
 use crate::Uncaught;
 
+/// Runs `work`, which gives `None` where an exception is pending: a description of that.
+pub(super) fn catching<'s, 'i, T>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    inspect: Option<v8::Local<'s, v8::Function>>,
+    work: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
+) -> Result<T, Uncaught> {
+    v8::tc_scope!(let caught, scope);
+    if let Some(done) = work(caught) {
+        return Ok(done);
+    }
+    if caught.has_terminated() {
+        return Err(Uncaught::heap_is_full());
+    }
+    let (thrown, message) = (caught.exception(), caught.message());
+    caught.reset();
+    Err(match thrown {
+        Some(thrown) => describe(caught, inspect, thrown, message),
+        None => Uncaught::indescribable(),
+    })
+}
+
 /// `inspect` describes values, once there is such a function; `message` is V8's about a value that was thrown just now.
 pub(super) fn describe<'s>(
     scope: &mut v8::PinScope<'s, '_>,

@@ -30,7 +30,6 @@ impl Waits {
     }
 
     fn add(scope: &mut v8::PinScope<'_, '_>, promise: v8::Global<v8::Promise>) {
-        // Nothing is taken in once the script is over.
         let Some(mut waits) = scope.remove_slot::<Waits>() else { return };
         // At each doubling, so that it is little per promise.
         if waits.promises.len() >= KEPT_WITHOUT_A_LOOK.max(waits.were_pending * 2) {

@@ -1,0 +1,124 @@
+//! Runs scripts in a context of QuickJS.
+
+use std::cell::RefCell;
+use std::mem;
+use std::rc::Rc;
+
+use offheap_quickjs::rquickjs::context::EvalOptions;
+use offheap_quickjs::rquickjs::{self, Ctx, Function, Module, Persistent, Promise, Value};
+
+use super::columns::Columns;
+use super::rejections::Rejections;
+use super::{functions, modules, uncaught};
+use crate::drive::{Evaluation, Kind, Realm};
+use crate::glue::State;
+use crate::{Script, Uncaught};
+
+/// Values of an isolate that are kept from one script to the next.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Rc<RefCell<Values>>);
+
+#[derive(Default)]
+struct Values {
+    rejections: Rejections,
+    /// The function that describes a value, and the constructor `Function`, as they are before any other script.
+    functions: Option<(KeptFunction, KeptFunction)>,
+}
+
+type KeptFunction = Persistent<Function<'static>>;
+
+impl Kept {
+    /// Gives scripts of this context `nativeModule`, `console` and the module "offheap".
+    pub(super) fn install(&self, ctx: &Ctx<'_>, state: &Rc<State>, columns: &Rc<Columns>) -> Result<(), Uncaught> {
+        let install = || -> rquickjs::Result<(Function<'_>, Function<'_>)> {
+            let inspect = functions::install(ctx, state, columns)?;
+            modules::evaluate_offheap(ctx)?;
+            Ok((inspect, ctx.globals().get("Function")?))
+        };
+        let (inspect, function) = install().map_err(|error| uncaught::describe_unaided(ctx, error))?;
+        self.0.borrow_mut().functions = Some((Persistent::save(ctx, inspect), Persistent::save(ctx, function)));
+        Ok(())
+    }
+
+    /// QuickJS says something about a promise.
+    pub(super) fn track<'js>(&self, ctx: &Ctx<'js>, promise: Value<'js>, reason: Value<'js>, is_handled: bool) {
+        self.0.borrow_mut().rejections.track(ctx, promise, reason, is_handled);
+    }
+}
+
+/// A context in which [`Kept::install`] was called.
+pub(super) struct QuickJsRealm<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    kept: &'a Kept,
+    inspect: Function<'js>,
+    /// The constructor.
+    function: Function<'js>,
+}
+
+impl<'a, 'js> QuickJsRealm<'a, 'js> {
+    pub(super) fn new(ctx: &'a Ctx<'js>, kept: &'a Kept) -> Result<Self, Uncaught> {
+        let functions = kept.0.borrow().functions.clone();
+        let restored =
+            functions.and_then(|(inspect, function)| Some((inspect.restore(ctx).ok()?, function.restore(ctx).ok()?)));
+        let (inspect, function) = restored.ok_or_else(Uncaught::indescribable)?;
+        Ok(QuickJsRealm { ctx, kept, inspect, function })
+    }
+
+    fn uncaught(&self, error: rquickjs::Error) -> Uncaught {
+        uncaught::describe(self.ctx, &self.inspect, error)
+    }
+}
+
+impl<'js> Realm for QuickJsRealm<'_, 'js> {
+    type Promise = Promise<'js>;
+
+    fn parses(&mut self, script: &Script, kind: Kind) -> bool {
+        if kind == Kind::Module {
+            return offheap_quickjs::is_module(&script.text);
+        }
+        // QuickJS has no call that only parses a classic script. A function may not begin with `#!`.
+        let body = match script.text.strip_prefix("#!") {
+            Some(rest) => rest.find('\n').map_or("", |end| &rest[end..]),
+            None => &script.text,
+        };
+        let parsed: rquickjs::Result<Value<'_>> = self.function.call((body,));
+        if parsed.is_err() {
+            self.ctx.catch();
+        }
+        parsed.is_ok()
+    }
+
+    fn evaluate(&mut self, script: &Script, kind: Kind) -> Result<Option<Promise<'js>>, Uncaught> {
+        let Script { name, text } = script;
+        let evaluated = match kind {
+            Kind::Module => Module::evaluate(self.ctx.clone(), name.as_str(), text.as_str()).map(Some),
+            Kind::Classic => {
+                let mut options = EvalOptions::default();
+                options.strict = false;
+                options.filename = Some(name.clone());
+                self.ctx.eval_with_options::<Value<'_>, _>(text.as_str(), options).map(|_| None)
+            }
+        };
+        evaluated.map_err(|error| self.uncaught(error))
+    }
+
+    fn run_queued(&mut self) -> Result<(), Uncaught> {
+        while offheap_quickjs::run_job(self.ctx).map_err(|error| self.uncaught(error))? {}
+        Ok(())
+    }
+
+    fn evaluation(&mut self, promise: &Promise<'js>) -> Evaluation {
+        match promise.result::<Value<'_>>() {
+            None => Evaluation::Pending,
+            Some(Ok(_)) => Evaluation::Fulfilled,
+            Some(Err(error)) => Evaluation::Rejected(self.uncaught(error)),
+        }
+    }
+
+    fn take_unhandled(&mut self) -> Option<Uncaught> {
+        // Taken out first: what lets go of a value may tell of others.
+        let rejections = mem::take(&mut self.kept.0.borrow_mut().rejections);
+        let reason = rejections.into_first(self.ctx)?;
+        Some(uncaught::describe_value(self.ctx, &self.inspect, reason, false))
+    }
+}
