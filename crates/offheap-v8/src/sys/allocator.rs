@@ -24,7 +24,7 @@ use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId, StoreKind};
 use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::run_finalizer;
 
-use super::counted;
+use super::counted::COUNTED;
 use super::object::Facts;
 use crate::ENGINE;
 
@@ -194,7 +194,7 @@ unsafe impl Owner for ScriptBytes {
 }
 
 unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -> *mut c_void {
-    if !counted::take(byte_length) {
+    if !COUNTED.take(byte_length) {
         return ptr::null_mut();
     }
     let data = match adapter::is_observed() || Budget::limit().is_some() {
@@ -202,7 +202,7 @@ unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -
         true => run_finalizer(ENGINE, || allocator.allocate_store(byte_length)),
     };
     if data.is_none() {
-        counted::give_back(byte_length);
+        COUNTED.give_back(byte_length);
     }
     data.map_or(ptr::null_mut(), |data| data.as_ptr().cast())
 }
@@ -245,7 +245,7 @@ impl ScriptAllocator {
 /// V8 calls it once for each allocation, when the last buffer over it goes: on any thread, inside of a detach too.
 unsafe extern "C" fn free(_: &ScriptAllocator, data: *mut c_void, byte_length: usize) {
     let Some(data) = NonNull::new(data.cast::<u8>()) else { return };
-    counted::give_back(byte_length);
+    COUNTED.give_back(byte_length);
     // Before the memory can go, and be allocated again.
     ADDRESSES.remove(data.as_ptr().addr());
     // SAFETY: I-LAYOUT: V8 gives back what `allocate` gave it.

@@ -3,17 +3,17 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use offheap::adapter::{self, Hold};
+use offheap::adapter;
 use offheap::{BackingStore, StoreKind};
-use offheap_engine::run_finalizer;
+use offheap_engine::memory::Given;
 
 use super::allocator;
-use super::counted::{self, MAX_BYTE_LENGTH};
+use super::block::TABLE;
+use super::counted::{self, COUNTED, MAX_BYTE_LENGTH};
 use super::engine_memory::{expose_growable, expose_resizable};
 use super::natives::{self, NewBlock, new_uncounted_block};
 use super::realm::Function;
 use super::state::{State, state};
-use super::table;
 use crate::{ENGINE, Error};
 
 /// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, by
@@ -28,29 +28,16 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 /// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
 /// sweeps, or when an isolate ends.
 unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
-    run_finalizer(ENGINE, || {
-        let hold = NonNull::new(hold).expect("made by `wrap`");
-        let isolate = table::remove_hold(data.addr(), hold);
-        // SAFETY: I-FREE-ONCE: the hold that `wrap` made into a pointer for this block, whose deleter is called once.
-        drop(unsafe { Hold::from_raw(hold) });
-        drop(isolate);
-    });
+    let hold = NonNull::new(hold).expect("made by `wrap`");
+    // SAFETY: I-FREE-ONCE: what `wrap` got from the table for this block, whose deleter is called once.
+    unsafe { TABLE.finalize(data, hold) };
 }
 
 /// The deleter of a block whose bytes were taken from what V8 may count.
 unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
-    counted::give_back(byte_length);
+    COUNTED.give_back(byte_length);
     // SAFETY: I-FREE-ONCE: as V8 calls it.
     unsafe { let_go(data, byte_length, hold) };
-}
-
-/// Where the memory of a buffer over `store` begins, to V8. One past the end of a store may be where another one
-/// begins; the hold's address is nobody's data.
-fn address_of(store: &BackingStore, exposed: &Hold, hold: NonNull<c_void>) -> *mut c_void {
-    match store.byte_length() == 0 && store.byte_offset() == exposed.max_byte_length() {
-        true => hold.as_ptr(),
-        false => store.as_ptr(),
-    }
 }
 
 /// A block of V8 over the bytes of `store`, which keeps a hold on it.
@@ -81,35 +68,18 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     if let Some(other) = allocator::other_store(store) {
         return Err(Error::AddressTaken { engine: ENGINE, store: store.id(), other });
     }
-    let exposed = Hold::new(store, state.isolate())?;
-    // A handle to a part has no more than its length, whatever its store has. `Hold::store` would take a buffer over the
-    // beginning of a store that grows for one over the whole, which did not see it grow yet.
-    if store.max_byte_length() != exposed.max_byte_length() && exposed.is_growable() {
-        return Err(Error::Unsupported {
-            engine: ENGINE,
-            what: "make a buffer over a part of memory whose length changes",
-            instead: "copy the part; such memory is exposed as a whole",
-        });
-    }
-    let hold = exposed.into_raw();
-    // SAFETY: I-FREE-ONCE: the pointer that was just made; the hold is not dropped by looking at it.
-    let address = unsafe { Hold::with_raw(hold, |exposed| address_of(store, exposed, hold)) };
-    if let Err(error) = table::insert_hold(address.addr(), hold, store, state.registration()) {
-        // SAFETY: I-FREE-ONCE: made above, and V8 did not get it.
-        drop(unsafe { Hold::from_raw(hold) });
-        return Err(error);
-    }
+    let Given { data, hold } = TABLE.expose(store, state.registration())?;
     // Where V8 counts as much as it may, it counts no more.
-    let is_counted = is_counted && counted::take(byte_length);
+    let is_counted = is_counted && COUNTED.take(byte_length);
     let uncounted = match is_counted || store.kind() == StoreKind::Shared {
         true => None,
         // SAFETY: I-FREE-ONCE, I-MAPPED: as below.
-        false => unsafe { new_uncounted_block(make, address, byte_length, let_go, hold.as_ptr()) },
+        false => unsafe { new_uncounted_block(make, data.as_ptr(), byte_length, let_go, hold.as_ptr()) },
     };
-    let deleter = if is_counted && counted::is_limited() { let_go_counted } else { let_go };
+    let deleter = if is_counted && COUNTED.is_set() { let_go_counted } else { let_go };
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the deleter drops once; it is not
     // null, so that V8 calls the deleter.
-    let block = uncounted.unwrap_or_else(|| unsafe { make(address, byte_length, deleter, hold.as_ptr()) });
+    let block = uncounted.unwrap_or_else(|| unsafe { make(data.as_ptr(), byte_length, deleter, hold.as_ptr()) });
     Ok(block.make_shared())
 }
 

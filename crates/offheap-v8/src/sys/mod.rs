@@ -1,7 +1,7 @@
 //! All unsafe code of this crate: what the types of the crate `v8` cannot say.
 //!
 //! `platform` starts V8, with the flags that `flags` lets through, `buffer` makes buffers over stores and lets go of
-//! them, `table` knows whose memory begins at an address, `allocator` is what script's buffers come from,
+//! them, `block` is V8's own memory and the table of what begins at an address, `allocator` is what script's buffers come from,
 //! `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
 //! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
 //! V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `lending` asks who else
@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod allocator;
+mod block;
 mod buffer;
 mod counted;
 mod ended;
@@ -25,7 +26,6 @@ mod resizable;
 mod roots;
 mod stack;
 mod state;
-mod table;
 
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};

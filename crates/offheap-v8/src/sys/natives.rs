@@ -167,7 +167,8 @@ pub(super) fn is_block_immutable(block: &Block) -> bool {
 }
 
 /// How many references there are to the block, V8's included.
-pub(super) fn use_count(block: &Block) -> c_long {
+pub(super) fn use_count(block: &Block) -> usize {
     // SAFETY: I-LAYOUT: a `SharedRef` is a C++ `shared_ptr`, which this function is made for.
-    unsafe { std__shared_ptr__v8__BackingStore__use_count((&raw const *block).cast()) }
+    let count = unsafe { std__shared_ptr__v8__BackingStore__use_count((&raw const *block).cast()) };
+    count.cast_unsigned() as usize
 }

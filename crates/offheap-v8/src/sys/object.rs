@@ -7,6 +7,7 @@ use bytemuck::NoUninit;
 use offheap::adapter::{self, IsolateRegistration};
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, StoreKind};
 
+use super::block::Block;
 use super::lending::check_not_held;
 use super::natives;
 use super::state::known_isolate_id;
@@ -100,11 +101,11 @@ impl<'s> Buffer<'s> {
     }
 
     /// V8's block. Its safe methods and `Deref` allow races, so that it never leaves this module's callers.
-    pub(super) fn block(&self) -> v8::SharedRef<v8::BackingStore> {
-        match self {
+    pub(super) fn block(&self) -> Block {
+        Block(match self {
             Buffer::Unshared(buffer) => buffer.get_backing_store(),
             Buffer::Shared(buffer) => buffer.get_backing_store(),
-        }
+        })
     }
 
     pub(crate) fn is_detachable(&self) -> bool {

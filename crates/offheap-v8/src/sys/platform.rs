@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{counted, stack};
+use super::counted::COUNTED;
+use super::stack;
 use crate::{ENGINE, Error};
 
 unsafe extern "C" {
@@ -57,7 +58,7 @@ pub(crate) fn started_by_the_program() {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Started::No = *started {
         *started = Started::ByTheProgram;
-        counted::limit();
+        COUNTED.set();
     }
 }
 

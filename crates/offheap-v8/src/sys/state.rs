@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offheap::IsolateId;
 use offheap::adapter::IsolateRegistration;
+use offheap_engine::memory::EngineMadeStores;
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 
+use super::block::Block;
 use super::ended;
-use super::engine_memory::EngineMadeStores;
 use super::natives;
 use super::platform;
 use super::realm::Realm;
@@ -21,7 +22,7 @@ pub(crate) struct State {
     registration: Arc<IsolateRegistration>,
     realm: Mutex<Option<Arc<Realm>>>,
     /// Stores over V8's own memory, which count as exposed until V8 let go of it.
-    engine_made: Mutex<EngineMadeStores>,
+    engine_made: Mutex<EngineMadeStores<Block>>,
     /// Whether a program ever had a scope of this isolate of ours, and may have taken blocks of V8's out of it.
     lent: AtomicBool,
 }
@@ -45,9 +46,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         ENDED.fetch_add(1, Ordering::Release);
         // The isolate ends: no script of it runs any more. That of another one may have its memory.
-        let mut stores = std::mem::take(&mut *self.0.engine_made());
-        // Not under the lock: what drops them may be anybody's code.
-        drop(stores.take_let_go());
+        let stores = EngineMadeStores::end(&self.0.engine_made);
         if !stores.is_empty() {
             // SAFETY: I-NO-JS-OWNER: the crate drops the slots of an isolate that it is about to dispose of, on its thread.
             let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(self.1.0) };
@@ -73,9 +72,9 @@ impl State {
         &self.registration
     }
 
-    /// The stores over V8's own memory. Nothing that may be anybody's code runs under this lock.
-    pub(crate) fn engine_made(&self) -> MutexGuard<'_, EngineMadeStores> {
-        self.engine_made.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stores over V8's own memory.
+    pub(super) fn engine_made(&self) -> &Mutex<EngineMadeStores<Block>> {
+        &self.engine_made
     }
 
     /// Notes that a program gets a scope of this isolate of ours.

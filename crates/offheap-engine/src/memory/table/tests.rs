@@ -1,0 +1,221 @@
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+
+use offheap::{FrozenStore, SharedStore, UniqueStore};
+
+use super::super::NoBlock;
+use super::super::fake::{ENGINE, FakeBlock, isolate};
+use super::*;
+
+fn store(byte_length: usize) -> BackingStore {
+    UniqueStore::zeroed(byte_length).unwrap().into()
+}
+
+/// A buffer of an engine that lives until it is dropped.
+struct Buffer {
+    table: &'static AddressTable<FakeBlock>,
+    given: Given,
+    byte_length: usize,
+}
+
+// SAFETY: I-OWNER-SEND: an engine may let go of a buffer on any thread.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    fn new(
+        table: &'static AddressTable<FakeBlock>,
+        store: &BackingStore,
+        isolate: &Arc<IsolateRegistration>,
+    ) -> Result<Self, Error> {
+        let given = table.expose(store, isolate)?;
+        Ok(Buffer { table, given, byte_length: store.byte_length() })
+    }
+
+    fn store(&self) -> Option<BackingStore> {
+        // SAFETY: I-FREE-ONCE: this is the living buffer.
+        unsafe { self.table.find(self.given.data.addr().get(), self.byte_length) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: what the table gave, once.
+        unsafe { self.table.finalize(self.given.data.as_ptr(), self.given.hold) };
+    }
+}
+
+#[test]
+fn the_store_behind_a_buffer_is_found_until_the_buffer_goes() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, store) = (isolate(), store(64));
+    let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
+    let again = Buffer::new(&TABLE, &store, &isolate).unwrap();
+    for _ in 0..2 {
+        assert_eq!(buffer.store().unwrap(), store);
+    }
+    assert_eq!(store.exposure(), Some((isolate.id(), 2)));
+    drop(buffer);
+    assert_eq!((again.store().unwrap(), store.exposure()), (store.clone(), Some((isolate.id(), 1))));
+    let address = again.given.data.addr().get();
+    drop(again);
+    assert_eq!((store.exposure(), TABLE.look_up(address, 64)), (None, None));
+    assert!(TABLE.shards.iter().all(|shard| shard.lock().unwrap().as_ref().is_none_or(HashMap::is_empty)));
+}
+
+#[test]
+fn an_engine_without_blocks_has_a_table_too() {
+    static TABLE: AddressTable<NoBlock> = AddressTable::new(ENGINE);
+    let (isolate, store) = (isolate(), store(64));
+    let Given { data, hold } = TABLE.expose(&store, &isolate).unwrap();
+    // SAFETY: I-FREE-ONCE: the buffer that was just made.
+    let found = unsafe { TABLE.find(data.addr().get(), 64) };
+    assert_eq!((found.unwrap(), TABLE.made_block(&store).is_none()), (store.clone(), true));
+    // SAFETY: I-FREE-ONCE: what the table gave, once.
+    unsafe { TABLE.finalize(data.as_ptr(), hold) };
+    assert_eq!(store.exposure(), None);
+}
+
+#[test]
+fn a_second_owner_of_written_memory_is_refused_and_counts_no_buffer() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, store) = (isolate(), store(64));
+    let keeps = store.clone();
+    // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes through either.
+    let twin = unsafe { UniqueStore::from_raw_parts(store.as_ptr().cast(), 64, move |_, _| drop(keeps)) };
+    let twin = BackingStore::from(twin.unwrap());
+    let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
+    let refused = Buffer::new(&TABLE, &twin, &isolate).err();
+    assert!(
+        matches!(refused, Some(Error::AddressTaken { store: refused, other, .. }) if (refused, other) == (twin.id(), store.id()))
+    );
+    assert_eq!((twin.exposure(), twin.reference_count()), (None, 1));
+    drop(buffer);
+    let buffer = Buffer::new(&TABLE, &twin, &isolate).unwrap();
+    assert_eq!(buffer.store().unwrap(), twin);
+}
+
+#[test]
+fn read_only_memory_may_have_several_owners_and_each_buffer_takes_its_own_away() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static BYTES: [u8; 64] = [7; 64];
+    let isolate = isolate();
+    let stores: Vec<BackingStore> = (0..3).map(|_| FrozenStore::from_owner(&BYTES[..]).unwrap().into()).collect();
+    let mut buffers: Vec<Buffer> = stores.iter().map(|store| Buffer::new(&TABLE, store, &isolate).unwrap()).collect();
+    // The middle one, the first one, the last one.
+    for (index, left) in [(1, 2), (0, 1), (0, 0)] {
+        drop(buffers.remove(index));
+        assert_eq!(stores.iter().filter(|store| store.reference_count() == 2).count(), left);
+        assert_eq!(TABLE.look_up(BYTES.as_ptr().addr(), 64).is_some(), left != 0);
+    }
+}
+
+#[test]
+fn neighbours_parts_and_empty_ends_are_told_apart() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, whole) = (isolate(), store(64));
+    let parts = [0..64, 0..8, 8..16, 8..64, 16..16, 64..64, 0..0].map(|range| whole.slice(range).unwrap());
+    let buffers = parts.each_ref().map(|part| Buffer::new(&TABLE, part, &isolate).unwrap());
+    for (part, buffer) in parts.iter().zip(&buffers) {
+        assert_eq!(buffer.store().unwrap(), *part);
+    }
+    // The end of the store is not where its memory ends, which may be another store's beginning.
+    assert_eq!(TABLE.look_up(whole.as_ptr().addr() + 64, 0), None);
+}
+
+#[test]
+fn a_part_of_memory_that_grows_is_refused() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, growable) = (isolate(), SharedStore::growable(64, 128).unwrap());
+    let part = growable.as_store().slice(0..64).unwrap();
+    assert!(matches!(Buffer::new(&TABLE, &part, &isolate), Err(Error::Unsupported { engine: ENGINE, .. })));
+    let buffer = Buffer::new(&TABLE, growable.as_store(), &isolate).unwrap();
+    assert_eq!(buffer.store().unwrap(), *growable.as_store());
+}
+
+#[test]
+fn what_a_thread_remembers_ends_with_the_entry_that_it_found() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let isolate = isolate();
+    // Owners of one address, one after the other, as an allocator makes them.
+    let memory = store(64);
+    let owner = || {
+        let keeps = memory.clone();
+        // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+        let owner = unsafe { UniqueStore::from_raw_parts(memory.as_ptr().cast(), 64, move |_, _| drop(keeps)) };
+        BackingStore::from(owner.unwrap())
+    };
+    for _ in 0..3 {
+        let store = owner();
+        let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
+        assert_eq!((buffer.store().unwrap(), buffer.store().unwrap()), (store.clone(), store));
+        // Let go of on another thread, as by a collector.
+        std::thread::spawn(move || drop(buffer)).join().unwrap();
+    }
+}
+
+#[test]
+fn what_a_thread_remembers_is_of_one_table() {
+    static FIRST: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static SECOND: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, shared) = (isolate(), SharedStore::zeroed(64).unwrap());
+    let buffer = Buffer::new(&FIRST, shared.as_store(), &isolate).unwrap();
+    assert!(buffer.store().is_some());
+    let address = buffer.given.data.addr().get();
+    // SAFETY: I-FREE-ONCE: the buffer lives; it is another engine's.
+    assert_eq!(unsafe { SECOND.find(address, 64) }, None);
+}
+
+#[test]
+fn no_lock_is_held_while_an_owner_is_dropped() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static FOUND: AtomicUsize = AtomicUsize::new(0);
+    let isolate = isolate();
+    let memory = store(64);
+    let (address, keeps) = (memory.as_ptr().addr(), memory.clone());
+    let asks = move |_, _| {
+        // Waits forever where the shard is locked.
+        FOUND.store(1 + usize::from(TABLE.look_up(address, 64).is_some()), Ordering::SeqCst);
+        drop(keeps);
+    };
+    // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+    let owner = unsafe { UniqueStore::from_raw_parts(memory.as_ptr().cast(), 64, asks) };
+    let buffer = Buffer::new(&TABLE, &owner.unwrap().into(), &isolate).unwrap();
+    drop(buffer);
+    assert_eq!(FOUND.load(Ordering::SeqCst), 1, "the entry went before the owner");
+}
+
+#[test]
+fn the_id_of_an_isolate_stays_in_use_while_its_holds_are_counted() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, store) = (isolate(), store(64));
+    let weak = Arc::downgrade(&isolate);
+    let buffers = [0; 2].map(|_| Buffer::new(&TABLE, &store, &isolate).unwrap());
+    drop(isolate);
+    let [first, second] = buffers;
+    drop(first);
+    assert!(weak.upgrade().is_some());
+    drop(second);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn threads_expose_find_and_let_go_at_the_same_time() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let (sender, receiver) = mpsc::channel::<Buffer>();
+            scope.spawn(move || {
+                let isolate = isolate();
+                for _ in 0..300 {
+                    let store = store(64);
+                    let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
+                    assert_eq!((buffer.store().unwrap(), buffer.store().unwrap()), (store.clone(), store));
+                    sender.send(buffer).unwrap();
+                }
+            });
+            // A collector.
+            scope.spawn(move || receiver.into_iter().for_each(drop));
+        }
+    });
+    assert!(TABLE.shards.iter().all(|shard| shard.lock().unwrap().as_ref().is_none_or(HashMap::is_empty)));
+}
