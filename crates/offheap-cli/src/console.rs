@@ -2,8 +2,8 @@
 
 use offheap_run::{Stream, visible};
 
-/// Writes lines to the standard error, as far as that is possible. Names and messages in them are escaped where they would
-/// do something to a terminal; what script prints is not, and does not come here.
+/// Writes lines to the standard error, as far as that is possible. Names and messages in them are escaped where they
+/// would do something to a terminal; what script prints is not, and does not come here.
 pub(crate) fn error_lines(text: &str) {
     // Where this fails there is nobody left to tell.
     let _ = Stream::Error.write_line(&visible::lines(text));

@@ -1,8 +1,8 @@
 //! The `offheap` command: runs a script with native memory, mapped files and any ArrayBuffer's backing store within its
 //! reach, and says at the end what was leaked or freed twice, and where.
 //!
-//! Here are the command line, the exit status and what is printed. What scripts are given, and the engines that run them, is
-//! the library `offheap-run`.
+//! Here are the command line, the exit status and what is printed. What scripts are given, and the engines that run
+//! them, is the library `offheap-run`.
 #![forbid(unsafe_code)]
 
 mod console;

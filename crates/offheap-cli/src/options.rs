@@ -38,7 +38,8 @@ pub(crate) struct Run {
     #[arg(long = "map", value_name = "NAME=FILE[:ro|:cow|:rw]")]
     pub(crate) maps: Vec<OsString>,
 
-    /// A classic script or an ES module (.mjs, or with import or export at its top level); what follows are its arguments
+    /// A classic script or an ES module (.mjs, or with import or export at its top level); what follows are its
+    /// arguments
     #[arg(value_name = "SCRIPT", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
 }

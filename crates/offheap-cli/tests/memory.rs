@@ -81,7 +81,7 @@ fn v8_refuses_memory_with_a_maximum() {
         .script("try { nativeModule.allocateMemory(8, { maxByteLength: 16 }) } catch (error) { console.log(String(error)) }")
         .expect(
             0,
-            "TypeError: allocateMemory: V8 changes the length of its own memory alone; leave out maxByteLength, or \
+            "TypeError: allocateMemory: V8 resizes only its own memory; leave out maxByteLength, or \
              externalize a buffer that script makes: new ArrayBuffer(byteLength, { maxByteLength })\n",
             "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n",
         );

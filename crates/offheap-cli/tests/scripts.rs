@@ -73,7 +73,7 @@ fn what_is_no_memory_or_no_length_is_refused(engine: Engine) {
          RangeError: byteLength is -1; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
          RangeError: byteLength is 1.5; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
          ⟦RangeError: maxByteLength is 7, less than byteLength, which is 8; ask for at least 8|TypeError: \
-         allocateMemory: V8 changes the length of its own memory alone; leave out maxByteLength, or externalize a buffer \
+         allocateMemory: V8 resizes only its own memory; leave out maxByteLength, or externalize a buffer \
          that script makes: new ArrayBuffer(byteLength, { maxByteLength })⟧\n\
          TypeError: maxByteLength is of type null; pass a number of bytes\n\
          TypeError: arrayBuffer: expected memory, as allocateMemory returns it and nativeModule.mapped has it\n\

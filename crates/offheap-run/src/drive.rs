@@ -54,8 +54,8 @@ pub(crate) fn run<R: Realm>(realm: &mut R, script: &Script) -> Result<(), Uncaug
     }
 }
 
-/// Any text that parses as a classic script is one, unless its name says otherwise. A text that parses neither way is taken
-/// for what it looks like, so that the error is about the right grammar.
+/// Any text that parses as a classic script is one, unless its name says otherwise. A text that parses neither way is
+/// taken for what it looks like, so that the error is about the right grammar.
 fn kind_of(script: &Script, mut parses: impl FnMut(Kind) -> bool) -> Kind {
     if script.is_named_module() {
         return Kind::Module;

@@ -31,8 +31,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! `offheap.d.ts`, beside this crate's `Cargo.toml`, has the types of everything that a script is given. The module [`glue`]
-//! is for those who bring an engine of their own.
+//! `offheap.d.ts`, beside this crate's `Cargo.toml`, has the types of everything that a script is given. The module
+//! [`glue`] is for those who bring an engine of their own.
 //!
 //! | feature | adds |
 //! |---|---|

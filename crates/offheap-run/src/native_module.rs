@@ -7,8 +7,8 @@ use offheap_ledger::Ledger;
 
 use crate::Stream;
 
-/// The global `nativeModule` of a script, before it is installed in an engine: mapped files, arguments, and where `console`
-/// prints.
+/// The global `nativeModule` of a script, before it is installed in an engine: mapped files, arguments, and where
+/// `console` prints.
 ///
 /// A script gets the function `nativeModule.allocateMemory` and its siblings in any case.
 #[must_use = "install it in an engine, or run a script with it"]
@@ -47,8 +47,8 @@ impl NativeModule {
         self
     }
 
-    /// Sets where the lines of `console` go. Without this call they go to the [streams of the process](Stream::write_line).
-    /// Where `print` fails, the call of script's throws an Error.
+    /// Sets where the lines of `console` go. Without this call they go to the [streams of the
+    /// process](Stream::write_line). Where `print` fails, the call of script's throws an Error.
     pub fn print_with(mut self, print: impl Fn(Stream, &str) -> io::Result<()> + 'static) -> Self {
         self.print = Box::new(print);
         self

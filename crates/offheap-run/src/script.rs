@@ -1,4 +1,4 @@
-//! The text of scripts and modules, and where modules are found.
+//! Scripts, and the files of modules.
 
 use std::fs;
 use std::io;
@@ -17,8 +17,8 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script with this text. Stacks call it `name`, and modules that it imports by a relative path are found from there:
-    /// the name is a path, also where there is no such file.
+    /// A script with this text. Stacks call it `name`, and modules that it imports by a relative path are found from
+    /// there: the name is a path, also where there is no such file.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Script { name: name.into(), text: text.into() }
     }
@@ -42,7 +42,8 @@ impl Script {
         Path::new(&self.name).extension().is_some_and(|extension| extension == "mjs")
     }
 
-    /// Whether a line begins with `import` or `export`, as modules have them: a guess, for a text that does not parse.
+    /// Whether a line begins with `import` or `export`, as in a module. This is a guess, for a text that does not
+    /// parse.
     pub(crate) fn looks_like_module(&self) -> bool {
         let begins = |line: &str, word| {
             line.strip_prefix(word).is_some_and(|rest: &str| rest.starts_with([' ', '{', '*', '"', '\'']))
@@ -54,7 +55,7 @@ impl Script {
 /// The text of the module in the file `name`.
 ///
 /// # Errors
-/// Why there is none, and what to do.
+/// Why it cannot be read, and what to do.
 pub(crate) fn read_module(name: &str) -> Result<String, String> {
     read_text(Path::new(name)).map_err(|why| match why {
         Unreadable::Io(error) => format!("{error}; check the name and the permissions"),
@@ -65,7 +66,7 @@ pub(crate) fn read_module(name: &str) -> Result<String, String> {
 /// The file that `specifier` names in the module or script `importer`, or the name of the module "offheap".
 ///
 /// # Errors
-/// Why it names none, and what to do.
+/// Why it names no file, and what to do.
 pub(crate) fn resolve(importer: &str, specifier: &str) -> Result<String, String> {
     if specifier.starts_with('/') || specifier == OFFHEAP_MODULE.name {
         return Ok(specifier.to_owned());

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Why a script failed: a value that it threw and did not catch, a promise that was rejected and that nothing handled, a
-/// full heap, or an `await` that never ended.
+/// Why a script failed: a value that it threw and did not catch, a promise that was rejected and that nothing handled,
+/// a full heap, or an `await` that never ended.
 ///
 /// Its text says what happened in the first line; the others are the stack, where there is one. What a terminal would
 /// obey is escaped.

@@ -1,8 +1,9 @@
-//! Promises that are rejected and that nothing handles: errors that nobody caught.
+//! Promises that were rejected and that nothing handles: errors that nobody caught.
 
 use std::collections::HashMap;
 
-/// The rejected promises of an isolate that nothing handles, each with its reason, found by a hash of the promise.
+/// The promises of an isolate that were rejected and that nothing handles, with their reasons. A promise is found by
+/// its hash.
 pub(crate) struct Unhandled<P, R> {
     by_hash: HashMap<u64, Vec<Rejected<P, R>>>,
     count: u64,
@@ -27,7 +28,7 @@ impl<P, R> Unhandled<P, R> {
         self.by_hash.entry(hash).or_default().push(Rejected { number: self.count, promise, reason });
     }
 
-    /// The promise with this hash that is the one meant is handled now.
+    /// Something handles a promise now: the one with this hash for which `is_meant` is true.
     pub(crate) fn remove(&mut self, hash: u64, is_meant: impl Fn(&P) -> bool) {
         let Some(same_hash) = self.by_hash.get_mut(&hash) else { return };
         same_hash.retain(|rejected| !is_meant(&rejected.promise));

@@ -1,13 +1,13 @@
-//! Texts of others inside of the command's own lines: they move no cursor, change no colour and begin no line.
+//! Makes foreign text safe to print: escapes what would move a terminal's cursor, change its colours or begin a line.
 
 use std::fmt::Write;
 
-/// A name or a message, in one line. What a terminal would obey is escaped as in a string of script.
+/// Escapes a name or a message, which becomes one line. Control characters get JavaScript's escapes: `\x1b`.
 pub fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
-/// Escapes a text of several lines, which stay several.
+/// Escapes a text of several lines, and keeps the lines.
 pub fn lines(text: &str) -> String {
     escape(text, |character| character == '\n')
 }
@@ -26,7 +26,7 @@ fn escape(text: &str, stays: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// Also what ends a line or turns its direction.
+/// Includes separators of lines, and marks that change the direction of text.
 fn is_control(character: char) -> bool {
     let turns = matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() && character != '\t' || turns

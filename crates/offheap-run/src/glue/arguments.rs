@@ -1,24 +1,24 @@
-//! What script passes where a number is expected.
+//! Arguments of script that are expected to be numbers.
 
 use crate::glue::failure::Failure;
 
-/// The most that a number of script counts exactly: 2 ** 53 - 1.
+/// The largest integer that a Number represents exactly, with all below it: 2 ** 53 - 1.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// A value that script passed as a number.
+/// A value that script passed where a number is expected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Argument {
     /// `undefined`, or nothing.
     Absent,
     /// A number.
     Number(f64),
-    /// Something else, of this type.
+    /// A value of this type, which is not a number.
     Other(&'static str),
 }
 
 impl Argument {
-    /// Something that is neither absent nor a number, of a type as rquickjs names it: here as `typeof` does, and what it
-    /// calls an object more closely.
+    /// A value that is neither absent nor a number. `found` is the name of its type in rquickjs's words; the result has
+    /// that of `typeof`, or a more exact one for an object, such as `array`.
     pub fn other(found: &'static str) -> Argument {
         Argument::Other(match found {
             "bool" => "boolean",
@@ -29,7 +29,7 @@ impl Argument {
         })
     }
 
-    /// Its type, in script's words.
+    /// The name of its type, as script knows it.
     pub(crate) fn found(self) -> &'static str {
         match self {
             Argument::Absent => "undefined",
@@ -38,10 +38,11 @@ impl Argument {
         }
     }
 
-    /// The argument `name`, which counts bytes.
+    /// The argument `name` as a number of bytes.
     ///
     /// # Errors
-    /// A TypeError where it is no number, a RangeError where it is not a whole one that is possible.
+    /// A TypeError for a value that is not a number, a RangeError for a number that is negative, too large or not
+    /// whole.
     pub(crate) fn byte_count(self, name: &str) -> Result<usize, Failure> {
         match self {
             Argument::Number(number) if is_count(number) => Ok(number as usize),
@@ -56,10 +57,10 @@ impl Argument {
         }
     }
 
-    /// The same, or `otherwise` where it was not passed.
+    /// The argument `name` as a number of bytes, or `otherwise` where script did not pass it.
     ///
     /// # Errors
-    /// As for [`byte_count`](Self::byte_count).
+    /// Those of [`byte_count`](Self::byte_count).
     pub(crate) fn byte_count_or(self, name: &str, otherwise: usize) -> Result<usize, Failure> {
         match self {
             Argument::Absent => Ok(otherwise),
@@ -67,10 +68,10 @@ impl Argument {
         }
     }
 
-    /// The argument `name`, which is the value of one byte.
+    /// The argument `name` as the value of one byte.
     ///
     /// # Errors
-    /// A TypeError where it is no number, a RangeError where no byte has that value.
+    /// A TypeError for a value that is not a number, a RangeError for a number that no byte has.
     pub(crate) fn byte(self, name: &str) -> Result<u8, Failure> {
         match self {
             Argument::Number(number) if is_count(number) && number <= 255.0 => Ok(number as u8),
@@ -83,7 +84,7 @@ impl Argument {
     }
 }
 
-/// A number as script writes it.
+/// A number in JavaScript's notation.
 fn in_script(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() };

@@ -1,21 +1,21 @@
-//! What `nativeModule` throws.
+//! The errors that `nativeModule` throws.
 
 use offheap::{Error, ErrorClass};
 
-/// The class of an error that script gets.
+/// The class of an error in script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A value of the wrong sort, or something that the object does not do.
+    /// A value of the wrong type, or an operation that the object does not have.
     Type,
-    /// A number that is not possible here.
+    /// A number that is out of range.
     Range,
-    /// An `Error` of no other class.
+    /// A plain `Error`.
     Plain,
     /// A `NativeMemoryError` with this `code`.
     Memory(&'static str),
 }
 
-/// An error for script: in which class, and in which words.
+/// An error for script: its class, its code where it has one, and its message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) class: Class,
@@ -39,22 +39,32 @@ impl Failure {
         Failure { class: Class::Memory(code), message: message.into() }
     }
 
-    /// The name of the class in script, and the code where it has one.
-    pub fn class_name(&self) -> (&'static str, Option<&'static str>) {
+    /// The name of its class in script: `TypeError`, `RangeError`, `Error` or `NativeMemoryError`.
+    pub fn class(&self) -> &'static str {
         match self.class {
-            Class::Type => ("TypeError", None),
-            Class::Range => ("RangeError", None),
-            Class::Plain => ("Error", None),
-            Class::Memory(code) => ("NativeMemoryError", Some(code)),
+            Class::Type => "TypeError",
+            Class::Range => "RangeError",
+            Class::Plain => "Error",
+            Class::Memory(_) => "NativeMemoryError",
         }
+    }
+
+    /// The `code` of a `NativeMemoryError`.
+    pub fn code(&self) -> Option<&'static str> {
+        if let Class::Memory(code) = self.class { Some(code) } else { None }
+    }
+
+    /// Its message.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 }
 
-/// The codes of `NativeMemoryError`, of those that errors have; `offheap.d.ts` tells what they mean.
+/// The codes of errors that script sees as a `NativeMemoryError`; `offheap.d.ts` says what they mean.
 const MEMORY_CODES: [&str; 8] =
     ["DOUBLE_FREE", "FREE_IN_USE", "FREED", "READ_ONLY", "OUT_OF_MEMORY", "BUSY", "EXPOSED", "TOO_MANY_BUFFERS"];
 
-/// The class of an error that native code has: one of memory where its code says so, and otherwise JavaScript's own.
+/// The class in script of a native error: a `NativeMemoryError` for the codes above, and otherwise JavaScript's own.
 fn class_of(class: ErrorClass, code: &'static str) -> Class {
     match class {
         _ if MEMORY_CODES.contains(&code) => Class::Memory(code),
@@ -73,7 +83,7 @@ impl From<offheap_engine::Error> for Failure {
     fn from(error: offheap_engine::Error) -> Self {
         use offheap_engine::Error as Engine;
         let class = match error {
-            // What an engine throws in a primitive is that it has no memory.
+            // An engine throws by itself in a primitive only where it has no memory.
             Engine::Script { .. } | Engine::EngineFailed { .. } => Class::Memory("OUT_OF_MEMORY"),
             _ => class_of(error.class(), error.code()),
         };

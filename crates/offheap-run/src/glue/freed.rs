@@ -1,14 +1,14 @@
-//! What is kept of memory that was freed: what the next use of it, or a second free, is told.
+//! The record of memory that was freed, for the errors of later uses and of a second free.
 //!
-//! The memory's object in script keeps it, as numbers, so that it goes when the object is collected. No engine tells of
-//! that while a script runs that never waits.
+//! The memory's object in script keeps the record, as numbers, so that both are collected together. Native code could
+//! not drop it in time: while a script runs and never waits, no engine says which objects it has collected.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use offheap::{BackingStore, Error, Site, StoreId};
 
-/// Memory that was freed.
+/// The record of memory that was freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FreedMemory {
     store: StoreId,
@@ -19,10 +19,10 @@ pub(crate) struct FreedMemory {
 }
 
 impl FreedMemory {
-    /// How many numbers a record is for script.
+    /// How many numbers script keeps of a record.
     pub(crate) const NUMBERS: usize = 5;
 
-    /// The record of memory that had this length when it was freed.
+    /// The record of memory that had `byte_length` bytes when it was freed.
     pub(crate) fn new(store: &BackingStore, byte_length: usize, freed: Site) -> Self {
         FreedMemory { store: store.id(), byte_length, address: store.as_ptr().addr(), allocated: store.site(), freed }
     }
@@ -33,18 +33,18 @@ impl FreedMemory {
         Error::DoubleFree { store, address, byte_length, allocated, first, second }
     }
 
-    /// The error of another use.
+    /// The error of a use other than a free.
     pub(crate) fn used(&self, attempted: &'static str) -> Error {
         Error::Freed { store: self.store, attempted, freed: self.freed }
     }
 
-    /// The record for script, which has numbers only. All of them are below 2 ** 53.
+    /// The record as numbers, for script. All of them are below 2 ** 53.
     pub(crate) fn to_numbers(self, sites: &mut Sites) -> [f64; Self::NUMBERS] {
         let (allocated, freed) = (sites.number(self.allocated), sites.number(self.freed));
         [self.store.get() as f64, self.byte_length as f64, self.address as f64, allocated as f64, freed as f64]
     }
 
-    /// The record that these numbers are.
+    /// The record that these numbers stand for.
     pub(crate) fn from_numbers(numbers: [f64; Self::NUMBERS], sites: &Sites) -> Self {
         let [store, byte_length, address, allocated, freed] = numbers.map(|number| number as u64);
         FreedMemory {
@@ -57,7 +57,7 @@ impl FreedMemory {
     }
 }
 
-/// The places that records name, by number. There are as many as the scripts have calls.
+/// The places in scripts that records name, each with a number. There are at most as many as the scripts have calls.
 #[derive(Default)]
 pub(crate) struct Sites {
     sites: Vec<Site>,

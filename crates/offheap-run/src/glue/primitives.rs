@@ -1,4 +1,4 @@
-//! The primitives that the prelude builds `nativeModule` and `console` from, on any engine.
+//! The native functions that the prelude builds `nativeModule` and `console` from, on any engine.
 
 use offheap::{BackingStore, Site, adapter};
 
@@ -8,11 +8,11 @@ use crate::glue::failure::Failure;
 use crate::glue::freed::FreedMemory;
 use crate::glue::state::{Described, Memory, State};
 
-/// One call of a primitive by script: what the glue of an engine gives, in the engine's values.
+/// One call of a primitive by script, in the engine's values. An engine's glue implements it.
 pub trait Call {
     /// A value of script.
     type Value;
-    /// An exception of the engine's own that is on its way to script.
+    /// An exception that the engine has thrown.
     type Pending;
 
     /// The state behind `nativeModule`.
@@ -20,16 +20,15 @@ pub trait Call {
 
     /// An argument; `undefined` where script passed none.
     fn value(&mut self, index: usize) -> Self::Value;
-    /// A value where a number is expected.
+    /// What this value is where a number is expected.
     fn as_argument(&mut self, value: &Self::Value) -> Argument;
     /// ECMAScript's `ToBoolean`.
     fn as_boolean(&mut self, value: &Self::Value) -> bool;
-    /// A string of script.
+    /// The text of a string.
     fn as_text(&mut self, value: &Self::Value) -> Outcome<String, Self>;
-    /// `value.name`; `undefined` where that is no object.
+    /// `value.name`; `undefined` where the value is not an object.
     fn property(&mut self, value: &Self::Value, name: &str) -> Outcome<Self::Value, Self>;
-    /// The bytes of a buffer or a view as script sees them at this moment, copied; `None` of what is neither. No script runs
-    /// in between.
+    /// A copy of the bytes of a buffer or a view; `None` for any other value. Must run no script.
     fn copy_of(&mut self, bytes: &Self::Value) -> Outcome<Option<Vec<u8>>, Self>;
 
     /// `undefined`.
@@ -40,12 +39,12 @@ pub trait Call {
     fn number(&mut self, number: f64) -> Self::Value;
     /// A new object with these properties.
     fn object(&mut self, properties: &[(&str, f64)]) -> Outcome<Self::Value, Self>;
-    /// A `Uint8Array` of its own.
+    /// A new `Uint8Array` with these bytes.
     fn bytes(&mut self, bytes: Vec<u8>) -> Outcome<Self::Value, Self>;
 
-    /// What the function of the prelude's `internals` with this name returns. It calls nothing of script's.
+    /// Calls the function `name` of the prelude's `internals`, which is `this` of the call. It calls no function of script's.
     fn internal(&mut self, name: &str, arguments: &[Self::Value]) -> Outcome<Self::Value, Self>;
-    /// Where in the script this is.
+    /// The place of the call in script.
     fn site(&mut self) -> Site;
 
     /// A buffer over a store.
@@ -58,19 +57,19 @@ pub trait Call {
     fn copy_out(&mut self, store: &BackingStore) -> Outcome<Vec<u8>, Self>;
     /// Copies bytes into a store that is exposed here or nowhere.
     fn copy_in(&mut self, store: &BackingStore, byte_offset: usize, bytes: &[u8]) -> Outcome<(), Self>;
-    /// Collects garbage, all of it.
+    /// Collects all garbage.
     fn collect(&mut self);
 }
 
-/// What a call throws.
+/// What a primitive throws.
 pub enum Thrown<P> {
-    /// An error of ours.
+    /// An error of `nativeModule`, which the glue makes with `internals.fail(name, message, code)`.
     Failure(Failure),
-    /// The engine's.
+    /// An exception that the engine has thrown.
     Pending(P),
 }
 
-/// A value, or what is thrown.
+/// What a step of a primitive returns, or throws.
 pub type Outcome<T, C> = Result<T, Thrown<<C as Call>::Pending>>;
 
 impl<P> From<Failure> for Thrown<P> {
@@ -91,7 +90,7 @@ impl<P> From<offheap_engine::Error> for Thrown<P> {
     }
 }
 
-/// A function that the prelude is given.
+/// A native function that the prelude builds on.
 pub struct Primitive<C: Call> {
     /// Its name, for the prelude.
     pub name: &'static str,
@@ -101,7 +100,7 @@ pub struct Primitive<C: Call> {
     pub run: fn(&mut C) -> Outcome<C::Value, C>,
 }
 
-/// All of them.
+/// All primitives.
 pub fn primitives<C: Call>() -> [Primitive<C>; 16] {
     let primitive = |name, length, run| Primitive { name, length, run };
     [
@@ -135,17 +134,17 @@ fn argument<C: Call>(call: &mut C, index: usize) -> Argument {
     call.as_argument(&value)
 }
 
-/// The number that the prelude passes first.
+/// The first argument: the number of memory or of a reference, which the prelude passes.
 fn id<C: Call>(call: &mut C) -> Result<u64, Failure> {
     Ok(argument(call, 0).byte_count("id")? as u64)
 }
 
-/// The memory that script passes first, if it is that.
+/// The first argument, which should be memory.
 fn memory<C: Call>(call: &mut C) -> Outcome<Memory, C> {
     memory_at(call, 0)
 }
 
-/// The memory that script passes, if it is that.
+/// An argument that should be memory.
 fn memory_at<C: Call>(call: &mut C, index: usize) -> Outcome<Memory, C> {
     let value = call.value(index);
     let id = call.internal("idOf", &[value])?;
@@ -163,7 +162,7 @@ fn memory_at<C: Call>(call: &mut C, index: usize) -> Outcome<Memory, C> {
     Ok(Memory::Freed(call.state().freed_memory(numbers)))
 }
 
-/// The prelude's object for memory or a reference: what its function `make` returns.
+/// An object of script for memory or a reference, made by the function `make` of the prelude.
 fn describe<C: Call>(call: &mut C, make: &str, described: Described) -> Outcome<C::Value, C> {
     let Described { id, byte_length, max_byte_length, is_shared, address } = described;
     let max_byte_length = match max_byte_length {
@@ -176,7 +175,7 @@ fn describe<C: Call>(call: &mut C, make: &str, described: Described) -> Outcome<
     call.internal(make, &[id, byte_length, max_byte_length, is_shared, address])
 }
 
-/// The memory of a mapped file. The prelude asks for each of them once, by its place in the list.
+/// The memory of a mapped file. The prelude asks for each file once, by its place in the list of names.
 fn map<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let index = argument(call, 0).byte_count("index")?;
     let described = call.state().mapped(index).expect("the prelude was given this many names");
@@ -203,7 +202,7 @@ fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (byte_length, site) = (argument(call, 0), call.site());
     let described = call.state().allocate(byte_length, shared, max_byte_length, site)?;
     let id = described.id;
-    // Without its object script could not free it.
+    // Script could not free memory that it has no object for.
     describe(call, "memory", described).inspect_err(|_| {
         let freed = call.state().free(id, site);
         debug_assert!(freed.is_ok(), "nobody has it yet");
@@ -231,7 +230,7 @@ fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let site = call.site();
     let described = call.state().externalize(store, site);
     let id = described.id;
-    // Without its object script could not release it.
+    // Script could not release a reference that it has no object for.
     describe(call, "external", described).inspect_err(|_| {
         let released = call.state().release(id);
         debug_assert!(released.is_ok(), "nobody has it yet");
@@ -265,7 +264,8 @@ fn detach<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     Ok(call.undefined())
 }
 
-/// The error of a function that takes a buffer first: where it was passed something else, what that is, and what was meant.
+/// The error of a function whose first argument should be a buffer. For another value the message says what it is, and
+/// what to pass instead.
 fn not_a_buffer<C: Call>(call: &mut C, function: &str, error: offheap_engine::Error) -> Thrown<C::Pending> {
     let offheap_engine::Error::NotAnArrayBuffer { .. } = error else { return error.into() };
     let found = match found(call, 0) {
@@ -275,7 +275,7 @@ fn not_a_buffer<C: Call>(call: &mut C, function: &str, error: offheap_engine::Er
     Failure::type_error(format!("{function}: expected an ArrayBuffer or a view of one, found {found}")).into()
 }
 
-/// What script passes there, in its words.
+/// The name of what script passes, for a message.
 fn found<C: Call>(call: &mut C, index: usize) -> Outcome<&'static str, C> {
     let value = call.value(index);
     let is_reference = call.internal("isExternal", &[value])?;
@@ -326,7 +326,7 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     call.bytes(bytes)
 }
 
-/// The bytes are copied first and once, as they are: they may be the same memory, or overlap.
+/// The bytes are copied first: they may overlap with the memory that they are written to.
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
     call.state().external(id, "write")?;

@@ -1,4 +1,4 @@
-//! What `nativeModule` does, whatever the engine: memory and references by number, and the words of every refusal.
+//! What the functions of `nativeModule` do, on any engine. Memory and references have numbers.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub struct Limits {
     pub max_byte_length: usize,
     /// What the address of a buffer's first byte is a multiple of.
     pub alignment: usize,
-    /// Whether the length of a buffer over memory that is not the engine's own can change.
+    /// Whether the engine has resizable buffers over memory that is not its own.
     pub resizes_any_memory: bool,
 }
 
@@ -39,19 +39,19 @@ pub struct State {
     sites: RefCell<Sites>,
 }
 
-/// Memory or a reference, as an object of script shows it.
+/// What script can see of memory or a reference.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Described {
     /// Its number.
     pub(crate) id: u64,
     pub(crate) byte_length: usize,
-    /// The most that its length can become, where that changes.
+    /// The most bytes that it can have, where its length changes.
     pub(crate) max_byte_length: Option<usize>,
     pub(crate) is_shared: bool,
     pub(crate) address: usize,
 }
 
-/// Memory and references by their numbers, which are never given out again. What was freed or released is not in it.
+/// Memory and references by number. A number is never used again; what was freed or released is not in the table.
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
@@ -66,18 +66,18 @@ enum Entry {
     Freed(FreedMemory),
 }
 
-/// What script passes where memory is expected.
+/// A value that script passed where memory is expected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Memory {
-    /// Something else.
+    /// Something that is not memory.
     No,
-    /// Memory of this number, which was not freed.
+    /// Memory that was not freed, with its number.
     Present(u64),
     /// Memory that was freed.
     Freed(FreedMemory),
 }
 
-/// What `stats()` says.
+/// The numbers of `stats()`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stats {
     pub(crate) stores: u64,
@@ -141,7 +141,7 @@ impl State {
         let Limits { engine, resizes_any_memory, .. } = self.limits;
         if max_byte_length.is_some() && !resizes_any_memory {
             return Err(Failure::type_error(format!(
-                "allocateMemory: {engine} changes the length of its own memory alone; leave out maxByteLength, or externalize \
+                "allocateMemory: {engine} resizes only its own memory; leave out maxByteLength, or externalize \
                  a buffer that script makes: new ArrayBuffer(byteLength, {{ maxByteLength }})"
             )));
         }
@@ -157,7 +157,7 @@ impl State {
         Ok(self.table.borrow_mut().add(&store, Entry::Manual(memory)))
     }
 
-    /// `arrayBuffer(memory, offset, length)`: the part of the memory that the buffer is to be over.
+    /// `arrayBuffer(memory, offset, length)`: the part of the memory that the buffer is to show.
     pub(crate) fn window(&self, memory: Memory, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
         let store = match self.table.borrow().find(memory) {
             Some(Entry::Manual(memory)) => memory.store().clone(),
@@ -192,7 +192,7 @@ impl State {
         Ok(store.slice(offset..offset + length)?)
     }
 
-    /// The same of memory whose length changes: a buffer follows that, so it is over all of it.
+    /// All of the memory, for a buffer whose length follows that of the memory.
     fn whole(&self, store: BackingStore, offset: Argument, length: Argument) -> Result<BackingStore, Failure> {
         if offset.byte_count_or("offset", 0)? != 0 || length != Argument::Absent {
             return Err(Failure::range_error(
@@ -211,7 +211,7 @@ impl State {
         Ok(store)
     }
 
-    /// The length of memory or of a reference at this moment; `None` of one that was freed or released.
+    /// The present length of memory or a reference; `None` once it was freed or released.
     pub(crate) fn byte_length(&self, id: u64) -> Option<usize> {
         match self.table.borrow().entries.get(&id)? {
             Entry::Manual(memory) => Some(memory.byte_length()),
@@ -221,7 +221,7 @@ impl State {
         }
     }
 
-    /// `free(memory)`. Nothing of it is kept here once script has the record of the free, and [said so](Self::forget).
+    /// `free(memory)`. The result is for script to keep; then [`forget`](Self::forget) drops what is kept here.
     pub(crate) fn free(&self, id: u64, site: Site) -> Result<FreedMemory, Failure> {
         let memory = match self.table.borrow().entries.get(&id) {
             Some(Entry::Manual(memory)) => memory.clone(),
@@ -239,7 +239,7 @@ impl State {
         Ok(freed)
     }
 
-    /// `free(memory)` of what is no memory, or was freed.
+    /// The error of `free(memory)` for memory that was freed, or for something that is not memory.
     pub(crate) fn refuse_free(&self, memory: Memory, site: Site) -> Failure {
         match memory {
             Memory::Freed(freed) => match self.ledger.checked::<()>(Err(freed.again(site))) {
@@ -250,7 +250,7 @@ impl State {
         }
     }
 
-    /// The memory of this number, where its record is not in script.
+    /// The memory with this number; `None` once [`forget`](Self::forget) was called for it.
     pub(crate) fn memory(&self, id: u64) -> Option<Memory> {
         match self.table.borrow().entries.get(&id)? {
             Entry::Freed(freed) => Some(Memory::Freed(*freed)),
@@ -258,13 +258,13 @@ impl State {
         }
     }
 
-    /// Script has the record of the memory that was freed.
+    /// Drops the record of memory that was freed: script has it now.
     pub(crate) fn forget(&self, id: u64) {
         let entry = self.table.borrow_mut().entries.remove(&id);
         debug_assert!(matches!(entry, Some(Entry::Freed(_))), "only what was freed is forgotten");
     }
 
-    /// A record as script keeps it.
+    /// A record as numbers, for script to keep.
     pub(crate) fn to_numbers(&self, freed: &FreedMemory) -> [f64; FreedMemory::NUMBERS] {
         freed.to_numbers(&mut self.sites.borrow_mut())
     }
@@ -281,7 +281,7 @@ impl State {
         }
     }
 
-    /// `externalizeBuffer(buffer)`, where `store` is the buffer's: a reference that script must release.
+    /// `externalizeBuffer(buffer)`, with the buffer's store: a reference that script must release.
     pub(crate) fn externalize(&self, store: BackingStore, site: Site) -> Described {
         let hold = self.ledger.hold(&store, site);
         self.table.borrow_mut().add(&store.clone(), Entry::External(store, hold))
@@ -298,17 +298,18 @@ impl State {
         }
     }
 
-    /// The store of a reference whose bytes are to be read or written. An error where they were freed: no range would be right.
+    /// The store of a reference, to read or write it. An error where its memory was freed: no range of it would be
+    /// valid.
     fn present(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
         let store = self.external(id, attempted)?;
-        // Memory that an engine may take away is not read from here, and not freed by hand.
+        // Any other error is one of memory that the engine owns: nobody frees that by hand.
         match store.copy_to_slice(0, &mut []) {
             Err(Error::Freed { store, freed, .. }) => Err(Error::Freed { store, attempted, freed }.into()),
             _ => Ok(store),
         }
     }
 
-    /// The store of a reference whose bytes are to be written. An error where they are read-only.
+    /// The store of a reference, to write to it. An error where its memory is read-only.
     fn writable(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
         let store = self.present(id, attempted)?;
         match store.kind() {
@@ -339,7 +340,7 @@ impl State {
         Ok(range)
     }
 
-    /// `external.write(from, bytes)`, before the bytes come: the place for `byte_length` of them.
+    /// `external.write(from, bytes)`: the place for `byte_length` bytes.
     pub(crate) fn write_range(&self, id: u64, from: Argument, byte_length: usize) -> Result<BackingStore, Failure> {
         let store = self.writable(id, "write")?;
         let from = from.byte_count("from")?;
@@ -399,7 +400,7 @@ impl Table {
     }
 }
 
-/// Whether it is all of memory that is resizable or growable.
+/// Whether the length of the store can change. That of a part of a store cannot.
 fn length_changes(store: &BackingStore) -> bool {
     match SharedStore::try_from(store.clone()) {
         Ok(shared) => shared.is_growable(),
@@ -431,7 +432,7 @@ fn range(store: &BackingStore, from: Argument, to: Argument) -> Result<BackingSt
     Ok(store.slice(from..to)?)
 }
 
-/// `name` is what script calls the `offset`.
+/// `name` is the name of the argument `offset`.
 fn past_the_end(store: &BackingStore, name: &str, offset: usize, length: Option<usize>) -> Failure {
     let asked = match length {
         Some(1) => format!("1 byte from {offset} on ends past the memory"),

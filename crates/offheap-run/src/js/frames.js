@@ -1,8 +1,11 @@
-// The stacks of errors, made of the engine's call sites and not of its text, so that no name of a function or a file passes
-// for a frame. The value is a function that an engine's glue calls before any other script; it returns what `inspect.js`
-// asks of an engine. `format` is called by the engine for each stack: by QuickJS when an error is made, through `trace`,
-// which needs no room on the stack that QuickJS counts, so that the call sites stay as they are where `format` has none;
-// by V8 when a stack is asked for. As in `inspect.js`, nothing that script can replace is called.
+// Makes the stacks of errors from the engine's call sites, not from the engine's text, in which the name of a function or a
+// file could look like a frame. The value of this script is a function. An engine's glue calls it before any other script,
+// with an object of functions: `isProxy`, and on QuickJS also `columnOf`, `trace` and `beQuiet`. It returns what `inspect.js`
+// asks an engine.
+//
+// The engine calls `format` for each stack. V8 calls it when a stack is asked for. QuickJS calls `trace` when an error is made,
+// and `trace` calls `format`. `trace` is native and takes no room on the stack that QuickJS counts; where there is no room for
+// `format`, it leaves the call sites as they are. As in `inspect.js`, no function is called that script can replace.
 (host) => {
   "use strict";
   const { isProxy, columnOf, trace, beQuiet } = host;
@@ -24,7 +27,7 @@
     code < 0x20 || code >= 0x7f && code < 0xa0 || code >= 0x2028 && code <= 0x202e || code >= 0x2066 && code <= 0x2069;
   const hex = (code, digits) => apply(padStart, apply(numberToString, code, [16]), [digits, "0"]);
   const escaped = (code) => code === 0x0a ? "\\n" : code < 0x100 ? "\\x" + hex(code, 2) : "\\u" + hex(code, 4);
-  // A name that could be read as a place stands in quotes.
+  // A name that looks like a place is quoted.
   const visible = (name) => {
     let shown = "";
     for (let at = 0; at < name.length && at < 1000; at++) {
@@ -50,8 +53,8 @@
   const { isNative, getFileName, getFunctionName, getLineNumber, getColumnNumber } = ofSite;
   const { getScriptNameOrSourceURL, toString: siteToString } = ofSite;
 
-  // What is kept of call sites: a text, which keeps no function alive and costs little until somebody asks for the frames.
-  // For each: whether it is the engine's, line and column, the lengths of name and file, and both.
+  // Call sites are kept as a text, which keeps no function alive and costs little until the frames are needed. It has for each
+  // call site: whether it is the engine's own, line and column, the lengths of name and file, name and file.
   const NONE_GIVEN = [];
   const fieldsOf = (isEngines, line, column, name, file) =>
     (isEngines ? "n" : "s") + line + " " + column + " " + name.length + " " + file.length + " " + name + file;
@@ -61,7 +64,7 @@
     const file = apply(getFileName, site, NONE_GIVEN) ?? "", line = apply(getLineNumber, site, NONE_GIVEN);
     return fieldsOf(false, line, apply(getColumnNumber, site, NONE_GIVEN), name, file);
   };
-  // V8 says more of a function than its name: `new`, `async`, whose method it is.
+  // V8's text has more than the name of a function: `new`, `async`, the class of a method.
   const v8Fields = (site) => {
     const file = apply(getScriptNameOrSourceURL, site, NONE_GIVEN) ?? "", text = apply(siteToString, site, NONE_GIVEN);
     const line = apply(getLineNumber, site, NONE_GIVEN) ?? 0, column = apply(getColumnNumber, site, NONE_GIVEN) ?? 0;
@@ -76,11 +79,11 @@
     return taken;
   };
 
-  // What does not parse has a place and no function; QuickJS says of it only that.
+  // An error in a text that does not parse has a place and no function. QuickJS has one call site for it.
   const isUnparsed = (error, name, isOnly) =>
     isQuickJs && isOnly && name === "" && isError(error) && getPrototypeOf(error) === SyntaxErrorPrototype;
-  // `taken` is what `take` made, or call sites. Without the frames of the command, and of functions of the engine that
-  // those called.
+  // The text of a stack. `taken` is a result of `take`, or call sites. Frames of this crate's own scripts are left out, with
+  // those of engine functions that they called.
   const textOf = (error, taken) => {
     if (isArray(taken)) taken = take(taken);
     let text = "", ofEngine = "", at = 0;
@@ -109,12 +112,12 @@
     return apply(slice, text + ofEngine, [0, -1]);
   };
 
-  // What is taken for what `framesOf` and `placeOf` cannot ask the engine for: for objects that are no errors, for errors
-  // whose stack script made itself, and on V8 for every error; and for the primitive value that was thrown last.
+  // The call sites of values that `framesOf` and `placeOf` cannot ask the engine about: objects that are not errors, errors
+  // whose stack script made itself, and on V8 every error. `thrown` is the primitive value that was thrown last.
   const places = new WeakMap();
   const NONE = {};
   let thrown = NONE, thrownAt = "";
-  // What script set to make stacks, which is not called where only the command asks for one.
+  // The function that script set as `Error.prepareStackTrace`. It is not called for a stack that only `inspect.js` asks for.
   let custom, isAsking = false;
   const engine = { isProxy };
   const format = (error, sites) => {
@@ -124,12 +127,12 @@
     thrownAt = isObject ? "" : taken;
     if (!isObject) return "";
     if (isQuickJs && custom === undefined && isError(error)) {
-      // While it is made it has none; later this is for `captureStackTrace`, which makes it a property as it is.
+      // An error has no stack while it is made. If it has one, this call is for `captureStackTrace`, which needs the text.
       return apply(getStack, error, NONE_GIVEN) === undefined ? taken : ended(textOf(error, taken));
     }
     apply(remember, places, [error, taken]);
     if (custom !== undefined && !isAsking) return apply(custom, OwnError, [error, sites]);
-    // As each engine has it.
+    // Each engine has its own form.
     const text = textOf(error, taken);
     if (isQuickJs) return ended(text);
     const header = engine.headerOf(error);
@@ -170,8 +173,8 @@
     const stack = ask(error), taken = isQuickJs ? stack : apply(recall, places, [error]);
     return typeof taken === "string" || isArray(taken) ? textOf(error, taken) : "";
   };
-  // What `run` throws and catches has no stack, as far as that costs something. `beQuiet`, as `trace`, needs no room on the
-  // stack that QuickJS counts.
+  // Calls `run` without making stacks for what it throws and catches, where a stack costs time. `beQuiet` is native and takes no
+  // room on the stack that QuickJS counts.
   engine.withoutStacks = (run, value) => {
     if (!isQuickJs) return run(value);
     beQuiet(true);

@@ -1,10 +1,10 @@
-// What `console` prints, and what is said of a value that nobody caught, on any engine. The value is a function that an
-// engine's glue calls before any other script, with what `prelude.js` returned and with what the engine tells of values;
-// it returns the function that describes a thrown value.
+// Defines `console`, and describes values that nobody caught, on any engine. The value of this script is a function. An
+// engine's glue calls it before any other script, with what `prelude.js` and `frames.js` returned. It returns the function
+// that describes a thrown value.
 //
 // Nothing here runs code of script: no getter, no trap of a Proxy, no method that script may have replaced. So nothing
 // here iterates, calls a method of a value, assigns to an index, or has a template literal, for which QuickJS looks up
-// `String.prototype.concat`. `apply` calls functions that were taken from the realm while only the command had run in it.
+// `String.prototype.concat`. `apply` calls functions that were taken from the realm before script ran in it.
 (given, engine) => {
   "use strict";
   const { print: printLine, describe } = given;
@@ -27,7 +27,7 @@
   const lengthOfTypedArray = getter(TypedArrayPrototype, "length");
   const bufferOfDataView = getter(DataView.prototype, "buffer"), lengthOfDataView = getter(DataView.prototype, "byteLength");
   const sizeOfMap = getter(Map.prototype, "size"), sizeOfSet = getter(Set.prototype, "size");
-  // QuickJS has these; its getters are the engine's.
+  // Only QuickJS has these. Their getters are the engine's own.
   const ExceptionPrototype = globalThis.DOMException?.prototype ?? {};
   const nameOfException = getter(ExceptionPrototype, "name"), messageOfException = getter(ExceptionPrototype, "message");
   const sourceOfRegExp = getter(RegExp.prototype, "source");
@@ -44,10 +44,11 @@
     d: "hasIndices", g: "global", i: "ignoreCase", m: "multiline", s: "dotAll", u: "unicode", v: "unicodeSets", y: "sticky",
   })) flagGetters[flag] = getter(RegExp.prototype, name);
 
-  // Of one object, of one call, of a text inside of something, of levels, and of prototypes that are looked at.
+  // The limits of what is shown: items of an object, its bytes, values in one call, characters of a text inside of a value,
+  // levels, and prototypes that are looked at.
   const MOST_ITEMS = 100, MOST_BYTES = 16, MOST_VALUES = 10000, MOST_CHARACTERS = 10000, DEEPEST = 4, MOST_PROTOTYPES = 100;
   const LARGEST_BITS = 2n ** 18n;
-  // Of the call that goes on: how many values it may still show, and whether the value's own stack is among it.
+  // How many values the present call may still show, and whether it has shown the stack of the value itself.
   let valuesLeft = 0, framesShown = false;
 
   const hex = (number, digits) => apply(padStart, apply(numberToString, number, [16]), [digits, "0"]);
@@ -56,8 +57,8 @@
     code >= 0x2066 && code <= 0x2069 || code === 0x2028 || code === 0x2029;
   const escaped = (code) => code < 0x100 ? "\\x" + hex(code, 2) : "\\u" + hex(code, 4);
 
-  // A text of script's inside of ours: it moves no cursor, changes no colour, and is not too long. `newLine` is what
-  // becomes of the end of a line.
+  // Escapes a text of script's, so that it moves no cursor and changes no colour, and cuts it off where it is too long.
+  // `newLine` replaces the end of a line.
   const visible = (text, newLine = "\\n") => {
     let shown = "", from = 0;
     const length = text.length < MOST_CHARACTERS ? text.length : MOST_CHARACTERS;
@@ -77,7 +78,7 @@
     return visible(stringify(apply(slice, text, [0, MOST_CHARACTERS]))) + "... " + rest + " more characters";
   };
 
-  // What stands for a value that is not there, or that only code of script or a later time could give.
+  // These stand for values that are missing, that only a call of script's code could give, or that do not exist yet.
   const NOTHING = { __proto__: null, text: "<empty>" }, GETTER = { __proto__: null, text: "[Getter]" };
   const UNREADY = { __proto__: null, text: "<uninitialized>" };
 
@@ -87,11 +88,11 @@
       if (found === undefined) return { __proto__: null, value: NOTHING, isEnumerable: false };
       return { __proto__: null, value: hasOwn(found, "value") ? found.value : GETTER, isEnumerable: found.enumerable };
     } catch {
-      // A module's export before the module ran.
+      // An export of a module that has not run yet.
       return { __proto__: null, value: UNREADY, isEnumerable: true };
     }
   };
-  // As `object[key]`, without running code of script.
+  // Like `object[key]`, but runs no code of script.
   const lookup = (object, key) => {
     for (let left = MOST_PROTOTYPES; object !== null && left > 0 && !isProxy(object); left--) {
       const { value } = property(object, key);
@@ -107,7 +108,7 @@
     }
     return false;
   };
-  // What a getter or method of the engine says; `undefined` where `object` is none of its class.
+  // The result of a getter or method of the engine; `undefined` where `object` is not of its class.
   const ask = (method, object) => {
     try {
       return method === undefined ? undefined : apply(method, object, []);
@@ -142,7 +143,7 @@
     if (typeof value === "object" && value !== null || typeof value === "function") return "[object]";
     return asText(String(value));
   };
-  // As `Error.prototype.toString` has it, without running code of script.
+  // Like `Error.prototype.toString`, but runs no code of script.
   const headerOf = (error, asText) => {
     let given = lookup(error, "name"), words = lookup(error, "message");
     if (given === GETTER) given = ask(nameOfException, error) ?? className(error);
@@ -245,7 +246,7 @@
     return text(shown);
   };
 
-  // What the engine knows by slots of its own, whatever an object's prototype says; `undefined` of any other object.
+  // The description of an object that has internal slots, whatever its prototype is; `undefined` of any other object.
   const inspectBuiltIn = (object) => {
     let slot = ask(PLAIN.byteLength, object);
     if (slot !== undefined) return inspectBuffer(PLAIN, object, slot);
@@ -293,7 +294,7 @@
     const beyond = value >> LARGEST_BITS;
     return beyond === 0n || beyond === -1n ? "" + value + "n" : "[BigInt of more than 262144 bits]";
   };
-  // `outside` is what the value is in, the innermost first.
+  // `outside` has the objects that the value is inside of, the innermost first.
   function inspect(value, outside) {
     if (--valuesLeft < 0) return "...";
     switch (typeof value) {
@@ -308,7 +309,7 @@
       default: return "" + value;
     }
   }
-  // `asText` is what is made of a string.
+  // `asText` describes a string.
   const inspectAll = (value) => inspect(value, undefined);
   const show = (value, asText) => {
     valuesLeft = MOST_VALUES;
@@ -335,8 +336,8 @@
     console[name] = defineProperty(method, "name", { value: name });
   }
   defineProperty(globalThis, "console", { value: console, writable: true, configurable: true });
-  // `thrownAt` is a place that the glue knows, or true where the engine may be asked for one; `undefined` where the value
-  // was not thrown just now. An error has a stack, which says more.
+  // `thrownAt` is a place that the glue knows, or `true` if the engine can be asked for it. It is `undefined` if the value was
+  // not thrown just now. The stack of an error says more than the place.
   return (value, thrownAt) => {
     const shown = show(value, asMessage);
     if (thrownAt === undefined || framesShown) return shown;

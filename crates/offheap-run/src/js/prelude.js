@@ -1,10 +1,10 @@
-// What `nativeModule` is in script, on any engine. The value is a function that an engine's glue calls before any other
-// script, with its primitives: functions that it defines, which see the object `internals` below as `this`. An object of
-// script knows native memory by a number that only this file and the glue see. It returns what `inspect.js` needs.
+// Defines `nativeModule`, on any engine. The value of this script is a function. An engine's glue calls it before any other
+// script, with native functions, the primitives, which get the object `internals` below as `this`. Objects of script name
+// native memory by a number that only this file and the glue see. The function returns what `inspect.js` needs.
 //
-// Script may replace everything that is not defined in here, and that the objects in here inherit. So nothing in a
-// function below is looked up in a global or called as a method, except of an object without a prototype; there is no
-// `instanceof`, no spread, no destructuring of a list; and what describes a property inherits nothing.
+// Script may replace everything that is not defined here, and everything that the objects here inherit. So no function below
+// looks up a global or calls a method, except of an object without a prototype; there is no `instanceof`, no spread, and no
+// destructuring of a list; and property descriptors inherit nothing.
 (primitives, maps, args) => {
   "use strict";
   const { apply, construct, defineProperty } = Reflect;
@@ -27,10 +27,11 @@
   const internals = {
     __proto__: null,
     fail(name, message, code) {
-      // Not `new NativeMemoryError`: that asks the prototype of the class, which script may change, to make the error.
+      // Not `new NativeMemoryError`, which calls the prototype of the class, and script may change that.
       const error = construct(classes[name] ?? PlainError, [message], classes[name] ?? NativeMemoryError);
       if (code !== undefined) show(error, "code", code);
-      // V8 looks for the class on the stack, to leave out what made the error, and there it is not.
+      // V8 leaves out the frames above the class, but the class is not on the stack; so the frames of this file are left out
+      // here.
       if (captureStackTrace) apply(captureStackTrace, PlainError, [error, internals.fail]);
       return error;
     },
@@ -55,7 +56,7 @@
     if (token !== secret) throw new NotConstructed("Illegal constructor; use nativeModule.allocateMemory(byteLength)");
   };
 
-  // A length that changes is asked for each time; what was freed or released keeps its last one.
+  // A length that can change is asked for each time. Memory that was freed, and a released reference, keep the last one.
   const define = (object, id, byteLength, maxByteLength, shared, address) => {
     if (maxByteLength === undefined) {
       show(object, "byteLength", byteLength);
@@ -68,7 +69,7 @@
     show(object, "address", address);
   };
 
-  // What would look for a number, or for elements, and take what it does not find for 0: `new ArrayBuffer(memory)`,
+  // Errors for calls that look for a number or for elements and would take a missing one for 0: `new ArrayBuffer(memory)`,
   // `new Uint8Array(memory)`, `bytes.set(memory)`.
   const failed = (message) => internals.fail("TypeError", message);
   const notANumber = (what, instead) =>
@@ -78,11 +79,11 @@
   const referenceHasNoElements = () =>
     failed("a reference has no elements; call its read(), or make a view: new Uint8Array of its arrayBuffer()");
 
-  // Not static methods: script gets at the class, by the constructor of an object.
+  // These are not static methods, because script can reach the class through `constructor`.
   let idOf, keepFreed, freedOf, isExternal;
   class NativeMemory {
     #id;
-    // What the next use is told, once it was freed: five numbers, for native code only.
+    // The record of the free, for the errors of later uses: five numbers, which only native code reads.
     #freed;
     constructor(token, id, byteLength, maxByteLength, shared, address) {
       check(token);
@@ -162,7 +163,7 @@
 
   defineProperty(globalThis, "nativeModule", { value: nativeModule, writable: true, configurable: true });
 
-  // What `console` says of an object that only this file knows: its class and what it shows; `undefined` of any other.
+  // The class and the visible properties of native memory or a reference, for `console`; `undefined` of any other object.
   const describe = (object) => {
     const id = idOf(object);
     if (id === undefined && !isExternal(object)) return undefined;

@@ -1,5 +1,5 @@
-//! Columns as editors show them. QuickJS counts bytes of UTF-8, where editors and V8 count units of UTF-16; and in a text's
-//! first line it says one less of what is no identifier (`js_parse_init`, `eol`).
+//! Columns as editors show them. QuickJS counts bytes of UTF-8, while editors and V8 count units of UTF-16. In the
+//! first line of a text, QuickJS's column of any token but an identifier is one too small (`js_parse_init`, `eol`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,22 +8,22 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub(super) struct Columns(RefCell<HashMap<String, Text>>);
 
-/// As much of a text as columns need.
+/// The parts of a text that are needed to count columns.
 struct Text {
     first_line: String,
-    /// All of it, where not all of it is ASCII.
+    /// The whole text, unless all of it is ASCII.
     whole: Option<String>,
 }
 
 impl Columns {
-    /// Learns the text of the script or module `name`.
+    /// Adds the text of the script or module `name`.
     pub(super) fn add(&self, name: &str, text: &str) {
         let whole = (!text.is_ascii()).then(|| text.to_owned());
         let first_line = lines(text).next().unwrap_or_default().to_owned();
         self.0.borrow_mut().insert(name.to_owned(), Text { first_line, whole });
     }
 
-    /// The column of a token, of QuickJS's `column` of it; both count from 1.
+    /// The column of a token that QuickJS says is in `column`. Both count from 1.
     pub(super) fn of_token(&self, name: &str, line: u32, column: u32) -> u32 {
         self.find(name, |text| match line {
             1 if !begins_identifier(&text.first_line, column) => text.units(line, column + 1),
@@ -32,7 +32,7 @@ impl Columns {
         .unwrap_or(column)
     }
 
-    /// The column in text that does not parse: QuickJS counts the same way in all its lines.
+    /// The column of an error in a text that does not parse, where QuickJS treats the first line like the others.
     pub(super) fn of_unparsed(&self, name: &str, line: u32, column: u32) -> u32 {
         self.find(name, |text| text.units(line, column)).unwrap_or(column)
     }
@@ -47,7 +47,7 @@ impl Text {
         let Some(whole) = &self.whole else { return column };
         let before = lines(whole).nth(line.saturating_sub(1) as usize).map(|text| {
             let end = (column.saturating_sub(1) as usize).min(text.len());
-            // Within a character only if the line is not the one that QuickJS counts.
+            // The end is inside of a character only if QuickJS meant another text.
             let end = (0..=end).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
             text[..end].encode_utf16().count() as u32
         });

@@ -13,8 +13,8 @@ use super::columns::Columns;
 use super::functions::evaluate_source;
 use crate::glue::FRAMES;
 
-/// The property of `trace` with the function that makes a stack. The engine's garbage collector sees it there, as it would
-/// not see a value that a Rust closure keeps.
+/// The property of `trace` with the function that makes a stack. The engine's garbage collector sees it there, as it
+/// would not see a value that a Rust closure keeps.
 const FORMAT: &str = "format";
 
 /// Makes stacks from call sites in `ctx`, and returns what the description of values asks about them.

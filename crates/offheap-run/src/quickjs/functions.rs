@@ -33,10 +33,8 @@ fn throw<'js>(ctx: &Ctx<'js>, internals: &Object<'js>, thrown: Thrown<rquickjs::
         Thrown::Failure(failure) => failure,
         Thrown::Pending(error) => return error,
     };
-    let (class, code) = failure.class_name();
-    let made = internals
-        .get("fail")
-        .and_then(|fail: Function<'js>| fail.call::<_, Value<'js>>((class, failure.message, code)));
+    let fail = internals.get::<_, Function<'js>>("fail");
+    let made = fail.and_then(|fail| fail.call::<_, Value<'js>>((failure.class(), failure.message(), failure.code())));
     match made {
         Ok(error) => ctx.throw(error),
         Err(error) => error,

@@ -54,10 +54,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Builds an isolate and gives its scripts `module`. The builder's module loader and rejection tracker are replaced.
+    /// Builds an isolate and gives its scripts `module`. The builder's module loader and rejection tracker are
+    /// replaced.
     ///
     /// # Errors
-    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the functions.
+    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the
+    /// functions.
     pub fn new(module: NativeModule, builder: IsolateBuilder) -> Result<Self, Error> {
         let (kept, columns) = (Kept::default(), Rc::<Columns>::default());
         let (tracker, files) = (kept.clone(), modules::Files { columns: Rc::clone(&columns) });
@@ -73,7 +75,8 @@ impl Runner {
 
     /// Runs a script to its end, with its microtasks and everything that it awaits.
     ///
-    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next script.
+    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next
+    /// script.
     ///
     /// # Errors
     /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end.
@@ -99,8 +102,8 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
     Ok(runner.run(script)?)
 }
 
-/// Defines the globals `nativeModule` and `console` in a context of the program's own. The stacks of errors are those of
-/// [`Runner`], too.
+/// Defines the globals `nativeModule` and `console` in a context of the program's own. The stacks of errors are those
+/// of [`Runner`], too.
 ///
 /// Call it once, before any other script: what is installed trusts the built-in functions that it finds.
 ///

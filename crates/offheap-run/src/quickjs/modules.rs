@@ -10,10 +10,10 @@ use super::columns::Columns;
 use crate::glue::OFFHEAP_MODULE;
 use crate::script;
 
-/// Finds modules as files, relative to who imports them.
+/// Finds modules as files, relative to the importer.
 #[derive(Clone)]
 pub(super) struct Files {
-    /// Learns their texts.
+    /// Gets the text of each module.
     pub(super) columns: Rc<Columns>,
 }
 
@@ -42,7 +42,8 @@ impl Loader for Files {
     }
 }
 
-/// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
+/// Evaluates the module "offheap" before script can change the globals that it reads. Later imports find it by its
+/// name.
 pub(super) fn evaluate_offheap(ctx: &Ctx<'_>) -> Result<()> {
     let promise = Module::evaluate(ctx.clone(), OFFHEAP_MODULE.name, OFFHEAP_MODULE.text)?;
     promise.finish::<()>()

@@ -1,4 +1,4 @@
-//! Promises that are rejected and that nothing handles: errors that nobody caught.
+//! Promises that were rejected and that nothing handles: errors that nobody caught.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,7 +9,7 @@ use crate::unhandled::Unhandled;
 /// A promise, or the reason why it was rejected.
 type Kept = Persistent<Value<'static>>;
 
-/// The rejected promises of an isolate that nothing handles.
+/// The promises of an isolate that were rejected and that nothing handles.
 #[derive(Default)]
 pub(super) struct Rejections(Unhandled<Kept, Kept>);
 

@@ -1,10 +1,10 @@
-//! What a script threw and did not catch, in words.
+//! Describes what a script threw and did not catch.
 
 use offheap_quickjs::rquickjs::{Coerced, Ctx, Error, Function, Value};
 
 use crate::Uncaught;
 
-/// The first line says what was thrown; the others are the stack.
+/// Describes an error of rquickjs: where it stands for an exception, the one that is pending.
 pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Error) -> Uncaught {
     match error {
         Error::Exception => describe_value(ctx, inspect, ctx.catch(), true),
@@ -12,7 +12,8 @@ pub(super) fn describe<'js>(ctx: &Ctx<'js>, inspect: &Function<'js>, error: Erro
     }
 }
 
-/// `is_thrown` says whether it was thrown just now, so that QuickJS knows where, whatever it is.
+/// Describes a value. `is_thrown` says whether it was thrown just now: then QuickJS knows the place, also of a value
+/// that is not an error.
 pub(super) fn describe_value<'js>(
     ctx: &Ctx<'js>,
     inspect: &Function<'js>,
@@ -22,7 +23,7 @@ pub(super) fn describe_value<'js>(
     let text: Result<String, Error> = inspect.call((thrown, is_thrown.then_some(true)));
     text.map_or_else(
         |_| {
-            // There is no memory to do it.
+            // There is not enough memory.
             ctx.catch();
             Uncaught::indescribable()
         },
@@ -30,7 +31,7 @@ pub(super) fn describe_value<'js>(
     )
 }
 
-/// Says an error that was met before any script ran, when nothing describes values yet.
+/// Describes an error from before any script ran, when `inspect` is not there yet.
 pub(super) fn describe_unaided(ctx: &Ctx<'_>, error: Error) -> Uncaught {
     match error {
         Error::Exception => {

@@ -1,4 +1,5 @@
-//! Errors in callbacks that V8 itself calls, such as that of a `FinalizationRegistry`. V8 catches them, and tells a listener.
+//! Errors in callbacks that V8 itself calls, such as that of a `FinalizationRegistry`. V8 catches them, and tells a
+//! listener.
 
 use offheap_v8::v8;
 

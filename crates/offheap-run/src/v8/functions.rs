@@ -11,7 +11,7 @@ use crate::glue::{
     Argument, Call, Failure, INSPECT, Outcome, PRELUDE, Source, State, Thrown, primitives, unknown_site,
 };
 
-/// An exception that is pending in V8.
+/// Marks that an exception is pending in V8.
 struct Pending;
 
 type Value<'s> = v8::Local<'s, v8::Value>;
@@ -24,10 +24,10 @@ struct V8Call<'a, 's, 'i> {
     arguments: &'a v8::FunctionCallbackArguments<'s>,
 }
 
-/// The name of a sort of values, and what tells them.
+/// The name of a type of values, and the test for it.
 type Kind = (&'static str, fn(&v8::Value) -> bool);
 
-/// What V8 gave, or the exception that is pending.
+/// V8 returns nothing where an exception is pending.
 fn thrown<T>(given: Option<T>) -> Result<T, Thrown<Pending>> {
     given.ok_or(Thrown::Pending(Pending))
 }
@@ -224,9 +224,8 @@ fn run<'s>(
 }
 
 fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Object>, failure: Failure) {
-    let (class, code) = failure.class_name();
     let text = |text: &str| v8::String::new(scope, text).map(Value::from);
-    let arguments = [text(class), text(&failure.message), code.and_then(text)];
+    let arguments = [text(failure.class()), text(failure.message()), failure.code().and_then(text)];
     let nothing = v8::undefined(scope).into();
     let arguments = arguments.map(|argument| argument.unwrap_or(nothing));
     // Where it fails, the exception of that is pending.
@@ -235,8 +234,8 @@ fn throw<'s>(scope: &mut v8::PinScope<'s, '_>, internals: v8::Local<'s, v8::Obje
     }
 }
 
-/// Defines `nativeModule` and `console`; returns the function that describes a thrown value. `None` where an exception is
-/// pending.
+/// Defines `nativeModule` and `console`; returns the function that describes a thrown value. `None` where an exception
+/// is pending.
 pub(super) fn install<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     module: NativeModule,

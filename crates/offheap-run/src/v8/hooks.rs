@@ -3,9 +3,9 @@
 
 use offheap_v8::v8;
 
-/// What a module's imports stand for, in [`instantiate_module`].
+/// Finds the modules that a module imports, for [`instantiate_module`].
 pub trait ResolveModule: 'static {
-    /// The module that `specifier` names in `referrer`; `None` where an exception is thrown.
+    /// The module that `specifier` names in `referrer`; `None` where an exception is pending.
     fn resolve<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         specifier: v8::Local<'s, v8::String>,
@@ -13,10 +13,10 @@ pub trait ResolveModule: 'static {
     ) -> Option<v8::Local<'s, v8::Module>>;
 }
 
-/// Who is told of promises that are rejected, by [`track_rejections`].
+/// Is told of rejected promises, by [`track_rejections`].
 pub trait TrackRejections: 'static {
-    /// A promise was rejected and nothing handles it, or, where `is_handled`, something does now. `reason` is there for the
-    /// first.
+    /// A promise was rejected and nothing handles it; then `reason` is there. Or, if `is_handled`, something handles a
+    /// promise that was reported before.
     fn track<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         promise: v8::Local<'s, v8::Promise>,
@@ -25,9 +25,9 @@ pub trait TrackRejections: 'static {
     );
 }
 
-/// Who is told of what nothing caught, by [`track_uncaught`].
+/// Is told of errors that nothing caught, by [`track_uncaught`].
 pub trait TrackUncaught: 'static {
-    /// A callback of V8's own threw, that of a `FinalizationRegistry` for example. `message` says where.
+    /// A callback that V8 called threw, for example that of a `FinalizationRegistry`. `message` says where.
     fn track<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         message: v8::Local<'s, v8::Message>,
@@ -35,9 +35,9 @@ pub trait TrackUncaught: 'static {
     );
 }
 
-/// `module.instantiate_module`, with a scope for what finds its imports.
+/// Instantiates a module, as `module.instantiate_module` does. `R` finds its imports and gets a scope for that.
 ///
-/// As there: `None` where an exception was thrown.
+/// The result is `None` where an exception is pending.
 pub fn instantiate_module<'s, R: ResolveModule>(
     scope: &mut v8::PinScope<'s, '_>,
     module: v8::Local<'s, v8::Module>,
@@ -55,13 +55,14 @@ pub fn instantiate_module<'s, R: ResolveModule>(
     module.instantiate_module(scope, resolve::<R>)
 }
 
-/// `isolate.set_promise_reject_callback`, with a scope for the callback. A panic in it ends the process.
+/// Sets the isolate's callback for rejected promises, as `isolate.set_promise_reject_callback` does. `T` gets a scope.
+/// A panic in it ends the process.
 pub fn track_rejections<T: TrackRejections>(isolate: &mut v8::Isolate) {
     extern "C" fn track<T: TrackRejections>(message: v8::PromiseRejectMessage<'_>) {
         let is_handled = match message.get_event() {
             v8::PromiseRejectEvent::PromiseRejectWithNoHandler => false,
             v8::PromiseRejectEvent::PromiseHandlerAddedAfterReject => true,
-            // A promise that was settled before; nothing comes of it.
+            // The promise was settled before, and stays as it was.
             _ => return,
         };
         // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and the scope ends with the call.
@@ -71,8 +72,8 @@ pub fn track_rejections<T: TrackRejections>(isolate: &mut v8::Isolate) {
     isolate.set_promise_reject_callback(track::<T>);
 }
 
-/// `isolate.add_message_listener`, with a scope for the listener. V8 prints what nothing caught where it has none. A panic in
-/// it ends the process.
+/// Adds a listener for errors that nothing caught, as `isolate.add_message_listener` does. `T` gets a scope. Without
+/// any listener V8 prints such errors. A panic in `T` ends the process.
 pub fn track_uncaught<T: TrackUncaught>(isolate: &mut v8::Isolate) {
     extern "C" fn track<T: TrackUncaught>(message: v8::Local<'_, v8::Message>, thrown: v8::Local<'_, v8::Value>) {
         // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and the scope ends with the call.

@@ -48,11 +48,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Builds an isolate and gives its scripts `module`. The isolate's callbacks for dynamic imports and for rejected promises are
-    /// the runner's, and it adds a message listener.
+    /// Builds an isolate and gives its scripts `module`. The isolate's callbacks for dynamic imports and for rejected
+    /// promises are the runner's, and it adds a message listener.
     ///
     /// # Errors
-    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the functions.
+    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the
+    /// functions.
     pub fn new(module: NativeModule, builder: IsolateBuilder) -> Result<Self, Error> {
         let mut isolate = builder.build().map_err(Error::Isolate)?;
         isolate.enter(|scope| scope.with_v8(|scope| realm::install(scope, module)))?;
@@ -61,10 +62,12 @@ impl Runner {
 
     /// Runs a script to its end, with its microtasks and everything that it awaits.
     ///
-    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next script.
+    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next
+    /// script.
     ///
     /// # Errors
-    /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end; a full heap.
+    /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end; a full
+    /// heap.
     pub fn run(&mut self, script: &Script) -> Result<(), Uncaught> {
         self.isolate.enter(|scope| scope.with_v8(|scope| realm::run(scope, script)))
     }
@@ -85,8 +88,8 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
     Ok(runner.run(script)?)
 }
 
-/// Defines the globals `nativeModule` and `console` in the context of the program's own scope. The stacks of errors are those
-/// of [`Runner`], too.
+/// Defines the globals `nativeModule` and `console` in the context of the program's own scope. The stacks of errors are
+/// those of [`Runner`], too.
 ///
 /// Call it once in a context, before any other script: what is installed trusts the built-in functions that it finds.
 ///

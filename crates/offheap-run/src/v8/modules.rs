@@ -62,8 +62,8 @@ fn origin<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, is_module: bool) -> 
     Some(v8::ScriptOrigin::new(scope, name.into(), 0, 0, false, 0, None, false, false, is_module, None))
 }
 
-/// Evaluates a module, whose text is read from its file unless it is given; the promise is of its end. `None` where an
-/// exception was thrown before that.
+/// Evaluates a module. Its text is read from its file unless it is given. The result is the promise of the module's
+/// end, or `None` where an exception is pending.
 pub(super) fn evaluate<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
@@ -81,7 +81,8 @@ fn evaluate_module<'s>(
     module.evaluate(scope)?.try_into().ok()
 }
 
-/// Evaluates the module "offheap", so that it is there by this name whatever script does to globals.
+/// Evaluates the module "offheap" before script can change the globals that it reads. Later imports find it by its
+/// name.
 pub(super) fn evaluate_offheap(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
     evaluate(scope, OFFHEAP_MODULE.name, Some(OFFHEAP_MODULE.text)).map(drop)
 }
@@ -95,7 +96,7 @@ fn load<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) ->
     let before = modules(scope).compiled.len();
     let module = load_new(scope, name, text);
     if module.is_none() {
-        // Of a graph that is not whole nothing is kept: it may be imported again.
+        // Nothing is kept of an incomplete graph: script may try the import again.
         modules(scope).compiled.truncate(before);
     }
     module
@@ -129,7 +130,7 @@ fn resolve(scope: &mut v8::PinScope<'_, '_>, importer: &str, specifier: v8::Loca
     }
 }
 
-/// As QuickJS says it.
+/// Throws a ReferenceError, whose message is in the words that QuickJS has for it.
 fn throw<T>(scope: &mut v8::PinScope<'_, '_>, message: &str) -> Option<T> {
     let message = v8::String::new(scope, message)?;
     let error = v8::Exception::reference_error(scope, message);

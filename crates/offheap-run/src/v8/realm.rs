@@ -66,8 +66,8 @@ impl<'s> Realm for V8Realm<'_, 's, '_> {
         })
     }
 
-    /// Microtasks, and V8's tasks, such as the one after the compilation of WebAssembly on another thread, or the end of a
-    /// wait.
+    /// Microtasks, and V8's tasks, such as the one after the compilation of WebAssembly on another thread, or the end
+    /// of a wait.
     fn run_queued(&mut self) -> Result<(), Uncaught> {
         let platform = v8::V8::get_current_platform();
         loop {

@@ -1,4 +1,4 @@
-//! Promises that are rejected and that nothing handles: errors that nobody caught.
+//! Promises that were rejected and that nothing handles: errors that nobody caught.
 
 use std::mem;
 
@@ -8,7 +8,7 @@ use super::frames;
 use super::hooks::TrackRejections;
 use crate::unhandled::Unhandled;
 
-/// The rejected promises of an isolate that nothing handles.
+/// The promises of an isolate that were rejected and that nothing handles.
 #[derive(Default)]
 pub(super) struct Rejections(Unhandled<v8::Global<v8::Promise>, Reason>);
 

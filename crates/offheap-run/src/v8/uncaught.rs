@@ -1,11 +1,11 @@
-//! What a script threw and did not catch, in words.
+//! Describes what a script threw and did not catch.
 
 use offheap_v8::v8;
 
 use super::frames;
 use crate::Uncaught;
 
-/// Runs `work`, which gives `None` where an exception is pending: a description of that.
+/// Runs `work`, which returns `None` where it throws. The error is a description of what it threw.
 pub(super) fn catching<'s, 'i, T>(
     scope: &mut v8::PinScope<'s, 'i>,
     inspect: Option<v8::Local<'s, v8::Function>>,
@@ -26,7 +26,8 @@ pub(super) fn catching<'s, 'i, T>(
     })
 }
 
-/// `inspect` describes values, once there is such a function; `message` is V8's about a value that was thrown just now.
+/// Describes a value that was thrown. `inspect` is there once it is installed; `message` is V8's message about a value
+/// that was thrown just now.
 pub(super) fn describe<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     inspect: Option<v8::Local<'s, v8::Function>>,
@@ -37,7 +38,7 @@ pub(super) fn describe<'s>(
     describe_at(scope, inspect, thrown, place)
 }
 
-/// Describes a value that was thrown in `place`, where that is known.
+/// Describes a value that was thrown in `place`, if that is known.
 pub(super) fn describe_at<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     inspect: Option<v8::Local<'s, v8::Function>>,

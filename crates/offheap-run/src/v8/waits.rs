@@ -1,17 +1,17 @@
-//! Timed `Atomics.waitAsync`: what ends by itself, and is waited for. V8 keeps it as a task of its platform among those that
-//! nobody needs, so that the promises are kept here.
+//! The promises of `Atomics.waitAsync` with a timeout. A run lasts until they have ended. V8 keeps their timers among
+//! tasks of its platform that a program need not wait for, so that the promises are counted here.
 
 use offheap_v8::v8;
 
-/// The promises of an isolate that end in time.
+/// The promises of an isolate that end by a timeout.
 #[derive(Default)]
 pub(super) struct Waits {
     promises: Vec<v8::Global<v8::Promise>>,
-    /// How many of them were pending when that was looked up last.
+    /// How many of them were pending at the last look.
     were_pending: usize,
 }
 
-/// As many are kept until it is looked up which have ended.
+/// This many are kept before the first look at which have ended.
 const KEPT_WITHOUT_A_LOOK: usize = 64;
 
 impl Waits {
@@ -31,7 +31,7 @@ impl Waits {
 
     fn add(scope: &mut v8::PinScope<'_, '_>, promise: v8::Global<v8::Promise>) {
         let Some(mut waits) = scope.remove_slot::<Waits>() else { return };
-        // At each doubling, so that it is little per promise.
+        // A look at each doubling costs little for each promise.
         if waits.promises.len() >= KEPT_WITHOUT_A_LOOK.max(waits.were_pending * 2) {
             waits.promises.retain(|promise| is_pending(scope, promise));
             waits.were_pending = waits.promises.len();
@@ -46,7 +46,8 @@ fn is_pending(scope: &mut v8::PinScope<'_, '_>, promise: &v8::Global<v8::Promise
     v8::Local::new(scope, promise).state() == v8::PromiseState::Pending
 }
 
-/// Replaces `Atomics.waitAsync` by what notes its promises, before any script runs. `None` where an exception was thrown.
+/// Replaces `Atomics.waitAsync` by a function that notes its promises, before any script runs. `None` where an
+/// exception is pending.
 pub(super) fn install(scope: &mut v8::PinScope<'_, '_>) -> Option<()> {
     let global = scope.get_current_context().global(scope);
     let atomics = get(scope, global, "Atomics")?.cast::<v8::Object>();
@@ -85,20 +86,20 @@ fn wait<'s>(
 ) -> Option<v8::Local<'s, v8::Value>> {
     let original = arguments.data().cast::<v8::Function>();
     let timeout = arguments.get(3);
-    // V8 asks an object for its number once, after it has looked at all else.
+    // V8 converts an object to a number once, after it has looked at all other arguments.
     let asked = v8::Local::<v8::Object>::try_from(timeout).ok().map(|object| asked_once(scope, object));
     let asked = asked.map_or(Some(None), |asked| asked.map(Some))?;
     let given = asked.map_or(timeout, Into::into);
     let given = [arguments.get(0), arguments.get(1), arguments.get(2), given];
     let waiting = original.call(scope, arguments.this().into(), &given)?;
     let object = waiting.cast::<v8::Object>();
-    // Own properties of an object that nobody else has.
+    // These are own properties of an object that no script has seen.
     let Ok(promise) = v8::Local::<v8::Promise>::try_from(get(scope, object, "value")?) else { return Some(waiting) };
     let milliseconds = match asked {
         Some(asked) => get(scope, asked, NUMBER)?.number_value(scope)?,
         None => timeout.number_value(scope)?,
     };
-    // Not for ever, which NaN is, too.
+    // Infinity and NaN mean: for ever.
     if milliseconds < f64::INFINITY {
         let promise = v8::Global::new(scope, promise);
         Waits::add(scope, promise);
@@ -109,7 +110,7 @@ fn wait<'s>(
 const NUMBER: &str = "number";
 const OBJECT: &str = "object";
 
-/// An object whose number is that of `object`, which it has as a property afterwards.
+/// An object that converts to the number that `object` converts to, and keeps that as a property.
 fn asked_once<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     object: v8::Local<'s, v8::Object>,
