@@ -37,6 +37,8 @@ fn an_engine_that_misbehaves_is_refused() {
         (Sabotage::SaysItIsImmutable, "A16"),
         (Sabotage::SaysItIsUnshared, "A12"),
         (Sabotage::CopiesWhatItTransfers, "P-TRANSFER-1"),
+        (Sabotage::AsksForTheKeyFirst, "P-ORDER-2"),
+        (Sabotage::SaysBusyForFreed, "P-ERROR-32"),
     ] {
         let surprised = surprised(&run_sabotaged(how), &expectations);
         assert!(surprised.iter().any(|number| number == case), "{how:?} surprises in {surprised:?} and not in {case}");

@@ -1,11 +1,14 @@
 //! The bytes of the model's buffers: reading, writing, resizing, and moving them into stores.
 
 use offheap::adapter;
-use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
+use offheap::{BackingStore, FrozenStore, SharedStore, StoreKind, UniqueStore};
 
 use crate::NAME;
 use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
 use offheap_engine::{Capabilities, CopyReason, Error, Exposure};
+
+/// What the address of a buffer's bytes must be a multiple of, as in other engines: elements have up to 8 bytes.
+const ALIGNMENT: usize = 8;
 
 impl Heap {
     pub(crate) fn byte_length(&self, id: BufferId) -> usize {
@@ -84,7 +87,7 @@ impl Heap {
                 return Err(Error::Unsupported { engine: NAME, what: "make resizable buffers", instead });
             }
             if byte_length > limit {
-                return Err(Error::InvalidLength { engine: NAME, attempted: "make", requested: byte_length, limit });
+                return Err(offheap::Error::MaximumTooSmall { byte_length, max_byte_length: limit }.into());
             }
         }
         Ok(requested)
@@ -129,6 +132,14 @@ impl Heap {
         if immutable && !self.options.has(Capabilities::IMMUTABLE) {
             let slot = self.add(Memory::Own(store.to_vec()?), None, false);
             return Ok((slot, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
+        }
+        if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+            if FrozenStore::try_from(store.clone()).is_ok() {
+                let slot = self.add(Memory::Own(store.to_vec()?), None, true);
+                return Ok((slot, Exposure::Copied { reason: CopyReason::Misaligned }));
+            }
+            let (store, byte_offset) = (store.id(), store.byte_offset());
+            return Err(Error::Misaligned { engine: NAME, store, byte_offset, alignment: ALIGNMENT });
         }
         self.hold(store)?;
         let shared = self.shared(store.id());

@@ -223,10 +223,23 @@ fn shared_memory_is_written_by_anybody_meanwhile() -> Done {
 }
 
 #[test]
+fn memory_at_an_address_for_no_element_is_refused_or_copied() -> Done {
+    static BYTES: [u64; 2] = [0x0706_0504_0302_0100; 2];
+    let bytes: &'static [u8] = bytemuck::cast_slice(&BYTES);
+    let mut engine = ModelEngine::new(1)?;
+    let (buffer, exposure) = engine.expose(&FrozenStore::from_owner(&bytes[1..])?.into())?;
+    assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
+    assert_eq!((engine.read(&buffer, 0)?, engine.state(&buffer)?.immutable), (Some(1), true));
+    let whole = BackingStore::from(FrozenStore::from_owner(bytes)?);
+    assert!(matches!(engine.expose(&whole.slice(1..)?), Err(Error::Misaligned { .. })));
+    Ok(())
+}
+
+#[test]
 fn a_part_of_memory_that_may_grow_is_refused_and_holds_nothing() -> Done {
     let mut engine = ModelEngine::new(1)?;
-    for store in [SharedStore::growable(8, 16)?.into(), BackingStore::from(UniqueStore::resizable(8, 16)?)] {
-        for part in [store.slice(..4)?, store.slice(4..)?] {
+    for store in [SharedStore::growable(16, 32)?.into(), BackingStore::from(UniqueStore::resizable(16, 32)?)] {
+        for part in [store.slice(..8)?, store.slice(8..)?] {
             assert!(matches!(engine.expose(&part).map(drop), Err(Error::Unsupported { .. })));
         }
         assert_eq!((store.reference_count(), store.exposure()), (1, None));

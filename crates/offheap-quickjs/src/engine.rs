@@ -36,6 +36,9 @@ impl QuickJsEngine {
         if most > limit {
             return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length: most, limit });
         }
+        if let Some(max_byte_length) = max_byte_length.filter(|&most| byte_length > most) {
+            return Err(offheap::Error::MaximumTooSmall { byte_length, max_byte_length }.into());
+        }
         let source = match max_byte_length {
             Some(max) => format!("new {constructor}({byte_length}, {{ maxByteLength: {max} }})"),
             None => format!("new {constructor}({byte_length})"),

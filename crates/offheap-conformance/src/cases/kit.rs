@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
-use offheap_engine::offheap::{BackingStore, Error as CoreError, SharedStore, UniqueStore};
+use offheap_engine::offheap::{BackingStore, Error as CoreError, FrozenStore, SharedStore, UniqueStore};
 use offheap_engine::{Engine, Handle, JsArrayBuffer, ScriptValue};
 
 use crate::Failure;
@@ -59,6 +59,11 @@ pub(super) fn tallied_shared(bytes: Vec<u8>) -> Result<(SharedStore, Tally), Fai
     let tally = Tally::default();
     let store = SharedStore::from_owner_with_deleter(bytes, tally.deleter())?;
     Ok((store, tally))
+}
+
+/// A read-only store of this many bytes.
+pub(super) fn frozen(byte_length: usize) -> Result<BackingStore, Failure> {
+    Ok(FrozenStore::from_owner(Arc::<[u8]>::from(vec![1; byte_length]))?.into())
 }
 
 /// A store over these bytes.

@@ -3,6 +3,7 @@
 #[macro_use]
 mod kit;
 mod access;
+mod errors;
 mod frozen;
 mod lifetime;
 mod operations;
@@ -18,7 +19,7 @@ mod v8_wasm;
 
 use crate::Case;
 
-const GROUPS: [&[Case]; 13] = [
+const GROUPS: [&[Case]; 14] = [
     v8_api::CASES,
     v8_script::CASES,
     v8_shared::CASES,
@@ -32,6 +33,7 @@ const GROUPS: [&[Case]; 13] = [
     operations::CASES,
     frozen::CASES,
     order::CASES,
+    errors::CASES,
 ];
 
 const COUNT: usize = {

@@ -1,10 +1,9 @@
 //! Which of several refusals comes first: not detachable (shared), immutable, detached, the detach key, the length.
 
-use std::sync::Arc;
-
-use offheap_engine::offheap::{FrozenStore, SharedStore};
+use offheap_engine::offheap::SharedStore;
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 
+use super::kit::frozen;
 use crate::{Capabilities, Case, Failure, Lab};
 
 /// A call of a verb that several checks would refuse.
@@ -194,12 +193,11 @@ impl Refusal {
 
 impl Buffer {
     fn make(self, engine: &mut dyn Engine) -> Result<Handle<JsArrayBuffer>, Failure> {
-        let frozen = |byte_length| FrozenStore::from_owner(Arc::<[u8]>::from(vec![1; byte_length]));
         Ok(match self {
             Buffer::Fixed => engine.allocate(8, None)?,
             Buffer::Resizable => engine.allocate(8, Some(16))?,
-            Buffer::Immutable => engine.expose(&frozen(8)?.into())?.0,
-            Buffer::ImmutableEmpty => engine.expose(&frozen(0)?.into())?.0,
+            Buffer::Immutable => engine.expose(&frozen(8)?)?.0,
+            Buffer::ImmutableEmpty => engine.expose(&frozen(0)?)?.0,
             Buffer::Shared => engine.expose(SharedStore::zeroed(8)?.as_store())?.0,
             Buffer::Growable => engine.allocate_shared(8, Some(16))?,
         })

@@ -20,11 +20,6 @@ pub struct Allowed {
 pub const ALLOWED: &[Allowed] = &[
     Allowed {
         engine: "QuickJS",
-        reason: "it reads elements through aligned pointers, so that it refuses memory that begins at no multiple of 8",
-        applies: |step, world| exposed(step, world, |store| !store.as_ptr().addr().is_multiple_of(8)),
-    },
-    Allowed {
-        engine: "QuickJS",
         reason: "a maximum of 0 is how it says that there is none, so that the least it has room for is one byte",
         applies: |step, world| match step {
             Step::Allocate { max_byte_length: Some(0), .. } => true,

@@ -1,7 +1,7 @@
 //! An engine that does one thing wrong.
 #![allow(dead_code, reason = "each test needs some of it")]
 
-use offheap_engine::offheap::{BackingStore, IsolateId, UniqueStore};
+use offheap_engine::offheap::{self, BackingStore, IsolateId, UniqueStore};
 use offheap_engine::{
     BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ScriptValue, ViewState,
 };
@@ -23,6 +23,8 @@ pub(crate) enum Sabotage {
     SaysItIsImmutable,
     SaysItIsUnshared,
     CopiesWhatItTransfers,
+    AsksForTheKeyFirst,
+    SaysBusyForFreed,
 }
 
 pub(crate) struct Sabotaged {
@@ -80,7 +82,14 @@ impl Engine for Sabotaged {
             let copy = UniqueStore::from_owner(store.to_vec()?).map_err(|rejected| rejected.into_parts().0)?;
             return self.engine.expose(&copy.into());
         }
-        self.engine.expose(store)
+        match self.engine.expose(store) {
+            Err(Error::Memory(offheap::Error::Freed { store, attempted, .. }))
+                if self.how == Sabotage::SaysBusyForFreed =>
+            {
+                Err(offheap::Error::Busy { store, attempted, holder: offheap::Holder::Writer }.into())
+            }
+            exposed => exposed,
+        }
     }
 
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
@@ -94,6 +103,9 @@ impl Engine for Sabotaged {
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         match self.how {
+            Sabotage::AsksForTheKeyFirst if key.is_some() && self.engine.state(buffer)?.immutable => {
+                Err(Error::WrongDetachKey { engine: self.name(), attempted: "detach", given: "it has none" })
+            }
             Sabotage::DetachDoesNothing => Ok(()),
             Sabotage::IgnoresDetachKeys => {
                 self.engine.set_detach_key(buffer, None)?;
