@@ -28,3 +28,38 @@ fn panicked(engine: &'static str) -> ! {
     eprintln!("offheap: an owner's drop or an observer panicked while {engine} was letting go of a buffer");
     std::process::abort()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use offheap::adapter::in_finalizer;
+
+    use super::*;
+
+    #[test]
+    fn engines_are_refused_while_it_runs_and_not_afterwards() {
+        assert!(!in_finalizer());
+        let nested = || run_finalizer("Fake", || in_finalizer());
+        assert_eq!(run_finalizer("Fake", || (nested(), in_finalizer())), (true, true));
+        assert!(!in_finalizer());
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_and_names_the_engine() {
+        const CHILD: &str = "OFFHEAP_PANICS_IN_A_FINALIZER";
+        if std::env::var_os(CHILD).is_some() {
+            run_finalizer("Fake", || panic!("of an owner"));
+            return;
+        }
+        let mut child = Command::new(std::env::current_exe().expect("this program"));
+        child.env(CHILD, "1").args([
+            "--exact",
+            "--nocapture",
+            "finalizer::tests::a_panic_ends_the_process_and_names_the_engine",
+        ]);
+        let output = child.output().expect("a child");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("panicked while Fake was letting go"), "{said}");
+    }
+}

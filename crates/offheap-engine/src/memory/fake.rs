@@ -2,12 +2,13 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use offheap::BackingStore;
 use offheap::adapter::IsolateRegistration;
 
-use super::Block;
+use super::{AddressTable, Adopted, Block, BlockUse, EndedIsolates, EngineMade, EngineMadeStores};
 
 pub(super) const ENGINE: &str = "Fake";
 
@@ -73,4 +74,56 @@ unsafe impl Block for FakeBlock {
 
 pub(super) fn isolate() -> Arc<IsolateRegistration> {
     Arc::new(IsolateRegistration::new(ENGINE).unwrap())
+}
+
+/// The stores that the engine has buffers over.
+pub(super) static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+
+/// An isolate of the engine.
+pub(super) struct Isolate {
+    pub(super) registration: Arc<IsolateRegistration>,
+    pub(super) stores: Mutex<EngineMadeStores<FakeBlock>>,
+    ended: Arc<EndedIsolates<FakeBlock>>,
+}
+
+impl Isolate {
+    /// The first one of an engine.
+    pub(super) fn new() -> Self {
+        Isolate { registration: isolate(), stores: Mutex::default(), ended: Arc::new(EndedIsolates::new()) }
+    }
+
+    /// Another one of the same engine.
+    pub(super) fn sibling(&self) -> Self {
+        Isolate { ended: Arc::clone(&self.ended), ..Isolate::new() }
+    }
+
+    /// Notes a store until the engine lets go of its block.
+    pub(super) fn note(&self, made: EngineMade<FakeBlock>) {
+        EngineMadeStores::note(&self.stores, &self.ended, made);
+    }
+
+    /// The store of a buffer over `block`, of which `block` is the engine's reference.
+    pub(super) fn externalize(
+        &self,
+        block: &FakeBlock,
+        usage: BlockUse,
+        max_byte_length: Option<usize>,
+    ) -> BackingStore {
+        let (data, byte_length) = (block.data().unwrap(), block.byte_length());
+        let adopted = Adopted { block: block.clone(), data, byte_length, max_byte_length, usage };
+        // SAFETY: I-MAPPED: the block's own; nothing writes it but the tests, on this thread.
+        let (store, made) = unsafe { TABLE.adopt(adopted, self.registration.id()) }.unwrap();
+        if let Some(made) = made {
+            self.note(made);
+        }
+        store
+    }
+
+    pub(super) fn look(&self) {
+        EngineMadeStores::release_let_go(&self.stores, &self.ended);
+    }
+
+    pub(super) fn end(self) {
+        self.ended.leave(EngineMadeStores::end(&self.stores), self.registration);
+    }
 }

@@ -8,8 +8,8 @@
 
 use offheap::{BackingStore, IsolateId, StoreKind};
 
-use super::adopted::KEPT_BY_US;
 use super::block::references;
+use super::made::KEPT_BY_US;
 use super::{AddressTable, Block};
 use crate::Error;
 
@@ -134,3 +134,6 @@ impl<B: Block> AddressTable<B> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
