@@ -25,7 +25,7 @@ use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::run_finalizer;
 
 use super::counted::COUNTED;
-use super::object::Facts;
+use super::facts::Facts;
 use crate::ENGINE;
 
 /// The alignment of `new ArrayBuffer` where nobody asks for more, as with V8's own allocator.

@@ -14,7 +14,8 @@ use offheap_engine::refused_in_finalizer;
 
 use super::allocator::{self, Made};
 use super::block::{Block, ENDED, TABLE};
-use super::object::{Buffer, Facts};
+use super::facts::Facts;
+use super::object::Buffer;
 use super::state::{State, quick_isolate_id};
 use crate::{ENGINE, Error};
 

@@ -1,16 +1,11 @@
-//! ArrayBuffers and SharedArrayBuffers as one type, and access to the bytes of stores in an isolate.
+//! ArrayBuffers and SharedArrayBuffers as one type.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use bytemuck::NoUninit;
-use offheap::adapter::{self, IsolateRegistration};
-use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, StoreKind};
-
 use super::block::Block;
-use super::lending::check_not_held;
+use super::facts::Facts;
 use super::natives;
-use super::state::known_isolate_id;
 use crate::{BufferState, ENGINE, Error};
 
 /// A buffer of either sort.
@@ -18,26 +13,6 @@ use crate::{BufferState, ENGINE, Error};
 pub(crate) enum Buffer<'s> {
     Unshared(v8::Local<'s, v8::ArrayBuffer>),
     Shared(v8::Local<'s, v8::SharedArrayBuffer>),
-}
-
-/// What never changes of a buffer.
-#[derive(Clone, Copy)]
-pub(crate) struct Facts {
-    pub(crate) shared: bool,
-    pub(crate) immutable: bool,
-    /// Where it is resizable.
-    pub(crate) max_byte_length: Option<usize>,
-}
-
-impl Facts {
-    /// Of a fixed-length buffer that script may write.
-    pub(crate) const PLAIN: Facts = Facts { shared: false, immutable: false, max_byte_length: None };
-    pub(crate) const SHARED: Facts = Facts { shared: true, ..Facts::PLAIN };
-    pub(crate) const IMMUTABLE: Facts = Facts { immutable: true, ..Facts::PLAIN };
-
-    pub(crate) const fn resizable(max_byte_length: usize) -> Facts {
-        Facts { max_byte_length: Some(max_byte_length), ..Facts::PLAIN }
-    }
 }
 
 impl<'s> Buffer<'s> {
@@ -146,74 +121,4 @@ impl<'s> Buffer<'s> {
             shared: facts.shared,
         }
     }
-}
-
-/// The bytes of `store` to read; `scope` is borrowed for as long as the guard lives, and script runs through it alone.
-pub(crate) fn bytes<'a, S>(isolate: IsolateId, store: &BackingStore, scope: &'a S) -> Result<Bytes<'a>, Error> {
-    let _: &'a S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { adapter::bytes_in(store, isolate) }?)
-}
-
-/// The bytes of `store` to write; as for [`bytes`].
-pub(crate) fn bytes_mut<'a, S>(
-    isolate: IsolateId,
-    store: &BackingStore,
-    scope: &'a mut S,
-) -> Result<BytesMut<'a>, Error> {
-    let _: &'a mut S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { adapter::bytes_mut_in(store, isolate) }?)
-}
-
-/// The id of the isolate of `scope`, or one of nobody: then no buffer of that isolate is over a store.
-fn id_in(scope: &v8::PinScope<'_, '_>) -> Result<(IsolateId, Option<IsolateRegistration>), Error> {
-    if let Some(id) = known_isolate_id(scope)? {
-        return Ok((id, None));
-    }
-    let registration = IsolateRegistration::new(ENGINE)?;
-    Ok((registration.id(), Some(registration)))
-}
-
-/// The bytes of `store` as cells.
-pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
-    let (isolate, _registration) = id_in(scope)?;
-    check_not_held(store, isolate, "lend cells of")?;
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
-    Ok(unsafe { adapter::cells_in(store, isolate) }?)
-}
-
-/// Copies `into.len()` bytes of `store` out.
-pub(crate) fn copy_to(
-    scope: &v8::PinScope<'_, '_>,
-    store: &BackingStore,
-    byte_offset: usize,
-    into: &mut [u8],
-) -> Result<(), Error> {
-    if store.kind() != StoreKind::EngineResizable {
-        return Ok(store.copy_to_slice(byte_offset, into)?);
-    }
-    let (isolate, _registration) = id_in(scope)?;
-    check_not_held(store, isolate, "read")?;
-    // The length that the part has while the guard keeps others from changing it.
-    let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, and it runs no script until the copy is done.
-    let bytes = unsafe { adapter::bytes_in(&part, isolate) }?;
-    into.copy_from_slice(&bytes);
-    Ok(())
-}
-
-/// Copies `from` into `store`.
-pub(crate) fn copy_in<T: NoUninit>(
-    scope: &v8::PinScope<'_, '_>,
-    store: &BackingStore,
-    byte_offset: usize,
-    from: &[T],
-) -> Result<(), Error> {
-    let (isolate, _registration) = id_in(scope)?;
-    if store.kind() == StoreKind::EngineResizable {
-        check_not_held(store, isolate, "write")?;
-    }
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.
-    Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, bytemuck::cast_slice(from)) }?)
 }

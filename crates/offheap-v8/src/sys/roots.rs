@@ -10,8 +10,9 @@ use offheap::{BackingStore, IsolateId};
 use offheap_engine::{RootTable, Slots, in_finalizer, refused_in_finalizer};
 
 use super::engine_memory::{find, locate, release_let_go};
+use super::facts::Facts;
 use super::heap_limit::HeapLimit;
-use super::object::{Buffer, Facts};
+use super::object::Buffer;
 use super::state::{Entered, State};
 use crate::{ENGINE, Error};
 

@@ -1,0 +1,21 @@
+//! What never changes of a buffer.
+
+/// What never changes of a buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) shared: bool,
+    pub(crate) immutable: bool,
+    /// Where it is resizable.
+    pub(crate) max_byte_length: Option<usize>,
+}
+
+impl Facts {
+    /// Of a fixed-length buffer that script may write.
+    pub(crate) const PLAIN: Facts = Facts { shared: false, immutable: false, max_byte_length: None };
+    pub(crate) const SHARED: Facts = Facts { shared: true, ..Facts::PLAIN };
+    pub(crate) const IMMUTABLE: Facts = Facts { immutable: true, ..Facts::PLAIN };
+
+    pub(crate) const fn resizable(max_byte_length: usize) -> Facts {
+        Facts { max_byte_length: Some(max_byte_length), ..Facts::PLAIN }
+    }
+}
