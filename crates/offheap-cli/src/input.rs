@@ -1,4 +1,4 @@
-//! What can be wrong with what a run is given: each a line that says what to do, and exit status 2.
+//! Errors before a script runs. Each is a line that says what to do, and makes the exit status 2.
 
 use std::ffi::OsString;
 
@@ -22,7 +22,7 @@ pub(crate) enum InputError {
     NameTwice { name: String },
     #[error(transparent)]
     Map(offheap::Error),
-    /// There is no such file, and a colon in its name could be there for a mode.
+    /// There is no such file, and its name has a colon, which may have been meant for a mode.
     #[error("{0}; the modes are :ro, :cow and :rw")]
     MapMode(offheap::Error),
     #[error("cannot begin: {0}")]

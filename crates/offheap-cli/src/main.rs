@@ -1,8 +1,8 @@
-//! The `offheap` command: runs a script with native memory, mapped files and any ArrayBuffer's backing store within its
-//! reach, and says at the end what was leaked or freed twice, and where.
+//! The `offheap` command runs a script that can use native memory, mapped files, and the backing store of any ArrayBuffer. At
+//! the end it reports what was leaked or freed twice, and where.
 //!
-//! Here are the command line, the exit status and what is printed. What scripts are given, and the engines that run
-//! them, is the library `offheap-run`.
+//! This crate has the command line, the exit status and the command's own output. The library `offheap-run` runs scripts,
+//! and has everything that they can call.
 #![forbid(unsafe_code)]
 
 mod console;
@@ -33,7 +33,7 @@ fn main() {
         console::error_lines(&format!("offheap: {}", visible::line(&error.to_string())));
         BAD_INPUT
     });
-    // At once: what is still mapped or allocated goes with the process.
+    // Without cleaning up: the system takes back what is still mapped or allocated.
     process::exit(status);
 }
 
@@ -46,7 +46,7 @@ fn run(options: &Run) -> Result<i32, InputError> {
     for (name, file) in maps::open(&options.maps)? {
         module = module.mapped(name, file);
     }
-    // The isolate ends in there, so that what is counted below is what outlived it.
+    // The isolate ends in this call, so that the report counts only what outlived it.
     let uncaught = match run_script(module, &script) {
         Ok(()) => None,
         Err(Error::Uncaught(uncaught)) => Some(uncaught),
@@ -62,7 +62,7 @@ fn run(options: &Run) -> Result<i32, InputError> {
 
 type RunScript = fn(NativeModule, &Script) -> Result<(), Error>;
 
-/// What runs scripts on this engine.
+/// The function that runs a script on this engine.
 fn engine(engine: Engine) -> Result<RunScript, InputError> {
     match engine {
         Engine::Quickjs => Ok(offheap_run::quickjs::run),

@@ -10,7 +10,7 @@ use offheap::{Error, MapMode, MapProblem, Mapped};
 
 use crate::input::InputError;
 
-/// A map that was asked for.
+/// A map that an option asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Request<'a> {
     name: &'a str,
@@ -18,10 +18,10 @@ struct Request<'a> {
     mode: MapMode,
 }
 
-/// The files, mapped, with the names that script knows them by.
+/// Maps the files. Script finds each by its name.
 ///
 /// # Errors
-/// The first that is wrong: its form, a name given twice, a file that cannot be mapped.
+/// The first option that is wrong: its form, a name that is given twice, or a file that cannot be mapped.
 pub(crate) fn open(given: &[OsString]) -> Result<Vec<(String, Mapped)>, InputError> {
     let requests: Vec<Request<'_>> = given.iter().map(|given| parse(given)).collect::<Result<_, _>>()?;
     let mut names = HashSet::new();
@@ -59,7 +59,7 @@ fn parse(given: &OsStr) -> Result<Request<'_>, InputError> {
     Ok(Request { name, path: Path::new(OsStr::from_bytes(path)), mode })
 }
 
-/// A mode is what stands after the last colon, if it is one; any other colon is the file's.
+/// The text after the last colon is the mode if it names one. Any other colon belongs to the file's name.
 fn split_mode(file: &[u8]) -> (&[u8], MapMode) {
     let modes = [(&b":ro"[..], MapMode::ReadOnly), (b":cow", MapMode::CopyOnWrite), (b":rw", MapMode::ReadWrite)];
     for (suffix, mode) in modes {

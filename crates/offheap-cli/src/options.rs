@@ -26,7 +26,7 @@ enum Command {
     Run(Run),
 }
 
-/// What `offheap run` was asked for.
+/// The options of `offheap run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The engine that runs the script
@@ -38,8 +38,7 @@ pub(crate) struct Run {
     #[arg(long = "map", value_name = "NAME=FILE[:ro|:cow|:rw]")]
     pub(crate) maps: Vec<OsString>,
 
-    /// A classic script or an ES module (.mjs, or with import or export at its top level); what follows are its
-    /// arguments
+    /// A classic script, or an ES module (.mjs, or with import or export at its top level), and its arguments
     #[arg(value_name = "SCRIPT", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
 }
@@ -51,7 +50,7 @@ pub(crate) enum Engine {
     V8,
 }
 
-/// The command line of this process; ends the process where it makes no sense, or asks for help.
+/// Parses the command line of this process. Ends the process where that fails, or where it asks for help.
 pub(crate) fn parse() -> Run {
     let options = Options::try_parse().unwrap_or_else(|error| {
         if !error.use_stderr() {
@@ -70,7 +69,7 @@ impl Run {
         self.command.first().expect("clap requires one")
     }
 
-    /// What the script is given.
+    /// The script's arguments.
     pub(crate) fn arguments(&self) -> Result<Vec<String>, InputError> {
         let text =
             |argument: &OsString| argument.clone().into_string().map_err(|given| InputError::ArgumentNotText { given });

@@ -1,5 +1,7 @@
 //! How a script runs, from its first line until nothing is left to wait for: the same steps on every engine.
 
+use std::path::Path;
+
 use crate::{Script, Uncaught};
 
 /// How a text is parsed.
@@ -57,13 +59,21 @@ pub(crate) fn run<R: Realm>(realm: &mut R, script: &Script) -> Result<(), Uncaug
 /// Any text that parses as a classic script is one, unless its name says otherwise. A text that parses neither way is
 /// taken for what it looks like, so that the error is about the right grammar.
 fn kind_of(script: &Script, mut parses: impl FnMut(Kind) -> bool) -> Kind {
-    if script.is_named_module() {
+    if Path::new(script.name()).extension().is_some_and(|extension| extension == "mjs") {
         return Kind::Module;
     }
-    match !parses(Kind::Classic) && (parses(Kind::Module) || script.looks_like_module()) {
+    match !parses(Kind::Classic) && (parses(Kind::Module) || looks_like_module(script.text())) {
         true => Kind::Module,
         false => Kind::Classic,
     }
+}
+
+/// Whether a line begins with `import` or `export`, as in a module. This is a guess, for a text that does not parse.
+fn looks_like_module(text: &str) -> bool {
+    let begins = |line: &str, word| {
+        line.strip_prefix(word).is_some_and(|rest: &str| rest.starts_with([' ', '{', '*', '"', '\'']))
+    };
+    text.lines().any(|line| begins(line, "import") || begins(line, "export"))
 }
 
 #[cfg(test)]
@@ -79,5 +89,14 @@ mod tests {
         assert_eq!(kind("a.js", "let let", &[]), Kind::Classic);
         assert_eq!(kind("a.js", "export let let", &[]), Kind::Module);
         assert_eq!(kind("a.js", "with (a) b;\n/*\nimport c\n*/", &[Kind::Classic]), Kind::Classic);
+    }
+
+    #[test]
+    fn modules_that_do_not_parse_are_recognised() {
+        let looks = looks_like_module;
+        assert!(looks("// a\nimport { gc } from \"offheap\"\nlet let"));
+        assert!(looks("export default 3"));
+        assert!(!looks("importance = 1"));
+        assert!(!looks("import(\"x\")"));
     }
 }

@@ -51,6 +51,8 @@ mod console;
 #[cfg(any(feature = "quickjs", feature = "v8"))]
 mod drive;
 mod error;
+#[cfg(any(feature = "quickjs", feature = "v8"))]
+mod files;
 mod native_module;
 mod script;
 mod uncaught;

@@ -1,6 +1,6 @@
 //! The native functions that the prelude builds `nativeModule` and `console` from, on any engine.
 
-use offheap::{BackingStore, Site, adapter};
+use offheap::{BackingStore, Site};
 
 use crate::Stream;
 use crate::glue::arguments::Argument;
@@ -126,7 +126,7 @@ pub fn primitives<C: Call>() -> [Primitive<C>; 16] {
 /// The place of a call that an engine cannot tell the place of.
 #[cfg(any(feature = "quickjs", feature = "v8"))]
 pub(crate) fn unknown_site() -> Site {
-    adapter::script_site("the script", 0, 0)
+    offheap::adapter::script_site("the script", 0, 0)
 }
 
 fn argument<C: Call>(call: &mut C, index: usize) -> Argument {

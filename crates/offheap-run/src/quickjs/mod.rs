@@ -81,7 +81,7 @@ impl Runner {
     /// # Errors
     /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end.
     pub fn run(&mut self, script: &Script) -> Result<(), Uncaught> {
-        self.columns.add(&script.name, &script.text);
+        self.columns.add(script.name(), script.text());
         let kept = &self.kept;
         self.isolate.enter(|scope| scope.with_ctx(|ctx| drive::run(&mut QuickJsRealm::new(&ctx, kept)?, script)))
     }

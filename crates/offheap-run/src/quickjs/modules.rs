@@ -7,8 +7,8 @@ use offheap_quickjs::rquickjs::module::Declared;
 use offheap_quickjs::rquickjs::{Ctx, Error, Module, Result};
 
 use super::columns::Columns;
+use crate::files;
 use crate::glue::OFFHEAP_MODULE;
-use crate::script;
 
 /// Finds modules as files, relative to the importer.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ impl Resolver for Files {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<String> {
-        script::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
+        files::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
     }
 }
 
@@ -36,7 +36,7 @@ impl Loader for Files {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<Module<'js, Declared>> {
-        let text = script::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
+        let text = files::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
         self.columns.add(name, &text);
         Module::declare(ctx.clone(), name, text)
     }

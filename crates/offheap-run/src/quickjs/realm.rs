@@ -74,12 +74,12 @@ impl<'js> Realm for QuickJsRealm<'_, 'js> {
 
     fn parses(&mut self, script: &Script, kind: Kind) -> bool {
         if kind == Kind::Module {
-            return offheap_quickjs::is_module(&script.text);
+            return offheap_quickjs::is_module(script.text());
         }
         // QuickJS has no call that only parses a classic script. A function may not begin with `#!`.
-        let body = match script.text.strip_prefix("#!") {
+        let body = match script.text().strip_prefix("#!") {
             Some(rest) => rest.find('\n').map_or("", |end| &rest[end..]),
-            None => &script.text,
+            None => script.text(),
         };
         let parsed: rquickjs::Result<Value<'_>> = self.function.call((body,));
         if parsed.is_err() {
@@ -89,14 +89,14 @@ impl<'js> Realm for QuickJsRealm<'_, 'js> {
     }
 
     fn evaluate(&mut self, script: &Script, kind: Kind) -> Result<Option<Promise<'js>>, Uncaught> {
-        let Script { name, text } = script;
+        let (name, text) = (script.name(), script.text());
         let evaluated = match kind {
-            Kind::Module => Module::evaluate(self.ctx.clone(), name.as_str(), text.as_str()).map(Some),
+            Kind::Module => Module::evaluate(self.ctx.clone(), name, text).map(Some),
             Kind::Classic => {
                 let mut options = EvalOptions::default();
                 options.strict = false;
-                options.filename = Some(name.clone());
-                self.ctx.eval_with_options::<Value<'_>, _>(text.as_str(), options).map(|_| None)
+                options.filename = Some(name.to_owned());
+                self.ctx.eval_with_options::<Value<'_>, _>(text, options).map(|_| None)
             }
         };
         evaluated.map_err(|error| self.uncaught(error))

@@ -3,8 +3,8 @@
 use offheap_v8::v8;
 
 use super::hooks::{ResolveModule, instantiate_module};
+use crate::files;
 use crate::glue::OFFHEAP_MODULE;
-use crate::script;
 
 /// The modules of an isolate, by name.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn load<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) ->
 fn load_new<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>) -> Option<v8::Local<'s, v8::Module>> {
     let module = match text {
         Some(text) => compile(scope, name, text)?,
-        None => match script::read_module(name) {
+        None => match files::read_module(name) {
             Ok(text) => compile(scope, name, &text)?,
             Err(why) => return throw(scope, &format!("Error loading module '{name}': {why}")),
         },
@@ -124,7 +124,7 @@ fn load_new<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: Option<&str>
 /// The name of the module that `specifier` names in the module or script `importer`.
 fn resolve(scope: &mut v8::PinScope<'_, '_>, importer: &str, specifier: v8::Local<'_, v8::String>) -> Option<String> {
     let specifier = specifier.to_rust_string_lossy(scope);
-    match script::resolve(importer, &specifier) {
+    match files::resolve(importer, &specifier) {
         Ok(name) => Some(name),
         Err(why) => throw(scope, &format!("Error resolving module '{specifier}' from '{importer}': {why}")),
     }

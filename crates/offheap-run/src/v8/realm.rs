@@ -53,13 +53,13 @@ impl<'s> Realm for V8Realm<'_, 's, '_> {
     fn parses(&mut self, script: &Script, kind: Kind) -> bool {
         v8::tc_scope!(let caught, self.scope);
         match kind {
-            Kind::Classic => modules::compile_classic(caught, &script.name, &script.text).is_some(),
-            Kind::Module => modules::compile(caught, &script.name, &script.text).is_some(),
+            Kind::Classic => modules::compile_classic(caught, script.name(), script.text()).is_some(),
+            Kind::Module => modules::compile(caught, script.name(), script.text()).is_some(),
         }
     }
 
     fn evaluate(&mut self, script: &Script, kind: Kind) -> Result<Option<Self::Promise>, Uncaught> {
-        let Script { name, text } = script;
+        let (name, text) = (script.name(), script.text());
         uncaught::catching(self.scope, self.inspect, |scope| match kind {
             Kind::Module => modules::evaluate(scope, name, Some(text)).map(Some),
             Kind::Classic => modules::compile_classic(scope, name, text)?.run(scope).map(|_| None),
