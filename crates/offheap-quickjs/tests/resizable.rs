@@ -1,5 +1,8 @@
 //! Resizable stores that Rust made, behind resizable buffers of script.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use offheap_quickjs::offheap::{self, BackingStore, UniqueStore};
 use offheap_quickjs::{BackingStoreExt, Error, Isolate};
 
@@ -158,25 +161,38 @@ fn a_maximum_beyond_the_engines_is_refused() {
 
 #[test]
 fn a6_a_buffer_is_as_long_as_its_store_that_others_resize_until_it_is_exposed() {
+    const ROUNDS: usize = 500;
+    // Then the other thread stops by itself, whether or not the threads ever ran at the same time.
+    const RESIZES: usize = 500;
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
-        for _ in 0..100 {
+        for _ in 0..ROUNDS {
             let store = BackingStore::from(UniqueStore::resizable(1000, 1000).unwrap());
             let mut other = store.clone();
-            let resizer =
-                std::thread::spawn(move || while other.resize(10).and_then(|()| other.resize(1000)).is_ok() {});
-            while store.byte_length() != 10 {
+            let underway = Arc::new(AtomicBool::new(false));
+            let resizer = std::thread::spawn({
+                let underway = Arc::clone(&underway);
+                move || {
+                    // Refused once the store is exposed.
+                    (0..RESIZES).all(|_| {
+                        underway.store(true, Ordering::Relaxed);
+                        other.resize(10).and_then(|()| other.resize(1000)).is_ok()
+                    })
+                }
+            });
+            while !underway.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
             let buffer = loop {
                 match scope.expose(&store) {
                     Ok(buffer) => break buffer,
-                    // Somebody is changing the length.
-                    Err(error) => assert!(matches!(error, Error::Memory(_)), "{error}"),
+                    // The other thread is changing the length.
+                    Err(error) => assert!(matches!(error, Error::Memory(offheap::Error::Busy { .. })), "{error}"),
                 }
             };
             assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, store.byte_length());
             resizer.join().unwrap();
+            assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, store.byte_length());
         }
     });
 }
