@@ -7,13 +7,13 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::ffi::c_void;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offheap::adapter::{Hold, IsolateRegistration};
 use offheap::{BackingStore, StoreId, WeakStore};
+use rustc_hash::FxBuildHasher;
 
 use super::Block;
 use crate::{Error, run_finalizer};
@@ -27,12 +27,12 @@ use crate::{Error, run_finalizer};
 /// `B` is the engine's own block, where native code can refer to one, and otherwise [`NoBlock`](super::NoBlock).
 pub struct AddressTable<B> {
     engine: &'static str,
-    shards: [Mutex<Option<Shard<B>>>; SHARDS],
+    shards: [Mutex<Shard<B>>; SHARDS],
     /// How many entries lost their last hold on a store. What a thread remembers is true while this stays the same.
     removals: AtomicU64,
 }
 
-type Shard<B> = HashMap<usize, Entry<B>, BuildHasherDefault<AddressHasher>>;
+type Shard<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
 const SHARDS: usize = 64;
 
 struct Entry<B> {
@@ -74,24 +74,6 @@ pub struct Given {
     pub hold: NonNull<c_void>,
 }
 
-/// Addresses differ in their middle bits.
-#[derive(Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are addresses")
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        self.0 = (address as u64 >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
 impl<B> Default for Entry<B> {
     fn default() -> Self {
         Entry { held: None, more: Vec::new(), made_by_engine: None }
@@ -124,7 +106,8 @@ thread_local! {
 impl<B: Block> AddressTable<B> {
     /// An empty table for the engine with this name.
     pub const fn new(engine: &'static str) -> Self {
-        AddressTable { engine, shards: [const { Mutex::new(None) }; SHARDS], removals: AtomicU64::new(0) }
+        let shards = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; SHARDS];
+        AddressTable { engine, shards, removals: AtomicU64::new(0) }
     }
 
     /// The name of the engine.
@@ -132,7 +115,7 @@ impl<B: Block> AddressTable<B> {
         self.engine
     }
 
-    fn lock(&self, address: usize) -> MutexGuard<'_, Option<Shard<B>>> {
+    fn lock(&self, address: usize) -> MutexGuard<'_, Shard<B>> {
         // Blocks on different pages, and neighbours on one page, are in different shards.
         let shard = (address >> 4 ^ address >> 12) % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,7 +123,6 @@ impl<B: Block> AddressTable<B> {
 
     fn with_entry<R>(&self, address: usize, change: impl FnOnce(&mut Entry<B>) -> R) -> Result<R, Error> {
         let mut shard = self.lock(address);
-        let shard = shard.get_or_insert_default();
         let requested = size_of::<Entry<B>>();
         shard.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
         let entry = shard.entry(address).or_default();
@@ -235,7 +217,6 @@ impl<B: Block> AddressTable<B> {
     fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> Option<Arc<IsolateRegistration>> {
         const NOTED: &str = "made by `expose`";
         let mut shard = self.lock(address);
-        let shard = shard.as_mut().expect(NOTED);
         let MapEntry::Occupied(mut occupied) = shard.entry(address) else { panic!("{NOTED}") };
         let entry = occupied.get_mut();
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
@@ -287,7 +268,7 @@ impl<B: Block> AddressTable<B> {
     #[inline(never)]
     pub fn look_up(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         let shard = self.lock(address);
-        let entry = shard.as_ref()?.get(&address)?;
+        let entry = shard.get(&address)?;
         if let Some(held) = &entry.held {
             // A buffer that the engine itself made over this memory has no hold, so that those of others may go at any time.
             if !held.read_only && entry.made_by_engine.is_none() {
@@ -305,7 +286,7 @@ impl<B: Block> AddressTable<B> {
         let Some(data) = block.data() else { return false };
         let address = data.addr().get();
         let shard = self.lock(address);
-        let entry = shard.as_ref().and_then(|shard| shard.get(&address));
+        let entry = shard.get(&address);
         let made = entry.and_then(|entry| entry.made_by_engine.as_ref());
         made.is_some_and(|made| made.block.id() == block.id())
     }
@@ -314,7 +295,7 @@ impl<B: Block> AddressTable<B> {
     pub fn made_block(&self, store: &BackingStore) -> Option<B> {
         let address = store.as_ptr().addr() - store.byte_offset();
         let shard = self.lock(address);
-        let made = shard.as_ref()?.get(&address)?.made_by_engine.as_ref()?;
+        let made = shard.get(&address)?.made_by_engine.as_ref()?;
         Some(made.block.clone())
     }
 
@@ -322,7 +303,7 @@ impl<B: Block> AddressTable<B> {
     pub fn block_of(&self, store: &BackingStore) -> Option<B> {
         let address = store.as_ptr().addr();
         let shard = self.lock(address);
-        let made = shard.as_ref()?.get(&address)?.made_by_engine.as_ref()?;
+        let made = shard.get(&address)?.made_by_engine.as_ref()?;
         let (there, block) = (made.store.upgrade()?, made.block.clone());
         // What the weak reference gave may be the last one of another store by now.
         drop(shard);
@@ -355,7 +336,6 @@ impl<B: Block> AddressTable<B> {
     /// store of the same memory by now; before the owner lets go of the block.
     pub(super) fn remove_made_by_engine(&self, address: usize, owner: u64) {
         let mut shard = self.lock(address);
-        let Some(shard) = shard.as_mut() else { return };
         let Some(entry) = shard.get_mut(&address) else { return };
         if entry.made_by_engine.as_ref().is_some_and(|made| made.owner == owner) {
             entry.made_by_engine = None;

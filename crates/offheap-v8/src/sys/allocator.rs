@@ -17,7 +17,7 @@ use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use offheap::adapter::{self, Hold, IsolateRegistration};
 use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId, StoreKind};
@@ -226,10 +226,9 @@ impl ScriptAllocator {
         let bytes = ScriptBytes::new(byte_length, self.alignment)?;
         let data = bytes.data;
         // V8 must not be asked where script is.
-        static SITE: OnceLock<Site> = OnceLock::new();
-        let site = *SITE.get_or_init(|| adapter::script_site("script", 0, 0));
+        static SITE: LazyLock<Site> = LazyLock::new(|| adapter::script_site("script", 0, 0));
         let isolate = self.registration.id();
-        let hold = Hold::of_owner(bytes, isolate, site).ok()?;
+        let hold = Hold::of_owner(bytes, isolate, *SITE).ok()?;
         if !ADDRESSES.insert(data.as_ptr().addr()) {
             return None;
         }
