@@ -42,7 +42,7 @@ fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
         TooManyIsolates { limit: 1 },
         NotUnique { store, reason: self::NotUnique::Kind },
         OtherOwner { store, requested: "Vec<u8>" },
-        OtherKind { store, requested: "SharedStore", kind: StoreKind::Fixed },
+        OtherKind { store, requested: "SharedStore", kind: StoreKind::FIXED },
         PartialElement { store, byte_length: 3, element: "u16", element_size: 2 },
         ReadOnly { store, attempted },
         MappedSlice { store, attempted },

@@ -42,7 +42,7 @@ fn leaked(kind: StoreKind) -> String {
 
 #[test]
 fn leaks_one_reference_and_is_found() {
-    for kind in [StoreKind::Fixed, StoreKind::Resizable, StoreKind::Frozen] {
+    for kind in [StoreKind::FIXED, StoreKind::RESIZABLE, StoreKind::FROZEN] {
         let failure = leaked(kind);
         let said =
             ["owners that were dropped", "no store is alive at the end"].iter().any(|text| failure.contains(text));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offheap::observe::{self, Event, EventKind, Observer};
-use offheap::{BackingStore, Error, ManualHeap, Site, StoreId, StoreKind};
+use offheap::{BackingStore, Error, Length, ManualHeap, Site, StoreId};
 
 use crate::{Balance, Leak, Record, Report};
 
@@ -176,12 +176,11 @@ impl Observer for Ledger {
             _ => {
                 let record = live.entry(event.store).or_insert_with(|| {
                     *stores += 1;
-                    match event.store_kind {
-                        StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable => {
-                            *resizable += 1
-                        }
-                        StoreKind::Shared => *shared += 1,
-                        _ => {}
+                    let kind = event.store_kind;
+                    if kind.is_shared() {
+                        *shared += 1;
+                    } else if kind.length() != Length::Fixed {
+                        *resizable += 1;
                     }
                     *external_bytes += event.byte_length as u64;
                     Record::new(event)

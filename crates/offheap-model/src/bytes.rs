@@ -1,7 +1,7 @@
 //! The bytes of the model's buffers: reading, writing, resizing, and moving them into stores.
 
 use offheap::adapter;
-use offheap::{BackingStore, FrozenStore, SharedStore, StoreKind, UniqueStore};
+use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 
 use crate::NAME;
 use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
@@ -120,7 +120,7 @@ impl Heap {
 
     /// A buffer over a store, or over a copy of it, and its root.
     pub(crate) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
-        if store.kind() == StoreKind::Shared && !self.options.has(Capabilities::SHARED) {
+        if store.kind().is_shared() && !self.options.has(Capabilities::SHARED) {
             return Err(no_shared());
         }
         let (byte_length, limit) = (store.byte_length(), self.options.max_byte_length);

@@ -206,8 +206,7 @@ impl Heap {
 
     /// Whether the buffer is a SharedArrayBuffer.
     pub(crate) fn is_shared(&self, id: BufferId) -> bool {
-        let kind = self.buffer(id).memory.store().map(|store| self.shared(store).kind());
-        kind == Some(StoreKind::Shared)
+        self.buffer(id).memory.store().is_some_and(|store| self.shared(store).kind().is_shared())
     }
 
     pub(crate) fn shared(&self, store: StoreId) -> &Shared {
@@ -233,7 +232,7 @@ impl Heap {
     /// The bytes of stores that buffers are over, each store once, with all that they reserve; of memory that collecting a
     /// buffer may free.
     pub(crate) fn external_bytes(&self) -> usize {
-        let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::Fixed | StoreKind::Resizable);
+        let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         self.stores.values().filter(kept).map(Shared::max_byte_length).sum()
     }
 }

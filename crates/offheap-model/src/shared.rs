@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use offheap::adapter::Hold;
-use offheap::{BackingStore, IsolateId, SharedStore, StoreId, StoreKind};
+use offheap::{BackingStore, IsolateId, SharedStore, Sharing, StoreId, StoreKind};
 
 use crate::NAME;
 use offheap_engine::Error;
@@ -27,7 +27,7 @@ impl Shared {
     pub(crate) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let hold = Hold::new(store, isolate)?;
         let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
-        if !matches!(store.kind(), StoreKind::Mapped | StoreKind::Shared) {
+        if !store.kind().is_file() && !store.kind().is_shared() {
             shared.shadow = Some(shared.store().to_vec()?);
         }
         Ok(shared)
@@ -75,7 +75,7 @@ impl Shared {
     pub(crate) fn has_room(&self) -> bool {
         match SharedStore::try_from(self.store()) {
             Ok(shared) => shared.is_growable(),
-            Err(unshared) => unshared.into_inner().kind() == StoreKind::Resizable,
+            Err(unshared) => unshared.into_inner().kind().is_resizable_by_rust(),
         }
     }
 
@@ -107,8 +107,8 @@ impl Shared {
 
     fn check_exposure(&self, store: &BackingStore) {
         let buffers = u16::try_from(self.holds.len()).expect("no store has more buffers");
-        let counted = !self.hold().is_read_only() && self.kind() != StoreKind::Shared;
-        let expected = counted.then_some((self.isolate, buffers));
+        let is_counted = self.kind().sharing() == Sharing::Unshared;
+        let expected = is_counted.then_some((self.isolate, buffers));
         assert_eq!(
             store.exposure(),
             expected,
@@ -148,7 +148,7 @@ impl Shared {
     /// Gives resizable memory another length. Bytes that a shrink removes are zero when a growth brings them back. Shared
     /// memory only grows.
     pub(crate) fn set_byte_length(&mut self, byte_length: usize) -> Result<(), Error> {
-        if self.kind() == StoreKind::Shared {
+        if self.kind().is_shared() {
             return Ok(self.hold().resize(byte_length)?);
         }
         let before = self.byte_length();

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, SharedStore, StoreKind};
+use offheap::{BackingStore, Bytes, BytesMut, FrozenStore, IsolateId, SharedStore};
 use offheap_engine::{RootTable, unexpected_value};
 use rquickjs::context::EvalOptions;
 use rquickjs::{Ctx, FromJs, Value};
@@ -142,9 +142,9 @@ impl<'s> Scope<'s> {
     /// Those of [`BackingStoreExt::expose`], or for shared memory of [`SharedStoreExt::expose`].
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let ctx = self.engine.call();
-        let buffer = match store.kind() {
-            StoreKind::Shared => SharedStore::try_from(store.clone())?.expose(&ctx)?.into_value(),
-            _ => store.expose(&ctx)?.into_value(),
+        let buffer = match store.kind().is_shared() {
+            true => SharedStore::try_from(store.clone())?.expose(&ctx)?.into_value(),
+            false => store.expose(&ctx)?.into_value(),
         };
         self.local(buffer)
     }
@@ -160,11 +160,9 @@ impl<'s> Scope<'s> {
         element_count: usize,
     ) -> Result<Local<'s, JsTypedArray>, Error> {
         let ctx = self.engine.call();
-        let array = match store.kind() {
-            StoreKind::Shared => {
-                SharedStore::try_from(store.clone())?.expose_typed::<T>(&ctx, byte_offset, element_count)?
-            }
-            _ => store.expose_typed::<T>(&ctx, byte_offset, element_count)?,
+        let array = match store.kind().is_shared() {
+            true => SharedStore::try_from(store.clone())?.expose_typed::<T>(&ctx, byte_offset, element_count)?,
+            false => store.expose_typed::<T>(&ctx, byte_offset, element_count)?,
         };
         self.local(array.into_value())
     }

@@ -187,7 +187,7 @@ fn an_immutable_buffer_of_scripts_is_externalized_as_memory_that_nobody_writes()
         let buffer =
             scope.eval_buffer("globalThis.i = new Uint8Array([1, 2, 3]).buffer.transferToImmutable()").unwrap();
         let store = scope.externalize(buffer.as_handle()).unwrap();
-        assert_eq!(store.kind(), StoreKind::Frozen);
+        assert_eq!(store.kind(), StoreKind::FROZEN);
         assert!(matches!(scope.store_bytes_mut(&store), Err(Error::Memory(_))));
         assert!(matches!(scope.copy_in(&store, 0, &[9_u8]), Err(Error::Memory(_))));
         let again = scope.expose(&store).unwrap();

@@ -40,7 +40,7 @@ fn memory_of_every_size_is_shared_from_the_first_call_on() {
             run(ctx, &format!("globalThis.b = new ArrayBuffer({size}); globalThis.v = new Uint8Array(b); v.fill(3)"));
             let store = store_of(ctx, "b");
             assert_eq!(store.byte_length(), size);
-            assert_eq!(store.kind(), StoreKind::Fixed);
+            assert_eq!(store.kind(), StoreKind::FIXED);
             assert!(store.to_vec().unwrap().iter().all(|&byte| byte == 3));
             assert_eq!(store.exposure().unwrap().1, 1);
             if size != 0 {
@@ -77,7 +77,7 @@ fn resizable_memory_keeps_its_address_up_to_its_maximum() {
             let store = store_of(ctx, "b");
             assert_eq!(
                 (store.kind(), store.byte_length(), store.max_byte_length()),
-                (StoreKind::Resizable, length, max)
+                (StoreKind::RESIZABLE, length, max)
             );
             let address = store.as_ptr();
             run(ctx, &format!("b.resize({max}); if (v.length !== {max} || !b.resizable || v[{length}]) throw 1"));

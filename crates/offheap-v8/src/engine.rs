@@ -1,7 +1,7 @@
 //! `Engine` for V8: what tools drive.
 
 use offheap::adapter;
-use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind};
+use offheap::{BackingStore, FrozenStore, IsolateId};
 
 use crate::script::{catching, compile_and_run};
 use crate::{
@@ -127,7 +127,7 @@ impl Engine for V8Engine {
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
         self.isolate.enter(|scope| match FrozenStore::try_from(store.clone()) {
             Ok(frozen) => scope.expose_frozen(&frozen).map(|(buffer, exposure)| (buffer.into_handle(), exposure)),
-            Err(_) if store.kind() == StoreKind::Resizable => {
+            Err(_) if store.kind().is_resizable_by_rust() => {
                 scope.expose_resizable(store).map(|(buffer, exposure)| (buffer.into_handle(), exposure))
             }
             Err(_) => Ok((scope.expose(store)?.into_handle(), Exposure::External)),

@@ -52,9 +52,9 @@ pub trait BackingStoreExt: Sized {
     /// Of a detached buffer: a new, empty store each time.
     ///
     /// A store of memory that V8 allocated by itself counts as exposed in this isolate until V8 let go of it. That of a
-    /// resizable buffer ([`EngineResizable`](offheap::StoreKind::EngineResizable)) has the length that script gave it last;
+    /// resizable buffer ([`EngineResizable`](offheap::StoreKind::ENGINE_RESIZABLE)) has the length that script gave it last;
     /// it is read in the isolate's scope, since V8 unmaps what shrinking takes. That of a `WebAssembly.Memory`
-    /// ([`EngineGrowable`](offheap::StoreKind::EngineGrowable)) gets longer as that grows in place; where V8 moves the memory
+    /// ([`EngineGrowable`](offheap::StoreKind::ENGINE_GROWABLE)) gets longer as that grows in place; where V8 moves the memory
     /// to grow it, it is left with the old one.
     ///
     /// # Errors

@@ -153,12 +153,12 @@ impl<'s> Scope<'s> {
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         let roots = Rc::clone(&self.roots);
         self.run(|scope| {
-            let buffer = match store.kind() {
-                StoreKind::Shared => Buffer::Shared(sys::expose_shared(scope, store)?),
-                _ => Buffer::Unshared(store.expose(scope)?),
+            let buffer = match store.kind().is_shared() {
+                true => Buffer::Shared(sys::expose_shared(scope, store)?),
+                false => Buffer::Unshared(store.expose(scope)?),
             };
             let facts = match store.kind() {
-                StoreKind::Fixed | StoreKind::Manual => Facts::PLAIN,
+                StoreKind::FIXED | StoreKind::MANUAL => Facts::PLAIN,
                 kind if kind.is_read_only() => Facts::IMMUTABLE,
                 // Of memory that V8 made itself, V8 tells what its buffers are.
                 _ => buffer.facts(),
@@ -182,7 +182,7 @@ impl<'s> Scope<'s> {
 
     /// A resizable ArrayBuffer of `byte_length` zeroed bytes that can have up to `max_byte_length`, as script makes them:
     /// the memory is V8's, and [`externalize`](Self::externalize) gives a store of it
-    /// ([`StoreKind::EngineResizable`]).
+    /// ([`StoreKind::ENGINE_RESIZABLE`]).
     ///
     /// # Errors
     /// [`Error::Memory`] for a maximum that is less, [`Error::TooLargeForEngine`], [`Error::Script`] where there is no
@@ -302,7 +302,7 @@ impl<'s> Scope<'s> {
     /// # Errors
     /// Those of [`BackingStoreExt::copy_in`].
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
-        if store.kind() == StoreKind::EngineResizable {
+        if store.kind() == StoreKind::ENGINE_RESIZABLE {
             // Another isolate that has it could take it away in between.
             sys::check_lendable(&self.roots, store, None, WRITE)?;
         }

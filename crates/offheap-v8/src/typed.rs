@@ -1,6 +1,6 @@
 //! Typed arrays over stores, made by native code.
 
-use offheap::{BackingStore, StoreKind};
+use offheap::BackingStore;
 
 use crate::extension::BackingStoreExt;
 use crate::sys::{self, Buffer};
@@ -84,9 +84,9 @@ pub(crate) fn expose_typed<'s, T: TypedElement>(
         let (store, limit) = (Some(store.id()), T::MAX_ELEMENT_COUNT.saturating_mul(alignment));
         return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length, limit });
     }
-    let buffer = match store.kind() {
-        StoreKind::Shared => Buffer::Shared(sys::expose_shared(scope, store)?),
-        _ => Buffer::Unshared(store.expose(scope)?),
+    let buffer = match store.kind().is_shared() {
+        true => Buffer::Shared(sys::expose_shared(scope, store)?),
+        false => Buffer::Unshared(store.expose(scope)?),
     };
     let array = T::array(scope, buffer.as_unshared(), byte_offset, element_count);
     array.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a typed array" })

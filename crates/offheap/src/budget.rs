@@ -61,7 +61,9 @@ impl Budget {
 
 /// Whether memory of this kind counts.
 pub(crate) fn counts(kind: StoreKind) -> bool {
-    matches!(kind, StoreKind::Fixed | StoreKind::Resizable | StoreKind::Shared)
+    // The heap of manual memory charges for what has one length and is not shared.
+    let is_charged_elsewhere = kind == StoreKind::MANUAL || kind.is_of_engine();
+    !kind.is_read_only() && !kind.is_file() && !is_charged_elsewhere
 }
 
 /// Counts so many bytes, where a budget is set; says whether it did.

@@ -279,10 +279,10 @@ pub enum Error {
     #[error(
         "store {store} is not a `{requested}`: {}",
         match (*requested, kind) {
-            ("FrozenStore", StoreKind::Frozen) => {
+            ("FrozenStore", &StoreKind::FROZEN) => {
                 "this handle is to a part of one; ask with a handle to all of it".to_owned()
             }
-            _ => format!("its kind is `{kind:?}`; copy its bytes into a new `{requested}` (`to_vec`)"),
+            _ => format!("it is {kind}; copy its bytes into a new `{requested}` (`to_vec`)"),
         }
     )]
     OtherKind {

@@ -97,7 +97,7 @@ impl TryFrom<BackingStore> for FrozenStore {
         };
         // Asked first: what becomes a bare reference no longer knows that it was one to a part.
         let is_whole = store.byte_offset() == 0 && store.byte_length() == store.raw().byte_length();
-        if store.kind() != StoreKind::Frozen || !is_whole {
+        if store.kind() != StoreKind::FROZEN || !is_whole {
             return Err(refused(store));
         }
         match Frozen::from_raw(store.into_raw()) {

@@ -3,41 +3,188 @@
 use std::fmt;
 
 /// What sort of memory a store is; fixed when it is made.
+///
+/// A kind answers each question itself: how the [length](Self::length) may change, who may [use the bytes at the same
+/// time](Self::sharing), and who frees them.
+///
+/// ```
+/// use offheap::{BackingStore, Length, SharedStore, Sharing};
+///
+/// let store = BackingStore::from(SharedStore::growable(4, 1 << 20)?);
+/// assert_eq!((store.kind().length(), store.kind().sharing()), (Length::Growable, Sharing::Shared));
+/// assert_eq!(store.kind().to_string(), "growable shared memory");
+/// # Ok::<(), offheap::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreKind {
+    length: Length,
+    sharing: Sharing,
+    keeper: Keeper,
+}
+
+/// How the length of a store may change. Its address never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum StoreKind {
-    /// Memory of an owner, with one length.
+pub enum Length {
+    /// Not at all.
     Fixed,
-    /// Memory with room reserved behind it: its length changes when it is resized, its address does not.
+    /// It gets longer and shorter.
     Resizable,
-    /// Memory that any number of threads, or processes, read and write at the same time, whoever made it; see
-    /// [`SharedStore`](crate::SharedStore).
+    /// It gets longer, and never shorter.
+    Growable,
+}
+
+/// Who may use the bytes of a store at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// Script of one isolate at a time, and Rust while that script does not run.
+    Unshared,
+    /// Any number of threads, or processes, which read and write; see [`SharedStore`](crate::SharedStore).
     Shared,
-    /// Memory that nobody writes.
-    Frozen,
-    /// Unshared memory of an engine which script may make longer and shorter: a resizable `ArrayBuffer` that V8 made. What
-    /// a shorter length takes away is gone at once, so that nobody reads it from outside of its isolate while it is
-    /// exposed: that is [`Error::EngineMayShrink`](crate::Error::EngineMayShrink).
-    EngineResizable,
-    /// Unshared memory of an engine which gets longer and never shorter: a WebAssembly memory.
-    EngineGrowable,
-    /// Memory that is freed by hand.
-    Manual,
-    /// A file that is mapped read-only; see [`Mapped`](crate::Mapped). A map that script may write is [`Shared`](Self::Shared).
-    Mapped,
+    /// Any number of threads, which only read.
+    ReadOnly,
+}
+
+/// Who frees the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Keeper {
+    /// Its owner in Rust, when the last reference goes.
+    Owner,
+    /// The program, by hand.
+    Program,
+    /// An engine, which also changes the length.
+    Engine,
+    /// The system, when the file is unmapped.
+    File,
 }
 
 impl StoreKind {
-    /// Whether its length may get less, so that a part of it may be out of bounds.
-    #[inline]
-    pub(crate) fn may_shrink(self) -> bool {
-        matches!(self, StoreKind::Resizable | StoreKind::EngineResizable)
+    /// Memory of an owner, with one length.
+    pub const FIXED: StoreKind = StoreKind::of(Length::Fixed, Sharing::Unshared, Keeper::Owner);
+    /// Memory with addresses reserved behind it: its length changes when it is resized, its address does not.
+    pub const RESIZABLE: StoreKind = StoreKind::of(Length::Resizable, Sharing::Unshared, Keeper::Owner);
+    /// Shared memory of an owner, with one length.
+    pub const SHARED: StoreKind = StoreKind::of(Length::Fixed, Sharing::Shared, Keeper::Owner);
+    /// Shared memory with addresses reserved behind it.
+    pub const SHARED_GROWABLE: StoreKind = StoreKind::of(Length::Growable, Sharing::Shared, Keeper::Owner);
+    /// Memory of an owner that nobody writes.
+    pub const FROZEN: StoreKind = StoreKind::of(Length::Fixed, Sharing::ReadOnly, Keeper::Owner);
+    /// A file that is mapped read-only; see [`Mapped`](crate::Mapped). A file that script may write is shared memory.
+    pub const MAPPED: StoreKind = StoreKind::of(Length::Fixed, Sharing::ReadOnly, Keeper::File);
+    /// Memory of one length that is freed by hand.
+    pub const MANUAL: StoreKind = StoreKind::of(Length::Fixed, Sharing::Unshared, Keeper::Program);
+    /// Unshared memory of an engine that script may make longer and shorter: a resizable `ArrayBuffer` that V8 made. The
+    /// bytes behind a shorter length are gone at once, so while it is exposed they are read only in its isolate; from
+    /// elsewhere that is [`Error::EngineMayShrink`](crate::Error::EngineMayShrink).
+    pub const ENGINE_RESIZABLE: StoreKind = StoreKind::of(Length::Resizable, Sharing::Unshared, Keeper::Engine);
+    /// Unshared memory of an engine that gets longer and never shorter: a WebAssembly memory.
+    pub const ENGINE_GROWABLE: StoreKind = StoreKind::of(Length::Growable, Sharing::Unshared, Keeper::Engine);
+    /// Shared memory of an engine: a growable `SharedArrayBuffer` that V8 made, or a shared WebAssembly memory.
+    pub const ENGINE_SHARED: StoreKind = StoreKind::of(Length::Growable, Sharing::Shared, Keeper::Engine);
+
+    const fn of(length: Length, sharing: Sharing, keeper: Keeper) -> StoreKind {
+        StoreKind { length, sharing, keeper }
     }
 
-    /// Whether script and native code may only read it.
+    /// Manual memory, whose length changes where `length_changes`.
+    pub(crate) fn manual(shared: bool, length_changes: bool) -> StoreKind {
+        let (sharing, changing) = match shared {
+            true => (Sharing::Shared, Length::Growable),
+            false => (Sharing::Unshared, Length::Resizable),
+        };
+        StoreKind::of(if length_changes { changing } else { Length::Fixed }, sharing, Keeper::Program)
+    }
+
+    /// A file mapped in this mode. Where script may write the bytes they are shared memory: V8's `sort` ends the process
+    /// where others write unshared bytes while it runs. That goes for a private map too, which shows other programs' writes
+    /// to the file.
+    pub(crate) fn mapped(mode: MapMode) -> StoreKind {
+        match mode {
+            MapMode::ReadOnly => StoreKind::MAPPED,
+            MapMode::CopyOnWrite | MapMode::ReadWrite => StoreKind::of(Length::Fixed, Sharing::Shared, Keeper::File),
+        }
+    }
+
+    /// How the length may change.
     #[inline]
-    pub fn is_read_only(self) -> bool {
-        matches!(self, StoreKind::Frozen | StoreKind::Mapped)
+    pub const fn length(self) -> Length {
+        self.length
+    }
+
+    /// Who may use the bytes at the same time.
+    #[inline]
+    pub const fn sharing(self) -> Sharing {
+        self.sharing
+    }
+
+    /// Whether it is [`Sharing::Shared`]: an engine has it as a `SharedArrayBuffer`.
+    #[inline]
+    pub const fn is_shared(self) -> bool {
+        matches!(self.sharing, Sharing::Shared)
+    }
+
+    /// Whether it is [`Sharing::ReadOnly`]: neither script nor native code may write it.
+    #[inline]
+    pub const fn is_read_only(self) -> bool {
+        matches!(self.sharing, Sharing::ReadOnly)
+    }
+
+    /// Whether its length may get less, so that a part of it may be out of bounds.
+    #[inline]
+    pub const fn may_shrink(self) -> bool {
+        matches!(self.length, Length::Resizable)
+    }
+
+    /// Whether it is unshared memory with addresses reserved by Rust, whoever frees it: its buffers are resizable ones, and
+    /// there is one buffer at a time.
+    #[inline]
+    pub const fn is_resizable_by_rust(self) -> bool {
+        self.may_shrink() && !self.is_of_engine()
+    }
+
+    /// Whether it is freed by hand; see [`ManualMemory`](crate::ManualMemory).
+    #[inline]
+    pub const fn is_manual(self) -> bool {
+        matches!(self.keeper, Keeper::Program)
+    }
+
+    /// Whether an engine owns the memory and changes its length.
+    #[inline]
+    pub const fn is_of_engine(self) -> bool {
+        matches!(self.keeper, Keeper::Engine)
+    }
+
+    /// Whether it is a mapped file, written or not; see [`Mapped`](crate::Mapped).
+    #[inline]
+    pub const fn is_file(self) -> bool {
+        matches!(self.keeper, Keeper::File)
+    }
+}
+
+impl fmt::Display for StoreKind {
+    /// A noun for messages: `growable shared memory`, `a mapped file`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.keeper, self.sharing) {
+            (Keeper::File, Sharing::ReadOnly) => return f.write_str("a mapped file"),
+            (Keeper::File, _) => return f.write_str("a mapped file that may be written"),
+            (_, Sharing::ReadOnly) => return f.write_str("frozen memory"),
+            _ => {}
+        }
+        f.write_str(if self.is_manual() { "manual " } else { "" })?;
+        f.write_str(match self.length {
+            Length::Fixed => "",
+            Length::Resizable => "resizable ",
+            Length::Growable => "growable ",
+        })?;
+        f.write_str(if self.is_shared() { "shared memory" } else { "unshared memory" })?;
+        f.write_str(if self.is_of_engine() { " of an engine" } else { "" })
+    }
+}
+
+impl fmt::Debug for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreKind({self})")
     }
 }
 
@@ -46,7 +193,8 @@ impl StoreKind {
 pub enum MapMode {
     /// Its bytes may be read.
     ReadOnly,
-    /// Its bytes may be written, which the file never sees. What somebody else writes to the file may be seen until then.
+    /// Its bytes may be written, and the file stays as it is. A write of another program to the file may be seen until the
+    /// page is written here.
     CopyOnWrite,
     /// Its bytes may be written, and the file changes with them.
     ReadWrite,
@@ -59,5 +207,29 @@ impl fmt::Display for MapMode {
             MapMode::CopyOnWrite => "cow",
             MapMode::ReadWrite => "rw",
         })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_named_in_messages() {
+        let names = [
+            (StoreKind::FIXED, "unshared memory"),
+            (StoreKind::RESIZABLE, "resizable unshared memory"),
+            (StoreKind::SHARED, "shared memory"),
+            (StoreKind::FROZEN, "frozen memory"),
+            (StoreKind::MAPPED, "a mapped file"),
+            (StoreKind::mapped(MapMode::ReadWrite), "a mapped file that may be written"),
+            (StoreKind::manual(true, true), "manual growable shared memory"),
+            (StoreKind::manual(false, false), "manual unshared memory"),
+            (StoreKind::ENGINE_RESIZABLE, "resizable unshared memory of an engine"),
+        ];
+        for (kind, name) in names {
+            assert_eq!(kind.to_string(), name);
+        }
+        assert_eq!(StoreKind::manual(false, false), StoreKind::MANUAL);
     }
 }

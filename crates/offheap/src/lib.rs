@@ -60,7 +60,7 @@
 //! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies; never a slice, since other processes write files. One that may be written is shared memory |
-//! | an engine's, with a length that script may [shorten](StoreKind::EngineResizable) | what the rows of exposed memory say, but no copies from elsewhere: what is taken away is gone at once |
+//! | an engine's, with a length that script may [shorten](StoreKind::ENGINE_RESIZABLE) | what the rows of exposed memory say, but no copies from elsewhere: what is taken away is gone at once |
 //! | manual: [`ManualMemory`] | as the first rows, or as the row of shared memory where [`ManualOptions`] ask for that, until it is freed; then every use is [`Error::Freed`] |
 //!
 //! A copy out of exposed memory tolerates script that writes meanwhile: each byte is some value that was stored there,
@@ -117,7 +117,7 @@ pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::IsolateId;
-pub use kind::{MapMode, StoreKind};
+pub use kind::{Length, MapMode, Sharing, StoreKind};
 pub use manual::{ManualHeap, ManualMemory, ManualOptions, Unfreed};
 pub use mapped::Mapped;
 pub use raw::{AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, FrozenOwner, Owner};

@@ -90,16 +90,11 @@ impl ManualMemory {
         // Not in a closure, which would be the caller.
         let here = Site::here();
         let site = site.unwrap_or(here);
-        let kind = match (shared, max_byte_length) {
-            (true, _) => StoreKind::Shared,
-            (false, Some(_)) => StoreKind::Resizable,
-            (false, None) => {
-                // The last bytes of the address space are no object's; and each memory has an address of its own, empty
-                // or not.
-                let block = ManualBlock::zeroed(byte_length)?;
-                return Self::register(block, byte_length, site).map_err(Error::from);
-            }
-        };
+        let kind = StoreKind::manual(shared, max_byte_length.is_some());
+        if kind == StoreKind::MANUAL {
+            let block = ManualBlock::zeroed(byte_length)?;
+            return Self::register(block, byte_length, site).map_err(Error::from);
+        }
         if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| byte_length > max_byte_length) {
             return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
         }
@@ -150,7 +145,7 @@ impl ManualMemory {
 
     fn register(block: ManualBlock, byte_length: usize, site: Site) -> Result<Self, Rejected<ManualBlock>> {
         let memory = block.memory(byte_length);
-        match RawStore::untold(ManualOwner::new(), StoreKind::Manual, site, |_| memory) {
+        match RawStore::untold(ManualOwner::new(), StoreKind::MANUAL, site, |_| memory) {
             Ok(raw) => Self::list(raw, block),
             Err((error, _)) => Err(Rejected::new(error, block)),
         }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::raw::{Memory, RawStore};
 use crate::sys::{FileKey, MapFailure, MappedFile, OpenedFile};
-use crate::{BackingStore, Error, MapMode, MapProblem, Site};
+use crate::{BackingStore, Error, MapMode, MapProblem, Site, StoreKind};
 
 /// A file mapped into memory.
 ///
@@ -77,7 +77,7 @@ impl Mapped {
         let memory = Memory::from(file.memory());
         let path = PathBuf::from(OsString::from_vec(copy_of(path, 0)?));
         let owner = MappedOwner { file, path, mode, _open: open };
-        let raw = RawStore::new(owner, MappedFile::kind(mode), site, |_| memory).map_err(|(error, _)| error)?;
+        let raw = RawStore::new(owner, StoreKind::mapped(mode), site, |_| memory).map_err(|(error, _)| error)?;
         Ok(Mapped { store: BackingStore::from_raw(raw) })
     }
 

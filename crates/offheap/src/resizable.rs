@@ -2,7 +2,7 @@
 
 use crate::raw::{Refused, Sole};
 use crate::sys::Reservation;
-use crate::{BackingStore, Error, Site, StoreKind, UniqueStore};
+use crate::{BackingStore, Error, Length, Site, UniqueStore};
 
 impl UniqueStore {
     /// A store of `byte_length` zeroed bytes that can be resized up to `max_byte_length`, at one address: V8's
@@ -66,13 +66,9 @@ impl BackingStore {
     /// of a resizable or growable store, or of memory that an engine resizes.
     #[inline]
     pub fn max_byte_length(&self) -> usize {
-        match self.kind() {
-            StoreKind::Resizable | StoreKind::Shared | StoreKind::EngineResizable | StoreKind::EngineGrowable
-                if self.is_whole() =>
-            {
-                self.raw().max_byte_length()
-            }
-            _ => self.byte_length(),
+        match self.is_whole() && self.kind().length() != Length::Fixed {
+            true => self.raw().max_byte_length(),
+            false => self.byte_length(),
         }
     }
 

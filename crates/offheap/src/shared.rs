@@ -9,7 +9,7 @@ use bytemuck::Pod;
 
 use crate::raw::{AtomicElement, Owner, RawStore, WithDeleter};
 use crate::sys::Reservation;
-use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind, WeakStore};
+use crate::{BackingStore, Error, Rejected, Site, StoreId, WeakStore};
 
 /// A reference to memory behind a `SharedArrayBuffer`, or to a part of it: any number of isolates may have it, on any
 /// threads, and Rust may read and write it all the while.
@@ -34,7 +34,7 @@ use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind, WeakStore};
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SharedStore {
-    // Of the kind `Shared`.
+    // Of a shared kind.
     store: BackingStore,
 }
 
@@ -261,13 +261,12 @@ impl TryFrom<BackingStore> for SharedStore {
 
     /// The reference as a `SharedStore`, where it is to shared memory; any other comes back with [`Error::OtherKind`].
     fn try_from(store: BackingStore) -> Result<SharedStore, Rejected<BackingStore>> {
-        match store.kind() {
-            StoreKind::Shared => Ok(SharedStore { store }),
-            kind => {
-                let error = Error::OtherKind { store: store.id(), requested: "SharedStore", kind };
-                Err(Rejected::new(error, store))
-            }
+        let kind = store.kind();
+        if kind.is_shared() {
+            return Ok(SharedStore { store });
         }
+        let error = Error::OtherKind { store: store.id(), requested: "SharedStore", kind };
+        Err(Rejected::new(error, store))
     }
 }
 

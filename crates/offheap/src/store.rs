@@ -271,7 +271,7 @@ impl BackingStore {
         if self.part != WHOLE {
             return Err(refused(self, NotUnique::SubStore));
         }
-        if !matches!(self.kind(), StoreKind::Fixed | StoreKind::Resizable) || self.raw.is_manual() {
+        if !matches!(self.kind(), StoreKind::FIXED | StoreKind::RESIZABLE) {
             return Err(refused(self, NotUnique::Kind));
         }
         match Sole::from_raw(self.raw) {

@@ -73,7 +73,7 @@ impl UniqueStore {
     }
 
     fn of(memory: HeapMemory, site: Site) -> Result<Self, Error> {
-        Sole::new(memory, StoreKind::Fixed, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
+        Sole::new(memory, StoreKind::FIXED, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
     }
 
     /// A store of `byte_length` bytes, zeroed and then written by `fill`.
@@ -94,7 +94,7 @@ impl UniqueStore {
     #[track_caller]
     #[inline]
     pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
-        Sole::new(owner, StoreKind::Fixed, Site::here())
+        Sole::new(owner, StoreKind::FIXED, Site::here())
             .map(UniqueStore::from_sole)
             .map_err(|(error, owner)| Rejected::new(error, owner))
     }

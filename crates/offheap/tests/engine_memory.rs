@@ -77,7 +77,7 @@ fn write(store: &BackingStore, isolate: &IsolateRegistration, offset: usize, fro
 fn the_length_is_the_engines() {
     let (isolate, memory) = (isolate(), Memory::new(4, 16));
     let (hold, store) = exposed(&memory, &isolate, true);
-    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::EngineResizable, 4, 16));
+    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::ENGINE_RESIZABLE, 4, 16));
     assert_eq!(store.exposure(), Some((isolate.id(), 1)));
     memory.resize(9);
     assert_eq!((store.byte_length(), hold.byte_length()), (9, 9));
@@ -159,7 +159,7 @@ fn a_part_is_out_of_bounds_until_it_has_grown_back() {
 fn what_only_grows_is_copied_from_anywhere() {
     let (isolate, memory) = (isolate(), Memory::new(2, 8));
     let (_hold, store) = exposed(&memory, &isolate, false);
-    assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::EngineGrowable, 8));
+    assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::ENGINE_GROWABLE, 8));
     let elsewhere = store.clone();
     memory.resize(3);
     let copied = std::thread::spawn(move || elsewhere.to_vec().unwrap()).join().unwrap();

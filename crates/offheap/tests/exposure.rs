@@ -176,7 +176,7 @@ fn frozen_memory_is_exposed_in_any_number_of_isolates() {
 fn resizable_memory_has_one_live_buffer() {
     let isolate = isolate();
     let store = BackingStore::from(UniqueStore::resizable(2, 10).unwrap());
-    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 2, 10));
+    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::RESIZABLE, 2, 10));
     let exposed = Hold::new(&store, isolate.id()).unwrap();
     assert!(matches!(Hold::new(&store, isolate.id()), Err(Error::OneBuffer { .. })));
     exposed.resize(10).unwrap();
@@ -249,7 +249,7 @@ fn memory_for_a_buffer_of_script_is_exposed_from_its_beginning() {
     let isolate = IsolateRegistration::new("Mine").unwrap();
     let hold = Hold::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
     let store = hold.store(hold.data().as_ptr(), 2);
-    assert_eq!((store.kind(), store.exposure()), (StoreKind::Fixed, Some((isolate.id(), 1))));
+    assert_eq!((store.kind(), store.exposure()), (StoreKind::FIXED, Some((isolate.id(), 1))));
     assert_eq!(isolate.id().external_bytes(), 2);
     drop(hold);
     assert_eq!(store.try_into_unique().unwrap().try_into_owner::<Vec<u8>>().unwrap(), [1, 2]);
@@ -262,7 +262,7 @@ fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
     let hold = || Hold::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
     let shared = hold().into_shared().unwrap();
     let store = shared.store(shared.data().as_ptr(), 2);
-    assert_eq!((store.kind(), store.exposure(), isolate.id().external_bytes()), (StoreKind::Shared, None, 0));
+    assert_eq!((store.kind(), store.exposure(), isolate.id().external_bytes()), (StoreKind::SHARED, None, 0));
     assert!(matches!(store.bytes(), Err(Error::SharedSlice { .. })));
     assert!(shared.into_shared().is_err());
 
@@ -273,7 +273,7 @@ fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
     let hold = hold();
     let weak = hold.store(hold.data().as_ptr(), 2).downgrade();
     let hold = hold.into_shared().unwrap_err();
-    assert_eq!(weak.upgrade().unwrap().kind(), StoreKind::Fixed);
+    assert_eq!(weak.upgrade().unwrap().kind(), StoreKind::FIXED);
     drop(weak);
     let store = hold.store(hold.data().as_ptr(), 2);
     let hold = hold.into_shared().unwrap_err();

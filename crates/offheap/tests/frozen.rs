@@ -54,7 +54,7 @@ fn a_type_that_not_every_byte_fits_may_be_frozen() {
 fn as_a_backing_store_it_is_read_and_not_written() {
     let frozen = FrozenStore::from_owner(&[1u8, 2, 3][..]).unwrap();
     let mut store = BackingStore::from(frozen);
-    assert_eq!(store.kind(), StoreKind::Frozen);
+    assert_eq!(store.kind(), StoreKind::FROZEN);
     assert_eq!(store.bytes().unwrap()[..], [1, 2, 3]);
     assert_eq!(store.slice(1..).unwrap().to_vec().unwrap(), [2, 3]);
     assert!(matches!(store.bytes_mut(), Err(Error::ReadOnly { .. })));

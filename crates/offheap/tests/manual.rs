@@ -25,7 +25,7 @@ fn it_is_zeroed_and_writable_and_then_freed() {
     let _alone = alone();
     let memory = ManualMemory::allocate(100).unwrap();
     let mut store = memory.store().clone();
-    assert_eq!(store.kind(), StoreKind::Manual);
+    assert_eq!(store.kind(), StoreKind::MANUAL);
     assert!(store.bytes().unwrap().iter().all(|&byte| byte == 0));
     store.bytes_mut().unwrap().fill(1);
     assert_eq!(memory.freed(), None);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use offheap::adapter::{Hold, IsolateRegistration};
-use offheap::{Error, Holder, ManualHeap, ManualMemory, ManualOptions, NotUnique, SharedStore, StoreKind};
+use offheap::{Error, Holder, ManualHeap, ManualMemory, ManualOptions, NotUnique, SharedStore};
 
 fn resizable(byte_length: usize, max_byte_length: usize) -> ManualMemory {
     let options = ManualOptions { max_byte_length: Some(max_byte_length), ..ManualOptions::default() };
@@ -21,7 +21,8 @@ fn shared(byte_length: usize, max_byte_length: Option<usize>) -> ManualMemory {
 fn resizable_memory_is_freed_at_the_length_that_it_has_then() {
     let memory = resizable(10, 1 << 20);
     let mut store = memory.store().clone();
-    assert_eq!((store.kind(), store.byte_length(), store.max_byte_length()), (StoreKind::Resizable, 10, 1 << 20));
+    assert!(store.kind().is_manual() && store.kind().is_resizable_by_rust(), "{:?}", store.kind());
+    assert_eq!((store.byte_length(), store.max_byte_length()), (10, 1 << 20));
     store.resize(100_000).unwrap();
     store.bytes_mut().unwrap().fill(1);
     let unfreed = ManualHeap::unfreed().unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use offheap::adapter::{self, Hold, IsolateRegistration};
-use offheap::{Error, MapMode, MapProblem, Mapped, NotUnique, SharedStore, StoreKind};
+use offheap::{Error, Length, MapMode, MapProblem, Mapped, NotUnique, SharedStore, Sharing};
 
 /// A directory that is removed with its content when the test ends.
 struct Folder(PathBuf);
@@ -48,8 +48,9 @@ fn a_file_is_read_in_every_mode() {
     for mode in MODES {
         let mapped = Mapped::open(&path, mode).unwrap();
         assert_eq!((mapped.path(), mapped.mode(), mapped.byte_length()), (path.as_path(), mode, 10));
-        let kind = if mode == MapMode::ReadOnly { StoreKind::Mapped } else { StoreKind::Shared };
-        assert_eq!(mapped.store().kind(), kind);
+        let kind = mapped.store().kind();
+        let sharing = if mode == MapMode::ReadOnly { Sharing::ReadOnly } else { Sharing::Shared };
+        assert_eq!((kind.is_file(), kind.sharing(), kind.length()), (true, sharing, Length::Fixed));
         assert_eq!(mapped.store().to_vec().unwrap(), b"some bytes");
         assert_eq!(mapped.store().slice(5..).unwrap().to_vec().unwrap(), b"bytes");
     }
@@ -115,7 +116,7 @@ fn b11_a_mapping_that_may_be_written_is_shared_memory_with_atomics() {
     for mode in [MapMode::CopyOnWrite, MapMode::ReadWrite] {
         let mapped = Mapped::open(folder.file(b"some bytes"), mode).unwrap();
         let exposed = isolates.each_ref().map(|isolate| Hold::new(mapped.store(), isolate.id()).unwrap());
-        assert!(exposed.iter().all(|hold| hold.kind() == StoreKind::Shared && !hold.is_growable()));
+        assert!(exposed.iter().all(|hold| hold.kind().is_shared() && !hold.is_growable()));
         mapped.copy_from_slice(0, b"x").unwrap();
         let shared = SharedStore::try_from(mapped.store().slice(..4).unwrap()).unwrap();
         shared.as_atomics()[1].store(b'y', Ordering::Relaxed);

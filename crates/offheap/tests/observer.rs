@@ -91,7 +91,7 @@ fn the_life_of_a_store_is_told_in_order() {
         ]
     );
     for event in told(id) {
-        assert_eq!((event.store_kind, event.byte_length, event.address), (StoreKind::Fixed, 3, address));
+        assert_eq!((event.store_kind, event.byte_length, event.address), (StoreKind::FIXED, 3, address));
         assert!(event.created.to_string().contains(&format!("observer.rs:{line}:")), "{}", event.created);
     }
 }
@@ -179,7 +179,7 @@ fn what_was_refused_is_not_told() {
     memory.free().unwrap();
     let address = data.addr();
     let records = RECORDER.0.lock().unwrap();
-    let here = records.iter().filter(|(_, event)| event.address == address && event.store_kind == StoreKind::Manual);
+    let here = records.iter().filter(|(_, event)| event.address == address && event.store_kind == StoreKind::MANUAL);
     assert_eq!(here.count(), 2, "created and freed");
 }
 

@@ -56,7 +56,7 @@ fn a_store_of_another_kind_comes_back_with_what_it_is() {
         assert_eq!(
             error.to_string(),
             format!(
-                "store {} is not a `{requested}`: its kind is `Fixed`; copy its bytes into a new `{requested}` (`to_vec`)",
+                "store {} is not a `{requested}`: it is unshared memory; copy its bytes into a new `{requested}` (`to_vec`)",
                 store.id()
             )
         );

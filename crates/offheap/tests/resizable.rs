@@ -19,7 +19,7 @@ fn the_address_stays_whatever_the_length_becomes() {
         store.resize(byte_length).unwrap();
         assert_eq!((store.as_ptr(), store.byte_length(), store.max_byte_length()), (address, byte_length, 1 << 30));
     }
-    assert_eq!(store.kind(), StoreKind::Resizable);
+    assert_eq!(store.kind(), StoreKind::RESIZABLE);
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn a_backing_store_turns_back_into_a_shared_one_and_no_other_does() {
     let shared = SharedStore::growable(8, 16).unwrap();
     let part = shared.slice(2..4).unwrap();
     let store = BackingStore::from(part.clone());
-    assert_eq!(store.kind(), StoreKind::Shared);
+    assert_eq!(store.kind(), StoreKind::SHARED_GROWABLE);
     let back = SharedStore::try_from(store).unwrap();
     assert_eq!((back.byte_offset(), back.byte_length(), back.max_byte_length()), (2, 2, 2));
     assert!(back == part && back.id() == shared.id() && back.is_growable());

@@ -165,7 +165,7 @@ fn a17(lab: &Lab<'_>) -> Result<(), Failure> {
     let store = UniqueStore::zeroed(100)?.into();
     let (buffer, exposure) = engine.expose(&store)?;
     expect!(exposure.is_external(), "it is exposed without a copy");
-    expect_eq!(store.kind(), StoreKind::Fixed, "the store's kind");
+    expect_eq!(store.kind(), StoreKind::FIXED, "the store's kind");
     let state = engine.state(&buffer)?;
     expect_eq!((state.byte_length, state.max_byte_length), (100, 100), "the buffer's lengths");
     expect!(!state.resizable, "the buffer is not resizable");

@@ -24,7 +24,7 @@ pub const ALLOWED: &[Allowed] = &[
         applies: |step, world| match step {
             Step::Allocate { max_byte_length: Some(0), .. } => true,
             step => exposed(step, world, |store| {
-                !matches!(store.kind(), StoreKind::Fixed | StoreKind::Frozen) && store.max_byte_length() == 0
+                !matches!(store.kind(), StoreKind::FIXED | StoreKind::FROZEN) && store.max_byte_length() == 0
             }),
         },
     },
@@ -59,7 +59,7 @@ pub const ALLOWED: &[Allowed] = &[
         applies: |step, world| {
             exposed(step, world, |store| match SharedStore::try_from(store.clone()) {
                 Ok(shared) => shared.is_growable(),
-                Err(_) => store.max_byte_length() != store.byte_length() || store.kind() == StoreKind::Resizable,
+                Err(_) => store.max_byte_length() != store.byte_length() || store.kind().is_resizable_by_rust(),
             })
         },
     },
@@ -80,9 +80,7 @@ pub const ALLOWED: &[Allowed] = &[
         engine: "V8",
         reason: "shared memory of its own is grown through the engine alone, and native code is told so",
         applies: |step, world| match step {
-            Step::ResizeStore { store, .. } => {
-                world.store(store).is_some_and(|store| store.kind() == StoreKind::Shared)
-            }
+            Step::ResizeStore { store, .. } => world.store(store).is_some_and(|store| store.kind().is_shared()),
             _ => false,
         },
     },

@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use fastrand::Rng;
-use offheap_engine::offheap::{
-    BackingStore, Error as CoreError, FrozenStore, ManualMemory, SharedStore, StoreKind, UniqueStore,
-};
+use offheap_engine::offheap::{BackingStore, Error as CoreError, FrozenStore, ManualMemory, SharedStore, UniqueStore};
 use offheap_engine::{Capabilities, Engine, Error, Handle, JsArrayBuffer};
 
 use super::{Common, Soaked, locked};
@@ -247,10 +245,8 @@ impl<'a> Worker<'a> {
             5 => engine.resize(buffer, index)?,
             _ => {
                 let store = engine.externalize(buffer)?;
-                if matches!(
-                    store.kind(),
-                    StoreKind::Fixed | StoreKind::Shared | StoreKind::Frozen | StoreKind::Resizable
-                ) {
+                let kind = store.kind();
+                if kind.is_shared() || !kind.is_of_engine() && !kind.is_manual() && !kind.is_file() {
                     check_bytes(&store.to_vec()?)?;
                 }
                 self.watch(&store);

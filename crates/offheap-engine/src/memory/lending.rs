@@ -6,7 +6,7 @@
 //! block of the store has a buffer here that a handle is for, and there is no reference besides that buffer's and ours.
 //! Nobody can make another one then: it would be made from an existing one, and the scope is borrowed while the slice lives.
 
-use offheap::{BackingStore, IsolateId, StoreKind};
+use offheap::{BackingStore, IsolateId, Sharing, StoreKind};
 
 use super::block::references;
 use super::made::KEPT_BY_US;
@@ -107,7 +107,7 @@ impl<B: Block> AddressTable<B> {
     }
 
     /// Refuses to touch the bytes of an engine's block as they are, where something besides one buffer refers to it. `objects`
-    /// is how many objects of the engine refer to the block of a store of kind [`StoreKind::EngineGrowable`], its buffer
+    /// is how many objects of the engine refer to the block of a store of kind [`StoreKind::ENGINE_GROWABLE`], its buffer
     /// included.
     ///
     /// # Errors
@@ -121,10 +121,10 @@ impl<B: Block> AddressTable<B> {
         attempted: &'static str,
     ) -> Result<(), Error> {
         let kind = store.kind();
-        if matches!(kind, StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped) || store.exposure().is_none() {
+        if kind.sharing() != Sharing::Unshared || store.exposure().is_none() {
             return Ok(());
         }
-        let objects = if kind == StoreKind::EngineGrowable { objects } else { 1 };
+        let objects = if kind == StoreKind::ENGINE_GROWABLE { objects } else { 1 };
         match self.made_block(store) {
             // Ours, those of the engine's objects, and this one.
             Some(block) if block.use_count() > KEPT_BY_US + objects + 1 => {

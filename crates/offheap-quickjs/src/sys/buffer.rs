@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use offheap::adapter::Hold;
-use offheap::{BackingStore, SharedStore, StoreKind, UniqueStore};
+use offheap::{BackingStore, SharedStore, UniqueStore};
 use offheap_engine::run_finalizer;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
@@ -33,15 +33,12 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
     let byte_length = store.byte_length();
-    let max_byte_length = match store.kind() {
-        StoreKind::Shared => {
-            let what = "make an ArrayBuffer over shared memory";
-            let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
-            return Err(Error::Unsupported { engine: ENGINE, what, instead });
-        }
-        StoreKind::Resizable => Some(store.max_byte_length()),
-        _ => None,
-    };
+    if store.kind().is_shared() {
+        let what = "make an ArrayBuffer over shared memory";
+        let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
+        return Err(Error::Unsupported { engine: ENGINE, what, instead });
+    }
+    let max_byte_length = store.kind().is_resizable_by_rust().then(|| store.max_byte_length());
     let value = over_store(ctx, store, byte_length, max_byte_length, None, None)?;
     // SAFETY: made by the call above, whose value is used nowhere else.
     Ok(unsafe { made(ctx, value) })
@@ -274,7 +271,7 @@ enum Room {
 
 /// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
 fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
-    if hold.kind() == StoreKind::Resizable && size <= hold.max_byte_length() {
+    if hold.kind().is_resizable_by_rust() && size <= hold.max_byte_length() {
         // A `resize(0)` asks for one byte; the length is published exactly afterwards (`publish_length`), or when the store
         // is next asked for. A guard of cells keeps a longer length until then, too; the memory stays.
         return if hold.resize(size).is_ok() || size < hold.byte_length() { Room::InPlace } else { Room::None };

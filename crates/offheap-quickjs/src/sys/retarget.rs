@@ -203,7 +203,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
 }
 
 fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {
-    if hold.kind() == offheap::StoreKind::Resizable {
+    if hold.kind().is_resizable_by_rust() {
         // Shorter, if anything: the callback made room for it. A guard that lives keeps the length for now.
         let _ = hold.resize(byte_length);
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 
-use offheap::{BackingStore, Error, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
+use offheap::{BackingStore, Error, Length, ManualMemory, ManualOptions, Mapped, SharedStore, Site, StoreKind};
 use offheap_ledger::{Hold, Ledger};
 
 use crate::Stream;
@@ -313,7 +313,7 @@ impl State {
     fn writable(&self, id: u64, attempted: &'static str) -> Result<BackingStore, Failure> {
         let store = self.present(id, attempted)?;
         match store.kind() {
-            StoreKind::Mapped => Err(Failure::memory(
+            StoreKind::MAPPED => Err(Failure::memory(
                 "READ_ONLY",
                 format!("cannot {attempted} a file that is mapped :ro; map the file with :cow or :rw"),
             )),
@@ -387,7 +387,7 @@ impl Table {
             id,
             byte_length: store.byte_length(),
             max_byte_length: length_changes(store).then(|| store.max_byte_length()),
-            is_shared: store.kind() == StoreKind::Shared,
+            is_shared: store.kind().is_shared(),
             address: store.as_ptr().addr(),
         }
     }
@@ -404,9 +404,7 @@ impl Table {
 fn length_changes(store: &BackingStore) -> bool {
     match SharedStore::try_from(store.clone()) {
         Ok(shared) => shared.is_growable(),
-        Err(_) => {
-            matches!(store.kind(), StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable)
-        }
+        Err(_) => store.kind().length() != Length::Fixed,
     }
 }
 

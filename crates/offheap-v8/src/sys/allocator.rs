@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use offheap::adapter::{self, Hold, IsolateRegistration};
-use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId, StoreKind};
+use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId};
 use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::run_finalizer;
 
@@ -359,7 +359,7 @@ fn settle_hold(
     let kind = hold.kind();
     let hold = hold.into_raw();
     prefix.hold.store(hold.as_ptr(), Ordering::Release);
-    assert!(!facts.shared || kind == StoreKind::Shared, "nobody has a store before it is settled");
+    assert!(!facts.shared || kind.is_shared(), "nobody has a store before it is settled");
     if is_new {
         // A panic of the observer passes: all is noted.
         // SAFETY: I-FREE-ONCE: V8's hold, as above.

@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
+use offheap::BackingStore;
 use offheap::adapter;
-use offheap::{BackingStore, StoreKind};
 use offheap_engine::memory::Given;
 
 use super::allocator;
@@ -45,7 +45,7 @@ unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold:
 fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::BackingStore>, Error> {
     let byte_length = store.byte_length();
     // V8 itself counts nothing of shared memory.
-    let is_counted = adapter::frees_bytes(store) && store.kind() != StoreKind::Shared;
+    let is_counted = adapter::frees_bytes(store) && !store.kind().is_shared();
     let limit = if is_counted { counted::max_byte_length() } else { MAX_BYTE_LENGTH };
     if byte_length > limit {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
@@ -55,14 +55,14 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
     let make: NewBlock = match store.kind() {
-        StoreKind::Resizable => {
+        kind if kind.is_resizable_by_rust() => {
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "make a buffer over resizable memory of Rust",
                 instead: "make the buffer with `Scope::new_resizable`, or copy with `Scope::expose_resizable`",
             });
         }
-        StoreKind::Shared => v8::SharedArrayBuffer::new_backing_store_from_ptr,
+        kind if kind.is_shared() => v8::SharedArrayBuffer::new_backing_store_from_ptr,
         _ => v8::ArrayBuffer::new_backing_store_from_ptr,
     };
     if let Some(other) = allocator::other_store(store) {
@@ -71,7 +71,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     let Given { data, hold } = TABLE.expose(store, state.registration())?;
     // Where V8 counts as much as it may, it counts no more.
     let is_counted = is_counted && COUNTED.take(byte_length);
-    let uncounted = match is_counted || store.kind() == StoreKind::Shared {
+    let uncounted = match is_counted || store.kind().is_shared() {
         true => None,
         // SAFETY: I-FREE-ONCE, I-MAPPED: as below.
         false => unsafe { new_uncounted_block(make, data.as_ptr(), byte_length, let_go, hold.as_ptr()) },
@@ -89,7 +89,7 @@ pub(crate) fn expose<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
 ) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
-    if store.kind() == StoreKind::Shared {
+    if store.kind().is_shared() {
         return Err(Error::Unsupported {
             engine: ENGINE,
             what: "make an ArrayBuffer over shared memory",
@@ -109,7 +109,7 @@ pub(crate) fn expose_shared<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
 ) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
-    assert_eq!(store.kind(), StoreKind::Shared, "shared buffers are over shared memory");
+    assert!(store.kind().is_shared(), "shared buffers are over shared memory");
     let state = state(scope)?;
     if let Some(buffer) = expose_growable(scope, store) {
         return Ok(buffer);

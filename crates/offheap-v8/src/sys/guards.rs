@@ -62,7 +62,7 @@ pub(crate) fn copy_to(
     byte_offset: usize,
     into: &mut [u8],
 ) -> Result<(), Error> {
-    if store.kind() != StoreKind::EngineResizable {
+    if store.kind() != StoreKind::ENGINE_RESIZABLE {
         return Ok(store.copy_to_slice(byte_offset, into)?);
     }
     let (isolate, _registration) = id_in(scope)?;
@@ -83,7 +83,7 @@ pub(crate) fn copy_in<T: NoUninit>(
     from: &[T],
 ) -> Result<(), Error> {
     let (isolate, _registration) = id_in(scope)?;
-    if store.kind() == StoreKind::EngineResizable {
+    if store.kind() == StoreKind::ENGINE_RESIZABLE {
         check_not_held(store, isolate, "write")?;
     }
     // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.

@@ -195,7 +195,7 @@ fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
         let buffer = scope.expose(&store).unwrap();
         scope.set_global("shared", buffer.as_handle()).unwrap();
     });
-    assert_eq!((store.kind(), store.exposure().is_some()), (StoreKind::EngineResizable, true));
+    assert_eq!((store.kind(), store.exposure().is_some()), (StoreKind::ENGINE_RESIZABLE, true));
     drop((first, second));
     assert_eq!((store.exposure(), store.reference_count()), (None, 1));
 }

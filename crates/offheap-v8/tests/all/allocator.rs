@@ -20,7 +20,7 @@ fn a_buffer_of_script_is_a_store_that_comes_back_whole() {
         let store = scope.externalize(buffer.as_handle())?;
         assert_eq!(
             (store.kind(), store.byte_length(), store.exposure()),
-            (StoreKind::Fixed, 100, Some((scope.isolate(), 1)))
+            (StoreKind::FIXED, 100, Some((scope.isolate(), 1)))
         );
         assert!(store.site().to_string().contains(&format!("allocator.rs:{line}:")), "{}", store.site());
         assert_eq!(scope.externalize(buffer.as_handle())?, store);
@@ -72,7 +72,7 @@ fn every_way_to_make_memory_gives_a_store() {
         ] {
             let buffer = scope.eval_buffer(source)?;
             let store = scope.externalize(buffer.as_handle())?;
-            assert_eq!((store.kind(), store.byte_length()), (StoreKind::Fixed, 24), "{source}");
+            assert_eq!((store.kind(), store.byte_length()), (StoreKind::FIXED, 24), "{source}");
             scope.detach(buffer.as_handle(), None)?;
             // V8's own memory never comes back.
             assert_eq!(store.try_into_unique()?.len(), 24, "{source}");
@@ -100,7 +100,7 @@ fn an_immutable_buffer_of_script_is_frozen() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3]).buffer.transferToImmutable()")?;
         let store = scope.externalize(buffer.as_handle())?;
-        assert_eq!((store.kind(), store.to_vec()?), (StoreKind::Frozen, vec![1, 2, 3]));
+        assert_eq!((store.kind(), store.to_vec()?), (StoreKind::FROZEN, vec![1, 2, 3]));
         Ok(())
     });
 }
@@ -327,7 +327,7 @@ fn an_observer_is_told_of_script_s_buffers_from_their_beginning() {
         assert!(seen.iter().all(|(_, _, site)| site == "script"));
         assert_eq!(
             kinds(seen),
-            [(EventKind::Created, StoreKind::Fixed), (EventKind::Exposed { isolate: id }, StoreKind::Fixed)]
+            [(EventKind::Created, StoreKind::FIXED), (EventKind::Exposed { isolate: id }, StoreKind::FIXED)]
         );
         drop(scope.externalize(buffer.as_handle()).unwrap());
         drop(buffer);
@@ -335,13 +335,13 @@ fn an_observer_is_told_of_script_s_buffers_from_their_beginning() {
         scope.collect();
         let released = EventKind::Released { isolate: Some(id) };
         let events = [EventKind::Externalized { isolate: id }, released, EventKind::Freed { at: None }];
-        assert_eq!(kinds(take()), events.map(|event| (event, StoreKind::Fixed)));
+        assert_eq!(kinds(take()), events.map(|event| (event, StoreKind::FIXED)));
 
         let shared = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(12345)").unwrap();
         let store = scope.externalize(shared.as_handle()).unwrap();
-        assert_eq!(store.kind(), StoreKind::Shared);
-        assert_eq!(kinds(take()).last(), Some(&(EventKind::Externalized { isolate: id }, StoreKind::Shared)));
+        assert_eq!(store.kind(), StoreKind::SHARED);
+        assert_eq!(kinds(take()).last(), Some(&(EventKind::Externalized { isolate: id }, StoreKind::SHARED)));
     });
     drop(isolate);
-    assert_eq!(kinds(take()).last(), Some(&(EventKind::Freed { at: None }, StoreKind::Shared)));
+    assert_eq!(kinds(take()).last(), Some(&(EventKind::Freed { at: None }, StoreKind::SHARED)));
 }

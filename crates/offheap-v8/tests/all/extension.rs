@@ -55,7 +55,7 @@ fn frozen_memory_is_shared_and_what_is_not_aligned_is_copied() {
         run(scope, "new Uint8Array(b)[0] = 2; try { Atomics.store(new Uint8Array(b), 0, 2) } catch {}");
         assert_eq!(words[0], 0x0101_0101_0101_0101);
         let back = BackingStore::externalize(scope, buffer.into()).unwrap();
-        assert_eq!((back.id(), back.kind()), (store.id(), StoreKind::Frozen));
+        assert_eq!((back.id(), back.kind()), (store.id(), StoreKind::FROZEN));
 
         static BYTES: [u64; 2] = [1, 2];
         let bytes: &'static [u8] = bytemuck::cast_slice(&BYTES);

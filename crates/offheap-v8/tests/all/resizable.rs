@@ -18,7 +18,7 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
         let store = scope.externalize(buffer.as_handle())?;
         assert_eq!(
             (store.kind(), store.byte_length(), store.max_byte_length()),
-            (StoreKind::EngineResizable, 4, 100_000)
+            (StoreKind::ENGINE_RESIZABLE, 4, 100_000)
         );
         assert_eq!(store.exposure(), Some((scope.isolate(), 1)));
         scope.eval::<()>("new Uint8Array(buffer).set([1, 2, 3, 4]); buffer.resize(90000)")?;

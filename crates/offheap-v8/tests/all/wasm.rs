@@ -21,7 +21,7 @@ fn growing_in_place_keeps_the_store_and_lengthens_it() {
              memory.buffer",
         )?;
         let store = scope.externalize(buffer.as_handle())?;
-        assert_eq!((store.kind(), store.byte_length()), (StoreKind::EngineGrowable, PAGE));
+        assert_eq!((store.kind(), store.byte_length()), (StoreKind::ENGINE_GROWABLE, PAGE));
         assert_eq!(store.exposure(), Some((scope.isolate(), 1)));
         assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::NotDetachable { .. })));
 
@@ -50,7 +50,7 @@ fn it_may_be_a_resizable_buffer_and_still_only_grows() {
              globalThis.buffer = memory.toResizableBuffer()",
         )?;
         let store = scope.externalize(buffer.as_handle())?;
-        assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::EngineGrowable, 4 * PAGE));
+        assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::ENGINE_GROWABLE, 4 * PAGE));
         scope.eval::<()>("buffer.resize(2 * 65536)")?;
         assert_eq!(store.byte_length(), 2 * PAGE);
         let shrunk = scope.eval::<String>("try { buffer.resize(65536); 'shrunk' } catch (e) { e.name }")?;

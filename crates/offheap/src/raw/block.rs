@@ -12,7 +12,6 @@ use super::engine::OF_ENGINE;
 use super::packed_site::PackedSite;
 use crate::access::AccessWord;
 use crate::budget::{self, Charge};
-use crate::mapped::MappedOwner;
 use crate::observe::{self, Event, EventKind};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, Site, StoreId, StoreKind};
@@ -161,9 +160,7 @@ impl RawStore {
         let unfinished = Unfinished { block, owner: place };
         // SAFETY: I-FREE-ONCE: the owner was just written, and nobody else has the block.
         let Memory { data, byte_length } = memory(unsafe { place.as_mut() });
-        let counts =
-            budget::counts(kind) && byte_length != OF_ENGINE && TypeId::of::<O>() != TypeId::of::<MappedOwner>();
-        let charged = if counts { budget::take(byte_length) } else { Ok(false) };
+        let charged = if budget::counts(kind) { budget::take(byte_length) } else { Ok(false) };
         let charged = match charged {
             Ok(charged) => charged,
             Err(error) => return Err((error, unfinished.into_owner())),
@@ -313,11 +310,6 @@ impl RawStore {
         self.header().owner.needs_drop
     }
 
-    /// Whether the memory is that of a mapped file, written or not.
-    pub(super) fn is_mapped_file(&self) -> bool {
-        matches!(self.kind(), StoreKind::Mapped | StoreKind::Shared) && self.is_from::<MappedOwner>()
-    }
-
     pub(super) fn owner_ptr(&self) -> NonNull<c_void> {
         let offset = self.header().owner.offset;
         // SAFETY: I-LAYOUT: the offset lies inside the block, which the pointer was made for.
@@ -379,7 +371,7 @@ impl RawStore {
         let charge = self.charge();
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
         // The memory of a manual store is not its owner's; freeing it is told where it is done.
-        if !self.is_manual() {
+        if !self.kind().is_manual() {
             observe::emit(|| self.event(EventKind::Freed { at: None }));
         }
         drop(owner);

@@ -13,7 +13,7 @@ impl Hold {
     /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
     /// [`Error::OverBudget`](crate::Error::OverBudget).
     pub fn of_owner<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, Rejected<O>> {
-        match RawStore::untold(owner, StoreKind::Fixed, site, |owner| Memory::from(owner.memory())) {
+        match RawStore::untold(owner, StoreKind::FIXED, site, |owner| Memory::from(owner.memory())) {
             Ok(raw) => {
                 claim(&raw, isolate).expect("nobody else has the store yet");
                 Ok(Hold(raw))
@@ -32,9 +32,9 @@ impl Hold {
     /// told whether it is a `SharedArrayBuffer` that script makes.
     ///
     /// # Errors
-    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::Fixed`].
+    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::FIXED`].
     pub fn into_shared(self) -> Result<Self, Self> {
-        self.into_kind(StoreKind::Shared)
+        self.into_kind(StoreKind::SHARED)
     }
 
     /// This hold, on frozen memory from now on, where nobody else has a reference to its store.
@@ -43,13 +43,13 @@ impl Hold {
     /// Nobody writes the memory any more.
     ///
     /// # Errors
-    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::Fixed`].
+    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::FIXED`].
     pub unsafe fn into_frozen(self) -> Result<Self, Self> {
-        self.into_kind(StoreKind::Frozen)
+        self.into_kind(StoreKind::FROZEN)
     }
 
     fn into_kind(mut self, kind: StoreKind) -> Result<Self, Self> {
-        if self.0.kind() != StoreKind::Fixed || !self.0.is_only() {
+        if self.0.kind() != StoreKind::FIXED || !self.0.is_only() {
             return Err(self);
         }
         // Memory of these kinds counts no buffers.

@@ -61,7 +61,7 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
 }
 
 impl RawStore {
-    /// Only this makes blocks with the length `OF_ENGINE`, and of the two kinds whose names begin with `Engine`.
+    /// Only this makes blocks with the length `OF_ENGINE`, and only of kinds that are `is_of_engine`.
     fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, (Error, M)> {
         let owner = EngineOwned { ask: ask::<M>, memory };
         let memory = |owner: &mut EngineOwned<M>| Memory { data: owner.memory.data(), byte_length: OF_ENGINE };
@@ -71,13 +71,13 @@ impl RawStore {
     /// Whether an engine owns the memory and changes its length.
     #[inline]
     pub(crate) fn is_of_engine(&self) -> bool {
-        self.stored_byte_length() == OF_ENGINE
+        self.kind().is_of_engine()
     }
 
     /// Asks the engine memory that the caller found in the block.
     #[cold]
     fn ask_engine(&self, question: Question) -> usize {
-        assert!(self.is_of_engine(), "the block has a length of its own");
+        assert_eq!(self.stored_byte_length(), OF_ENGINE, "the block has a length of its own");
         let owner = self.owner_ptr();
         // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which begins with an `Ask`.
         let ask = unsafe { owner.cast::<Ask>().read() };
@@ -101,7 +101,7 @@ impl Hold {
     /// It goes by one live buffer, whichever it is: script may transfer the memory from one to the next. The adapter keeps
     /// the hold until the engine has let go of the memory, and drops it then; from then on the store's length is fixed.
     ///
-    /// With `may_shrink` the store is a [`StoreKind::EngineResizable`], and otherwise a [`StoreKind::EngineGrowable`].
+    /// With `may_shrink` the store is of the kind [`StoreKind::ENGINE_RESIZABLE`], and otherwise [`StoreKind::ENGINE_GROWABLE`].
     ///
     /// # Safety
     /// While there is no `Hold` of the store, nobody changes the length of the memory, and neither script nor anything
@@ -116,7 +116,7 @@ impl Hold {
         may_shrink: bool,
         site: Site,
     ) -> Result<Self, Rejected<M>> {
-        let kind = if may_shrink { StoreKind::EngineResizable } else { StoreKind::EngineGrowable };
+        let kind = if may_shrink { StoreKind::ENGINE_RESIZABLE } else { StoreKind::ENGINE_GROWABLE };
         match RawStore::of_engine(memory, kind, site) {
             Ok(raw) => Ok(Hold::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
             Err((error, memory)) => Err(Rejected::new(error, memory)),
@@ -133,7 +133,7 @@ impl Hold {
 /// # Errors
 /// The memory comes back with [`Error::OutOfMemory`].
 pub unsafe fn shared_engine_memory<M: EngineMemory>(memory: M, site: Site) -> Result<SharedStore, Rejected<M>> {
-    match RawStore::of_engine(memory, StoreKind::Shared, site) {
+    match RawStore::of_engine(memory, StoreKind::ENGINE_SHARED, site) {
         Ok(raw) => Ok(SharedStore::from_raw(raw)),
         Err((error, memory)) => Err(Rejected::new(error, memory)),
     }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use super::RawStore;
 use crate::access::Denied;
 use crate::observe::{self, EventKind};
-use crate::{BackingStore, Error, FrozenStore, IsolateId, StoreKind};
+use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, Sharing, StoreKind};
 
 /// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer.
 ///
@@ -112,7 +112,7 @@ impl Hold {
     #[inline]
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
-        let has_room = self.0.kind() == StoreKind::Resizable || self.0.is_growable();
+        let has_room = self.0.kind().is_resizable_by_rust() || self.0.is_growable();
         if start == 0 && (byte_length == self.0.byte_length() || has_room) {
             return BackingStore::from_raw(self.0.clone());
         }
@@ -145,9 +145,9 @@ impl Hold {
     /// [`Error::SharedShrink`] for shared memory that is longer.
     pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
         match self.0.kind() {
-            _ if self.0.is_of_engine() && byte_length == self.0.byte_length() => return Ok(()),
-            StoreKind::Shared => return self.0.grow(byte_length, true),
-            StoreKind::Resizable if byte_length == self.0.byte_length() => return Ok(()),
+            kind if kind.is_of_engine() && byte_length == self.0.byte_length() => return Ok(()),
+            kind if kind.is_shared() => return self.0.grow(byte_length, true),
+            kind if kind.may_shrink() && byte_length == self.0.byte_length() => return Ok(()),
             _ => {}
         }
         let scope = self.0.access().exposure().map(|(isolate, _)| isolate);
@@ -189,7 +189,7 @@ impl Hold {
 /// Counts a buffer in `isolate` over memory that counts them.
 #[inline]
 pub(super) fn claim(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
-    let one_buffer = raw.kind() == StoreKind::Resizable || raw.is_of_engine();
+    let one_buffer = raw.kind().length() != Length::Fixed;
     if raw.access().expose(isolate, one_buffer)? {
         isolate.add_external_bytes(accounted_bytes(raw));
     }
@@ -200,15 +200,15 @@ pub(super) fn claim(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
 /// Shared memory may, since everybody who writes it reckons with others.
 #[inline]
 fn counts_buffers(kind: StoreKind) -> bool {
-    !kind.is_read_only() && kind != StoreKind::Shared
+    kind.sharing() == Sharing::Unshared
 }
 
 /// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. Bytes
 /// that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop, such as a `static`.
 #[inline]
 pub fn frees_bytes(store: &BackingStore) -> bool {
-    let raw = store.raw();
-    !raw.is_mapped_file() && !raw.is_manual() && raw.owner_needs_drop()
+    let kind = store.kind();
+    !kind.is_file() && !kind.is_manual() && store.raw().owner_needs_drop()
 }
 
 /// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
@@ -216,11 +216,10 @@ pub fn frees_bytes(store: &BackingStore) -> bool {
 #[inline]
 fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
-        StoreKind::Fixed => raw.byte_length(),
-        StoreKind::Resizable if !raw.is_manual() => raw.max_byte_length(),
-        // What an engine owns it counts itself.
-        StoreKind::EngineResizable | StoreKind::EngineGrowable => 0,
-        StoreKind::Resizable | StoreKind::Manual | StoreKind::Shared | StoreKind::Frozen | StoreKind::Mapped => 0,
+        StoreKind::FIXED => raw.byte_length(),
+        StoreKind::RESIZABLE => raw.max_byte_length(),
+        // An engine counts its own memory itself.
+        _ => 0,
     }
 }
 

@@ -131,8 +131,8 @@ impl BackingStore {
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         match self.kind() {
-            StoreKind::Shared => return self.load_shared("read", offset, into),
-            StoreKind::EngineResizable => return self.copy_unexposed(offset, into),
+            kind if kind.is_shared() => return self.load_shared("read", offset, into),
+            StoreKind::ENGINE_RESIZABLE => return self.copy_unexposed(offset, into),
             _ => {}
         }
         let access = self.raw().access();
@@ -140,7 +140,7 @@ impl BackingStore {
         let copied = self.check_range(offset, into.len()).map(|()| {
             // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
             let from = unsafe { self.data().add(offset) };
-            if self.kind() == StoreKind::Frozen {
+            if self.kind() == StoreKind::FROZEN {
                 let from = NonNull::slice_from_raw_parts(from, into.len());
                 // SAFETY: I-BORROW: the memory of a living `FrozenOwner`, which nobody writes.
                 return into.copy_from_slice(unsafe { from.as_ref() });
@@ -172,7 +172,7 @@ impl BackingStore {
     ) -> Result<(), Error> {
         const ATTEMPTED: &str = "write";
         self.check_writable(ATTEMPTED)?;
-        if self.kind() == StoreKind::Shared {
+        if self.kind().is_shared() {
             return self.store_shared(ATTEMPTED, offset, from);
         }
         let access = self.raw().access();
@@ -218,7 +218,7 @@ pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Resu
 /// # Errors
 /// As for [`bytes_mut_in`], and [`Error::EngineMayShrink`] for memory that script may take away.
 pub unsafe fn cells_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Cells<'a>, Error> {
-    if store.kind() == StoreKind::EngineResizable {
+    if store.kind() == StoreKind::ENGINE_RESIZABLE {
         return Err(Error::EngineMayShrink { store: store.id(), attempted: "lend cells of", isolate });
     }
     let BytesMut { marked } = store.begin_bytes_mut(Some(isolate))?;

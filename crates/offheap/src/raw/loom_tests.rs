@@ -65,7 +65,7 @@ unsafe impl Owner for Watched {
 fn store() -> (RawStore, Arc<Plain>) {
     let memory = Plain::new();
     let none = |_: &mut Watched| Memory { data: NonNull::dangling(), byte_length: 0 };
-    let Ok(store) = RawStore::new(Watched(memory.clone()), StoreKind::Fixed, Site::here(), none) else {
+    let Ok(store) = RawStore::new(Watched(memory.clone()), StoreKind::FIXED, Site::here(), none) else {
         panic!("out of memory")
     };
     (store, memory)

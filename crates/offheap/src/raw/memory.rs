@@ -175,7 +175,7 @@ impl UniqueStore {
             return Err(Rejected::new(Error::TooLarge { requested: byte_length, limit }, deleter));
         }
         let site = Site::here();
-        Sole::new(Foreign::new(data, byte_length, deleter), StoreKind::Fixed, site)
+        Sole::new(Foreign::new(data, byte_length, deleter), StoreKind::FIXED, site)
             .map(UniqueStore::from_sole)
             .map_err(|(error, foreign)| Rejected::new(error, foreign.into_deleter()))
     }

@@ -30,10 +30,10 @@ impl Sole {
     pub(crate) fn resizable(reservation: Reservation, byte_length: usize, site: Site) -> Result<Self, Error> {
         reservation.commit(byte_length)?;
         let memory = |reservation: &mut Reservation| Memory { data: reservation.start(), byte_length };
-        RawStore::new(reservation, StoreKind::Resizable, site, memory).map(Sole::of).map_err(|(error, _)| error)
+        RawStore::new(reservation, StoreKind::RESIZABLE, site, memory).map(Sole::of).map_err(|(error, _)| error)
     }
 
-    /// Changes the length of a block of the kind `Resizable`.
+    /// Changes the length of a block of a resizable kind.
     pub(crate) fn resize(&mut self, byte_length: usize) -> Result<(), Refused> {
         self.raw().resize(None, byte_length)
     }
@@ -41,11 +41,9 @@ impl Sole {
 
 impl RawStore {
     pub(super) fn reservation(&self) -> Option<&Reservation> {
-        match self.kind() {
-            StoreKind::Resizable | StoreKind::Shared => {
-                self.owner().or_else(|| self.owner::<ManualOwner>()?.reservation())
-            }
-            _ => None,
+        match self.kind().is_manual() {
+            true => self.owner::<ManualOwner>()?.reservation(),
+            false => self.owner(),
         }
     }
 
@@ -64,7 +62,7 @@ impl RawStore {
         if self.is_of_engine() {
             return Err(Error::EngineResizes { store, attempted, requested }.into());
         }
-        let Some(reservation) = self.reservation().filter(|_| self.kind() == StoreKind::Resizable) else {
+        let Some(reservation) = self.reservation().filter(|_| self.kind().may_shrink()) else {
             return Err(Error::NotResizable { store, attempted, is_part: false, requested }.into());
         };
         let max_byte_length = reservation.max_byte_length();

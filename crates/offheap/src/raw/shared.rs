@@ -4,12 +4,12 @@ use std::ptr::NonNull;
 // Not through `crate::sync`: these are the bytes themselves, which loom cannot stand in for.
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use super::{HeapMemory, ManualOwner, Memory, Owner, RawStore, load_bytes, store_bytes};
+use super::{HeapMemory, Memory, Owner, RawStore, load_bytes, store_bytes};
 use crate::budget;
 use crate::manual::freed_at;
 use crate::observe::{self, EventKind};
 use crate::sys::Reservation;
-use crate::{BackingStore, Error, Site, StoreKind};
+use crate::{BackingStore, Error, Length, Site, StoreKind};
 
 /// An atomic integer of std that shared memory can be seen as; for [`SharedStore::as_atomics_of`](crate::SharedStore).
 pub trait AtomicElement: sealed::Sealed + Sync + 'static {}
@@ -42,22 +42,21 @@ impl RawStore {
     pub(crate) fn shared_growable(reservation: Reservation, byte_length: usize, site: Site) -> Result<Self, Error> {
         reservation.commit(byte_length)?;
         let memory = |reservation: &mut Reservation| Memory { data: reservation.start(), byte_length };
-        RawStore::new(reservation, StoreKind::Shared, site, memory).map_err(|(error, _)| error)
+        RawStore::new(reservation, StoreKind::SHARED_GROWABLE, site, memory).map_err(|(error, _)| error)
     }
 
-    /// A block over the memory of `owner`. Only these three make blocks of the kind `Shared`, and those of an engine's shared
+    /// A block over the memory of `owner`. Only these three make blocks of shared kinds, and those of an engine's shared
     /// memory, of shared manual memory and of files that are mapped to be written: what is behind them is writable, and
     /// nobody's slice.
     pub(crate) fn shared<O: Owner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, StoreKind::Shared, site, |owner| Memory::from(owner.memory()))
+        RawStore::new(owner, StoreKind::SHARED, site, |owner| Memory::from(owner.memory()))
     }
 
     /// Whether the block is shared memory with room behind it; of memory of an engine, whether some is left.
     pub(crate) fn is_growable(&self) -> bool {
-        self.kind() == StoreKind::Shared
-            && (self.is_from::<Reservation>()
-                || self.is_of_engine() && self.engine_max_byte_length() > self.byte_length()
-                || self.owner().is_some_and(ManualOwner::length_changes))
+        let kind = self.kind();
+        let has_room = || !kind.is_of_engine() || self.engine_max_byte_length() > self.byte_length();
+        kind.is_shared() && kind.length() == Length::Growable && has_room()
     }
 
     /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
@@ -122,7 +121,7 @@ impl RawStore {
 impl BackingStore {
     /// The bytes of shared memory as atomics; none of another kind, where somebody may have a slice.
     pub(crate) fn atomics(&self) -> &[AtomicU8] {
-        if self.kind() != StoreKind::Shared {
+        if !self.kind().is_shared() {
             return &[];
         }
         // Of memory that was freed there is nothing; what was not is not freed while this reference lives.
@@ -167,7 +166,7 @@ impl BackingStore {
     /// A reference that keeps manual memory from being freed: this one may be that of its handles
     /// (`ManualHandle`), which does not.
     fn counted(&self) -> Option<RawStore> {
-        self.raw().is_manual().then(|| self.raw().clone())
+        self.kind().is_manual().then(|| self.raw().clone())
     }
 
     /// A range of shared memory, by the length that it has at one moment.

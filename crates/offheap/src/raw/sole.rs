@@ -21,7 +21,7 @@ impl Sole {
 
     /// As [`RawStore::into_sole`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
     pub(crate) fn from_raw(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
-        let has_slices = matches!(raw.kind(), StoreKind::Fixed | StoreKind::Resizable);
+        let has_slices = matches!(raw.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
         let sole = raw.into_sole()?;
         assert_eq!(sole.access().exposure(), None, "a live buffer holds a reference");
@@ -63,12 +63,12 @@ pub(crate) struct Frozen(RawStore);
 impl Frozen {
     #[inline]
     pub(crate) fn new<O: FrozenOwner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, StoreKind::Frozen, site, |owner| Memory::from(owner.memory())).map(Frozen)
+        RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory())).map(Frozen)
     }
 
     /// A frozen block, where it is one: only `new` makes blocks of this kind.
     pub(crate) fn from_raw(raw: RawStore) -> Result<Self, RawStore> {
-        if raw.kind() == StoreKind::Frozen { Ok(Frozen(raw)) } else { Err(raw) }
+        if raw.kind() == StoreKind::FROZEN { Ok(Frozen(raw)) } else { Err(raw) }
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use super::BackingStore;
 use crate::access::Denied;
 use crate::manual::freed_at;
 use crate::raw::Refused;
-use crate::{Error, IsolateId, StoreKind};
+use crate::{Error, IsolateId, Length, StoreKind};
 
 impl BackingStore {
     /// How many elements that many bytes are.
@@ -67,8 +67,8 @@ impl BackingStore {
 
     pub(crate) fn check_sliceable(&self, attempted: &'static str) -> Result<(), Error> {
         match self.kind() {
-            StoreKind::Mapped => Err(Error::MappedSlice { store: self.id(), attempted }),
-            StoreKind::Shared => Err(Error::SharedSlice { store: self.id(), attempted }),
+            StoreKind::MAPPED => Err(Error::MappedSlice { store: self.id(), attempted }),
+            kind if kind.is_shared() => Err(Error::SharedSlice { store: self.id(), attempted }),
             _ => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ impl BackingStore {
             }
             (Denied::Exposed { isolate, buffers }, None) => {
                 // What script may take away is not copied from here either, which is what readers are told to do.
-                let is_lent = self.kind() == StoreKind::EngineResizable && attempted == "read";
+                let is_lent = self.kind() == StoreKind::ENGINE_RESIZABLE && attempted == "read";
                 let attempted = if is_lent { "lend the bytes of" } else { attempted };
                 Error::Exposed { store, attempted, isolate, buffers }
             }
@@ -116,9 +116,8 @@ impl BackingStore {
     /// The error for another length through a handle to a part.
     pub(crate) fn part_is_not_resizable(&self, attempted: &'static str, requested: usize) -> Error {
         let is_part = match self.kind() {
-            StoreKind::Shared => self.raw.is_growable(),
-            StoreKind::Resizable | StoreKind::EngineResizable | StoreKind::EngineGrowable => true,
-            _ => false,
+            kind if kind.is_shared() => self.raw.is_growable(),
+            kind => kind.length() != Length::Fixed,
         };
         Error::NotResizable { store: self.id(), attempted, is_part, requested }
     }

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::fault::Watched;
-use crate::{Error, MapMode, MapProblem, StoreKind};
+use crate::{Error, MapMode, MapProblem};
 
 /// The owner of a mapping. Its memory is read by copies alone, since others may write the file.
 pub(crate) struct MappedFile {
@@ -107,15 +107,6 @@ impl MappedFile {
         };
         let watched = Watched::new(mapping.as_ptr().addr(), mapping.len(), path)?;
         Ok(MappedFile { _watched: watched, mapping: Some(mapping) })
-    }
-
-    /// Script that may write bytes would take them for its own, unless they are shared: V8's `sort` ends the process
-    /// where others write them during it. That goes for a private map too, which shows what others write to the file.
-    pub(crate) fn kind(mode: MapMode) -> StoreKind {
-        match mode {
-            MapMode::ReadOnly => StoreKind::Mapped,
-            MapMode::CopyOnWrite | MapMode::ReadWrite => StoreKind::Shared,
-        }
     }
 
     pub(crate) fn len(&self) -> usize {

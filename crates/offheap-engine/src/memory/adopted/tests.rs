@@ -37,11 +37,11 @@ fn a_block_is_adopted_once_and_the_second_time_its_store_comes_back() {
 fn each_use_of_a_block_has_its_kind_of_store() {
     let isolate = Isolate::new();
     let uses = [
-        (BlockUse::Fixed, StoreKind::Fixed, true),
-        (BlockUse::Frozen, StoreKind::Frozen, false),
-        (BlockUse::Shared, StoreKind::Shared, false),
-        (BlockUse::Resizable, StoreKind::EngineResizable, true),
-        (BlockUse::Growable, StoreKind::EngineGrowable, true),
+        (BlockUse::Fixed, StoreKind::FIXED, true),
+        (BlockUse::Frozen, StoreKind::FROZEN, false),
+        (BlockUse::Shared, StoreKind::ENGINE_SHARED, false),
+        (BlockUse::Resizable, StoreKind::ENGINE_RESIZABLE, true),
+        (BlockUse::Growable, StoreKind::ENGINE_GROWABLE, true),
     ];
     for (usage, kind, counts) in uses {
         let block = FakeBlock::new(64, 64);

@@ -8,7 +8,7 @@ use super::*;
 fn a_store_over_an_engine_s_block_counts_as_exposed_until_the_engine_lets_go() {
     let (isolate, block) = (Isolate::new(), FakeBlock::new(64, 64));
     let store = isolate.externalize(&block, BlockUse::Fixed, None);
-    assert_eq!((store.as_ptr().addr(), store.byte_length(), store.kind()), (block.address(), 64, StoreKind::Fixed));
+    assert_eq!((store.as_ptr().addr(), store.byte_length(), store.kind()), (block.address(), 64, StoreKind::FIXED));
     assert_eq!(TABLE.look_up(block.address(), 64).unwrap(), store);
     isolate.look();
     assert!(store.exposure().is_some());

@@ -23,7 +23,7 @@ const CLEARED: u32 = 2;
 impl Pages {
     fn new(byte_length: usize) -> Pages {
         let memory = move |_: &mut Watched| Memory { data: NonNull::dangling(), byte_length };
-        let Ok(store) = RawStore::new(Watched(Plain::new()), StoreKind::Fixed, Site::here(), memory) else {
+        let Ok(store) = RawStore::new(Watched(Plain::new()), StoreKind::FIXED, Site::here(), memory) else {
             panic!("out of memory")
         };
         let pages = [0; 3].map(|_| Plain::new());

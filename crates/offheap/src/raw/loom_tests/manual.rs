@@ -12,7 +12,7 @@ use crate::{BackingStore, Holder, Site, StoreKind};
 /// The reference of the memory's block, a handle, and what stands for the bytes.
 fn memory() -> (RawStore, ManualHandle, Arc<Plain>) {
     let none = |_: &mut ManualOwner| Memory { data: NonNull::dangling(), byte_length: 0 };
-    let Ok(raw) = RawStore::untold(ManualOwner::new(), StoreKind::Shared, Site::here(), none) else {
+    let Ok(raw) = RawStore::untold(ManualOwner::new(), StoreKind::manual(true, false), Site::here(), none) else {
         panic!("out of memory")
     };
     (raw.clone(), ManualHandle::first(raw), Plain::new())

@@ -20,7 +20,7 @@ struct Pages {
 impl Pages {
     fn new() -> Pages {
         let memory = |_: &mut Watched| Memory { data: NonNull::dangling(), byte_length: 0 };
-        let Ok(store) = RawStore::new(Watched(Plain::new()), StoreKind::Shared, Site::here(), memory) else {
+        let Ok(store) = RawStore::new(Watched(Plain::new()), StoreKind::SHARED_GROWABLE, Site::here(), memory) else {
             panic!("out of memory")
         };
         Pages { store, committed: Arc::new([0; 3].map(AtomicU32::new)) }

@@ -12,7 +12,7 @@ use crate::{Error, Holder, Site, StoreKind, budget};
 /// back but one page: nobody has some of the bytes then. The page lasts until the last reference goes.
 pub(crate) struct ManualOwner {
     freed: OnceLock<Freed>,
-    room: Option<Room>,
+    room: Option<Reservation>,
     // How many handles there are, which have one reference between them (`ManualHandle`).
     handles: AtomicUsize,
 }
@@ -22,11 +22,6 @@ pub(crate) struct ManualOwner {
 pub(crate) struct Freed {
     pub(crate) at: Site,
     pub(crate) byte_length: usize,
-}
-
-struct Room {
-    reservation: Reservation,
-    length_changes: bool,
 }
 
 impl ManualOwner {
@@ -65,16 +60,12 @@ impl ManualOwner {
     }
 
     pub(crate) fn reservation(&self) -> Option<&Reservation> {
-        self.room.as_ref().map(|room| &room.reservation)
-    }
-
-    pub(crate) fn length_changes(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| room.length_changes)
+        self.room.as_ref()
     }
 }
 
 impl RawStore {
-    /// A block over manual memory of the kind `Shared` or `Resizable`, of which the observer is not told yet.
+    /// A block over manual memory that is shared or whose length changes, of which the observer is not told yet.
     pub(crate) fn manual_room(
         kind: StoreKind,
         byte_length: usize,
@@ -84,18 +75,8 @@ impl RawStore {
         let reservation = Reservation::new(max_byte_length.unwrap_or(byte_length))?;
         reservation.commit(byte_length)?;
         let memory = Memory { data: reservation.start(), byte_length };
-        let room = Some(Room { reservation, length_changes: max_byte_length.is_some() });
-        let owner = ManualOwner { room, ..ManualOwner::new() };
+        let owner = ManualOwner { room: Some(reservation), ..ManualOwner::new() };
         RawStore::untold(owner, kind, site, |_| memory).map_err(|(error, _)| error)
-    }
-
-    /// Whether the memory is freed by hand.
-    pub(crate) fn is_manual(&self) -> bool {
-        match self.kind() {
-            StoreKind::Manual => true,
-            StoreKind::Resizable | StoreKind::Shared => self.is_from::<ManualOwner>(),
-            _ => false,
-        }
     }
 
     /// Marks manual memory as freed, for good, unless somebody uses it. Of the references `own` are no user's: that of the
@@ -104,24 +85,20 @@ impl RawStore {
     /// Whoever has a reference to shared memory counts as a user, since its uses leave no mark. So the count is compared and
     /// the mark set in one step: a reference that is not counted is taken afterwards, and finds the mark.
     pub(crate) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
-        match self.kind() {
-            StoreKind::Shared => match self.close(own) {
-                Ok(()) => Ok(()),
-                Err(Some(others)) => Err(Denied::Busy(Holder::References(others))),
-                Err(None) => Err(Denied::Freed),
-            },
-            _ => self.access().free(),
+        if !self.kind().is_shared() {
+            return self.access().free();
         }
+        self.close(own).map_err(|others| match others {
+            Some(others) => Denied::Busy(Holder::References(others)),
+            None => Denied::Freed,
+        })
     }
 
     /// Whether the memory was freed by hand. A reference to shared memory asks after it was taken, and keeps the memory from
     /// being freed where the answer is no.
     #[inline]
     pub(crate) fn is_freed(&self) -> bool {
-        match self.kind() {
-            StoreKind::Shared => self.is_closed(),
-            _ => self.access().is_freed(),
-        }
+        if self.kind().is_shared() { self.is_closed() } else { self.access().is_freed() }
     }
 
     /// Publishes length 0, and gives the memory and all addresses but one page back.
