@@ -328,7 +328,7 @@ fn a_window_that_is_not_there(engine: Engine) {
          RangeError: offset 8589934592 is past the end of the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: 1099511627776 bytes from 0 on end past the memory, which has 5368709120 bytes; ask for less\n\
          RangeError: 8589934592 bytes from 8 on end past the memory, which has 5368709120 bytes; ask for less\n\
-         RangeError: a window begins at a multiple of 8, and 3 is none; make one at 0, and new Uint8Array(buffer, 3) \
+         RangeError: a window begins at a multiple of 8, and 3 is not one; make one at 0, and new Uint8Array(buffer, 3) \
          over it\n\
          RangeError: offset is -1; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\
          RangeError: offset is 0.5; pass a whole number of bytes, from 0 to 2 ** 53 - 1\n\

@@ -10,6 +10,7 @@
 mod arguments;
 mod failure;
 mod freed;
+mod parts;
 mod primitives;
 mod state;
 
