@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Commands that are not run here: they start the tests, or take long. CI runs them, or builds them.
+/// Commands that are not run here, because they start the tests or take long.
 const NOT_RUN: &[&str] = &[
     "cargo test",
     "cargo test -p offheap-v8",
