@@ -64,3 +64,9 @@ pub use error::Error;
 pub use native_module::NativeModule;
 pub use script::Script;
 pub use uncaught::Uncaught;
+
+#[cfg(all(doctest, feature = "quickjs"))]
+mod pages {
+    #[doc = include_str!("../../../docs/command.md")]
+    mod command {}
+}
