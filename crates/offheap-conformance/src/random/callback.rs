@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use fastrand::Rng;
 use offheap_engine::Capabilities;
+use proptest::sample::select;
+use proptest::strategy::Strategy;
 
 /// A call of one of the engine's own functions with the buffers `a` and `b`, in the middle of which script does something to
 /// one of them.
@@ -65,11 +66,14 @@ const ACTIONS: &[&str] = &[
 ];
 
 impl Callback {
-    pub(super) fn random(random: &mut Rng, can: Capabilities) -> Self {
-        let called = CALLED[random.usize(..CALLED.len())];
-        let action = ACTIONS[random.usize(..ACTIONS.len())];
-        let is_possible = can.contains(Capabilities::RESIZABLE) || !action.contains("resize");
-        Callback { called, action: if is_possible { action } else { "" }, number: random.usize(..40) }
+    pub(super) fn any(can: Capabilities) -> impl Strategy<Value = Callback> {
+        let is_possible = |action: &&str| can.contains(Capabilities::RESIZABLE) || !action.contains("resize");
+        let actions: Vec<_> = ACTIONS.iter().copied().filter(is_possible).collect();
+        (select(CALLED), select(actions), 0..40_usize).prop_map(|(called, action, number)| Callback {
+            called,
+            action,
+            number,
+        })
     }
 
     /// Whether the action may change bytes, or how many there are, of what is being sorted.

@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use offheap_engine::{Capabilities, Engine, Error, Exposure, ScriptValue};
+use proptest::strategy::ValueTree;
 
 pub use allowed::{ALLOWED, Allowed};
 pub use callback::Callback;
@@ -48,8 +49,8 @@ pub enum Outcome {
     Panicked(String),
 }
 
-/// Engines that came to different outcomes, or one that panicked. Displayed, it is the shortest sequence that was found
-/// to end so, as a script, and how to see it again.
+/// Engines that came to different outcomes, or one that panicked. Displayed, it is the shortest sequence with the
+/// simplest values that was found to end so, as a script, and how to see it again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Difference {
     /// The seed of the sequence.
@@ -96,7 +97,7 @@ const STEPS: usize = 120;
 /// stands in for `duration`. Every sequence only has what all the engines can do.
 ///
 /// # Errors
-/// [`Difference`], with the shortest sequence that was found to have it.
+/// [`Difference`], with the shortest sequence and the simplest values that were found to have it.
 ///
 /// # Panics
 /// If an environment variable is no number, an engine does not start, or nothing was compared.
@@ -130,12 +131,13 @@ pub fn compare_seed(
     seed: u64,
     compared: &mut Compared,
 ) -> Result<(), Box<Difference>> {
-    let steps = step::sequence(seed, STEPS, common_capabilities(factories));
+    let sequence = step::sequence(seed, STEPS, common_capabilities(factories));
+    let steps: Vec<_> = sequence.iter().map(|step| step.current()).collect();
     compared.sequences += 1;
     let attempt = |steps: &[Step], compared: &mut Compared| differ(factories, seed, steps, compared);
     match attempt(&steps, compared) {
         None => Ok(()),
-        Some(difference) => Err(Box::new(shrink::shrink(difference, attempt))),
+        Some(difference) => Err(Box::new(shrink::shrink(difference, sequence, attempt))),
     }
 }
 

@@ -1,9 +1,14 @@
 //! The steps that sequences consist of, how they are chosen, and how a person reads them.
 
 use std::fmt;
+use std::ops::Range;
 
 use fastrand::Rng;
 use offheap_engine::Capabilities;
+use proptest::sample::select;
+use proptest::strategy::{BoxedStrategy, Just, Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::{arbitrary::any, bool};
 
 use super::callback::Callback;
 
@@ -91,93 +96,173 @@ pub enum Step {
 
 const KEYS: [&str; 2] = ["one", "two"];
 
-/// A sequence that its seed repeats, of what all the engines can do.
-pub(super) fn sequence(seed: u64, count: usize, capabilities: Capabilities) -> Vec<Step> {
+/// A step, and simpler ones of its sort.
+pub(super) type StepTree = Box<dyn ValueTree<Value = Step>>;
+
+/// A sequence that its seed repeats, of what all the engines are able to do.
+pub(super) fn sequence(seed: u64, count: usize, can: Capabilities) -> Vec<StepTree> {
     let mut random = Rng::with_seed(seed);
-    let mut steps: Vec<_> = (0..count).map(|_| step(&mut random, capabilities)).collect();
-    steps.extend([Step::Compare, Step::CompareExternalBytes]);
+    let values = TestRng::from_seed(RngAlgorithm::XorShift, &random.u128(..).to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(Config::default(), values);
+    let mut tree = |sort: &BoxedStrategy<Step>| sort.new_tree(&mut runner).expect("no sort of steps rejects a value");
+    let sorts = sorts(can);
+    let weights: usize = sorts.iter().map(|(weight, _)| weight).sum();
+    // Not by a strategy over all sorts: a step is made simpler, and never one of another sort.
+    let mut any_sort = || {
+        let mut chosen = random.usize(..weights);
+        let sort = sorts.iter().find(|(weight, _)| match chosen.checked_sub(*weight) {
+            Some(rest) => {
+                chosen = rest;
+                false
+            }
+            None => true,
+        });
+        &sort.expect("less than all weights").1
+    };
+    let mut steps: Vec<_> = (0..count).map(|_| tree(any_sort())).collect();
+    steps.extend([Step::Compare, Step::CompareExternalBytes].map(|step| tree(&Just(step).boxed())));
     steps
 }
 
-fn length(random: &mut Rng) -> usize {
-    match random.usize(..8) {
-        0 => 0,
-        1 => 1,
-        2 => 4096 + random.usize(..3) * 4096,
-        _ => random.usize(..41),
+/// The sorts of steps, with their weights.
+fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
+    let has = |needed| can.contains(needed);
+    let mut sorts = vec![
+        (30, make(can)),
+        (24, allocate(can)),
+        (42, map((isolate(), slot(), slot()), |(isolate, store, buffer)| Step::Expose { isolate, store, buffer })),
+        (30, map((slot(), slot()), |(buffer, store)| Step::Externalize { buffer, store })),
+        (9, slice()),
+        (6, map((slot(), slot()), |(from, buffer)| Step::CloneBuffer { from, buffer })),
+        (6, map((slot(), 0..2_usize), |(buffer, name)| Step::SetGlobal { buffer, name })),
+        (24, map((slot(), 0..44_usize, any::<u8>()), |(buffer, index, value)| Step::Write { buffer, index, value })),
+        (15, map((slot(), 0..44_usize), |(buffer, index)| Step::Read { buffer, index })),
+        (9, map(slot(), |store| Step::CopyOut { store })),
+        (18, copy_in()),
+        (18, map((slot(), one_in(2, key(can))), |(buffer, key)| Step::Detach { buffer, key: key.flatten() })),
+        (if has(Capabilities::DETACH_KEYS) { 12 } else { 18 }, transfer()),
+        (12, map((slot(), length()), |(buffer, byte_length)| Step::Resize { buffer, byte_length })),
+        (9, map((slot(), length()), |(store, byte_length)| Step::ResizeStore { store, byte_length })),
+        (3, map(slot(), |store| Step::Free { store })),
+        (3, map(slot(), |store| Step::TakeUnique { store })),
+        (6, map(slot(), |buffer| Step::DropBuffer { buffer })),
+        (6, map(slot(), |store| Step::DropStore { store })),
+        (3, map(isolate(), |isolate| Step::Collect { isolate })),
+        (3, map(isolate(), |isolate| Step::CollectYoung { isolate })),
+        (1, map(isolate(), |isolate| Step::EndIsolate { isolate })),
+        (2, Just(Step::CompareExternalBytes).boxed()),
+        (3, Just(Step::Compare).boxed()),
+    ];
+    if has(Capabilities::DETACH_KEYS) {
+        sorts.push((6, map((slot(), key(can)), |(buffer, key)| Step::SetDetachKey { buffer, key })));
+    }
+    if has(Capabilities::SCRIPT) {
+        // One of five.
+        let others: usize = sorts.iter().map(|(weight, _)| weight).sum();
+        let call_back = |(first, second, callback)| Step::CallBack { first, second, callback };
+        sorts.push((others / 4, map((slot(), slot(), Callback::any(can)), call_back)));
+    }
+    sorts
+}
+
+fn map<S: Strategy + 'static>(values: S, step: impl Fn(S::Value) -> Step + 'static) -> BoxedStrategy<Step> {
+    values.prop_map(step).boxed()
+}
+
+fn slot() -> Range<usize> {
+    0..SLOTS
+}
+
+fn isolate() -> Range<usize> {
+    0..ISOLATES
+}
+
+// Choices are numbers that are mapped, and not `prop_oneof!` or `option::of`: those copy the runner for each choice, which
+// makes a sequence cost ten times as much.
+
+/// Mostly a few bytes, sometimes none or one, sometimes pages.
+fn length() -> impl Strategy<Value = usize> {
+    (0..130_usize).prop_map(|choice| match choice {
+        0..16 => 0,
+        16..32 => 1,
+        32..114 => (choice - 32) / 2,
+        _ => 4096 * (1 + choice % 3),
+    })
+}
+
+/// A value, one time in so many.
+fn one_in<S: Strategy>(times: u32, value: S) -> impl Strategy<Value = Option<S::Value>> {
+    (bool::weighted(1.0 / f64::from(times)), value).prop_map(|(is_there, value)| is_there.then_some(value))
+}
+
+fn key(can: Capabilities) -> BoxedStrategy<Option<&'static str>> {
+    match can.contains(Capabilities::DETACH_KEYS) {
+        true => one_in(2, select(&KEYS[..])).boxed(),
+        false => Just(None).boxed(),
     }
 }
 
-fn key(random: &mut Rng, can: Capabilities) -> Option<&'static str> {
-    let none = !can.contains(Capabilities::DETACH_KEYS) || random.bool();
-    let chosen = random.usize(..KEYS.len());
-    (!none).then_some(KEYS[chosen])
+fn make(can: Capabilities) -> BoxedStrategy<Step> {
+    let mut sorts = vec![Made::Fixed; 4];
+    for (needed, made) in [
+        (Capabilities::RESIZABLE, Made::Resizable),
+        (Capabilities::SHARED, Made::Shared),
+        (Capabilities::SHARED | Capabilities::RESIZABLE, Made::Growable),
+        (Capabilities::IMMUTABLE, Made::Frozen),
+        (Capabilities::empty(), Made::Manual),
+        (Capabilities::empty(), Made::Calling),
+    ] {
+        sorts.push(if can.contains(needed) { made } else { Made::Fixed });
+    }
+    map((slot(), select(sorts), length(), length()), |(store, made, byte_length, room)| Step::Make {
+        store,
+        made,
+        byte_length,
+        max_byte_length: byte_length + room,
+    })
 }
 
-fn step(random: &mut Rng, can: Capabilities) -> Step {
-    let (buffer, store, isolate) = (random.usize(..SLOTS), random.usize(..SLOTS), random.usize(..ISOLATES));
-    let other = random.usize(..SLOTS);
-    if can.contains(Capabilities::SCRIPT) && random.usize(..5) == 0 {
-        return Step::CallBack { first: other, second: buffer, callback: Callback::random(random, can) };
-    }
-    match random.usize(..100) {
-        0..10 => make(random, can, store),
-        10..18 => {
-            let byte_length = length(random);
-            let has_room = can.contains(Capabilities::RESIZABLE) && random.usize(..3) == 0;
-            let max_byte_length = has_room.then(|| byte_length + length(random));
-            let shared = can.contains(Capabilities::SHARED) && random.usize(..3) == 0;
-            Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared }
-        }
-        18..32 => Step::Expose { isolate, store, buffer },
-        32..42 => Step::Externalize { buffer, store },
-        42..45 => {
-            let start = if random.usize(..4) == 0 { random.usize(..12) } else { 8 * random.usize(..3) };
-            Step::Slice { from: other, store, start, end: start + random.usize(..24) }
-        }
-        45..47 => Step::CloneBuffer { from: other, buffer },
-        47..49 => Step::SetGlobal { buffer, name: random.usize(..2) },
-        49..57 => Step::Write { buffer, index: random.usize(..44), value: random.u8(..) },
-        57..62 => Step::Read { buffer, index: random.usize(..44) },
-        62..65 => Step::CopyOut { store },
-        65..71 => {
-            let (offset, value) = (random.usize(..40), random.u8(..));
-            Step::CopyIn { store, offset, byte_length: random.usize(..8), value }
-        }
-        71..77 => Step::Detach { buffer, key: key(random, can).filter(|_| random.bool()) },
-        77..79 if can.contains(Capabilities::DETACH_KEYS) => Step::SetDetachKey { buffer, key: key(random, can) },
-        77..83 => {
-            let byte_length = random.bool().then(|| length(random));
-            Step::Transfer { from: other, buffer, byte_length }
-        }
-        83..87 => Step::Resize { buffer, byte_length: length(random) },
-        87..90 => Step::ResizeStore { store, byte_length: length(random) },
-        90..91 => Step::Free { store },
-        91..92 => Step::TakeUnique { store },
-        92..94 => Step::DropBuffer { buffer },
-        94..96 => Step::DropStore { store },
-        96 => Step::Collect { isolate },
-        97 => Step::CollectYoung { isolate },
-        98 if random.usize(..3) == 0 => Step::EndIsolate { isolate },
-        98 => Step::CompareExternalBytes,
-        _ => Step::Compare,
-    }
-}
-
-fn make(random: &mut Rng, can: Capabilities, store: usize) -> Step {
-    let byte_length = length(random);
-    let max_byte_length = byte_length + length(random);
-    let made = match random.usize(..10) {
-        0..4 => Made::Fixed,
-        4 if can.contains(Capabilities::RESIZABLE) => Made::Resizable,
-        5 if can.contains(Capabilities::SHARED) => Made::Shared,
-        6 if can.contains(Capabilities::SHARED) && can.contains(Capabilities::RESIZABLE) => Made::Growable,
-        7 if can.contains(Capabilities::IMMUTABLE) => Made::Frozen,
-        8 => Made::Manual,
-        9 => Made::Calling,
-        _ => Made::Fixed,
+fn allocate(can: Capabilities) -> BoxedStrategy<Step> {
+    let room = match can.contains(Capabilities::RESIZABLE) {
+        true => one_in(3, length()).boxed(),
+        false => Just(None).boxed(),
     };
-    Step::Make { store, made, byte_length, max_byte_length }
+    let shared = match can.contains(Capabilities::SHARED) {
+        true => bool::weighted(1.0 / 3.0).boxed(),
+        false => Just(false).boxed(),
+    };
+    map((isolate(), slot(), length(), room, shared), |(isolate, buffer, byte_length, room, shared)| {
+        let max_byte_length = room.map(|room| byte_length + room);
+        Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared }
+    })
+}
+
+fn slice() -> BoxedStrategy<Step> {
+    // Mostly at a multiple of 8.
+    let start = (0..48_usize).prop_map(|choice| if choice < 36 { 8 * (choice / 12) } else { choice - 36 });
+    map((slot(), slot(), start, 0..24_usize), |(from, store, start, byte_length)| Step::Slice {
+        from,
+        store,
+        start,
+        end: start + byte_length,
+    })
+}
+
+fn copy_in() -> BoxedStrategy<Step> {
+    map((slot(), 0..40_usize, 0..8_usize, any::<u8>()), |(store, offset, byte_length, value)| Step::CopyIn {
+        store,
+        offset,
+        byte_length,
+        value,
+    })
+}
+
+fn transfer() -> BoxedStrategy<Step> {
+    map((slot(), slot(), one_in(2, length())), |(from, buffer, byte_length)| Step::Transfer {
+        from,
+        buffer,
+        byte_length,
+    })
 }
 
 fn quoted(key: Option<&str>) -> String {
