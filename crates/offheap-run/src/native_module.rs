@@ -48,7 +48,8 @@ impl NativeModule {
     }
 
     /// Sets where the lines of `console` go. Without this call they go to the [streams of the
-    /// process](Stream::write_line). Where `print` fails, the call of script's throws an Error.
+    /// process](Stream::write_line). Where `print` fails, the call of script's throws an Error. `print` must not keep a
+    /// value of the engine.
     pub fn print_with(mut self, print: impl Fn(Stream, &str) -> io::Result<()> + 'static) -> Self {
         self.print = Box::new(print);
         self

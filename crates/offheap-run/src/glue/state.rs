@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 
+use offheap::adapter::InFinalizer;
 use offheap::{BackingStore, Length, ManualMemory, ManualOptions, Mapped, SharedStore, Site};
 use offheap_ledger::{Hold, Ledger};
 
@@ -280,6 +281,15 @@ impl State {
     }
 }
 
+impl Drop for State {
+    /// An engine may be what drops the state, with the last function that has it. So an owner of memory that ends here must
+    /// not call an adapter, and is refused.
+    fn drop(&mut self) {
+        let _no_engine = InFinalizer::enter();
+        self.table.take();
+    }
+}
+
 impl Table {
     fn add(&mut self, store: &BackingStore, entry: Entry) -> Described {
         self.last += 1;
@@ -314,4 +324,40 @@ fn not_memory(function: &str) -> Failure {
     Failure::type_error(format!(
         "{function}: expected memory, as allocateMemory returns it and nativeModule.mapped has it"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use bytes::Bytes;
+    use offheap::FrozenStore;
+    use offheap::adapter::{in_finalizer, script_site};
+
+    use super::*;
+
+    #[test]
+    fn an_owner_that_ends_with_the_state_is_in_a_finalizer() {
+        struct Memory(Arc<AtomicBool>);
+        impl AsRef<[u8]> for Memory {
+            fn as_ref(&self) -> &[u8] {
+                &[1, 2]
+            }
+        }
+        impl Drop for Memory {
+            fn drop(&mut self) {
+                self.0.store(in_finalizer(), Ordering::Relaxed);
+            }
+        }
+        let is_refused = Arc::new(AtomicBool::new(false));
+        let memory = Bytes::from_owner(Memory(Arc::clone(&is_refused)));
+        let store = FrozenStore::from_owner(memory).expect("a store");
+        let ledger = Ledger::install().expect("no other observer is installed");
+        let limits = Limits { engine: "none", max_byte_length: 2, alignment: 8, resizes_any_memory: false };
+        let state = State::new(NativeModule::new(ledger), limits);
+        state.externalize(store.into(), script_site("a.js", 1, 1));
+        drop(state);
+        assert!(is_refused.load(Ordering::Relaxed));
+    }
 }

@@ -19,7 +19,7 @@ use crate::glue::{Limits, State};
 use crate::{Error, NativeModule, Script, Uncaught, drive};
 
 /// What QuickJS asks of a buffer.
-pub const LIMITS: Limits =
+const LIMITS: Limits =
     Limits { engine: "QuickJS", max_byte_length: i32::MAX as usize, alignment: 8, resizes_any_memory: true };
 
 /// An isolate whose scripts have `nativeModule`, `console`, and ES modules from files.

@@ -16,8 +16,7 @@ use crate::glue::Limits;
 use crate::{Error, NativeModule, Script, Uncaught};
 
 /// What V8 asks of a buffer.
-pub const LIMITS: Limits =
-    Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8, resizes_any_memory: false };
+const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, alignment: 8, resizes_any_memory: false };
 
 /// An isolate whose scripts have `nativeModule`, `console`, and ES modules from files.
 ///
