@@ -8,7 +8,7 @@ use offheap_conformance::random::{
 };
 use offheap_engine::{Engine, Error};
 use offheap_model::ModelEngine;
-use offheap_quickjs::QuickJsEngine;
+use offheap_quickjs::Isolate as QuickJs;
 
 mod common;
 use common::{Sabotage, Sabotaged};
@@ -16,7 +16,7 @@ use common::{Sabotage, Sabotaged};
 #[test]
 fn quickjs_and_the_model_do_the_same() {
     let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
-    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
     match side_by_side(&[model, quickjs], Duration::from_secs(3)) {
         Ok(compared) => println!("{compared:?}"),
         Err(difference) => panic!("{difference}"),
@@ -26,7 +26,7 @@ fn quickjs_and_the_model_do_the_same() {
 /// Nothing to compare with here, but for what ends the process and what a checker of memory sees.
 #[test]
 fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
-    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
+    let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
     match side_by_side(&[quickjs], Duration::from_secs(3)) {
         Ok(compared) => println!("{compared:?}"),
         Err(difference) => panic!("{difference}"),

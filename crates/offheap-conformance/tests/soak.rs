@@ -8,13 +8,13 @@ use std::time::Duration;
 use offheap_conformance::{Soak, soak};
 use offheap_engine::offheap::{BackingStore, StoreKind};
 use offheap_engine::{Engine, Error};
-use offheap_quickjs::QuickJsEngine;
+use offheap_quickjs::Isolate as QuickJs;
 
 // Memory is that of the process.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn quickjs() -> Result<Box<dyn Engine>, Error> {
-    Ok(Box::new(QuickJsEngine::new()?))
+    Ok(Box::new(QuickJs::new()?))
 }
 
 #[test]

@@ -1,30 +1,47 @@
-//! What every adapter has in common: the words for an engine's buffers, and the verbs that tools use.
+//! What every adapter has in common: the words for an engine's buffers, the one [`Isolate`]
+//! and [`Scope`] for all engines, and the verbs that tools use.
 //!
-//! A program that embeds QuickJS or V8 uses the adapter for it, whose API feels like that engine's. [`Engine`] is for
-//! tools that run on any of them: the conformance suite, the command, and random operation sequences against the model
-//! engine of the crate `offheap-model`.
+//! A program that embeds QuickJS or V8 uses the adapter for it, which re-exports what it needs of this crate. An adapter
+//! implements [`Host`]. [`Engine`] is for tools that run on any of them: the conformance suite, the command, random operation
+//! sequences against the model engine of `offheap-model`.
 #![deny(unsafe_code)]
 
 mod capabilities;
+mod checks;
+mod element;
 mod engine;
 mod error;
 mod exposure;
 mod externalized;
 mod finalizer;
+mod from_js;
+mod guards;
 mod handle;
+mod host;
+mod isolate;
 mod local;
 pub mod memory;
+mod scope;
 mod slots;
 mod sync;
+mod table;
+mod tool;
 
 pub use capabilities::Capabilities;
+pub use checks::{check_mutable, check_unshared};
+pub use element::{Element, TypedElement, U8Clamped};
 pub use engine::{BufferState, Engine, ScriptValue, ViewState, unexpected_value};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};
 pub use externalized::ManuallyExternalizedBuffer;
 pub use finalizer::{refused_in_finalizer, run_finalizer};
+pub use from_js::FromJs;
+pub use guards::{HasIsolate, cells, copy_in, copy_to};
 pub use handle::{Handle, JsArrayBuffer, JsTypedArray, RootTable};
+pub use host::{Host, UseOfBytes};
+pub use isolate::Isolate;
 pub use local::Local;
 pub use offheap;
 pub use offheap::adapter::in_finalizer;
-pub use slots::Slots;
+pub use scope::Scope;
+pub use table::{Rooted, Roots};

@@ -1,16 +1,16 @@
-//! The slots of a root table: values of one isolate with their handles counted.
+//! The slots of a table of roots: values with their handles counted.
 
 use offheap::Error as CoreError;
 
 use crate::Error;
 
-/// The values that the handles of one isolate are for, in the slots of a [`RootTable`](crate::RootTable). For adapters.
+/// The values that the handles of one isolate keep.
 ///
-/// Only a new value may need memory: copies of a handle share its slot, and what ends goes into lists through the slots. It
-/// frees nothing by itself; an adapter drops what it is given back after its borrow of the slots, since that may be anybody's
-/// code.
+/// Only a new value may need memory: copies of a handle share its slot, and the lists of free and released slots go through the
+/// slots themselves. Nothing is dropped here: the table drops what it is given back after it stopped borrowing the slots, since
+/// that may run any code.
 #[derive(Debug)]
-pub struct Slots<T> {
+pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     free: Option<usize>,
     released: Option<usize>,
@@ -39,27 +39,34 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// A slot for the value that `make` makes once there is room, with one handle.
+    /// Makes room for one more value.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is no memory; `make` is not called then.
-    pub fn insert_with(&mut self, make: impl FnOnce() -> T) -> Result<usize, Error> {
+    /// [`Error::Memory`] where there is no memory.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> Result<(), Error> {
         if self.free.is_none() {
             let requested = size_of::<Slot<T>>();
             self.slots.try_reserve(1).map_err(|_| CoreError::OutOfMemory { requested })?;
         }
-        let root = Slot::Root { value: make(), handles: 1 };
+        Ok(())
+    }
+
+    /// A slot for a value that [`reserve`](Self::reserve) made room for, with one handle.
+    #[inline]
+    pub(crate) fn insert(&mut self, value: T) -> usize {
+        let root = Slot::Root { value, handles: 1 };
         let Some(slot) = self.free else {
             self.slots.push(root);
-            return Ok(self.slots.len() - 1);
+            return self.slots.len() - 1;
         };
         let Slot::Free { next } = std::mem::replace(&mut self.slots[slot], root) else { unreachable!("it was free") };
         self.free = next;
-        Ok(slot)
+        slot
     }
 
     /// The value in a slot; `None` where it is gone early, since somebody made two handles for it.
-    pub fn get(&self, slot: usize) -> Option<&T> {
+    pub(crate) fn get(&self, slot: usize) -> Option<&T> {
         match self.slots.get(slot) {
             Some(Slot::Root { value, .. }) => Some(value),
             _ => None,
@@ -67,7 +74,7 @@ impl<T> Slots<T> {
     }
 
     /// The values that handles are for.
-    pub fn values(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Root { value, .. } => Some(value),
             Slot::Free { .. } | Slot::Released { .. } => None,
@@ -75,7 +82,7 @@ impl<T> Slots<T> {
     }
 
     /// One handle more, and its slot; one that is nobody's where the value is gone.
-    pub fn duplicate(&mut self, slot: usize) -> usize {
+    pub(crate) fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
             Some(Slot::Root { handles, .. }) => {
                 *handles += 1;
@@ -87,7 +94,7 @@ impl<T> Slots<T> {
 
     /// One handle less: the value, where that was the last one. With `put_off` it is kept for
     /// [`take_released`](Self::take_released).
-    pub fn release(&mut self, slot: usize, put_off: bool) -> Option<T> {
+    pub(crate) fn release(&mut self, slot: usize, put_off: bool) -> Option<T> {
         let Some(Slot::Root { handles, .. }) = self.slots.get_mut(slot) else { return None };
         *handles -= 1;
         if *handles != 0 {
@@ -106,12 +113,12 @@ impl<T> Slots<T> {
     }
 
     /// Whether there are values that were put off.
-    pub fn has_released(&self) -> bool {
+    pub(crate) fn has_released(&self) -> bool {
         self.released.is_some()
     }
 
     /// One of the values that were put off.
-    pub fn take_released(&mut self) -> Option<T> {
+    pub(crate) fn take_released(&mut self) -> Option<T> {
         let slot = self.released?;
         let freed = Slot::Free { next: self.free.replace(slot) };
         let Slot::Released { value, next } = std::mem::replace(&mut self.slots[slot], freed) else {
@@ -122,7 +129,7 @@ impl<T> Slots<T> {
     }
 
     /// All values that are left.
-    pub fn into_values(self) -> impl Iterator<Item = T> {
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.slots.into_iter().filter_map(|slot| match slot {
             Slot::Root { value, .. } | Slot::Released { value, .. } => Some(value),
             Slot::Free { .. } => None,
@@ -134,17 +141,22 @@ impl<T> Slots<T> {
 mod tests {
     use super::Slots;
 
+    fn insert(slots: &mut Slots<char>, value: char) -> usize {
+        slots.reserve().unwrap();
+        slots.insert(value)
+    }
+
     #[test]
     fn handles_are_counted_and_slots_used_again() {
         let mut slots = Slots::default();
-        let (first, second) = (slots.insert_with(|| 'a').unwrap(), slots.insert_with(|| 'b').unwrap());
+        let (first, second) = (insert(&mut slots, 'a'), insert(&mut slots, 'b'));
         assert_eq!(slots.duplicate(first), first);
         assert_eq!((slots.release(first, false), slots.get(first)), (None, Some(&'a')));
         assert_eq!((slots.release(first, false), slots.get(first)), (Some('a'), None));
         // Nothing is there any more.
         assert_eq!((slots.release(first, false), slots.duplicate(first)), (None, usize::MAX));
         assert_eq!(slots.release(usize::MAX, false), None);
-        assert_eq!(slots.insert_with(|| 'c').unwrap(), first);
+        assert_eq!(insert(&mut slots, 'c'), first);
         assert_ne!(first, second);
         assert_eq!(slots.into_values().collect::<String>(), "cb");
     }
@@ -152,15 +164,15 @@ mod tests {
     #[test]
     fn what_is_put_off_keeps_its_slot_until_it_is_taken() {
         let mut slots = Slots::default();
-        let held: Vec<usize> = ['a', 'b', 'c'].map(|value| slots.insert_with(|| value).unwrap()).into();
+        let held: Vec<usize> = ['a', 'b', 'c'].map(|value| insert(&mut slots, value)).into();
         assert!(!slots.has_released());
         assert_eq!((slots.release(held[0], true), slots.release(held[2], true)), (None, None));
         assert_eq!((slots.get(held[0]), slots.has_released()), (None, true));
         assert_eq!(slots.duplicate(held[2]), usize::MAX);
         assert_eq!(slots.values().collect::<String>(), "b");
-        assert_eq!(slots.insert_with(|| 'd').unwrap(), 3);
+        assert_eq!(insert(&mut slots, 'd'), 3);
         assert_eq!((slots.take_released(), slots.take_released(), slots.take_released()), (Some('c'), Some('a'), None));
-        assert_eq!(slots.insert_with(|| 'e').unwrap(), held[0]);
+        assert_eq!(insert(&mut slots, 'e'), held[0]);
         assert_eq!(slots.release(held[1], true), None);
         assert_eq!(slots.into_values().collect::<String>(), "ebd");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offheap_quickjs::offheap::{BackingStore, UniqueStore};
-use offheap_quickjs::{BackingStoreExt, Isolate};
+use offheap_quickjs::{BackingStoreExt, Isolate, ScopeExt};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

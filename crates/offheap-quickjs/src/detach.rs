@@ -1,32 +1,30 @@
 //! Detaching, and the keys that QuickJS does not have: kept in a map that script cannot reach, asked by `detach` here
 //! and by the three transfer functions, which an isolate replaces before any user code runs.
 
-use rquickjs::{Ctx, Function, Value};
+use offheap_engine::{check_mutable, check_unshared};
+use rquickjs::{Ctx, Value};
 
 use crate::script::from_rquickjs;
-use crate::sys::{self, KeyFunctions, with_state};
+use crate::sys::{self, SetUpFunction, with_state};
 use crate::{ENGINE, Error};
 
+/// Detaches the buffer that `value` is, or is a view of.
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
-    const ATTEMPTED: &str = "detach";
     let buffer = sys::view_buffer(ctx, value)?;
-    check_unshared(ctx, &buffer, ATTEMPTED)?;
-    if sys::is_immutable(&buffer) {
-        return Err(Error::Immutable { engine: ENGINE, attempted: ATTEMPTED });
-    }
-    check_key(ctx, &buffer, key, ATTEMPTED)?;
-    sys::note_detached(ctx, &buffer)?;
-    sys::detach(ctx, &buffer);
+    check_unshared(ENGINE, ATTEMPTED, sys::is_shared(ctx, &buffer)?)?;
+    check_mutable(ENGINE, ATTEMPTED, sys::is_immutable(&buffer))?;
+    detach_with_key(ctx, &buffer, key)
+}
+
+/// Detaches an ArrayBuffer that is not immutable, if this is its key.
+pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+    check_key(ctx, buffer, key, ATTEMPTED)?;
+    sys::note_detached(ctx, buffer)?;
+    sys::detach(ctx, buffer);
     Ok(())
 }
 
-/// Shared memory cannot be taken away from those who share it.
-pub(crate) fn check_unshared(ctx: &Ctx<'_>, buffer: &Value<'_>, attempted: &'static str) -> Result<(), Error> {
-    match sys::is_shared(ctx, buffer)? {
-        false => Ok(()),
-        true => Err(Error::NotDetachable { engine: ENGINE, attempted, why: "it is shared; copy it to an ArrayBuffer" }),
-    }
-}
+const ATTEMPTED: &str = "detach";
 
 /// What the set-up script's function answers.
 const NO_KEY: i32 = 0;
@@ -39,8 +37,9 @@ pub(crate) fn check_key<'js>(
     given: Option<&str>,
     attempted: &'static str,
 ) -> Result<(), Error> {
-    let check = match keys(ctx)? {
-        Some(keys) => keys.check.call((buffer.clone(), given)).map_err(|error| from_rquickjs(ctx, error))?,
+    let check = with_state(ctx, |state| Ok(state.own().map(|own| own.function(ctx, SetUpFunction::CheckKey))))?;
+    let check = match check {
+        Some(check) => check.call((buffer.clone(), given)).map_err(|error| from_rquickjs(ctx, error))?,
         None => NO_KEY,
     };
     let given = match (check, given) {
@@ -50,14 +49,4 @@ pub(crate) fn check_key<'js>(
         (_, None) => "no key was given",
     };
     Err(Error::WrongDetachKey { engine: ENGINE, attempted, given })
-}
-
-/// Sets or, with `None`, takes away the key of `buffer`.
-pub(crate) fn set_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
-    let keys = keys(ctx)?.expect("an isolate has keys");
-    keys.set.call((buffer.clone(), key)).map_err(|error| from_rquickjs(ctx, error))
-}
-
-fn keys<'js>(ctx: &Ctx<'js>) -> Result<Option<KeyFunctions<Function<'js>>>, Error> {
-    with_state(ctx, |state| Ok(state.roots().map(|roots| roots.key_functions(ctx))))
 }

@@ -5,11 +5,12 @@
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
+use offheap_engine::{cells, copy_in};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
-use crate::sys::{self, with_state};
-use crate::typed::expose_typed;
-use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
+use crate::sys::{self, OnThread, with_state};
+use crate::typed::{RquickjsElement, expose_typed};
+use crate::{CopyReason, ENGINE, Error, Exposure};
 
 /// What a [`BackingStore`] can do with a `Ctx`.
 pub trait BackingStoreExt: Sized {
@@ -29,7 +30,7 @@ pub trait BackingStoreExt: Sized {
 
     /// A typed array over `element_count` elements from `byte_offset` on, without a copy: what script would get of
     /// `new Float32Array(buffer, byteOffset, length)` with the buffer of [`expose`](Self::expose), which is that of all these
-    /// bytes. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
+    /// bytes. `T` is a [`TypedElement`](crate::TypedElement): `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
     ///
     /// ```
     /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime}};
@@ -47,12 +48,12 @@ pub trait BackingStoreExt: Sized {
     /// # Errors
     /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn expose_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
-    ) -> Result<TypedArray<'js, T>, Error>;
+    ) -> Result<TypedArray<'js, T::Element>, Error>;
 
     /// The store of an ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView, whoever made it
     /// (V8's `GetBackingStore`). Its memory outlives the object.
@@ -95,13 +96,13 @@ impl BackingStoreExt for BackingStore {
         sys::expose(ctx, self)
     }
 
-    fn expose_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
-    ) -> Result<TypedArray<'js, T>, Error> {
-        expose_typed(ctx, self, byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
+    ) -> Result<TypedArray<'js, T::Element>, Error> {
+        expose_typed::<T>(ctx, self, byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
     }
 
     fn externalize(value: &Value<'_>) -> Result<Self, Error> {
@@ -109,11 +110,11 @@ impl BackingStoreExt for BackingStore {
     }
 
     fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
-        sys::copy_in(ctx, self, byte_offset, from)
+        copy_in(OnThread(ctx), self, byte_offset, bytemuck::cast_slice(from))
     }
 
     fn cells<'a>(&'a self, ctx: &'a Ctx<'_>) -> Result<Cells<'a>, Error> {
-        sys::cells(ctx, self)
+        cells(OnThread(ctx), self)
     }
 }
 
@@ -167,12 +168,12 @@ pub trait SharedStoreExt {
     /// # Errors
     /// As for [`expose`](Self::expose); [`Error::Misaligned`] where the offset is no multiple of the element's size, and
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in these bytes.
-    fn expose_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
-    ) -> Result<TypedArray<'js, T>, Error>;
+    ) -> Result<TypedArray<'js, T::Element>, Error>;
 }
 
 impl SharedStoreExt for SharedStore {
@@ -180,20 +181,20 @@ impl SharedStoreExt for SharedStore {
         sys::expose_shared(ctx, self)
     }
 
-    fn expose_typed<'js, T: TypedElement>(
+    fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
         byte_offset: usize,
         element_count: usize,
-    ) -> Result<TypedArray<'js, T>, Error> {
-        expose_typed(ctx, self.as_store(), byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
+    ) -> Result<TypedArray<'js, T::Element>, Error> {
+        expose_typed::<T>(ctx, self.as_store(), byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
     }
 }
 
 /// Whether all contexts of this runtime keep script from writing to immutable buffers: in that of an `Isolate` the only
 /// one does, and nobody can make another.
 fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
-    with_state(ctx, |state| Ok(state.roots().is_some()))
+    with_state(ctx, |state| Ok(state.own().is_some()))
 }
 
 /// Detaches the ArrayBuffer that `value` is, or is a view of (V8's `Detach(key)`). A detached buffer stays so.

@@ -1,32 +1,25 @@
-//! `Isolate`: a QuickJS of our own, whose scopes know when script runs.
+//! `Isolate` and `Scope` of QuickJS: settings, and what this engine has beyond others.
 
 use std::rc::Rc;
 
+use offheap::IsolateId;
 use rquickjs::context::EvalOptions;
 use rquickjs::markers::ParallelSend;
 use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 
+use crate::host::{Key, QuickJs};
 use crate::script::from_rquickjs;
-use crate::sys::{self, KeyFunctions, Roots, with_state};
-use crate::{ENGINE, Error, Scope};
-use offheap::IsolateId;
-use offheap_engine::{in_finalizer, refused_in_finalizer};
+use crate::sys::{self, Own, OwnContext, with_state};
+use crate::{ENGINE, Error};
 
 /// One QuickJS runtime with one context, which only its [scopes](Scope) run.
 ///
-/// That is what guards need: while a slice of a store lives, its scope is borrowed, and nothing else runs script. It is
-/// also what read-only memory needs: before any user code the isolate replaces the writing `Atomics`, which would ignore
-/// that a buffer is immutable, and nobody can make another context in its runtime.
-///
-/// It stays on its thread. Dropping it frees its handles' objects, its buffers, and what they alone kept; stores that
-/// native code holds live on.
-pub struct Isolate {
-    // Dropped in this order, after `Drop::drop` ended the roots.
-    context: Context,
-    runtime: Runtime,
-    roots: Rc<Roots>,
-    stack_size: usize,
-}
+/// That is what read-only memory needs, too: before any user code the isolate replaces the writing `Atomics`, which would ignore
+/// that a buffer is immutable, and no other context can be made in its runtime.
+pub type Isolate = offheap_engine::Isolate<QuickJs>;
+
+/// The right to run script in an [`Isolate`]; [`ScopeExt`] adds what QuickJS has beyond other engines.
+pub type Scope<'s> = offheap_engine::Scope<'s, QuickJs>;
 
 /// Makes an [`Isolate`] with settings of its own.
 #[derive(Default)]
@@ -96,13 +89,15 @@ impl IsolateBuilder {
     /// [`Error::EngineFailed`] and [`Error::Script`] where there is no memory, [`Error::Memory`] where too many isolates
     /// are alive, [`Error::Unsupported`] in an observer, or an owner's drop that an engine is waiting for.
     pub fn build(self) -> Result<Isolate, Error> {
-        if in_finalizer() {
-            return Err(refused_in_finalizer(ENGINE));
-        }
+        Isolate::build(self)
+    }
+
+    /// Starts QuickJS.
+    pub(crate) fn start(self) -> Result<QuickJs, Error> {
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
         let runtime = Runtime::new().map_err(failed)?;
         let context = Context::full(&runtime).map_err(failed)?;
-        let roots = context.with(|ctx| set_up(&ctx))?;
+        let (id, own) = context.with(|ctx| set_up(&ctx))?;
         // What the isolate itself needs is there by now.
         if let Some(byte_length) = self.memory_limit {
             runtime.set_memory_limit(byte_length);
@@ -112,7 +107,7 @@ impl IsolateBuilder {
             configure(&runtime);
         }
         let stack_size = self.stack_size.unwrap_or(sys::DEFAULT_STACK_SIZE);
-        Ok(Isolate { context, runtime, roots, stack_size })
+        Ok(QuickJs { id, context: OwnContext::new(context), runtime, own, stack_size })
     }
 }
 
@@ -128,72 +123,57 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
 }
 
 /// Prepares the context before any user code runs in it.
-fn set_up(ctx: &Ctx<'_>) -> Result<Rc<Roots>, Error> {
+fn set_up(ctx: &Ctx<'_>) -> Result<(IsolateId, Rc<Own>), Error> {
     sys::allow_growable(ctx);
-    let prepare = || -> rquickjs::Result<KeyFunctions<Function<'_>>> {
-        // Its frames are nobody's business, and known by this name.
+    let prepare = || -> rquickjs::Result<[Function<'_>; 5]> {
+        // Script knows the frames of the set-up script by this name.
         let mut options = EvalOptions::default();
         options.filename = Some("offheap:setup".to_owned());
         let set_up: Function<'_> = ctx.eval_with_options(include_str!("setup.js"), options)?;
         let functions: Array<'_> = set_up.call((sys::natives(ctx)?.to_vec(),))?;
-        Ok(KeyFunctions { set: functions.get(0)?, check: functions.get(1)? })
+        Ok([functions.get(0)?, functions.get(1)?, functions.get(2)?, functions.get(3)?, functions.get(4)?])
     };
     let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
     with_state(ctx, |state| {
         state.realm(ctx)?;
-        let roots = Rc::new(sys::roots(state.isolate(), ctx, functions));
-        state.set_roots(Rc::clone(&roots));
-        Ok(roots)
+        let own = Rc::new(Own::new(ctx, functions));
+        state.set_own(Rc::clone(&own));
+        Ok((state.isolate(), own))
     })
 }
 
-impl Isolate {
-    /// An isolate with QuickJS's own settings.
-    ///
-    /// # Errors
-    /// As for [`IsolateBuilder::build`].
-    pub fn new() -> Result<Self, Error> {
-        Self::builder().build()
-    }
-
-    /// To set limits, a module loader or an interrupt handler first.
-    pub fn builder() -> IsolateBuilder {
-        IsolateBuilder::default()
-    }
-
-    /// Enters the isolate: what `work` does with the scope is what may run script.
-    ///
-    /// # Panics
-    /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
-    /// is waiting the process ends, since nothing may unwind into it.
-    pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
-        let roots = &self.roots;
-        self.context.with(|ctx| {
-            sys::limit_stack(&ctx, self.stack_size);
-            let _entered = roots.enter();
-            work(&mut Scope::new(ctx, Rc::clone(roots)))
-        })
-    }
-
-    /// This isolate's id.
-    pub fn id(&self) -> IsolateId {
-        offheap_engine::RootTable::isolate(&*self.roots)
-    }
-
+/// What an [`Isolate`] of QuickJS can do beyond those of other engines.
+pub trait IsolateExt {
     /// How much memory QuickJS uses, by its own account.
     ///
     /// # Panics
-    /// As [`enter`](Self::enter): it walks over objects that QuickJS may be freeing.
-    pub fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
-        assert!(!in_finalizer(), "an owner's drop or an observer measured an isolate that lets go of a buffer");
-        self.runtime.memory_usage()
+    /// As [`Isolate::enter`](offheap_engine::Isolate::enter): it walks over objects that QuickJS may be freeing.
+    fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage;
+}
+
+impl IsolateExt for Isolate {
+    fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage {
+        self.host(Key::new(), |host| host.runtime.memory_usage())
     }
 }
 
-impl Drop for Isolate {
-    fn drop(&mut self) {
-        assert!(!in_finalizer(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
-        self.context.with(|_| self.roots.end());
+/// What a [`Scope`] of QuickJS can do beyond those of other engines.
+pub trait ScopeExt {
+    /// Lends rquickjs's `Ctx`: to define functions, call them, load modules. No guard lives during the call, and nothing of
+    /// the context can be kept beyond it.
+    ///
+    /// One thing is left to the program, which no type can refuse: a value that script keeps for Rust (a captured
+    /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and the value may be freed by a
+    /// `Persistent` that is dropped, or by a collection, while a slice lives.
+    ///
+    /// # Panics
+    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
+    fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R;
+}
+
+impl ScopeExt for Scope<'_> {
+    fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
+        let lent = self.host(Key::new(), |host| Ok(host.begin(work)));
+        lent.expect("an owner's drop or an observer called an engine that lets go of a buffer")
     }
 }

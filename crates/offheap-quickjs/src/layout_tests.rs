@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use offheap::{BackingStore, SharedStore, UniqueStore};
 
 use crate::sys::pretend_layout_changed;
-use crate::{Error, Isolate, QUICKJS_VERSION};
+use crate::{Error, Isolate, QUICKJS_VERSION, ScopeExt};
 
 #[test]
 fn on_another_layout_externalizing_is_an_error_and_all_else_works() {

@@ -83,28 +83,26 @@
 #![deny(unsafe_code)]
 
 mod detach;
-mod engine;
 mod extension;
+mod host;
 mod isolate;
 #[cfg(test)]
 mod layout_tests;
-mod scope;
 mod script;
 mod sys;
 mod typed;
 
-pub use engine::QuickJsEngine;
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach};
-pub use isolate::{Isolate, IsolateBuilder};
+pub use host::QuickJs;
+pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local,
-    ManuallyExternalizedBuffer, ScriptValue, ViewState,
+    BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,
+    JsTypedArray, Local, ManuallyExternalizedBuffer, ScriptValue, TypedElement, U8Clamped, ViewState,
 };
 pub use rquickjs;
-pub use scope::Scope;
 pub use script::{Throw, collect, is_module, run_job, script_site};
-pub use typed::TypedElement;
+pub use typed::RquickjsElement;
 
 /// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].
 const ENGINE: &str = "QuickJS";

@@ -11,6 +11,7 @@
   const NewTypeError = TypeError;
   const NewRangeError = RangeError;
   const NewUint8Array = Uint8Array;
+  const NewSharedArrayBuffer = SharedArrayBuffer;
   const { set: copyFrom } = Object.getPrototypeOf(Uint8Array.prototype);
   const keys = new WeakMap();
   // Texts are joined by `+`: QuickJS makes a call of `String.prototype.concat` of a template, which script may replace.
@@ -200,5 +201,14 @@
     const expected = apply(get, keys, [buffer]);
     return expected === undefined ? 0 : expected === key ? 1 : 2;
   };
-  return [setKey, checkKey];
+  // `new ArrayBuffer` and its like, whatever script makes of these names.
+  const allocate = (isShared, byteLength, maxByteLength) => {
+    const New = isShared ? NewSharedArrayBuffer : NewArrayBuffer;
+    return maxByteLength < 0 ? new New(byteLength) : new New(byteLength, { maxByteLength });
+  };
+  const read = (buffer, index) => new NewUint8Array(buffer)[index];
+  const write = (buffer, index, value) => {
+    new NewUint8Array(buffer)[index] = value;
+  };
+  return [setKey, checkKey, allocate, read, write];
 };

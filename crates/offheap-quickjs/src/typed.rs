@@ -1,71 +1,78 @@
 //! Typed arrays over stores, made by native code.
 
 use offheap::BackingStore;
-use rquickjs::{Ctx, TypedArray, U8Clamped, Value, qjs};
+use offheap_engine::{Element, TypedElement, U8Clamped};
+use rquickjs::{Ctx, TypedArray, Value, qjs};
 
 use crate::script::from_rquickjs;
 use crate::{ENGINE, Error, sys};
 
-/// An element type of a typed array: `i8`, `u8`, `rquickjs::U8Clamped`, `i16`, `u16`, `i32`, `u32`, `f32`, `f64`, and `i64` and
-/// `u64` for the arrays of BigInts.
-pub trait TypedElement: sealed::Sealed {}
+/// The element of a typed array of rquickjs, for each [`TypedElement`]: itself, and `rquickjs::U8Clamped` for [`U8Clamped`].
+pub trait RquickjsElement: TypedElement {
+    /// The element in rquickjs's `TypedArray`.
+    type Element;
 
-mod sealed {
-    use rquickjs::{Result, TypedArray, Value, qjs};
-
-    pub trait Sealed: Sized {
-        const ARRAY_TYPE: qjs::JSTypedArrayEnum;
-
-        /// rquickjs has this for each of them; the trait that says so is private.
-        fn array(value: Value<'_>) -> Result<TypedArray<'_, Self>>;
-    }
+    /// The array as rquickjs's: it has this for each of them, but the trait that says so is private.
+    ///
+    /// # Errors
+    /// rquickjs's, where the value is something else.
+    fn array(value: Value<'_>) -> rquickjs::Result<TypedArray<'_, Self::Element>>;
 }
 
-macro_rules! typed_elements {
-    ($($element:ty: $array_type:ident,)*) => {$(
-        impl sealed::Sealed for $element {
-            const ARRAY_TYPE: qjs::JSTypedArrayEnum = qjs::$array_type;
+macro_rules! elements {
+    ($($element:ty: $of_rquickjs:ty,)*) => {$(
+        impl RquickjsElement for $element {
+            type Element = $of_rquickjs;
 
-            fn array(value: Value<'_>) -> rquickjs::Result<TypedArray<'_, Self>> {
+            fn array(value: Value<'_>) -> rquickjs::Result<TypedArray<'_, $of_rquickjs>> {
                 TypedArray::from_value(value)
             }
         }
-
-        impl TypedElement for $element {}
     )*};
 }
 
-typed_elements! {
-    i8: JSTypedArrayEnum_JS_TYPED_ARRAY_INT8,
-    u8: JSTypedArrayEnum_JS_TYPED_ARRAY_UINT8,
-    U8Clamped: JSTypedArrayEnum_JS_TYPED_ARRAY_UINT8C,
-    i16: JSTypedArrayEnum_JS_TYPED_ARRAY_INT16,
-    u16: JSTypedArrayEnum_JS_TYPED_ARRAY_UINT16,
-    i32: JSTypedArrayEnum_JS_TYPED_ARRAY_INT32,
-    u32: JSTypedArrayEnum_JS_TYPED_ARRAY_UINT32,
-    f32: JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT32,
-    f64: JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT64,
-    i64: JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_INT64,
-    u64: JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_UINT64,
+elements! {
+    i8: i8,
+    u8: u8,
+    U8Clamped: rquickjs::U8Clamped,
+    i16: i16,
+    u16: u16,
+    i32: i32,
+    u32: u32,
+    f32: f32,
+    f64: f64,
+    i64: i64,
+    u64: u64,
+}
+
+/// QuickJS's number for the sort of a typed array.
+pub(crate) fn array_type(element: Element) -> qjs::JSTypedArrayEnum {
+    match element {
+        Element::Int8 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_INT8,
+        Element::Uint8 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT8,
+        Element::Uint8Clamped => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT8C,
+        Element::Int16 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_INT16,
+        Element::Uint16 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT16,
+        Element::Int32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_INT32,
+        Element::Uint32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT32,
+        Element::Float32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT32,
+        Element::Float64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT64,
+        Element::BigInt64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_INT64,
+        Element::BigUint64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_UINT64,
+    }
 }
 
 /// Makes a typed array over a part of the buffer that `expose` makes of the store.
-pub(crate) fn expose_typed<'js, T: TypedElement>(
+pub(crate) fn expose_typed<'js, T: RquickjsElement>(
     ctx: &Ctx<'js>,
     store: &BackingStore,
     byte_offset: usize,
     element_count: usize,
     expose: impl FnOnce() -> Result<Value<'js>, Error>,
-) -> Result<TypedArray<'js, T>, Error> {
+) -> Result<TypedArray<'js, T::Element>, Error> {
     // Before anything is exposed.
-    let alignment = size_of::<T>();
-    if !byte_offset.is_multiple_of(alignment) {
-        let (store, byte_offset) = (store.id(), store.byte_offset().saturating_add(byte_offset));
-        return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment });
-    }
-    let byte_length = element_count.saturating_mul(alignment);
-    store.slice(byte_offset..byte_offset.saturating_add(byte_length))?;
+    T::ELEMENT.check(ENGINE, store, byte_offset, element_count)?;
     let buffer = expose()?;
-    let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, T::ARRAY_TYPE)?;
+    let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, T::ELEMENT)?;
     T::array(array).map_err(|error| from_rquickjs(ctx, error))
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use offheap_quickjs::offheap::{BackingStore, IsolateId};
 use offheap_quickjs::rquickjs::{Context, Ctx, JsLifetime, Runtime};
-use offheap_quickjs::{BackingStoreExt, Isolate, copy_of};
+use offheap_quickjs::{BackingStoreExt, Isolate, ScopeExt, copy_of};
 
 mod common;
 use common::counted;

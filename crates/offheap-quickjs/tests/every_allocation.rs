@@ -8,8 +8,8 @@ use std::cell::Cell;
 use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
 use offheap_quickjs::rquickjs::Value;
 use offheap_quickjs::{
-    BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Isolate, JsArrayBuffer, Local, Scope, SharedStoreExt,
-    detach,
+    BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Isolate, JsArrayBuffer, Local, Scope, ScopeExt,
+    SharedStoreExt, detach,
 };
 
 /// Fewer than this, and the scenario has lost what it was for.
@@ -130,7 +130,7 @@ fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let view = scope.expose_typed::<u32>(&store, 4, 2)?;
     scope.set_global("v", view.as_handle())?;
     let frozen = FrozenStore::from_owner(&[1_u64, 2][..])?;
-    let (buffer, _) = scope.expose_frozen(&frozen)?;
+    let (buffer, _) = scope.expose_or_copy(&frozen.clone().into())?;
     assert!(scope.state(buffer.as_handle())?.immutable);
     let shared = SharedStore::growable(16, 4096)?;
     let buffer = scope.expose(shared.as_store())?;

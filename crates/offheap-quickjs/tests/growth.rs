@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use offheap_quickjs::offheap::{self, SharedStore};
-use offheap_quickjs::{BufferState, Error, Isolate, JsArrayBuffer, Local, Scope};
+use offheap_quickjs::{BufferState, Error, Isolate, JsArrayBuffer, Local, Scope, ScopeExt};
 
 fn expose<'s>(scope: &mut Scope<'s>, store: &SharedStore, name: &str) -> Local<'s, JsArrayBuffer> {
     let buffer = scope.expose(store.as_store()).unwrap();

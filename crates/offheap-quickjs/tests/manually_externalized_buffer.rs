@@ -4,7 +4,7 @@ mod common;
 
 use common::counted;
 use offheap_quickjs::offheap::{self, BackingStore, ManualMemory};
-use offheap_quickjs::{Engine, Error, Isolate, ManuallyExternalizedBuffer, QuickJsEngine};
+use offheap_quickjs::{Engine, Error, Isolate, ManuallyExternalizedBuffer};
 
 #[test]
 fn destructor_drops_a_reference_and_frees_nothing() {
@@ -85,7 +85,7 @@ fn c21_the_type_and_the_verb_record_their_caller() {
         let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
         assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
     }
-    let mut engine = QuickJsEngine::new().unwrap();
+    let mut engine = Isolate::new().unwrap();
     let first = engine.allocate(8, None).unwrap();
     here(&engine.externalize(&first).unwrap());
     let second = engine.allocate(8, Some(16)).unwrap();

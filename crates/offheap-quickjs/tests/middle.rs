@@ -9,7 +9,7 @@ use offheap_quickjs::rquickjs::ArrayBufferSource;
 use offheap_quickjs::rquickjs::class::{JsClass, Readable, Trace, Tracer};
 use offheap_quickjs::rquickjs::function::Constructor;
 use offheap_quickjs::rquickjs::{Array, ArrayBuffer, Class, Ctx, Function, JsLifetime, Object, Persistent, Value};
-use offheap_quickjs::{BackingStoreExt, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, Scope};
+use offheap_quickjs::{BackingStoreExt, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, Scope, ScopeExt};
 
 mod common;
 use common::{Count, in_own_context};

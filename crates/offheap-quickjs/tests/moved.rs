@@ -2,7 +2,7 @@
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore, UniqueStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, Value};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, detach};
+use offheap_quickjs::{BackingStoreExt, Error, Isolate, ScopeExt, detach};
 
 mod common;
 use common::{counted, in_own_context, numbered, run};

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap_quickjs::offheap::{BackingStore, StoreId, UniqueStore};
-use offheap_quickjs::{Error, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_quickjs::{Error, Handle, Isolate, IsolateExt, JsArrayBuffer, ManuallyExternalizedBuffer};
 
 thread_local! {
     static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };

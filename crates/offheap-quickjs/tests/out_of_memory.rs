@@ -2,7 +2,7 @@
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Ctx, Function, Runtime, Value, qjs};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, Throw, detach};
+use offheap_quickjs::{BackingStoreExt, Error, Isolate, IsolateExt, ScopeExt, Throw, detach};
 
 mod common;
 use common::counted;
@@ -183,7 +183,7 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
             scope.set_global("b", buffer.as_handle())?;
             scope.set_detach_key(buffer.as_handle(), Some("key"))?;
             scope.set_detach_key(buffer.as_handle(), None)?;
-            let (ro, _) = scope.expose_frozen(&frozen)?;
+            let (ro, _) = scope.expose_or_copy(&frozen.clone().into())?;
             scope.set_global("ro", ro.as_handle())?;
             let made = scope.eval_buffer("globalThis.m = new ArrayBuffer(100)")?;
             scope.bytes_mut(made.as_handle())?.fill(1);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use offheap_quickjs::offheap::BackingStore;
 use offheap_quickjs::rquickjs::{Ctx, Function, Value};
-use offheap_quickjs::{BackingStoreExt, Isolate, Throw, detach};
+use offheap_quickjs::{BackingStoreExt, Isolate, ScopeExt, Throw, detach};
 
 mod common;
 use common::in_own_context;

@@ -7,17 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use offheap_quickjs::offheap::{self, UniqueStore};
 use offheap_quickjs::rquickjs::context::EvalOptions;
-use offheap_quickjs::rquickjs::{Coerced, Ctx, Error as JsError, Function, Value};
-use offheap_quickjs::{BackingStoreExt, Engine, Error, Isolate, QuickJsEngine, Scope, Throw, is_module, script_site};
+use offheap_quickjs::rquickjs::{Ctx, Error as JsError, Function, Value};
+use offheap_quickjs::{
+    BackingStoreExt, Engine, Error, Isolate, Scope, ScopeExt, ScriptValue, Throw, is_module, script_site,
+};
 
 mod common;
 use common::in_own_context;
 
 fn thrown(scope: &mut Scope<'_>, source: &str) -> (String, String) {
-    match scope.eval::<Coerced<String>>(source) {
+    match scope.eval::<ScriptValue>(source) {
         Err(Error::Script { message, stack, .. }) => (message, stack),
         Err(other) => (other.to_string(), String::new()),
-        Ok(text) => panic!("{source} gives {}", text.0),
+        Ok(value) => panic!("{source} gives {value}"),
     }
 }
 
@@ -363,7 +365,7 @@ fn modules_are_told_from_scripts() {
 
 #[test]
 fn as_an_engine_it_names_itself_and_runs_microtasks() {
-    let mut engine = QuickJsEngine::new().unwrap();
+    let mut engine = Isolate::new().unwrap();
     assert_eq!((engine.name(), engine.version().as_str()), ("QuickJS", "0.16.2"));
     let value = engine.evaluate("globalThis.x = 0; Promise.resolve().then(() => { x = 5 }); x").unwrap();
     assert_eq!(format!("{value:?}"), "Number(0.0)");

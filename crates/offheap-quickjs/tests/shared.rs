@@ -9,7 +9,7 @@ use std::thread;
 use common::{Count, in_own_context, run};
 use offheap_quickjs::offheap::{self, BackingStore, SharedStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, ArrayBufferSource, Value};
-use offheap_quickjs::{BackingStoreExt, Engine, Error, Isolate, QuickJsEngine, SharedStoreExt, detach};
+use offheap_quickjs::{BackingStoreExt, Engine, Error, Isolate, ScopeExt, SharedStoreExt, detach};
 
 /// Memory that counts its end.
 struct Source(Vec<u64>, Count);
@@ -270,7 +270,7 @@ fn a_store_outlives_its_runtimes_and_is_dropped_once() {
 
 #[test]
 fn native_code_sees_views_as_they_are() {
-    let mut engine = QuickJsEngine::new().unwrap();
+    let mut engine = Isolate::new().unwrap();
     let mut view = |source: &str| {
         let view = engine.evaluate_view(source).unwrap();
         (view.byte_offset, view.byte_length, view.contents)

@@ -63,7 +63,7 @@ fn a8_an_immutable_buffer_is_read_and_not_written() {
     Isolate::new().unwrap().enter(|scope| {
         static WORDS: [u64; 4] = [1, 2, 3, 4];
         let store = FrozenStore::from_owner(&WORDS[..]).unwrap();
-        let (buffer, _) = scope.expose_frozen(&store).unwrap();
+        let (buffer, _) = scope.expose_or_copy(&store.clone().into()).unwrap();
         scope.set_global("i", buffer.as_handle()).unwrap();
         for (source, expected) in [
             ("const s = i.slice(8, 24); return [words(s), s.immutable, s.byteLength]", "2,3,false,16"),

@@ -6,7 +6,7 @@ use std::thread;
 
 use offheap_quickjs::offheap::{BackingStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Context, Ctx, Function, Runtime};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, ManuallyExternalizedBuffer};
+use offheap_quickjs::{BackingStoreExt, Error, Isolate, ManuallyExternalizedBuffer, ScopeExt};
 
 mod common;
 use common::{Count, counted, in_own_context, run};

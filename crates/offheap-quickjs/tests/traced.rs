@@ -7,7 +7,7 @@ use offheap_quickjs::offheap::UniqueStore;
 use offheap_quickjs::rquickjs::class::{JsClass, Readable, Trace, Tracer};
 use offheap_quickjs::rquickjs::function::Constructor;
 use offheap_quickjs::rquickjs::{self, Class, Ctx, JsLifetime};
-use offheap_quickjs::{Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_quickjs::{Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, ScopeExt};
 
 thread_local! {
     static HANDLES: RefCell<Vec<Handle<JsArrayBuffer>>> = const { RefCell::new(Vec::new()) };

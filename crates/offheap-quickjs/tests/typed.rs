@@ -4,14 +4,14 @@ mod common;
 
 use common::{in_own_context, numbered, run};
 use offheap_quickjs::offheap::{self, BackingStore, SharedStore, UniqueStore};
-use offheap_quickjs::rquickjs::{TypedArray, U8Clamped};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, SharedStoreExt, TypedElement};
+use offheap_quickjs::rquickjs::TypedArray;
+use offheap_quickjs::{BackingStoreExt, Error, Isolate, RquickjsElement, SharedStoreExt, U8Clamped};
 
 #[test]
 fn each_element_type_has_its_array() {
-    fn name<T: TypedElement>(store: &BackingStore) -> String {
+    fn name<T: RquickjsElement>(store: &BackingStore) -> String {
         in_own_context(|ctx| {
-            let array: TypedArray<'_, T> = store.expose_typed(ctx, 8, 2).unwrap();
+            let array: TypedArray<'_, T::Element> = store.expose_typed::<T>(ctx, 8, 2).unwrap();
             assert_eq!(BackingStore::externalize(array.as_value()).unwrap(), *store);
             ctx.globals().set("a", array).unwrap();
             ctx.eval("`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`").unwrap()

@@ -279,7 +279,7 @@ fn a_full_heap_stops_one_script_and_not_the_next() -> Outcome {
 #[cfg(feature = "v8")]
 #[test]
 fn two_contexts_of_one_isolate_have_a_module_each() -> Outcome {
-    use offheap_v8::v8;
+    use offheap_v8::{ScopeExt, v8};
     fn eval(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Outcome {
         let text = v8::String::new(scope, text).ok_or("no memory")?;
         let script = v8::Script::compile(scope, text, None).ok_or("it does not parse")?;

@@ -113,7 +113,8 @@ impl BackingStoreExt for BackingStore {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
-        expose_typed::<T>(scope, self, byte_offset, element_count)
+        T::ELEMENT.check(ENGINE, self, byte_offset, element_count)?;
+        expose_typed(scope, self, T::ELEMENT, byte_offset, element_count)
     }
 
     #[inline]
@@ -185,7 +186,8 @@ impl SharedStoreExt for SharedStore {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
-        expose_typed::<T>(scope, self.as_store(), byte_offset, element_count)
+        T::ELEMENT.check(ENGINE, self.as_store(), byte_offset, element_count)?;
+        expose_typed(scope, self.as_store(), T::ELEMENT, byte_offset, element_count)
     }
 }
 
@@ -234,8 +236,5 @@ pub fn detach<'s>(
     value: v8::Local<'s, v8::Value>,
     key: Option<&str>,
 ) -> Result<(), Error> {
-    let state = sys::state(scope)?;
-    let buffer = Buffer::of(scope, value)?;
-    let facts = buffer.facts();
-    crate::detach::detach(scope, &state, &buffer, facts, key)
+    crate::detach::detach_value(scope, value, key)
 }

@@ -1,23 +1,16 @@
-//! `Isolate`: a V8 of our own, whose scopes know when script runs.
+//! `Isolate` and `Scope` of V8: settings, and what this engine has beyond others.
 
 use std::fmt;
-use std::rc::Rc;
 
-use offheap::IsolateId;
-use offheap_engine::{in_finalizer, refused_in_finalizer};
-
-use crate::sys::{self, OwnIsolate, Roots};
-use crate::{ENGINE, Error, Scope};
+use crate::Error;
+use crate::host::{Key, V8};
+use crate::sys::{self, OwnIsolate};
 
 /// One isolate of V8 with one context, which only its [scopes](Scope) run.
-///
-/// That is what guards need: while a slice of a store lives, its scope is borrowed, and nothing else runs script.
-///
-/// It stays on its thread; those of one thread may end in any order. Dropping it frees its handles' objects, its buffers,
-/// and what they alone kept; stores that native code holds live on.
-pub struct Isolate {
-    own: OwnIsolate,
-}
+pub type Isolate = offheap_engine::Isolate<V8>;
+
+/// The right to run script in an [`Isolate`]; [`ScopeExt`] adds what V8 has beyond other engines.
+pub type Scope<'s> = offheap_engine::Scope<'s, V8>;
 
 /// Makes an [`Isolate`] with settings of its own.
 #[must_use = "call `build`"]
@@ -37,7 +30,7 @@ impl IsolateBuilder {
     /// How many bytes V8's heap has at first (`max` where that is less), and the most that it may have. Stores do not count.
     ///
     /// Script that wants more is stopped: what ran it gives [`Error::Script`], and inside of
-    /// [`Scope::with_v8`](crate::Scope::with_v8) the crate's calls give what they give where execution was terminated. V8 has up
+    /// [`ScopeExt::with_v8`] the crate's calls give what they give where execution was terminated. V8 has up
     /// to 1.25 GiB more until then, and ends the process where one step of script takes even more. Script that keeps far more than
     /// twice the maximum is run no more: the calls that would run it give [`Error::Script`].
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
@@ -85,16 +78,18 @@ impl IsolateBuilder {
     /// # Panics
     /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
     pub fn build(self) -> Result<Isolate, Error> {
-        if in_finalizer() {
-            return Err(refused_in_finalizer(ENGINE));
-        }
+        Isolate::build(self)
+    }
+
+    /// Starts V8 where that is due, and an isolate of it.
+    pub(crate) fn start(self) -> Result<V8, Error> {
         sys::start("")?;
         sys::check_thread()?;
         let alignment = self.alignment.map(|alignment| match alignment.is_power_of_two() {
             true => Ok(alignment.max(sys::ALIGNMENT)),
             false => Err(offheap::Error::InvalidAlignment { alignment }),
         });
-        Ok(Isolate { own: OwnIsolate::new(self.params, alignment.transpose()?)? })
+        Ok(V8 { own: OwnIsolate::new(self.params, alignment.transpose()?)? })
     }
 }
 
@@ -104,53 +99,48 @@ impl fmt::Debug for IsolateBuilder {
     }
 }
 
-impl Isolate {
-    /// An isolate with V8's own settings.
-    ///
-    /// # Errors
-    /// As for [`IsolateBuilder::build`].
-    pub fn new() -> Result<Self, Error> {
-        Self::builder().build()
-    }
-
-    /// To give V8 settings first.
-    pub fn builder() -> IsolateBuilder {
-        IsolateBuilder::default()
-    }
-
-    /// Enters the isolate: what `work` does with the scope is what may run script.
+/// What an [`Isolate`] of V8 can do beyond those of other engines.
+pub trait IsolateExt {
+    /// A handle for other threads, to stop script that runs too long.
     ///
     /// # Panics
-    /// In an observer, and in an owner's drop that an engine is waiting for: neither must call an engine. Where an engine
-    /// is waiting the process ends, since nothing may unwind into it.
-    pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s>) -> R) -> R {
-        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
-        self.own.make_room_on_stack();
-        self.roots().relieve();
-        work(&mut Scope::new(Rc::clone(self.roots())))
-    }
+    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
+    fn thread_safe_handle(&self) -> v8::IsolateHandle;
+}
 
-    /// This isolate's id.
-    pub fn id(&self) -> IsolateId {
-        offheap_engine::RootTable::isolate(&**self.roots())
+impl IsolateExt for Isolate {
+    fn thread_safe_handle(&self) -> v8::IsolateHandle {
+        self.host(Key::new(), |host| host.own.thread_safe_handle())
     }
+}
 
-    /// A handle for other threads, to stop script that runs too long.
-    pub fn thread_safe_handle(&self) -> v8::IsolateHandle {
-        self.own.thread_safe_handle()
-    }
+/// What a [`Scope`] of V8 can do beyond those of other engines.
+pub trait ScopeExt {
+    /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
+    /// No guard lives meanwhile, and neither the scope nor a local can be kept beyond the call.
+    ///
+    /// An isolate of the crate's own (`v8::Isolate::new`, or a `v8::Locker`) that begins in the call ends in it, too: it is the
+    /// one that V8 has entered until then, and V8 ends the process where `work` returns before.
+    ///
+    /// What no type can refuse is left to the program. What runs script without a scope, a
+    /// `v8::inspector::V8InspectorSession` or the tasks of a platform of the program's own, is used inside of `with_v8`
+    /// alone: only there is the isolate entered, and no guard lives. And a `v8::BackingStore` that it takes from a buffer can
+    /// be kept, and its cells write on any thread, frozen stores too: take stores by [`externalize`](offheap_engine::Scope::externalize). As
+    /// it may make a buffer in another isolate, slices need [handles to all buffers](offheap_engine::Scope::bytes) once a scope was lent.
+    ///
+    /// # Panics
+    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
+    fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R;
+}
 
-    /// Whether V8 was started with `--expose-gc`, so that young objects can be collected apart.
-    pub(crate) fn collects_young(&self) -> bool {
-        self.own.collects_young()
-    }
-
-    /// Whether script cannot write to immutable buffers.
-    pub(crate) fn enforces_immutable(&self) -> bool {
-        self.roots().state().enforces_immutable()
-    }
-
-    fn roots(&self) -> &Rc<Roots> {
-        self.own.roots()
+impl ScopeExt for Scope<'_> {
+    fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
+        let lent = self.host(Key::new(), |host| {
+            host.own.state().note_lent();
+            let done = host.own.with_scope(work);
+            host.own.restore_full_heap();
+            Ok(done)
+        });
+        lent.expect("an owner's drop or an observer called an engine that lets go of a buffer")
     }
 }

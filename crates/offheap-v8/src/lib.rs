@@ -84,27 +84,24 @@
 #![deny(unsafe_code)]
 
 mod detach;
-mod engine;
 mod extension;
+mod host;
 mod isolate;
 #[cfg(doctest)]
 mod refused;
-mod scope;
 mod script;
 mod sys;
 mod typed;
 
-pub use engine::V8Engine;
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
-pub use isolate::{Isolate, IsolateBuilder};
+pub use host::V8;
+pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local,
-    ManuallyExternalizedBuffer, ScriptValue, ViewState,
+    BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,
+    JsTypedArray, Local, ManuallyExternalizedBuffer, ScriptValue, TypedElement, U8Clamped, ViewState,
 };
-pub use scope::Scope;
-pub use script::{FromJs, Throw, collect, script_site};
-pub use typed::{TypedElement, U8Clamped};
+pub use script::{Throw, collect, script_site};
 pub use v8;
 
 #[cfg(doctest)]

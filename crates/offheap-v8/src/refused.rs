@@ -1,6 +1,7 @@
 //! What the compiler refuses: each of these differs by one line from the one that is not.
 //!
 //! ```
+//! use offheap_v8::ScopeExt;
 //! let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! let length = isolate.enter(|scope| {
 //!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
@@ -25,6 +26,7 @@
 //! ```
 //! So does the crate `v8`:
 //! ```compile_fail,E0499
+//! use offheap_v8::ScopeExt;
 //! let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! isolate.enter(|scope| {
 //!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
@@ -50,6 +52,7 @@
 //! ```
 //! Nor what `with_v8` lends:
 //! ```compile_fail,E0521
+//! use offheap_v8::ScopeExt;
 //! let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! isolate.enter(|scope| {
 //!     let mut kept = None;
@@ -83,5 +86,5 @@
 //! let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! let local = vec![1_u64, 2];
 //! let store = offheap_v8::offheap::FrozenStore::from_owner(&local[..]).unwrap();
-//! isolate.enter(|scope| drop(scope.expose_frozen(&store).unwrap()));
+//! isolate.enter(|scope| drop(scope.expose_or_copy(&store.clone().into()).unwrap()));
 //! ```

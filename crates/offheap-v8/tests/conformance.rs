@@ -2,13 +2,13 @@
 #![forbid(unsafe_code)]
 
 use offheap_conformance::{Expectations, run};
-use offheap_v8::{Engine, Error, V8Engine};
+use offheap_v8::{Engine, Error, Isolate};
 
 #[test]
 fn v8_conforms() {
     // With the flag that lets young objects be collected alone.
     offheap_v8::start("--expose-gc").expect("V8 starts");
-    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(V8Engine::new()?)) };
+    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Isolate::new()?)) };
     let report = run(&make, "V8");
     if let Err(surprises) = report.check(&Expectations::built_in()) {
         panic!("{surprises}\n{report}");

@@ -10,7 +10,7 @@ fn main() {
     let store = FrozenStore::from_owner(std::sync::Arc::<[u8]>::from([7_u8; 8])).unwrap();
     let bytes: &[u8] = &store;
     Isolate::new().unwrap().enter(|scope| {
-        let (buffer, _exposure) = scope.expose_frozen(&store).unwrap();
+        let (buffer, _exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         scope.set_global("buffer", buffer.as_handle()).unwrap();
         let kept = scope.with_v8(|scope| {
             let name = v8::String::new(scope, "buffer").unwrap();

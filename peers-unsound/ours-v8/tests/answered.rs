@@ -49,7 +49,7 @@ fn no_write_reaches_memory_that_is_frozen() {
     let owner: Arc<[u8]> = Arc::from([7_u8; 8]);
     let store = FrozenStore::from_owner(owner.clone()).unwrap();
     Isolate::new().unwrap().enter(|scope| {
-        let (buffer, exposure) = scope.expose_frozen(&store).unwrap();
+        let (buffer, exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         assert_eq!(exposure, Exposure::External);
         scope.set_global("buffer", buffer.as_handle()).unwrap();
         let thrown = scope.eval::<()>("Atomics.store(new Uint8Array(buffer), 0, 9)").unwrap_err().to_string();

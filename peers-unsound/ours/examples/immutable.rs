@@ -5,7 +5,7 @@ use adapter::offheap::FrozenStore;
 fn main() {
     let store = FrozenStore::from_owner(&[7_u8; 8][..]).unwrap();
     Isolate::new().unwrap().enter(|scope| {
-        let (_buffer, _exposure) = scope.expose_frozen(&store).unwrap();
+        let (_buffer, _exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         #[cfg(feature = "refused")] // E0594
         {
             store[0] = 9;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use offheap_engine::Element;
 use rquickjs::{Ctx, Value, qjs};
 
 use super::retarget::{Found, externalize, find_store};
@@ -9,14 +10,22 @@ use super::state::with_state;
 use super::transfer::publish_length;
 use super::{BufferFields, layout_changed, shared, view_buffer};
 use crate::script::{caught, not_a_buffer};
+use crate::typed::array_type;
 use crate::{BufferState, ENGINE, Error, ViewState};
+
+/// Whether `buffer` is a SharedArrayBuffer, and not an ArrayBuffer; an error for anything else.
+pub(crate) fn check_is_buffer<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<bool, Error> {
+    // SAFETY: looks at the class of a live value.
+    match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
+        true => Ok(false),
+        false if shared::is_shared(ctx, buffer)? => Ok(true),
+        false => Err(not_a_buffer(buffer.type_name())),
+    }
+}
 
 /// What script sees of the buffer `buffer`.
 pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<BufferState, Error> {
-    // SAFETY: looks at the class of a live value.
-    if !unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } && !shared::is_shared(ctx, buffer)? {
-        return Err(not_a_buffer(buffer.type_name()));
-    }
+    check_is_buffer(ctx, buffer)?;
     shared::see_growth(ctx, buffer)?;
     with_state(ctx, |state| {
         if !state.realm(ctx)?.layout_known.get() {
@@ -83,13 +92,13 @@ pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>
     })
 }
 
-/// A typed array of the sort `array_type` over `element_count` elements of the buffer `buffer`.
+/// A typed array over `element_count` elements of the buffer `buffer`.
 pub(crate) fn new_typed_array<'js>(
     ctx: &Ctx<'js>,
     buffer: &Value<'js>,
     byte_offset: usize,
     element_count: usize,
-    array_type: qjs::JSTypedArrayEnum,
+    element: Element,
 ) -> Result<Value<'js>, Error> {
     let number = |number: usize| {
         let number = i32::try_from(number).expect("within a buffer of QuickJS");
@@ -98,7 +107,8 @@ pub(crate) fn new_typed_array<'js>(
     let mut arguments = [buffer.as_raw(), number(byte_offset), number(element_count)];
     let count = arguments.len() as c_int;
     // SAFETY: a live context and live arguments; QuickJS's own constructor, which runs no user code for a buffer.
-    let array = unsafe { qjs::JS_NewTypedArray(ctx.as_raw().as_ptr(), count, arguments.as_mut_ptr(), array_type) };
+    let array =
+        unsafe { qjs::JS_NewTypedArray(ctx.as_raw().as_ptr(), count, arguments.as_mut_ptr(), array_type(element)) };
     // SAFETY: only looks at the tag.
     if unsafe { qjs::JS_IsException(array) } {
         return Err(caught(ctx));

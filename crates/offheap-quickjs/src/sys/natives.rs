@@ -116,8 +116,8 @@ unsafe extern "C" fn grow_store_of(
         _ => Err(Error::InvalidLength { engine: ENGINE, attempted, requested: requested as usize, limit }),
     };
     let grown = grown.inspect(|&grown| {
-        if grown && let Some(roots) = with_state(&ctx, |state| Ok(state.roots().cloned())).ok().flatten() {
-            see_all_growth(&ctx, &roots);
+        if grown && let Some(own) = with_state(&ctx, |state| Ok(state.own().cloned())).ok().flatten() {
+            see_all_growth(&ctx, &own);
         }
     });
     match grown {

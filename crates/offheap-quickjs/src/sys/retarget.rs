@@ -188,7 +188,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
             instead: "make it from a `SharedStore`",
         });
     }
-    let in_isolate = state.roots().is_some();
+    let in_isolate = state.own().is_some();
     // QuickJS's own `resize` asks for one byte at least. An isolate's does not ask where the maximum is 0.
     let least = usize::from(!in_isolate && fields.shared == 0);
     let max_byte_length = fields.is_resizable().then(|| least.max(fields.max_byte_length as usize));
@@ -220,8 +220,8 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     let is_growing = before.shared != 0 && before.is_resizable();
     let hold = Hold::new(store, state.isolate())?.into_raw();
     let retargeted = (|| {
-        let entry = match state.roots().filter(|_| is_growing) {
-            Some(roots) => Some(roots.growing().new_entry(hold)?),
+        let entry = match state.own().filter(|_| is_growing) {
+            Some(own) => Some(own.growing().new_entry(hold)?),
             None => None,
         };
         let data = store.as_ptr().cast();

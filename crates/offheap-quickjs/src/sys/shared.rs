@@ -18,9 +18,9 @@ use rquickjs::{Ctx, Object, Value, qjs};
 
 use super::buffer::over_store;
 use super::layout;
+use super::own::Own;
 use super::realm::Realm;
 use super::retarget::{Found, find_store, hold_of_buffer};
-use super::roots::Roots;
 use super::state::with_state;
 use super::{BufferFields, layout_changed};
 use crate::{ENGINE, Error};
@@ -31,7 +31,7 @@ pub(crate) fn expose_shared<'js>(ctx: &Ctx<'js>, store: &SharedStore) -> Result<
         let realm = state.realm(ctx)?;
         check_released(realm)?;
         let can_grow = store.is_growable() && realm.layout_known.get();
-        Ok(state.roots().filter(|_| can_grow).map(|roots| Rc::clone(roots.growing())))
+        Ok(state.own().filter(|_| can_grow).map(|own| Rc::clone(own.growing())))
     })?;
     let byte_length = store.byte_length();
     let max_byte_length = growing.as_ref().map(|_| store.max_byte_length());
@@ -86,7 +86,7 @@ fn growable<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<(SharedSt
     with_state(ctx, |state| {
         if !state.realm(ctx)?.layout_known.get() {
             // Where there are any that keep up, it was known once, and nobody may grow one now: it might be one of these.
-            return match state.roots().is_some_and(|roots| !roots.growing().is_empty()) {
+            return match state.own().is_some_and(|own| !own.growing().is_empty()) {
                 true => Err(layout_changed()),
                 false => Ok(None),
             };
@@ -113,15 +113,15 @@ fn set_byte_length(realm: &Realm, buffer: qjs::JSValue, byte_length: usize) -> R
     realm.call(realm.grow, buffer, &mut [length]).map(drop)
 }
 
-/// Makes every SharedArrayBuffer of the isolate of `roots` as long as its store is. Where that fails (an interrupt handler
+/// Makes every SharedArrayBuffer of the isolate of `own` as long as its store is. Where that fails (an interrupt handler
 /// wants it to) script sees the lengths that it saw before.
-pub(crate) fn see_all_growth(ctx: &Ctx<'_>, roots: &Roots) {
+pub(crate) fn see_all_growth(ctx: &Ctx<'_>, own: &Own) {
     let _ = with_state(ctx, |state| {
         let realm = state.realm(ctx)?;
         if !realm.layout_known.get() {
             return Ok(());
         }
-        roots.growing().each(|buffer| {
+        own.growing().each(|buffer| {
             // SAFETY: I-LAYOUT: a live SharedArrayBuffer, and the layout was probed.
             let fields = unsafe { BufferFields::of(buffer) };
             // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.

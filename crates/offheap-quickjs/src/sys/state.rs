@@ -10,8 +10,8 @@ use rquickjs::{Ctx, JsLifetime, qjs};
 
 use super::middle::{NoCollection, Probe};
 use super::name::{Name, check_not_ending};
+use super::own::Own;
 use super::realm::Realm;
-use super::roots::Roots;
 use crate::{ENGINE, Error};
 
 /// The state of one runtime. It lives in the runtime's user data, and so ends before the runtime frees its objects: what
@@ -20,9 +20,9 @@ use crate::{ENGINE, Error};
 pub(crate) struct State {
     realm: OnceCell<Realm>,
     probe: Probe,
-    /// Where this is the runtime of an `Isolate`: its roots. Nothing but that isolate's own context is in the runtime
-    /// then, and that enforces immutable buffers.
-    roots: OnceCell<Rc<Roots>>,
+    /// Where this is the runtime of an `Isolate`. The runtime has only that isolate's own context then, which enforces immutable
+    /// buffers.
+    own: OnceCell<Rc<Own>>,
     name: Name,
 }
 
@@ -69,14 +69,14 @@ impl State {
         self.probe.check(ctx)
     }
 
-    /// The roots, where this is the runtime of an `Isolate`.
-    pub(crate) fn roots(&self) -> Option<&Rc<Roots>> {
-        self.roots.get()
+    /// What an `Isolate` keeps, where this is the runtime of one.
+    pub(crate) fn own(&self) -> Option<&Rc<Own>> {
+        self.own.get()
     }
 
     /// Makes this the runtime of an `Isolate`.
-    pub(crate) fn set_roots(&self, roots: Rc<Roots>) {
-        assert!(self.roots.set(roots).is_ok(), "a runtime is the runtime of one isolate");
+    pub(crate) fn set_own(&self, own: Rc<Own>) {
+        assert!(self.own.set(own).is_ok(), "a runtime is the runtime of one isolate");
     }
 }
 

@@ -1,5 +1,5 @@
 //! Nothing of the `Ctx` outlives the call that lent it.
-use offheap_quickjs::Isolate;
+use offheap_quickjs::{Isolate, ScopeExt};
 use offheap_quickjs::rquickjs::Value;
 
 fn main() {

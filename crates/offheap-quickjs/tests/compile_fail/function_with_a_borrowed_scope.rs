@@ -1,5 +1,5 @@
 //! A function of script cannot have the scope.
-use offheap_quickjs::Isolate;
+use offheap_quickjs::{Isolate, ScopeExt};
 use offheap_quickjs::rquickjs::Function;
 
 fn main() {

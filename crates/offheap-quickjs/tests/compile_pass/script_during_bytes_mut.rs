@@ -1,5 +1,5 @@
 //! Script cannot run while a slice to write lives, and no second one can be had.
-use offheap_quickjs::Isolate;
+use offheap_quickjs::{Isolate, ScopeExt};
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {

@@ -11,7 +11,7 @@ mod uncaught;
 use std::rc::Rc;
 
 use offheap_quickjs::rquickjs::Ctx;
-use offheap_quickjs::{Isolate, IsolateBuilder};
+use offheap_quickjs::{Isolate, IsolateBuilder, ScopeExt};
 
 use self::columns::Columns;
 use self::realm::{Kept, QuickJsRealm};

@@ -10,7 +10,7 @@ mod rejections;
 mod uncaught;
 mod waits;
 
-use offheap_v8::{Isolate, IsolateBuilder, v8};
+use offheap_v8::{Isolate, IsolateBuilder, ScopeExt, v8};
 
 use crate::glue::Limits;
 use crate::{Error, NativeModule, Script, Uncaught};

@@ -1,7 +1,7 @@
 //! An isolate of V8 with its own settings, for ours and for the peer.
 
-use offheap_v8::Isolate;
 use offheap_v8::v8::{self, Global, Local, PinScope};
+use offheap_v8::{Isolate, ScopeExt};
 
 /// Runs `work` in a new context of a new isolate.
 pub(crate) fn in_isolate<R>(work: impl FnOnce(&mut PinScope<'_, '_>) -> R) -> R {

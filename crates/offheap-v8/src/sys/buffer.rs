@@ -59,7 +59,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "make a buffer over resizable memory of Rust",
-                instead: "make the buffer with `Scope::new_resizable`, or copy with `Scope::expose_resizable`",
+                instead: "make the buffer with `Scope::allocate`, or copy with `Scope::expose_or_copy`",
             });
         }
         kind if kind.is_shared() => v8::SharedArrayBuffer::new_backing_store_from_ptr,

@@ -1,8 +1,9 @@
-//! Guards and copies of stores, for whoever has the isolate.
+//! A scope of the crate `v8` as the proof that guards ask for, and access to the bytes of stores with it.
 
 use bytemuck::NoUninit;
-use offheap::adapter::{self, IsolateRegistration};
-use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, StoreKind};
+use offheap::adapter::IsolateRegistration;
+use offheap::{BackingStore, Cells, IsolateId, StoreKind};
+use offheap_engine::HasIsolate;
 use offheap_engine::memory::LendingAdvice;
 
 use super::block::TABLE;
@@ -20,39 +21,36 @@ pub(super) const ADVICE: LendingAdvice = LendingAdvice {
         let go of that, or copy the bytes",
 };
 
-/// The bytes of `store` to read; `scope` is borrowed for as long as the guard lives, and script runs through it alone.
-pub(crate) fn bytes<'a, S>(isolate: IsolateId, store: &BackingStore, scope: &'a S) -> Result<Bytes<'a>, Error> {
-    let _: &'a S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { adapter::bytes_in(store, isolate) }?)
+/// Shows that this thread has the isolate of a scope.
+struct OnThread<'a, 's, 'i> {
+    _scope: &'a v8::PinScope<'s, 'i>,
+    id: IsolateId,
+    /// Where the isolate has no id: no buffer of it is over a store, and no isolate has this one.
+    _nobody: Option<IsolateRegistration>,
 }
 
-/// The bytes of `store` to write; as for [`bytes`].
-pub(crate) fn bytes_mut<'a, S>(
-    isolate: IsolateId,
-    store: &BackingStore,
-    scope: &'a mut S,
-) -> Result<BytesMut<'a>, Error> {
-    let _: &'a mut S = scope;
-    // SAFETY: I-BORROW: running script takes `&mut` of the scope.
-    Ok(unsafe { adapter::bytes_mut_in(store, isolate) }?)
-}
-
-/// The id of the isolate of `scope`, or one of nobody: then no buffer of that isolate is over a store.
-fn id_in(scope: &v8::PinScope<'_, '_>) -> Result<(IsolateId, Option<IsolateRegistration>), Error> {
-    if let Some(id) = known_isolate_id(scope)? {
-        return Ok((id, None));
+impl<'a, 's, 'i> OnThread<'a, 's, 'i> {
+    fn new(scope: &'a v8::PinScope<'s, 'i>) -> Result<Self, Error> {
+        if let Some(id) = known_isolate_id(scope)? {
+            return Ok(OnThread { _scope: scope, id, _nobody: None });
+        }
+        let nobody = IsolateRegistration::new(ENGINE)?;
+        Ok(OnThread { _scope: scope, id: nobody.id(), _nobody: Some(nobody) })
     }
-    let registration = IsolateRegistration::new(ENGINE)?;
-    Ok((registration.id(), Some(registration)))
+}
+
+// SAFETY: I-BORROW: who has a scope has the isolate, on its thread, and scopes are not `Send`.
+unsafe impl HasIsolate for OnThread<'_, '_, '_> {
+    fn isolate(&self) -> Result<IsolateId, Error> {
+        Ok(self.id)
+    }
 }
 
 /// The bytes of `store` as cells.
 pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
-    let (isolate, _registration) = id_in(scope)?;
-    check_not_held(store, isolate, "lend cells of")?;
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate; the guard borrows it and stays on the thread.
-    Ok(unsafe { adapter::cells_in(store, isolate) }?)
+    let proof = OnThread::new(scope)?;
+    check_not_held(store, proof.id, "lend cells of")?;
+    offheap_engine::cells(proof, store)
 }
 
 /// Copies `into.len()` bytes of `store` out.
@@ -65,14 +63,9 @@ pub(crate) fn copy_to(
     if store.kind() != StoreKind::ENGINE_RESIZABLE {
         return Ok(store.copy_to_slice(byte_offset, into)?);
     }
-    let (isolate, _registration) = id_in(scope)?;
-    check_not_held(store, isolate, "read")?;
-    // The length that the part has while the guard keeps others from changing it.
-    let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, and it runs no script until the copy is done.
-    let bytes = unsafe { adapter::bytes_in(&part, isolate) }?;
-    into.copy_from_slice(&bytes);
-    Ok(())
+    let proof = OnThread::new(scope)?;
+    check_not_held(store, proof.id, "read")?;
+    offheap_engine::copy_to(proof, store, byte_offset, into)
 }
 
 /// Copies `from` into `store`.
@@ -82,16 +75,15 @@ pub(crate) fn copy_in<T: NoUninit>(
     byte_offset: usize,
     from: &[T],
 ) -> Result<(), Error> {
-    let (isolate, _registration) = id_in(scope)?;
+    let proof = OnThread::new(scope)?;
     if store.kind() == StoreKind::ENGINE_RESIZABLE {
-        check_not_held(store, isolate, "write")?;
+        check_not_held(store, proof.id, "write")?;
     }
-    // SAFETY: I-BORROW: `scope` shows that this thread has the isolate, so no other runs its script.
-    Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, bytemuck::cast_slice(from)) }?)
+    offheap_engine::copy_in(proof, store, byte_offset, bytemuck::cast_slice(from))
 }
 
 /// Refuses to touch bytes of V8's memory as they are, where something beside one buffer refers to it.
-fn check_not_held(store: &BackingStore, here: IsolateId, attempted: &'static str) -> Result<(), Error> {
+pub(super) fn check_not_held(store: &BackingStore, here: IsolateId, attempted: &'static str) -> Result<(), Error> {
     // To memory of WebAssembly its buffer and its `WebAssembly.Memory` refer.
     TABLE.check_not_held(&ADVICE, store, here, 2, attempted)
 }

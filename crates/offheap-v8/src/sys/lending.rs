@@ -2,47 +2,55 @@
 
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::memory::Lender;
+use offheap_engine::{Rooted, Roots, UseOfBytes};
 
 use super::block::{Block, TABLE};
 use super::engine_memory::{find, release_let_go};
-use super::guards::ADVICE;
+use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
-use super::roots::Roots;
+use super::own_isolate::{OwnIsolate, Root};
 use crate::Error;
 
-/// An isolate of ours with its handles, that in `slot` before all others.
+/// An isolate of ours with its handles, that of `first` before all others.
 struct Handles<'a> {
-    roots: &'a Roots,
-    slot: Option<usize>,
+    own: &'a OwnIsolate,
+    first: Option<Rooted<'a, Root>>,
+    all: Roots<'a, Root>,
 }
 
 impl Lender<Block> for Handles<'_> {
     fn isolate(&self) -> IsolateId {
-        self.roots.state().isolate()
+        self.own.state().isolate()
     }
 
     fn was_lent(&self) -> bool {
-        self.roots.state().was_lent()
+        self.own.state().was_lent()
     }
 
     fn any_block(&self, store: &BackingStore, is_enough: &mut dyn FnMut(Block) -> bool) -> Result<bool, Error> {
-        self.roots.any_object(self.slot, |scope, object| {
+        Ok(self.own.any_object(self.first, self.all, |scope, object| {
             let Ok(buffer) = Buffer::of(scope, object.into()) else { return false };
             find(&buffer).is_some_and(|there| there.id() == store.id()) && is_enough(buffer.block())
-        })
+        }))
     }
 
     fn release_let_go(&self) {
-        release_let_go(self.roots.state());
+        release_let_go(self.own.state());
     }
 }
 
-/// Refuses what would lend the bytes of `store`, of which `slot` may be a buffer, unless nobody else has them.
+/// Refuses what would lend the bytes of `store`, of which `first` may be a buffer, unless nobody else has them.
 pub(crate) fn check_lendable(
-    roots: &Roots,
+    own: &OwnIsolate,
     store: &BackingStore,
-    slot: Option<usize>,
-    attempted: &'static str,
+    first: Option<Rooted<'_, Root>>,
+    all: Roots<'_, Root>,
+    use_of_bytes: UseOfBytes,
 ) -> Result<(), Error> {
-    TABLE.check_lendable(&Handles { roots, slot }, &ADVICE, store, slot.is_some(), attempted)
+    let attempted = use_of_bytes.attempted();
+    TABLE.check_lendable(&Handles { own, first, all }, &ADVICE, store, first.is_some(), attempted)?;
+    match use_of_bytes {
+        UseOfBytes::CopyIn => check_not_held(store, own.state().isolate(), attempted),
+        UseOfBytes::Read | UseOfBytes::Write => Ok(()),
+    }
 }

@@ -4,8 +4,9 @@
 //! them, `block` is V8's own memory and the table of what begins at an address, `allocator` is what script's buffers come from,
 //! `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
 //! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
-//! V8's own functions, `state` is what is kept per isolate, `roots` the table behind handles, `guards` lends bytes, `lending` asks who else
-//! has those of a slice, `stack` is about the stack of a thread, `heap_limit` about a full heap.
+//! V8's own functions, `state` is what is kept per isolate, `own_isolate` an isolate of ours and its roots,
+//! `guards` shows who has an isolate, `lending` asks who else has the bytes of a slice, `stack` is about the stack of a thread,
+//! `heap_limit` about a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod allocator;
@@ -25,7 +26,6 @@ mod own_isolate;
 mod platform;
 mod realm;
 mod resizable;
-mod roots;
 mod stack;
 mod state;
 
@@ -34,12 +34,11 @@ pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
 pub(crate) use facts::Facts;
-pub(crate) use guards::{bytes, bytes_mut, cells, copy_in, copy_to};
+pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use lending::check_lendable;
 pub(crate) use object::Buffer;
-pub(crate) use own_isolate::OwnIsolate;
+pub(crate) use own_isolate::{OwnIsolate, Root, buffer_of, object_of};
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
-pub(crate) use resizable::{copy_resizable, new_resizable};
-pub(crate) use roots::Roots;
+pub(crate) use resizable::{allocate, copy_resizable};
 pub(crate) use state::{State, enter, state};

@@ -1,5 +1,7 @@
 (() => {
   const Unshared = ArrayBuffer;
+  const Shared = globalThis.SharedArrayBuffer;
+  const Bytes = Uint8Array;
   const unshared = ArrayBuffer.prototype;
   const shared = typeof SharedArrayBuffer === "function" ? SharedArrayBuffer.prototype : {};
   const probeImmutable = () => {
@@ -33,7 +35,12 @@
     unshared.resize,
     shared.grow,
     unshared.transferToImmutable,
-    (byteLength, maxByteLength) => new Unshared(byteLength, { maxByteLength }),
+    (isShared, byteLength, maxByteLength) => {
+      const New = isShared ? Shared : Unshared;
+      return maxByteLength < 0 ? new New(byteLength) : new New(byteLength, { maxByteLength });
+    },
+    (buffer, index) => new Bytes(buffer)[index],
+    (buffer, index, value) => { new Bytes(buffer)[index] = value; },
     probeImmutable,
   ];
 })()

@@ -19,7 +19,9 @@ pub(crate) enum Function {
     Resize,
     Grow,
     TransferToImmutable,
-    NewResizable,
+    Allocate,
+    Read,
+    Write,
     ProbeImmutable,
 }
 

@@ -1,45 +1,39 @@
-//! Resizable buffers: V8 makes them over memory of its own alone, and so makes them here.
+//! Buffers over memory of V8's own, which alone it resizes.
 
 use offheap::BackingStore;
 
 use super::counted;
+use super::object::Buffer;
 use super::realm::Function;
-use super::state::state;
+use super::state::State;
 use crate::{ENGINE, Error};
 
-/// `new ArrayBuffer(byteLength, { maxByteLength })`, whatever script made of that constructor.
-pub(crate) fn new_resizable<'s>(
+/// A buffer of V8's own, in the entered context of an isolate of ours, whatever script made of its constructors.
+pub(crate) fn allocate<'s>(
     scope: &mut v8::PinScope<'s, '_>,
+    state: &State,
     byte_length: usize,
-    max_byte_length: usize,
-) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
-    let limit = counted::max_byte_length();
-    if max_byte_length > limit {
-        let byte_length = max_byte_length;
-        return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
-    }
-    if byte_length > max_byte_length {
-        return Err(offheap::Error::MaximumTooSmall { byte_length, max_byte_length }.into());
-    }
-    let state = state(scope)?;
-    let lengths = [byte_length, max_byte_length].map(|length| v8::Number::new(scope, length as f64).into());
-    let nothing = v8::undefined(scope).into();
-    let made = state.realm(scope)?.call(scope, Function::NewResizable, nothing, &lengths)?;
-    let made: v8::Local<'_, v8::ArrayBuffer> = made.try_into().expect("the constructor makes an ArrayBuffer");
-    let block = made.get_backing_store();
-    let buffer = v8::ArrayBuffer::with_backing_store(scope, &block);
-    // The one buffer over the block is that of the entered context: two that resize it would fault (F3).
-    assert_eq!(made.detach(None), Some(true), "a buffer without a key is detached");
-    Ok(buffer)
+    max_byte_length: Option<usize>,
+    shared: bool,
+) -> Result<Buffer<'s>, Error> {
+    let lengths = [byte_length as f64, max_byte_length.map_or(-1.0, |most| most as f64)];
+    let [byte_length, most] = lengths.map(|length| v8::Number::new(scope, length).into());
+    let (shared, nothing) = (v8::Boolean::new(scope, shared).into(), v8::undefined(scope).into());
+    let made = state.realm(scope)?.call(scope, Function::Allocate, nothing, &[shared, byte_length, most])?;
+    Buffer::of_object(scope, made)
 }
 
-/// A resizable buffer with a copy of the bytes of `store`, and its maximum.
+/// A resizable buffer with a copy of the bytes of `store`, and its maximum, as [`allocate`].
 pub(crate) fn copy_resizable<'s>(
     scope: &mut v8::PinScope<'s, '_>,
+    state: &State,
     store: &BackingStore,
-) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
-    let byte_length = store.byte_length();
-    let buffer = new_resizable(scope, byte_length, store.max_byte_length())?;
+) -> Result<Buffer<'s>, Error> {
+    let (byte_length, most, limit) = (store.byte_length(), store.max_byte_length(), counted::max_byte_length());
+    if most > limit {
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length: most, limit });
+    }
+    let buffer = allocate(scope, state, byte_length, Some(most), false)?;
     if let Some(data) = buffer.data().filter(|_| byte_length != 0) {
         assert_eq!(buffer.byte_length(), byte_length, "as long as asked for");
         // SAFETY: I-BORROW: V8 just made these bytes, of this length, zeroed; no script knows them.

@@ -235,6 +235,7 @@ mod tests {
     use offheap::observe::{Event, EventKind, Observer, set_observer};
 
     use super::*;
+    use crate::ScopeExt;
 
     /// The state whose lock is looked at, and how often it was free when the observer was told of a release.
     struct Looks {

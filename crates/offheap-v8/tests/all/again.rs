@@ -1,7 +1,7 @@
 //! Memory of V8's own that V8 resizes, exposed again: by V8's own block, so that the buffers keep up with each other.
 
 use offheap_v8::offheap::{BackingStore, SharedStore, StoreKind};
-use offheap_v8::{Error, Exposure, Isolate, Scope, V8Engine};
+use offheap_v8::{Error, Exposure, Isolate, Scope};
 
 use crate::common::isolate;
 
@@ -169,7 +169,7 @@ fn shared_memory_of_webassembly_has_the_length_of_the_moment_elsewhere() {
 fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
     let (mut first, mut second) = (isolate(), isolate());
     let store = first.enter(|scope| {
-        let buffer = scope.new_resizable(4, 100_000).unwrap();
+        let buffer = scope.allocate(4, Some(100_000)).unwrap();
         scope.bytes_mut(buffer.as_handle()).unwrap().fill(6);
         let store = scope.externalize(buffer.as_handle()).unwrap();
         scope.detach(buffer.as_handle(), None).unwrap();
@@ -203,10 +203,10 @@ fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
 #[test]
 fn the_engine_says_that_it_is_no_copy() {
     use offheap_v8::Engine;
-    let mut engine = V8Engine::from(Isolate::new().unwrap());
+    let mut engine = Isolate::from(Isolate::new().unwrap());
     let buffer = engine.allocate_shared(8, Some(16)).unwrap();
     let store = engine.externalize(&buffer).unwrap();
-    let mut other = V8Engine::from(Isolate::new().unwrap());
+    let mut other = Isolate::from(Isolate::new().unwrap());
     let (there, exposure) = other.expose(&store).unwrap();
     assert_eq!(exposure, Exposure::External);
     engine.resize(&buffer, 16).unwrap();

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use offheap_v8::offheap::{self, BackingStore};
-use offheap_v8::{BackingStoreExt, Error, Handle, Isolate, JsArrayBuffer, v8};
+use offheap_v8::{BackingStoreExt, Error, Handle, Isolate, JsArrayBuffer, ScopeExt, v8};
 
 use crate::common::{in_own_scope, isolate, numbered, run, set, start};
 

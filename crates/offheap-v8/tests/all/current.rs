@@ -2,8 +2,8 @@
 
 use offheap_v8::offheap::{BackingStore, FrozenStore, SharedStore};
 use offheap_v8::{
-    BackingStoreExt, Error, FrozenStoreExt, ManuallyExternalizedBuffer, SharedStoreExt, Throw, collect, detach,
-    script_site, v8,
+    BackingStoreExt, Error, FrozenStoreExt, ManuallyExternalizedBuffer, ScopeExt, SharedStoreExt, Throw, collect,
+    detach, script_site, v8,
 };
 
 use crate::common::{in_own_scope, isolate, numbered, run, set};

@@ -6,7 +6,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use offheap_v8::offheap::{BackingStore, UniqueStore};
-use offheap_v8::{BackingStoreExt, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, v8};
+use offheap_v8::{BackingStoreExt, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, ScopeExt, v8};
 
 use crate::common::{counted, in_child, isolate, run, set};
 

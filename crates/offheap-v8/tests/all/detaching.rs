@@ -34,7 +34,7 @@ fn immutable_buffers_are_refused_and_collected() {
     let mut isolate = isolate();
     let store = FrozenStore::from_owner(std::sync::Arc::<[u64]>::from([1, 2])).unwrap();
     isolate.enter(|scope| {
-        let (buffer, exposure) = scope.expose_frozen(&store).unwrap();
+        let (buffer, exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         assert!(exposure.is_external());
         assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::Immutable { .. })));
         assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Immutable { .. })));
@@ -51,10 +51,10 @@ fn immutable_buffers_are_refused_whatever_the_key() {
     let mut isolate = isolate();
     isolate.enter(|scope| {
         let store = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
-        let (buffer, _) = scope.expose_frozen(&store).unwrap();
+        let (buffer, _) = scope.expose_or_copy(&store.clone().into()).unwrap();
         // For V8, a buffer without bytes is not immutable.
         let empty = FrozenStore::from_owner(&[0_u64; 0][..]).unwrap();
-        let (empty, _) = scope.expose_frozen(&empty).unwrap();
+        let (empty, _) = scope.expose_or_copy(&empty.clone().into()).unwrap();
         for buffer in [buffer, empty] {
             for is_set in [Some("key"), None] {
                 scope.set_detach_key(buffer.as_handle(), is_set).unwrap();
@@ -116,7 +116,7 @@ fn script_that_replaces_everything_changes_nothing() {
         assert_eq!(scope.state(longer.as_handle()).unwrap().byte_length, 32);
         assert_eq!(scope.bytes(longer.as_handle()).unwrap()[15], 15);
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
-        assert!(scope.expose_frozen(&frozen).unwrap().1.is_external());
+        assert!(scope.expose_or_copy(&frozen.clone().into()).unwrap().1.is_external());
     });
 }
 
@@ -128,7 +128,7 @@ fn a_transferred_buffer_is_one_of_its_context() {
         let moved = scope.transfer(buffer.as_handle(), Some(4)).unwrap();
         scope.set_global("moved", moved.as_handle()).unwrap();
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
-        let (frozen, _) = scope.expose_frozen(&frozen).unwrap();
+        let (frozen, _) = scope.expose_or_copy(&frozen.clone().into()).unwrap();
         scope.set_global("frozen", frozen.as_handle()).unwrap();
         assert!(scope.eval::<bool>("moved instanceof ArrayBuffer && frozen instanceof ArrayBuffer").unwrap());
     });

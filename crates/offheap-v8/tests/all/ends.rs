@@ -1,6 +1,6 @@
 //! Ends: of isolates in any order, with live handles and stores, on many threads.
 
-use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, Throw, v8};
+use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, ScopeExt, Throw, v8};
 
 use crate::common::{counted, in_child, in_own_scope, isolate, run, set, start};
 

@@ -1,7 +1,7 @@
 //! The stores of buffers that script made, and of those that are over stores.
 
 use offheap_v8::offheap::{self, BackingStore, FrozenStore, StoreKind};
-use offheap_v8::{BackingStoreExt, Engine, Error, Isolate, ManuallyExternalizedBuffer, V8Engine, v8};
+use offheap_v8::{BackingStoreExt, Engine, Error, Isolate, ManuallyExternalizedBuffer, ScopeExt, v8};
 
 use crate::common::{counted, in_own_scope, isolate, run, set};
 
@@ -212,7 +212,7 @@ fn c21_the_type_and_the_verb_record_their_caller() {
         let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
         assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
     }
-    let mut engine = V8Engine::new().unwrap();
+    let mut engine = Isolate::new().unwrap();
     let first = engine.allocate(8, None).unwrap();
     here(&engine.externalize(&first).unwrap());
     let second = engine.allocate(8, Some(16)).unwrap();

@@ -1,7 +1,7 @@
 //! Facts about this version of V8 that the adapter relies on: an upgrade breaks these, and not a user.
 
 use offheap_v8::offheap::{BackingStore, UniqueStore};
-use offheap_v8::{BackingStoreExt, Capabilities, Engine, Error, Isolate, V8_VERSION, V8Engine, v8};
+use offheap_v8::{BackingStoreExt, Capabilities, Engine, Error, Isolate, V8_VERSION, v8};
 
 use crate::common::{counted, in_child, in_own_scope, run, start};
 
@@ -9,7 +9,7 @@ use crate::common::{counted, in_child, in_own_scope, run, start};
 fn the_version_is_the_one_that_is_named() {
     start();
     assert!(v8::V8::get_version().starts_with(V8_VERSION), "{}", v8::V8::get_version());
-    let capabilities: Capabilities = V8Engine::new().unwrap().capabilities();
+    let capabilities: Capabilities = Isolate::new().unwrap().capabilities();
     assert_eq!(capabilities, Capabilities::all());
 }
 
@@ -27,7 +27,7 @@ fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         drop(isolate);
         // Without the flag there is no collection of the young alone.
-        assert!(!V8Engine::new().unwrap().capabilities().contains(Capabilities::GENERATIONS));
+        assert!(!Isolate::new().unwrap().capabilities().contains(Capabilities::GENERATIONS));
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -98,7 +98,7 @@ fn a_program_that_started_v8_itself_has_copies_of_frozen_memory() {
         });
         let mut isolate = Isolate::new().unwrap();
         assert_eq!(isolate.enter(|scope| scope.eval::<u32>("1")).unwrap(), 1);
-        assert!(!V8Engine::new().unwrap().capabilities().contains(Capabilities::IMMUTABLE));
+        assert!(!Isolate::new().unwrap().capabilities().contains(Capabilities::IMMUTABLE));
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use offheap_v8::offheap::BackingStore;
-use offheap_v8::{BackingStoreExt, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, Scope, v8};
+use offheap_v8::{BackingStoreExt, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, Scope, ScopeExt, v8};
 
 use crate::common::{isolate, run, set};
 

@@ -1,6 +1,6 @@
 //! V8's heap, full.
 
-use offheap_v8::{Error, Isolate, Scope};
+use offheap_v8::{Error, Isolate, Scope, ScopeExt};
 
 use crate::common::{counted, in_child, start};
 

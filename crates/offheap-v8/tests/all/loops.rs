@@ -1,7 +1,7 @@
 //! Loops that expose and drop: V8 lets go in time.
 
 use offheap_v8::offheap::UniqueStore;
-use offheap_v8::{BackingStoreExt, v8};
+use offheap_v8::{BackingStoreExt, ScopeExt, v8};
 
 use crate::common::{Count, in_child, isolate};
 

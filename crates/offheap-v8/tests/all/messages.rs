@@ -1,7 +1,7 @@
 //! Messages with V8's own serializer: the array buffers that it transfers, as an embedder does it.
 
 use offheap_v8::offheap::{self, BackingStore};
-use offheap_v8::{BackingStoreExt, Error, v8};
+use offheap_v8::{BackingStoreExt, Error, ScopeExt, v8};
 use v8::{ValueDeserializerHelper, ValueSerializerHelper};
 
 use crate::common::{isolate, run, set};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use offheap_v8::offheap::{self, BackingStore, UniqueStore};
-use offheap_v8::{Error, Handle, Isolate, JsArrayBuffer, v8};
+use offheap_v8::{Error, Handle, Isolate, JsArrayBuffer, ScopeExt, v8};
 
 use crate::common::{in_child, isolate, run, set, start};
 

@@ -102,7 +102,7 @@ fn a2_an_observer_cannot_externalize_at_any_other_event() {
             refused();
             HANDLE.set(Some(other.clone()));
             let buffer = scope.expose(&store).unwrap().into_handle();
-            drop(scope.expose_frozen(&frozen).unwrap());
+            drop(scope.expose_or_copy(&frozen.clone().into()).unwrap());
             scope.detach(&buffer, None).unwrap();
             drop((buffer, store, frozen));
             scope.eval::<()>("new ArrayBuffer(64).transfer(0); undefined").unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use offheap_v8::offheap::{BackingStore, FrozenStore, ManualMemory, MapMode, Mapped, UniqueStore, WeakStore};
-use offheap_v8::{BackingStoreExt, Error, FrozenStoreExt, Isolate, v8};
+use offheap_v8::{BackingStoreExt, Error, FrozenStoreExt, Isolate, ScopeExt, v8};
 
 use crate::common::{in_child, in_own_scope};
 
@@ -220,7 +220,7 @@ fn within_the_limit() {
         for byte_length in [LIMIT + 1, 40 * GIB] {
             let refused = scope.expose(&counted(&mapped, 0, byte_length)).map(drop);
             assert!(matches!(refused, Err(Error::TooLargeForEngine { limit: LIMIT, .. })), "{refused:?}");
-            let refused = scope.new_resizable(1, byte_length).map(drop);
+            let refused = scope.allocate(1, Some(byte_length)).map(drop);
             assert!(matches!(refused, Err(Error::TooLargeForEngine { limit: LIMIT, .. })), "{refused:?}");
         }
         // A map is not counted.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 
 use offheap_v8::offheap::FrozenStore;
-use offheap_v8::{Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, Scope, v8};
+use offheap_v8::{Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, Scope, ScopeExt, v8};
 
 use crate::common::{isolate, run, set};
 
@@ -105,7 +105,7 @@ fn a1_nothing_of_a_program_runs_while_a_guard_lives() {
         let mut buffers: Vec<_> =
             sources.iter().map(|source| scope.eval_buffer(source).unwrap().into_handle()).collect();
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
-        buffers.push(scope.expose_frozen(&frozen).unwrap().0.into_handle());
+        buffers.push(scope.expose_or_copy(&frozen.clone().into()).unwrap().0.into_handle());
         let _dead = hook(scope);
         let buffer = scope.eval_buffer("b").unwrap().into_handle();
         let guard = scope.bytes(&buffer).unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::common::run;
 use offheap_v8::offheap::{self, BackingStore, SharedStore, StoreKind, UniqueStore};
-use offheap_v8::{BackingStoreExt, CopyReason, Error, Exposure, Isolate, Scope, v8};
+use offheap_v8::{BackingStoreExt, CopyReason, Error, Exposure, Isolate, Scope, ScopeExt, v8};
 
 fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
     crate::common::start();
@@ -49,7 +49,7 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
 #[test]
 fn other_threads_copy_it_once_v8_let_go() {
     in_scope(|scope| {
-        let buffer = scope.new_resizable(4, 100_000)?;
+        let buffer = scope.allocate(4, Some(100_000))?;
         let store = scope.externalize(buffer.as_handle())?;
         scope.bytes_mut(buffer.as_handle())?.fill(7);
         let elsewhere = store.clone();
@@ -83,7 +83,7 @@ fn it_is_everybodys_once_its_isolate_has_ended() {
 #[test]
 fn it_has_one_live_buffer_and_one_isolate() {
     in_scope(|scope| {
-        let buffer = scope.new_resizable(4, 16)?;
+        let buffer = scope.allocate(4, Some(16))?;
         let store = scope.externalize(buffer.as_handle())?;
         assert!(matches!(scope.expose(&store), Err(Error::Memory(offheap::Error::OneBuffer { .. }))));
         let other = Isolate::new()?.enter(|scope| scope.expose(&store).map(drop));
@@ -115,7 +115,7 @@ fn collected_buffers_let_go_of_their_stores() {
     in_scope(|scope| {
         let stores: Vec<BackingStore> = (0..200)
             .map(|_| {
-                let buffer = scope.new_resizable(8, 4096)?;
+                let buffer = scope.allocate(8, Some(4096))?;
                 scope.externalize(buffer.as_handle())
             })
             .collect::<Result<_, _>>()?;
@@ -133,7 +133,7 @@ fn a_resizable_store_of_rust_is_a_reported_copy() {
         unique.fill(3);
         let store = BackingStore::from(unique);
         assert!(matches!(scope.expose(&store), Err(Error::Unsupported { .. })));
-        let (buffer, exposure) = scope.expose_resizable(&store)?;
+        let (buffer, exposure) = scope.expose_or_copy(&store)?;
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Resizable });
         let state = scope.state(buffer.as_handle())?;
         assert_eq!((state.byte_length, state.max_byte_length, state.resizable), (4, 16, true));
@@ -147,13 +147,13 @@ fn a_resizable_store_of_rust_is_a_reported_copy() {
 #[test]
 fn lengths_that_cannot_be_are_errors() {
     in_scope(|scope| {
-        let shorter = scope.new_resizable(5, 4);
+        let shorter = scope.allocate(5, Some(4));
         assert!(matches!(shorter, Err(Error::Memory(offheap::Error::MaximumTooSmall { .. }))));
-        assert!(matches!(scope.new_resizable(0, usize::MAX), Err(Error::TooLargeForEngine { .. })));
-        assert!(matches!(scope.new_resizable(0, 1 << 52), Err(Error::Script { .. })));
+        assert!(matches!(scope.allocate(0, Some(usize::MAX)), Err(Error::TooLargeForEngine { .. })));
+        assert!(matches!(scope.allocate(0, Some(1 << 52)), Err(Error::Script { .. })));
         // Whatever script made of the constructor.
         scope.eval::<()>("globalThis.ArrayBuffer = function () { throw new Error('never called') }")?;
-        let buffer = scope.new_resizable(0, 8)?;
+        let buffer = scope.allocate(0, Some(8))?;
         assert_eq!(scope.externalize(buffer.as_handle())?.max_byte_length(), 8);
         Ok(())
     });
@@ -253,7 +253,7 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
 #[test]
 fn a_part_that_script_took_away_has_no_buffer_until_it_is_there_again() {
     in_scope(|scope| {
-        let buffer = scope.new_resizable(16, 32)?;
+        let buffer = scope.allocate(16, Some(32))?;
         let store = scope.externalize(buffer.as_handle())?;
         let part = store.slice(8..16)?;
         scope.resize(buffer.as_handle(), 4)?;

@@ -1,7 +1,7 @@
 //! Values of script, what it throws, and where it is.
 
 use offheap_conformance::one_of_each_error;
-use offheap_v8::{Engine, Error, ScriptValue, Throw, V8Engine, ViewState, script_site, v8};
+use offheap_v8::{Engine, Error, Isolate, IsolateExt, ScopeExt, ScriptValue, Throw, ViewState, script_site, v8};
 
 use crate::common::{isolate, set, start};
 
@@ -132,7 +132,7 @@ fn places_are_those_of_the_script() {
 #[test]
 fn views_are_seen_as_v8_sees_them() {
     start();
-    let mut engine = V8Engine::new().unwrap();
+    let mut engine = Isolate::new().unwrap();
     let view = engine.evaluate_view("new Uint16Array(new Uint8Array([1, 2, 3, 4, 5, 6]).buffer, 2, 2)").unwrap();
     assert_eq!(view, ViewState { byte_offset: 2, byte_length: 4, contents: vec![3, 4, 5, 6] });
     let small = engine.evaluate_view("new Uint8Array([9])").unwrap();

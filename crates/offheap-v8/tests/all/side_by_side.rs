@@ -6,10 +6,10 @@ use std::time::Duration;
 use offheap_conformance::random::{Reentrant, SeededFactory, calls_of_engines, side_by_side};
 use offheap_conformance::{Soak, soak};
 use offheap_model::ModelEngine;
-use offheap_quickjs::QuickJsEngine;
+use offheap_quickjs::Isolate as QuickJs;
 use offheap_v8::offheap::observe::set_observer;
 use offheap_v8::offheap::{BackingStore, StoreKind};
-use offheap_v8::{Engine, Error, V8Engine};
+use offheap_v8::{Engine, Error, Isolate};
 
 use crate::common::{in_child, start};
 
@@ -27,8 +27,8 @@ fn apart(test: &str, work: impl FnOnce()) {
 fn v8_quickjs_and_the_model_do_the_same() {
     apart("v8_quickjs_and_the_model_do_the_same", || {
         let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
-        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
-        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(V8Engine::new()?));
+        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
         match side_by_side(&[model, quickjs, v8], Duration::from_secs(5)) {
             Ok(compared) => println!("{compared:?}"),
             Err(difference) => panic!("{difference}"),
@@ -41,8 +41,8 @@ fn no_engine_answers_an_observer() {
     apart("no_engine_answers_an_observer", || {
         set_observer(&Reentrant).expect("the only observer");
         let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
-        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
-        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(V8Engine::new()?));
+        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
         match side_by_side(&[model, quickjs, v8], Duration::from_secs(3)) {
             Ok(compared) => println!("{compared:?}"),
             Err(difference) => panic!("{difference}"),
@@ -55,8 +55,8 @@ fn no_engine_answers_an_observer() {
 #[test]
 fn v8_and_quickjs_do_the_same_when_script_is_called_back() {
     apart("v8_and_quickjs_do_the_same_when_script_is_called_back", || {
-        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJsEngine::new()?));
-        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(V8Engine::new()?));
+        let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
         match side_by_side(&[quickjs, v8], Duration::from_secs(5)) {
             Ok(compared) => println!("{compared:?}"),
             Err(difference) => panic!("{difference}"),
@@ -65,7 +65,7 @@ fn v8_and_quickjs_do_the_same_when_script_is_called_back() {
 }
 
 fn v8() -> Result<Box<dyn Engine>, Error> {
-    Ok(Box::new(V8Engine::new()?))
+    Ok(Box::new(Isolate::new()?))
 }
 
 #[test]

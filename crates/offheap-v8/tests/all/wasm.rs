@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use offheap_v8::offheap::{self, SharedStore, StoreKind};
-use offheap_v8::{BackingStoreExt, Error, Isolate, Scope, v8};
+use offheap_v8::{BackingStoreExt, Error, Isolate, Scope, ScopeExt, v8};
 
 const PAGE: usize = 64 << 10;
 

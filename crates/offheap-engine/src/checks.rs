@@ -1,0 +1,50 @@
+//! What is asked of a buffer before an engine is, with one answer on every engine. The adapters' own verbs ask it too.
+
+use crate::{BufferState, Error};
+
+/// Refuses a SharedArrayBuffer: shared memory cannot be taken away from those who share it. For adapters.
+///
+/// # Errors
+/// [`Error::NotDetachable`].
+pub fn check_unshared(engine: &'static str, attempted: &'static str, shared: bool) -> Result<(), Error> {
+    const WHY: &str = "shared memory stays with everyone who shares it; copy the bytes to an ArrayBuffer";
+    match shared {
+        true => Err(Error::NotDetachable { engine, attempted, why: WHY }),
+        false => Ok(()),
+    }
+}
+
+/// Refuses an immutable buffer. For adapters.
+///
+/// # Errors
+/// [`Error::Immutable`].
+pub fn check_mutable(engine: &'static str, attempted: &'static str, immutable: bool) -> Result<(), Error> {
+    match immutable {
+        true => Err(Error::Immutable { engine, attempted }),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn check_attached(engine: &'static str, attempted: &'static str, detached: bool) -> Result<(), Error> {
+    match detached {
+        true => Err(Error::Detached { engine, attempted }),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a length that `resize` or `grow` cannot give a buffer, which is resizable.
+pub(crate) fn check_new_length(
+    engine: &'static str,
+    attempted: &'static str,
+    state: &BufferState,
+    requested: usize,
+) -> Result<(), Error> {
+    let invalid = |limit| Err(Error::InvalidLength { engine, attempted, requested, limit });
+    if state.shared && requested < state.byte_length {
+        return invalid(state.byte_length);
+    }
+    if requested > state.max_byte_length {
+        return invalid(state.max_byte_length);
+    }
+    Ok(())
+}

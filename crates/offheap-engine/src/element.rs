@@ -1,0 +1,95 @@
+//! The element types of typed arrays, the same on every engine.
+
+use offheap::BackingStore;
+
+use crate::Error;
+
+/// The sort of a typed array (ECMAScript's Table "The TypedArray Constructors").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "ECMAScript's names")]
+pub enum Element {
+    Int8,
+    Uint8,
+    Uint8Clamped,
+    Int16,
+    Uint16,
+    Int32,
+    Uint32,
+    Float32,
+    Float64,
+    BigInt64,
+    BigUint64,
+}
+
+impl Element {
+    /// The size of one in bytes.
+    pub fn byte_length(self) -> usize {
+        match self {
+            Element::Int8 | Element::Uint8 | Element::Uint8Clamped => 1,
+            Element::Int16 | Element::Uint16 => 2,
+            Element::Int32 | Element::Uint32 | Element::Float32 => 4,
+            Element::Float64 | Element::BigInt64 | Element::BigUint64 => 8,
+        }
+    }
+
+    /// Checks that `element_count` elements from `byte_offset` on lie in a store and are aligned, before anything is exposed.
+    ///
+    /// # Errors
+    /// [`Error::Misaligned`] where the offset is not a multiple of the element's size, [`Error::Memory`] where the elements do
+    /// not lie in the store.
+    pub fn check(
+        self,
+        engine: &'static str,
+        store: &BackingStore,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<(), Error> {
+        let alignment = self.byte_length();
+        if !byte_offset.is_multiple_of(alignment) {
+            let (store, byte_offset) = (store.id(), store.byte_offset().saturating_add(byte_offset));
+            return Err(Error::Misaligned { engine, store, byte_offset, alignment });
+        }
+        let byte_length = element_count.saturating_mul(alignment);
+        store.slice(byte_offset..byte_offset.saturating_add(byte_length))?;
+        Ok(())
+    }
+}
+
+/// An element type of a typed array: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`, and `i64` and
+/// `u64` for the arrays of BigInts.
+pub trait TypedElement: sealed::Sealed {
+    /// The sort of its arrays.
+    const ELEMENT: Element;
+}
+
+/// The element of a `Uint8ClampedArray`; it has no values.
+#[derive(Clone, Copy, Debug)]
+pub enum U8Clamped {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! typed_elements {
+    ($($element:ty: $sort:ident,)*) => {$(
+        impl sealed::Sealed for $element {}
+
+        impl TypedElement for $element {
+            const ELEMENT: Element = Element::$sort;
+        }
+    )*};
+}
+
+typed_elements! {
+    i8: Int8,
+    u8: Uint8,
+    U8Clamped: Uint8Clamped,
+    i16: Int16,
+    u16: Uint16,
+    i32: Int32,
+    u32: Uint32,
+    f32: Float32,
+    f64: Float64,
+    i64: BigInt64,
+    u64: BigUint64,
+}

@@ -1,0 +1,84 @@
+//! UNSAFE: lends the bytes of stores to whoever has the isolate. The only calls of the core's `*_in` functions.
+#![allow(unsafe_code, reason = "a borrow of the isolate is the proof that guards ask for")]
+
+use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, adapter};
+
+use crate::host::Host;
+use crate::{Error, Scope};
+
+/// A borrow that shows that this thread has an isolate: of a [`Scope`], or of the engine's own context or scope. For adapters.
+///
+/// # Safety
+/// While the borrow lasts, only its thread runs script of the isolate, and the value stays on it. [`isolate`](Self::isolate) is
+/// the id of that isolate; of one that has no buffer over a store, it may be an id that no isolate has while the value lives.
+pub unsafe trait HasIsolate {
+    /// The id of the isolate.
+    ///
+    /// # Errors
+    /// Those of an adapter that cannot be called now.
+    fn isolate(&self) -> Result<IsolateId, Error>;
+}
+
+// SAFETY: I-BORROW: a scope stays on the thread of its isolate, and only scopes run its script (`Host`).
+unsafe impl<H: Host> HasIsolate for &Scope<'_, H> {
+    fn isolate(&self) -> Result<IsolateId, Error> {
+        Ok(Scope::isolate(self))
+    }
+}
+
+/// The bytes to read. `scope` is borrowed for as long as the guard lives.
+#[track_caller]
+#[inline]
+pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) -> Result<Bytes<'a>, Error> {
+    // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
+    Ok(unsafe { adapter::bytes_in(store, scope.isolate()) }?)
+}
+
+/// The bytes to write; as for [`bytes`].
+#[track_caller]
+#[inline]
+pub(crate) fn bytes_mut<'a, H: Host>(scope: &'a mut Scope<'_, H>, store: &BackingStore) -> Result<BytesMut<'a>, Error> {
+    // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
+    Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
+}
+
+/// The bytes as cells, for adapters: a view that stays valid whatever script does.
+///
+/// # Errors
+/// [`Error::Memory`]: the store is in use, another isolate has it, it is read-only, a mapped file, or was freed.
+#[inline]
+pub fn cells<'a, P: HasIsolate + 'a>(proof: P, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
+    let isolate = proof.isolate()?;
+    // SAFETY: I-BORROW: `proof` shows that this thread has the isolate; the guard borrows it and stays on the thread.
+    Ok(unsafe { adapter::cells_in(store, isolate) }?)
+}
+
+/// Copies bytes in, for adapters.
+///
+/// # Errors
+/// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
+#[inline]
+pub fn copy_in<P: HasIsolate>(proof: P, store: &BackingStore, byte_offset: usize, from: &[u8]) -> Result<(), Error> {
+    let isolate = proof.isolate()?;
+    // SAFETY: I-BORROW: `proof` shows that this thread has the isolate, so no other thread runs its script.
+    Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, from) }?)
+}
+
+/// Copies bytes out on the isolate's thread, for adapters: for memory that script may take away.
+///
+/// # Errors
+/// [`Error::Memory`]: out of range, a guard writes the store, another isolate has it, it was freed.
+pub fn copy_to<P: HasIsolate>(
+    proof: P,
+    store: &BackingStore,
+    byte_offset: usize,
+    into: &mut [u8],
+) -> Result<(), Error> {
+    let isolate = proof.isolate()?;
+    // The length that the part has while the guard keeps others from changing it.
+    let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
+    // SAFETY: I-BORROW: `proof` shows that this thread has the isolate, and it runs no script until the copy is done.
+    let bytes = unsafe { adapter::bytes_in(&part, isolate) }?;
+    into.copy_from_slice(&bytes);
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What changes a buffer: detaching, transferring, resizing and growing. The order of the checks is the same on every engine:
+//! shared, immutable, detached, then the detach key, then the length; each verb asks only what concerns it.
+
+use super::Scope;
+use crate::checks::{check_attached, check_mutable, check_new_length, check_unshared};
+use crate::host::Host;
+use crate::{Error, Handle, JsArrayBuffer, Local};
+
+impl<'s, H: Host> Scope<'s, H> {
+    /// Detaches a buffer, with its key where it has one, and none where it has none (V8's `Detach(key)`). A detached buffer
+    /// stays so. Its views have length 0 from then on, and the store loses one reference; native references keep it.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::WrongDetachKey`].
+    pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        const ATTEMPTED: &str = "detach";
+        self.step_on(buffer, |host, buffer| {
+            check_unshared(H::NAME, ATTEMPTED, host.is_shared(buffer)?)?;
+            check_mutable(H::NAME, ATTEMPTED, host.is_immutable(buffer)?)?;
+            host.detach(buffer, key)
+        })
+    }
+
+    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
+    /// transfers such a buffer gets a TypeError.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`].
+    pub fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
+        self.step_on(buffer, |host, buffer| {
+            check_unshared(H::NAME, "set a detach key of", host.is_shared(buffer)?)?;
+            host.set_detach_key(buffer, key)
+        })
+    }
+
+    /// `buffer.transfer(byteLength)`.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`],
+    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`], and [`Error::Memory`] on QuickJS or [`Error::Script`] on V8 where
+    /// there is no memory; the buffer is as it was then.
+    pub fn transfer(
+        &mut self,
+        buffer: &Handle<JsArrayBuffer>,
+        byte_length: Option<usize>,
+    ) -> Result<Local<'s, JsArrayBuffer>, Error> {
+        const ATTEMPTED: &str = "transfer";
+        self.table.check(buffer)?;
+        let buffer = self.table.rooted(buffer.slot());
+        self.make(|host| {
+            let state = host.state(buffer)?;
+            check_unshared(H::NAME, ATTEMPTED, state.shared)?;
+            check_mutable(H::NAME, ATTEMPTED, state.immutable)?;
+            check_attached(H::NAME, ATTEMPTED, state.detached)?;
+            host.transfer(buffer, byte_length)
+        })
+    }
+
+    /// `buffer.resize(byteLength)`, or of a SharedArrayBuffer `buffer.grow(byteLength)`. Native references to its store
+    /// keep sharing its memory.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
+    /// [`Error::InvalidLength`]; [`Error::Memory`] and [`Error::Script`] where there is no memory;
+    /// [`Error::TooLargeForEngine`] on V8 from 32 GiB on where the program started it.
+    pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
+        self.step_on(buffer, |host, buffer| {
+            let state = host.state(buffer)?;
+            let attempted = if state.shared { "grow" } else { "resize" };
+            check_mutable(H::NAME, attempted, state.immutable)?;
+            // ECMAScript asks first whether it is resizable; that it is detached says more.
+            check_attached(H::NAME, attempted, state.detached)?;
+            if !state.resizable {
+                return Err(Error::NotResizable { engine: H::NAME, attempted });
+            }
+            check_new_length(H::NAME, attempted, &state, byte_length)?;
+            match host.resize(buffer, state, byte_length) {
+                // Another thread grew it since.
+                Err(Error::Memory(offheap::Error::SharedShrink { byte_length: limit, requested, .. })) => {
+                    Err(Error::InvalidLength { engine: H::NAME, attempted, requested, limit })
+                }
+                result => result,
+            }
+        })
+    }
+
+    /// `new Uint8Array(buffer)[index]`.
+    pub(crate) fn read(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize) -> Result<Option<u8>, Error> {
+        self.step_on(buffer, |host, buffer| {
+            check_attached(H::NAME, "read", host.state(buffer)?.detached)?;
+            host.read(buffer, index)
+        })
+    }
+
+    /// `new Uint8Array(buffer)[index] = value`.
+    pub(crate) fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error> {
+        self.step_on(buffer, |host, buffer| {
+            let state = host.state(buffer)?;
+            check_attached(H::NAME, "write", state.detached)?;
+            check_mutable(H::NAME, "write", state.immutable)?;
+            host.write(buffer, index, value)
+        })
+    }
+}

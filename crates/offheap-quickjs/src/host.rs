@@ -1,0 +1,287 @@
+//! `Host` for QuickJS: what the one `Isolate` of `offheap-engine` drives.
+#![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
+
+use std::rc::Rc;
+
+use offheap::{BackingStore, FrozenStore, IsolateId, SharedStore};
+use offheap_engine::{Element, Host, Rooted};
+use rquickjs::context::EvalOptions;
+use rquickjs::function::IntoArgs;
+use rquickjs::{Ctx, Runtime, Type, Value};
+
+use crate::detach::{check_key, detach_with_key};
+use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
+use crate::script::from_rquickjs;
+use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, Transfer, value_of};
+use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState};
+
+/// QuickJS, as an [`Isolate`](crate::Isolate) drives it.
+pub struct QuickJs {
+    // Dropped in this order, after `Host::end`.
+    pub(crate) context: OwnContext,
+    pub(crate) runtime: Runtime,
+    pub(crate) own: Rc<Own>,
+    pub(crate) id: IsolateId,
+    pub(crate) stack_size: usize,
+}
+
+/// What lets this crate, and no other, reach a [`QuickJs`].
+pub struct Key(());
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        Key(())
+    }
+}
+
+impl QuickJs {
+    /// A call that may run code of the program's, as owners' drops.
+    fn call<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
+        let _in_call = self.own.call();
+        work(&self.context.ctx())
+    }
+
+    /// A call that runs script: that sees growth of shared memory that took place elsewhere.
+    pub(crate) fn begin<'a, R>(&'a self, work: impl FnOnce(Ctx<'a>) -> R) -> R {
+        let _in_call = self.own.call();
+        let ctx = self.context.ctx();
+        if !self.own.growing().is_empty() {
+            sys::see_all_growth(&ctx, &self.own);
+        }
+        work(ctx)
+    }
+
+    /// What a script is worth.
+    fn run<'a, R>(
+        &'a self,
+        source: &str,
+        then: impl FnOnce(&Ctx<'a>, &Value<'a>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.begin(|ctx| {
+            let mut options = EvalOptions::default();
+            options.strict = false;
+            let value = ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&ctx, error))?;
+            then(&ctx, &value)
+        })
+    }
+
+    /// Calls a function of the set-up script, which calls nothing that script replaced.
+    fn call_own<'js, A: IntoArgs<'js>>(
+        &self,
+        ctx: &Ctx<'js>,
+        function: SetUpFunction,
+        arguments: A,
+    ) -> Result<Value<'js>, Error> {
+        self.own.function(ctx, function).call(arguments).map_err(|error| from_rquickjs(ctx, error))
+    }
+}
+
+fn script_value(value: &Value<'_>) -> ScriptValue {
+    match value.type_of() {
+        Type::Undefined => ScriptValue::Undefined,
+        Type::Null => ScriptValue::Null,
+        Type::Bool => ScriptValue::Boolean(value.as_bool().unwrap_or_default()),
+        Type::Int | Type::Float => ScriptValue::Number(value.as_number().unwrap_or(f64::NAN)),
+        Type::String => {
+            let text = value.as_string().and_then(|text| text.to_string().ok());
+            text.map_or(ScriptValue::Other("string"), ScriptValue::String)
+        }
+        other => ScriptValue::Other(other.as_str()),
+    }
+}
+
+fn open<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Error> {
+    object.with(|root| value_of(ctx, root))
+}
+
+// SAFETY: I-BORROW: `state` and `externalize` call only functions of QuickJS's own and of this crate, which run no script; what
+// else runs script is this isolate's only context, through the calls below and what `ScopeExt::with_ctx` lends. The id is that
+// of the runtime's state, which ends with the runtime.
+unsafe impl Host for QuickJs {
+    const NAME: &'static str = ENGINE;
+    const RELEASING_RUNS_CODE: bool = true;
+    type Root = Root;
+    type Builder = IsolateBuilder;
+    type Key = Key;
+
+    fn build(builder: IsolateBuilder) -> Result<Self, Error> {
+        builder.start()
+    }
+
+    fn id(&self) -> IsolateId {
+        self.id
+    }
+
+    fn version(&self) -> String {
+        sys::version().to_owned()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::SCRIPT
+            | Capabilities::RESIZABLE
+            | Capabilities::IMMUTABLE
+            | Capabilities::DETACH_KEYS
+            | Capabilities::SHARED
+    }
+
+    fn max_byte_length(&self) -> usize {
+        sys::MAX_BYTE_LENGTH
+    }
+
+    fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.context.with(|ctx| {
+            sys::limit_stack(&ctx, self.stack_size);
+            work()
+        })
+    }
+
+    fn release(&self, root: Root) {
+        self.own.free(self.context.as_raw(), root);
+    }
+
+    fn end(self, roots: impl Iterator<Item = Root>) {
+        self.context.with(|ctx| {
+            roots.for_each(|root| self.own.free(ctx.as_raw(), root));
+            self.own.end(&ctx);
+        });
+    }
+
+    fn evaluate(&self, source: &str) -> Result<ScriptValue, Error> {
+        self.run(source, |_, value| Ok(script_value(value)))
+    }
+
+    fn evaluate_buffer(&self, source: &str) -> Result<Root, Error> {
+        self.run(source, |ctx, value| sys::view_buffer(ctx, value).map(|buffer| Root::new(&buffer)))
+    }
+
+    fn evaluate_view(&self, source: &str) -> Result<ViewState, Error> {
+        self.run(source, sys::view_of)
+    }
+
+    fn run_microtasks(&self) -> Result<(), Error> {
+        self.begin(|ctx| {
+            while sys::run_job(&ctx).map_err(|error| from_rquickjs(&ctx, error))? {}
+            Ok(())
+        })
+    }
+
+    fn set_global(&self, name: &str, object: Rooted<'_, Root>) -> Result<(), Error> {
+        self.begin(|ctx| {
+            let object = open(&ctx, object)?;
+            ctx.globals().set(name, object).map_err(|error| from_rquickjs(&ctx, error))
+        })
+    }
+
+    fn allocate(&self, byte_length: usize, max_byte_length: Option<usize>, shared: bool) -> Result<Root, Error> {
+        self.call(|ctx| {
+            let lengths = (byte_length as f64, max_byte_length.map_or(-1.0, |most| most as f64));
+            let made = self.call_own(ctx, SetUpFunction::Allocate, (shared, lengths.0, lengths.1))?;
+            Ok(Root::new(&made))
+        })
+    }
+
+    fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Root, Exposure), Error> {
+        self.call(|ctx| {
+            if may_copy && let Ok(frozen) = FrozenStore::try_from(store.clone()) {
+                let (buffer, exposure) = frozen.expose(ctx)?;
+                return Ok((Root::new(buffer.as_value()), exposure));
+            }
+            let buffer = match SharedStore::try_from(store.clone()) {
+                Ok(shared) => shared.expose(ctx)?.into_value(),
+                Err(_) => store.expose(ctx)?.into_value(),
+            };
+            Ok((Root::new(&buffer), Exposure::External))
+        })
+    }
+
+    fn expose_typed(
+        &self,
+        store: &BackingStore,
+        element: Element,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<Root, Error> {
+        self.call(|ctx| {
+            let buffer = match SharedStore::try_from(store.clone()) {
+                Ok(shared) => shared.expose(ctx)?.into_value(),
+                Err(_) => store.expose(ctx)?.into_value(),
+            };
+            let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, element)?;
+            Ok(Root::new(&array))
+        })
+    }
+
+    #[track_caller]
+    fn externalize(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
+        let ctx = self.context.ctx();
+        let buffer = open(&ctx, buffer)?;
+        let is_in_call = self.own.is_in_call();
+        // The memory that the buffer had may have an owner, whose drop may be any code.
+        let _in_call = self.own.call();
+        sys::externalize(&ctx, &buffer, is_in_call)
+    }
+
+    fn state(&self, buffer: Rooted<'_, Root>) -> Result<BufferState, Error> {
+        let ctx = self.context.ctx();
+        sys::state_of(&ctx, &open(&ctx, buffer)?)
+    }
+
+    fn is_shared(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
+        let ctx = self.context.ctx();
+        sys::check_is_buffer(&ctx, &open(&ctx, buffer)?)
+    }
+
+    fn is_immutable(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
+        Ok(sys::is_immutable(&open(&self.context.ctx(), buffer)?))
+    }
+
+    fn set_detach_key(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+        self.call(|ctx| {
+            let buffer = open(ctx, buffer)?;
+            self.call_own(ctx, SetUpFunction::SetKey, (buffer, key)).map(drop)
+        })
+    }
+
+    fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+        self.call(|ctx| detach_with_key(ctx, &open(ctx, buffer)?, key))
+    }
+
+    fn transfer(&self, buffer: Rooted<'_, Root>, byte_length: Option<usize>) -> Result<Root, Error> {
+        self.call(|ctx| {
+            let buffer = open(ctx, buffer)?;
+            check_key(ctx, &buffer, None, "transfer")?;
+            sys::transfer(ctx, &buffer, byte_length, Transfer::KeepMaximum).map(|moved| Root::new(&moved))
+        })
+    }
+
+    fn resize(&self, buffer: Rooted<'_, Root>, state: BufferState, byte_length: usize) -> Result<(), Error> {
+        self.call(|ctx| {
+            let buffer = open(ctx, buffer)?;
+            match state {
+                BufferState { shared: true, .. } => sys::grow_shared(ctx, &buffer, byte_length),
+                // QuickJS would ask for one byte.
+                BufferState { max_byte_length: 0, .. } => Ok(()),
+                _ => sys::resize(ctx, &buffer, byte_length),
+            }
+        })
+    }
+
+    fn read(&self, buffer: Rooted<'_, Root>, index: usize) -> Result<Option<u8>, Error> {
+        self.begin(|ctx| {
+            let buffer = open(&ctx, buffer)?;
+            let byte = self.call_own(&ctx, SetUpFunction::Read, (buffer, index as f64))?;
+            Ok(byte.as_number().map(|byte| byte as u8))
+        })
+    }
+
+    fn write(&self, buffer: Rooted<'_, Root>, index: usize, value: u8) -> Result<(), Error> {
+        self.begin(|ctx| {
+            let buffer = open(&ctx, buffer)?;
+            self.call_own(&ctx, SetUpFunction::Write, (buffer, index as f64, value)).map(drop)
+        })
+    }
+
+    fn collect(&self) {
+        self.call(|ctx| ctx.run_gc());
+    }
+}

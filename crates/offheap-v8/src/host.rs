@@ -1,0 +1,322 @@
+//! `Host` for V8: what the one `Isolate` of `offheap-engine` drives.
+#![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
+
+use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind, adapter};
+use offheap_engine::{Element, Host, Rooted, Roots, UseOfBytes};
+
+use crate::detach::{detach, resize, set_key, transfer};
+use crate::extension::{BackingStoreExt, FrozenStoreExt};
+use crate::script::{catching, compile_and_run, script_value};
+use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
+use crate::{
+    BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState, typed,
+};
+
+/// V8, as an [`Isolate`](crate::Isolate) drives it.
+pub struct V8 {
+    pub(crate) own: OwnIsolate,
+}
+
+/// What lets this crate, and no other, reach a [`V8`].
+pub struct Key(());
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        Key(())
+    }
+}
+
+impl V8 {
+    /// Runs what may run script.
+    fn run<R>(&self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>) -> Result<R, Error> {
+        let done = self.own.with_scope(work);
+        match self.own.restore_full_heap() {
+            true => done.map_err(|_| heap_is_full()),
+            false => done,
+        }
+    }
+
+    /// Runs script of the program's.
+    fn run_script<R>(
+        &self,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.own.keeps_too_much() {
+            return Err(heap_is_exceeded());
+        }
+        self.run(work)
+    }
+
+    /// Runs what may run script, on a buffer.
+    fn run_on<R>(
+        &self,
+        buffer: Rooted<'_, Root>,
+        work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>, &Buffer<'h>, Facts) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.run(|scope| {
+            let (buffer, facts) = buffer_of(scope, buffer)?;
+            work(scope, &buffer, facts)
+        })
+    }
+
+    /// Calls one of V8's own functions with a buffer and numbers.
+    fn call<R>(
+        &self,
+        function: Function,
+        buffer: Rooted<'_, Root>,
+        numbers: &[f64],
+        then: impl for<'h> FnOnce(v8::Local<'h, v8::Value>) -> R,
+    ) -> Result<R, Error> {
+        self.run_on(buffer, |scope, buffer, _| {
+            let mut arguments: Vec<v8::Local<'_, v8::Value>> = vec![buffer.object().into()];
+            arguments.extend(numbers.iter().map(|&number| v8::Local::from(v8::Number::new(scope, number))));
+            let nothing = v8::undefined(scope).into();
+            self.own.state().realm(scope)?.call(scope, function, nothing, &arguments).map(then)
+        })
+    }
+}
+
+/// What script gets no exception for, since there is no memory for one.
+#[cold]
+fn heap_is_full() -> Error {
+    let message = "out of memory: V8's heap is full, and what ran was stopped; keep fewer objects, or raise \
+                   `IsolateBuilder::heap_limits`";
+    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
+}
+
+/// What V8 would end the process for, sooner or later.
+#[cold]
+fn heap_is_exceeded() -> Error {
+    let message = "out of memory: V8's heap was full, and script keeps more than twice what it may have; no more of it is run, \
+                   so drop the isolate, or raise `IsolateBuilder::heap_limits`";
+    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
+}
+
+// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `externalize` and `check_lendable` call nothing of V8 that runs
+// script; what else runs script is this isolate, through the calls below and what `ScopeExt::with_v8` lends. The id is that of
+// the isolate's state, which ends with it. `check_lendable` answers for what a lent scope may have taken (`sys::lending`).
+unsafe impl Host for V8 {
+    const NAME: &'static str = ENGINE;
+    const RELEASING_RUNS_CODE: bool = false;
+    type Root = Root;
+    type Builder = IsolateBuilder;
+    type Key = Key;
+
+    fn build(builder: IsolateBuilder) -> Result<Self, Error> {
+        builder.start()
+    }
+
+    fn id(&self) -> IsolateId {
+        self.own.state().isolate()
+    }
+
+    fn version(&self) -> String {
+        v8::V8::get_version().to_owned()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::all();
+        capabilities.set(Capabilities::IMMUTABLE, self.own.state().enforces_immutable());
+        capabilities.set(Capabilities::GENERATIONS, self.own.collects_young());
+        capabilities
+    }
+
+    fn max_byte_length(&self) -> usize {
+        sys::max_byte_length()
+    }
+
+    fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.own.make_room_on_stack();
+        work()
+    }
+
+    fn relieve(&self) {
+        self.own.relieve();
+    }
+
+    fn release(&self, root: Root) {
+        self.own.release(root);
+    }
+
+    fn end(self, roots: impl Iterator<Item = Root>) {
+        roots.for_each(drop);
+    }
+
+    fn evaluate(&self, source: &str) -> Result<ScriptValue, Error> {
+        self.run_script(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            Ok(script_value(scope, value))
+        })
+    }
+
+    fn evaluate_buffer(&self, source: &str) -> Result<Root, Error> {
+        self.run_script(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let buffer = Buffer::of(scope, value)?;
+            let facts = buffer.facts();
+            Ok(Root::of_buffer(scope, &buffer, facts))
+        })
+    }
+
+    fn evaluate_view(&self, source: &str) -> Result<ViewState, Error> {
+        self.run_script(|scope| {
+            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let view: v8::Local<'_, v8::ArrayBufferView> = value
+                .try_into()
+                .map_err(|_| Error::NotAnArrayBuffer { engine: ENGINE, found: value.type_repr().to_owned() })?;
+            let mut contents = vec![0; view.byte_length()];
+            let copied = view.copy_contents(&mut contents);
+            contents.truncate(copied);
+            Ok(ViewState { byte_offset: view.byte_offset(), byte_length: view.byte_length(), contents })
+        })
+    }
+
+    fn run_microtasks(&self) -> Result<(), Error> {
+        self.run_script(|scope| {
+            catching(scope, |scope| {
+                scope.perform_microtask_checkpoint();
+                (!scope.is_execution_terminating()).then_some(())
+            })
+        })
+    }
+
+    fn set_global(&self, name: &str, object: Rooted<'_, Root>) -> Result<(), Error> {
+        self.run(|scope| {
+            let object = object_of(scope, object)?;
+            catching(scope, |scope| {
+                let name = v8::String::new(scope, name)?;
+                let global = scope.get_current_context().global(scope);
+                global.set(scope, name.into(), object.into())
+            })
+            .map(drop)
+        })
+    }
+
+    fn allocate(&self, byte_length: usize, max_byte_length: Option<usize>, shared: bool) -> Result<Root, Error> {
+        self.run(|scope| {
+            let buffer = sys::allocate(scope, self.own.state(), byte_length, max_byte_length, shared)?;
+            Ok(Root::of_buffer(scope, &buffer, Facts { shared, immutable: false, max_byte_length }))
+        })
+    }
+
+    fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Root, Exposure), Error> {
+        if may_copy && store.kind() == StoreKind::RESIZABLE {
+            return self.run(|scope| {
+                let buffer = sys::copy_resizable(scope, self.own.state(), store)?;
+                let root = Root::of_buffer(scope, &buffer, Facts::resizable(store.max_byte_length()));
+                Ok((root, Exposure::Copied { reason: CopyReason::Resizable }))
+            });
+        }
+        if may_copy && let Ok(frozen) = FrozenStore::try_from(store.clone()) {
+            return self.run(|scope| {
+                let (buffer, exposure) = frozen.expose(scope)?;
+                let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
+                Ok((Root::of_buffer(scope, &Buffer::Unshared(buffer), facts), exposure))
+            });
+        }
+        self.run(|scope| {
+            let buffer = match store.kind().is_shared() {
+                true => Buffer::Shared(sys::expose_shared(scope, store)?),
+                false => Buffer::Unshared(store.expose(scope)?),
+            };
+            let facts = match store.kind() {
+                StoreKind::FIXED | StoreKind::MANUAL => Facts::PLAIN,
+                kind if kind.is_read_only() => Facts::IMMUTABLE,
+                // Of memory that V8 made itself, V8 tells what its buffers are.
+                _ => buffer.facts(),
+            };
+            Ok((Root::of_buffer(scope, &buffer, facts), Exposure::External))
+        })
+    }
+
+    fn expose_typed(
+        &self,
+        store: &BackingStore,
+        element: Element,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<Root, Error> {
+        self.run(|scope| {
+            let array = typed::expose_typed(scope, store, element, byte_offset, element_count)?;
+            let byte_length = if adapter::frees_bytes(store) { store.byte_length() } else { 0 };
+            Ok(Root::of_object(scope, array.into(), Facts::PLAIN, byte_length))
+        })
+    }
+
+    #[track_caller]
+    fn externalize(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
+        let located = self.own.with_scope(|scope| {
+            let (buffer, facts) = buffer_of(scope, buffer)?;
+            Ok::<_, Error>(sys::locate(&buffer, facts))
+        })?;
+        located.into_store(self.own.state())
+    }
+
+    fn check_lendable(
+        &self,
+        store: &BackingStore,
+        use_of_bytes: UseOfBytes,
+        buffer: Option<Rooted<'_, Root>>,
+        all: Roots<'_, Root>,
+    ) -> Result<(), Error> {
+        if use_of_bytes == UseOfBytes::CopyIn && store.kind() != StoreKind::ENGINE_RESIZABLE {
+            return Ok(());
+        }
+        // Of memory that script may take away another isolate could do so during a copy.
+        sys::check_lendable(&self.own, store, buffer, all, use_of_bytes)
+    }
+
+    fn state(&self, buffer: Rooted<'_, Root>) -> Result<BufferState, Error> {
+        self.own.with_scope(|scope| {
+            let (buffer, facts) = buffer_of(scope, buffer)?;
+            Ok(buffer.state(facts))
+        })
+    }
+
+    fn is_shared(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
+        buffer.with(|root| root.facts().shared)
+    }
+
+    fn is_immutable(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
+        buffer.with(|root| root.facts().immutable)
+    }
+
+    fn set_detach_key(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+        self.run_on(buffer, |scope, buffer, _| set_key(scope, buffer, key))
+    }
+
+    fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+        self.run_on(buffer, |scope, buffer, _| detach(scope, self.own.state(), buffer, key))
+    }
+
+    fn transfer(&self, buffer: Rooted<'_, Root>, byte_length: Option<usize>) -> Result<Root, Error> {
+        self.run_on(buffer, |scope, buffer, facts| {
+            let moved = transfer(scope, self.own.state(), buffer, facts, byte_length)?;
+            Ok(Root::of_buffer(scope, &moved, facts))
+        })
+    }
+
+    fn resize(&self, buffer: Rooted<'_, Root>, state: BufferState, byte_length: usize) -> Result<(), Error> {
+        self.run_on(buffer, |scope, buffer, _| resize(scope, self.own.state(), buffer, state, byte_length))
+    }
+
+    fn read(&self, buffer: Rooted<'_, Root>, index: usize) -> Result<Option<u8>, Error> {
+        self.call(Function::Read, buffer, &[index as f64], |value| {
+            v8::Local::<v8::Number>::try_from(value).ok().map(|number| number.value() as u8)
+        })
+    }
+
+    fn write(&self, buffer: Rooted<'_, Root>, index: usize, value: u8) -> Result<(), Error> {
+        self.call(Function::Write, buffer, &[index as f64, f64::from(value)], |_| ())
+    }
+
+    fn collect(&self) {
+        self.own.collect();
+    }
+
+    fn collect_young(&self) {
+        if self.own.collects_young() {
+            self.own.collect_young();
+        }
+    }
+}
