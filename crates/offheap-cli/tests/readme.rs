@@ -74,7 +74,7 @@ fn direct(command: &str) -> String {
             return format!("'{offheap}' {arguments}");
         }
     }
-    for package in ["offheap-quickjs", "offheap-v8"] {
+    for package in ["offheap-quickjs", "offheap-v8", "offheap-conformance"] {
         if let Some(name) = command.strip_prefix(&format!("cargo run --release -p {package} --example ")) {
             return format!("'{}'", example(package, name).display());
         }
@@ -198,6 +198,7 @@ fn programs() -> Vec<String> {
     let folders = [
         "crates/offheap-quickjs/examples",
         "crates/offheap-v8/examples",
+        "crates/offheap-conformance/examples",
         "peers-unsound/rquickjs/src",
         "peers-unsound/v8/src",
     ];
