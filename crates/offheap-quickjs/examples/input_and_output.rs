@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let handle = managed_buffer.buffer();
         let store = managed_buffer.store();
         println!("handle:          {}, {} bytes", handle.isolate(), scope.state(handle)?.byte_length);
-        println!("store:           {:?}, {} bytes", store.kind(), store.byte_length());
+        println!("store:           {}, {} bytes", store.kind(), store.byte_length());
         println!("reference count: {} (script's buffer, this one)", store.reference_count());
 
         scope.eval::<()>("new Uint8Array(myBuffer)[0] = 42; myBuffer = undefined")?;

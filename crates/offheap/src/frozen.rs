@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::raw::{Frozen, FrozenOwner, RawStore};
+use crate::raw::{FrozenOwner, FrozenRef, RawStore};
 use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 
 /// A reference to memory that nobody writes any more: derefs to `&[u8]`, on any thread, however often it is exposed.
@@ -29,7 +29,7 @@ use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 /// ```
 #[derive(Clone)]
 pub struct FrozenStore {
-    frozen: Frozen,
+    frozen: FrozenRef,
 }
 
 impl FrozenStore {
@@ -39,7 +39,7 @@ impl FrozenStore {
     /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     #[track_caller]
     pub fn from_owner<O: FrozenOwner>(owner: O) -> Result<Self, Rejected<O>> {
-        match Frozen::new(owner, Site::here()) {
+        match FrozenRef::new(owner, Site::here()) {
             Ok(frozen) => Ok(FrozenStore { frozen }),
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }
@@ -81,7 +81,7 @@ impl Deref for FrozenStore {
 impl From<FrozenStore> for BackingStore {
     /// The reference as a `BackingStore`, whose writing calls answer [`Error::ReadOnly`](crate::Error::ReadOnly).
     fn from(frozen: FrozenStore) -> BackingStore {
-        BackingStore::from_raw(frozen.frozen.into_raw())
+        BackingStore::over(frozen.frozen.into_block())
     }
 }
 
@@ -100,9 +100,9 @@ impl TryFrom<BackingStore> for FrozenStore {
         if store.kind() != StoreKind::FROZEN || !is_whole {
             return Err(refused(store));
         }
-        match Frozen::from_raw(store.into_raw()) {
+        match FrozenRef::if_frozen(store.into_block()) {
             Ok(frozen) => Ok(FrozenStore { frozen }),
-            Err(raw) => Err(refused(BackingStore::from_raw(raw))),
+            Err(raw) => Err(refused(BackingStore::over(raw))),
         }
     }
 }

@@ -86,7 +86,6 @@
 #[cfg(not(all(any(target_os = "linux", target_os = "macos"), any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 
-mod access;
 pub mod adapter;
 mod budget;
 mod class;
@@ -97,6 +96,7 @@ mod id;
 mod interop;
 mod isolate;
 mod kind;
+mod lend;
 mod manual;
 mod mapped;
 pub mod observe;
@@ -118,9 +118,10 @@ pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::IsolateId;
 pub use kind::{Length, MapMode, Sharing, StoreKind};
-pub use manual::{ManualHeap, ManualMemory, ManualOptions, Unfreed};
+pub use lend::{AtomicElement, Bytes, BytesMut, Cells, DeleterCallback};
+pub use manual::{ManualHeap, ManualMemory, ManualOptions};
 pub use mapped::Mapped;
-pub use raw::{AtomicElement, Bytes, BytesMut, CONTROL_BLOCK_BYTES, Cells, DeleterCallback, FrozenOwner, Owner};
+pub use raw::{CONTROL_BLOCK_BYTES, FrozenOwner, Owner, Unfreed};
 pub use reason::{Holder, MapProblem, NotUnique};
 pub use rejected::Rejected;
 pub use shared::SharedStore;

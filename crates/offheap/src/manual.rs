@@ -4,15 +4,11 @@
 //! [`ManualHeap::free`] by the address; until then the memory is on the heap's list, and what is still there at the end
 //! is a leak, with the place that allocated it.
 
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 
-use self::heap::{Heap, Live};
-use crate::raw::{ManualBlock, ManualHandle, ManualOwner, RawStore};
-use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
-
-mod heap;
+use crate::raw::{self, ManualHandle, Unfreed};
+use crate::{BackingStore, Error, Site, StoreKind};
 
 /// A handle to memory that is freed by hand.
 ///
@@ -58,17 +54,6 @@ pub struct ManualOptions {
     pub site: Option<Site>,
 }
 
-/// Where manual memory was freed whose access word says so. Only a free that is being done right now has not noted its
-/// place yet, and it does so before it unlocks the heap.
-pub(crate) fn freed_at(raw: &RawStore) -> Site {
-    let owner = raw.owner::<ManualOwner>().expect("only manual memory is freed");
-    let freed = owner.freed().unwrap_or_else(|| {
-        drop(Heap::lock());
-        owner.freed().expect("noted under the heap's lock")
-    });
-    freed.at
-}
-
 impl ManualMemory {
     /// Allocates `byte_length` zeroed bytes, aligned to 16.
     ///
@@ -92,14 +77,12 @@ impl ManualMemory {
         let site = site.unwrap_or(here);
         let kind = StoreKind::manual(shared, max_byte_length.is_some());
         if kind == StoreKind::MANUAL {
-            let block = ManualBlock::zeroed(byte_length)?;
-            return Self::register(block, byte_length, site).map_err(Error::from);
+            return ManualHandle::zeroed(byte_length, site).map(|handle| ManualMemory { handle });
         }
         if let Some(max_byte_length) = max_byte_length.filter(|&max_byte_length| byte_length > max_byte_length) {
             return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
         }
-        let raw = RawStore::manual_room(kind, byte_length, max_byte_length, site)?;
-        Self::list(raw.clone(), ManualBlock::of_room(raw)).map_err(Error::from)
+        ManualHandle::with_room(kind, byte_length, max_byte_length, site).map(|handle| ManualMemory { handle })
     }
 
     /// Takes over memory that something else allocated and that `free_fn` frees: `adopt(malloc(n), n, free)`.
@@ -134,35 +117,14 @@ impl ManualMemory {
         byte_length: usize,
         free_fn: unsafe extern "C" fn(*mut c_void),
     ) -> Result<Self, Error> {
-        let site = Site::here();
-        let block = ManualBlock::adopt(data, byte_length, free_fn)?;
-        Self::register(block, byte_length, site).map_err(|rejected| {
-            let (error, block) = rejected.into_parts();
-            block.disown();
-            error
-        })
-    }
-
-    fn register(block: ManualBlock, byte_length: usize, site: Site) -> Result<Self, Rejected<ManualBlock>> {
-        let memory = block.memory(byte_length);
-        match RawStore::untold(ManualOwner::new(), StoreKind::MANUAL, site, |_| memory) {
-            Ok(raw) => Self::list(raw, block),
-            Err((error, _)) => Err(Rejected::new(error, block)),
-        }
-    }
-
-    /// Told once it is on the list: what was refused there never was.
-    fn list(raw: RawStore, block: ManualBlock) -> Result<Self, Rejected<ManualBlock>> {
-        let (byte_length, allocated) = (raw.byte_length(), raw.site());
-        let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
-        Heap::lock().insert(live)?;
-        raw.tell_created();
-        Ok(ManualMemory { handle: ManualHandle::first(raw) })
+        // SAFETY: I-FREE-ONCE: the caller's promise, passed on.
+        let handle = unsafe { ManualHandle::adopt(data, byte_length, free_fn, Site::here()) }?;
+        Ok(ManualMemory { handle })
     }
 
     /// The store over this memory.
     pub fn store(&self) -> &BackingStore {
-        self.handle.store()
+        BackingStore::of_view(self.handle.view())
     }
 
     /// The address, and the key for [`ManualHeap::free`].
@@ -177,7 +139,7 @@ impl ManualMemory {
 
     /// Where it was freed, once it was.
     pub fn freed(&self) -> Option<Site> {
-        self.handle.owner().freed().map(|freed| freed.at)
+        self.handle.freed()
     }
 
     /// Frees the memory. Stores over it stay, and answer [`Error::Freed`].
@@ -199,10 +161,7 @@ impl ManualMemory {
     /// # Errors
     /// Nothing is touched: [`Error::DoubleFree`] names the first free; [`Error::FreeInUse`] names who uses the memory.
     pub fn free_at(&self, site: Site) -> Result<(), Error> {
-        // The memory's own reference, and that of all handles.
-        let freed = Heap::lock().free(self.store().raw(), 2, site)?;
-        freed.finish();
-        Ok(())
+        self.handle.free(site)
     }
 }
 
@@ -216,20 +175,6 @@ impl fmt::Debug for ManualMemory {
 #[derive(Clone, Copy, Debug)]
 pub struct ManualHeap;
 
-/// Manual memory that was not freed.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Unfreed {
-    /// The store over it.
-    pub store: StoreId,
-    /// Its address.
-    pub address: usize,
-    /// How many bytes.
-    pub byte_length: usize,
-    /// Where it was allocated or adopted.
-    pub allocated: Site,
-}
-
 impl ManualHeap {
     /// Frees the manual memory that begins at `data`: `ManualHeap::free(managed_buffer.backing_store())`.
     ///
@@ -242,10 +187,7 @@ impl ManualHeap {
     /// [`Error::AddressReused`].
     #[track_caller]
     pub fn free(data: *mut c_void) -> Result<(), Error> {
-        let site = Site::here();
-        let freed = Heap::lock().free_address(data.addr(), site)?;
-        freed.finish();
-        Ok(())
+        raw::free_address(data.addr(), Site::here())
     }
 
     /// All that was not freed, oldest first.
@@ -253,20 +195,6 @@ impl ManualHeap {
     /// # Errors
     /// [`Error::OutOfMemory`] where there is none for the list.
     pub fn unfreed() -> Result<Vec<Unfreed>, Error> {
-        let heap = Heap::lock();
-        let live = heap.live.as_ref();
-        let count = live.map_or(0, HashMap::len);
-        let mut unfreed = Vec::new();
-        let reserved = unfreed.try_reserve_exact(count);
-        reserved.map_err(|_| Error::OutOfMemory { requested: count * size_of::<Unfreed>() })?;
-        unfreed.extend(live.into_iter().flatten().map(|(&address, live)| Unfreed {
-            store: live.store,
-            address,
-            byte_length: live.byte_length(),
-            allocated: live.allocated,
-        }));
-        drop(heap);
-        unfreed.sort_unstable_by_key(|memory| memory.store);
-        Ok(unfreed)
+        raw::unfreed()
     }
 }

@@ -9,9 +9,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::raw::{Memory, RawStore};
+use rustc_hash::FxBuildHasher;
+
+use crate::raw::{FileOwner, RawStore};
 use crate::sys::{FileKey, MapFailure, MappedFile, OpenedFile};
-use crate::{BackingStore, Error, MapMode, MapProblem, Site, StoreKind};
+use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
 /// A file mapped into memory.
 ///
@@ -42,12 +44,10 @@ pub struct Mapped {
     store: BackingStore,
 }
 
-/// The owner of a mapped store: the mapping, and the file's entry among those that are open.
-pub(crate) struct MappedOwner {
-    file: MappedFile,
+/// What a mapped store keeps beside the mapping: the file's name, and its entry among those that are open.
+struct Opened {
     path: PathBuf,
-    mode: MapMode,
-    _open: OpenFile,
+    _entry: OpenFile,
 }
 
 impl Mapped {
@@ -72,32 +72,30 @@ impl Mapped {
         // A zero inside the path: no file has such a name.
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let file = OpenedFile::open(name, mode)?;
-        let open = OpenFile::register(file.key(), mode)?;
+        let entry = OpenFile::register(file.key(), mode)?;
         let file = MappedFile::map(&file, name, mode)?;
-        let memory = Memory::from(file.memory());
         let path = PathBuf::from(OsString::from_vec(copy_of(path, 0)?));
-        let owner = MappedOwner { file, path, mode, _open: open };
-        let raw = RawStore::new(owner, StoreKind::mapped(mode), site, |_| memory).map_err(|(error, _)| error)?;
-        Ok(Mapped { store: BackingStore::from_raw(raw) })
+        let raw = RawStore::of_file(file, Opened { path, _entry: entry }, site)?;
+        Ok(Mapped { store: BackingStore::over(raw) })
     }
 
-    fn mapped_owner(&self) -> &MappedOwner {
-        self.store.raw().owner().expect("made from one")
+    fn owner(&self) -> &FileOwner<Opened> {
+        self.store.raw().file_owner().expect("made from one")
     }
 
     /// The file, as it was named.
     pub fn path(&self) -> &Path {
-        &self.mapped_owner().path
+        &self.owner().with().path
     }
 
     /// How it is mapped.
     pub fn mode(&self) -> MapMode {
-        self.mapped_owner().mode
+        self.owner().file().mode()
     }
 
     /// The length in bytes, which is that of the file when it was mapped.
     pub fn byte_length(&self) -> usize {
-        self.mapped_owner().file.len()
+        self.owner().file().len()
     }
 
     /// The store, to expose it whole, or a part of it where it is larger than an engine's limit
@@ -123,8 +121,7 @@ impl Mapped {
     /// # Errors
     /// [`Error::Map`] with what the system says.
     pub fn flush(&self) -> Result<(), Error> {
-        let owner = self.mapped_owner();
-        owner.file.flush().map_err(|error| map_error(&owner.path, MapProblem::Io(error)))
+        self.owner().file().flush().map_err(|error| map_error(self.path(), MapProblem::Io(error)))
     }
 }
 
@@ -156,7 +153,7 @@ fn map_error(path: &Path, problem: MapProblem) -> Error {
 
 /// The files that are mapped in this process, by device and inode: one that is written through a mapping is mapped in no
 /// other mode, since the others promise that nobody here writes it.
-static OPEN_FILES: Mutex<Option<HashMap<FileKey, Mappings>>> = Mutex::new(None);
+static OPEN_FILES: Mutex<HashMap<FileKey, Mappings, FxBuildHasher>> = Mutex::new(HashMap::with_hasher(FxBuildHasher));
 
 /// In which mode a file is mapped, and how often.
 struct Mappings {
@@ -171,7 +168,6 @@ struct OpenFile {
 impl OpenFile {
     fn register(key: FileKey, requested: MapMode) -> Result<OpenFile, MapFailure> {
         let mut files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = files.get_or_insert_default();
         files.try_reserve(1).map_err(|_| Error::OutOfMemory { requested: size_of::<(FileKey, Mappings)>() })?;
         match files.entry(key) {
             Entry::Vacant(entry) => {
@@ -192,9 +188,7 @@ impl OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let mut files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = files.as_mut()
-            && let Entry::Occupied(mut entry) = files.entry(self.key)
-        {
+        if let Entry::Occupied(mut entry) = files.entry(self.key) {
             entry.get_mut().count -= 1;
             if entry.get().count == 0 {
                 entry.remove();

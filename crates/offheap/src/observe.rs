@@ -34,7 +34,7 @@
 
 use std::sync::OnceLock;
 
-use crate::adapter::InFinalizer;
+use crate::finalizer::InFinalizer;
 use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
 /// What happened.

@@ -1,6 +1,6 @@
 //! Stores whose length changes while their address stays.
 
-use crate::raw::{Refused, Sole};
+use crate::raw::{Refused, UniqueRef};
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Length, Site, UniqueStore};
 
@@ -41,7 +41,7 @@ impl UniqueStore {
         if byte_length > max_byte_length {
             return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
         }
-        Sole::resizable(reserve(max_byte_length)?, byte_length, site).map(UniqueStore::from_sole)
+        UniqueRef::resizable(reserve(max_byte_length)?, byte_length, site).map(UniqueStore::from_unique)
     }
 
     /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
@@ -54,7 +54,7 @@ impl UniqueStore {
     /// # Errors
     /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]; nothing has changed then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {
-        self.sole_mut().resize(byte_length).map_err(|refused| match refused {
+        self.unique_mut().resize(byte_length).map_err(|refused| match refused {
             Refused::Error(error) => error,
             Refused::Denied(denied) => unreachable!("{denied:?}, with one reference and no buffer"),
         })

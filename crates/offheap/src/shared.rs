@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
 
-use crate::raw::{AtomicElement, Owner, RawStore, WithDeleter};
+use crate::lend::AtomicElement;
+use crate::raw::{Owner, RawStore, WithDeleter};
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Rejected, Site, StoreId, WeakStore};
 
@@ -39,8 +40,8 @@ pub struct SharedStore {
 }
 
 impl SharedStore {
-    pub(crate) fn from_raw(raw: RawStore) -> Self {
-        SharedStore { store: BackingStore::from_raw(raw) }
+    pub(crate) fn over(raw: RawStore) -> Self {
+        SharedStore { store: BackingStore::over(raw) }
     }
 
     /// A store of `byte_length` zeroed bytes, aligned to 16, that has one length.
@@ -49,7 +50,7 @@ impl SharedStore {
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn zeroed(byte_length: usize) -> Result<Self, Error> {
-        RawStore::shared_zeroed(byte_length, Site::here()).map(SharedStore::from_raw)
+        RawStore::shared_zeroed(byte_length, Site::here()).map(SharedStore::over)
     }
 
     /// A store of `byte_length` zeroed bytes that can grow up to `max_byte_length`, at one address. It is aligned to a
@@ -63,7 +64,7 @@ impl SharedStore {
             return Err(Error::MaximumTooSmall { byte_length, max_byte_length });
         }
         let site = Site::here();
-        RawStore::shared_growable(Reservation::new(max_byte_length)?, byte_length, site).map(SharedStore::from_raw)
+        RawStore::shared_growable(Reservation::new(max_byte_length)?, byte_length, site).map(SharedStore::over)
     }
 
     /// A store over the memory of `owner`, without a copy. It does not come back: who else may have it is never known.
@@ -73,7 +74,7 @@ impl SharedStore {
     #[track_caller]
     pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
         match RawStore::shared(owner, Site::here()) {
-            Ok(raw) => Ok(SharedStore::from_raw(raw)),
+            Ok(raw) => Ok(SharedStore::over(raw)),
             Err((error, owner)) => Err(Rejected::new(error, owner)),
         }
     }
@@ -210,7 +211,7 @@ impl SharedStore {
     /// # Errors
     /// [`Error::Misaligned`] unless the address is aligned for `A`, which that of a whole store always is;
     /// [`Error::PartialElement`] where the length is no whole number of elements.
-    #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `raw`")]
+    #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `lend`")]
     pub unsafe fn as_atomics_of<A: AtomicElement>(&self) -> Result<&[A], Error> {
         // SAFETY: I-BORROW: the caller's promise, passed on.
         unsafe { self.store.atomics_of() }

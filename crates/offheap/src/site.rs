@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// A place in a program: what created, exposed or freed a store.
 ///
@@ -107,9 +107,8 @@ struct Places {
 impl Places {
     /// The one place for these; `None` where it cannot be kept.
     fn keep(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
-        static PLACES: Mutex<Option<Places>> = Mutex::new(None);
+        static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = places.get_or_insert_default();
         let file = places.name(file)?;
         if let Some(known) = places.places.get(&(file, line, column)) {
             return Some(known);

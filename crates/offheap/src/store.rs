@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::raw::{RawStore, RawWeak, Sole};
+use crate::raw::{RawStore, UniqueRef, View, WeakView};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
 mod check;
@@ -41,14 +41,10 @@ mod check;
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone)]
+#[repr(transparent)]
 pub struct BackingStore {
-    raw: RawStore,
-    start: usize,
-    // `WHOLE`, or the length of the part that this handle is to.
-    part: usize,
+    view: View,
 }
-
-const WHOLE: usize = usize::MAX;
 
 /// A reference that does not keep the memory; `Send` and `Sync`. V8's `std::weak_ptr<v8::BackingStore>`.
 ///
@@ -64,35 +60,39 @@ const WHOLE: usize = usize::MAX;
 /// ```
 #[derive(Clone)]
 pub struct WeakStore {
-    raw: RawWeak,
-    start: usize,
-    part: usize,
+    view: WeakView,
 }
 
 impl BackingStore {
     #[inline]
-    pub(crate) fn from_raw(raw: RawStore) -> Self {
-        BackingStore { raw, start: 0, part: WHOLE }
+    pub(crate) fn over(raw: RawStore) -> Self {
+        BackingStore { view: View::whole(raw) }
     }
 
-    pub(crate) fn part(raw: RawStore, start: usize, byte_length: usize) -> Self {
-        BackingStore { raw, start, part: byte_length }
+    #[inline]
+    pub(crate) fn from_view(view: View) -> Self {
+        BackingStore { view }
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> &View {
+        &self.view
     }
 
     #[inline]
     pub(crate) fn raw(&self) -> &RawStore {
-        &self.raw
+        self.view.raw()
     }
 
     #[inline]
-    pub(crate) fn into_raw(self) -> RawStore {
-        self.raw
+    pub(crate) fn into_block(self) -> RawStore {
+        self.view.into_block()
     }
 
     /// The name of the store; parts of it have the same.
     #[inline]
     pub fn id(&self) -> StoreId {
-        self.raw.id()
+        self.raw().id()
     }
 
     /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
@@ -100,47 +100,42 @@ impl BackingStore {
     /// [out of bounds](Self::is_out_of_bounds).
     #[inline]
     pub fn byte_length(&self) -> usize {
-        match self.part {
-            WHOLE => self.raw.byte_length(),
-            _ if self.is_out_of_bounds() => 0,
-            part => part,
-        }
+        self.view.byte_length()
     }
 
     /// The length of shared memory, in one order with all its growth.
     #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
-        if self.part == WHOLE { self.raw.byte_length_in_order() } else { self.part }
+        self.view.byte_length_in_order()
     }
 
     /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Then it has no bytes,
     /// and asking for some is [`Error::OutOfRange`]; it is as before once the store has grown back (as V8's views are).
     #[inline]
     pub fn is_out_of_bounds(&self) -> bool {
-        // The sum is that of a range that lay inside the store once, so it does not overflow.
-        self.part != WHOLE && self.kind().may_shrink() && self.start + self.part > self.raw.byte_length()
+        self.view.is_out_of_bounds()
     }
 
     /// Whether this is a handle to all of the store, whatever its length becomes.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
-        self.part == WHOLE
+        self.view.is_whole()
     }
 
     /// What sort of memory it is.
     #[inline]
     pub fn kind(&self) -> StoreKind {
-        self.raw.kind()
+        self.raw().kind()
     }
 
     /// Where the store was made.
     pub fn site(&self) -> Site {
-        self.raw.site()
+        self.raw().site()
     }
 
     /// Where this handle begins in the store, in bytes: 0 unless it is to a part.
     pub fn byte_offset(&self) -> usize {
-        self.start
+        self.view.start()
     }
 
     /// The address of the first byte (V8's `BackingStore::Data()`). It never changes, and is not null, also when empty.
@@ -153,24 +148,23 @@ impl BackingStore {
 
     #[inline]
     pub(crate) fn data(&self) -> NonNull<u8> {
-        let data = self.raw.data();
-        NonNull::new(data.as_ptr().wrapping_add(self.start)).expect("a part lies inside its store")
+        self.view.data()
     }
 
     /// How many references there are, those of engines included (V8's `use_count`). Others may change it at any time.
     pub fn reference_count(&self) -> usize {
-        self.raw.strong_count() as usize
+        self.raw().strong_count() as usize
     }
 
     /// The isolate that has the store, and through how many live buffers; `None` while it is exposed nowhere, and always
     /// for read-only memory, which any number of isolates may have.
     pub fn exposure(&self) -> Option<(IsolateId, u16)> {
-        self.raw.access().exposure()
+        self.raw().exposure()
     }
 
     /// A reference that does not keep the memory.
     pub fn downgrade(&self) -> WeakStore {
-        WeakStore { raw: self.raw.downgrade(), start: self.start, part: self.part }
+        WeakStore { view: self.view.downgrade() }
     }
 
     /// A handle to a part of these bytes, in bytes. It shares the reference count, the guards and the exposure of the
@@ -192,10 +186,10 @@ impl BackingStore {
             Bound::Excluded(&end) => end,
             Bound::Unbounded => store_byte_length,
         };
-        if start > end || end > store_byte_length {
-            return Err(self.out_of_range(start, end.saturating_sub(start)));
+        match self.view.slice(start, end) {
+            Some(view) => Ok(BackingStore { view }),
+            None => Err(self.out_of_range(start, end.saturating_sub(start))),
         }
-        Ok(BackingStore { raw: self.raw.clone(), start: self.start + start, part: end - start })
     }
 
     /// A handle to the `element_count` elements of `T` from byte `byte_offset` on, which must lie where a `T` can: what a
@@ -268,27 +262,27 @@ impl BackingStore {
     pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
         let refused =
             |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
-        if self.part != WHOLE {
+        if !self.is_whole() {
             return Err(refused(self, NotUnique::SubStore));
         }
         if !matches!(self.kind(), StoreKind::FIXED | StoreKind::RESIZABLE) {
             return Err(refused(self, NotUnique::Kind));
         }
-        match Sole::from_raw(self.raw) {
-            Ok(sole) => Ok(UniqueStore::from_sole(sole)),
+        match UniqueRef::if_unique(self.into_block()) {
+            Ok(unique) => Ok(UniqueStore::from_unique(unique)),
             Err((Some(count), raw)) => {
-                let reason = match raw.access().exposure() {
+                let reason = match raw.exposure() {
                     Some((isolate, buffers)) => {
                         let others = count.saturating_sub(1 + u32::from(buffers));
                         NotUnique::Exposed { isolate, buffers, others }
                     }
                     None => NotUnique::References(count),
                 };
-                Err(refused(BackingStore::from_raw(raw), reason))
+                Err(refused(BackingStore::over(raw), reason))
             }
             Err((None, raw)) => {
                 let requested = crate::CONTROL_BLOCK_BYTES;
-                Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::from_raw(raw)))
+                Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::over(raw)))
             }
         }
     }
@@ -297,17 +291,13 @@ impl BackingStore {
 impl From<UniqueStore> for BackingStore {
     #[inline]
     fn from(unique: UniqueStore) -> BackingStore {
-        BackingStore::from_raw(unique.into_raw())
+        BackingStore::over(unique.into_block())
     }
 }
 
 impl PartialEq for BackingStore {
     fn eq(&self, other: &Self) -> bool {
-        // The length of a part is that of its range also while that is out of bounds.
-        let byte_length = |store: &Self| if store.is_whole() { store.raw.byte_length() } else { store.part };
-        // Two handles to all of it are equal although it may grow between two looks at its length.
-        let is_as_long = self.part == other.part || byte_length(self) == byte_length(other);
-        self.raw.same_block(&other.raw) && self.start == other.start && is_as_long
+        self.view.is_same(&other.view)
     }
 }
 
@@ -317,7 +307,7 @@ impl Hash for BackingStore {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Not the length: that of a resizable store changes.
         self.id().hash(state);
-        self.start.hash(state);
+        self.byte_offset().hash(state);
     }
 }
 
@@ -326,7 +316,7 @@ impl fmt::Debug for BackingStore {
         f.debug_struct("BackingStore")
             .field("id", &self.id())
             .field("kind", &self.kind())
-            .field("byte_offset", &self.start)
+            .field("byte_offset", &self.byte_offset())
             .field("byte_length", &self.byte_length())
             .field("reference_count", &self.reference_count())
             .field("site", &self.site())
@@ -337,8 +327,7 @@ impl fmt::Debug for BackingStore {
 impl WeakStore {
     /// A reference that keeps the memory, unless it is gone, or a unique store took it.
     pub fn upgrade(&self) -> Option<BackingStore> {
-        let raw = self.raw.upgrade()?;
-        Some(BackingStore { raw, start: self.start, part: self.part })
+        self.view.upgrade().map(BackingStore::from_view)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::budget;
-use crate::raw::{HeapMemory, Owner, RawStore, Sole, WithDeleter};
+use crate::raw::{HeapMemory, Owner, RawStore, UniqueRef, WithDeleter};
 use crate::{Error, Rejected, Site, StoreId, StoreKind};
 
 /// A store with one handle, exposed nowhere: derefs to `&mut [u8]`, on any thread.
@@ -27,26 +27,26 @@ use crate::{Error, Rejected, Site, StoreId, StoreKind};
 /// # Ok::<(), offheap::Error>(())
 /// ```
 pub struct UniqueStore {
-    sole: Sole,
+    unique: UniqueRef,
 }
 
 impl UniqueStore {
     #[inline]
-    pub(crate) fn from_sole(sole: Sole) -> Self {
-        UniqueStore { sole }
+    pub(crate) fn from_unique(unique: UniqueRef) -> Self {
+        UniqueStore { unique }
     }
 
     #[inline]
-    pub(crate) fn into_raw(self) -> RawStore {
-        self.sole.into_raw()
+    pub(crate) fn into_block(self) -> RawStore {
+        self.unique.into_block()
     }
 
     pub(crate) fn raw(&self) -> &RawStore {
-        self.sole.raw()
+        self.unique.raw()
     }
 
-    pub(crate) fn sole_mut(&mut self) -> &mut Sole {
-        &mut self.sole
+    pub(crate) fn unique_mut(&mut self) -> &mut UniqueRef {
+        &mut self.unique
     }
 
     /// A store of `byte_length` zeroed bytes, aligned to 16: V8's `NewBackingStore(isolate, byte_length)` without an
@@ -73,7 +73,7 @@ impl UniqueStore {
     }
 
     fn of(memory: HeapMemory, site: Site) -> Result<Self, Error> {
-        Sole::new(memory, StoreKind::FIXED, site).map(UniqueStore::from_sole).map_err(|(error, _)| error)
+        UniqueRef::new(memory, StoreKind::FIXED, site).map(UniqueStore::from_unique).map_err(|(error, _)| error)
     }
 
     /// A store of `byte_length` bytes, zeroed and then written by `fill`.
@@ -94,8 +94,8 @@ impl UniqueStore {
     #[track_caller]
     #[inline]
     pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
-        Sole::new(owner, StoreKind::FIXED, Site::here())
-            .map(UniqueStore::from_sole)
+        UniqueRef::new(owner, StoreKind::FIXED, Site::here())
+            .map(UniqueStore::from_unique)
             .map_err(|(error, owner)| Rejected::new(error, owner))
     }
 
@@ -131,25 +131,25 @@ impl UniqueStore {
     /// The store, with [`Error::OtherOwner`] where it was not made from an `O`.
     pub fn try_into_owner<O: Owner>(self) -> Result<O, Rejected<UniqueStore>> {
         let store = self.id();
-        self.sole.try_into_owner().map_err(|sole| {
+        self.unique.try_into_owner().map_err(|unique| {
             let requested = std::any::type_name::<O>();
-            Rejected::new(Error::OtherOwner { store, requested }, UniqueStore { sole })
+            Rejected::new(Error::OtherOwner { store, requested }, UniqueStore { unique })
         })
     }
 
     /// The name of the store; it keeps it when it is shared and when it comes back.
     pub fn id(&self) -> StoreId {
-        self.sole.raw().id()
+        self.unique.raw().id()
     }
 
     /// The length in bytes.
     pub fn byte_length(&self) -> usize {
-        self.sole.raw().byte_length()
+        self.unique.raw().byte_length()
     }
 
     /// Where the store was made.
     pub fn site(&self) -> Site {
-        self.sole.raw().site()
+        self.unique.raw().site()
     }
 }
 
@@ -157,13 +157,13 @@ impl Deref for UniqueStore {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.sole.as_slice()
+        self.unique.as_slice()
     }
 }
 
 impl DerefMut for UniqueStore {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.sole.as_mut_slice()
+        self.unique.as_mut_slice()
     }
 }
 

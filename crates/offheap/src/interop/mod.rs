@@ -1,4 +1,4 @@
-//! Owners of other crates, one file for each, and conversions.
+//! Owners of other crates and of std, one file for each, and conversions.
 #![allow(unsafe_code, reason = "one `unsafe impl` per foreign type, nothing else")]
 
 #[cfg(feature = "bytes")]
@@ -6,3 +6,4 @@ mod bytes;
 #[cfg(feature = "memmap2")]
 mod memmap2;
 mod std;
+mod unique;

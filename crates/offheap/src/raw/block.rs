@@ -7,14 +7,14 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use super::access::AccessWord;
 use super::counts::Counts;
 use super::engine::OF_ENGINE;
 use super::packed_site::PackedSite;
-use crate::access::AccessWord;
 use crate::budget::{self, Charge};
 use crate::observe::{self, Event, EventKind};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
-use crate::{Error, Site, StoreId, StoreKind};
+use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
 /// The bytes of a control block before its owner.
 pub const CONTROL_BLOCK_BYTES: usize = size_of::<Header>();
@@ -22,14 +22,14 @@ pub const CONTROL_BLOCK_BYTES: usize = size_of::<Header>();
 #[cfg(not(loom))]
 const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
 
-mod alone;
+mod unique;
 mod weak;
 
 /// The memory of a store: where it begins and how long it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    pub(crate) data: NonNull<u8>,
-    pub(crate) byte_length: usize,
+pub(super) struct Memory {
+    pub(super) data: NonNull<u8>,
+    pub(super) byte_length: usize,
 }
 
 // What all blocks have; the owner follows it.
@@ -127,7 +127,7 @@ impl RawStore {
     ///
     /// On failure the owner comes back.
     #[inline]
-    pub(crate) fn new<O: Send + 'static>(
+    pub(super) fn new<O: Send + 'static>(
         owner: O,
         kind: StoreKind,
         site: Site,
@@ -140,7 +140,7 @@ impl RawStore {
 
     /// As [`new`](Self::new), with the event left to [`tell_created`](Self::tell_created).
     #[inline]
-    pub(crate) fn untold<O: Send + 'static>(
+    pub(super) fn untold<O: Send + 'static>(
         owner: O,
         kind: StoreKind,
         site: Site,
@@ -184,7 +184,7 @@ impl RawStore {
     }
 
     #[inline]
-    pub(crate) fn tell_created(&self) {
+    pub(super) fn tell_created(&self) {
         observe::emit(|| self.event(EventKind::Created));
     }
 
@@ -196,8 +196,9 @@ impl RawStore {
         header
     }
 
+    /// For the marks of this folder, each of which answers for taking it away.
     #[inline]
-    pub(crate) fn access(&self) -> &AccessWord {
+    pub(super) fn access(&self) -> &AccessWord {
         &self.header().access
     }
 
@@ -221,7 +222,7 @@ impl RawStore {
     }
 
     /// Publishes a new length; the caller answers for the memory up to it (I-MAPPED).
-    pub(crate) fn set_byte_length(&self, byte_length: usize) {
+    pub(super) fn set_byte_length(&self, byte_length: usize) {
         self.header().byte_length.store(byte_length, Ordering::Release);
     }
 
@@ -236,7 +237,7 @@ impl RawStore {
 
     /// Publishes a new length if it is `before`, and otherwise says what it is; as for
     /// [`set_byte_length`](Self::set_byte_length).
-    pub(crate) fn replace_byte_length(&self, before: usize, byte_length: usize) -> Result<(), usize> {
+    pub(super) fn replace_byte_length(&self, before: usize, byte_length: usize) -> Result<(), usize> {
         let replaced =
             self.header().byte_length.compare_exchange(before, byte_length, Ordering::SeqCst, Ordering::SeqCst);
         replaced.map(drop)
@@ -259,6 +260,12 @@ impl RawStore {
 
     pub(crate) fn site(&self) -> Site {
         self.header().site.get()
+    }
+
+    /// The isolate that has the store, and through how many live buffers.
+    #[inline]
+    pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
+        self.access().exposure()
     }
 
     pub(crate) fn strong_count(&self) -> u32 {
@@ -293,20 +300,20 @@ impl RawStore {
     }
 
     /// The owner, where it is an `O`. Others may look at it at the same time, hence `Sync`.
-    pub(crate) fn owner<O: Sync + 'static>(&self) -> Option<&O> {
+    pub(super) fn owner<O: Sync + 'static>(&self) -> Option<&O> {
         self.is_from::<O>().then(|| {
             // SAFETY: I-LAYOUT: the owner is an `O`, at its offset in the block, and lives as long as this reference.
             unsafe { self.owner_ptr().cast::<O>().as_ref() }
         })
     }
 
-    pub(crate) fn is_from<O: 'static>(&self) -> bool {
+    pub(super) fn is_from<O: 'static>(&self) -> bool {
         (self.header().owner.type_id)() == TypeId::of::<O>()
     }
 
     /// Whether dropping the owner does anything.
     #[inline]
-    pub(super) fn owner_needs_drop(&self) -> bool {
+    pub(crate) fn owner_needs_drop(&self) -> bool {
         self.header().owner.needs_drop
     }
 
@@ -333,14 +340,14 @@ impl RawStore {
 
     /// The reference as a pointer, for an engine to keep.
     #[inline]
-    pub(crate) fn into_raw(self) -> NonNull<c_void> {
+    pub(super) fn into_raw(self) -> NonNull<c_void> {
         ManuallyDrop::new(self).0.cast()
     }
 
     /// # Safety
     /// `raw` came from [`into_raw`](Self::into_raw), and is given back once.
     #[inline]
-    pub(crate) unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
+    pub(super) unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         RawStore(raw.cast())
     }
 }

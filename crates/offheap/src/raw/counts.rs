@@ -19,7 +19,7 @@ const MAX_REFERENCES: u32 = i32::MAX as u32 >> 1;
 pub(super) struct Counts(AtomicU64);
 
 /// The only strong reference of a block.
-pub(super) enum Only {
+pub(super) enum Unique {
     /// There is no weak handle, so nobody else has the block.
     OfAnySort,
     /// Weak handles fail to upgrade until [`give_back`](Counts::give_back): the count of strong references is 0.
@@ -74,7 +74,7 @@ impl Counts {
     /// before.
     #[inline]
     pub(super) fn remove_strong(&self) -> bool {
-        if self.is_only() {
+        if self.is_unique() {
             return true;
         }
         let last = strong(self.0.fetch_sub(STRONG, Ordering::Release)) == 1;
@@ -97,21 +97,21 @@ impl Counts {
 
     /// Whether there is one strong reference, and no weak one beside it. Nobody can count another then.
     #[inline]
-    pub(super) fn is_only(&self) -> bool {
+    pub(super) fn is_unique(&self) -> bool {
         self.0.load(Ordering::Acquire) == STRONG | WEAK
     }
 
     /// Takes the strong reference away where it is the only one; or says how many there are.
-    pub(super) fn take_only(&self) -> Result<Only, u32> {
+    pub(super) fn take_unique(&self) -> Result<Unique, u32> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
             match word {
                 _ if strong(word) != 1 => return Err(strong(word)),
-                _ if weak(word) == 1 => return Ok(Only::OfAnySort),
+                _ if weak(word) == 1 => return Ok(Unique::OfAnySort),
                 _ => {}
             }
             match self.0.compare_exchange_weak(word, word - STRONG, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Ok(Only::Strong),
+                Ok(_) => return Ok(Unique::Strong),
                 Err(seen) => word = seen,
             }
         }
@@ -140,7 +140,7 @@ impl Counts {
         self.0.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Undoes [`take_only`](Self::take_only) where it left weak handles.
+    /// Undoes [`take_unique`](Self::take_unique) where it left weak handles.
     pub(super) fn give_back(&self) {
         self.0.fetch_add(STRONG, Ordering::Release);
     }

@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use super::{Hold, Memory, RawStore};
-use crate::{BackingStore, Error, IsolateId, Rejected, SharedStore, Site, StoreKind};
+use super::{Memory, RawStore};
+use crate::{Rejected, Site, StoreKind};
 
 /// Memory that an engine owns and whose length the engine changes.
 ///
@@ -61,11 +61,12 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
 }
 
 impl RawStore {
-    /// Only this makes blocks with the length `OF_ENGINE`, and only of kinds that are `is_of_engine`.
-    fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, (Error, M)> {
+    /// Only this makes blocks with the length `OF_ENGINE`, and of kinds that are `is_of_engine`.
+    pub(crate) fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, Rejected<M>> {
+        assert!(kind.is_of_engine(), "an engine's memory is of a kind of its own");
         let owner = EngineOwned { ask: ask::<M>, memory };
         let memory = |owner: &mut EngineOwned<M>| Memory { data: owner.memory.data(), byte_length: OF_ENGINE };
-        RawStore::new(owner, kind, site, memory).map_err(|(error, owner)| (error, owner.memory))
+        RawStore::new(owner, kind, site, memory).map_err(|(error, owner)| Rejected::new(error, owner.memory))
     }
 
     /// Whether an engine owns the memory and changes its length.
@@ -91,50 +92,5 @@ impl RawStore {
 
     pub(super) fn engine_max_byte_length(&self) -> usize {
         self.ask_engine(Question::MaxByteLength)
-    }
-}
-
-impl Hold {
-    /// A hold on a new store over unshared memory of an engine, which is exposed in `isolate` from its beginning;
-    /// [`store`](Self::store) gives references.
-    ///
-    /// It goes by one live buffer, whichever it is: script may transfer the memory from one to the next. The adapter keeps
-    /// the hold until the engine has let go of the memory, and drops it then; from then on the store's length is fixed.
-    ///
-    /// With `may_shrink` the store is of the kind [`StoreKind::ENGINE_RESIZABLE`], and otherwise [`StoreKind::ENGINE_GROWABLE`].
-    ///
-    /// # Safety
-    /// While there is no `Hold` of the store, nobody changes the length of the memory, and neither script nor anything
-    /// else of the engine touches it. While there is one, only what runs in that isolate does, on one thread at a time.
-    /// Without `may_shrink` the length only rises.
-    ///
-    /// # Errors
-    /// The memory comes back with [`Error::OutOfMemory`].
-    pub unsafe fn engine_memory<M: EngineMemory>(
-        memory: M,
-        isolate: IsolateId,
-        may_shrink: bool,
-        site: Site,
-    ) -> Result<Self, Rejected<M>> {
-        let kind = if may_shrink { StoreKind::ENGINE_RESIZABLE } else { StoreKind::ENGINE_GROWABLE };
-        match RawStore::of_engine(memory, kind, site) {
-            Ok(raw) => Ok(Hold::new(&BackingStore::from_raw(raw), isolate).expect("nobody else has the store yet")),
-            Err((error, memory)) => Err(Rejected::new(error, memory)),
-        }
-    }
-}
-
-/// A store over shared memory of an engine: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Its
-/// length is the engine's, and so is growing it.
-///
-/// # Safety
-/// The length only rises, and all who write the bytes reckon with others.
-///
-/// # Errors
-/// The memory comes back with [`Error::OutOfMemory`].
-pub unsafe fn shared_engine_memory<M: EngineMemory>(memory: M, site: Site) -> Result<SharedStore, Rejected<M>> {
-    match RawStore::of_engine(memory, StoreKind::ENGINE_SHARED, site) {
-        Ok(raw) => Ok(SharedStore::from_raw(raw)),
-        Err((error, memory)) => Err(Rejected::new(error, memory)),
     }
 }

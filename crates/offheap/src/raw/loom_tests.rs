@@ -15,7 +15,7 @@ use loom::sync::Arc;
 use loom::thread;
 use std::ptr::NonNull;
 
-use super::{Memory, Owner, RawStore, RawWeak, Sole};
+use super::{Memory, Owner, RawStore, RawWeak, UniqueRef};
 use crate::{Site, StoreKind};
 
 /// What stands for the bytes of a store.
@@ -141,7 +141,7 @@ fn weak_two_handles_race_for_the_block() {
 }
 
 #[test]
-fn sole_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
+fn unique_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
     loom::model(|| {
         let (store, memory) = store();
         let (weak, seen) = (store.downgrade(), memory.clone());
@@ -149,12 +149,12 @@ fn sole_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
             Some(store) => use_through(&store, &seen),
             None => drop(weak.clone()),
         });
-        match store.into_sole() {
-            Ok(sole) => {
+        match store.into_unique() {
+            Ok(unique) => {
                 // As a writer would, which no other reference may see.
                 memory.write(7);
-                assert_eq!(sole.strong_count(), 1);
-                drop(sole);
+                assert_eq!(unique.strong_count(), 1);
+                drop(unique);
             }
             Err((count, store)) => {
                 assert_eq!(count, Some(2));
@@ -167,7 +167,7 @@ fn sole_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
 }
 
 #[test]
-fn sole_everything_done_through_the_other_reference_comes_first() {
+fn unique_everything_done_through_the_other_reference_comes_first() {
     loom::model(|| {
         let (store, memory) = store();
         let (clone, seen) = (store.clone(), memory.clone());
@@ -175,10 +175,10 @@ fn sole_everything_done_through_the_other_reference_comes_first() {
             use_through(&clone, &seen);
             drop(clone);
         });
-        match Sole::from_raw(store) {
-            Ok(sole) => {
+        match UniqueRef::if_unique(store) {
+            Ok(unique) => {
                 memory.write(7);
-                drop(sole.into_raw());
+                drop(unique.into_block());
             }
             Err((count, store)) => {
                 assert_eq!(count, Some(2));
@@ -191,13 +191,13 @@ fn sole_everything_done_through_the_other_reference_comes_first() {
 }
 
 #[test]
-fn sole_the_owner_comes_back_whole_while_a_weak_handle_goes() {
+fn unique_the_owner_comes_back_whole_while_a_weak_handle_goes() {
     loom::model(|| {
         let (store, memory) = store();
         let weak = store.downgrade();
         let other = thread::spawn(move || drop(weak));
-        let Ok(sole) = Sole::from_raw(store) else { panic!("no other reference") };
-        let Ok(owner) = sole.try_into_owner::<Watched>() else { panic!("another type") };
+        let Ok(unique) = UniqueRef::if_unique(store) else { panic!("no other reference") };
+        let Ok(owner) = unique.try_into_owner::<Watched>() else { panic!("another type") };
         assert_eq!(memory.read(), 0, "not dropped");
         drop(owner);
         other.join().unwrap();

@@ -10,16 +10,19 @@ use crate::budget::Charge;
 use crate::sys::Pages;
 
 mod handle;
+mod heap;
 mod owner;
 
 pub(crate) use handle::ManualHandle;
-pub(crate) use owner::{Freed, ManualOwner};
+pub use heap::Unfreed;
+pub(crate) use heap::{free_address, freed_at, unfreed};
+pub(super) use owner::{FreedAt, ManualOwner};
 
 /// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
 const PAGES_FROM: usize = 64 << 10;
 
 /// Memory that is freed when this value is dropped.
-pub(crate) struct ManualBlock {
+struct ManualBlock {
     memory: ManualBytes,
     // Given back after the memory, or with it.
     charge: Charge,
@@ -40,7 +43,7 @@ struct Adopted {
 }
 
 impl ManualBlock {
-    pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
+    fn zeroed(byte_length: usize) -> Result<Self, Error> {
         let limit = isize::MAX as usize;
         if byte_length > limit {
             return Err(Error::TooLarge { requested: byte_length, limit });
@@ -55,9 +58,10 @@ impl ManualBlock {
         Ok(ManualBlock { memory, charge })
     }
 
-    /// Not unsafe by itself: what relies on the memory is `memory`, whose callers are the heap's, and
-    /// `ManualMemory::adopt` asks its caller for the contract.
-    pub(crate) fn adopt(
+    /// # Safety
+    /// Until `free_fn` is called, the `byte_length` bytes at `data` are initialised, mapped for reading and writing, and
+    /// used by nobody else; `free_fn` may be called with the address on any thread, and does not unwind.
+    unsafe fn adopt(
         data: *mut c_void,
         byte_length: usize,
         free_fn: unsafe extern "C" fn(*mut c_void),
@@ -72,19 +76,19 @@ impl ManualBlock {
     }
 
     /// The memory of a store that has it reserved, kept until it is freed by hand.
-    pub(crate) fn of_room(raw: RawStore) -> Self {
+    fn of_room(raw: RawStore) -> Self {
         // The store counts in the budget itself.
         ManualBlock { memory: ManualBytes::Room(raw), charge: Charge::of(0) }
     }
 
     /// Lets adopted memory go without freeing it.
-    pub(crate) fn disown(self) {
+    fn disown(self) {
         if let ManualBytes::Adopted(adopted) = self.memory {
             let _ = ManuallyDrop::new(adopted);
         }
     }
 
-    pub(crate) fn address(&self) -> usize {
+    fn address(&self) -> usize {
         self.data().as_ptr().addr()
     }
 
@@ -97,12 +101,12 @@ impl ManualBlock {
         }
     }
 
-    pub(crate) fn memory(&self, byte_length: usize) -> Memory {
+    fn memory(&self, byte_length: usize) -> Memory {
         Memory { data: self.data(), byte_length }
     }
 
     /// Gives back what can be given back without the address; returns how many bytes are kept.
-    pub(crate) fn keep_address(&mut self) -> usize {
+    fn keep_address(&mut self) -> usize {
         match &mut self.memory {
             ManualBytes::Pages(pages) => pages.give_back_but_a_page(),
             ManualBytes::Room(raw) => raw.give_room_back(),
@@ -117,7 +121,7 @@ impl ManualBlock {
 
     /// How many bytes of adopted memory the block holds back once it was freed by hand. Blocks of our own are small, or
     /// hold one page: they keep their address for as long as it is remembered.
-    pub(crate) fn kept_bytes(&self) -> usize {
+    fn kept_bytes(&self) -> usize {
         match &self.memory {
             ManualBytes::Heap(_) | ManualBytes::Pages(_) | ManualBytes::Room(_) => 0,
             ManualBytes::Adopted(adopted) => adopted.byte_length,
@@ -125,25 +129,25 @@ impl ManualBlock {
     }
 
     /// The length that the memory has at this moment, where that changes.
-    pub(crate) fn present_byte_length(&self) -> Option<usize> {
+    fn present_byte_length(&self) -> Option<usize> {
         match &self.memory {
             ManualBytes::Room(raw) => Some(raw.byte_length()),
             _ => None,
         }
     }
 
-    pub(crate) fn is_adopted(&self) -> bool {
+    fn is_adopted(&self) -> bool {
         matches!(self.memory, ManualBytes::Adopted(_))
     }
 }
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: `ManualMemory::adopt`'s caller said that this frees the memory, on any thread; this block
+        // SAFETY: I-FREE-ONCE: `ManualBlock::adopt`'s caller said that this frees the memory, on any thread; this block
         // is dropped once.
         unsafe { (self.free_fn)(self.data.as_ptr()) }
     }
 }
 
-// SAFETY: I-OWNER-SEND: as `ManualMemory::adopt`'s caller said.
+// SAFETY: I-OWNER-SEND: as `ManualBlock::adopt`'s caller said.
 unsafe impl Send for Adopted {}

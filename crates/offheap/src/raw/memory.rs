@@ -1,12 +1,11 @@
-//! Owners of our own: memory from Rust's allocator, and memory of somebody else with what frees it.
+//! Owners of our own: memory from Rust's allocator, and an owner with a function that is called before its drop.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use super::{Owner, Sole};
-use crate::{Error, Rejected, Site, StoreKind, UniqueStore};
+use super::Owner;
+use crate::Error;
 
 /// Memory from Rust's allocator, zeroed. V8's default allocator aligns as `calloc` does, and so does this.
 pub(crate) struct HeapMemory {
@@ -108,109 +107,5 @@ impl<O: Owner, F: FnOnce(*mut u8, usize)> Drop for WithDeleter<O, F> {
 unsafe impl<O: Owner, F: FnOnce(*mut u8, usize) + Send + 'static> Owner for WithDeleter<O, F> {
     fn memory(&mut self) -> NonNull<[u8]> {
         self.parts.as_mut().expect("taken in drop alone").0.memory()
-    }
-}
-
-/// Memory of somebody else, and what frees it.
-pub(crate) struct Foreign<F: FnOnce(*mut u8, usize)> {
-    data: *mut u8,
-    byte_length: usize,
-    deleter: Option<F>,
-}
-
-impl<F: FnOnce(*mut u8, usize)> Foreign<F> {
-    pub(crate) fn new(data: *mut u8, byte_length: usize, deleter: F) -> Self {
-        Foreign { data, byte_length, deleter: Some(deleter) }
-    }
-
-    pub(crate) fn into_deleter(mut self) -> F {
-        self.deleter.take().expect("taken once")
-    }
-}
-
-impl<F: FnOnce(*mut u8, usize)> Drop for Foreign<F> {
-    fn drop(&mut self) {
-        if let Some(deleter) = self.deleter.take() {
-            // Also for null: the owner behind it may hold more than bytes (V8 skips its deleter then, and leaks that).
-            deleter(self.data, self.byte_length);
-        }
-    }
-}
-
-// SAFETY: I-OWNER-SEND: whoever made it answered for the bytes and gave a deleter that may run on any thread.
-unsafe impl<F: FnOnce(*mut u8, usize) + Send> Send for Foreign<F> {}
-
-// SAFETY: I-OWNER-SEND: the constructors of `UniqueStore` that make one are unsafe and ask for this contract.
-unsafe impl<F: FnOnce(*mut u8, usize) + Send + 'static> Owner for Foreign<F> {
-    fn memory(&mut self) -> NonNull<[u8]> {
-        let data = NonNull::new(self.data).unwrap_or(NonNull::dangling());
-        NonNull::slice_from_raw_parts(data, self.byte_length)
-    }
-}
-
-/// V8's `BackingStore::DeleterCallback`: called once with the address, the length in bytes and the data that came with it.
-pub type DeleterCallback = unsafe extern "C" fn(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
-
-impl UniqueStore {
-    /// A store over memory of somebody else; `deleter` is called once, with the same address and length, when the
-    /// last reference goes. With `data` null and length 0 it is called too.
-    ///
-    /// # Safety
-    /// As for [`Owner`]: until the deleter runs, the `byte_length` bytes at `data` are initialised, mapped for reading
-    /// and writing, stay where they are, and are used by nobody else.
-    ///
-    /// # Errors
-    /// The deleter comes back, not called: [`Error::NullData`] for a null address with a length,
-    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
-    #[track_caller]
-    pub unsafe fn from_raw_parts<F>(data: *mut u8, byte_length: usize, deleter: F) -> Result<Self, Rejected<F>>
-    where
-        F: FnOnce(*mut u8, usize) + Send + 'static,
-    {
-        if data.is_null() && byte_length != 0 {
-            return Err(Rejected::new(Error::NullData { byte_length }, deleter));
-        }
-        let limit = isize::MAX as usize;
-        if byte_length > limit {
-            return Err(Rejected::new(Error::TooLarge { requested: byte_length, limit }, deleter));
-        }
-        let site = Site::here();
-        Sole::new(Foreign::new(data, byte_length, deleter), StoreKind::FIXED, site)
-            .map(UniqueStore::from_sole)
-            .map_err(|(error, foreign)| Rejected::new(error, foreign.into_deleter()))
-    }
-
-    /// A store over memory of somebody else, with a function of C that frees it and data for that function: V8's
-    /// `NewBackingStore(data, byte_length, deleter, deleter_data)`. The function is called once, with all three, when the last
-    /// reference goes.
-    ///
-    /// # Safety
-    /// As for [`from_raw_parts`](Self::from_raw_parts); `deleter` may be called with these arguments on any thread, and
-    /// must not unwind.
-    ///
-    /// # Errors
-    /// [`Error::NullData`] for a null address with a length, [`Error::TooLarge`] beyond `isize::MAX` bytes,
-    /// [`Error::OutOfMemory`]; the deleter is then not called.
-    #[track_caller]
-    pub unsafe fn from_c(
-        data: *mut c_void,
-        byte_length: usize,
-        deleter: DeleterCallback,
-        deleter_data: *mut c_void,
-    ) -> Result<Self, Error> {
-        struct CDeleter(DeleterCallback, *mut c_void);
-        // SAFETY: I-OWNER-SEND: the caller says that it may be called on any thread.
-        unsafe impl Send for CDeleter {}
-        impl CDeleter {
-            fn call(self, data: *mut u8, byte_length: usize) {
-                // SAFETY: I-FREE-ONCE: called once, with the arguments that the caller gave.
-                unsafe { (self.0)(data.cast(), byte_length, self.1) }
-            }
-        }
-        let deleter = CDeleter(deleter, deleter_data);
-        // SAFETY: I-OWNER-SEND: the caller's promise, passed on.
-        let store =
-            unsafe { Self::from_raw_parts(data.cast(), byte_length, |data, length| deleter.call(data, length)) };
-        store.map_err(Error::from)
     }
 }

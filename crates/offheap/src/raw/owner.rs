@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytemuck::{NoUninit, Pod};
 
 use super::Memory;
-use crate::UniqueStore;
 
 /// A value that owns memory which a store may let script read and write.
 ///
@@ -109,13 +108,5 @@ unsafe impl<T: NoUninit + Sync> FrozenOwner for &'static [T] {
 unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Arc<[T]> {
     fn memory(&self) -> NonNull<[u8]> {
         bytes_of_slice(NonNull::from(&**self))
-    }
-}
-
-// SAFETY: I-OWNER-SEND: a unique store is the only way to its memory, which stays where it is; as an owner it is not
-// written any more, and `&[u8]` may be read by any thread.
-unsafe impl FrozenOwner for UniqueStore {
-    fn memory(&self) -> NonNull<[u8]> {
-        NonNull::from(&**self)
     }
 }

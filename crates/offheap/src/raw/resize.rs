@@ -1,7 +1,8 @@
 //! Changing the length of a store, while others may be using it.
 
-use super::{ManualOwner, Memory, RawStore, Sole, store_bytes};
-use crate::access::{AccessWord, Denied};
+use super::access::{AccessWord, Denied};
+use super::manual::ManualOwner;
+use super::{Memory, RawStore, UniqueRef, store_bytes};
 use crate::budget::{self, Charge};
 use crate::observe::{self, EventKind};
 use crate::sys::Reservation;
@@ -25,12 +26,12 @@ impl From<Error> for Refused {
     }
 }
 
-impl Sole {
+impl UniqueRef {
     /// A block over the first `byte_length` bytes of `reservation`, which are committed here.
     pub(crate) fn resizable(reservation: Reservation, byte_length: usize, site: Site) -> Result<Self, Error> {
         reservation.commit(byte_length)?;
         let memory = |reservation: &mut Reservation| Memory { data: reservation.start(), byte_length };
-        RawStore::new(reservation, StoreKind::RESIZABLE, site, memory).map(Sole::of).map_err(|(error, _)| error)
+        RawStore::new(reservation, StoreKind::RESIZABLE, site, memory).map(UniqueRef::of).map_err(|(error, _)| error)
     }
 
     /// Changes the length of a block of a resizable kind.
@@ -76,7 +77,7 @@ impl RawStore {
 
     /// The same, with what commits memory up to a length before that is published, and what clears the bytes between two
     /// lengths after the shorter one was.
-    pub(crate) fn resize_with(
+    pub(super) fn resize_with(
         &self,
         scope: Option<IsolateId>,
         byte_length: usize,

@@ -1,9 +1,7 @@
 //! What is asked before bytes are touched, and the errors for what is refused.
 
 use super::BackingStore;
-use crate::access::Denied;
-use crate::manual::freed_at;
-use crate::raw::Refused;
+use crate::raw::{Denied, MAX_BUFFERS, Refused, freed_at};
 use crate::{Error, IsolateId, Length, StoreKind};
 
 impl BackingStore {
@@ -26,7 +24,7 @@ impl BackingStore {
         let (element, alignment) = (std::any::type_name::<T>(), align_of::<T>());
         match self.data().cast::<T>().is_aligned() {
             true => Ok(()),
-            false => Err(Error::Misaligned { store: self.id(), byte_offset: self.start, element, alignment }),
+            false => Err(Error::Misaligned { store: self.id(), byte_offset: self.byte_offset(), element, alignment }),
         }
     }
 
@@ -36,7 +34,14 @@ impl BackingStore {
     /// [`Error::OutOfRange`] for a part that is out of bounds.
     #[inline]
     pub(crate) fn present_byte_length(&self) -> Result<usize, Error> {
-        if self.is_out_of_bounds() { Err(self.out_of_range(0, self.part)) } else { Ok(self.byte_length()) }
+        self.view.present_byte_length().ok_or_else(|| self.is_beyond())
+    }
+
+    /// The error for a part that is out of bounds.
+    #[cold]
+    pub(crate) fn is_beyond(&self) -> Error {
+        let part_byte_length = self.view.end().map_or(0, |end| end - self.view.start());
+        self.out_of_range(0, part_byte_length)
     }
 
     #[inline]
@@ -60,7 +65,7 @@ impl BackingStore {
     fn beyond(&self, offset: usize) -> (usize, usize) {
         match self.is_out_of_bounds() {
             // In the bytes of the whole: how long the part is says nothing now.
-            true => (self.start.saturating_add(offset), self.raw.byte_length()),
+            true => (self.byte_offset().saturating_add(offset), self.raw().byte_length()),
             false => (offset, self.byte_length()),
         }
     }
@@ -83,7 +88,7 @@ impl BackingStore {
     /// For shared memory, whose uses leave no mark in the access word: all others learn it there.
     #[inline]
     pub(crate) fn check_not_freed(&self, attempted: &'static str) -> Result<(), Error> {
-        match self.raw.is_freed() {
+        match self.raw().is_freed() {
             true => Err(self.denied(attempted, None, Denied::Freed)),
             false => Ok(()),
         }
@@ -104,10 +109,8 @@ impl BackingStore {
                 Error::Exposed { store, attempted, isolate, buffers }
             }
             (Denied::OneBuffer { isolate }, _) => Error::OneBuffer { store, isolate },
-            (Denied::TooManyBuffers { isolate }, _) => {
-                Error::TooManyBuffers { store, isolate, limit: crate::access::MAX_BUFFERS }
-            }
-            (Denied::Freed, _) => Error::Freed { store, attempted, freed: freed_at(&self.raw) },
+            (Denied::TooManyBuffers { isolate }, _) => Error::TooManyBuffers { store, isolate, limit: MAX_BUFFERS },
+            (Denied::Freed, _) => Error::Freed { store, attempted, freed: freed_at(self.raw()) },
         }
     }
 }
@@ -116,7 +119,7 @@ impl BackingStore {
     /// The error for another length through a handle to a part.
     pub(crate) fn part_is_not_resizable(&self, attempted: &'static str, requested: usize) -> Error {
         let is_part = match self.kind() {
-            kind if kind.is_shared() => self.raw.is_growable(),
+            kind if kind.is_shared() => self.raw().is_growable(),
             kind => kind.length() != Length::Fixed,
         };
         Error::NotResizable { store: self.id(), attempted, is_part, requested }

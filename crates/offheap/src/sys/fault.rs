@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 // Not through `crate::sync`: a static cannot be a loom atomic, and the handler takes part in no model.
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, Once, OnceLock, PoisonError};
 
 use crate::Error;
 
@@ -29,7 +29,7 @@ static MAPPINGS: [Slot; SLOTS] = [const {
 
 /// The names of all files that were mapped, each kept once and for good: a handler may be reading any of them. Locked
 /// while a slot is claimed; the handler does not need it.
-static NAMES: Mutex<Option<HashSet<&'static CStr>>> = Mutex::new(None);
+static NAMES: LazyLock<Mutex<HashSet<&'static CStr>>> = LazyLock::new(Mutex::default);
 
 /// What was done about SIGBUS before, and is again for a fault that is not ours.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
@@ -46,7 +46,7 @@ impl Watched {
         let Some(slot) = MAPPINGS.iter().find(|slot| slot.start.load(Ordering::Relaxed) == 0) else {
             return Ok(None);
         };
-        let name = kept(names.get_or_insert_default(), path)?;
+        let name = kept(&mut names, path)?;
         slot.byte_length.store(byte_length, Ordering::Relaxed);
         slot.path.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);

@@ -18,6 +18,7 @@ pub(crate) struct MappedFile {
     _watched: Option<Watched>,
     // None of a file without bytes, which the system does not map.
     mapping: Option<MmapRaw>,
+    mode: MapMode,
 }
 
 /// Which file it is, whatever its name: device and inode.
@@ -96,7 +97,7 @@ impl MappedFile {
     /// Maps `file`, which was opened by the name `path`.
     pub(crate) fn map(file: &OpenedFile, path: &CStr, mode: MapMode) -> Result<Self, MapFailure> {
         if file.is_empty {
-            return Ok(MappedFile { _watched: None, mapping: None });
+            return Ok(MappedFile { _watched: None, mapping: None, mode });
         }
         let (options, file) = (MmapOptions::new(), &file.file);
         let mapping = match mode {
@@ -106,7 +107,12 @@ impl MappedFile {
             MapMode::CopyOnWrite => unsafe { options.map_copy(file) }?.into(),
         };
         let watched = Watched::new(mapping.as_ptr().addr(), mapping.len(), path)?;
-        Ok(MappedFile { _watched: watched, mapping: Some(mapping) })
+        Ok(MappedFile { _watched: watched, mapping: Some(mapping), mode })
+    }
+
+    /// How it was mapped.
+    pub(crate) fn mode(&self) -> MapMode {
+        self.mode
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,16 +1,15 @@
 //! The stack of a thread, which engines take for longer than it may be.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 
 thread_local! {
-    // Asked once: of the first thread of a process the system finds it out by reading a file.
-    static STACK: OnceCell<Option<Range<usize>>> = const { OnceCell::new() };
+    // Asked once: for the first thread of a process the system has to read a file.
+    static STACK: Option<Range<usize>> = bounds();
 }
 
 /// The addresses of this thread's stack, which grows from the end to the start; `None` where the system does not tell.
 pub fn thread_stack() -> Option<Range<usize>> {
-    STACK.with(|stack| stack.get_or_init(bounds).clone())
+    STACK.with(Clone::clone)
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{DROPPED, Plain};
-use crate::access::{AccessWord, Denied};
+use crate::raw::access::{AccessWord, Denied};
 use crate::{Holder, IsolateId};
 
 fn isolate(bits: u16) -> IsolateId {

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::super::{Memory, RawStore};
 use super::{Plain, Watched};
-use crate::access::Denied;
+use crate::raw::access::Denied;
 use crate::{Error, Holder, IsolateId, Site, StoreKind};
 
 /// A store whose bytes stand for one page each: committing writes a page, as does clearing, and readers read those
@@ -41,8 +41,8 @@ impl Pages {
         let clear = |from: usize, end: usize| self.pages[from..end].iter().for_each(|page| page.write(CLEARED));
         match self.store.resize_with(None, byte_length, commit, clear) {
             Ok(()) => Ok(()),
-            Err(super::super::Refused::Denied(denied)) => Err(denied),
-            Err(super::super::Refused::Error(error)) => panic!("{error}"),
+            Err(crate::raw::Refused::Denied(denied)) => Err(denied),
+            Err(crate::raw::Refused::Error(error)) => panic!("{error}"),
         }
     }
 

@@ -5,9 +5,10 @@ use loom::thread;
 use std::ptr::NonNull;
 
 use super::{DROPPED, Plain};
-use crate::access::Denied;
-use crate::raw::{ManualHandle, ManualOwner, Memory, RawStore};
-use crate::{BackingStore, Holder, Site, StoreKind};
+use crate::raw::access::Denied;
+use crate::raw::manual::{ManualHandle, ManualOwner};
+use crate::raw::{Memory, RawStore, View};
+use crate::{Holder, Site, StoreKind};
 
 /// The reference of the memory's block, a handle, and what stands for the bytes.
 fn memory() -> (RawStore, ManualHandle, Arc<Plain>) {
@@ -20,26 +21,26 @@ fn memory() -> (RawStore, ManualHandle, Arc<Plain>) {
 
 /// Frees through a handle, as `ManualMemory::free` does.
 fn free(handle: &ManualHandle, bytes: &Plain) -> Result<(), Denied> {
-    handle.store().raw().mark_freed(2)?;
+    handle.view().raw().mark_freed(2)?;
     bytes.write(DROPPED);
     Ok(())
 }
 
 /// Uses the bytes through a reference, as whoever was told that they are not freed.
-fn use_through(store: BackingStore, bytes: &Plain) {
-    if !store.raw().is_freed() {
+fn use_through(view: View, bytes: &Plain) {
+    if !view.raw().is_freed() {
         assert_ne!(bytes.read(), DROPPED, "freed while a reference lives");
-        assert!(!store.raw().is_freed(), "freed while a reference lives");
+        assert!(!view.raw().is_freed(), "freed while a reference lives");
     }
 }
 
-fn beside_a_free(take: fn(&ManualHandle) -> BackingStore) {
+fn beside_a_free(take: fn(&ManualHandle) -> View) {
     loom::model(move || {
         let (room, handle, bytes) = memory();
         let (others, seen) = (handle.clone(), bytes.clone());
         let user = thread::spawn(move || {
-            let store = take(&others);
-            use_through(store, &seen);
+            let view = take(&others);
+            use_through(view, &seen);
         });
         let freed = free(&handle, &bytes);
         user.join().unwrap();
@@ -55,20 +56,20 @@ fn beside_a_free(take: fn(&ManualHandle) -> BackingStore) {
 
 #[test]
 fn a7_a_clone_beside_a_free_is_counted_or_finds_the_mark() {
-    beside_a_free(|handle| handle.store().clone());
+    beside_a_free(|handle| handle.view().clone());
 }
 
 #[test]
 fn a7_handles_that_come_and_go_beside_a_free_hide_no_reference() {
     beside_a_free(|handle| {
         let more = handle.clone();
-        more.store().clone()
+        more.view().clone()
     });
 }
 
 #[test]
 fn a7_a_weak_handle_beside_a_free_is_counted_or_finds_the_mark() {
-    beside_a_free(|handle| handle.store().downgrade().upgrade().expect("the block keeps it"));
+    beside_a_free(|handle| handle.view().downgrade().upgrade().expect("the block keeps it"));
 }
 
 #[test]
@@ -77,9 +78,9 @@ fn a7_a_free_by_address_knows_whether_there_are_handles() {
         let (room, handle, bytes) = memory();
         let seen = bytes.clone();
         let user = thread::spawn(move || {
-            let store = handle.store().clone();
+            let view = handle.view().clone();
             drop(handle);
-            use_through(store, &seen);
+            use_through(view, &seen);
         });
         // As `ManualHeap::free` does: its own reference, and a handle where there is one.
         let borrowed = room.clone();

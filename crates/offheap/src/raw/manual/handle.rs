@@ -1,44 +1,92 @@
 //! Handles to manual memory: any number of them are one reference.
 
+use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use super::ManualOwner;
-use crate::BackingStore;
-use crate::raw::RawStore;
+use super::{ManualBlock, ManualOwner, heap};
+use crate::raw::{RawStore, View};
+use crate::{Error, Site, StoreKind};
 
 /// A handle to manual memory. All handles to one memory have one strong reference between them, so that they do not change
-/// the count of references: what is more than theirs is a user's, and one look at the count tells.
+/// the count of references: the references beyond theirs are the users', and one look at the count tells.
 pub(crate) struct ManualHandle {
     // All of them have this one reference; the last one drops it.
-    store: ManuallyDrop<BackingStore>,
+    view: ManuallyDrop<View>,
 }
 
 impl ManualHandle {
+    /// Allocates memory that has one length and is not shared.
+    pub(crate) fn zeroed(byte_length: usize, site: Site) -> Result<Self, Error> {
+        let block = ManualBlock::zeroed(byte_length)?;
+        heap::register(block, byte_length, site).map_err(Error::from)
+    }
+
+    /// Allocates memory of a kind that is shared or whose length changes.
+    pub(crate) fn with_room(
+        kind: StoreKind,
+        byte_length: usize,
+        max_byte_length: Option<usize>,
+        site: Site,
+    ) -> Result<Self, Error> {
+        let raw = RawStore::manual_room(kind, byte_length, max_byte_length, site)?;
+        heap::list(raw.clone(), ManualBlock::of_room(raw)).map_err(Error::from)
+    }
+
+    /// Takes over memory of somebody else. It stays the caller's where this fails.
+    ///
+    /// # Safety
+    /// Until `free_fn` is called, the `byte_length` bytes at `data` are initialised, mapped for reading and writing, and
+    /// used by nobody else; `free_fn` may be called with the address on any thread, and does not unwind.
+    pub(crate) unsafe fn adopt(
+        data: *mut c_void,
+        byte_length: usize,
+        free_fn: unsafe extern "C" fn(*mut c_void),
+        site: Site,
+    ) -> Result<Self, Error> {
+        // SAFETY: I-FREE-ONCE: the caller's promise, passed on.
+        let block = unsafe { ManualBlock::adopt(data, byte_length, free_fn) }?;
+        heap::register(block, byte_length, site).map_err(|rejected| {
+            let (error, block) = rejected.into_parts();
+            block.disown();
+            error
+        })
+    }
+
     /// The first handle, which a new `ManualOwner` counts already.
     ///
     /// # Panics
     /// Unless the block is that of manual memory.
-    pub(crate) fn first(raw: RawStore) -> Self {
+    pub(in crate::raw) fn first(raw: RawStore) -> Self {
         assert!(raw.is_from::<ManualOwner>(), "manual memory has a manual owner");
-        ManualHandle { store: ManuallyDrop::new(BackingStore::from_raw(raw)) }
+        ManualHandle { view: ManuallyDrop::new(View::whole(raw)) }
     }
 
     /// One more handle, where there is one that lives. There is never one again once the last is gone.
-    pub(crate) fn another(raw: &RawStore) -> Option<Self> {
+    pub(in crate::raw) fn another(raw: &RawStore) -> Option<Self> {
         raw.owner::<ManualOwner>()?.add_handle_to_others().then(|| {
             // SAFETY: I-FREE-ONCE: the handle that was found keeps their reference, and this one is counted beside it.
             let shared = unsafe { ptr::read(raw) };
-            ManualHandle { store: ManuallyDrop::new(BackingStore::from_raw(shared)) }
+            ManualHandle { view: ManuallyDrop::new(View::whole(shared)) }
         })
     }
 
-    pub(crate) fn store(&self) -> &BackingStore {
-        &self.store
+    pub(crate) fn view(&self) -> &View {
+        &self.view
     }
 
-    pub(crate) fn owner(&self) -> &ManualOwner {
-        self.store.raw().owner().expect("asked when the first was made")
+    /// Where the memory was freed, once it was.
+    pub(crate) fn freed(&self) -> Option<Site> {
+        self.owner().freed().map(|freed| freed.at)
+    }
+
+    /// Frees the memory, unless somebody uses it.
+    pub(crate) fn free(&self, site: Site) -> Result<(), Error> {
+        heap::free(self.view.raw(), site)
+    }
+
+    fn owner(&self) -> &ManualOwner {
+        self.view.raw().owner().expect("asked when the first was made")
     }
 }
 
@@ -46,8 +94,8 @@ impl Clone for ManualHandle {
     fn clone(&self) -> Self {
         self.owner().add_handle();
         // SAFETY: I-FREE-ONCE: the reference of all handles, which the last of them drops; this one is counted.
-        let store = unsafe { ptr::read(&self.store) };
-        ManualHandle { store }
+        let view = unsafe { ptr::read(&self.view) };
+        ManualHandle { view }
     }
 }
 
@@ -55,7 +103,7 @@ impl Drop for ManualHandle {
     fn drop(&mut self) {
         if self.owner().remove_handle() {
             // SAFETY: I-FREE-ONCE: no other handle is left, and none can come to be.
-            unsafe { ManuallyDrop::drop(&mut self.store) }
+            unsafe { ManuallyDrop::drop(&mut self.view) }
         }
     }
 }

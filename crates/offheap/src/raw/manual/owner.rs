@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::access::Denied;
+use crate::raw::access::Denied;
 use crate::raw::{Memory, RawStore};
 use crate::sync::{AtomicUsize, Ordering, fence};
 use crate::sys::Reservation;
@@ -10,8 +10,8 @@ use crate::{Error, Holder, Site, StoreKind, budget};
 
 /// The place of the free and, where the memory is shared or its length changes, its addresses. The free gives all of them
 /// back but one page: nobody has some of the bytes then. The page lasts until the last reference goes.
-pub(crate) struct ManualOwner {
-    freed: OnceLock<Freed>,
+pub(in crate::raw) struct ManualOwner {
+    freed: OnceLock<FreedAt>,
     room: Option<Reservation>,
     // How many handles there are, which have one reference between them (`ManualHandle`).
     handles: AtomicUsize,
@@ -19,22 +19,22 @@ pub(crate) struct ManualOwner {
 
 /// Where it was freed, and how long it was then.
 #[derive(Clone, Copy)]
-pub(crate) struct Freed {
-    pub(crate) at: Site,
-    pub(crate) byte_length: usize,
+pub(in crate::raw) struct FreedAt {
+    pub(super) at: Site,
+    pub(super) byte_length: usize,
 }
 
 impl ManualOwner {
     /// Of memory whose block is kept elsewhere.
-    pub(crate) fn new() -> Self {
+    pub(in crate::raw) fn new() -> Self {
         ManualOwner { freed: OnceLock::new(), room: None, handles: AtomicUsize::new(1) }
     }
 
-    pub(crate) fn freed(&self) -> Option<Freed> {
+    pub(in crate::raw) fn freed(&self) -> Option<FreedAt> {
         self.freed.get().copied()
     }
 
-    pub(crate) fn note_freed(&self, freed: Freed) {
+    pub(in crate::raw) fn note_freed(&self, freed: FreedAt) {
         let first = self.freed.set(freed);
         debug_assert!(first.is_ok(), "freed once");
     }
@@ -59,14 +59,14 @@ impl ManualOwner {
         last
     }
 
-    pub(crate) fn reservation(&self) -> Option<&Reservation> {
+    pub(in crate::raw) fn reservation(&self) -> Option<&Reservation> {
         self.room.as_ref()
     }
 }
 
 impl RawStore {
     /// A block over manual memory that is shared or whose length changes, of which the observer is not told yet.
-    pub(crate) fn manual_room(
+    pub(in crate::raw) fn manual_room(
         kind: StoreKind,
         byte_length: usize,
         max_byte_length: Option<usize>,
@@ -84,7 +84,7 @@ impl RawStore {
     ///
     /// Whoever has a reference to shared memory counts as a user, since its uses leave no mark. So the count is compared and
     /// the mark set in one step: a reference that is not counted is taken afterwards, and finds the mark.
-    pub(crate) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
+    pub(in crate::raw) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
         if !self.kind().is_shared() {
             return self.access().free();
         }

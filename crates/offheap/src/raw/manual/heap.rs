@@ -3,9 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::access::Denied;
+use rustc_hash::FxBuildHasher;
+
+use super::{FreedAt, ManualBlock, ManualHandle, ManualOwner};
 use crate::observe::{self, EventKind};
-use crate::raw::{self, ManualBlock, ManualHandle, ManualOwner, RawStore, RawWeak};
+use crate::raw::access::Denied;
+use crate::raw::{RawStore, RawWeak};
 use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
 
 /// So many freed addresses are remembered.
@@ -15,25 +18,24 @@ const REMEMBERED: usize = 1024;
 /// less than this.
 const KEPT_BYTES: usize = 64 << 20;
 
-pub(super) struct Heap {
-    // `None` until something is allocated: a static cannot hold an empty map.
-    pub(super) live: Option<HashMap<usize, Live>>,
+struct Heap {
+    live: HashMap<usize, Live, FxBuildHasher>,
     // The oldest first.
-    freed: VecDeque<Freed>,
+    freed: VecDeque<Remembered>,
     kept_bytes: usize,
 }
 
-pub(super) struct Live {
-    pub(super) store: StoreId,
-    pub(super) kind: StoreKind,
-    pub(super) handle: RawWeak,
+struct Live {
+    store: StoreId,
+    kind: StoreKind,
+    handle: RawWeak,
     // At first; the block of what changes its length knows better.
-    pub(super) byte_length: usize,
-    pub(super) allocated: Site,
-    pub(super) block: ManualBlock,
+    byte_length: usize,
+    allocated: Site,
+    block: ManualBlock,
 }
 
-struct Freed {
+struct Remembered {
     store: StoreId,
     address: usize,
     byte_length: usize,
@@ -44,23 +46,24 @@ struct Freed {
 }
 
 impl Live {
-    pub(super) fn byte_length(&self) -> usize {
+    fn byte_length(&self) -> usize {
         self.block.present_byte_length().unwrap_or(self.byte_length)
     }
 }
 
-static HEAP: Mutex<Heap> = Mutex::new(Heap { live: None, freed: VecDeque::new(), kept_bytes: 0 });
+static HEAP: Mutex<Heap> =
+    Mutex::new(Heap { live: HashMap::with_hasher(FxBuildHasher), freed: VecDeque::new(), kept_bytes: 0 });
 
 /// A free that was done, to be told and finished once the heap's lock is released.
 #[must_use]
-pub(super) struct Retired {
+struct Retired {
     event: observe::Event,
     // That of the free which is no longer remembered.
     forgotten: Option<ManualBlock>,
 }
 
 impl Retired {
-    pub(super) fn finish(self) {
+    fn finish(self) {
         observe::emit(|| self.event);
         drop(self.forgotten);
         loop {
@@ -71,34 +74,113 @@ impl Retired {
     }
 }
 
+/// Manual memory that was not freed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unfreed {
+    /// The store over it.
+    pub store: StoreId,
+    /// Its address.
+    pub address: usize,
+    /// How many bytes.
+    pub byte_length: usize,
+    /// Where it was allocated or adopted.
+    pub allocated: Site,
+}
+
+/// A store over `block`, and its first handle.
+pub(super) fn register(
+    block: ManualBlock,
+    byte_length: usize,
+    site: Site,
+) -> Result<ManualHandle, Rejected<ManualBlock>> {
+    let memory = block.memory(byte_length);
+    match RawStore::untold(ManualOwner::new(), StoreKind::MANUAL, site, |_| memory) {
+        Ok(raw) => list(raw, block),
+        Err((error, _)) => Err(Rejected::new(error, block)),
+    }
+}
+
+/// Puts a store and its block on the list. The observer is told afterwards: a store that the list refuses never was.
+pub(super) fn list(raw: RawStore, block: ManualBlock) -> Result<ManualHandle, Rejected<ManualBlock>> {
+    let (byte_length, allocated) = (raw.byte_length(), raw.site());
+    let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
+    Heap::lock().insert(live)?;
+    raw.tell_created();
+    Ok(ManualHandle::first(raw))
+}
+
+/// Frees the memory of a handle, unless somebody uses it.
+pub(super) fn free(raw: &RawStore, site: Site) -> Result<(), Error> {
+    // The memory's own reference, and that of all handles.
+    let freed = Heap::lock().free(raw, 2, site)?;
+    freed.finish();
+    Ok(())
+}
+
+/// Frees the memory that begins at this address, unless somebody uses it.
+pub(crate) fn free_address(address: usize, site: Site) -> Result<(), Error> {
+    let freed = Heap::lock().free_address(address, site)?;
+    freed.finish();
+    Ok(())
+}
+
+/// Where manual memory was freed whose block has the mark of a free. Only a free that is being done right now has not noted
+/// its place yet, and it does so before it unlocks the heap.
+pub(crate) fn freed_at(raw: &RawStore) -> Site {
+    let owner = raw.owner::<ManualOwner>().expect("only manual memory is freed");
+    let freed = owner.freed().unwrap_or_else(|| {
+        drop(Heap::lock());
+        owner.freed().expect("noted under the heap's lock")
+    });
+    freed.at
+}
+
+/// All memory that was not freed, oldest first.
+pub(crate) fn unfreed() -> Result<Vec<Unfreed>, Error> {
+    let heap = Heap::lock();
+    let count = heap.live.len();
+    let mut unfreed = Vec::new();
+    let reserved = unfreed.try_reserve_exact(count);
+    reserved.map_err(|_| Error::OutOfMemory { requested: count * size_of::<Unfreed>() })?;
+    unfreed.extend(heap.live.iter().map(|(&address, live)| Unfreed {
+        store: live.store,
+        address,
+        byte_length: live.byte_length(),
+        allocated: live.allocated,
+    }));
+    drop(heap);
+    unfreed.sort_unstable_by_key(|memory| memory.store);
+    Ok(unfreed)
+}
+
 impl Heap {
-    pub(super) fn lock() -> MutexGuard<'static, Heap> {
+    fn lock() -> MutexGuard<'static, Heap> {
         HEAP.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&mut self, live: Live) -> Result<(), Rejected<ManualBlock>> {
+    fn insert(&mut self, live: Live) -> Result<(), Rejected<ManualBlock>> {
         let address = live.block.address();
-        let table = self.live.get_or_insert_default();
-        if let Some(known) = table.get(&address) {
+        if let Some(known) = self.live.get(&address) {
             return Err(Rejected::new(Error::AlreadyManual { address, allocated: known.allocated }, live.block));
         }
         // Only adopted memory can be there: a block that is kept back is not allocated again.
-        let kept = |freed: &&Freed| freed.address == address && freed.block.is_some();
+        let kept = |freed: &&Remembered| freed.address == address && freed.block.is_some();
         if let Some(freed) = self.freed.iter().find(kept).filter(|_| live.block.is_adopted()) {
             let error = Error::Freed { store: freed.store, attempted: "adopt", freed: freed.freed };
             return Err(Rejected::new(error, live.block));
         }
         // Room for the freed is made here, where failing loses nothing: a free must not need memory.
         let missing = REMEMBERED.saturating_sub(self.freed.len());
-        if table.try_reserve(1).is_err() || self.freed.try_reserve_exact(missing).is_err() {
+        if self.live.try_reserve(1).is_err() || self.freed.try_reserve_exact(missing).is_err() {
             return Err(Rejected::new(Error::OutOfMemory { requested: live.byte_length }, live.block));
         }
-        table.insert(address, live);
+        self.live.insert(address, live);
         Ok(())
     }
 
-    pub(super) fn free_address(&mut self, address: usize, attempted: Site) -> Result<Retired, Error> {
-        let live = self.live.as_ref().and_then(|live| live.get(&address));
+    fn free_address(&mut self, address: usize, attempted: Site) -> Result<Retired, Error> {
+        let live = self.live.get(&address);
         let before = self.freed.iter().rev().find(|freed| freed.address == address);
         match (live, before) {
             (Some(live), None) => match live.handle.upgrade() {
@@ -121,7 +203,7 @@ impl Heap {
     }
 
     /// Frees the memory behind `raw`, of whose references `own` are no user's ([`RawStore::mark_freed`]).
-    pub(super) fn free(&mut self, raw: &RawStore, own: u32, attempted: Site) -> Result<Retired, Error> {
+    fn free(&mut self, raw: &RawStore, own: u32, attempted: Site) -> Result<Retired, Error> {
         let id = raw.id();
         let address = raw.data().as_ptr().addr();
         let owner = raw.owner::<ManualOwner>().expect("manual memory has a manual owner");
@@ -129,13 +211,13 @@ impl Heap {
         let in_use = |holder| Error::FreeInUse { store: id, address, byte_length, allocated, attempted, holder };
         match raw.mark_freed(own) {
             Ok(()) => {
-                owner.note_freed(raw::Freed { at: attempted, byte_length });
+                owner.note_freed(FreedAt { at: attempted, byte_length });
                 Ok(self.retire(address, attempted))
             }
             Err(Denied::Busy(holder)) => Err(in_use(holder)),
             Err(Denied::Exposed { isolate, buffers }) => Err(in_use(Holder::Isolate { isolate, buffers })),
             Err(Denied::Freed | Denied::OneBuffer { .. } | Denied::TooManyBuffers { .. }) => {
-                let raw::Freed { at: first, byte_length } =
+                let FreedAt { at: first, byte_length } =
                     owner.freed().expect("frees are told apart under the heap's lock");
                 Err(Error::DoubleFree { store: id, address, byte_length, allocated, first, second: attempted })
             }
@@ -144,14 +226,14 @@ impl Heap {
 
     /// Moves what is live at `address` to the freed.
     fn retire(&mut self, address: usize, freed: Site) -> Retired {
-        let live = self.live.as_mut().and_then(|live| live.remove(&address)).expect("live until it is freed");
+        let live = self.live.remove(&address).expect("live until it is freed");
         let byte_length = live.byte_length();
         let Live { store, kind, allocated, mut block, .. } = live;
         self.kept_bytes += block.keep_address();
         let oldest = if self.freed.len() == REMEMBERED { self.freed.pop_front() } else { None };
         let forgotten = oldest.and_then(|oldest| oldest.block);
         self.kept_bytes -= forgotten.as_ref().map_or(0, ManualBlock::kept_bytes);
-        self.freed.push_back(Freed { store, address, byte_length, allocated, freed, block: Some(block) });
+        self.freed.push_back(Remembered { store, address, byte_length, allocated, freed, block: Some(block) });
         Retired {
             event: observe::Event {
                 kind: EventKind::Freed { at: Some(freed) },
@@ -178,7 +260,7 @@ impl Heap {
     }
 }
 
-impl Freed {
+impl Remembered {
     fn again(&self, second: Site) -> Error {
         Error::DoubleFree {
             store: self.store,

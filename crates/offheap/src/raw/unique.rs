@@ -6,26 +6,26 @@ use super::{FrozenOwner, Memory, Owner, RawStore};
 use crate::{Error, Site, StoreKind};
 
 /// The only reference to a block, weak ones included, whose memory is its owner's and exposed nowhere.
-pub(crate) struct Sole(RawStore);
+pub(crate) struct UniqueRef(RawStore);
 
-impl Sole {
+impl UniqueRef {
     #[inline]
     pub(crate) fn new<O: Owner>(owner: O, kind: StoreKind, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(Sole)
+        RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(UniqueRef)
     }
 
     /// The only reference to a new block, whose memory is as this type promises.
     pub(super) fn of(raw: RawStore) -> Self {
-        Sole(raw)
+        UniqueRef(raw)
     }
 
-    /// As [`RawStore::into_sole`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
-    pub(crate) fn from_raw(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
+    /// As [`RawStore::into_unique`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
+    pub(crate) fn if_unique(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
         let has_slices = matches!(raw.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
-        let sole = raw.into_sole()?;
-        assert_eq!(sole.access().exposure(), None, "a live buffer holds a reference");
-        Ok(Sole(sole))
+        let unique = raw.into_unique()?;
+        assert_eq!(unique.exposure(), None, "a live buffer holds a reference");
+        Ok(UniqueRef(unique))
     }
 
     #[inline]
@@ -34,13 +34,13 @@ impl Sole {
     }
 
     #[inline]
-    pub(crate) fn into_raw(self) -> RawStore {
+    pub(crate) fn into_block(self) -> RawStore {
         self.0
     }
 
     /// The owner, where it is an `O`.
-    pub(crate) fn try_into_owner<O: Owner>(self) -> Result<O, Sole> {
-        self.0.into_owner().map_err(Sole)
+    pub(crate) fn try_into_owner<O: Owner>(self) -> Result<O, UniqueRef> {
+        self.0.into_owner().map_err(UniqueRef)
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
@@ -58,17 +58,17 @@ impl Sole {
 
 /// A reference to a block whose memory nobody writes.
 #[derive(Clone)]
-pub(crate) struct Frozen(RawStore);
+pub(crate) struct FrozenRef(RawStore);
 
-impl Frozen {
+impl FrozenRef {
     #[inline]
     pub(crate) fn new<O: FrozenOwner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory())).map(Frozen)
+        RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory())).map(FrozenRef)
     }
 
     /// A frozen block, where it is one: only `new` makes blocks of this kind.
-    pub(crate) fn from_raw(raw: RawStore) -> Result<Self, RawStore> {
-        if raw.kind() == StoreKind::FROZEN { Ok(Frozen(raw)) } else { Err(raw) }
+    pub(crate) fn if_frozen(raw: RawStore) -> Result<Self, RawStore> {
+        if raw.kind() == StoreKind::FROZEN { Ok(FrozenRef(raw)) } else { Err(raw) }
     }
 
     #[inline]
@@ -77,7 +77,7 @@ impl Frozen {
     }
 
     #[inline]
-    pub(crate) fn into_raw(self) -> RawStore {
+    pub(crate) fn into_block(self) -> RawStore {
         self.0
     }
 

@@ -1,13 +1,13 @@
-//! A reference that is the only one: alone, and taken apart.
+//! A unique reference: how one is made, and taken apart.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
 use crate::StoreKind;
-use crate::access::AccessWord;
 use crate::observe::{self, EventKind};
-use crate::raw::counts::{Counts, Only};
+use crate::raw::access::AccessWord;
+use crate::raw::counts::{Counts, Unique};
 use crate::sync::{AtomicUsize, Witness, alloc};
 
 impl RawStore {
@@ -16,13 +16,13 @@ impl RawStore {
     /// # Errors
     /// The store, with the count of strong references where there are others and `None` where a block could not be
     /// had. Weak handles may have failed to upgrade meanwhile.
-    pub(crate) fn into_sole(self) -> Result<RawStore, (Option<u32>, RawStore)> {
+    pub(in crate::raw) fn into_unique(self) -> Result<RawStore, (Option<u32>, RawStore)> {
         let header = self.header();
-        match header.counts.take_only() {
+        match header.counts.take_unique() {
             Err(count) => return Err((Some(count), self)),
-            Ok(Only::OfAnySort) => return Ok(self),
+            Ok(Unique::OfAnySort) => return Ok(self),
             // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
-            Ok(Only::Strong) => {}
+            Ok(Unique::Strong) => {}
         }
         let owner = header.owner;
         // SAFETY: I-LAYOUT: the layout of this block, which is not of size zero.
@@ -43,29 +43,29 @@ impl RawStore {
             charged: header.charged,
             witness: Witness::new(),
         };
-        let sole = RawStore(fresh.cast());
+        let unique = RawStore(fresh.cast());
         // SAFETY: I-LAYOUT: the new block has room for a header at its beginning.
-        unsafe { sole.0.write(moved) };
+        unsafe { unique.0.write(moved) };
         let old = ManuallyDrop::new(self);
         let owner_size = owner.layout.size() - owner.offset;
         // SAFETY: I-FREE-ONCE: with the count at 0 nobody reaches the old owner, which is moved and never dropped there;
         // its bytes and what pads them end with the block in both. An owner's memory does not move with it (`Owner`).
-        unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(sole.owner_ptr().cast(), owner_size) };
+        unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(unique.owner_ptr().cast(), owner_size) };
         drop(RawWeak(old.0));
-        Ok(sole)
+        Ok(unique)
     }
 
     /// Whether this is the only reference of any sort.
-    pub(crate) fn is_only(&self) -> bool {
-        self.header().counts.is_only()
+    pub(in crate::raw) fn is_unique(&self) -> bool {
+        self.header().counts.is_unique()
     }
 
     /// Gives the block another kind. The caller answers for what that kind says of the memory.
     ///
     /// # Panics
     /// Unless this is the only reference of any sort.
-    pub(crate) fn set_kind(&mut self, kind: StoreKind) {
-        assert!(self.is_only(), "others know the block by its kind");
+    pub(in crate::raw) fn set_kind(&mut self, kind: StoreKind) {
+        assert!(self.is_unique(), "others know the block by its kind");
         // SAFETY: I-FREE-ONCE: nobody else has the block, and `&mut self` keeps this reference from being cloned.
         unsafe { self.0.as_mut() }.kind = kind;
     }
@@ -74,11 +74,11 @@ impl RawStore {
     ///
     /// # Errors
     /// The store, where its owner is no `O`.
-    pub(crate) fn into_owner<O: 'static>(self) -> Result<O, RawStore> {
+    pub(in crate::raw) fn into_owner<O: 'static>(self) -> Result<O, RawStore> {
         if !self.is_from::<O>() {
             return Err(self);
         }
-        assert_eq!(self.strong_count(), 1, "a sole store is held elsewhere");
+        assert_eq!(self.strong_count(), 1, "a unique store is held elsewhere");
         observe::emit(|| self.event(EventKind::Freed { at: None }));
         let store = ManuallyDrop::new(self);
         drop(store.charge());

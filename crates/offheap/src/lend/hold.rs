@@ -5,10 +5,8 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::RawStore;
-use crate::access::Denied;
-use crate::observe::{self, EventKind};
-use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, Sharing, StoreKind};
+use crate::raw::{Claim, Refused, View};
+use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, StoreKind};
 
 /// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer.
 ///
@@ -31,7 +29,7 @@ use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, Sharing, StoreK
 /// assert_eq!(store.bytes()?.len(), 8);
 /// # Ok::<(), Error>(())
 /// ```
-pub struct Hold(pub(super) RawStore);
+pub struct Hold(pub(super) Claim);
 
 impl Hold {
     /// A hold on `store` for a buffer in `isolate`.
@@ -43,66 +41,43 @@ impl Hold {
     /// memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
-        let raw = store.raw();
-        let denied = |denied| store.denied("expose", Some(isolate), denied);
-        let hold = match counts_buffers(raw.kind()) {
-            true => {
-                claim(raw, isolate).map_err(denied)?;
-                let claimed = Withdrawn(raw);
-                // From here on nobody else changes the length.
-                store.present_byte_length()?;
-                std::mem::forget(claimed);
-                Hold(raw.clone())
-            }
-            // Asked with the reference in hand, which keeps it from being freed from then on.
-            false => {
-                let held = raw.clone();
-                if held.is_freed() {
-                    return Err(denied(Denied::Freed));
-                }
-                Hold(held)
-            }
-        };
-        hold.tell(isolate);
-        Ok(hold)
+        let check = || store.present_byte_length().map(drop).map_err(Refused::Error);
+        let claim = Claim::new(store.raw(), isolate, check)
+            .map_err(|refused| store.refused("expose", Some(isolate), refused))?;
+        claim.tell(isolate);
+        Ok(Hold(claim))
     }
 
     /// A hold on frozen memory, which any number of isolates may have.
     pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
-        let hold = Hold(store.raw().clone());
-        hold.tell(isolate);
-        hold
-    }
-
-    /// Tells it, once a panic of the observer would withdraw it.
-    #[inline]
-    pub(super) fn tell(&self, isolate: IsolateId) {
-        observe::emit(|| self.0.event(EventKind::Exposed { isolate }));
+        let claim = Claim::of_frozen(store.raw().clone());
+        claim.tell(isolate);
+        Hold(claim)
     }
 
     /// The store's address. The hold is on the whole store, also where it was made from a handle to a part: which part
     /// a buffer shows is between its adapter and the engine.
     #[inline]
     pub fn data(&self) -> NonNull<u8> {
-        self.0.data()
+        self.0.raw().data()
     }
 
     /// The store's length in bytes.
     #[inline]
     pub fn byte_length(&self) -> usize {
-        self.0.byte_length()
+        self.0.raw().byte_length()
     }
 
     /// Whether the buffer must be one that the engine keeps script from writing.
     #[inline]
     pub fn is_read_only(&self) -> bool {
-        self.0.kind().is_read_only()
+        self.0.raw().kind().is_read_only()
     }
 
     /// The store's kind.
     #[inline]
     pub fn kind(&self) -> StoreKind {
-        self.0.kind()
+        self.0.raw().kind()
     }
 
     /// A reference to the store, or to the `byte_length` bytes of it that begin at the address `data`.
@@ -111,25 +86,25 @@ impl Hold {
     /// If the range does not lie in the store.
     #[inline]
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
-        let start = data.addr().checked_sub(self.0.data().as_ptr().addr()).expect("the buffer lies in its store");
-        let has_room = self.0.kind().is_resizable_by_rust() || self.0.is_growable();
-        if start == 0 && (byte_length == self.0.byte_length() || has_room) {
-            return BackingStore::from_raw(self.0.clone());
+        let raw = self.0.raw();
+        let start = data.addr().checked_sub(raw.data().as_ptr().addr()).expect("the buffer lies in its store");
+        let has_room = raw.kind().is_resizable_by_rust() || raw.is_growable();
+        if start == 0 && (byte_length == raw.byte_length() || has_room) {
+            return BackingStore::over(raw.clone());
         }
-        let end = start.checked_add(byte_length).expect("the buffer lies in its store");
-        // Memory is not freed by hand while there is a hold on it, so this is at least the length that it had.
-        assert!(end <= self.0.byte_length(), "the buffer lies in its store");
-        BackingStore::part(self.0.clone(), start, byte_length)
+        // Memory is not freed by hand while there is a hold on it, so its length is at least what it was.
+        let part = start.checked_add(byte_length).and_then(|end| View::part(raw.clone(), start, end));
+        BackingStore::from_view(part.expect("the buffer lies in its store"))
     }
 
     /// Whether the store is shared memory that may get longer.
     pub fn is_growable(&self) -> bool {
-        self.0.is_growable()
+        self.0.raw().is_growable()
     }
 
     /// The most bytes that the store can have without moving.
     pub fn max_byte_length(&self) -> usize {
-        self.0.max_byte_length()
+        self.0.raw().max_byte_length()
     }
 
     /// Gives resizable memory the length that the engine gave its buffer, or wants to give it. New bytes are zero;
@@ -144,24 +119,22 @@ impl Hold {
     /// the length is shorter: a [`Cells`](crate::Cells) is one that may live while script runs.
     /// [`Error::SharedShrink`] for shared memory that is longer.
     pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
-        match self.0.kind() {
-            kind if kind.is_of_engine() && byte_length == self.0.byte_length() => return Ok(()),
-            kind if kind.is_shared() => return self.0.grow(byte_length, true),
-            kind if kind.may_shrink() && byte_length == self.0.byte_length() => return Ok(()),
-            _ => {}
+        let (raw, kind) = (self.0.raw(), self.0.raw().kind());
+        if !kind.is_shared() && kind.length() != Length::Fixed && byte_length == raw.byte_length() {
+            return Ok(());
         }
-        let scope = self.0.access().exposure().map(|(isolate, _)| isolate);
-        self.0
-            .resize(scope, byte_length)
-            .map_err(|refused| BackingStore::from_raw(self.0.clone()).refused("resize", scope, refused))
+        let scope = raw.exposure().map(|(isolate, _)| isolate);
+        let (attempted, resized) = match kind.is_shared() {
+            true => ("grow", raw.grow(byte_length, true).map_err(Refused::Error)),
+            false => ("resize", raw.resize(scope, byte_length)),
+        };
+        resized.map_err(|refused| BackingStore::over(raw.clone()).refused(attempted, scope, refused))
     }
 
     /// The hold as a pointer, for an engine to keep.
     #[inline]
     pub fn into_raw(self) -> NonNull<c_void> {
-        let held = ManuallyDrop::new(self);
-        // SAFETY: I-FREE-ONCE: the reference is read out of a value that is not dropped.
-        unsafe { std::ptr::read(&held.0) }.into_raw()
+        self.0.into_raw()
     }
 
     /// The hold back from its pointer.
@@ -171,7 +144,7 @@ impl Hold {
     #[inline]
     pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         // SAFETY: I-FREE-ONCE: the caller's promise.
-        Hold(unsafe { RawStore::from_raw(raw) })
+        Hold(unsafe { Claim::from_raw(raw) })
     }
 
     /// Looks at a hold that an engine keeps.
@@ -186,23 +159,6 @@ impl Hold {
     }
 }
 
-/// Counts a buffer in `isolate` over memory that counts them.
-#[inline]
-pub(super) fn claim(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
-    let one_buffer = raw.kind().length() != Length::Fixed;
-    if raw.access().expose(isolate, one_buffer)? {
-        isolate.add_external_bytes(accounted_bytes(raw));
-    }
-    Ok(())
-}
-
-/// Frozen memory may be exposed in any number of isolates, and so may a read-only map: nobody writes through either.
-/// Shared memory may, since everybody who writes it reckons with others.
-#[inline]
-fn counts_buffers(kind: StoreKind) -> bool {
-    kind.sharing() == Sharing::Unshared
-}
-
 /// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. Bytes
 /// that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop, such as a `static`.
 #[inline]
@@ -211,46 +167,8 @@ pub fn frees_bytes(store: &BackingStore) -> bool {
     !kind.is_file() && !kind.is_manual() && store.raw().owner_needs_drop()
 }
 
-/// What an isolate that has the store is told to keep alive: nothing of memory that its letting go would not free, as V8
-/// counts nothing behind its `EmptyDeleter` (I-ACCOUNTED).
-#[inline]
-fn accounted_bytes(raw: &RawStore) -> usize {
-    match raw.kind() {
-        StoreKind::FIXED => raw.byte_length(),
-        StoreKind::RESIZABLE => raw.max_byte_length(),
-        // An engine counts its own memory itself.
-        _ => 0,
-    }
-}
-
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hold({:?})", self.0.id())
-    }
-}
-
-impl Drop for Hold {
-    #[inline]
-    fn drop(&mut self) {
-        let raw = &self.0;
-        let counted = counts_buffers(raw.kind());
-        // Withdrawn after the event, so that another isolate's `Hold` is told after it; and also if that panics.
-        let _withdrawn = counted.then(|| Withdrawn(raw));
-        observe::emit(|| {
-            let isolate = raw.access().exposure().filter(|_| counted).map(|(isolate, _)| isolate);
-            raw.event(EventKind::Released { isolate })
-        });
-    }
-}
-
-/// A buffer that is withdrawn with this value.
-pub(super) struct Withdrawn<'a>(pub(super) &'a RawStore);
-
-impl Drop for Withdrawn<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(isolate) = self.0.access().withdraw() {
-            isolate.subtract_external_bytes(accounted_bytes(self.0));
-        }
+        write!(f, "Hold({:?})", self.0.raw().id())
     }
 }

@@ -74,7 +74,7 @@ fn user(word: u64) -> Option<Holder> {
 
 impl AccessWord {
     #[inline]
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         AccessWord(AtomicU64::new(0))
     }
 
@@ -93,7 +93,7 @@ impl AccessWord {
 
     /// Begins a copy out of the store, from anywhere. Ended by [`end_copy`](Self::end_copy).
     #[inline]
-    pub(crate) fn begin_copy(&self) -> Result<(), Denied> {
+    pub(super) fn begin_copy(&self) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| match word {
             _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
             _ if word & COPIES == COPIES => Err(Denied::Busy(Holder::Readers(COPIES as u32))),
@@ -103,14 +103,14 @@ impl AccessWord {
     }
 
     #[inline]
-    pub(crate) fn end_copy(&self) {
+    pub(super) fn end_copy(&self) {
         let before = self.0.fetch_sub(COPY, Ordering::Release);
         debug_assert_ne!(before & COPIES, 0);
     }
 
     /// Begins a guard that reads, in `scope` (the isolate whose script is stopped) or, with `None`, outside all isolates.
     #[inline]
-    pub(crate) fn begin_read(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
+    pub(super) fn begin_read(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
             match word {
@@ -124,14 +124,14 @@ impl AccessWord {
     }
 
     #[inline]
-    pub(crate) fn end_read(&self) {
+    pub(super) fn end_read(&self) {
         let before = self.0.fetch_sub(GUARD, Ordering::Release);
         debug_assert_ne!(before & GUARDS, 0);
     }
 
     /// Begins a guard that writes; `scope` as for [`begin_read`](Self::begin_read).
     #[inline]
-    pub(crate) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
+    pub(super) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
             match user(word & !GROWING) {
@@ -143,7 +143,7 @@ impl AccessWord {
     }
 
     #[inline]
-    pub(crate) fn end_write(&self) {
+    pub(super) fn end_write(&self) {
         let before = self.0.fetch_and(!WRITER, Ordering::Release);
         debug_assert_ne!(before & WRITER, 0);
     }
@@ -151,7 +151,7 @@ impl AccessWord {
     /// Begins to change the length; `scope` as for [`begin_read`](Self::begin_read). Ended by
     /// [`end_resize`](Self::end_resize).
     #[inline]
-    pub(crate) fn begin_resize(&self, scope: Option<IsolateId>, shrinks: bool) -> Result<(), Denied> {
+    pub(super) fn begin_resize(&self, scope: Option<IsolateId>, shrinks: bool) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
             admit(word, scope)?;
             match user(word & if shrinks { !COPIES } else { GROWING | SHRINKING }) {
@@ -163,7 +163,7 @@ impl AccessWord {
     }
 
     #[inline]
-    pub(crate) fn end_resize(&self) {
+    pub(super) fn end_resize(&self) {
         let before = self.0.fetch_and(!(GROWING | SHRINKING), Ordering::Release);
         debug_assert_ne!(before & (GROWING | SHRINKING), 0);
     }
@@ -173,7 +173,7 @@ impl AccessWord {
     /// The first one claims the store for that isolate, which a guard of anybody else would not survive: script may
     /// write from then on. Copies may: they tolerate writers.
     #[inline]
-    pub(crate) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
+    pub(super) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
             None => match user(word & !COPIES) {
                 Some(holder) => Err(Denied::Busy(holder)),
@@ -189,7 +189,7 @@ impl AccessWord {
 
     /// Counts one live buffer less; the last one gives the store back, by the isolate that is returned then.
     #[inline]
-    pub(crate) fn withdraw(&self) -> Option<IsolateId> {
+    pub(super) fn withdraw(&self) -> Option<IsolateId> {
         let before = self.step(Ordering::Release, |word| {
             debug_assert_ne!(buffers(word), 0);
             match buffers(word) {
@@ -202,7 +202,7 @@ impl AccessWord {
     }
 
     /// Marks manual memory as freed, for good; refused while anybody uses it.
-    pub(crate) fn free(&self) -> Result<(), Denied> {
+    pub(super) fn free(&self) -> Result<(), Denied> {
         self.step(Ordering::AcqRel, |word| match (isolate(word), user(word)) {
             (Some(isolate), _) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
             (None, Some(holder)) => Err(Denied::Busy(holder)),
@@ -213,13 +213,13 @@ impl AccessWord {
 
     /// Whether it was marked as freed.
     #[inline]
-    pub(crate) fn is_freed(&self) -> bool {
+    pub(super) fn is_freed(&self) -> bool {
         self.0.load(Ordering::Acquire) == FREED
     }
 
     /// The isolate that has the store, and through how many live buffers.
     #[inline]
-    pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
+    pub(super) fn exposure(&self) -> Option<(IsolateId, u16)> {
         let word = self.0.load(Ordering::Acquire);
         if word == FREED {
             return None;

@@ -1,0 +1,92 @@
+//! Copies out of stores and into them, which need no slice and tolerate script that writes meanwhile.
+
+use std::ptr::NonNull;
+
+use crate::raw::{Copying, Writing, load_bytes, store_bytes};
+use crate::{BackingStore, Error, IsolateId, StoreKind};
+
+impl BackingStore {
+    /// Copies `into.len()` bytes out, from byte `offset` on, from any thread, exposed or not; each byte is some value that
+    /// was stored there.
+    ///
+    /// ```
+    /// let store = offheap::BackingStore::from(offheap::UniqueStore::from_owner(vec![1u8, 2, 3, 4])?);
+    /// let mut two = [0; 2];
+    /// store.copy_to_slice(1, &mut two)?;
+    /// assert_eq!(two, [2, 3]);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes, never for shared memory; [`Error::Freed`] for manual
+    /// memory after its free; [`Error::EngineMayShrink`] for exposed memory that script may take away.
+    #[inline]
+    pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        match self.kind() {
+            kind if kind.is_shared() => return self.load_shared("read", offset, into),
+            StoreKind::ENGINE_RESIZABLE => return self.copy_unexposed(offset, into),
+            _ => {}
+        }
+        let _copying = Copying::new(self.raw()).map_err(|denied| self.denied("read", None, denied))?;
+        self.check_range(offset, into.len())?;
+        // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
+        let from = unsafe { self.data().add(offset) };
+        if self.kind() == StoreKind::FROZEN {
+            let from = NonNull::slice_from_raw_parts(from, into.len());
+            // SAFETY: I-BORROW: the memory of a living `FrozenOwner`, which nobody writes.
+            into.copy_from_slice(unsafe { from.as_ref() });
+        } else {
+            // SAFETY: I-BORROW: mapped while the mark is set, and `into` is a slice of other memory.
+            unsafe { load_bytes(from.as_ptr(), into) };
+        }
+        Ok(())
+    }
+
+    /// Copies bytes out under a guard, which no buffer can come to be beside.
+    #[cold]
+    fn copy_unexposed(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
+        let bytes = self.begin_bytes(None).map_err(|error| match error {
+            Error::Exposed { store, isolate, .. } => Error::EngineMayShrink { store, attempted: "read", isolate },
+            other => other,
+        })?;
+        self.check_range(offset, into.len())?;
+        into.copy_from_slice(&bytes[offset..offset + into.len()]);
+        Ok(())
+    }
+
+    pub(crate) fn copy_from_slice_scope(
+        &self,
+        scope: Option<IsolateId>,
+        offset: usize,
+        from: &[u8],
+    ) -> Result<(), Error> {
+        const ATTEMPTED: &str = "write";
+        self.check_writable(ATTEMPTED)?;
+        if self.kind().is_shared() {
+            return self.store_shared(ATTEMPTED, offset, from);
+        }
+        let _writing = Writing::new(self.raw(), scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
+        self.check_range(offset, from.len())?;
+        // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
+        let into = unsafe { self.data().add(offset) };
+        // SAFETY: I-BORROW: mapped while the mark is set; the mark and the caller keep other writers away.
+        unsafe { store_bytes(into.as_ptr(), from) };
+        Ok(())
+    }
+}
+
+/// Copies bytes into `store`, to byte `offset` and on, while it is exposed in `isolate` or nowhere.
+///
+/// # Safety
+/// During the call no other thread runs script of that isolate.
+///
+/// # Errors
+/// [`Error::OutOfRange`], [`Error::Busy`], [`Error::OtherIsolate`], [`Error::ReadOnly`], [`Error::Freed`].
+pub unsafe fn copy_from_slice_in(
+    store: &BackingStore,
+    isolate: IsolateId,
+    offset: usize,
+    from: &[u8],
+) -> Result<(), Error> {
+    store.copy_from_slice_scope(Some(isolate), offset, from)
+}

@@ -1,0 +1,31 @@
+//! UNSAFE: what lends the bytes of a store, to Rust and to engines.
+//!
+//! It stands above the stores, and above `raw`, whose marks and claims keep others away; `raw` knows nothing of it. Each guard
+//! holds a mark for as long as it lends, and borrows what keeps script away. [`Hold`] is what an engine keeps for a buffer.
+#![allow(unsafe_code, reason = "slices and cells of memory that is marked, pointers that an engine keeps")]
+
+mod atomics;
+mod copies;
+mod engine;
+mod foreign;
+mod guard;
+mod hold;
+mod script_memory;
+
+use crate::BackingStore;
+use crate::raw::View;
+
+pub use atomics::AtomicElement;
+pub use copies::copy_from_slice_in;
+pub use engine::shared_engine_memory;
+pub use foreign::DeleterCallback;
+pub use guard::{Bytes, BytesMut, Cells, bytes_in, bytes_mut_in, cells_in};
+pub use hold::{Hold, frees_bytes};
+
+impl BackingStore {
+    /// A view as the handle that it is.
+    pub(crate) fn of_view(view: &View) -> &BackingStore {
+        // SAFETY: I-LAYOUT: a `BackingStore` is a `View` (`repr(transparent)`), with the lifetime of the borrow.
+        unsafe { &*std::ptr::from_ref(view).cast::<BackingStore>() }
+    }
+}

@@ -1,0 +1,160 @@
+//! A reference to a block together with a range of its memory: what every handle of a user's is.
+
+use std::ptr::NonNull;
+
+use super::{RawStore, RawWeak};
+
+/// A reference to a block, and the range of its bytes that a handle is to.
+///
+/// Three invariants hold of the fields, which only this file can write. [`View::within`] is the one place that makes a range
+/// and checks it.
+///
+/// - **V1, whole.** With the length [`WHOLE`] the start is 0: the view is to all bytes of the block, whatever its length
+///   becomes.
+/// - **V2, inside.** Any other range lay inside the block's memory at the time when it was made, or inside another range that
+///   did. Memory never moves (I-NO-MOVE) and its addresses stay taken while a reference lives, so `start + byte_length` does
+///   not overflow, and `data + start` is the address of a byte of the memory, or of its end.
+/// - **V3, present.** There are bytes to use only while the range ends at or before the present length. Memory that can
+///   shrink may end before it, which is *out of bounds*; [`byte_length`](Self::byte_length) is 0 then.
+#[derive(Clone)]
+pub(crate) struct View {
+    raw: RawStore,
+    range: Range,
+}
+
+/// A view that does not keep the memory.
+#[derive(Clone)]
+pub(crate) struct WeakView {
+    raw: RawWeak,
+    range: Range,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Range {
+    start: usize,
+    byte_length: usize,
+}
+
+/// The length of a range that is to all of a block.
+const WHOLE: usize = usize::MAX;
+
+impl View {
+    /// All of a block (V1).
+    #[inline]
+    pub(crate) fn whole(raw: RawStore) -> Self {
+        View { raw, range: Range { start: 0, byte_length: WHOLE } }
+    }
+
+    /// The bytes `start..end` of a block; `None` unless they lie inside it.
+    pub(crate) fn part(raw: RawStore, start: usize, end: usize) -> Option<Self> {
+        let byte_length = raw.byte_length();
+        Self::within(raw, 0, byte_length, start, end)
+    }
+
+    /// The bytes `start..end` of this view; `None` unless they lie inside it.
+    #[inline]
+    pub(crate) fn slice(&self, start: usize, end: usize) -> Option<Self> {
+        let byte_length = self.byte_length();
+        // Looked at first: a reference is counted only for a range that there is.
+        if start > end || end > byte_length {
+            return None;
+        }
+        Self::within(self.raw.clone(), self.range.start, byte_length, start, end)
+    }
+
+    /// The bytes `start..end` of a range that begins at `outer_start`, has `outer_byte_length` bytes and keeps V2.
+    #[inline]
+    fn within(raw: RawStore, outer_start: usize, outer_byte_length: usize, start: usize, end: usize) -> Option<Self> {
+        let is_inside = start <= end && end <= outer_byte_length;
+        is_inside.then(|| View { raw, range: Range { start: outer_start + start, byte_length: end - start } })
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> &RawStore {
+        &self.raw
+    }
+
+    #[inline]
+    pub(crate) fn into_block(self) -> RawStore {
+        self.raw
+    }
+
+    /// Whether it is to all of the block, whatever its length becomes.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.range.byte_length == WHOLE
+    }
+
+    /// Where it begins in the block's memory.
+    #[inline]
+    pub(crate) fn start(&self) -> usize {
+        self.range.start
+    }
+
+    /// Where it ends, unless it is to all of the block.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<usize> {
+        // Does not overflow: V2.
+        (!self.is_whole()).then(|| self.range.start + self.range.byte_length)
+    }
+
+    /// The address of the first byte.
+    #[inline]
+    pub(crate) fn data(&self) -> NonNull<u8> {
+        let data = self.raw.data().as_ptr().wrapping_add(self.range.start);
+        NonNull::new(data).expect("a range lies inside its memory")
+    }
+
+    /// The length that the bytes have at this moment; `None` where the range ends beyond the present length of the memory
+    /// (V3).
+    #[inline]
+    pub(crate) fn present_byte_length(&self) -> Option<usize> {
+        match self.range.byte_length {
+            WHOLE => Some(self.raw.byte_length()),
+            byte_length => (!self.is_out_of_bounds()).then_some(byte_length),
+        }
+    }
+
+    /// The length that the bytes have at this moment: 0 where the view is out of bounds.
+    #[inline]
+    pub(crate) fn byte_length(&self) -> usize {
+        self.present_byte_length().unwrap_or(0)
+    }
+
+    /// The length of shared memory, in one order with all its growth.
+    #[inline]
+    pub(crate) fn byte_length_in_order(&self) -> usize {
+        if self.is_whole() { self.raw.byte_length_in_order() } else { self.range.byte_length }
+    }
+
+    /// Whether the range ends beyond the present length of the block's memory.
+    #[inline]
+    pub(crate) fn is_out_of_bounds(&self) -> bool {
+        match self.end() {
+            Some(end) => self.raw.kind().may_shrink() && end > self.raw.byte_length(),
+            None => false,
+        }
+    }
+
+    /// Whether both are to the same bytes of the same memory.
+    pub(crate) fn is_same(&self, other: &View) -> bool {
+        // The length of a range is what it was made with also while it is out of bounds.
+        let byte_length = |view: &View| if view.is_whole() { view.raw.byte_length() } else { view.range.byte_length };
+        // Two views to all of it are the same although it may grow between two looks at its length.
+        self.raw.same_block(&other.raw)
+            && (self.range == other.range
+                || self.range.start == other.range.start && byte_length(self) == byte_length(other))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakView {
+        WeakView { raw: self.raw.downgrade(), range: self.range }
+    }
+}
+
+impl WeakView {
+    /// A view to the same range, unless the memory is gone.
+    pub(crate) fn upgrade(&self) -> Option<View> {
+        // V2: the range was one of this block, whose memory is as it was while a strong reference is left.
+        self.raw.upgrade().map(|raw| View { raw, range: self.range })
+    }
+}
