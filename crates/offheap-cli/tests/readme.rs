@@ -275,3 +275,58 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+/// The files in a folder and in its folders, as paths from the root.
+fn files_below(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")) {
+        let entry = entry.expect("an entry");
+        let path = format!("{folder}/{}", entry.file_name().to_str().expect("a name is text"));
+        match entry.file_type().expect("a type").is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+/// The parts of a text between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn unsafe_code_is_where_safety_says() {
+    let safety = read("SAFETY.md");
+    let (_, table) = safety.split_once("## Where unsafe code is").expect("the table");
+    let mut listed = Vec::new();
+    let mut package = "";
+    for line in table.lines().skip(4).take_while(|line| line.starts_with('|')) {
+        let mut cells = line.trim_matches('|').split('|').map(str::trim);
+        package = cells.next().and_then(|cell| quoted(cell).next()).unwrap_or(package);
+        let folder = format!("crates/{package}");
+        listed.extend(quoted(cells.next().expect("a second cell")).map(|path| format!("{folder}/{path}")));
+    }
+    listed.retain(|path| path.contains("/src/"));
+    for path in &listed {
+        assert!(root().join(path).exists(), "SAFETY.md: {path} is not there");
+    }
+    for package in files("crates", "") {
+        for file in files_below(&format!("{package}/src")) {
+            if file.ends_with(".rs") && read(&file).contains("allow(unsafe_code") {
+                assert!(listed.iter().any(|path| file.starts_with(path)), "SAFETY.md does not list {file}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_documents_name_are_there() {
+    for document in ["ARCHITECTURE.md", "SAFETY.md", "CONTRIBUTING.md"] {
+        for path in quoted(&read(document)) {
+            if path.starts_with("crates/") || path.starts_with(".ci/") || path.starts_with("peers-unsound/") {
+                assert!(root().join(path).exists(), "{document}: {path} is not there");
+            }
+        }
+    }
+}
