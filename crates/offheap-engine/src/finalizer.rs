@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn engines_are_refused_while_it_runs_and_not_afterwards() {
         assert!(!in_finalizer());
-        let nested = || run_finalizer("Fake", || in_finalizer());
+        let nested = || run_finalizer("Fake", in_finalizer);
         assert_eq!(run_finalizer("Fake", || (nested(), in_finalizer())), (true, true));
         assert!(!in_finalizer());
     }

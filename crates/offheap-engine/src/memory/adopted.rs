@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offheap::adapter::{EngineMemory, Hold, shared_engine_memory};
 use offheap::{BackingStore, FrozenOwner, FrozenStore, IsolateId, Owner, Site, UniqueStore};
 
-use super::{AddressTable, Block, EngineMade};
+use super::{AddressTable, Block, BlockUse, EngineMade};
 use crate::Error;
 
 /// The owner of a store over an engine's own block.
@@ -66,21 +66,6 @@ unsafe impl<B: Block> EngineMemory for BlockOwner<B> {
     }
 }
 
-/// Who writes the bytes of an engine's block, and who changes its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlockUse {
-    /// Script writes them. The block has one length.
-    Fixed,
-    /// Nobody writes them any more. The block has one length.
-    Frozen,
-    /// Any number of isolates and threads write them. The length may rise.
-    Shared,
-    /// Script writes them, and makes the block longer and shorter.
-    Resizable,
-    /// Script writes them, and makes the block longer.
-    Growable,
-}
-
 /// An engine's block that a buffer is over, for [`AddressTable::adopt`].
 #[derive(Debug)]
 pub struct Adopted<B> {
@@ -97,7 +82,7 @@ pub struct Adopted<B> {
 }
 
 impl<B: Block> AddressTable<B> {
-    /// A store over an engine's own block, without a copy, and what has to be [noted](EngineMadeStores::note) where it counts
+    /// A store over an engine's own block, without a copy, and what has to be [noted](super::EngineMadeStores::note) where it counts
     /// as exposed in `isolate`. Where another thread made a store of the block before, that one.
     ///
     /// # Errors

@@ -29,6 +29,21 @@ pub unsafe trait Block: Clone + Send + Sync + 'static {
     fn id(&self) -> usize;
 }
 
+/// Who writes the bytes of an engine's block, and who changes its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockUse {
+    /// Script writes them. The block has one length.
+    Fixed,
+    /// Nobody writes them any more. The block has one length.
+    Frozen,
+    /// Any number of isolates and threads write them. The length may rise.
+    Shared,
+    /// Script writes them, and makes the block longer and shorter.
+    Resizable,
+    /// Script writes them, and makes the block longer.
+    Growable,
+}
+
 /// How many references to a block there are at this moment. What others did with its bytes before they let go of theirs came
 /// before.
 pub fn references<B: Block>(block: &B) -> usize {

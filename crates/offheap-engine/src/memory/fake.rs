@@ -22,7 +22,7 @@ struct Inner {
     byte_length: AtomicUsize,
 }
 
-// SAFETY: I-OWNER-SEND: an address that this value alone frees.
+// SAFETY: I-OWNER-SEND: an address that only this value frees.
 unsafe impl Send for Inner {}
 // SAFETY: I-OWNER-SEND: as above; the length is atomic.
 unsafe impl Sync for Inner {}

@@ -71,7 +71,7 @@ impl<B: Block> EngineMadeStores<B> {
     /// Ends the exposure of stores whose block the engine let go of, also of those that isolates left when they ended.
     pub fn release_let_go(stores: &Mutex<Self>, ended: &EndedIsolates<B>) {
         let let_go = lock(stores).take_let_go();
-        // Not under the lock: dropping them may run anybody's code.
+        // Not under the lock: dropping them may run other people's code.
         drop(let_go);
         ended.release();
     }
@@ -79,7 +79,7 @@ impl<B: Block> EngineMadeStores<B> {
     /// Takes the list from an isolate that ends: no script of it runs any more.
     pub fn end(stores: &Mutex<Self>) -> Self {
         let mut stores = std::mem::take(&mut *lock(stores));
-        // Not under the lock: dropping them may run anybody's code.
+        // Not under the lock: dropping them may run other people's code.
         drop(stores.take_let_go());
         stores
     }
@@ -159,7 +159,7 @@ impl<B: Block> EndedIsolates<B> {
         let gone: Vec<Left<B>> = all.extract_if(.., |ended| ended.stores.is_empty()).collect();
         self.are_left.store(!all.is_empty(), Ordering::Release);
         drop(all);
-        // Not under the lock: dropping them may run anybody's code. The ids come last.
+        // Not under the lock: dropping them may run other people's code. The ids come last.
         drop(let_go);
         drop(gone);
     }

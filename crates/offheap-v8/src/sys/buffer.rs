@@ -16,8 +16,8 @@ use super::realm::Function;
 use super::state::{State, state};
 use crate::{ENGINE, Error};
 
-/// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, by
-/// `Atomics` at the least.
+/// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, at
+/// least by `Atomics`.
 const ALIGNMENT: usize = 8;
 
 /// Whether a buffer can be over these bytes.

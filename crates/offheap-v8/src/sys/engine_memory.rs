@@ -192,7 +192,7 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
 }
 
 /// V8's own block, where `store` is all of memory of V8's that V8 resizes: a buffer over it can do what the first one could.
-/// Shared memory of WebAssembly is grown through its `WebAssembly.Memory` alone, and V8 says so of its block.
+/// Shared memory of WebAssembly is only grown through its `WebAssembly.Memory`, and V8 says so of its block.
 fn resizable_block(store: &BackingStore) -> Option<Block> {
     let may_be = store.kind().is_shared() || store.kind() == StoreKind::ENGINE_RESIZABLE;
     may_be.then(|| TABLE.block_of(store)).flatten().filter(|block| block.0.is_resizable_by_user_javascript())

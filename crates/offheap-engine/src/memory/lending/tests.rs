@@ -51,7 +51,7 @@ fn bytes_are_lent_where_handles_are_for_all_buffers_that_have_them() {
     // Of the other isolate the core says so, unless it is of a buffer that was moved there.
     let elsewhere = Handles { isolate: &other, was_lent: true, blocks: &[&block] };
     assert_eq!((refused(&elsewhere, &store, false), refused(&elsewhere, &store, true)), (None, Some("moved")));
-    // One more reference may be anybody's.
+    // It is unknown whose one more reference is.
     let taken = block.clone();
     let handles = Handles { isolate: &isolate, was_lent: true, blocks: &[&block] };
     assert_eq!(refused(&handles, &store, true), Some("unknown"));
