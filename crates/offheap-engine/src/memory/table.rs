@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use offheap::adapter::{Hold, IsolateRegistration};
 use offheap::{BackingStore, StoreId, WeakStore};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::{Error, run_finalizer};
 
 /// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per engine.
@@ -33,7 +33,7 @@ pub struct AddressTable<B> {
 }
 
 type Shard<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 struct Entry<B> {
     /// The holds of buffers over a store: all holds on one store are the same pointer.
@@ -99,12 +99,19 @@ struct Last {
     removals: u64,
 }
 
+#[cfg(not(loom))]
 thread_local! {
     static LAST: Cell<Option<Last>> = const { Cell::new(None) };
 }
 
+#[cfg(loom)]
+loom::thread_local! {
+    static LAST: Cell<Option<Last>> = Cell::new(None);
+}
+
 impl<B: Block> AddressTable<B> {
     /// An empty table for the engine with this name.
+    #[cfg(not(loom))]
     pub const fn new(engine: &'static str) -> Self {
         let shards = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; SHARDS];
         AddressTable { engine, shards, removals: AtomicU64::new(0) }
@@ -248,7 +255,7 @@ impl<B: Block> AddressTable<B> {
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         // An empty buffer of a program's own block may end where a store begins, and keeps no entry.
         if byte_length != 0
-            && let Some(last) = LAST.get()
+            && let Some(last) = LAST.with(Cell::get)
             && last.address == address
             && last.table == ptr::from_ref(self).cast()
             && last.removals == self.removals.load(Ordering::Acquire)
@@ -273,7 +280,7 @@ impl<B: Block> AddressTable<B> {
             // A buffer that the engine itself made over this memory has no hold, so that those of others may go at any time.
             if !held.read_only && entry.made_by_engine.is_none() {
                 let (table, removals) = (ptr::from_ref(self).cast(), self.removals.load(Ordering::Relaxed));
-                LAST.set(Some(Last { table, address, hold: held.hold, removals }));
+                LAST.with(|last| last.set(Some(Last { table, address, hold: held.hold, removals })));
             }
             // SAFETY: I-FREE-ONCE: the hold is dropped after `remove_hold`, which waits for the lock; nothing is resized.
             return Some(unsafe { Hold::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
@@ -353,6 +360,9 @@ fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usiz
     let is_end = address == raw.as_ptr().addr();
     hold.store(if is_end { end } else { ptr::without_provenance(address) }, byte_length)
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -1,0 +1,90 @@
+//! Models of what a thread remembers of the table, which loom runs in every order that the memory model allows.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p offheap-engine --lib --release`
+//!
+//! A hold that is used after it was dropped is a use of its control block, which loom checks (`offheap`: `src/sync.rs`).
+
+use loom::sync::Arc as LoomArc;
+use loom::sync::atomic::AtomicBool;
+use loom::thread;
+use offheap::UniqueStore;
+
+use super::super::NoBlock;
+use super::*;
+
+type Table = AddressTable<NoBlock>;
+
+fn table() -> LoomArc<Table> {
+    let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(FxBuildHasher)));
+    LoomArc::new(AddressTable { engine: "Model", shards, removals: AtomicU64::new(0) })
+}
+
+fn isolate() -> Arc<IsolateRegistration> {
+    Arc::new(IsolateRegistration::new("Model").unwrap())
+}
+
+/// Bytes at one address, that of `place`, which `freed` tells when they may be given out again.
+fn store(place: &'static [u8; 8], freed: &LoomArc<AtomicBool>) -> BackingStore {
+    let freed = LoomArc::clone(freed);
+    let free = move |_, _| freed.store(true, Ordering::Release);
+    // SAFETY: I-MAPPED: a static that nobody writes.
+    unsafe { UniqueStore::from_raw_parts(place.as_ptr().cast_mut(), place.len(), free) }.unwrap().into()
+}
+
+/// A buffer, as an engine may hand it from thread to thread.
+struct Buffer(LoomArc<Table>, Given);
+
+// SAFETY: I-OWNER-SEND: an engine may let go of a buffer on any thread.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    fn new(table: &LoomArc<Table>, store: &BackingStore, isolate: &Arc<IsolateRegistration>) -> Self {
+        Buffer(LoomArc::clone(table), table.expose(store, isolate).unwrap())
+    }
+
+    fn store(&self) -> BackingStore {
+        // SAFETY: I-FREE-ONCE: this is the living buffer.
+        unsafe { self.0.find(self.1.data.addr().get(), 8) }.unwrap()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: I-FREE-ONCE: what the table gave, once.
+        unsafe { self.0.finalize(self.1.data.as_ptr(), self.1.hold) };
+    }
+}
+
+#[test]
+fn table_what_was_found_is_not_used_once_its_memory_is_given_out_again() {
+    static PLACE: [u8; 8] = [0; 8];
+    loom::model(|| {
+        let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));
+        let before = Buffer::new(&table, &store(&PLACE, &freed), &isolate);
+        // Remembered from here on.
+        drop(before.store());
+        let collector = thread::spawn(move || drop(before));
+        if freed.load(Ordering::Acquire) {
+            let store = store(&PLACE, &freed);
+            let buffer = Buffer::new(&table, &store, &isolate);
+            assert_eq!((buffer.store(), buffer.store()), (store.clone(), store));
+        }
+        collector.join().unwrap();
+    });
+}
+
+#[test]
+fn table_a_buffer_is_found_while_another_one_over_its_store_goes() {
+    static PLACE: [u8; 8] = [0; 8];
+    loom::model(|| {
+        let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));
+        let store = store(&PLACE, &freed);
+        let [buffer, other] = [0; 2].map(|_| Buffer::new(&table, &store, &isolate));
+        drop(buffer.store());
+        let collector = thread::spawn(move || drop(other));
+        assert_eq!((buffer.store(), buffer.store()), (store.clone(), store.clone()));
+        collector.join().unwrap();
+        drop(buffer);
+        assert_eq!(store.exposure(), None);
+    });
+}
