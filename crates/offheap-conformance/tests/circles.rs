@@ -11,6 +11,11 @@ fn what_finds_a_store_by_its_address_has_no_circle() {
 }
 
 #[test]
+fn the_calls_into_quickjs_have_no_circle() {
+    assert_eq!(circle(&Folder::read("offheap-quickjs/src/sys")), None);
+}
+
+#[test]
 fn the_calls_into_v8_have_no_circle() {
     assert_eq!(circle(&Folder::read("offheap-v8/src/sys")), None);
 }

@@ -1,21 +1,18 @@
-//! Buffers over stores: making them, and what QuickJS calls when it lets go of one or wants its memory elsewhere.
+//! Buffers over stores: making them.
 
-use std::ffi::c_void;
 use std::mem::ManuallyDrop;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::rc::Rc;
 
 use offheap::adapter::Hold;
-use offheap::{BackingStore, SharedStore, UniqueStore};
-use offheap_engine::run_finalizer;
+use offheap::{BackingStore, SharedStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
-use super::BufferFields;
+use super::callback::store_realloc;
 use super::growing::{Growing, growing_realloc};
-use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
-use super::shared::is_shared;
+use super::layout::BufferFields;
 use super::state::{self, with_state};
-use crate::script::{caught, not_a_buffer};
+use crate::script::caught;
 use crate::{ENGINE, Error};
 
 /// The most bytes in one buffer of QuickJS: its lengths are `int`s.
@@ -176,123 +173,8 @@ pub(crate) fn copy_into_engine<'js>(ctx: &Ctx<'js>, bytes: &[u8], immutable: boo
     Ok(buffer)
 }
 
-/// The buffer that `value` is, or is a view of: an ArrayBuffer or a SharedArrayBuffer.
-pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Value<'js>, Error> {
-    // SAFETY: looks at the class of a live value.
-    if unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) } {
-        return Ok(value.clone());
-    }
-    with_state(ctx, |state| {
-        let realm = state.realm(ctx)?;
-        if realm.is_shared(value.as_raw()) {
-            return Ok(value.clone());
-        }
-        let Some(buffer) = realm.buffer_of_view(value.as_raw())? else { return Err(not_a_buffer(value.type_name())) };
-        // SAFETY: owned by the call, and of the runtime of `ctx`.
-        let buffer = unsafe { Value::from_raw(ctx.clone(), buffer) };
-        // SAFETY: looks at the class of a live value. A collection may have finalized the buffer before the view.
-        match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } || realm.is_shared(buffer.as_raw()) {
-            true => Ok(buffer),
-            false => Err(not_a_buffer("a view whose buffer is gone")),
-        }
-    })
-}
-
-/// Whether `value` is an ArrayBuffer or a SharedArrayBuffer.
-pub(super) fn is_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<bool, Error> {
-    // SAFETY: looks at the class of a live value.
-    let is_unshared = unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) };
-    Ok(is_unshared || is_shared(ctx, value)?)
-}
-
-/// Whether the ArrayBuffer `value` is immutable.
-pub(crate) fn is_immutable(value: &Value<'_>) -> bool {
-    // SAFETY: reads a flag of a live object; -1 for another class.
-    unsafe { qjs::JS_IsImmutableArrayBuffer(value.as_raw()) == 1 }
-}
-
 /// Detaches the ArrayBuffer `value`, which is not immutable. A detached one stays so.
 pub(crate) fn detach(ctx: &Ctx<'_>, value: &Value<'_>) {
     // SAFETY: a live ArrayBuffer. QuickJS may call `store_realloc`, and through it an owner's drop, but runs no script.
     unsafe { qjs::JS_DetachArrayBuffer(ctx.as_raw().as_ptr(), value.as_raw()) };
-}
-
-/// The callback of every buffer that is over a store: `size` 0 lets go of the memory, anything else asks for that many
-/// bytes, for a `resize` (which keeps the buffer) or a `transfer` (whose new buffer keeps callback and opaque).
-pub(super) unsafe extern "C" fn store_realloc(
-    _rt: *mut qjs::JSRuntime,
-    opaque: *mut c_void,
-    data: *mut c_void,
-    size: qjs::size_t,
-) -> *mut c_void {
-    let opaque = NonNull::new(opaque).expect("made with an opaque");
-    // The opaque is the one that `expose` gave with this callback, unless the memory was moved since.
-    run_finalizer(ENGINE, || match size {
-        0 => {
-            // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
-            drop(unsafe { take_hold(opaque, data.cast()) });
-            ptr::null_mut()
-        }
-        // SAFETY: as the caller says.
-        _ => unsafe { realloc(opaque, data.cast(), size as usize) },
-    })
-}
-
-/// # Safety
-/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of; `size` is not 0.
-#[inline(never)]
-unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
-    // SAFETY: as the caller says.
-    let room = unsafe { with_hold(opaque, data, |hold, data| keep_or_move(hold, data, size)) };
-    match room {
-        Room::InPlace => data.cast(),
-        Room::None => ptr::null_mut(),
-        Room::Moved(hold) => {
-            // SAFETY: I-FREE-ONCE: `size` is not 0, so that QuickJS has not let go; from here on it has.
-            let old = unsafe { take_hold(opaque, data) };
-            let moved_to = hold.data().as_ptr();
-            let hold = hold.into_raw();
-            // QuickJS keeps the old opaque, so the new hold is found by its address; unless its block is where the
-            // opaque's was, which may be gone by now: then the opaque finds it.
-            if hold != opaque {
-                note_moved(moved_to, hold);
-            }
-            drop(old);
-            moved_to.cast()
-        }
-    }
-}
-
-enum Room {
-    InPlace,
-    Moved(Hold),
-    None,
-}
-
-/// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
-fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
-    if hold.kind().is_resizable_by_rust() && size <= hold.max_byte_length() {
-        // A `resize(0)` asks for one byte; the length is published exactly afterwards (`publish_length`), or when the store
-        // is next asked for. A guard of cells keeps a longer length until then, too; the memory stays.
-        return if hold.resize(size).is_ok() || size < hold.byte_length() { Room::InPlace } else { Room::None };
-    }
-    // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.
-    let end = hold.data().as_ptr().addr() + hold.byte_length();
-    let count = size.min(end - data.addr());
-    let from = hold.store(data, count);
-    let Some((isolate, _)) = from.exposure() else { return Room::None };
-    let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };
-    // Room for the new hold, so that nothing fails once there is one.
-    if !make_room_to_note() {
-        return Room::None;
-    }
-    // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends
-    // with the store at the latest, and the new store is apart from it. Shared memory and maps count no buffers, and were
-    // refused above.
-    unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
-    let store = BackingStore::from(unique);
-    match Hold::new(&store, isolate) {
-        Ok(hold) => Room::Moved(hold),
-        Err(_) => Room::None,
-    }
 }

@@ -5,10 +5,13 @@ use std::ffi::c_int;
 use offheap_engine::Element;
 use rquickjs::{Ctx, Value, qjs};
 
-use super::retarget::{Found, externalize, find_store};
+use super::found::{Found, find_store};
+use super::layout::{BufferFields, layout_changed};
+use super::retarget::externalize;
+use super::shared;
+use super::sort::{is_shared, view_buffer};
 use super::state::with_state;
 use super::transfer::publish_length;
-use super::{BufferFields, layout_changed, shared, view_buffer};
 use crate::script::{caught, not_a_buffer};
 use crate::typed::array_type;
 use crate::{BufferState, ENGINE, Error, ViewState};
@@ -18,7 +21,7 @@ pub(crate) fn check_is_buffer<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Resul
     // SAFETY: looks at the class of a live value.
     match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
         true => Ok(false),
-        false if shared::is_shared(ctx, buffer)? => Ok(true),
+        false if is_shared(ctx, buffer)? => Ok(true),
         false => Err(not_a_buffer(buffer.type_name())),
     }
 }

@@ -5,8 +5,9 @@ use std::ptr::{self, NonNull};
 
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::{MAX_BYTE_LENGTH, is_immutable};
+use super::buffer::MAX_BYTE_LENGTH;
 use super::shared::{grow_store, see_all_growth, see_growth};
+use super::sort::is_immutable;
 use super::state::with_state;
 use super::transfer::{Transfer, publish_length, transfer};
 use crate::script::Throw;

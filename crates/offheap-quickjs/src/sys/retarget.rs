@@ -11,21 +11,20 @@
 //! QuickJS keeps an address of it over a call of script's (0.16.2; `tests/reentrant.rs` has them all).
 
 use std::ffi::{c_int, c_void};
-use std::ops::Range;
-use std::ptr::NonNull;
 
 use offheap::adapter::{self, Hold};
-use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap::{BackingStore, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
-use super::buffer::store_realloc;
-use super::growing::{growing_realloc, hold_of};
+use super::callback::store_realloc;
+use super::found::{Found, find_store};
+use super::growing::growing_realloc;
+use super::layout::BufferFields;
 use super::middle::{NoCollection, in_call};
-use super::moved::with_hold;
 use super::realm::Realm;
+use super::sort::{is_buffer, view_buffer};
 use super::state::{State, with_state};
-use super::{BufferFields, is_buffer, layout_changed, view_buffer};
-use crate::{ENGINE, Error};
+use crate::Error;
 
 /// Memory of a buffer, with the callback that is asked to free it.
 struct Memory {
@@ -89,125 +88,6 @@ pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<
         }
         Ok(())
     })
-}
-
-pub(super) enum Found {
-    /// It is detached.
-    Detached,
-    /// It is over this store.
-    Store(BackingStore),
-    /// It is over other memory.
-    Foreign(ForeignMemory),
-}
-
-/// The memory of a buffer that is not over a store.
-pub(super) struct ForeignMemory {
-    data: *const u8,
-    byte_length: usize,
-    max_byte_length: Option<usize>,
-    /// Whether nothing in this runtime writes it any more.
-    frozen: bool,
-    is_shared: bool,
-}
-
-impl ForeignMemory {
-    /// A copy of these bytes of it. No script ran since the buffer was looked at.
-    pub(super) fn copy(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
-        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
-        let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
-        let requested = range.len();
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-        copy.extend_from_slice(&from[range]);
-        Ok(copy)
-    }
-
-    /// A store with these bytes. No script ran since the buffer was looked at.
-    #[track_caller]
-    fn into_store(self) -> Result<BackingStore, Error> {
-        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
-        let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
-        if self.is_shared {
-            let store = match self.max_byte_length {
-                Some(max_byte_length) => SharedStore::growable(self.byte_length, max_byte_length)?,
-                None => SharedStore::zeroed(self.byte_length)?,
-            };
-            store.copy_from_slice(0, from)?;
-            return Ok(store.into());
-        }
-        if let Some(max_byte_length) = self.max_byte_length {
-            let mut unique = UniqueStore::resizable(self.byte_length, max_byte_length)?;
-            unique.copy_from_slice(from);
-            return Ok(unique.into());
-        }
-        let unique = UniqueStore::filled(self.byte_length, |bytes| bytes.copy_from_slice(from))?;
-        match self.frozen {
-            true => Ok(FrozenStore::from_owner(unique)?.into()),
-            false => Ok(unique.into()),
-        }
-    }
-}
-
-/// The hold that a buffer with these fields has on a store, as a pointer; `None` where it is over other memory.
-pub(super) fn hold_of_buffer(fields: &BufferFields) -> Option<NonNull<c_void>> {
-    let realloc = fields.realloc? as usize;
-    let opaque = NonNull::new(fields.opaque)?;
-    if realloc == store_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize {
-        return Some(opaque);
-    }
-    if realloc == growing_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize {
-        // SAFETY: I-FREE-ONCE: a buffer with this callback that has not let go of its memory, or it would have none.
-        return Some(unsafe { hold_of(opaque) });
-    }
-    None
-}
-
-pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>) -> Result<Found, Error> {
-    let realm = state.realm(ctx)?;
-    if !realm.layout_known.get() {
-        return Err(layout_changed());
-    }
-    // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
-    let fields = unsafe { BufferFields::of(buffer.as_raw()) };
-    // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
-    let fields = unsafe { fields.as_ref() };
-    if fields.detached != 0 {
-        return Ok(Found::Detached);
-    }
-    let byte_length = fields.byte_length as usize;
-    if let Some(hold) = hold_of_buffer(fields) {
-        // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it is
-        // doing so the buffer looks the same, and `with_state` refuses (`in_finalizer`).
-        let store = unsafe { with_hold(hold, fields.data, |hold, data| store_of(hold, data, byte_length)) };
-        return Ok(Found::Store(store));
-    }
-    if fields.shared != 0 && !realm.is_own_memory(fields.realloc, NonNull::new(fields.opaque)) {
-        return Err(Error::Unsupported {
-            engine: ENGINE,
-            what: "externalize a SharedArrayBuffer over memory of somebody else, who may share it with others",
-            instead: "make it from a `SharedStore`",
-        });
-    }
-    let in_isolate = state.own().is_some();
-    // QuickJS's own `resize` asks for one byte at least. An isolate's does not ask where the maximum is 0.
-    let least = usize::from(!in_isolate && fields.shared == 0);
-    let max_byte_length = fields.is_resizable().then(|| least.max(fields.max_byte_length as usize));
-    Ok(Found::Foreign(ForeignMemory {
-        data: fields.data,
-        byte_length,
-        max_byte_length,
-        // Elsewhere the writing `Atomics` would still write it.
-        frozen: fields.immutable != 0 && in_isolate,
-        is_shared: fields.shared != 0,
-    }))
-}
-
-fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {
-    if hold.kind().is_resizable_by_rust() {
-        // Shorter, if anything: the callback made room for it. A guard that lives keeps the length for now.
-        let _ = hold.resize(byte_length);
-    }
-    hold.store(data, byte_length)
 }
 
 /// Makes `buffer`, which is not over a store, use `store`, which has its bytes; what it used before is the result.

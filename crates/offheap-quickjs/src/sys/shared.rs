@@ -17,12 +17,13 @@ use offheap::adapter::Hold;
 use rquickjs::{Ctx, Object, Value, qjs};
 
 use super::buffer::over_store;
-use super::layout;
+use super::callback::hold_of_buffer;
+use super::found::{Found, find_store};
+use super::layout::{self, BufferFields, layout_changed};
 use super::own::Own;
 use super::realm::Realm;
-use super::retarget::{Found, find_store, hold_of_buffer};
+use super::sort::is_shared;
 use super::state::with_state;
-use super::{BufferFields, layout_changed};
 use crate::{ENGINE, Error};
 
 /// A SharedArrayBuffer over the bytes of `store`, without a copy.
@@ -140,15 +141,6 @@ pub(crate) fn see_all_growth(ctx: &Ctx<'_>, own: &Own) {
             set_byte_length(realm, buffer, byte_length)
         })
     });
-}
-
-/// Whether `buffer` is a SharedArrayBuffer.
-pub(crate) fn is_shared(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<bool, Error> {
-    // SAFETY: looks at the class of a live value.
-    if unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
-        return Ok(false);
-    }
-    with_state(ctx, |state| Ok(state.realm(ctx)?.is_shared(buffer.as_raw())))
 }
 
 /// Grows the growable SharedArrayBuffer `buffer` within its maximum, and its store where it is over one.

@@ -9,11 +9,12 @@ use std::ptr::{self, NonNull};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::{MAX_BYTE_LENGTH, detach};
+use super::callback::hold_of_buffer;
+use super::found::find_store;
+use super::layout::{BufferFields, layout_changed};
 use super::middle::forget_exception;
 use super::moved::with_hold;
-use super::retarget::{find_store, hold_of_buffer};
 use super::state::{State, with_state};
-use super::{BufferFields, layout_changed};
 use crate::{ENGINE, Error};
 
 /// Which of the three functions.
