@@ -11,7 +11,7 @@ fn apply(scope: &mut v8::PinScope, function: v8::Local<v8::Function>, samples: V
     let undefined = v8::undefined(scope);
     function.call(scope, undefined.into(), &[buffer.into()]).ok_or("the function threw")?;
     detach(scope, buffer.into(), None)?; // so that no collection decides when the Vec comes back
-    Ok(store.try_into_unique()?.try_into_owner()?) // the same Vec, freed as the Vec that it is
+    Ok(store.try_into_unique()?.try_into_owner()?) // the same Vec, with its own capacity
 }
 
 fn main() -> Result<()> {
