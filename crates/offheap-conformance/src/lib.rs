@@ -20,7 +20,7 @@
 //! ```
 //! use offheap_conformance::{Expectations, run};
 //! use offheap_engine::{Engine, Error};
-//! use offheap_model::ModelEngine;
+//! use offheap_model::model;
 //!
 //! let expectations = Expectations::parse(
 //!     r#"
@@ -28,7 +28,7 @@
 //!     lacks = ["script", "wasm", "generations"]
 //!     "#,
 //! )?;
-//! let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(1)?)) };
+//! let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(model(1)?)) };
 //! let report = run(&make, "MyEngine");
 //! report.check(&expectations)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

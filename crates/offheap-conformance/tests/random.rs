@@ -7,7 +7,7 @@ use offheap_conformance::random::{
     ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, calls_of_engines, compare_seed, side_by_side,
 };
 use offheap_engine::{Engine, Error};
-use offheap_model::ModelEngine;
+use offheap_model::model;
 use offheap_quickjs::Isolate as QuickJs;
 
 mod common;
@@ -15,7 +15,7 @@ use common::{Sabotage, Sabotaged};
 
 #[test]
 fn quickjs_and_the_model_do_the_same() {
-    let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+    let model: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
     let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
     match side_by_side(&[model, quickjs], Duration::from_secs(3)) {
         Ok(compared) => println!("{compared:?}"),
@@ -37,13 +37,12 @@ fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
 
 /// The first difference between the model and a model that does something wrong, and how many sequences it took.
 fn found(how: Sabotage) -> (Difference, Compared) {
-    let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
-    let sabotaged = move |seed| -> Result<Box<dyn Engine>, Error> {
-        Ok(Box::new(Sabotaged { engine: ModelEngine::new(seed)?, how }))
-    };
+    let sound: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
+    let sabotaged =
+        move |seed| -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Sabotaged { engine: model(seed)?, how })) };
     let mut compared = Compared::default();
     for seed in 1..200 {
-        if let Err(difference) = compare_seed(&[model, &sabotaged], seed, &mut compared) {
+        if let Err(difference) = compare_seed(&[sound, &sabotaged], seed, &mut compared) {
             return (*difference, compared);
         }
     }

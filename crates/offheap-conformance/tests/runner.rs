@@ -5,13 +5,13 @@ use offheap_conformance::{
     CASES, Capabilities, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
 };
 use offheap_engine::{Engine, Error};
-use offheap_model::ModelEngine;
+use offheap_model::model;
 
 mod common;
 use common::{Sabotage, Sabotaged};
 
 fn run_sabotaged(how: Sabotage) -> Report {
-    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Sabotaged { engine: ModelEngine::new(1)?, how })) };
+    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Sabotaged { engine: model(1)?, how })) };
     run(&make, "Model")
 }
 
@@ -71,7 +71,7 @@ fn an_expected_failure_is_no_surprise() {
 
 #[test]
 fn a_case_that_was_not_run_is_refused() {
-    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(1)?)) };
+    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(model(1)?)) };
     let without_the_last = &CASES[..CASES.len() - 1];
     let missing = CASES[CASES.len() - 1].number;
     let report = run_cases(without_the_last, &make, "Model");
@@ -104,7 +104,7 @@ fn fails(_: &Lab<'_>) -> Result<(), Failure> {
 fn a_panic_and_a_failure_say_what_they_saw() {
     let case = |number, run| Case { number, name: "own", needs: Capabilities::empty(), summary: "", run };
     let cases = [case("O1", panics as fn(&Lab<'_>) -> _), case("O2", fails)];
-    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelEngine::new(1)?)) };
+    let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(model(1)?)) };
     let report = run_cases(&cases, &make, "Model");
     let text = report.to_string();
     assert!(text.contains("FAIL: expected no panic, saw: on purpose"), "{text}");

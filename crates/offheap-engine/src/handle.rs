@@ -21,14 +21,24 @@ pub enum JsTypedArray {}
 /// It is `'static` and may outlive its isolate: the object itself is kept by a table that ends with the isolate, so
 /// a handle that is forgotten leaks nothing beyond that and cannot upset the engine's teardown. A handle that outlived
 /// its isolate answers [`Error::IsolateGone`]. It stays on the isolate's thread.
+///
+/// Only a [`Scope`](crate::Scope) makes handles, so that each is for an object of its type. A program copies them by `clone`; it
+/// cannot make one up, or one of another type:
+/// ```compile_fail,E0624
+/// use offheap_engine::{Handle, JsArrayBuffer, JsTypedArray};
+///
+/// fn as_buffer(view: &Handle<JsTypedArray>) -> Handle<JsArrayBuffer> {
+///     Handle::new(view.table().clone(), view.slot())
+/// }
+/// ```
 pub struct Handle<T> {
     table: Rc<dyn RootTable>,
     slot: usize,
     object: PhantomData<T>,
 }
 
-/// The roots of one isolate. For adapters.
-pub trait RootTable {
+/// The roots of one isolate, whatever engine it is of.
+pub(crate) trait RootTable {
     /// The isolate, alive or not.
     fn isolate(&self) -> IsolateId;
 
@@ -46,8 +56,8 @@ pub trait RootTable {
 }
 
 impl<T> Handle<T> {
-    /// The handle to the object that `table` keeps in `slot`. For adapters: one handle for each root.
-    pub fn new(table: Rc<dyn RootTable>, slot: usize) -> Self {
+    /// The handle to the object that `table` keeps in `slot`: one handle for each root.
+    pub(crate) fn new(table: Rc<dyn RootTable>, slot: usize) -> Self {
         Handle { table, slot, object: PhantomData }
     }
 
@@ -56,13 +66,13 @@ impl<T> Handle<T> {
         self.table.isolate()
     }
 
-    /// The table that keeps the object. For adapters.
-    pub fn table(&self) -> &Rc<dyn RootTable> {
+    /// The table that keeps the object.
+    pub(crate) fn table(&self) -> &Rc<dyn RootTable> {
         &self.table
     }
 
-    /// The object's place in the table. For adapters.
-    pub fn slot(&self) -> usize {
+    /// The object's place in the table.
+    pub(crate) fn slot(&self) -> usize {
         self.slot
     }
 }

@@ -215,6 +215,11 @@ pub unsafe trait Host: Sized + 'static {
     /// Collects garbage, all of it, and finalizes what was collected.
     fn collect(&self);
 
+    /// Waits until finalizers that the engine put off have run. Another collection does that on many engines.
+    fn drain_finalizers(&self) {
+        self.collect();
+    }
+
     /// Collects what was made lately, where the engine has generations ([`Capabilities::GENERATIONS`]).
     fn collect_young(&self) {}
 }

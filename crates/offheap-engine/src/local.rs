@@ -16,8 +16,8 @@ pub struct Local<'s, T> {
 }
 
 impl<T> Local<'_, T> {
-    /// A handle as a local of a scope of its isolate. For adapters.
-    pub fn new(handle: Handle<T>) -> Self {
+    /// A handle as a local of a scope of its isolate.
+    pub(crate) fn new(handle: Handle<T>) -> Self {
         Local { handle, brand: PhantomData }
     }
 

@@ -8,11 +8,12 @@ use bytemuck::NoUninit;
 use offheap::{BackingStore, Bytes, BytesMut, IsolateId};
 
 use crate::checks::check_mutable;
+use crate::handle::RootTable;
 use crate::host::{Host, UseOfBytes};
 use crate::table::{Rooted, Table};
 use crate::{
-    BufferState, Error, Exposure, FromJs, Handle, JsArrayBuffer, JsTypedArray, Local, RootTable, TypedElement,
-    ViewState, guards, unexpected_value,
+    BufferState, Error, Exposure, FromJs, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement, ViewState, guards,
+    unexpected_value,
 };
 
 mod change;
@@ -257,6 +258,10 @@ impl<'s, H: Host> Scope<'s, H> {
     /// Collects garbage, all of it, and finalizes what was collected.
     pub fn collect(&mut self) {
         self.quietly(H::collect);
+    }
+
+    pub(crate) fn drain_finalizers(&mut self) {
+        self.quietly(H::drain_finalizers);
     }
 
     pub(crate) fn collect_young(&mut self) {

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
 
+use crate::handle::RootTable;
 use crate::host::Host;
 use crate::slots::Slots;
-use crate::{Error, Handle, RootTable, in_finalizer, refused_in_finalizer};
+use crate::{Error, Handle, in_finalizer, refused_in_finalizer};
 
 /// An isolate and its roots. Handles keep it, and may outlive the isolate.
 pub(crate) struct Table<H: Host> {

@@ -48,12 +48,15 @@ impl<H: Host> Engine for Isolate<H> {
         self.enter(|scope| Ok(scope.allocate(byte_length, max_byte_length)?.into_handle()))
     }
 
+    #[track_caller]
     fn allocate_shared(
         &mut self,
         byte_length: usize,
         max_byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error> {
-        self.enter(|scope| Ok(scope.allocate_shared(byte_length, max_byte_length)?.into_handle()))
+        adapter::on_behalf_of_caller(|| {
+            self.enter(|scope| Ok(scope.allocate_shared(byte_length, max_byte_length)?.into_handle()))
+        })
     }
 
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error> {
@@ -110,8 +113,7 @@ impl<H: Host> Engine for Isolate<H> {
     }
 
     fn drain_finalizers(&mut self) {
-        // A collection of everything completes the sweep that the one before may have left to another thread.
-        self.enter(|scope| scope.collect());
+        self.enter(|scope| scope.drain_finalizers());
     }
 
     fn external_bytes(&self) -> usize {

@@ -20,17 +20,6 @@ impl Heap {
         }
     }
 
-    pub(crate) fn check_attached(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
-        match self.buffer(id).memory {
-            Memory::Detached => Err(Error::Detached { engine: NAME, attempted }),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_mutable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
-        if self.buffer(id).immutable { Err(Error::Immutable { engine: NAME, attempted }) } else { Ok(()) }
-    }
-
     /// Bytes that lie in the buffer.
     fn load(&self, id: BufferId, offset: usize, byte_length: usize) -> Vec<u8> {
         match &self.buffer(id).memory {
@@ -41,14 +30,11 @@ impl Heap {
         }
     }
 
-    pub(crate) fn read(&self, id: BufferId, index: usize) -> Result<Option<u8>, Error> {
-        self.check_attached(id, "read")?;
-        Ok((index < self.byte_length(id)).then(|| self.load(id, index, 1)[0]))
+    pub(crate) fn read(&self, id: BufferId, index: usize) -> Option<u8> {
+        (index < self.byte_length(id)).then(|| self.load(id, index, 1)[0])
     }
 
     pub(crate) fn write(&mut self, id: BufferId, index: usize, value: u8) -> Result<(), Error> {
-        self.check_attached(id, "write")?;
-        self.check_mutable(id, "write")?;
         if index >= self.byte_length(id) {
             return Ok(());
         }
@@ -67,59 +53,55 @@ impl Heap {
         Ok(())
     }
 
-    pub(crate) fn check_detachable(&self, id: BufferId, attempted: &'static str) -> Result<(), Error> {
-        if !self.is_shared(id) {
-            return Ok(());
-        }
-        Err(Error::NotDetachable { engine: NAME, attempted, why: "it is shared; copy it to an ArrayBuffer" })
+    /// Compares `given` with the key of a buffer; without one, nothing may be given.
+    pub(crate) fn check_key(&self, id: BufferId, given: Option<&str>, attempted: &'static str) -> Result<(), Error> {
+        let expected = self.buffer(id).detach_key.as_deref();
+        let given = match (expected, given) {
+            _ if expected == given => return Ok(()),
+            (None, _) => "it has none",
+            (_, Some(_)) => "another was given",
+            (_, None) => "no key was given",
+        };
+        Err(Error::WrongDetachKey { engine: NAME, attempted, given })
     }
 
-    /// Checks the lengths of a new buffer, and returns how many bytes to make room for.
-    fn check_lengths(&self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
-        let limit = self.options.max_byte_length;
-        let requested = max_byte_length.unwrap_or(byte_length).max(byte_length);
-        if requested > limit {
-            return Err(Error::TooLargeForEngine { engine: NAME, store: None, byte_length: requested, limit });
-        }
-        if let Some(limit) = max_byte_length {
-            if !self.options.has(Capabilities::RESIZABLE) {
+    fn check_resizable(&self, max_byte_length: Option<usize>) -> Result<(), Error> {
+        match max_byte_length {
+            Some(_) if !self.options.has(Capabilities::RESIZABLE) => {
                 let instead = "leave out `max_byte_length`";
-                return Err(Error::Unsupported { engine: NAME, what: "make resizable buffers", instead });
+                Err(Error::Unsupported { engine: NAME, what: "make resizable buffers", instead })
             }
-            if byte_length > limit {
-                return Err(offheap::Error::MaximumTooSmall { byte_length, max_byte_length: limit }.into());
-            }
+            _ => Ok(()),
         }
-        Ok(requested)
     }
 
-    /// A buffer with memory of the model's own, and its root.
-    pub(crate) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<usize, Error> {
-        let room = self.check_lengths(byte_length, max_byte_length)?;
-        let bytes = zeroed(byte_length, room)?;
+    /// A buffer with memory of the model's own.
+    pub(crate) fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<BufferId, Error> {
+        self.check_resizable(max_byte_length)?;
+        let bytes = zeroed(byte_length, max_byte_length.unwrap_or(byte_length))?;
         Ok(self.add(Memory::Own(bytes), max_byte_length, false))
     }
 
-    /// A SharedArrayBuffer, over a store from the start, and its root.
+    /// A SharedArrayBuffer, over a store from the start.
     pub(crate) fn allocate_shared(
         &mut self,
         byte_length: usize,
         max_byte_length: Option<usize>,
-    ) -> Result<usize, Error> {
+    ) -> Result<BufferId, Error> {
         if !self.options.has(Capabilities::SHARED) {
             return Err(no_shared());
         }
-        self.check_lengths(byte_length, max_byte_length)?;
+        self.check_resizable(max_byte_length)?;
         let store = match max_byte_length {
             Some(max_byte_length) => SharedStore::growable(byte_length, max_byte_length),
             None => SharedStore::zeroed(byte_length),
         };
-        let (slot, _) = self.expose(store.map_err(|_| out_of_memory())?.as_store())?;
-        Ok(slot)
+        let (id, _) = self.expose(store.map_err(|_| out_of_memory())?.as_store(), false)?;
+        Ok(id)
     }
 
-    /// A buffer over a store, or over a copy of it, and its root.
-    pub(crate) fn expose(&mut self, store: &BackingStore) -> Result<(usize, Exposure), Error> {
+    /// A buffer over a store, or where `may_copy` says so over a copy of it.
+    pub(crate) fn expose(&mut self, store: &BackingStore, may_copy: bool) -> Result<(BufferId, Exposure), Error> {
         if store.kind().is_shared() && !self.options.has(Capabilities::SHARED) {
             return Err(no_shared());
         }
@@ -130,13 +112,21 @@ impl Heap {
         }
         let immutable = store.kind().is_read_only();
         if immutable && !self.options.has(Capabilities::IMMUTABLE) {
-            let slot = self.add(Memory::Own(store.to_vec()?), None, false);
-            return Ok((slot, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
+            if !may_copy {
+                let what = "keep script from writing to read-only memory";
+                return Err(Error::Unsupported {
+                    engine: NAME,
+                    what,
+                    instead: "expose a copy of its bytes (`to_vec`)",
+                });
+            }
+            let id = self.add(Memory::Own(store.to_vec()?), None, false);
+            return Ok((id, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
         }
         if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-            if FrozenStore::try_from(store.clone()).is_ok() {
-                let slot = self.add(Memory::Own(store.to_vec()?), None, true);
-                return Ok((slot, Exposure::Copied { reason: CopyReason::Misaligned }));
+            if may_copy && FrozenStore::try_from(store.clone()).is_ok() {
+                let id = self.add(Memory::Own(store.to_vec()?), None, true);
+                return Ok((id, Exposure::Copied { reason: CopyReason::Misaligned }));
             }
             let (store, byte_offset) = (store.id(), store.byte_offset());
             return Err(Error::Misaligned { engine: NAME, store, byte_offset, alignment: ALIGNMENT });
@@ -152,14 +142,14 @@ impl Heap {
             let what = "make a buffer over a part of memory that may get another length";
             return Err(Error::Unsupported { engine: NAME, what, instead });
         }
-        let slot = if has_room {
+        let id = if has_room {
             let max_byte_length = shared.max_byte_length();
             self.add(Memory::Resizable(store.id()), Some(max_byte_length), false)
         } else {
             let memory = Memory::Store { store: store.id(), start: store.byte_offset(), byte_length };
             self.add(memory, None, immutable)
         };
-        Ok((slot, Exposure::External))
+        Ok((id, Exposure::External))
     }
 
     /// The store of a buffer. The model's own bytes become one.
@@ -219,28 +209,7 @@ impl Heap {
         Ok(store)
     }
 
-    pub(crate) fn resize(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
-        let is_shared = self.is_shared(id);
-        let attempted = if is_shared { "grow" } else { "resize" };
-        self.check_mutable(id, attempted)?;
-        // "Detached" tells a user more than "not resizable", which ECMAScript checks first.
-        self.check_attached(id, attempted)?;
-        let Some(limit) = self.buffer(id).max_byte_length else {
-            return Err(Error::NotResizable { engine: NAME, attempted });
-        };
-        if byte_length > limit {
-            return Err(Error::InvalidLength { engine: NAME, attempted, requested: byte_length, limit });
-        }
-        match self.set_byte_length(id, byte_length) {
-            // Another thread may have grown it since.
-            Err(Error::Memory(offheap::Error::SharedShrink { requested, byte_length: limit, .. })) => {
-                Err(Error::InvalidLength { engine: NAME, attempted, requested, limit })
-            }
-            result => result,
-        }
-    }
-
-    fn set_byte_length(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
+    pub(crate) fn set_byte_length(&mut self, id: BufferId, byte_length: usize) -> Result<(), Error> {
         match &mut self.buffer_mut(id).memory {
             // Within the room that was made for it, so it stays where it is.
             Memory::Own(bytes) => bytes.resize(byte_length, 0),
@@ -253,16 +222,10 @@ impl Heap {
         Ok(())
     }
 
-    /// The buffer that takes another's bytes over, as its root.
-    pub(crate) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(usize, LetGo), Error> {
+    /// The buffer that takes another's bytes over.
+    pub(crate) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(BufferId, LetGo), Error> {
         const ATTEMPTED: &str = "transfer";
-        self.check_detachable(id, ATTEMPTED)?;
-        self.check_mutable(id, ATTEMPTED)?;
-        self.check_attached(id, ATTEMPTED)?;
-        if self.buffer(id).detach_key.is_some() {
-            let given = "transferring gives none";
-            return Err(Error::WrongDetachKey { engine: NAME, attempted: ATTEMPTED, given });
-        }
+        self.check_key(id, None, ATTEMPTED)?;
         let before = self.byte_length(id);
         let requested = byte_length.unwrap_or(before);
         let max_byte_length = self.buffer(id).max_byte_length;
@@ -271,21 +234,21 @@ impl Heap {
             return Err(Error::InvalidLength { engine: NAME, attempted: ATTEMPTED, requested, limit });
         }
         if requested == 0 {
-            let slot = self.allocate(0, max_byte_length)?;
-            return Ok((slot, self.detach(id)));
+            let made = self.allocate(0, max_byte_length)?;
+            return Ok((made, self.detach(id)));
         }
         if max_byte_length.is_some() {
             self.set_byte_length(id, requested)?;
         } else if requested != before {
-            let slot = self.copy(id, requested)?;
-            return Ok((slot, self.detach(id)));
+            let made = self.copy(id, requested)?;
+            return Ok((made, self.detach(id)));
         }
         let memory = self.take_memory(id);
         Ok((self.add(memory, max_byte_length, false), LetGo::default()))
     }
 
     /// A fixed-length buffer with the bytes of another, cut off or filled up with zeros.
-    fn copy(&mut self, id: BufferId, byte_length: usize) -> Result<usize, Error> {
+    fn copy(&mut self, id: BufferId, byte_length: usize) -> Result<BufferId, Error> {
         let mut bytes = zeroed(byte_length, byte_length)?;
         let shared = self.byte_length(id).min(byte_length);
         bytes[..shared].copy_from_slice(&self.load(id, 0, shared));

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::thread;
 
 use offheap::adapter::{Hold, InFinalizer};
-use offheap::{BackingStore, IsolateId, StoreId, StoreKind};
+use offheap::{BackingStore, IsolateId, StoreId};
 
-use crate::roots::Roots;
+use crate::roots::Counts;
 use crate::shared::Shared;
 use crate::{ModelOptions, NAME};
 use fastrand::Rng;
@@ -84,18 +84,18 @@ pub(crate) struct Heap {
     last: u64,
     buffers: BTreeMap<BufferId, Buffer>,
     stores: BTreeMap<StoreId, Shared>,
-    roots: Rc<Roots>,
+    roots: Rc<Counts>,
     globals: BTreeMap<String, BufferId>,
     // Collected buffers whose finalizers are put off.
     finalizers: Vec<BufferId>,
 }
 
 impl Heap {
-    pub(crate) fn new(isolate: IsolateId, seed: u64, options: ModelOptions, roots: Rc<Roots>) -> Self {
+    pub(crate) fn new(isolate: IsolateId, options: ModelOptions, roots: Rc<Counts>) -> Self {
         Heap {
             isolate,
             options,
-            random: Rng::with_seed(seed),
+            random: Rng::with_seed(options.seed),
             last: 0,
             buffers: BTreeMap::new(),
             stores: BTreeMap::new(),
@@ -168,22 +168,12 @@ impl Heap {
         std::mem::replace(&mut self.buffer_mut(id).memory, Memory::Detached)
     }
 
-    /// A new buffer, and its root.
-    pub(crate) fn add(&mut self, memory: Memory, max_byte_length: Option<usize>, immutable: bool) -> usize {
+    /// A new buffer, which is to get a root before anything is collected.
+    pub(crate) fn add(&mut self, memory: Memory, max_byte_length: Option<usize>, immutable: bool) -> BufferId {
         self.last += 1;
         let id = BufferId(self.last);
         let buffer = Buffer { memory, max_byte_length, immutable, detach_key: None, collected: false };
         self.buffers.insert(id, buffer);
-        self.roots.add(id)
-    }
-
-    /// The buffer that a root keeps.
-    ///
-    /// # Panics
-    /// If the root was released, or what it kept was collected: the model is poisoned there.
-    pub(crate) fn rooted(&self, slot: usize) -> BufferId {
-        let id = self.roots.get(slot);
-        self.buffer(id);
         id
     }
 
@@ -227,12 +217,5 @@ impl Heap {
                 Ok(())
             }
         }
-    }
-
-    /// The bytes of stores that buffers are over, each store once, with all that they reserve; of memory that collecting a
-    /// buffer may free.
-    pub(crate) fn external_bytes(&self) -> usize {
-        let kept = |shared: &&Shared| matches!(shared.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
-        self.stores.values().filter(kept).map(Shared::max_byte_length).sum()
     }
 }

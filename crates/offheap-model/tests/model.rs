@@ -8,7 +8,7 @@ use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, Sha
 use offheap_engine::{
     Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
 };
-use offheap_model::{ModelEngine, ModelOptions};
+use offheap_model::{ModelEngine, ModelOptions, model};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 type Log = Arc<Mutex<Vec<usize>>>;
@@ -23,7 +23,7 @@ fn logged(number: usize, log: &Log) -> Result<BackingStore, offheap::Error> {
 
 fn finalizer_order(seed: u64) -> Result<Vec<usize>, Box<dyn std::error::Error>> {
     let log = Log::default();
-    let mut engine = ModelEngine::new(seed)?;
+    let mut engine = model(seed)?;
     for number in 0..12 {
         drop(engine.expose(&logged(number, &log)?)?);
     }
@@ -51,7 +51,7 @@ fn some_seeds_put_finalizers_off_and_some_collect_unasked() -> Done {
     let (mut put_off, mut unasked) = (0, 0);
     for seed in 0..32 {
         let store = BackingStore::from(UniqueStore::zeroed(8)?);
-        let mut engine = ModelEngine::new(seed)?;
+        let mut engine = model(seed)?;
         drop(engine.expose(&store)?);
         for _ in 0..8 {
             drop(engine.allocate(1, None)?);
@@ -72,7 +72,7 @@ fn some_seeds_put_finalizers_off_and_some_collect_unasked() -> Done {
 fn some_finalizers_run_on_another_thread() -> Done {
     let here = std::thread::current().id();
     let threads = Arc::new(Mutex::new(Vec::new()));
-    let mut engine = ModelEngine::new(3)?;
+    let mut engine = model(3)?;
     for _ in 0..64 {
         let threads = Arc::clone(&threads);
         let deleter = move |_: *mut u8, _: usize| threads.lock().unwrap().push(std::thread::current().id());
@@ -90,7 +90,7 @@ fn some_finalizers_run_on_another_thread() -> Done {
 
 #[test]
 fn a_global_keeps_a_buffer_until_the_name_gets_another() -> Done {
-    let mut engine = ModelEngine::new(11)?;
+    let mut engine = model(11)?;
     let store = BackingStore::from(UniqueStore::zeroed(8)?);
     let buffer = engine.expose(&store)?.0;
     engine.set_global("shared", &buffer)?;
@@ -109,7 +109,7 @@ fn a_global_keeps_a_buffer_until_the_name_gets_another() -> Done {
 #[test]
 fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
     let options = ModelOptions { capabilities: ModelOptions::ALL - Capabilities::IMMUTABLE, ..ModelOptions::default() };
-    let mut engine = ModelEngine::with_options(1, options)?;
+    let mut engine = ModelOptions { seed: 1, ..options }.build()?;
     let frozen = FrozenStore::from_owner(&b"constant"[..])?;
     let (buffer, exposure) = engine.expose(&frozen.clone().into())?;
     assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
@@ -121,8 +121,8 @@ fn without_immutable_buffers_read_only_memory_is_a_reported_copy() -> Done {
 
 #[test]
 fn options_are_what_it_cannot_do() -> Done {
-    let options = ModelOptions { capabilities: Capabilities::empty(), max_byte_length: 16 };
-    let mut engine = ModelEngine::with_options(1, options)?;
+    let options = ModelOptions { capabilities: Capabilities::empty(), max_byte_length: 16, ..ModelOptions::default() };
+    let mut engine = ModelOptions { seed: 1, ..options }.build()?;
     assert!(matches!(engine.allocate(8, Some(16)), Err(Error::Unsupported { .. })));
     assert!(matches!(engine.allocate_shared(8, None), Err(Error::Unsupported { .. })));
     let shared = SharedStore::zeroed(8)?;
@@ -140,7 +140,7 @@ fn options_are_what_it_cannot_do() -> Done {
 
 #[test]
 fn parts_of_a_store_are_windows() -> Done {
-    let mut engine = ModelEngine::new(5)?;
+    let mut engine = model(5)?;
     let store = BackingStore::from(UniqueStore::from_owner((0..32).collect::<Vec<u8>>())?);
     let part = store.slice(8..16)?;
     let buffer = engine.expose(&part)?.0;
@@ -158,7 +158,7 @@ fn parts_of_a_store_are_windows() -> Done {
 
 #[test]
 fn a_store_that_was_resizable_is_again() -> Done {
-    let mut engine = ModelEngine::new(5)?;
+    let mut engine = model(5)?;
     let buffer = engine.allocate(8, Some(32))?;
     let store = engine.externalize(&buffer)?;
     engine.detach(&buffer, None)?;
@@ -172,7 +172,7 @@ fn a_store_that_was_resizable_is_again() -> Done {
 
 #[test]
 fn a_copy_on_another_thread_waits_for_nothing_and_keeps_nobody_from_writing() -> Done {
-    let mut engine = ModelEngine::new(9)?;
+    let mut engine = model(9)?;
     let store = BackingStore::from(UniqueStore::zeroed(64)?);
     let buffers = [engine.expose(&store)?.0, engine.expose(&store)?.0];
     let reader = store.clone();
@@ -198,7 +198,7 @@ fn a_copy_on_another_thread_waits_for_nothing_and_keeps_nobody_from_writing() ->
 #[test]
 fn shared_memory_is_written_by_anybody_meanwhile() -> Done {
     let store = SharedStore::growable(64, 1 << 16)?;
-    let mut engines = [ModelEngine::new(1)?, ModelEngine::new(2)?];
+    let mut engines = [model(1)?, model(2)?];
     let buffers = [engines[0].expose(store.as_store())?.0, engines[1].expose(store.as_store())?.0];
     assert_eq!(store.as_store().exposure(), None);
     let native = store.clone();
@@ -226,7 +226,7 @@ fn shared_memory_is_written_by_anybody_meanwhile() -> Done {
 fn memory_at_an_address_for_no_element_is_refused_or_copied() -> Done {
     static BYTES: [u64; 2] = [0x0706_0504_0302_0100; 2];
     let bytes: &'static [u8] = bytemuck::cast_slice(&BYTES);
-    let mut engine = ModelEngine::new(1)?;
+    let mut engine = model(1)?;
     let (buffer, exposure) = engine.expose(&FrozenStore::from_owner(&bytes[1..])?.into())?;
     assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
     assert_eq!((engine.read(&buffer, 0)?, engine.state(&buffer)?.immutable), (Some(1), true));
@@ -237,7 +237,7 @@ fn memory_at_an_address_for_no_element_is_refused_or_copied() -> Done {
 
 #[test]
 fn a_part_of_memory_that_may_grow_is_refused_and_holds_nothing() -> Done {
-    let mut engine = ModelEngine::new(1)?;
+    let mut engine = model(1)?;
     for store in [SharedStore::growable(16, 32)?.into(), BackingStore::from(UniqueStore::resizable(16, 32)?)] {
         for part in [store.slice(..8)?, store.slice(8..)?] {
             assert!(matches!(engine.expose(&part).map(drop), Err(Error::Unsupported { .. })));
@@ -253,7 +253,7 @@ fn message_of(panicking: impl FnOnce()) -> String {
 }
 
 fn engine_with(store: &BackingStore) -> (ModelEngine, Handle<JsArrayBuffer>) {
-    let mut engine = ModelEngine::new(1).unwrap();
+    let mut engine = model(1).unwrap();
     let buffer = engine.expose(store).unwrap().0;
     (engine, buffer)
 }
@@ -272,7 +272,7 @@ fn a_hold_that_is_not_the_models_is_noticed() {
 
 #[test]
 fn the_struct_frees_nothing_and_outlives_its_isolate() -> Done {
-    let mut engine = Box::new(ModelEngine::new(2)?);
+    let mut engine = Box::new(model(2)?);
     let memory = ManualMemory::allocate(1024)?;
     let buffer = engine.expose(memory.store())?.0;
     assert_eq!(engine.external_bytes(), 0);
@@ -293,7 +293,7 @@ fn a_deleter_may_drop_the_last_of_another_store() -> Done {
     let inner = logged(2, &log)?;
     let outer = UniqueStore::from_owner_with_deleter(vec![0_u8; 4], move |_, _| drop(inner));
     let outer = BackingStore::from(outer.map_err(|rejected| rejected.into_parts().0)?);
-    let mut engine = ModelEngine::new(4)?;
+    let mut engine = model(4)?;
     let buffer = engine.expose(&outer)?.0;
     drop(outer);
     engine.detach(&buffer, None)?;
@@ -309,7 +309,7 @@ fn c21_the_type_and_the_verb_record_their_caller() {
         let offheap::Site::Native(place) = store.site() else { panic!("{} is a place in Rust", store.site()) };
         assert_eq!((place.file(), place.line()), (caller.file(), caller.line()));
     }
-    let mut engine = ModelEngine::new(1).unwrap();
+    let mut engine = model(1).unwrap();
     let first = engine.allocate(8, None).unwrap();
     here(&engine.externalize(&first).unwrap());
     let second = engine.allocate(8, Some(16)).unwrap();
@@ -321,7 +321,7 @@ fn c21_the_type_and_the_verb_record_their_caller() {
 
 #[test]
 fn c22_advice_for_what_is_too_large_leads_somewhere() -> Done {
-    let mut engine = ModelEngine::with_options(1, ModelOptions { max_byte_length: 16, ..ModelOptions::default() })?;
+    let mut engine = ModelOptions { seed: 1, max_byte_length: 16, ..ModelOptions::default() }.build()?;
     let message = engine.allocate(17, None).unwrap_err().to_string();
     assert!(message.ends_with("and 17 were asked for; ask for less"), "{message}");
     let fixed = BackingStore::from(UniqueStore::zeroed(32)?);

@@ -7,7 +7,7 @@ use offheap_engine::offheap::adapter::InFinalizer;
 use offheap_engine::offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap_engine::offheap::{BackingStore, UniqueStore};
 use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, in_finalizer};
-use offheap_model::ModelEngine;
+use offheap_model::model;
 
 thread_local! {
     static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };
@@ -40,7 +40,7 @@ impl Observer for Reenters {
 fn a2_an_observer_cannot_externalize_by_a_handle_and_may_drop_one() {
     let _ = set_observer(&Reenters);
     for seed in 0..16 {
-        let mut engine = ModelEngine::new(seed).unwrap();
+        let mut engine = model(seed).unwrap();
         let buffer = engine.allocate(16, None).unwrap();
         HANDLE.set(Some(buffer.clone()));
         STORE.set(Some(UniqueStore::zeroed(8).unwrap().into()));
@@ -72,7 +72,7 @@ fn a2_a_panic_of_an_observer_leaves_engines_to_be_called() {
 #[test]
 fn a2_an_owners_drop_that_the_model_waits_for_is_refused_too() {
     for seed in 0..16 {
-        let mut engine = ModelEngine::new(seed).unwrap();
+        let mut engine = model(seed).unwrap();
         let (sender, answers) = std::sync::mpsc::channel();
         let deleter = move |_: *mut u8, _: usize| sender.send(in_finalizer()).unwrap();
         let store = BackingStore::from(UniqueStore::from_owner_with_deleter(vec![1_u8; 8], deleter).unwrap());

@@ -234,53 +234,6 @@ fn a_handle_of_one_isolate_is_refused_in_another_also_where_ids_are_given_out_ag
 }
 
 #[test]
-fn a_handle_that_was_made_up_is_an_error_at_the_worst() {
-    use offheap_quickjs::{Handle, JsArrayBuffer};
-    Isolate::new().unwrap().enter(|scope| {
-        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        let table = std::rc::Rc::clone(buffer.as_handle().table());
-        let mut all = Vec::new();
-        for slot in [1, 2, 1 << 40] {
-            let made_up: Handle<JsArrayBuffer> = Handle::new(std::rc::Rc::clone(&table), slot);
-            assert!(scope.state(&made_up).is_err());
-            assert!(scope.bytes(&made_up).is_err());
-            assert!(scope.resize(&made_up, 1).is_err());
-            assert!(scope.detach(&made_up, None).is_err());
-            all.push(made_up);
-        }
-        let twin: Handle<JsArrayBuffer> = Handle::new(table, buffer.as_handle().slot());
-        drop(twin);
-        assert!(scope.state(buffer.as_handle()).is_err());
-        drop(buffer);
-        let (one, two) =
-            (scope.eval_buffer("new ArrayBuffer(1)").unwrap(), scope.eval_buffer("new ArrayBuffer(2)").unwrap());
-        assert_eq!(scope.state(one.as_handle()).unwrap().byte_length, 1);
-        assert_eq!(scope.state(two.as_handle()).unwrap().byte_length, 2);
-    });
-}
-
-#[test]
-fn a9_a_made_up_handle_names_nothing_of_the_isolates_own() {
-    use offheap_quickjs::{Handle, JsArrayBuffer, JsTypedArray};
-    Isolate::new().unwrap().enter(|scope| {
-        let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(8)").unwrap();
-        let table = std::rc::Rc::clone(buffer.as_handle().table());
-        // The handles that are made up end last, as each ends a root.
-        let mut all = Vec::new();
-        for slot in 0..64 {
-            let made_up: Handle<JsArrayBuffer> = Handle::new(std::rc::Rc::clone(&table), slot);
-            let typed: Handle<JsTypedArray> = Handle::new(std::rc::Rc::clone(&table), slot);
-            match scope.set_global("found", &made_up) {
-                Ok(()) => assert!(scope.eval::<bool>("found === b").unwrap(), "slot {slot}"),
-                Err(error) => assert!(matches!(error, Error::IsolateGone), "{error}"),
-            }
-            assert_eq!(scope.set_global("found", &typed).is_ok(), slot == buffer.as_handle().slot());
-            all.push((made_up, typed));
-        }
-    });
-}
-
-#[test]
 fn isolates_are_entered_inside_each_other() {
     let store = numbered(8);
     let (mut outer, mut inner) = (Isolate::new().unwrap(), Isolate::new().unwrap());

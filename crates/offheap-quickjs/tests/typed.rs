@@ -87,18 +87,3 @@ fn what_does_not_fit_is_refused_before_anything_is_exposed() {
     });
     assert_eq!((store.exposure(), store.reference_count()), (None, 2));
 }
-
-#[test]
-fn a_handle_to_a_typed_array_is_no_buffer() {
-    let store = numbered(32);
-    let mut isolate = Isolate::new().unwrap();
-    isolate.enter(|scope| {
-        let view = scope.expose_typed::<u8>(&store, 0, 4).unwrap().into_handle();
-        let made_up = offheap_quickjs::Handle::new(std::rc::Rc::clone(view.table()), view.slot());
-        assert!(matches!(scope.state(&made_up), Err(Error::NotAnArrayBuffer { .. })));
-        assert!(matches!(scope.resize(&made_up, 1), Err(Error::NotAnArrayBuffer { .. })));
-        assert!(matches!(scope.transfer(&made_up, None), Err(Error::NotAnArrayBuffer { .. })));
-        // Of a view the buffer is meant.
-        assert_eq!(scope.externalize(&made_up).unwrap(), store);
-    });
-}

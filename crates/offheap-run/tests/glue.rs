@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use offheap::{BackingStore, Site};
 use offheap_engine::{Engine, Handle, JsArrayBuffer};
 use offheap_ledger::Ledger;
-use offheap_model::ModelEngine;
+use offheap_model::{ModelEngine, model};
 use offheap_run::NativeModule;
 use offheap_run::glue::{Argument, Call, Failure, Limits, Outcome, State, Thrown, primitives};
 
@@ -180,7 +180,7 @@ impl Script {
     fn limited(max_byte_length: usize) -> Self {
         static LEDGER: LazyLock<&'static Ledger> =
             LazyLock::new(|| Ledger::install().expect("no other observer is installed"));
-        let engine = ModelEngine::new(7).expect("an isolate");
+        let engine = model(7).expect("an isolate");
         let limits = Limits { engine: "Model", max_byte_length, alignment: 8, resizes_any_memory: true };
         Script { engine, state: State::new(NativeModule::new(*LEDGER), limits), line: 0 }
     }

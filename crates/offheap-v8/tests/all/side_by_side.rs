@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offheap_conformance::random::{Reentrant, SeededFactory, calls_of_engines, side_by_side};
 use offheap_conformance::{Soak, soak};
-use offheap_model::ModelEngine;
+use offheap_model::model;
 use offheap_quickjs::Isolate as QuickJs;
 use offheap_v8::offheap::observe::set_observer;
 use offheap_v8::offheap::{BackingStore, StoreKind};
@@ -26,7 +26,7 @@ fn apart(test: &str, work: impl FnOnce()) {
 #[test]
 fn v8_quickjs_and_the_model_do_the_same() {
     apart("v8_quickjs_and_the_model_do_the_same", || {
-        let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+        let model: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
         let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
         let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
         match side_by_side(&[model, quickjs, v8], Duration::from_secs(5)) {
@@ -40,7 +40,7 @@ fn v8_quickjs_and_the_model_do_the_same() {
 fn no_engine_answers_an_observer() {
     apart("no_engine_answers_an_observer", || {
         set_observer(&Reentrant).expect("the only observer");
-        let model: &SeededFactory<'_> = &|seed| Ok(Box::new(ModelEngine::new(seed)?));
+        let model: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
         let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
         let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
         match side_by_side(&[model, quickjs, v8], Duration::from_secs(3)) {

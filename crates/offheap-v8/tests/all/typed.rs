@@ -1,9 +1,7 @@
 //! Typed arrays over stores, made by native code.
 
-use std::rc::Rc;
-
 use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
-use offheap_v8::{BackingStoreExt, Error, Handle, JsArrayBuffer, SharedStoreExt, TypedElement, U8Clamped};
+use offheap_v8::{BackingStoreExt, Error, SharedStoreExt, TypedElement, U8Clamped};
 
 use crate::common::{in_own_scope, isolate, numbered, run, set};
 
@@ -77,44 +75,4 @@ fn what_does_not_fit_is_refused_before_anything_is_exposed() {
         assert_eq!(part.expose_typed::<u32>(scope, 16, 0).unwrap().length(), 0);
     });
     assert_eq!((store.exposure(), store.reference_count()), (None, 2));
-}
-
-#[test]
-fn a_handle_to_a_typed_array_is_no_buffer() {
-    let store = numbered(32);
-    isolate().enter(|scope| {
-        let view = scope.expose_typed::<u8>(&store, 0, 4).unwrap().into_handle();
-        let made_up = offheap_v8::Handle::new(std::rc::Rc::clone(view.table()), view.slot());
-        assert!(matches!(scope.state(&made_up), Err(Error::NotAnArrayBuffer { .. })));
-        assert!(matches!(scope.resize(&made_up, 1), Err(Error::NotAnArrayBuffer { .. })));
-        assert!(matches!(scope.externalize(&made_up), Err(Error::NotAnArrayBuffer { .. })));
-    });
-}
-
-#[test]
-fn a9_a_handle_made_of_whatever_slot_is_for_nothing_but_buffers_of_the_program() {
-    let mut isolate = isolate();
-    let store = numbered(16);
-    isolate.enter(|scope| {
-        let array = scope.expose_typed::<u8>(&store, 0, 4).unwrap();
-        let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        let table = buffer.as_handle().table();
-        for slot in (0..8).chain([usize::MAX]) {
-            let made = Handle::<JsArrayBuffer>::new(Rc::clone(table), slot);
-            // A handle too many ends the root early, and the others are for nothing then.
-            if slot == buffer.as_handle().slot() {
-                assert_eq!(scope.externalize(&made).unwrap().byte_length(), 8);
-                continue;
-            }
-            for error in [scope.state(&made).err(), scope.externalize(&made).err(), scope.bytes(&made).err()] {
-                let error = error.expect("it is no buffer");
-                assert!(matches!(error, Error::NotAnArrayBuffer { .. } | Error::IsolateGone), "{slot}: {error}");
-            }
-            if slot != array.as_handle().slot() {
-                assert!(matches!(scope.set_global("made", &made), Err(Error::IsolateGone)), "{slot}");
-            }
-        }
-        assert!(matches!(scope.bytes(buffer.as_handle()), Err(Error::IsolateGone)));
-        assert_eq!(scope.store_bytes(&store).unwrap().len(), 16);
-    });
 }
