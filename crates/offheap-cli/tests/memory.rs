@@ -46,8 +46,8 @@ fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
          SharedArrayBuffer { byteLength: 8 } 1\n\
          ExternalizedBuffer { byteLength: 16, shared, address: 0x… } Uint8Array(4) [ 2, 1, 0, 0 ]\n\
          Uint8Array(4) [ 1, 1, 1, 0 ]\n\
-         TypeError: ⟦engine⟧: cannot detach the buffer: ⟦it is shared; copy it to an ArrayBuffer|shared memory stays with \
-         all who have it; drop the references to it⟧\n\
+         TypeError: ⟦engine⟧: cannot detach the buffer: shared memory stays with everyone who shares \
+         it; copy the bytes to an ArrayBuffer\n\
          FREE_IN_USE\nFREE_IN_USE\nSharedArrayBuffer { byteLength: 16 }\nFREED\nDOUBLE_FREE\ntrue 16 0\n",
         "offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: 3 references or buffers to it live; the free \
          at a.js:15:⟦31|26⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\

@@ -3,7 +3,7 @@
 //! The command `offheap run` is a thin program over this crate. Use it to give the scripts of your own program the same
 //! functions, in one of three ways:
 //! - `run` ([`quickjs::run`], `v8::run`) runs one script in an isolate of its own;
-//! - `Runner` ([`quickjs::Runner`], `v8::Runner`) builds an isolate with your settings and runs any number of scripts in it;
+//! - [`Runner`] builds an isolate with your settings and runs any number of scripts in it;
 //! - `install` ([`quickjs::install`], `v8::install`) defines `nativeModule` and `console` in a context that you have, and
 //!   leaves running scripts to you.
 //!
@@ -54,6 +54,7 @@ mod error;
 #[cfg(any(feature = "quickjs", feature = "v8"))]
 mod files;
 mod native_module;
+mod runner;
 mod script;
 mod uncaught;
 #[cfg(any(feature = "quickjs", feature = "v8"))]
@@ -62,6 +63,7 @@ mod unhandled;
 pub use console::Stream;
 pub use error::Error;
 pub use native_module::NativeModule;
+pub use runner::{Runner, Scripts};
 pub use script::Script;
 pub use uncaught::Uncaught;
 

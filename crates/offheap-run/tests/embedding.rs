@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use offheap::{MapMode, Mapped};
 use offheap_ledger::Ledger;
-use offheap_run::{NativeModule, Script, Stream, Uncaught};
+use offheap_run::{NativeModule, Script, Scripts, Stream, Uncaught};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -21,32 +21,29 @@ trait Runner {
     fn eval(&mut self, text: &str) -> Result<u32, offheap_engine::Error>;
 }
 
+impl<H: Scripts> Runner for offheap_run::Runner<H> {
+    fn run(&mut self, script: &Script) -> Result<(), Uncaught> {
+        offheap_run::Runner::run(self, script)
+    }
+
+    fn eval(&mut self, text: &str) -> Result<u32, offheap_engine::Error> {
+        self.isolate().enter(|scope| scope.eval::<u32>(text))
+    }
+}
+
+fn start<H: Scripts>(module: NativeModule) -> Result<Box<dyn Runner>, offheap_run::Error> {
+    Ok(Box::new(offheap_run::Runner::<H>::new(module, H::Builder::default())?))
+}
+
 macro_rules! on_each_engine {
     ($($test:ident),* $(,)?) => {
         #[cfg(feature = "quickjs")]
         mod quickjs {
-            $(#[test] fn $test() -> super::Outcome { super::$test(start) })*
-            on_each_engine!(@runner offheap_run::quickjs::Runner, offheap_quickjs::Isolate);
+            $(#[test] fn $test() -> super::Outcome { super::$test(super::start::<offheap_quickjs::QuickJs>) })*
         }
         #[cfg(feature = "v8")]
         mod v8 {
-            $(#[test] fn $test() -> super::Outcome { super::$test(start) })*
-            on_each_engine!(@runner offheap_run::v8::Runner, offheap_v8::Isolate);
-        }
-    };
-    (@runner $runner:path, $isolate:path) => {
-        use $isolate as Isolate;
-        use $runner as Runner;
-        impl super::Runner for Runner {
-            fn run(&mut self, script: &super::Script) -> Result<(), super::Uncaught> {
-                Runner::run(self, script)
-            }
-            fn eval(&mut self, text: &str) -> Result<u32, offheap_engine::Error> {
-                self.isolate().enter(|scope| scope.eval::<u32>(text))
-            }
-        }
-        fn start(module: super::NativeModule) -> Result<Box<dyn super::Runner>, offheap_run::Error> {
-            Ok(Box::new(Runner::new(module, Isolate::builder())?))
+            $(#[test] fn $test() -> super::Outcome { super::$test(super::start::<offheap_v8::V8>) })*
         }
     };
 }

@@ -10,7 +10,8 @@ use offheap_quickjs::rquickjs::{self, Coerced, Ctx, FromJs, Function, Object, Ty
 use offheap_quickjs::{BackingStoreExt, Error, SharedStoreExt, collect, copy_of, detach};
 
 use super::columns::Columns;
-use super::frames;
+use super::{LIMITS, frames};
+use crate::NativeModule;
 use crate::glue::{Argument, Call, INSPECT, Outcome, PRELUDE, Source, State, Thrown, primitives, unknown_site};
 
 struct QuickJsCall<'a, 'js> {
@@ -150,13 +151,14 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
 /// Defines `nativeModule` and `console` in `ctx`; returns the function that describes a thrown value.
 pub(super) fn install<'js>(
     ctx: &Ctx<'js>,
-    state: &Rc<State>,
+    module: NativeModule,
     columns: &Rc<Columns>,
 ) -> rquickjs::Result<Function<'js>> {
+    let state = Rc::new(State::new(module, LIMITS));
     let engine = frames::install(ctx, columns)?;
     let functions = Object::new(ctx.clone())?;
     for (index, primitive) in primitives::<QuickJsCall<'_, 'js>>().iter().enumerate() {
-        let (state, columns) = (Rc::clone(state), Rc::clone(columns));
+        let (state, columns) = (Rc::clone(&state), Rc::clone(columns));
         let call = move |ctx: Ctx<'js>, This(internals): This<Object<'js>>, Rest(arguments): Rest<Value<'js>>| {
             let mut call = QuickJsCall {
                 ctx: &ctx,

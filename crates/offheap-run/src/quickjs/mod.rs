@@ -11,12 +11,10 @@ mod uncaught;
 use std::rc::Rc;
 
 use offheap_quickjs::rquickjs::Ctx;
-use offheap_quickjs::{Isolate, IsolateBuilder, ScopeExt};
+use offheap_quickjs::{Isolate, QuickJs};
 
-use self::columns::Columns;
-use self::realm::{Kept, QuickJsRealm};
-use crate::glue::{Limits, State};
-use crate::{Error, NativeModule, Script, Uncaught, drive};
+use crate::glue::Limits;
+use crate::{Error, NativeModule, Script, Uncaught};
 
 /// What QuickJS asks of a buffer.
 const LIMITS: Limits =
@@ -46,53 +44,9 @@ const LIMITS: Limits =
 /// # Ok(())
 /// # }
 /// ```
-pub struct Runner {
-    // Before the isolate: the last reference is that of its rejection tracker, since no value may outlive its runtime.
-    kept: Kept,
-    columns: Rc<Columns>,
-    isolate: Isolate,
-}
+pub type Runner = crate::Runner<QuickJs>;
 
-impl Runner {
-    /// Builds an isolate and gives its scripts `module`. The builder's module loader and rejection tracker are
-    /// replaced.
-    ///
-    /// # Errors
-    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the
-    /// functions.
-    pub fn new(module: NativeModule, builder: IsolateBuilder) -> Result<Self, Error> {
-        let (kept, columns) = (Kept::default(), Rc::<Columns>::default());
-        let (tracker, files) = (kept.clone(), modules::Files { columns: Rc::clone(&columns) });
-        let builder =
-            builder.loader(files.clone(), files).rejection_tracker(move |ctx, promise, reason, is_handled| {
-                tracker.track(&ctx, promise, reason, is_handled)
-            });
-        let state = Rc::new(State::new(module, LIMITS));
-        let mut isolate = builder.build().map_err(Error::Isolate)?;
-        isolate.enter(|scope| scope.with_ctx(|ctx| kept.install(&ctx, &state, &columns)))?;
-        Ok(Runner { kept, columns, isolate })
-    }
-
-    /// Runs a script to its end, with its microtasks and everything that it awaits.
-    ///
-    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next
-    /// script.
-    ///
-    /// # Errors
-    /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end.
-    pub fn run(&mut self, script: &Script) -> Result<(), Uncaught> {
-        self.columns.add(script.name(), script.text());
-        let kept = &self.kept;
-        self.isolate.enter(|scope| scope.with_ctx(|ctx| drive::run(&mut QuickJsRealm::new(&ctx, kept)?, script)))
-    }
-
-    /// The isolate, for anything else.
-    pub fn isolate(&mut self) -> &mut Isolate {
-        &mut self.isolate
-    }
-}
-
-/// Runs a script to its end in an isolate of its own, in which it may [block](IsolateBuilder::can_block), and ends the
+/// Runs a script to its end in an isolate of its own, in which it may [block](offheap_quickjs::IsolateBuilder::can_block), and ends the
 /// isolate.
 ///
 /// # Errors
@@ -109,7 +63,7 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
 ///
 /// ```
 /// use offheap_ledger::Ledger;
-/// use offheap_quickjs::Isolate;
+/// use offheap_quickjs::{Isolate, ScopeExt};
 /// use offheap_run::{NativeModule, quickjs};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -127,8 +81,7 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
 /// # Errors
 /// QuickJS has no memory for it.
 pub fn install(ctx: &Ctx<'_>, module: NativeModule) -> Result<(), Uncaught> {
-    let state = Rc::new(State::new(module, LIMITS));
-    match functions::install(ctx, &state, &Rc::default()) {
+    match functions::install(ctx, module, &Rc::default()) {
         Ok(_) => Ok(()),
         Err(error) => Err(uncaught::describe_unaided(ctx, error)),
     }

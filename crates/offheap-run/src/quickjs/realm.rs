@@ -6,17 +6,22 @@ use std::rc::Rc;
 
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::{self, Ctx, Function, Module, Persistent, Promise, Value};
+use offheap_quickjs::{Isolate, IsolateBuilder, QuickJs, ScopeExt};
 
 use super::columns::Columns;
+use super::modules::Files;
 use super::rejections::Rejections;
 use super::{functions, modules, uncaught};
-use crate::drive::{Evaluation, Kind, Realm};
-use crate::glue::State;
-use crate::{Script, Uncaught};
+use crate::drive::{self, Evaluation, Kind, Realm};
+use crate::runner::engine::Scripts;
+use crate::{NativeModule, Script, Uncaught};
 
-/// Values of an isolate that are kept from one script to the next.
+/// What a runner keeps from one script to the next.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Rc<RefCell<Values>>);
+pub struct Kept {
+    values: Rc<RefCell<Values>>,
+    columns: Rc<Columns>,
+}
 
 #[derive(Default)]
 struct Values {
@@ -27,26 +32,41 @@ struct Values {
 
 type KeptFunction = Persistent<Function<'static>>;
 
-impl Kept {
-    /// Gives scripts of this context `nativeModule`, `console` and the module "offheap".
-    pub(super) fn install(&self, ctx: &Ctx<'_>, state: &Rc<State>, columns: &Rc<Columns>) -> Result<(), Uncaught> {
-        let install = || -> rquickjs::Result<(Function<'_>, Function<'_>)> {
-            let inspect = functions::install(ctx, state, columns)?;
-            modules::evaluate_offheap(ctx)?;
-            Ok((inspect, ctx.globals().get("Function")?))
-        };
-        let (inspect, function) = install().map_err(|error| uncaught::describe_unaided(ctx, error))?;
-        self.0.borrow_mut().functions = Some((Persistent::save(ctx, inspect), Persistent::save(ctx, function)));
-        Ok(())
+impl Scripts for QuickJs {
+    type Kept = Kept;
+
+    fn prepare(builder: IsolateBuilder) -> (IsolateBuilder, Kept) {
+        let kept = Kept::default();
+        let (tracker, files) = (Rc::clone(&kept.values), Files { columns: Rc::clone(&kept.columns) });
+        let builder = builder.loader(files.clone(), files);
+        let builder = builder.rejection_tracker(move |ctx, promise, reason, is_handled| {
+            tracker.borrow_mut().rejections.track(&ctx, promise, reason, is_handled);
+        });
+        (builder, kept)
     }
 
-    /// QuickJS says something about a promise.
-    pub(super) fn track<'js>(&self, ctx: &Ctx<'js>, promise: Value<'js>, reason: Value<'js>, is_handled: bool) {
-        self.0.borrow_mut().rejections.track(ctx, promise, reason, is_handled);
+    fn install(isolate: &mut Isolate, kept: &Kept, module: NativeModule) -> Result<(), Uncaught> {
+        isolate.enter(|scope| scope.with_ctx(|ctx| install(&ctx, kept, module)))
+    }
+
+    fn run(isolate: &mut Isolate, kept: &Kept, script: &Script) -> Result<(), Uncaught> {
+        kept.columns.add(script.name(), script.text());
+        isolate.enter(|scope| scope.with_ctx(|ctx| drive::run(&mut QuickJsRealm::new(&ctx, kept)?, script)))
     }
 }
 
-/// A context in which [`Kept::install`] was called.
+fn install(ctx: &Ctx<'_>, kept: &Kept, module: NativeModule) -> Result<(), Uncaught> {
+    let install = || -> rquickjs::Result<(Function<'_>, Function<'_>)> {
+        let inspect = functions::install(ctx, module, &kept.columns)?;
+        modules::evaluate_offheap(ctx)?;
+        Ok((inspect, ctx.globals().get("Function")?))
+    };
+    let (inspect, function) = install().map_err(|error| uncaught::describe_unaided(ctx, error))?;
+    kept.values.borrow_mut().functions = Some((Persistent::save(ctx, inspect), Persistent::save(ctx, function)));
+    Ok(())
+}
+
+/// A context in which [`install`] was called.
 pub(super) struct QuickJsRealm<'a, 'js> {
     ctx: &'a Ctx<'js>,
     kept: &'a Kept,
@@ -57,7 +77,7 @@ pub(super) struct QuickJsRealm<'a, 'js> {
 
 impl<'a, 'js> QuickJsRealm<'a, 'js> {
     pub(super) fn new(ctx: &'a Ctx<'js>, kept: &'a Kept) -> Result<Self, Uncaught> {
-        let functions = kept.0.borrow().functions.clone();
+        let functions = kept.values.borrow().functions.clone();
         let restored =
             functions.and_then(|(inspect, function)| Some((inspect.restore(ctx).ok()?, function.restore(ctx).ok()?)));
         let (inspect, function) = restored.ok_or_else(Uncaught::indescribable)?;
@@ -117,7 +137,7 @@ impl<'js> Realm for QuickJsRealm<'_, 'js> {
 
     fn take_unhandled(&mut self) -> Option<Uncaught> {
         // Taken out first: what lets go of a value may tell of others.
-        let rejections = mem::take(&mut self.kept.0.borrow_mut().rejections);
+        let rejections = mem::take(&mut self.kept.values.borrow_mut().rejections);
         let reason = rejections.into_first(self.ctx)?;
         Some(uncaught::describe_value(self.ctx, &self.inspect, reason, false))
     }

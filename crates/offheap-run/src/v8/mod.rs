@@ -10,7 +10,7 @@ mod rejections;
 mod uncaught;
 mod waits;
 
-use offheap_v8::{Isolate, IsolateBuilder, ScopeExt, v8};
+use offheap_v8::{Isolate, V8, v8};
 
 use crate::glue::Limits;
 use crate::{Error, NativeModule, Script, Uncaught};
@@ -42,43 +42,10 @@ const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, al
 /// # Ok(())
 /// # }
 /// ```
-pub struct Runner {
-    isolate: Isolate,
-}
-
-impl Runner {
-    /// Builds an isolate and gives its scripts `module`. The isolate's callbacks for dynamic imports and for rejected
-    /// promises are the runner's, and it adds a message listener.
-    ///
-    /// # Errors
-    /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where it has no memory for the
-    /// functions.
-    pub fn new(module: NativeModule, builder: IsolateBuilder) -> Result<Self, Error> {
-        let mut isolate = builder.build().map_err(Error::Isolate)?;
-        isolate.enter(|scope| scope.with_v8(|scope| realm::install(scope, module)))?;
-        Ok(Runner { isolate })
-    }
-
-    /// Runs a script to its end, with its microtasks and everything that it awaits.
-    ///
-    /// Later scripts see the globals that it leaves. After a failure the rest of what it queued runs with the next
-    /// script.
-    ///
-    /// # Errors
-    /// The first error that the script, or what it queued, does not catch; a top-level `await` that cannot end; a full
-    /// heap.
-    pub fn run(&mut self, script: &Script) -> Result<(), Uncaught> {
-        self.isolate.enter(|scope| scope.with_v8(|scope| realm::run(scope, script)))
-    }
-
-    /// The isolate, for anything else.
-    pub fn isolate(&mut self) -> &mut Isolate {
-        &mut self.isolate
-    }
-}
+pub type Runner = crate::Runner<V8>;
 
 /// Runs a script to its end in an isolate of its own, and ends the isolate. The buffers that script makes are
-/// [V8's own](IsolateBuilder::v8_allocator), so that the ledger counts only memory that native code has to do with.
+/// [V8's own](offheap_v8::IsolateBuilder::v8_allocator), so that the ledger counts only memory that native code has to do with.
 ///
 /// # Errors
 /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where the script fails.
@@ -95,7 +62,7 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
 /// ```
 /// use offheap_ledger::Ledger;
 /// use offheap_run::NativeModule;
-/// use offheap_v8::Isolate;
+/// use offheap_v8::{Isolate, ScopeExt};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let module = NativeModule::new(Ledger::install()?);

@@ -1,6 +1,6 @@
 //! Runs scripts in a context of V8.
 
-use offheap_v8::v8;
+use offheap_v8::{Isolate, IsolateBuilder, ScopeExt, V8, v8};
 
 use super::callbacks::Thrown;
 use super::functions;
@@ -10,13 +10,30 @@ use super::rejections::Rejections;
 use super::uncaught;
 use super::waits::{self, Waits};
 use crate::drive::{self, Evaluation, Kind, Realm};
+use crate::runner::engine::Scripts;
 use crate::{NativeModule, Script, Uncaught};
 
 /// The function that describes a thrown value.
 struct Inspect(v8::Global<v8::Function>);
 
-/// Gives scripts of this scope's context `nativeModule`, `console`, and modules.
-pub(super) fn install(scope: &mut v8::PinScope<'_, '_>, module: NativeModule) -> Result<(), Uncaught> {
+impl Scripts for V8 {
+    /// The isolate has everything in its slots.
+    type Kept = ();
+
+    fn prepare(builder: IsolateBuilder) -> (IsolateBuilder, ()) {
+        (builder, ())
+    }
+
+    fn install(isolate: &mut Isolate, (): &(), module: NativeModule) -> Result<(), Uncaught> {
+        isolate.enter(|scope| scope.with_v8(|scope| install(scope, module)))
+    }
+
+    fn run(isolate: &mut Isolate, (): &(), script: &Script) -> Result<(), Uncaught> {
+        isolate.enter(|scope| scope.with_v8(|scope| run(scope, script)))
+    }
+}
+
+fn install(scope: &mut v8::PinScope<'_, '_>, module: NativeModule) -> Result<(), Uncaught> {
     scope.set_slot(Modules::default());
     scope.set_slot(Rejections::default());
     scope.set_slot(Waits::default());
@@ -35,7 +52,7 @@ pub(super) fn install(scope: &mut v8::PinScope<'_, '_>, module: NativeModule) ->
 }
 
 /// Runs a script in a context in which [`install`] was called.
-pub(super) fn run(scope: &mut v8::PinScope<'_, '_>, script: &Script) -> Result<(), Uncaught> {
+fn run(scope: &mut v8::PinScope<'_, '_>, script: &Script) -> Result<(), Uncaught> {
     v8::tc_scope!(let caught, scope);
     let inspect = caught.get_slot::<Inspect>().map(|Inspect(inspect)| inspect.clone());
     let inspect = inspect.map(|inspect| v8::Local::new(caught, inspect));
