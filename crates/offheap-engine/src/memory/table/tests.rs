@@ -144,10 +144,11 @@ fn what_a_thread_remembers_ends_with_the_entry_that_it_found() {
         let owner = unsafe { UniqueStore::from_raw_parts(memory.as_ptr().cast(), 64, move |_, _| drop(keeps)) };
         BackingStore::from(owner.unwrap())
     };
-    for _ in 0..3 {
-        let store = owner();
-        let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
-        assert_eq!((buffer.store().unwrap(), buffer.store().unwrap()), (store.clone(), store));
+    // Kept, so that no store is mistaken for one whose control block was where its own is.
+    let stores = [0; 3].map(|_| owner());
+    for store in &stores {
+        let buffer = Buffer::new(&TABLE, store, &isolate).unwrap();
+        assert_eq!((buffer.store().unwrap(), buffer.store().unwrap()), (store.clone(), store.clone()));
         // Let go of on another thread, as by a collector.
         std::thread::spawn(move || drop(buffer)).join().unwrap();
     }
@@ -195,6 +196,24 @@ fn the_id_of_an_isolate_stays_in_use_while_its_holds_are_counted() {
     drop(first);
     assert!(weak.upgrade().is_some());
     drop(second);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn a_hold_that_is_not_the_last_keeps_the_id_of_its_isolate_until_it_is_dropped() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    let (isolate, store) = (isolate(), store(64));
+    let weak = Arc::downgrade(&isolate);
+    let given = [0; 2].map(|_| TABLE.expose(&store, &isolate).unwrap());
+    drop(isolate);
+    // Two threads that let go: the second one is done before the first one drops its hold.
+    let [first, second] = given.map(|Given { data, hold }| (TABLE.remove_hold(data.addr().get(), hold), hold));
+    for (isolate, hold) in [second, first] {
+        assert!(weak.upgrade().is_some());
+        // SAFETY: I-FREE-ONCE: what the table gave, once, and its entry is gone.
+        drop(unsafe { Hold::from_raw(hold) });
+        drop(isolate);
+    }
     assert!(weak.upgrade().is_none());
 }
 
