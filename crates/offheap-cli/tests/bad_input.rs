@@ -142,7 +142,7 @@ fn one_file_rw_and_otherwise_at_once() {
     let why = |requested, mapped| {
         format!(
             "offheap: cannot map a.bin: it is mapped {mapped} already and cannot be mapped {requested} at the same \
-             time; use one mode for it\n"
+             time; use the same mode\n"
         )
     };
     maps("a=a.bin:rw", "b=a.bin").expect(2, "", &why("ro", "rw"));

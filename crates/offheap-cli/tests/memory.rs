@@ -50,9 +50,9 @@ fn shared_memory_is_freed_once_script_let_go_of_its_buffers(engine: Engine) {
          it; copy the bytes to an ArrayBuffer\n\
          FREE_IN_USE\nFREE_IN_USE\nSharedArrayBuffer { byteLength: 16 }\nFREED\nDOUBLE_FREE\ntrue 16 0\n",
         "offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: 3 references or buffers to it live; the free \
-         at a.js:15:⟦31|26⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         at a.js:15:⟦31|26⟧ touched nothing, drop the references first, and let the buffers be collected\n\
          offheap: refused: cannot free 16 bytes at 0x…, allocated at a.js:2:25: a reference or buffer to it lives; the \
-         free at a.js:18:⟦29|24⟧ touched nothing, drop the references, and let go of the buffers and collect, first\n\
+         free at a.js:18:⟦29|24⟧ touched nothing, drop the references first, and let the buffers be collected\n\
          offheap: refused: double free of 16 bytes at 0x…, allocated at a.js:2:25: freed at a.js:22:⟦15|10⟧, and again \
          at a.js:24:⟦29|24⟧; nothing was touched, remove the second free\n\
          offheap: 1 store (1 shared), 16 B external, 0 leaked, 3 refused\n",

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Error, StoreKind};
 
-/// A limit on the bytes that the stores of this process have, off until it is set: [`Error::OverBudget`] instead of one
-/// allocation too many, with the value back where one was handed over.
+/// A limit on the bytes of all stores of this process. It is off until it is set. An allocation beyond it is
+/// [`Error::OverBudget`]; a value that was handed over comes back.
 ///
-/// It is one for the process, as memory is: stores outlive whoever made them, change threads and isolates, and many are
-/// made where nobody could pass a budget along, in an engine's `resize` or its allocation of a `SharedArrayBuffer`.
-/// While none is set, making a store costs one load and one branch for it.
+/// A process has one budget, as it has one memory: stores outlive the code that made them, change threads and isolates, and
+/// are made where no budget could be passed along, such as in an engine's `resize` or its allocation of a
+/// `SharedArrayBuffer`. While no budget is set, making a store costs one load and one branch for it.
 ///
-/// What counts is the length of memory that may be written: stores of one length whoever owned their memory before,
-/// resizable and shared ones as long as they are at the time (not what they have reserved), manual memory until it was
-/// freed, and where it was adopted until it went back to whoever frees it. Frozen memory and mapped files do not count: others have that too. What was made while
-/// no budget was set never counts, and what counts once does so until it is freed, so that the sum is exact.
+/// Memory that may be written counts, with its present length: a resizable or growable store counts without the bytes that
+/// it has only reserved. Manual memory counts until it is freed, and adopted memory until its `free_fn` is called. Frozen
+/// memory and mapped files do not count, since other code has them too. A store that was made while no budget was set never
+/// counts. A store that counts does so until it is freed, so the sum is exact.
 ///
 /// ```
 /// use offheap::{Budget, Error, UniqueStore};
@@ -38,22 +38,23 @@ static LIMIT: AtomicUsize = AtomicUsize::new(NONE);
 static USED: AtomicUsize = AtomicUsize::new(0);
 
 impl Budget {
-    /// Sets the limit, or changes it. Where more is in use already nothing is freed, and nothing can be made until less is.
+    /// Sets the limit, or changes it. If more is in use already, nothing is freed, and no store can be made until enough is
+    /// dropped.
     pub fn set(byte_limit: usize) {
         LIMIT.store(byte_limit.min(NONE - 1), Ordering::Relaxed);
     }
 
-    /// Takes the limit away. What counts already goes on counting until it is freed.
+    /// Removes the limit. Stores that count already go on counting until they are freed.
     pub fn clear() {
         LIMIT.store(NONE, Ordering::Relaxed);
     }
 
-    /// The limit in bytes, where one is set.
+    /// The limit in bytes; `None` if none is set.
     pub fn limit() -> Option<usize> {
         Some(LIMIT.load(Ordering::Relaxed)).filter(|&limit| limit != NONE)
     }
 
-    /// How many bytes count at this moment.
+    /// The number of bytes that count at this moment.
     pub fn used() -> usize {
         USED.load(Ordering::Relaxed)
     }
@@ -61,25 +62,25 @@ impl Budget {
 
 /// Whether memory of this kind counts.
 pub(crate) fn counts(kind: StoreKind) -> bool {
-    // The heap of manual memory charges for what has one length and is not shared.
+    // The heap of manual memory itself charges for unshared memory of fixed length.
     let is_charged_elsewhere = kind == StoreKind::MANUAL || kind.is_of_engine();
     !kind.is_read_only() && !kind.is_file() && !is_charged_elsewhere
 }
 
-/// Counts so many bytes, where a budget is set; says whether it did.
+/// Charges the budget, if one is set. Returns whether it did.
 #[inline]
 pub(crate) fn take(byte_length: usize) -> Result<bool, Error> {
     if LIMIT.load(Ordering::Relaxed) == NONE { Ok(false) } else { take_more(byte_length).map(|()| true) }
 }
 
-/// Refuses early what `take` would refuse, before anything is allocated.
+/// Fails where [`take`] would, before anything is allocated.
 #[inline]
 pub(crate) fn check(byte_length: usize) -> Result<(), Error> {
     let limit = LIMIT.load(Ordering::Relaxed);
     if limit == NONE { Ok(()) } else { room(byte_length, Budget::used(), limit).map(drop) }
 }
 
-/// Counts so many bytes more of memory that counts, whether or not a budget is still set.
+/// Charges the budget for growth of memory that counts, even if no limit is set any more.
 pub(crate) fn take_more(byte_length: usize) -> Result<(), Error> {
     let mut used = USED.load(Ordering::Relaxed);
     loop {
@@ -98,12 +99,12 @@ fn room(requested: usize, used: usize, limit: usize) -> Result<usize, Error> {
 
 pub(crate) fn give_back(byte_length: usize) {
     let before = USED.fetch_sub(byte_length, Ordering::Relaxed);
-    debug_assert!(before >= byte_length, "given back more than was taken");
+    debug_assert!(before >= byte_length, "returned more than was charged");
 }
 
-/// Bytes that count until this value is dropped.
+/// A charge to the budget, which is returned when this value is dropped.
 pub(crate) struct Charge {
-    // 0 where none do.
+    // 0 if nothing was charged.
     byte_length: usize,
 }
 
@@ -113,7 +114,7 @@ impl Charge {
         Ok(Charge::of(if counts { byte_length } else { 0 }))
     }
 
-    /// Of bytes that count already.
+    /// Takes over a charge for bytes that count already.
     pub(crate) fn of(byte_length: usize) -> Self {
         Charge { byte_length }
     }

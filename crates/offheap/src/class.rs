@@ -1,16 +1,16 @@
-//! What an error of native code is in JavaScript.
+//! How errors of native code appear in JavaScript.
 
 use std::fmt;
 
 use crate::Error;
 
-/// Which error of JavaScript an error of native code becomes.
+/// The JavaScript error that an error of native code becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// `TypeError`: the object does not do what was asked of it, now or ever.
+    /// `TypeError`: the object cannot do this, now or ever.
     TypeError,
-    /// `RangeError`: a number is not possible, or there is no memory, as `new ArrayBuffer` says it.
+    /// `RangeError`: a number is out of range, or there is no memory, as for `new ArrayBuffer`.
     RangeError,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for ErrorClass {
 }
 
 impl Error {
-    /// Which error this is in JavaScript, on every engine.
+    /// The JavaScript error that this error becomes, on every engine.
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::TooLarge { .. }
@@ -71,8 +71,8 @@ impl Error {
         }
     }
 
-    /// A name for programs and scripts, which stays when the message is improved: `"DOUBLE_FREE"`. Errors that are mended in
-    /// the same way share one.
+    /// A name for programs and scripts, such as `"DOUBLE_FREE"`. It does not change when the message is improved. Errors
+    /// with the same remedy share a code.
     pub fn code(&self) -> &'static str {
         match self {
             Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::OverBudget { .. } => "OUT_OF_MEMORY",

@@ -1,4 +1,4 @@
-//! What can go wrong, said so that the reader knows what to do.
+//! The errors of the core. Each message says what to do next.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 
 /// An error of the core.
 ///
-/// Each message says what was tried, what state it met, and what to do about it.
+/// Each message says what was attempted, which state prevented it, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// More bytes than an allocation may have.
     #[error("cannot allocate {bytes}: one allocation has at most {limit}; ask for less", bytes = Bytes(*requested))]
     TooLarge {
-        /// The bytes that were asked for.
+        /// The requested bytes.
         requested: usize,
         /// The most that one allocation may have.
         limit: usize,
@@ -25,21 +25,21 @@ pub enum Error {
         bytes = Bytes(*requested)
     )]
     OutOfMemory {
-        /// The bytes that were asked for.
+        /// The requested bytes.
         requested: usize,
     },
     /// More bytes than the budget has left.
     #[error(
-        "cannot have {bytes} more: {used} of the {limit} of the budget are in use; \
+        "cannot allocate {bytes} more: {used} of the budget's {limit} bytes are in use; \
          drop stores that are no longer needed, or raise the limit with `Budget::set`",
         bytes = Bytes(*requested)
     )]
     OverBudget {
-        /// The bytes that were asked for.
+        /// The requested bytes.
         requested: usize,
         /// The bytes that are in use.
         used: usize,
-        /// The most that may be.
+        /// The limit of the budget, in bytes.
         limit: usize,
     },
     /// A range that does not lie inside the store.
@@ -61,75 +61,75 @@ pub enum Error {
         /// How long the store is, in bytes.
         store_byte_length: usize,
     },
-    /// An alignment that is none.
-    #[error("cannot align memory to {alignment}: an alignment is a power of two; ask for 64, for example")]
+    /// An alignment that is not a power of two.
+    #[error("cannot align memory to {alignment}: an alignment must be a power of two; ask for 64, for example")]
     InvalidAlignment {
-        /// The alignment that was asked for.
+        /// The requested alignment.
         alignment: usize,
     },
     /// A maximum that is less than the length.
     #[error(
-        "cannot make a store of {bytes} that never has more than {max_byte_length}; \
+        "cannot make a store of {bytes} with a maximum of {max_byte_length}; \
          ask for max_byte_length >= {byte_length}",
         bytes = Bytes(*byte_length)
     )]
     MaximumTooSmall {
-        /// The length that was asked for, in bytes.
+        /// The requested length, in bytes.
         byte_length: usize,
-        /// The maximum that was asked for, in bytes.
+        /// The requested maximum, in bytes.
         max_byte_length: usize,
     },
     /// More bytes than a store has reserved.
     #[error(
-        "cannot {attempted} store {store} to {bytes}: {max_byte_length} are reserved; \
+        "cannot {attempted} store {store} to {bytes}: {max_byte_length} bytes are reserved; \
          create it with max_byte_length >= {requested}",
         bytes = Bytes(*requested)
     )]
     AboveMaximum {
         /// The store.
         store: StoreId,
-        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        /// What was attempted: `"resize"`, or `"grow"` for shared memory.
         attempted: &'static str,
-        /// The length that was asked for, in bytes.
+        /// The requested length, in bytes.
         requested: usize,
-        /// The most that it can have, in bytes.
+        /// The greatest length that it can have, in bytes.
         max_byte_length: usize,
     },
-    /// A store that has one length, or a handle to a part of one whose length changes.
+    /// A store whose length is fixed, or a handle to a part of a store.
     #[error(
         "cannot {attempted} store {store} to {bytes}: {}",
         match (*is_part, *attempted) {
             (true, _) => format!("this handle is to a part of it; {attempted} it through a handle to the whole"),
-            (false, "grow") => "it has one length; create it with `SharedStore::growable`".to_owned(),
-            (false, _) => "it has one length; create it with `UniqueStore::resizable`".to_owned(),
+            (false, "grow") => "its length is fixed; create it with `SharedStore::growable`".to_owned(),
+            (false, _) => "its length is fixed; create it with `UniqueStore::resizable`".to_owned(),
         },
         bytes = Bytes(*requested)
     )]
     NotResizable {
         /// The store.
         store: StoreId,
-        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        /// What was attempted: `"resize"`, or `"grow"` for shared memory.
         attempted: &'static str,
-        /// Whether the handle is to a part of a store whose length does change.
+        /// Whether the handle is to a part of a store whose length can change.
         is_part: bool,
-        /// The length that was asked for, in bytes.
+        /// The requested length, in bytes.
         requested: usize,
     },
-    /// Memory whose length is its engine's to change.
+    /// Memory of an engine, which only the engine can resize.
     #[error(
         "cannot {attempted} store {store} to {bytes}: an engine owns its memory; \
-         call `{attempted}` of its buffer in script, or `grow` of its `WebAssembly.Memory`",
+         call `{attempted}` on its buffer in script, or `grow` on its `WebAssembly.Memory`",
         bytes = Bytes(*requested)
     )]
     EngineResizes {
         /// The store.
         store: StoreId,
-        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        /// What was attempted: `"resize"`, or `"grow"` for shared memory.
         attempted: &'static str,
-        /// The length that was asked for, in bytes.
+        /// The requested length, in bytes.
         requested: usize,
     },
-    /// Memory of an engine that script may take away meanwhile.
+    /// Memory of an engine that script may shrink during the operation.
     #[error(
         "cannot {attempted} store {store} while script of {isolate} may shrink it, which unmaps its bytes at once; \
          do so in that isolate's scope, or give its buffer a fixed length with `transferToFixedLength`"
@@ -137,21 +137,21 @@ pub enum Error {
     EngineMayShrink {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
         /// The isolate that has it.
         isolate: IsolateId,
     },
     /// Shared memory never gets shorter.
     #[error(
-        "cannot grow shared store {store} to {bytes}: it has {byte_length}, and never less from now on; \
+        "cannot grow shared store {store} to {bytes}: it has {byte_length}, and shared memory never shrinks; \
          ask for at least {byte_length}",
         bytes = Bytes(*requested)
     )]
     SharedShrink {
         /// The store.
         store: StoreId,
-        /// The length that was asked for, in bytes.
+        /// The requested length, in bytes.
         requested: usize,
         /// The length that it has, in bytes.
         byte_length: usize,
@@ -164,10 +164,10 @@ pub enum Error {
     SharedSlice {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
     },
-    /// Elements at an address that they cannot have.
+    /// Elements at an address that is not aligned for them.
     #[error(
         "cannot see store {store} from byte {byte_offset} on as `{}`: its address is not a multiple of {alignment}; \
          begin at another byte, or copy the bytes",
@@ -176,36 +176,36 @@ pub enum Error {
     Misaligned {
         /// The store.
         store: StoreId,
-        /// Where the elements were to begin, in bytes from the start of the store.
+        /// Where the elements begin, in bytes from the start of the store.
         byte_offset: usize,
         /// The element type.
         element: &'static str,
-        /// What the address has to be a multiple of.
+        /// The alignment that the elements need.
         alignment: usize,
     },
-    /// The bytes are being read or written by somebody else.
+    /// Other code is reading, writing or resizing the bytes.
     #[error(
         "cannot {attempted} store {store}: {holder}; drop that guard, or wait until that copy is done, and try again"
     )]
     Busy {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
         /// Who uses the bytes.
         holder: Holder,
     },
-    /// The store is exposed, so its bytes belong to script until they are detached or collected.
+    /// The store is exposed, so script may use its bytes until its buffers are detached or collected.
     #[error(
         "cannot {attempted} store {store}: it is exposed in {isolate} through {buffers} live buffer(s); \
          use that isolate's scope{}, or detach or collect first",
-        // Whoever reads may copy meanwhile.
+        // A copy needs no guard.
         if *attempted == "read" { ", copy the bytes (`to_vec`, `copy_to_slice`)" } else { "" }
     )]
     Exposed {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
         /// The isolate that has it.
         isolate: IsolateId,
@@ -220,16 +220,16 @@ pub enum Error {
     OtherIsolate {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
         /// The isolate that has the store.
         isolate: IsolateId,
-        /// The isolate that asked for it.
+        /// The isolate that was to expose it.
         requested: IsolateId,
         /// Through how many live buffers it is exposed.
         buffers: u16,
     },
-    /// A store that allows one live buffer has one.
+    /// A second buffer over a store that can have only one.
     #[error(
         "cannot expose resizable store {store} again: it has a live buffer in {isolate}; detach or collect that one first"
     )]
@@ -239,7 +239,7 @@ pub enum Error {
         /// The isolate that has the buffer.
         isolate: IsolateId,
     },
-    /// More live buffers over one store than can be counted.
+    /// More live buffers over a store than can be counted.
     #[error("cannot expose store {store} in {isolate} again: it has {limit} live buffers there; collect first")]
     TooManyBuffers {
         /// The store.
@@ -249,13 +249,13 @@ pub enum Error {
         /// The most buffers that one store may have.
         limit: u16,
     },
-    /// More isolates alive at once than can be told apart.
+    /// More live isolates than there are ids.
     #[error("cannot register an isolate: {limit} are alive; drop some first")]
     TooManyIsolates {
         /// The most isolates that may be alive at once.
         limit: usize,
     },
-    /// The store is held elsewhere, so nobody may have it alone.
+    /// The store has other references, or is of a kind that never becomes unique.
     #[error("store {store} is not unique: {reason}")]
     NotUnique {
         /// The store.
@@ -263,24 +263,24 @@ pub enum Error {
         /// Who else holds it.
         reason: NotUnique,
     },
-    /// The owner of the store has another type than the one that was asked for.
+    /// The owner of the store is of another type than the requested one.
     #[error(
-        "store {store} was not made from `{}`; ask for the type that it was made from, or copy the bytes (`to_vec`), as \
-         of memory that an engine made",
+        "store {store} was not made from `{}`; ask for the type that it was made from, or copy the bytes (`to_vec`) if an \
+         engine made the memory",
         type_name_without_paths(requested)
     )]
     OtherOwner {
         /// The store.
         store: StoreId,
-        /// The type that was asked for.
+        /// The requested type.
         requested: &'static str,
     },
-    /// A store of another kind than the one that was asked for, or a handle to a part where one to all of it is asked for.
+    /// A store of another kind than the requested one, or a handle to a part where a handle to all of a store is needed.
     #[error(
         "store {store} is not a `{requested}`: {}",
         match (*requested, kind) {
             ("FrozenStore", &StoreKind::FROZEN) => {
-                "this handle is to a part of one; ask with a handle to all of it".to_owned()
+                "this handle is to a part of one; use a handle to all of it".to_owned()
             }
             _ => format!("it is {kind}; copy its bytes into a new `{requested}` (`to_vec`)"),
         }
@@ -288,14 +288,14 @@ pub enum Error {
     OtherKind {
         /// The store.
         store: StoreId,
-        /// The type that was asked for: `"SharedStore"`, `"FrozenStore"`.
+        /// The requested type: `"SharedStore"` or `"FrozenStore"`.
         requested: &'static str,
-        /// The kind that the store has.
+        /// The kind of the store.
         kind: StoreKind,
     },
-    /// A length that is no whole number of elements.
+    /// A length that is not a whole number of elements.
     #[error(
-        "store {store} has {bytes}, which is no whole number of `{}`; {}",
+        "store {store} has {bytes}, which is not a whole number of `{}`; {}",
         type_name_without_paths(element),
         match element_size {
             0 => "ask for a type that has a size".to_owned(),
@@ -318,7 +318,7 @@ pub enum Error {
     ReadOnly {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
     },
     /// A slice of memory that other processes may write.
@@ -328,24 +328,24 @@ pub enum Error {
     MappedSlice {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
     },
-    /// A null address with a length.
+    /// A null address with a length other than 0.
     #[error(
-        "cannot make a store of {bytes} at address null; pass the address of the bytes, or length 0",
+        "cannot make a store of {bytes} at a null address; pass the address of the bytes, or length 0",
         bytes = Bytes(*byte_length)
     )]
     NullData {
-        /// The length that was given.
+        /// The given length, in bytes.
         byte_length: usize,
     },
-    /// Manual memory that was freed already.
+    /// A use of manual memory after its free.
     #[error("cannot {attempted} manual memory {store}: it was freed at {freed}; free it after its last use")]
     Freed {
         /// The store.
         store: StoreId,
-        /// What was tried.
+        /// What was attempted.
         attempted: &'static str,
         /// Where it was freed.
         freed: Site,
@@ -361,16 +361,16 @@ pub enum Error {
         store: StoreId,
         /// The address.
         address: usize,
-        /// How many bytes.
+        /// Its length in bytes.
         byte_length: usize,
         /// Where the memory was allocated.
         allocated: Site,
         /// Where it was freed.
         first: Site,
-        /// Where it was to be freed again.
+        /// Where the second free was attempted.
         second: Site,
     },
-    /// A free of manual memory that somebody still uses.
+    /// A free of manual memory that is still in use.
     #[error(
         "cannot free {bytes} at {address:#x}, allocated at {allocated}: {holder}; \
          the free at {attempted} touched nothing, {}",
@@ -382,32 +382,32 @@ pub enum Error {
         store: StoreId,
         /// The address.
         address: usize,
-        /// How many bytes.
+        /// Its length in bytes.
         byte_length: usize,
         /// Where the memory was allocated.
         allocated: Site,
-        /// Where the free was tried.
+        /// Where the free was attempted.
         attempted: Site,
         /// Who uses the memory.
         holder: Holder,
     },
     /// A free of an address that is not manual memory.
     #[error(
-        "cannot free {address:#x} at {attempted}: no manual memory begins there, and none of the last {remembered} \
-         that were freed did; pass the address that the allocation returned"
+        "cannot free {address:#x} at {attempted}: no manual memory begins there, and none that the last {remembered} \
+         frees freed did; pass the address that the allocation returned"
     )]
     UnknownAddress {
         /// The address.
         address: usize,
-        /// Where the free was tried.
+        /// Where the free was attempted.
         attempted: Site,
         /// How many freed addresses are remembered.
         remembered: usize,
     },
-    /// A free by an address that was freed and has since been adopted again.
+    /// A free by an address that was freed and then adopted again.
     #[error(
         "cannot free {address:#x} by its address at {attempted}: it was freed at {first} and adopted again at \
-         {allocated}, so it is not clear which is meant; call `free` on the `ManualMemory`"
+         {allocated}, so it is not clear which memory is meant; call `free` on the `ManualMemory`"
     )]
     AddressReused {
         /// The address.
@@ -416,11 +416,11 @@ pub enum Error {
         first: Site,
         /// Where the present memory at this address was allocated or adopted.
         allocated: Site,
-        /// Where the free was tried.
+        /// Where the free was attempted.
         attempted: Site,
     },
-    /// An adoption of memory that is manual memory already.
-    #[error("cannot adopt {address:#x}: it is manual memory already, since {allocated}; free that first")]
+    /// An adoption of an address that is manual memory already.
+    #[error("cannot adopt {address:#x}: it has been manual memory since {allocated}; free that first")]
     AlreadyManual {
         /// The address.
         address: usize,
@@ -432,15 +432,15 @@ pub enum Error {
     Map {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be mapped.
         problem: MapProblem,
     },
     /// An observer is set already.
-    #[error("an observer is set already; a process has one, make it forward the events")]
+    #[error("an observer is set already, and a process has only one; make that one forward the events")]
     ObserverSet,
 }
 
-/// The name of a type as a program writes it, for messages: `Vec<u8>` of `alloc::vec::Vec<u8>`.
+/// The name of a type without the paths, for messages: `Vec<u8>` for `alloc::vec::Vec<u8>`.
 pub fn type_name_without_paths(type_name: &str) -> String {
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let mut short = String::new();
@@ -456,7 +456,7 @@ pub fn type_name_without_paths(type_name: &str) -> String {
     short
 }
 
-/// A number of bytes, in words.
+/// A number of bytes, for messages.
 struct Bytes(usize);
 
 impl fmt::Display for Bytes {

@@ -6,10 +6,10 @@ use std::ops::Deref;
 use crate::raw::{FrozenOwner, FrozenRef, RawStore};
 use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 
-/// A reference to memory that nobody writes any more: derefs to `&[u8]`, on any thread, however often it is exposed.
+/// A reference to memory that nobody writes any more. It derefs to `&[u8]`, on any thread, however often it is exposed.
 ///
-/// An engine gets it as an immutable ArrayBuffer, where it was probed to enforce that, and otherwise as a copy, which is
-/// reported.
+/// An engine that was probed to enforce immutability gets it as an immutable ArrayBuffer. Any other engine gets a copy, and
+/// the caller is told.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::{BackingStore, Error, Rejected, Site, StoreId, StoreKind};
 /// # Ok::<(), offheap::Error>(())
 /// ```
 ///
-/// What is borrowed is no owner, since an engine keeps the store for as long as it likes:
+/// A borrow cannot be an owner, since an engine keeps the store for as long as it likes:
 /// ```compile_fail
 /// let bytes = vec![1u8, 2, 3];
 /// let store = offheap::FrozenStore::from_owner(&bytes[..]);   // wrong: `bytes` does not live long enough
@@ -49,7 +49,7 @@ impl FrozenStore {
         self.frozen.raw()
     }
 
-    /// The name of the store.
+    /// The id of the store.
     pub fn id(&self) -> StoreId {
         self.raw().id()
     }
@@ -64,7 +64,7 @@ impl FrozenStore {
         self.raw().site()
     }
 
-    /// How many references there are, those of engines included.
+    /// The number of references, those of engines included.
     pub fn reference_count(&self) -> usize {
         self.raw().strong_count() as usize
     }
@@ -79,7 +79,7 @@ impl Deref for FrozenStore {
 }
 
 impl From<FrozenStore> for BackingStore {
-    /// The reference as a `BackingStore`, whose writing calls answer [`Error::ReadOnly`](crate::Error::ReadOnly).
+    /// The reference as a `BackingStore`, on which a write is [`Error::ReadOnly`](crate::Error::ReadOnly).
     fn from(frozen: FrozenStore) -> BackingStore {
         BackingStore::over(frozen.frozen.into_block())
     }
@@ -88,14 +88,14 @@ impl From<FrozenStore> for BackingStore {
 impl TryFrom<BackingStore> for FrozenStore {
     type Error = Rejected<BackingStore>;
 
-    /// The frozen store behind a handle to all of it; any other handle comes back with
+    /// The frozen store, if this is a handle to all of one. Any other handle comes back with
     /// [`Error::OtherKind`](crate::Error::OtherKind).
     fn try_from(store: BackingStore) -> Result<FrozenStore, Rejected<BackingStore>> {
         let refused = |store: BackingStore| {
             let error = Error::OtherKind { store: store.id(), requested: "FrozenStore", kind: store.kind() };
             Rejected::new(error, store)
         };
-        // Asked first: what becomes a bare reference no longer knows that it was one to a part.
+        // Checked first: a bare reference no longer says that it was one to a part.
         let is_whole = store.byte_offset() == 0 && store.byte_length() == store.raw().byte_length();
         if store.kind() != StoreKind::FROZEN || !is_whole {
             return Err(refused(store));

@@ -1,4 +1,4 @@
-//! The names of stores.
+//! The ids of stores.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 // Not through `crate::sync`: a static cannot be a loom atomic, and uniqueness of `fetch_add` needs no model.
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The name of a store: one number per store, never given out again in this process.
+/// The id of a store: a number that no other store of this process ever gets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(NonZeroU64);
 
@@ -17,7 +17,7 @@ impl StoreId {
     #[inline]
     pub(crate) fn next() -> StoreId {
         static BATCHES: AtomicU64 = AtomicU64::new(0);
-        // The next number; a multiple of `BATCH` where there is none left.
+        // The next number; a multiple of `BATCH` if the batch is used up.
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
         NEXT.with(|cell| {
             let mut next = cell.get();
@@ -35,7 +35,7 @@ impl StoreId {
     }
 }
 
-/// The name that was written down as this number.
+/// The id with this number, for example from a report.
 impl From<NonZeroU64> for StoreId {
     fn from(number: NonZeroU64) -> Self {
         StoreId(number)

@@ -1,4 +1,4 @@
-//! The names of isolates, for those who write adapters to engines.
+//! The ids of isolates, and their registration by adapters.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -8,25 +8,25 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 
-/// One living instance of an engine.
+/// The id of a live instance of an engine.
 ///
-/// Ids are given out again once an isolate has ended; two isolates that live at the same time never share one.
+/// An id is used again once its isolate has ended. Two isolates that live at the same time never share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IsolateId(NonZeroU16);
 
 /// The most isolates that may be alive at once. The last bit pattern stands for freed manual memory.
 const MAX_ISOLATES: usize = u16::MAX as usize - 1;
 
-/// Who is alive: slot `n` is the isolate with the bits `n + 1`.
+/// The live isolates: slot `n` is for the isolate with the bits `n + 1`.
 static ENGINES: Mutex<Registry> = Mutex::new(Registry { names: Vec::new(), free: Vec::new() });
 
-/// By the bits of the isolate. Pages of it are touched as isolates are made: the rest costs address space alone.
+/// Indexed by the bits of the isolate. Its pages are touched as isolates are made; the rest costs only address space.
 static EXTERNAL_BYTES: [ExternalBytes; 1 << 16] = [const { ExternalBytes::new() }; 1 << 16];
 
-/// The external bytes of one isolate, in two parts of which each may be negative; their sum never is.
+/// The external bytes of one isolate, in two parts. Each part may be negative; their sum never is.
 ///
-/// Mostly it is one thread that exposes and lets go. It has a part of its own, which it changes without the locked
-/// instructions that would be a fifth of what exposing costs (`quickjs_expose_64` of the benchmark `peers`).
+/// In most programs one thread exposes and releases. It has a part of its own, which it changes without locked
+/// instructions. These would be a fifth of the cost of exposing (`quickjs_expose_64` of the benchmark `peers`).
 struct ExternalBytes {
     /// The thread that registered the isolate, by its [`thread_mark`]; 0 once the isolate has ended.
     thread: AtomicUsize,
@@ -39,11 +39,11 @@ impl ExternalBytes {
         ExternalBytes { thread: AtomicUsize::new(0), by_thread: AtomicUsize::new(0), by_others: AtomicUsize::new(0) }
     }
 
-    /// Adds `change`, which wraps where it is negative.
+    /// Adds `change`, which is wrapped if it is negative.
     #[inline]
     fn add(&self, change: usize) {
         if self.thread.load(Ordering::Relaxed) == thread_mark() {
-            // Nobody else stores to this part, so nothing comes between the load and the store.
+            // No other thread stores to this part, so no other store comes between the load and the store.
             self.by_thread.store(self.by_thread.load(Ordering::Relaxed).wrapping_add(change), Ordering::Relaxed);
         } else {
             self.by_others.fetch_add(change, Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl ExternalBytes {
     }
 }
 
-/// A number that no other living thread has, and not 0.
+/// A number other than 0 that no other live thread has.
 #[inline]
 fn thread_mark() -> usize {
     thread_local!(static MARK: u8 = const { 0 });
@@ -74,12 +74,12 @@ impl IsolateId {
         self.0.get()
     }
 
-    /// The bytes of stores that live buffers of this isolate are over, each store once: of those that an owner frees and
-    /// script may write (resizable ones with all that they reserve). Manual, shared, frozen and mapped memory is 0.
+    /// The bytes that this isolate keeps alive through its live buffers. Each store counts once, a resizable one with all
+    /// bytes that it has reserved. Manual, shared, frozen and mapped memory, and an engine's own, does not count.
     pub fn external_bytes(self) -> usize {
         let ExternalBytes { by_thread, by_others, .. } = self.external();
         let sum = by_thread.load(Ordering::Relaxed).wrapping_add(by_others.load(Ordering::Relaxed));
-        // Between the two loads, or between a step and its count, another thread may take away what was not yet added.
+        // Between the two loads another thread may subtract bytes whose addition is not seen yet.
         sum.cast_signed().max(0).cast_unsigned()
     }
 
@@ -119,8 +119,8 @@ impl fmt::Debug for IsolateId {
 
 /// The registration of a living isolate, held by its adapter; dropped when the isolate has ended.
 ///
-/// Not earlier: the id may be given to the next isolate at once, which then counts as the one that has the stores. A
-/// field after that of the engine is the place for it. Any thread may make or drop one.
+/// It must not be dropped earlier: the next isolate may get the id at once, and would then count as the one that has the
+/// stores. So its place is a field after that of the engine. Any thread may make or drop one.
 #[derive(Debug)]
 pub struct IsolateRegistration(IsolateId);
 
@@ -140,7 +140,7 @@ impl IsolateRegistration {
                 return Err(Error::TooManyIsolates { limit: MAX_ISOLATES });
             }
             None => {
-                // Room to free all ids too, since nothing may fail when an isolate ends.
+                // Reserve room to free all ids too, since the end of an isolate must not fail.
                 let requested = size_of::<&str>();
                 let missing = registry.names.len() + 1 - registry.free.len();
                 let reserved = registry.names.try_reserve(1).and_then(|()| registry.free.try_reserve(missing));
@@ -150,7 +150,7 @@ impl IsolateRegistration {
             }
         };
         let id = IsolateId::from_bits(bits).expect("ids begin at 1");
-        // Under the lock: what the thread of an ended isolate with this id stored is seen by this one.
+        // Under the lock, so that this thread sees the stores of the thread that had an ended isolate with this id.
         id.external().thread.store(thread_mark(), Ordering::Relaxed);
         Ok(IsolateRegistration(id))
     }

@@ -1,8 +1,8 @@
 //! Memory that native code and JavaScript engines share without copying, leaking, freeing twice or dangling.
 //!
-//! One reference-counted [`BackingStore`] can sit behind an `ArrayBuffer` in any engine and be held by any native code.
-//! Its memory is freed exactly once, after all have let go. This crate knows no engine: adapters (`offheap-quickjs` and
-//! others) expose its stores.
+//! One reference-counted [`BackingStore`] can sit behind an `ArrayBuffer` in any engine and be held by any native code. Its
+//! memory is freed exactly once, when the last reference is gone. This crate contains no engine: adapters
+//! (`offheap-quickjs` and others) expose its stores.
 //!
 //! ```text
 //!   Vec<T>, Bytes, a file,      the owner, inside the control block;
@@ -37,40 +37,40 @@
 //! # Ok::<(), offheap::Error>(())
 //! ```
 //!
-//! # Define first
-//! These four are different states, here and in every adapter:
+//! # Four states
+//! These states differ, here and in every adapter:
 //!
-//! | state | what it is | what asking gives |
+//! | state | meaning | result of a request |
 //! |---|---|---|
-//! | detached | an *ArrayBuffer* whose memory was taken from it (ECMAScript's `DetachArrayBuffer`); its store lives on where anybody else has it | the engine's answer: length 0, a `TypeError` for a new view |
+//! | detached | an *ArrayBuffer* whose memory was taken from it (ECMAScript's `DetachArrayBuffer`); its store lives on while anything else refers to it | the engine's answer: length 0, a `TypeError` for a new view |
 //! | zero-length | memory of no bytes, with an owner that is dropped like any other | slices of length 0, no error |
-//! | null data | a null address, which only foreign memory of length 0 may have; its deleter is called (V8 would not), and engines see an address that is not null | [`Error::NullData`] where it comes with a length |
-//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable store | length 0, until the store has grown back; [`Error::OutOfRange`] where bytes are asked for |
+//! | null data | a null address, which only foreign memory of length 0 may have; its deleter is called (V8 would not call it), and engines see an address that is not null | [`Error::NullData`] if the length is not 0 |
+//! | out-of-bounds view | a *typed array or part* that reaches beyond the present length of a resizable store | length 0, until the store has grown back; [`Error::OutOfRange`] for a request for bytes |
 //!
 //! # Who may touch the bytes
-//! Two parties write: script and Rust. An adapter stops script by borrowing its scope; the access word of a store, which
-//! all handles and parts share, stops Rust. Each refusal is an error that names who is in the way.
+//! Script and Rust both write. An adapter stops script by borrowing its scope. The access word of a store, which all its
+//! handles and parts share, stops Rust. Each refusal is an error that names the present user.
 //!
 //! | a store that is | Rust may |
 //! |---|---|
 //! | unique: [`UniqueStore`] | `&mut [u8]`, on any thread; the type says so |
 //! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
-//! | exposed, in its isolate's scope | the same through the adapter |
+//! | exposed, in its isolate's scope | take the same guards through the adapter |
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
 //! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
-//! | a mapped file: [`Mapped`] | copies; never a slice, since other processes write files. One that may be written is shared memory |
-//! | an engine's, with a length that script may [shorten](StoreKind::ENGINE_RESIZABLE) | what the rows of exposed memory say, but no copies from elsewhere: what is taken away is gone at once |
-//! | manual: [`ManualMemory`] | as the first rows, or as the row of shared memory where [`ManualOptions`] ask for that, until it is freed; then every use is [`Error::Freed`] |
+//! | a mapped file: [`Mapped`] | copies, and never a slice, since other processes may write the file. A map that may be written is shared memory |
+//! | an engine's, with a length that script may [shorten](StoreKind::ENGINE_RESIZABLE) | as in the rows for exposed memory, but no copies from elsewhere: the bytes behind a shorter length are unmapped at once |
+//! | manual: [`ManualMemory`] | as in the rows for exposed memory, or for shared memory if [`ManualOptions`] ask for that; after the free every use is [`Error::Freed`] |
 //!
-//! A copy out of exposed memory tolerates script that writes meanwhile: each byte is some value that was stored there,
-//! and nothing is said about their order.
+//! A copy out of exposed memory tolerates script that writes at the same time: each byte of the copy is a value that was
+//! stored there at some time, in no particular order.
 //!
 //! # Threads
 //! Stores, weak handles and unique stores are `Send` and `Sync`; guards are neither. An owner is `Send + 'static`: it is
-//! dropped by whichever thread drops the last reference, which may be an engine's collector, or one that is ending
-//! (use `try_with` for thread locals). It must not call an engine. No lock of this crate is held meanwhile. A panic in an
-//! owner's drop reaches whoever dropped the last reference, after the memory was freed.
+//! dropped by the thread that drops the last reference. That may be the thread of an engine's collector, or a thread that
+//! is ending (use `try_with` for thread locals). An owner's `Drop` must not call an engine. This crate holds no lock while
+//! it runs. A panic in it reaches the code that dropped the last reference, after the memory was freed.
 //!
 //! # Features
 //! | feature | default | gives |
@@ -79,7 +79,7 @@
 //! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //!
 //! # Platforms
-//! Linux and macOS, on x86-64 and aarch64. After `fork` a child may only exec.
+//! Linux and macOS, on x86-64 and aarch64. After a `fork` the child may only call `exec`.
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

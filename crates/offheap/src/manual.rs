@@ -1,8 +1,8 @@
-//! Manual memory: freed by hand, as memory behind V8's `BackingStore::EmptyDeleter` is.
+//! Manual memory: it is freed by hand, like memory behind V8's `BackingStore::EmptyDeleter`.
 //!
-//! A store over such memory frees nothing when its last reference goes. What does is [`ManualMemory::free`], or
-//! [`ManualHeap::free`] by the address; until then the memory is on the heap's list, and what is still there at the end
-//! is a leak, with the place that allocated it.
+//! A store over such memory frees nothing when its last reference goes. [`ManualMemory::free`] frees it, or
+//! [`ManualHeap::free`] by the address. Until then the memory is on the heap's list. Memory that is on the list when the
+//! program ends is a leak, and the list names the place that allocated it.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -12,8 +12,8 @@ use crate::{BackingStore, Error, Site, StoreKind};
 
 /// A handle to memory that is freed by hand.
 ///
-/// Dropping the handle frees nothing, and neither does dropping its stores. After [`free`](Self::free) every use of a
-/// store over it answers [`Error::Freed`]. May be used on any thread.
+/// Dropping the handle frees nothing, and neither does dropping its stores. After [`free`](Self::free) every use of a store
+/// over it is [`Error::Freed`]. Any thread may use it.
 ///
 /// ```
 /// use offheap::{Error, ManualMemory};
@@ -23,7 +23,7 @@ use crate::{BackingStore, Error, Site, StoreKind};
 /// memory.free()?;
 /// assert!(matches!(memory.store().to_vec(), Err(Error::Freed { .. })));
 ///
-/// let error = memory.free().unwrap_err();                     // names all three lines
+/// let error = memory.free().unwrap_err();                     // names the allocation and both frees
 /// assert!(error.to_string().starts_with("double free of 1024 bytes"));
 /// # Ok::<(), Error>(())
 /// ```
@@ -32,7 +32,7 @@ pub struct ManualMemory {
     handle: ManualHandle,
 }
 
-/// What memory to allocate, and who asks; the default is memory of one length that is not shared, for the caller.
+/// Options for an allocation. The default is unshared memory of one length, allocated by the caller.
 ///
 /// ```
 /// use offheap::{BackingStore, Error, ManualMemory, ManualOptions};
@@ -45,12 +45,12 @@ pub struct ManualMemory {
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ManualOptions {
-    /// Whether any number of threads and isolates may use it at once: its store turns into a
-    /// [`SharedStore`](crate::SharedStore).
+    /// Whether any number of threads and isolates may use it at once. `SharedStore::try_from` turns its store into a
+    /// [`SharedStore`](crate::SharedStore) then.
     pub shared: bool,
-    /// The most bytes that it can have, where its length changes: resizable memory or, where it is shared, growable.
+    /// The greatest length, if the length is to change. The memory is then resizable, or growable if it is shared.
     pub max_byte_length: Option<usize>,
-    /// The place that allocates it, where that is not the caller: one in a script, for example.
+    /// The place to record as the allocation, instead of the caller's: a place in a script, for example.
     pub site: Option<Site>,
 }
 
@@ -64,15 +64,15 @@ impl ManualMemory {
         Self::allocate_with(byte_length, ManualOptions::default())
     }
 
-    /// Allocates `byte_length` zeroed bytes as `options` say: shared, of a length that changes, or for a place that the
-    /// caller names. Memory that is shared or whose length changes is aligned to a page, any other to 16.
+    /// Allocates `byte_length` zeroed bytes with `options`. Memory that is shared or whose length changes is aligned to a
+    /// page, other memory to 16.
     ///
     /// # Errors
     /// [`Error::MaximumTooSmall`], [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
     #[track_caller]
     pub fn allocate_with(byte_length: usize, options: ManualOptions) -> Result<Self, Error> {
         let ManualOptions { shared, max_byte_length, site } = options;
-        // Not in a closure, which would be the caller.
+        // Outside the closure, which would be the caller.
         let here = Site::here();
         let site = site.unwrap_or(here);
         let kind = StoreKind::manual(shared, max_byte_length.is_some());
@@ -85,10 +85,10 @@ impl ManualMemory {
         ManualHandle::with_room(kind, byte_length, max_byte_length, site).map(|handle| ManualMemory { handle })
     }
 
-    /// Takes over memory that something else allocated and that `free_fn` frees: `adopt(malloc(n), n, free)`.
+    /// Takes over memory that other code allocated and that `free_fn` frees: `adopt(malloc(n), n, free)`.
     ///
-    /// `free_fn` is called once, with the address, some time after [`free`](Self::free) and on any thread: the address
-    /// is kept taken for a while so that a second free cannot hit its next user.
+    /// `free_fn` is called once, with the address, some time after [`free`](Self::free) and on any thread. The address
+    /// stays taken for a while, so that a second free cannot hit the next memory at that address.
     ///
     /// ```
     /// use offheap::{ManualHeap, ManualMemory};
@@ -107,9 +107,9 @@ impl ManualMemory {
     /// used by nobody else; `free_fn` may be called with the address on any thread, and does not unwind.
     ///
     /// # Errors
-    /// [`Error::NullData`] for a null address, [`Error::TooLarge`] beyond `isize::MAX` bytes,
-    /// [`Error::AlreadyManual`] for an address that was adopted or allocated and not freed, [`Error::Freed`] for one whose
-    /// earlier adoption was freed and awaits `free_fn`, [`Error::OutOfMemory`]. The memory stays the caller's then.
+    /// [`Error::NullData`] for a null address; [`Error::TooLarge`] beyond `isize::MAX` bytes; [`Error::AlreadyManual`] for
+    /// an address that was adopted or allocated and not freed; [`Error::Freed`] for an address that was adopted before and
+    /// freed, while its `free_fn` is still to be called; [`Error::OutOfMemory`]. The memory stays the caller's then.
     #[track_caller]
     #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `raw`")]
     pub unsafe fn adopt(
@@ -132,34 +132,35 @@ impl ManualMemory {
         self.store().as_ptr()
     }
 
-    /// The length in bytes. Where it changes, it is 0 after the free.
+    /// The length in bytes. After the free it is 0 if the length could change.
     pub fn byte_length(&self) -> usize {
         self.store().byte_length()
     }
 
-    /// Where it was freed, once it was.
+    /// Where it was freed; `None` before the free.
     pub fn freed(&self) -> Option<Site> {
         self.handle.freed()
     }
 
-    /// Frees the memory. Stores over it stay, and answer [`Error::Freed`].
+    /// Frees the memory. Stores over it stay valid, and every use of them is [`Error::Freed`].
     ///
-    /// Shared memory leaves no mark of who uses it, and cannot be detached. So it is in use while anybody has a reference:
-    /// a buffer that was not collected yet, a store that was cloned; handles like this one do not count.
+    /// Uses of shared memory leave no mark, and it cannot be detached. So it counts as in use while there is any reference
+    /// to it: a buffer that is not collected yet, or a clone of the store. Handles like this one do not count.
     ///
     /// # Errors
-    /// Nothing is touched: [`Error::DoubleFree`] names the first free; [`Error::FreeInUse`] names the isolate that has
-    /// the memory, or that a guard uses it, or how many references to shared memory live.
+    /// [`Error::DoubleFree`] names the first free. [`Error::FreeInUse`] names the isolate that has the memory, the guard
+    /// that uses it, or the number of references to shared memory. The memory is untouched then.
     #[track_caller]
     pub fn free(&self) -> Result<(), Error> {
         self.free_at(Site::here())
     }
 
-    /// Frees the memory as [`free`](Self::free) does, at a place that the caller names instead of its own: one in a script,
-    /// for example. Errors and reports name it.
+    /// Frees the memory as [`free`](Self::free) does, and records `site` as the place of the free: a place in a script, for
+    /// example. Errors and reports name it.
     ///
     /// # Errors
-    /// Nothing is touched: [`Error::DoubleFree`] names the first free; [`Error::FreeInUse`] names who uses the memory.
+    /// [`Error::DoubleFree`] names the first free, [`Error::FreeInUse`] the user of the memory. The memory is untouched
+    /// then.
     pub fn free_at(&self, site: Site) -> Result<(), Error> {
         self.handle.free(site)
     }
@@ -171,29 +172,29 @@ impl fmt::Debug for ManualMemory {
     }
 }
 
-/// All manual memory of the process, on whichever thread it was allocated.
+/// All manual memory of the process, whichever thread allocated it.
 #[derive(Clone, Copy, Debug)]
 pub struct ManualHeap;
 
 impl ManualHeap {
     /// Frees the manual memory that begins at `data`: `ManualHeap::free(managed_buffer.backing_store())`.
     ///
-    /// The last 1,024 freed addresses are remembered. Blocks that were allocated here keep their address meanwhile, so
-    /// a stale address never frees its next user; neither does it where adopted memory returned to its allocator early
-    /// (beyond 64 MiB of freed blocks) and came back: that is [`Error::AddressReused`].
+    /// The last 1,024 freed addresses are remembered. Memory that was allocated here keeps its address for as long, so a
+    /// stale address never frees other memory. Adopted memory goes back to its allocator earlier once more than 64 MiB of
+    /// it are freed; if the allocator gives the same address out again, a free by that address is [`Error::AddressReused`].
     ///
     /// # Errors
-    /// Nothing is touched: [`Error::DoubleFree`], [`Error::FreeInUse`], [`Error::UnknownAddress`],
-    /// [`Error::AddressReused`].
+    /// [`Error::DoubleFree`], [`Error::FreeInUse`], [`Error::UnknownAddress`], [`Error::AddressReused`]. The memory is
+    /// untouched then.
     #[track_caller]
     pub fn free(data: *mut c_void) -> Result<(), Error> {
         raw::free_address(data.addr(), Site::here())
     }
 
-    /// All that was not freed, oldest first.
+    /// All memory that was not freed, the oldest first.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where there is none for the list.
+    /// [`Error::OutOfMemory`] if there is no memory for the list.
     pub fn unfreed() -> Result<Vec<Unfreed>, Error> {
         raw::unfreed()
     }

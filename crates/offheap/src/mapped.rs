@@ -1,4 +1,4 @@
-//! `Mapped`: a file in memory, of any size, never read as a whole.
+//! `Mapped`: a file of any size in memory, which is never read as a whole.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,13 +17,14 @@ use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
 /// A file mapped into memory.
 ///
-/// Other processes may write the file, so its bytes are never lent as a slice: they are read and written by copies. Where
+/// Other processes may write the file, so its bytes are never lent as a slice: they are read and written by copies. If
 /// script may write them (`CopyOnWrite` and `ReadWrite`) they are shared memory: an engine has them as a
-/// `SharedArrayBuffer`, whose functions reckon with others who write, and any number of isolates may have them. The store
-/// turns into a [`SharedStore`](crate::SharedStore) with `try_from`, which has atomics too.
+/// `SharedArrayBuffer`, whose functions allow for other writers, and any number of isolates may have them.
+/// `SharedStore::try_from` turns such a store into a [`SharedStore`](crate::SharedStore), which has atomics too.
 ///
-/// A file of no bytes is a map of no bytes, also when it gets longer afterwards. A file that somebody cuts short while it is mapped raises SIGBUS when the missing bytes are touched; a program can turn
-/// that into a message with [`exit_when_a_mapped_file_is_cut_short`](crate::exit_when_a_mapped_file_is_cut_short).
+/// The map of an empty file has no bytes, even if the file gets longer afterwards. If another program truncates the file
+/// while it is mapped, an access to the missing bytes raises SIGBUS; a program can turn that into a message with
+/// [`exit_when_a_mapped_file_is_cut_short`](crate::exit_when_a_mapped_file_is_cut_short).
 ///
 /// A clone is another handle to the same mapping; the last reference to its store unmaps it. Any thread may use it.
 ///
@@ -44,7 +45,7 @@ pub struct Mapped {
     store: BackingStore,
 }
 
-/// What a mapped store keeps beside the mapping: the file's name, and its entry among those that are open.
+/// Kept beside the mapping: the file's name, and its entry in the list of open files.
 struct Opened {
     path: PathBuf,
     _entry: OpenFile,
@@ -54,9 +55,9 @@ impl Mapped {
     /// Maps the whole file at `path`.
     ///
     /// # Errors
-    /// [`Error::Map`]: the file is missing, not readable (or, for `ReadWrite`, not writable), a directory, not a
-    /// regular file, or one that has no length before it is read, as those below `/proc`; it is mapped `ReadWrite` here and in another mode elsewhere in this process, or the reverse.
-    /// [`Error::OutOfMemory`].
+    /// [`Error::Map`]: the file is missing, not readable (or, for `ReadWrite`, not writable), a directory, not a regular
+    /// file, or one below `/proc` or the like, whose length is not known before it is read; or this process has it mapped
+    /// in another mode already, and one of the two modes is `ReadWrite`. [`Error::OutOfMemory`].
     #[track_caller]
     pub fn open(path: impl AsRef<Path>, mode: MapMode) -> Result<Mapped, Error> {
         let (path, site) = (path.as_ref(), Site::here());
@@ -69,7 +70,7 @@ impl Mapped {
     fn map(path: &Path, mode: MapMode, site: Site) -> Result<Mapped, MapFailure> {
         let mut name = copy_of(path, 1)?;
         name.push(0);
-        // A zero inside the path: no file has such a name.
+        // No file has a name with a zero byte in it.
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let file = OpenedFile::open(name, mode)?;
         let entry = OpenFile::register(file.key(), mode)?;
@@ -83,23 +84,22 @@ impl Mapped {
         self.store.raw().file_owner().expect("made from one")
     }
 
-    /// The file, as it was named.
+    /// The path that was given.
     pub fn path(&self) -> &Path {
         &self.owner().with().path
     }
 
-    /// How it is mapped.
+    /// The mode in which it is mapped.
     pub fn mode(&self) -> MapMode {
         self.owner().file().mode()
     }
 
-    /// The length in bytes, which is that of the file when it was mapped.
+    /// The length in bytes that the file had when it was mapped.
     pub fn byte_length(&self) -> usize {
         self.owner().file().len()
     }
 
-    /// The store, to expose it whole, or a part of it where it is larger than an engine's limit
-    /// ([`BackingStore::slice`]).
+    /// The store. If it exceeds an engine's limit, expose a part of it ([`BackingStore::slice`]).
     pub fn store(&self) -> &BackingStore {
         &self.store
     }
@@ -108,7 +108,7 @@ impl Mapped {
         self.store
     }
 
-    /// Copies bytes into the mapping, whoever has it.
+    /// Copies bytes into the mapping, starting at byte `offset`. It may be exposed anywhere.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] unless it is mapped `CopyOnWrite` or `ReadWrite`, [`Error::OutOfRange`].
@@ -116,10 +116,10 @@ impl Mapped {
         self.store.copy_from_slice_scope(None, offset, from)
     }
 
-    /// Writes what was changed to the file, and waits until it is there. The system does so by itself in its own time.
+    /// Writes all changes to the file, and waits until that is done. Without this the system writes them some time later.
     ///
     /// # Errors
-    /// [`Error::Map`] with what the system says.
+    /// [`Error::Map`] with the system's error.
     pub fn flush(&self) -> Result<(), Error> {
         self.owner().file().flush().map_err(|error| map_error(self.path(), MapProblem::Io(error)))
     }
@@ -135,7 +135,7 @@ impl fmt::Debug for Mapped {
     }
 }
 
-/// The bytes of a path, with room for so many more.
+/// A copy of a path's bytes, with room for that many more.
 fn copy_of(path: &Path, room: usize) -> Result<Vec<u8>, Error> {
     let bytes = path.as_os_str().as_bytes();
     let (mut copy, requested) = (Vec::new(), bytes.len() + room);
@@ -151,11 +151,11 @@ fn map_error(path: &Path, problem: MapProblem) -> Error {
     }
 }
 
-/// The files that are mapped in this process, by device and inode: one that is written through a mapping is mapped in no
-/// other mode, since the others promise that nobody here writes it.
+/// The files that this process has mapped, by device and inode. A file that is mapped `ReadWrite` is mapped in no other
+/// mode, since the other modes promise that this process does not write it.
 static OPEN_FILES: Mutex<HashMap<FileKey, Mappings, FxBuildHasher>> = Mutex::new(HashMap::with_hasher(FxBuildHasher));
 
-/// In which mode a file is mapped, and how often.
+/// The mode in which a file is mapped, and the number of its mappings.
 struct Mappings {
     mode: MapMode,
     count: usize,

@@ -1,15 +1,15 @@
-//! What happens to stores, told to whoever listens.
+//! Events of stores, and the observer that receives them.
 //!
-//! A process has at most one observer, set once, as with a logger. While none is set an event costs one load and one
-//! branch. The order of one store's events is: created; then exposed, externalized, detached, resized and released in any number;
-//! then freed, right before its owner is dropped.
+//! A process has at most one observer, which is set once, like a logger. While none is set, an event costs one load and one
+//! branch. The events of one store come in this order: created; any number of exposed, externalized, detached, resized and
+//! released; freed, right before its owner is dropped.
 //!
-//! An owner that is handed back is told as freed, too: its memory is no longer a store's.
+//! An owner that is taken back is reported as freed too, since its memory is no longer a store's.
 //!
-//! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not use the store whose event
-//! it is told: a freed store has no references left. It must not call an engine: while it runs, adapters refuse calls on
-//! its thread ([`in_finalizer`](crate::adapter::in_finalizer)), and handles that it drops let go afterwards. It should not panic;
-//! where it does, the panic goes on once what it interrupted has been undone or finished.
+//! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not use the store of the event:
+//! a freed store has no references left. It must not call an engine: while it runs, adapters refuse calls on its thread
+//! ([`in_finalizer`](crate::adapter::in_finalizer)), and handles that it drops are released afterwards. It should not
+//! panic. If it does, the operation that told it is undone or finished before the panic goes on.
 //!
 //! ```
 //! use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,17 +58,17 @@ pub enum EventKind {
         /// The engine's isolate.
         isolate: IsolateId,
     },
-    /// An engine let go of a buffer over the store: it was detached, collected, or its isolate ended.
+    /// An engine released a buffer over the store: the buffer was detached or collected, or its isolate ended.
     Released {
-        /// The engine's isolate, where the store counts its buffers: unshared and unfrozen ones do.
+        /// The engine's isolate, if the store counts its buffers, as unshared memory that may be written does.
         isolate: Option<IsolateId>,
     },
-    /// Its length changed: it was resized or grew, natively or by script. An engine that resizes its own memory tells
-    /// nobody; the next event of that store has the new length.
+    /// Its length was changed, by native code or by script. An engine that resizes its own memory causes no event; the
+    /// store's next event has the new length.
     Resized,
     /// The memory is freed: its owner is about to be dropped, or it was freed by hand.
     Freed {
-        /// Where, for manual memory.
+        /// The place of the free, for manual memory.
         at: Option<Site>,
     },
 }
@@ -79,32 +79,32 @@ pub enum EventKind {
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
-    /// The store it happened to.
+    /// The id of the store.
     pub store: StoreId,
     /// The store's kind.
     pub store_kind: StoreKind,
     /// The store's length in bytes, at this moment.
     pub byte_length: usize,
-    /// The store's address. It says which memory is meant and must not be read through.
+    /// The store's address. It identifies the memory, and must not be read through.
     pub address: usize,
     /// Where the store was created.
     pub created: Site,
 }
 
-/// Somebody who listens.
+/// A receiver of events.
 pub trait Observer: Send + Sync {
-    /// Called for each event; see the [module](self) for what it may do.
+    /// Called for each event. The [module](self) says what it must not do.
     fn event(&self, event: &Event);
 }
 
 static OBSERVER: OnceLock<&'static dyn Observer> = OnceLock::new();
 
-/// Sets the observer of this process, for good.
+/// Sets the observer of this process. It cannot be changed or removed afterwards.
 ///
-/// Stores that exist already keep their past to themselves: the first event of theirs that is told is their next one.
+/// Earlier events are not replayed; an existing store first appears at its next event.
 ///
 /// # Errors
-/// [`Error::ObserverSet`] when there is one.
+/// [`Error::ObserverSet`] if there is one.
 pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
     OBSERVER.set(observer).map_err(|_| Error::ObserverSet)
 }
@@ -115,7 +115,7 @@ pub fn is_observed() -> bool {
     OBSERVER.get().is_some()
 }
 
-/// Tells an event, which is made only where somebody listens.
+/// Tells the observer an event, which is made only if there is an observer.
 #[inline]
 pub(crate) fn emit(event: impl FnOnce() -> Event) {
     if let Some(observer) = OBSERVER.get() {
@@ -123,7 +123,7 @@ pub(crate) fn emit(event: impl FnOnce() -> Event) {
     }
 }
 
-// Apart from its callers, which are short where nobody listens.
+// A function of its own, so that its callers stay short.
 #[cold]
 #[inline(never)]
 fn tell(observer: &dyn Observer, event: impl FnOnce() -> Event) {

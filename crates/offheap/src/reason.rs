@@ -1,4 +1,4 @@
-//! Why something was refused: what errors carry.
+//! Reasons for a refusal, which errors contain.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ pub enum Holder {
     Readers(u32),
     /// A guard that writes.
     Writer,
-    /// Somebody who is changing the length.
+    /// A thread that is changing the length.
     Resizing,
-    /// References to shared memory, those of live buffers included: its uses leave no other mark.
+    /// References to shared memory, those of live buffers included. Uses of shared memory leave no other mark.
     References(u32),
     /// An isolate, through live buffers.
     Isolate {
@@ -26,10 +26,10 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// What lets the memory be freed.
+    /// What to do before the memory can be freed.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Holder::References(_) => "drop the references, and let go of the buffers and collect, first",
+            Holder::References(_) => "drop the references first, and let the buffers be collected",
             _ => "detach the buffer or drop the guard first",
         }
     }
@@ -51,11 +51,11 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why a store is not held by one handle alone.
+/// Why a store has no unique handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotUnique {
-    /// There are this many references, and no live buffers.
+    /// It has this many references, and no live buffers.
     References(u32),
     /// An isolate has it through live buffers.
     Exposed {
@@ -63,12 +63,12 @@ pub enum NotUnique {
         isolate: IsolateId,
         /// How many buffers.
         buffers: u16,
-        /// How many references there are beside the one that was to be the only one, and those of the buffers.
+        /// The number of other references, those of the buffers not included.
         others: u32,
     },
     /// The handle is to a part of the store.
     SubStore,
-    /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files, memory of an engine.
+    /// The store's kind never becomes unique: shared, frozen and manual memory, mapped files, an engine's memory.
     Kind,
 }
 
@@ -84,31 +84,31 @@ impl fmt::Display for NotUnique {
                 "{isolate} has it through {buffers} live buffer(s), and {others} other reference(s) live; detach or \
                  collect the buffers, and drop the references, first"
             ),
-            NotUnique::SubStore => write!(f, "this handle is to a part of it; ask with a handle to all of it"),
-            NotUnique::Kind => write!(f, "memory of this kind is never handed back as a whole; copy its bytes instead"),
+            NotUnique::SubStore => write!(f, "this handle is to a part of it; use a handle to all of it"),
+            NotUnique::Kind => write!(f, "memory of this kind cannot be taken back; copy its bytes instead"),
         }
     }
 }
 
-/// What keeps a file from being mapped.
+/// Why a file cannot be mapped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MapProblem {
-    /// The system refused.
+    /// An error of the system.
     Io(std::io::Error),
     /// The path names a directory.
     Directory,
-    /// The path names no regular file.
+    /// The path does not name a regular file.
     NotAFile,
-    /// The file has bytes and no length: the system makes it as it is read, as those below `/proc`.
+    /// The file has content and no length, like the files below `/proc`, which the system makes when they are read.
     NoLength,
-    /// The system has no pages of the file, as of those below `/sys`.
+    /// The system cannot map the file, like the files below `/sys`.
     Unmappable,
-    /// The file is mapped in another mode.
+    /// The file is mapped in another mode already.
     OtherMode {
-        /// The mode that was asked for.
+        /// The requested mode.
         requested: MapMode,
-        /// The mode that it is mapped in.
+        /// The mode in which it is mapped.
         mapped: MapMode,
     },
 }
@@ -122,7 +122,7 @@ impl fmt::Display for MapProblem {
             MapProblem::NoLength => {
                 write!(
                     f,
-                    "the system makes it as it is read, so it has no length to map; copy it into a regular file first"
+                    "the system makes it when it is read, so it has no length to map; copy it into a regular file first"
                 )
             }
             MapProblem::Unmappable => {
@@ -130,7 +130,7 @@ impl fmt::Display for MapProblem {
             }
             MapProblem::OtherMode { requested, mapped } => write!(
                 f,
-                "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use one mode for it"
+                "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use the same mode"
             ),
         }
     }

@@ -1,14 +1,15 @@
-//! `Rejected`: an error with the value that was not taken.
+//! `Rejected`: an error together with the value that was not accepted.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 
-/// A failed hand-over: the reason, and the value that was to be handed over, which is not lost.
+/// A failed hand-over: the reason, and the value, which is not lost.
 ///
-/// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in
-/// a function that returns a boxed error. Turning it into an [`Error`], as `?` does where that is expected, drops the value.
+/// `Rejected<T>` is an [`std::error::Error`], and `Send + Sync + 'static` for every `T: Send + 'static`, so `?` works in a
+/// function that returns a boxed error. Converting it into an [`Error`], as `?` does in a function that returns one, drops
+/// the value.
 ///
 /// ```
 /// use offheap::{BackingStore, UniqueStore};
@@ -23,22 +24,22 @@ use crate::Error;
 /// ```
 pub struct Rejected<T, E = Error> {
     error: E,
-    // The mutex is never locked: it only makes the value `Sync`, which errors are expected to be.
+    // The mutex is never locked. It makes the value `Sync`, as errors are expected to be.
     value: Mutex<T>,
 }
 
 impl<T, E> Rejected<T, E> {
-    /// Pairs a value with the reason why it was not taken.
+    /// Pairs a value with the reason why it was not accepted.
     pub fn new(error: E, value: T) -> Self {
         Rejected { error, value: Mutex::new(value) }
     }
 
-    /// Why the value was not taken.
+    /// The reason why the value was not accepted.
     pub fn error(&self) -> &E {
         &self.error
     }
 
-    /// The value, back.
+    /// Takes the value back.
     pub fn into_inner(self) -> T {
         self.into_parts().1
     }

@@ -1,4 +1,4 @@
-//! Stores whose length changes while their address stays.
+//! Stores whose length changes and whose address does not.
 
 use crate::raw::{Refused, UniqueRef};
 use crate::sys::Reservation;
@@ -8,7 +8,7 @@ impl UniqueStore {
     /// A store of `byte_length` zeroed bytes that can be resized up to `max_byte_length`, at one address: V8's
     /// `NewResizableBackingStore`. It is aligned to a page.
     ///
-    /// What is reserved is addresses; memory is used as bytes are written, and given back by shrinking.
+    /// Only addresses are reserved. Memory is used when bytes are written, and given back by shrinking.
     ///
     /// ```
     /// use offheap::{BackingStore, Error, UniqueStore};
@@ -20,7 +20,7 @@ impl UniqueStore {
     /// assert_eq!((store.as_ptr(), &store[..]), (address, &[7, 7, 7, 7, 0, 0, 0, 0][..]));
     /// store.resize(2)?;
     /// store.resize(4)?;
-    /// assert_eq!(store[..], [7, 7, 0, 0]);                        // what shrinking took comes back as zeros
+    /// assert_eq!(store[..], [7, 7, 0, 0]);                        // bytes that shrinking took come back as zeros
     /// # Ok::<(), Error>(())
     /// ```
     ///
@@ -31,7 +31,7 @@ impl UniqueStore {
         Self::resizable_over(byte_length, max_byte_length, Reservation::new, Site::here())
     }
 
-    /// The same with what reserves the addresses.
+    /// [`resizable`](Self::resizable) with a function that reserves the addresses.
     fn resizable_over(
         byte_length: usize,
         max_byte_length: usize,
@@ -44,15 +44,15 @@ impl UniqueStore {
         UniqueRef::resizable(reserve(max_byte_length)?, byte_length, site).map(UniqueStore::from_unique)
     }
 
-    /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless it is resizable.
+    /// The greatest length that it can have (V8's `MaxByteLength`). That is its present length, unless it is resizable.
     pub fn max_byte_length(&self) -> usize {
         self.raw().max_byte_length()
     }
 
-    /// Changes the length of a [resizable](Self::resizable) store. New bytes are zero; the address stays.
+    /// Changes the length of a [resizable](Self::resizable) store. New bytes are zero, and the address stays the same.
     ///
     /// # Errors
-    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]; nothing has changed then.
+    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`]. The length is unchanged then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {
         self.unique_mut().resize(byte_length).map_err(|refused| match refused {
             Refused::Error(error) => error,
@@ -62,8 +62,8 @@ impl UniqueStore {
 }
 
 impl BackingStore {
-    /// The most bytes that it can have without moving (V8's `MaxByteLength`): its length, unless this is a handle to all
-    /// of a resizable or growable store, or of memory that an engine resizes.
+    /// The greatest length that it can have (V8's `MaxByteLength`). That is its present length, unless this is a handle to
+    /// all of a resizable or growable store, or of memory that an engine resizes.
     #[inline]
     pub fn max_byte_length(&self) -> usize {
         match self.is_whole() && self.kind().length() != Length::Fixed {
@@ -72,18 +72,17 @@ impl BackingStore {
         }
     }
 
-    /// Changes the length of a [resizable](UniqueStore::resizable) store, for all handles, while it is exposed nowhere.
-    /// New bytes are zero; the address stays. An exposed one is resized by its engine.
+    /// Changes the length of a [resizable](UniqueStore::resizable) store, for all handles, while it is exposed nowhere. New
+    /// bytes are zero, and the address stays the same. An exposed store is resized through its engine.
     ///
-    /// Shrinking zeroes the bytes that it takes and gives their memory back, so no guard may live; growing touches no
-    /// byte that anybody has, so guards may. Copies on other threads may run during both: where they read what is being
-    /// taken they see the bytes as they were, or zeros.
+    /// Shrinking zeroes the bytes behind the new length and gives their memory back, so it is refused while a guard lives.
+    /// Growing touches no byte that is in use, so guards may live. Copies on other threads may run during both: of bytes
+    /// that are being taken they see the old values or zeros.
     ///
     /// # Errors
-    /// [`Error::NotResizable`], also for a handle to a part, [`Error::EngineResizes`] for memory of an engine,
-    /// [`Error::AboveMaximum`], [`Error::OutOfMemory`],
-    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while a guard lives (to shrink), or somebody
-    /// else resizes it. Nothing has changed then.
+    /// [`Error::NotResizable`], also for a handle to a part; [`Error::EngineResizes`] for an engine's memory;
+    /// [`Error::AboveMaximum`]; [`Error::OutOfMemory`]; [`Error::Exposed`] while an isolate has the store; [`Error::Busy`]
+    /// while another thread resizes it and, to shrink, while a guard lives. The length is unchanged then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {
         if !self.is_whole() {
             return Err(self.part_is_not_resizable("resize", byte_length));
@@ -96,7 +95,7 @@ impl BackingStore {
 mod tests {
     use super::*;
 
-    /// As the kernel allows it, and as where it does not.
+    /// With and without a kernel that allows writable reservations.
     fn of_both_sorts(byte_length: usize, max_byte_length: usize) -> [UniqueStore; 2] {
         [Reservation::new, Reservation::without_access]
             .map(|reserve| UniqueStore::resizable_over(byte_length, max_byte_length, reserve, Site::here()).unwrap())

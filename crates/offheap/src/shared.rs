@@ -12,11 +12,12 @@ use crate::raw::{Owner, RawStore, WithDeleter};
 use crate::sys::Reservation;
 use crate::{BackingStore, Error, Rejected, Site, StoreId, WeakStore};
 
-/// A reference to memory behind a `SharedArrayBuffer`, or to a part of it: any number of isolates may have it, on any
-/// threads, and Rust may read and write it all the while.
+/// A reference to memory behind a `SharedArrayBuffer`, or to a part of it. Any number of isolates may have it, on any
+/// threads, while Rust reads and writes it.
 ///
-/// Nobody ever has a slice of it. What there is are [atomics](Self::as_atomics), and copies in both directions, which
-/// mark nothing and are never refused: each byte of a copy is some value that was stored there, in no order.
+/// It is never lent as a slice. It is used through [atomics](Self::as_atomics), and through copies in both directions.
+/// These set no mark and are never refused. Each byte of a copy is a value that was stored there at some time, in no
+/// particular order.
 ///
 /// Memory that is [growable](Self::growable) gets longer and never shorter, at one address. It is V8's
 /// `std::shared_ptr<v8::BackingStore>` with `IsShared()`; in ECMAScript's words, a Shared Data Block with an owner.
@@ -44,7 +45,7 @@ impl SharedStore {
         SharedStore { store: BackingStore::over(raw) }
     }
 
-    /// A store of `byte_length` zeroed bytes, aligned to 16, that has one length.
+    /// A store of `byte_length` zeroed bytes, aligned to 16, whose length is fixed.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
@@ -54,7 +55,7 @@ impl SharedStore {
     }
 
     /// A store of `byte_length` zeroed bytes that can grow up to `max_byte_length`, at one address. It is aligned to a
-    /// page; what is reserved is addresses, and memory is used as bytes are written.
+    /// page. Only addresses are reserved; memory is used when bytes are written.
     ///
     /// # Errors
     /// [`Error::MaximumTooSmall`], [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
@@ -67,7 +68,8 @@ impl SharedStore {
         RawStore::shared_growable(Reservation::new(max_byte_length)?, byte_length, site).map(SharedStore::over)
     }
 
-    /// A store over the memory of `owner`, without a copy. It does not come back: who else may have it is never known.
+    /// A store over the memory of `owner`, without a copy. The owner cannot be taken back, since other users of shared
+    /// memory are not known.
     ///
     /// # Errors
     /// The owner comes back with [`Error::OutOfMemory`].
@@ -79,9 +81,9 @@ impl SharedStore {
         }
     }
 
-    /// A store over the memory of `owner`, without a copy, with a function that is called once, with address and length in
-    /// bytes, when the last reference goes and before the owner is dropped: to be told, or to unregister the address
-    /// elsewhere. It runs on any thread and must not call an engine.
+    /// A store over the memory of `owner`, without a copy, with a function that is called when the last reference goes,
+    /// before the owner is dropped. It can unregister the address elsewhere, for example. It is called once, with the
+    /// address and the length in bytes, on any thread, and must not call an engine.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -95,7 +97,7 @@ impl SharedStore {
     /// ```
     ///
     /// # Errors
-    /// Owner and function come back with [`Error::OutOfMemory`]; the function is then not called.
+    /// The owner and the function come back with [`Error::OutOfMemory`]; the function is not called then.
     #[track_caller]
     pub fn from_owner_with_deleter<O, F>(owner: O, deleter: F) -> Result<Self, Rejected<(O, F)>>
     where
@@ -105,28 +107,29 @@ impl SharedStore {
         Self::from_owner(WithDeleter::new(owner, deleter)).map_err(|rejected| rejected.map(WithDeleter::into_parts))
     }
 
-    /// This reference as a `BackingStore`: to expose it, for example.
+    /// This reference as a `BackingStore`, for example to expose it.
     pub fn as_store(&self) -> &BackingStore {
         &self.store
     }
 
-    /// The name of the store; parts of it have the same.
+    /// The id of the store, which all handles to it and to parts of it share.
     pub fn id(&self) -> StoreId {
         self.store.id()
     }
 
-    /// The length in bytes, of the part where this is a handle to one. That of a growable store is read in one order with
-    /// all its growth (ECMAScript's `ArrayBufferByteLength` with *seq-cst*).
+    /// The length in bytes; for a handle to a part, the part's length. The length of a growable store is read in one total
+    /// order with every growth of it (ECMAScript's `ArrayBufferByteLength` with *seq-cst*).
     pub fn byte_length(&self) -> usize {
         self.store.byte_length_in_order()
     }
 
-    /// The most bytes that it can have: its length, unless this is a handle to all of a growable store.
+    /// The greatest length that it can have. That is its present length, unless this is a handle to all of a growable
+    /// store.
     pub fn max_byte_length(&self) -> usize {
         self.store.max_byte_length()
     }
 
-    /// Whether it was made [growable](Self::growable), or is memory of an engine that can still grow.
+    /// Whether it was made [growable](Self::growable), or is an engine's memory that can still grow.
     pub fn is_growable(&self) -> bool {
         self.store.raw().is_growable()
     }
@@ -141,29 +144,30 @@ impl SharedStore {
         self.store.byte_offset()
     }
 
-    /// The address of the first byte. It never changes, and is not null, also when empty.
+    /// The address of the first byte. It never changes, and is not null even if the store is empty.
     pub fn as_ptr(&self) -> *mut c_void {
         self.store.as_ptr()
     }
 
-    /// How many references there are, those of engines included.
+    /// The number of references, those of engines included.
     pub fn reference_count(&self) -> usize {
         self.store.reference_count()
     }
 
-    /// A reference that does not keep the memory. What it upgrades to turns into a `SharedStore` with `try_from`.
+    /// A reference that does not keep the memory alive. It upgrades to a `BackingStore`; `SharedStore::try_from` turns that
+    /// into a `SharedStore`.
     pub fn downgrade(&self) -> WeakStore {
         self.store.downgrade()
     }
 
-    /// Makes the store longer, for all its handles and buffers; new bytes are zero. Any number of threads may do so at
-    /// the same time: the lengths are one rising sequence, and whoever asks for less than another got is refused.
+    /// Makes the store longer, for all its handles and buffers; new bytes are zero. Any number of threads may do so at the
+    /// same time. The length only rises, so a request for less than another thread has reached is refused. This is
     /// ECMAScript's `SharedArrayBuffer.prototype.grow`.
     ///
     /// # Errors
-    /// [`Error::SharedShrink`] for less than it has, [`Error::AboveMaximum`], [`Error::OutOfMemory`],
-    /// [`Error::NotResizable`] unless this is a handle to all of a growable store; [`Error::EngineResizes`] for memory of
-    /// an engine, which script grows.
+    /// [`Error::SharedShrink`] for less than the present length, [`Error::AboveMaximum`], [`Error::OutOfMemory`],
+    /// [`Error::NotResizable`] unless this is a handle to all of a growable store, [`Error::EngineResizes`] for an engine's
+    /// memory, which script grows.
     pub fn grow(&self, byte_length: usize) -> Result<(), Error> {
         self.grow_from(byte_length, true)
     }
@@ -175,7 +179,7 @@ impl SharedStore {
         self.store.raw().grow(byte_length, strict)
     }
 
-    /// A handle to a part of these bytes, in bytes.
+    /// A handle to a part of these bytes.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
@@ -183,12 +187,12 @@ impl SharedStore {
         self.store.slice(range).map(|store| SharedStore { store })
     }
 
-    /// The bytes, as many as there are at this moment. They stay where they are, and mapped, while the handle lives.
+    /// The bytes as atomics, up to the present length. They stay mapped at their address while the handle lives.
     pub fn as_atomics(&self) -> &[AtomicU8] {
         self.store.atomics()
     }
 
-    /// The bytes as larger atomics, in the machine's byte order: what script sees through an `Int32Array` is
+    /// The bytes as larger atomics, in the machine's byte order. An `Int32Array` of script shows the same numbers as
     /// `as_atomics_of::<AtomicI32>()`.
     ///
     /// ```
@@ -204,20 +208,20 @@ impl SharedStore {
     /// ```
     ///
     /// # Safety
-    /// As for `AtomicI32::from_ptr`: while Rust uses an element in one size, no other thread uses the same bytes through
-    /// atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something orders the two.
-    /// What script does through an engine does not count here, and neither do copies of this crate.
+    /// This is the contract of `AtomicI32::from_ptr`: while Rust uses an element in one size, no other thread uses the same
+    /// bytes through atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something orders
+    /// the two uses. Accesses by script through an engine do not count, and neither do this crate's copies.
     ///
     /// # Errors
-    /// [`Error::Misaligned`] unless the address is aligned for `A`, which that of a whole store always is;
-    /// [`Error::PartialElement`] where the length is no whole number of elements.
+    /// [`Error::Misaligned`] unless the address is aligned for `A`, as the address of a whole store always is.
+    /// [`Error::PartialElement`] if the length is not a whole number of elements.
     #[allow(unsafe_code, reason = "declares the contract; the block that relies on it is in `lend`")]
     pub unsafe fn as_atomics_of<A: AtomicElement>(&self) -> Result<&[A], Error> {
         // SAFETY: I-BORROW: the caller's promise, passed on.
         unsafe { self.store.atomics_of() }
     }
 
-    /// Copies `into.len()` bytes out, from byte `offset` on.
+    /// Copies `into.len()` bytes out, starting at byte `offset`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
@@ -225,7 +229,7 @@ impl SharedStore {
         self.store.copy_to_slice(offset, into)
     }
 
-    /// Copies bytes in, to byte `offset` and on.
+    /// Copies bytes in, starting at byte `offset`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
@@ -244,14 +248,14 @@ impl SharedStore {
     /// A copy of all bytes as elements of `T`, in the machine's byte order.
     ///
     /// # Errors
-    /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`].
+    /// [`Error::PartialElement`] if the length is not a whole number of elements, [`Error::OutOfMemory`].
     pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
         self.store.copy_out()
     }
 }
 
 impl From<SharedStore> for BackingStore {
-    /// The reference as a `BackingStore`, whose guards answer [`Error::SharedSlice`].
+    /// The reference as a `BackingStore`. A guard on it is [`Error::SharedSlice`].
     fn from(shared: SharedStore) -> BackingStore {
         shared.store
     }
@@ -260,7 +264,7 @@ impl From<SharedStore> for BackingStore {
 impl TryFrom<BackingStore> for SharedStore {
     type Error = Rejected<BackingStore>;
 
-    /// The reference as a `SharedStore`, where it is to shared memory; any other comes back with [`Error::OtherKind`].
+    /// The reference as a `SharedStore`, if it is to shared memory. Any other store comes back with [`Error::OtherKind`].
     fn try_from(store: BackingStore) -> Result<SharedStore, Rejected<BackingStore>> {
         let kind = store.kind();
         if kind.is_shared() {

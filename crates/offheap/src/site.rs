@@ -1,4 +1,4 @@
-//! Where in a program something happened: a line of Rust or a line of script.
+//! Places in a program: a line of Rust or a line of script.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// A place in a program: what created, exposed or freed a store.
+/// The place in a program that created, exposed or freed a store.
 ///
 /// Sites are `Copy` and cost one pointer in a store's control block.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Site {
     Script(&'static ScriptPlace),
 }
 
-/// A place in a script: the file as the engine names it, and its line and column, both counted from 1.
+/// A place in a script: a file, a line and a column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ScriptPlace {
     file: &'static str,
@@ -28,17 +28,17 @@ pub struct ScriptPlace {
 }
 
 impl ScriptPlace {
-    /// The file, as it was named to the engine.
+    /// The name of the file, as the program gave it to the engine.
     pub fn file(&self) -> &str {
         self.file
     }
 
-    /// The line, counted from 1; 0 where the engine did not tell.
+    /// The line, counted from 1; 0 if the engine did not report it.
     pub fn line(&self) -> u32 {
         self.line
     }
 
-    /// The column, counted from 1; 0 where the engine did not tell.
+    /// The column, counted from 1; 0 if the engine did not report it.
     pub fn column(&self) -> u32 {
         self.column
     }
@@ -49,10 +49,11 @@ thread_local! {
 }
 
 impl Site {
-    /// The place in Rust that called the nearest function without `#[track_caller]`, or that called
+    /// The caller of the nearest function without `#[track_caller]`, or of
     /// [`adapter::on_behalf_of_caller`](crate::adapter::on_behalf_of_caller).
     ///
-    /// `value.try_into()` is a function of std without it, and gives a place in std; `Type::try_from(value)` gives yours.
+    /// `value.try_into()` records a place in std, whose `try_into` has no `#[track_caller]`. `Type::try_from(value)`
+    /// records yours.
     #[track_caller]
     #[inline]
     pub fn here() -> Site {
@@ -60,7 +61,7 @@ impl Site {
     }
 }
 
-/// Calls `run`. Every place in Rust that this thread records meanwhile is that of the caller of this function.
+/// Calls `run`. Every place in Rust that this thread records during the call is that of this function's caller.
 ///
 /// It is for a function of an adapter that calls the recording function through a closure or a trait object, which
 /// `#[track_caller]` does not see through. `run` must not run a user's code, whose own places would be lost.
@@ -90,7 +91,7 @@ pub fn script_site(file: &str, line: u32, column: u32) -> Site {
     Site::Script(Places::keep(file, line, column).unwrap_or(&UNKNOWN))
 }
 
-/// The name of scripts whose own is not kept.
+/// The name for scripts whose own name is not kept.
 const OTHER: &str = "(other scripts)";
 static OTHER_PLACE: ScriptPlace = ScriptPlace { file: OTHER, line: 0, column: 0 };
 const LONGEST_NAME: usize = 256;
@@ -105,7 +106,7 @@ struct Places {
 }
 
 impl Places {
-    /// The one place for these; `None` where it cannot be kept.
+    /// The kept place; `None` if there is no memory to keep it.
     fn keep(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
         static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +126,7 @@ impl Places {
         Some(place)
     }
 
-    /// The kept name for this one; `None` where there is no memory to keep it.
+    /// The kept name for `file`; `None` if there is no memory to keep it.
     fn name(&mut self, file: &str) -> Option<&'static str> {
         let shown = visible(file)?;
         if let Some(known) = self.names.get(&*shown) {
@@ -145,7 +146,7 @@ impl Places {
     }
 }
 
-/// A name as it is kept: of a long one the end, and without what a terminal would obey. `None` where there is no memory.
+/// A name as it is kept: the end of a long name, with control characters escaped. `None` if there is no memory.
 fn visible(file: &str) -> Option<Cow<'_, str>> {
     if file.len() <= LONGEST_NAME && !file.contains(char::is_control) {
         return Some(Cow::Borrowed(file));

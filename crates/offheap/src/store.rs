@@ -15,12 +15,12 @@ mod check;
 
 /// A reference to the memory behind an ArrayBuffer, or to a part of it.
 ///
-/// Cloning counts one more reference and dropping one less; whoever drops the last one, engines included, drops the
-/// owner of the memory, on that thread. Two handles are equal when they are to the same bytes of the same memory, which
-/// is about identity and not about content.
+/// Cloning adds a reference and dropping removes one. The thread that drops the last one, an engine's included, drops the
+/// owner of the memory. Two handles are equal if they are to the same bytes of the same memory; their content is not
+/// compared.
 ///
-/// A `BackingStore` may be sent to any thread. Who may touch the bytes, and when, is decided each time they are asked
-/// for: see [`bytes`](Self::bytes), [`bytes_mut`](Self::bytes_mut) and [`copy_to_slice`](Self::copy_to_slice).
+/// A `BackingStore` may be sent to any thread. Each request for its bytes checks who else uses them: see
+/// [`bytes`](Self::bytes), [`bytes_mut`](Self::bytes_mut) and [`copy_to_slice`](Self::copy_to_slice).
 ///
 /// It is V8's `std::shared_ptr<v8::BackingStore>`; in ECMAScript's words, a Data Block with an owner.
 ///
@@ -46,7 +46,7 @@ pub struct BackingStore {
     view: View,
 }
 
-/// A reference that does not keep the memory; `Send` and `Sync`. V8's `std::weak_ptr<v8::BackingStore>`.
+/// A reference that does not keep the memory alive; `Send` and `Sync`. V8's `std::weak_ptr<v8::BackingStore>`.
 ///
 /// ```
 /// use offheap::{BackingStore, UniqueStore};
@@ -89,28 +89,28 @@ impl BackingStore {
         self.view.into_block()
     }
 
-    /// The name of the store; parts of it have the same.
+    /// The id of the store, which all handles to it and to parts of it share.
     #[inline]
     pub fn id(&self) -> StoreId {
         self.raw().id()
     }
 
-    /// The length in bytes, of the part where this is a handle to one (V8's `ByteLength`). That of a resizable store is the
-    /// one that was published last, by any thread. That of a part is 0 while it is
-    /// [out of bounds](Self::is_out_of_bounds).
+    /// The length in bytes (V8's `ByteLength`); for a handle to a part, the part's length. For a resizable store it is the
+    /// length that any thread published last. For a part it is 0 while the part is [out of bounds](Self::is_out_of_bounds).
     #[inline]
     pub fn byte_length(&self) -> usize {
         self.view.byte_length()
     }
 
-    /// The length of shared memory, in one order with all its growth.
+    /// The length of shared memory, read in one total order with every growth of it.
     #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
         self.view.byte_length_in_order()
     }
 
-    /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Then it has no bytes,
-    /// and asking for some is [`Error::OutOfRange`]; it is as before once the store has grown back (as V8's views are).
+    /// Whether this is a handle to a part that ends beyond the present length of its resizable store. Such a part has no
+    /// bytes, and a request for them is [`Error::OutOfRange`]. As V8's views do, it works again once the store has grown
+    /// back.
     #[inline]
     pub fn is_out_of_bounds(&self) -> bool {
         self.view.is_out_of_bounds()
@@ -122,7 +122,7 @@ impl BackingStore {
         self.view.is_whole()
     }
 
-    /// What sort of memory it is.
+    /// The kind of memory: how its length changes, who may use it, who frees it.
     #[inline]
     pub fn kind(&self) -> StoreKind {
         self.raw().kind()
@@ -138,9 +138,10 @@ impl BackingStore {
         self.view.start()
     }
 
-    /// The address of the first byte (V8's `BackingStore::Data()`). It never changes, and is not null, also when empty.
+    /// The address of the first byte (V8's `BackingStore::Data()`). It never changes, and is not null even if the store is
+    /// empty.
     ///
-    /// Nothing is promised about reading or writing through it: that is what guards and copies are for.
+    /// This crate promises nothing about reads or writes through it: use guards and copies for those.
     #[inline]
     pub fn as_ptr(&self) -> *mut c_void {
         self.data().as_ptr().cast()
@@ -151,25 +152,25 @@ impl BackingStore {
         self.view.data()
     }
 
-    /// How many references there are, those of engines included (V8's `use_count`). Others may change it at any time.
+    /// The number of references, those of engines included (V8's `use_count`). Other threads may change it at any time.
     pub fn reference_count(&self) -> usize {
         self.raw().strong_count() as usize
     }
 
-    /// The isolate that has the store, and through how many live buffers; `None` while it is exposed nowhere, and always
-    /// for read-only memory, which any number of isolates may have.
+    /// The isolate in which the store is exposed, and the number of its live buffers. `None` while the store is exposed
+    /// nowhere, and always for read-only and shared memory, which any number of isolates may have.
     pub fn exposure(&self) -> Option<(IsolateId, u16)> {
         self.raw().exposure()
     }
 
-    /// A reference that does not keep the memory.
+    /// A reference that does not keep the memory alive.
     pub fn downgrade(&self) -> WeakStore {
         WeakStore { view: self.view.downgrade() }
     }
 
-    /// A handle to a part of these bytes, in bytes. It shares the reference count, the guards and the exposure of the
-    /// whole. Its length stays what it is when a resizable store grows; where that shrinks below its end, it is
-    /// [out of bounds](Self::is_out_of_bounds) until the store has grown back.
+    /// A handle to a part of these bytes. It shares the reference count, the guards and the exposure of the whole store.
+    /// Its length does not change when a resizable store grows. If the store shrinks below the part's end, the part is [out
+    /// of bounds](Self::is_out_of_bounds) until the store has grown back.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
@@ -192,8 +193,8 @@ impl BackingStore {
         }
     }
 
-    /// A handle to the `element_count` elements of `T` from byte `byte_offset` on, which must lie where a `T` can: what a
-    /// typed array over a part of a buffer is (`new Float32Array(buffer, byteOffset, length)`).
+    /// A handle to `element_count` elements of `T` that begin at byte `byte_offset`, like a typed array over a part of a
+    /// buffer (`new Float32Array(buffer, byteOffset, length)`).
     ///
     /// ```
     /// use offheap::{BackingStore, Error, UniqueStore};
@@ -208,7 +209,8 @@ impl BackingStore {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] unless the elements lie in this handle's bytes, [`Error::Misaligned`].
+    /// [`Error::OutOfRange`] unless the elements lie in this handle's bytes, [`Error::Misaligned`] unless the address is
+    /// aligned for `T`.
     pub fn slice_elements<T: Pod>(&self, byte_offset: usize, element_count: usize) -> Result<BackingStore, Error> {
         let byte_length = element_count.checked_mul(size_of::<T>());
         let end = byte_length.and_then(|byte_length| byte_offset.checked_add(byte_length));
@@ -220,25 +222,25 @@ impl BackingStore {
         Ok(part)
     }
 
-    /// A copy of all bytes, from any thread, exposed or not. A resizable store may shrink meanwhile.
+    /// A copy of all bytes. Any thread may make one, also while the store is exposed and while a resizable store shrinks.
     ///
     /// # Errors
-    /// As for [`copy_to_slice`](Self::copy_to_slice), and [`Error::OutOfMemory`].
+    /// Those of [`copy_to_slice`](Self::copy_to_slice), and [`Error::OutOfMemory`].
     pub fn to_vec(&self) -> Result<Vec<u8>, Error> {
         self.copy_out()
     }
 
-    /// A copy of all bytes as elements of `T`, in the machine's byte order, from any thread, exposed or not. The
-    /// store's alignment does not matter.
+    /// A copy of all bytes as elements of `T`, in the machine's byte order. Any thread may make one, also while the store
+    /// is exposed. The store's alignment does not matter.
     ///
     /// # Errors
-    /// [`Error::PartialElement`] where the length is no whole number of elements, [`Error::OutOfMemory`], and those of
+    /// [`Error::PartialElement`] if the length is not a whole number of elements, [`Error::OutOfMemory`], and those of
     /// [`copy_to_slice`](Self::copy_to_slice).
     pub fn copy_out<T: Pod>(&self) -> Result<Vec<T>, Error> {
         loop {
             let byte_length = self.byte_length();
             match self.copy_out_of(byte_length) {
-                // It shrank meanwhile: what is left is copied. A part is all there or out of bounds.
+                // The store shrank in between: copy the remaining bytes. A part is either complete or out of bounds.
                 Err(Error::OutOfRange { .. }) if self.is_whole() => {}
                 done => return done,
             }
@@ -254,11 +256,11 @@ impl BackingStore {
         Ok(elements)
     }
 
-    /// The memory for this handle alone, with `&mut` access: when no other handle, weak ones excepted, and no buffer of
-    /// an engine lives. Weak handles are severed: they never upgrade again.
+    /// Takes the store back as the unique reference to its memory, with `&mut` access. That succeeds if no other strong
+    /// handle and no engine's buffer is left. Weak handles are severed: they never upgrade again.
     ///
     /// # Errors
-    /// The store, with [`Error::NotUnique`] and why, or [`Error::OutOfMemory`].
+    /// The store comes back with [`Error::NotUnique`] and the reason, or with [`Error::OutOfMemory`].
     pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
         let refused =
             |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
@@ -305,7 +307,7 @@ impl Eq for BackingStore {}
 
 impl Hash for BackingStore {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Not the length: that of a resizable store changes.
+        // The length is left out, since that of a resizable store changes.
         self.id().hash(state);
         self.byte_offset().hash(state);
     }
@@ -325,7 +327,7 @@ impl fmt::Debug for BackingStore {
 }
 
 impl WeakStore {
-    /// A reference that keeps the memory, unless it is gone, or a unique store took it.
+    /// A reference that keeps the memory alive; `None` if the memory is gone, or a [`UniqueStore`] has taken it.
     pub fn upgrade(&self) -> Option<BackingStore> {
         self.view.upgrade().map(BackingStore::from_view)
     }

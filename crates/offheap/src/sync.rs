@@ -10,7 +10,7 @@ pub(crate) use loom::alloc::{alloc, dealloc};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Part of every control block, so that loom sees a use of a block that is unordered with its end.
+/// Part of every control block, so that loom sees a use of a block that is not ordered with its end.
 pub(crate) struct Witness(#[cfg(loom)] loom::cell::UnsafeCell<()>);
 
 impl Witness {

@@ -1,4 +1,4 @@
-//! `UniqueStore`: memory before it is shared, and after it came back.
+//! `UniqueStore`: memory before it is shared, and after it is taken back.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -7,9 +7,9 @@ use crate::budget;
 use crate::raw::{HeapMemory, Owner, RawStore, UniqueRef, WithDeleter};
 use crate::{Error, Rejected, Site, StoreId, StoreKind};
 
-/// A store with one handle, exposed nowhere: derefs to `&mut [u8]`, on any thread.
+/// A store with one handle that is exposed nowhere. It derefs to `&mut [u8]`, on any thread.
 ///
-/// `BackingStore::from(unique)` makes it one that can be shared and exposed;
+/// `BackingStore::from(unique)` turns it into a store that can be shared and exposed;
 /// [`BackingStore::try_into_unique`](crate::BackingStore::try_into_unique) is the way back. It is V8's
 /// `std::unique_ptr<v8::BackingStore>`.
 ///
@@ -20,7 +20,7 @@ use crate::{Error, Rejected, Site, StoreId, StoreKind};
 /// store[0] = b'D';
 /// assert_eq!(&store[..], b"Data");
 ///
-/// // An owner that is refused comes back; so does one whose store is no longer needed.
+/// // The owner comes back if it is refused, and when its store is no longer needed.
 /// let store = UniqueStore::from_owner(Vec::<u16>::with_capacity(100))?;
 /// let vec: Vec<u16> = store.try_into_owner()?;
 /// assert!(vec.capacity() >= 100);
@@ -49,8 +49,8 @@ impl UniqueStore {
         &mut self.unique
     }
 
-    /// A store of `byte_length` zeroed bytes, aligned to 16: V8's `NewBackingStore(isolate, byte_length)` without an
-    /// isolate, and with an error where V8 ends the process. Length 0 is a store too.
+    /// A store of `byte_length` zeroed bytes, aligned to 16. It is V8's `NewBackingStore(isolate, byte_length)` without an
+    /// isolate, and with an error where V8 ends the process. The length may be 0.
     ///
     /// # Errors
     /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
@@ -60,7 +60,7 @@ impl UniqueStore {
         Self::of(HeapMemory::zeroed(byte_length)?, Site::here())
     }
 
-    /// A store of `byte_length` zeroed bytes at an address that is a multiple of `alignment`, and of 16: SIMD and Arrow
+    /// A store of `byte_length` zeroed bytes at an address that is a multiple of `alignment` and of 16. SIMD code and Arrow
     /// want 64.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl UniqueStore {
     /// A store of `byte_length` bytes, zeroed and then written by `fill`.
     ///
     /// # Errors
-    /// As for [`zeroed`](Self::zeroed); `fill` is then not called.
+    /// Those of [`zeroed`](Self::zeroed). `fill` is not called then.
     #[track_caller]
     pub fn filled(byte_length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self, Error> {
         let mut store = Self::zeroed(byte_length)?;
@@ -87,7 +87,7 @@ impl UniqueStore {
         Ok(store)
     }
 
-    /// A store over the memory of `owner`, without a copy. A `Vec`'s elements are the store; what it has spare is not.
+    /// A store over the memory of `owner`, without a copy. For a `Vec` that is its elements, without spare capacity.
     ///
     /// # Errors
     /// The owner comes back with [`Error::OutOfMemory`].
@@ -99,9 +99,9 @@ impl UniqueStore {
             .map_err(|(error, owner)| Rejected::new(error, owner))
     }
 
-    /// A store over the memory of `owner`, without a copy, with a function that is called once, with address and length in
-    /// bytes, when the last reference goes and before the owner is dropped: to be told, or to unregister the address
-    /// elsewhere. It runs on any thread and must not call an engine.
+    /// A store over the memory of `owner`, without a copy, with a function that is called when the last reference goes,
+    /// before the owner is dropped. It can unregister the address elsewhere, for example. It is called once, with the
+    /// address and the length in bytes, on any thread, and must not call an engine.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -115,7 +115,7 @@ impl UniqueStore {
     /// ```
     ///
     /// # Errors
-    /// Owner and function come back with [`Error::OutOfMemory`]; the function is then not called.
+    /// The owner and the function come back with [`Error::OutOfMemory`]; the function is not called then.
     #[track_caller]
     pub fn from_owner_with_deleter<O, F>(owner: O, deleter: F) -> Result<Self, Rejected<(O, F)>>
     where
@@ -125,10 +125,10 @@ impl UniqueStore {
         Self::from_owner(WithDeleter::new(owner, deleter)).map_err(|rejected| rejected.map(WithDeleter::into_parts))
     }
 
-    /// The owner back, as it was given: a `Vec` with its capacity.
+    /// Takes the owner back as it was given: a `Vec` with its capacity.
     ///
     /// # Errors
-    /// The store, with [`Error::OtherOwner`] where it was not made from an `O`.
+    /// The store comes back with [`Error::OtherOwner`] if it was not made from an `O`.
     pub fn try_into_owner<O: Owner>(self) -> Result<O, Rejected<UniqueStore>> {
         let store = self.id();
         self.unique.try_into_owner().map_err(|unique| {
@@ -137,7 +137,7 @@ impl UniqueStore {
         })
     }
 
-    /// The name of the store; it keeps it when it is shared and when it comes back.
+    /// The id of the store. It stays the same when the store is shared and when it is taken back.
     pub fn id(&self) -> StoreId {
         self.unique.raw().id()
     }

@@ -29,7 +29,7 @@ fn what_does_not_fit_is_refused_with_an_error_that_says_how_much_is_used() {
     assert!(is_over(&error, 401, 600, 1000), "{error}");
     assert_eq!(
         error.to_string(),
-        "cannot have 401 bytes more: 600 of the 1000 of the budget are in use; drop stores that are no longer needed, \
+        "cannot allocate 401 bytes more: 600 of the budget's 1000 bytes are in use; drop stores that are no longer needed, \
          or raise the limit with `Budget::set`"
     );
     drop(UniqueStore::zeroed(400).unwrap());

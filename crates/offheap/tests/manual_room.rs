@@ -77,7 +77,7 @@ fn shared_memory_is_in_use_while_anybody_has_a_reference() {
     let atomics = store.as_atomics();
     let error = memory.free().unwrap_err();
     assert!(matches!(error, Error::FreeInUse { byte_length: 100, holder: Holder::References(1), .. }), "{error}");
-    assert!(error.to_string().ends_with("drop the references, and let go of the buffers and collect, first"));
+    assert!(error.to_string().ends_with("drop the references first, and let the buffers be collected"));
     atomics[99].store(1, Ordering::Relaxed);
     drop(store);
 

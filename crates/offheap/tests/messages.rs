@@ -15,7 +15,7 @@ fn another_owner_is_named_as_a_program_writes_it() -> Result {
         unique.try_into_owner::<Vec<u8>>().unwrap_err().to_string(),
         format!(
             "store {id} was not made from `Vec<u8>`; ask for the type that it was made from, or copy the bytes \
-             (`to_vec`), as of memory that an engine made"
+             (`to_vec`) if an engine made the memory"
         )
     );
     let unique = UniqueStore::zeroed(8)?;
@@ -31,7 +31,9 @@ fn a_refused_length_says_whether_it_was_to_grow_or_to_be_resized() -> Result {
     let id = shared.id();
     says(
         shared.grow(5000).unwrap_err(),
-        &format!("cannot grow store {id} to 5000 bytes: 4096 are reserved; create it with max_byte_length >= 5000"),
+        &format!(
+            "cannot grow store {id} to 5000 bytes: 4096 bytes are reserved; create it with max_byte_length >= 5000"
+        ),
     );
     says(
         shared.slice(..4)?.grow(8).unwrap_err(),
@@ -39,7 +41,7 @@ fn a_refused_length_says_whether_it_was_to_grow_or_to_be_resized() -> Result {
             "cannot grow store {id} to 8 bytes: this handle is to a part of it; grow it through a handle to the whole"
         ),
     );
-    let fixed = "to 16 bytes: it has one length; create it with `SharedStore::growable`";
+    let fixed = "to 16 bytes: its length is fixed; create it with `SharedStore::growable`";
     says(SharedStore::zeroed(8)?.grow(16).unwrap_err(), fixed);
     says(SharedStore::zeroed(8)?.slice(..4)?.grow(16).unwrap_err(), fixed);
 
@@ -51,7 +53,7 @@ fn a_refused_length_says_whether_it_was_to_grow_or_to_be_resized() -> Result {
             "cannot resize store {id} to 8 bytes: this handle is to a part of it; resize it through a handle to the whole"
         ),
     );
-    let fixed = "to 16 bytes: it has one length; create it with `UniqueStore::resizable`";
+    let fixed = "to 16 bytes: its length is fixed; create it with `UniqueStore::resizable`";
     says(BackingStore::from(UniqueStore::zeroed(8)?).resize(16).unwrap_err(), fixed);
     says(BackingStore::from(UniqueStore::zeroed(8)?).slice(..4)?.resize(16).unwrap_err(), fixed);
     Ok(())
@@ -80,7 +82,7 @@ fn a_length_of_half_an_element_says_what_to_do() -> Result {
     assert_eq!(
         store.copy_out::<u32>().unwrap_err().to_string(),
         format!(
-            "store {} has 9 bytes, which is no whole number of `u32`; slice it to a multiple of 4 bytes first",
+            "store {} has 9 bytes, which is not a whole number of `u32`; slice it to a multiple of 4 bytes first",
             store.id()
         )
     );

@@ -101,10 +101,10 @@ fn c22_what_keeps_a_part_from_being_unique_is_not_other_handles() {
     let part = store.slice(2..4).unwrap();
     drop(store);
     let message = part.try_into_unique().unwrap_err().to_string();
-    assert!(message.ends_with("this handle is to a part of it; ask with a handle to all of it"), "{message}");
+    assert!(message.ends_with("this handle is to a part of it; use a handle to all of it"), "{message}");
     let shared = BackingStore::from(SharedStore::zeroed(8).unwrap());
     let message = shared.try_into_unique().unwrap_err().to_string();
-    assert!(message.ends_with("never handed back as a whole; copy its bytes instead"), "{message}");
+    assert!(message.ends_with("memory of this kind cannot be taken back; copy its bytes instead"), "{message}");
 }
 
 #[test]

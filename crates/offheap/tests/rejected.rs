@@ -64,5 +64,5 @@ fn a_store_of_another_kind_comes_back_with_what_it_is() {
     }
     let part = BackingStore::from(FrozenStore::from_owner(&[1u8, 2][..]).unwrap()).slice(1..).unwrap();
     let error = frozen(part).unwrap_err().to_string();
-    assert!(error.ends_with("this handle is to a part of one; ask with a handle to all of it"), "{error}");
+    assert!(error.ends_with("this handle is to a part of one; use a handle to all of it"), "{error}");
 }

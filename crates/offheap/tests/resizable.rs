@@ -46,7 +46,7 @@ fn a_length_above_the_maximum_is_an_error_that_says_what_to_do() {
     let mut store = store(10, 65_536);
     let error = store.resize(70_000).unwrap_err().to_string();
     let expected = format!(
-        "cannot resize store {} to 70000 bytes: 65536 are reserved; create it with max_byte_length >= 70000",
+        "cannot resize store {} to 70000 bytes: 65536 bytes are reserved; create it with max_byte_length >= 70000",
         store.id()
     );
     assert_eq!(error, expected);

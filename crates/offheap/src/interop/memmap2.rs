@@ -1,11 +1,11 @@
-//! `memmap2::MmapMut`: anonymous memory, or a file whose caller answers for everybody else who might write it.
+//! `memmap2::MmapMut`: anonymous memory, or a file that its creator promised nobody else writes.
 
 use std::ptr::NonNull;
 
 use crate::{Owner, Rejected, UniqueStore};
 
-// SAFETY: I-OWNER-SEND: a mapping stays where it is. A `MmapMut` lends its bytes as slices, so whoever made one over a
-// file, which is `unsafe`, has said that nobody else writes or cuts that short; `Mapped` is for files without such a say.
+// SAFETY: I-OWNER-SEND: a mapping stays where it is. A `MmapMut` lends its bytes as slices. To make one over a file is
+// `unsafe`, and its caller promises that nobody else writes or truncates the file. `Mapped` needs no such promise.
 unsafe impl Owner for memmap2::MmapMut {
     fn memory(&mut self) -> NonNull<[u8]> {
         NonNull::from(&mut **self)

@@ -1,4 +1,4 @@
-//! Types of std: into a store and, where the store is theirs, out of it again.
+//! Conversions between types of std and stores.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl From<Mapped> for BackingStore {
 }
 
 impl From<ManualMemory> for BackingStore {
-    /// [`ManualMemory::store`]. The memory is still freed by hand: by its address, or through a clone.
+    /// [`ManualMemory::store`]. The memory is still freed by hand: by its address, or through a clone of the handle.
     fn from(memory: ManualMemory) -> BackingStore {
         memory.store().clone()
     }

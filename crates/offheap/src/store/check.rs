@@ -1,11 +1,11 @@
-//! What is asked before bytes are touched, and the errors for what is refused.
+//! Checks before bytes are used, and the errors for each refusal.
 
 use super::BackingStore;
 use crate::raw::{Denied, MAX_BUFFERS, Refused, freed_at};
 use crate::{Error, IsolateId, Length, StoreKind};
 
 impl BackingStore {
-    /// How many elements that many bytes are.
+    /// The number of elements of `T` in that many bytes.
     pub(super) fn element_count<T>(&self, byte_length: usize) -> Result<usize, Error> {
         let (element, element_size) = (std::any::type_name::<T>(), size_of::<T>());
         if element_size == 0 || !byte_length.is_multiple_of(element_size) {
@@ -14,7 +14,7 @@ impl BackingStore {
         Ok(byte_length / element_size)
     }
 
-    /// The same, where the address of this handle is aligned for them.
+    /// The number of elements of `T` in that many bytes; an error unless this handle's address is aligned for them.
     pub(crate) fn check_elements<T>(&self, byte_length: usize) -> Result<usize, Error> {
         self.check_alignment::<T>()?;
         self.element_count::<T>(byte_length)
@@ -28,7 +28,7 @@ impl BackingStore {
         }
     }
 
-    /// The length that the bytes have at this moment.
+    /// The present length of the bytes.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a part that is out of bounds.
@@ -52,19 +52,19 @@ impl BackingStore {
         }
     }
 
-    // Made of plain numbers and inline, so that a result which may hold it stays in registers: that is a tenth of what
-    // making a part costs (`substore` of the benchmark `peers`).
+    // Inline and made of plain numbers, so that a result which may contain it stays in registers. That is a tenth of the
+    // cost of making a part (`substore` of the benchmark `peers`).
     #[inline(always)]
     pub(crate) fn out_of_range(&self, offset: usize, byte_length: usize) -> Error {
         let (offset, store_byte_length) = self.beyond(offset);
         Error::OutOfRange { store: self.id(), offset, byte_length, store_byte_length }
     }
 
-    /// Where a range that is not there was to begin, and the length that it is beyond.
+    /// For a range that does not exist: where it was to begin, and the length that it exceeds.
     #[cold]
     fn beyond(&self, offset: usize) -> (usize, usize) {
         match self.is_out_of_bounds() {
-            // In the bytes of the whole: how long the part is says nothing now.
+            // Counted in the bytes of the whole store, since the part's own length is 0 now.
             true => (self.byte_offset().saturating_add(offset), self.raw().byte_length()),
             false => (offset, self.byte_length()),
         }
@@ -85,7 +85,7 @@ impl BackingStore {
         }
     }
 
-    /// For shared memory, whose uses leave no mark in the access word: all others learn it there.
+    /// For shared memory, whose uses leave no mark in the access word. Uses of other memory find the free there.
     #[inline]
     pub(crate) fn check_not_freed(&self, attempted: &'static str) -> Result<(), Error> {
         match self.raw().is_freed() {
@@ -94,7 +94,7 @@ impl BackingStore {
         }
     }
 
-    /// The error for a refused step that was tried in `scope`, or outside of all isolates.
+    /// The error for a step that was refused, tried in `scope` or outside all isolates.
     pub(crate) fn denied(&self, attempted: &'static str, scope: Option<IsolateId>, denied: Denied) -> Error {
         let store = self.id();
         match (denied, scope) {
@@ -103,7 +103,7 @@ impl BackingStore {
                 Error::OtherIsolate { store, attempted, isolate, requested, buffers }
             }
             (Denied::Exposed { isolate, buffers }, None) => {
-                // What script may take away is not copied from here either, which is what readers are told to do.
+                // The message for "read" advises a copy, which is refused here too: script may shrink this memory.
                 let is_lent = self.kind() == StoreKind::ENGINE_RESIZABLE && attempted == "read";
                 let attempted = if is_lent { "lend the bytes of" } else { attempted };
                 Error::Exposed { store, attempted, isolate, buffers }
@@ -116,7 +116,7 @@ impl BackingStore {
 }
 
 impl BackingStore {
-    /// The error for another length through a handle to a part.
+    /// The error for an attempt to change the length through a handle to a part.
     pub(crate) fn part_is_not_resizable(&self, attempted: &'static str, requested: usize) -> Error {
         let is_part = match self.kind() {
             kind if kind.is_shared() => self.raw().is_growable(),
@@ -125,7 +125,7 @@ impl BackingStore {
         Error::NotResizable { store: self.id(), attempted, is_part, requested }
     }
 
-    /// The error for a length that stayed what it was.
+    /// The error for a length that did not change.
     pub(crate) fn refused(&self, attempted: &'static str, scope: Option<IsolateId>, refused: Refused) -> Error {
         match refused {
             Refused::Error(error) => error,
