@@ -7,7 +7,7 @@ use adapter::v8::inspector::{
     Channel, ChannelImpl, StringBuffer, StringView, V8Inspector, V8InspectorClient, V8InspectorClientImpl,
     V8InspectorClientTrustLevel,
 };
-use adapter::{Isolate, v8};
+use adapter::{Isolate, ScopeExt, v8};
 
 struct Silent;
 

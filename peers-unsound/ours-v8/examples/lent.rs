@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use adapter::offheap::FrozenStore;
-use adapter::{Isolate, v8};
+use adapter::{Isolate, ScopeExt, v8};
 
 fn main() {
     let store = FrozenStore::from_owner(std::sync::Arc::<[u8]>::from([7_u8; 8])).unwrap();

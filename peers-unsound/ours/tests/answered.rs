@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::offheap::{BackingStore, FrozenStore, ManualMemory, UniqueStore};
 use adapter::rquickjs::{Context, Function, Runtime};
-use adapter::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate};
+use adapter::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate, ScopeExt};
 use offheap_ledger::Ledger;
 
 #[global_allocator]

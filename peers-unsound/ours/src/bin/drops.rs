@@ -3,8 +3,8 @@
 //! Seen: bytes change under a `&[u8]`.
 #![forbid(unsafe_code)]
 
-use adapter::Isolate;
 use adapter::rquickjs::{Ctx, Function, Persistent};
+use adapter::{Isolate, ScopeExt};
 
 struct Writes<'js>(Ctx<'js>);
 

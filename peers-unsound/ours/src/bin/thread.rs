@@ -3,7 +3,7 @@
 //! Seen: "Possible data race" (helgrind), and mostly a crash.
 #![forbid(unsafe_code)]
 
-use adapter::Isolate;
+use adapter::{Isolate, ScopeExt};
 
 fn main() {
     let rounds = if std::env::var_os("FEW").is_some() { 20 } else { 2_000_000 };
