@@ -6,6 +6,16 @@ use std::fs;
 use std::path::Path;
 
 #[test]
+fn the_blocks_of_the_core_have_no_circle() {
+    assert_eq!(circle(&Folder::read("offheap/src/raw")), None);
+}
+
+#[test]
+fn what_lends_the_bytes_of_stores_has_no_circle() {
+    assert_eq!(circle(&Folder::read("offheap/src/lend")), None);
+}
+
+#[test]
 fn what_finds_a_store_by_its_address_has_no_circle() {
     assert_eq!(circle(&Folder::read("offheap-engine/src/memory")), None);
 }
@@ -117,12 +127,13 @@ fn named_in(source: &str, folder: &str) -> BTreeSet<String> {
     named
 }
 
-/// The words and signs of a source, without comments and what is only compiled for tests.
+/// The words and signs of a source, without comments and the tests at its end.
 fn tokens(source: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
-    for line in source.lines() {
-        if line.starts_with("#[cfg(") && line.contains("test") {
-            // Tests end a file.
+    let mut lines = source.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_for_tests = line.starts_with("#[cfg(") && line.contains("test");
+        if is_for_tests && lines.peek().is_some_and(|next| next.starts_with("mod ") && next.ends_with('{')) {
             break;
         }
         let mut code = line.split("//").next().unwrap_or_default().trim_start();
@@ -180,10 +191,12 @@ fn a_circle_is_found_however_a_file_names_another() {
         "fn f() { super::top::call() }",
         // Through `mod.rs`.
         "use super::{Other, Top};",
+        "#[cfg(test)]\nuse super::Top;",
+        "#[cfg(all(test, loom))]\nmod loom_tests;\nuse super::Top;",
     ] {
         let files =
             [("top", "use super::middle::Middle;"), ("middle", "use super::bottom;"), ("bottom", back), ("other", "")];
-        let found = circle(&folder("mod top;\npub(crate) use top::{First, Top};", &files));
+        let found = circle(&folder("#[cfg(test)]\nmod tests;\nmod top;\npub(crate) use top::{First, Top};", &files));
         assert_eq!(found.unwrap().join(" "), "bottom top middle bottom", "{back}");
     }
 }
@@ -193,7 +206,7 @@ fn what_is_no_circle_is_none() {
     let files = [
         ("top", "use super::{bottom, middle::bottom as other};\n// use super::top;"),
         ("middle", "use super::bottom::{top, Bottom};\nuse crate::script::top;"),
-        ("bottom", "use std::top;\n#[cfg(test)]\nmod tests { use super::super::top; }"),
+        ("bottom", "use std::top;\n#[cfg(test)]\nmod tests {\n    use super::super::top;\n}"),
     ];
     assert_eq!(circle(&folder("use top::Top;\nuse std::bottom;", &files)), None);
 }

@@ -9,7 +9,6 @@ use std::ptr::NonNull;
 
 use super::access::AccessWord;
 use super::counts::Counts;
-use super::engine::OF_ENGINE;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
 use crate::observe::{self, Event, EventKind};
@@ -31,6 +30,9 @@ pub(super) struct Memory {
     pub(super) data: NonNull<u8>,
     pub(super) byte_length: usize,
 }
+
+/// The length in a block of engine memory: more than any memory has, so that one comparison finds it out.
+pub(super) const OF_ENGINE: usize = usize::MAX;
 
 // What all blocks have; the owner follows it.
 struct Header {

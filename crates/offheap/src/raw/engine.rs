@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
+use super::block::OF_ENGINE;
 use super::{Memory, RawStore};
 use crate::{Rejected, Site, StoreKind};
 
@@ -30,9 +31,6 @@ pub unsafe trait EngineMemory: Send + Sync + 'static {
     /// The most bytes that it can have at this address, as far as the engine tells: at least its length.
     fn max_byte_length(&self) -> usize;
 }
-
-/// The length in a block of engine memory: more than any memory has, so that one comparison finds it out.
-pub(super) const OF_ENGINE: usize = usize::MAX;
 
 /// The owner in such a block. It begins with what asks, so that this can be found while `M` is not known.
 #[repr(C)]

@@ -1,4 +1,4 @@
-use offheap::{StoreKind, UniqueStore};
+use offheap::{BackingStore, StoreKind, UniqueStore};
 
 use super::super::BlockUse;
 use super::super::fake::{FakeBlock, Isolate, TABLE};
@@ -43,9 +43,10 @@ fn no_lock_is_held_while_exposures_are_dropped() {
     let (isolate, seen) = (Arc::new(Isolate::new()), Arc::new(Mutex::new(Vec::new())));
     let exposed = |block: &FakeBlock| {
         let looks = Looks(Arc::clone(&isolate), Arc::clone(&seen));
-        let bytes = Box::leak(Box::new([0_u8; 8]));
-        // SAFETY: I-MAPPED: eight bytes that are never freed.
-        let owner = unsafe { UniqueStore::from_raw_parts(bytes.as_mut_ptr(), 8, move |_, _| drop(looks)) };
+        let memory = BackingStore::from(UniqueStore::zeroed(8).unwrap());
+        let data = memory.as_ptr().cast();
+        // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+        let owner = unsafe { UniqueStore::from_raw_parts(data, 8, move |_, _| drop((memory, looks))) };
         let hold = Hold::new(&owner.unwrap().into(), isolate.registration.id()).unwrap();
         isolate.note(EngineMade::new(hold, block.clone()));
     };
