@@ -10,6 +10,7 @@ use offheap_engine::{Engine, Error};
 use offheap_model::model;
 use offheap_quickjs::Isolate as QuickJs;
 
+#[path = "all/common.rs"]
 mod common;
 use common::{Sabotage, Sabotaged};
 

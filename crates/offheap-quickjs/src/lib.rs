@@ -88,6 +88,8 @@ mod host;
 mod isolate;
 #[cfg(test)]
 mod layout_tests;
+#[cfg(doctest)]
+mod refused;
 mod script;
 mod sys;
 mod typed;

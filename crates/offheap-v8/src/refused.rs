@@ -1,90 +1,247 @@
-//! What the compiler refuses: each of these differs by one line from the one that is not.
-//!
-//! ```
-//! use offheap_v8::ScopeExt;
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! let length = isolate.enter(|scope| {
-//!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     let length = scope.bytes(buffer.as_handle()).unwrap().len();
-//!     scope.bytes_mut(buffer.as_handle()).unwrap().fill(1);
-//!     scope.with_v8(|scope| drop(scope.get_current_context()));
-//!     scope.collect();
-//!     length
-//! });
-//! assert_eq!(length, 4);
-//! ```
-//!
-//! Collecting waits for a slice:
-//! ```compile_fail,E0502
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! isolate.enter(|scope| {
-//!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     let bytes = scope.bytes(buffer.as_handle()).unwrap();
-//!     scope.collect();
-//!     assert_eq!(bytes.len(), 4);
-//! });
-//! ```
-//! So does the crate `v8`:
-//! ```compile_fail,E0499
-//! use offheap_v8::ScopeExt;
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! isolate.enter(|scope| {
-//!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
-//!     scope.with_v8(|scope| drop(scope.get_current_context()));
-//!     bytes.fill(1);
-//! });
-//! ```
-//! A slice does not leave its scope:
-//! ```compile_fail
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! let bytes = isolate.enter(|scope| {
-//!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     scope.bytes(buffer.as_handle()).unwrap()
-//! });
-//! assert_eq!(bytes.len(), 4);
-//! ```
-//! Nor does the scope:
-//! ```compile_fail,E0521
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! let mut kept = None;
-//! isolate.enter(|scope| kept = Some(scope));
-//! ```
-//! Nor what `with_v8` lends:
-//! ```compile_fail,E0521
-//! use offheap_v8::ScopeExt;
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! isolate.enter(|scope| {
-//!     let mut kept = None;
-//!     scope.with_v8(|scope| kept = Some(scope.get_current_context()));
-//! });
-//! ```
-//! A local is one of its scope:
-//! ```compile_fail,E0521
-//! let (mut outer, mut inner) = (offheap_v8::Isolate::new().unwrap(), offheap_v8::Isolate::new().unwrap());
-//! outer.enter(|scope| {
-//!     let mut local = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     inner.enter(|other| local = other.eval_buffer("new ArrayBuffer(4)").unwrap());
-//! });
-//! ```
-//! An isolate stays on its thread:
-//! ```compile_fail,E0277
-//! let isolate = offheap_v8::Isolate::new().unwrap();
-//! std::thread::spawn(move || drop(isolate));
-//! ```
-//! So does a slice:
-//! ```compile_fail,E0277
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! isolate.enter(|scope| {
-//!     let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-//!     let bytes = scope.bytes(buffer.as_handle()).unwrap();
-//!     std::thread::scope(|threads| drop(threads.spawn(|| bytes.len())));
-//! });
-//! ```
-//! Memory is not borrowed to script:
-//! ```compile_fail,E0597
-//! let mut isolate = offheap_v8::Isolate::new().unwrap();
-//! let local = vec![1_u64, 2];
-//! let store = offheap_v8::offheap::FrozenStore::from_owner(&local[..]).unwrap();
-//! isolate.enter(|scope| drop(scope.expose_or_copy(&store.clone().into()).unwrap()));
-//! ```
+//! Misuse that the compiler refuses, as documentation tests. Each module has a corrected twin, which runs, and after it the
+//! programs that are refused. Their error codes are compared in `.ci/run`: stable Rust does not do that by itself.
+
+/// Script keeps memory for as long as it likes: memory is not borrowed to it.
+///
+/// ```
+/// use offheap_v8::Isolate;
+/// use offheap_v8::offheap::{BackingStore, FrozenStore};
+///
+/// fn main() {
+///     let local: std::sync::Arc<[u64]> = vec![1, 2].into();
+///     let store = FrozenStore::from_owner(local).unwrap();
+///     Isolate::new().unwrap().enter(|scope| drop(scope.expose(&BackingStore::from(store)).unwrap()));
+/// }
+/// ```
+/// ```compile_fail,E0597
+/// use offheap_v8::Isolate;
+/// use offheap_v8::offheap::{BackingStore, FrozenStore};
+///
+/// fn main() {
+///     let local = vec![1_u64, 2];
+///     let store = FrozenStore::from_owner(&local[..]).unwrap();
+///     Isolate::new().unwrap().enter(|scope| drop(scope.expose(&BackingStore::from(store)).unwrap()));
+/// }
+/// ```
+mod borrowed_owner {}
+
+/// Collecting waits for a slice.
+///
+/// ```
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         assert_eq!(bytes.len(), 4);
+///         drop(bytes);
+///         scope.collect();
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0502
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         scope.collect();
+///         assert_eq!(bytes.len(), 4);
+///     });
+/// }
+/// ```
+mod collecting_during_bytes {}
+
+/// A slice ends with its scope; a handle does not.
+///
+/// ```
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let mut isolate = Isolate::new().unwrap();
+///     let handle = isolate.enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         buffer.into_handle()
+///     });
+///     assert_eq!(isolate.enter(|scope| scope.bytes(&handle).unwrap().len()), 4);
+/// }
+/// ```
+/// ```compile_fail
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let mut isolate = Isolate::new().unwrap();
+///     let bytes = isolate.enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         scope.bytes(buffer.as_handle()).unwrap()
+///     });
+///     assert_eq!(bytes.len(), 4);
+/// }
+/// ```
+mod guard_kept {}
+
+/// A slice stays on the thread of its isolate.
+///
+/// ```
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let store = scope.externalize(buffer.as_handle()).unwrap();
+///         std::thread::scope(|threads| {
+///             threads.spawn(|| assert_eq!(store.byte_length(), 4));
+///         });
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         std::thread::scope(|threads| {
+///             threads.spawn(|| assert_eq!(bytes.len(), 4));
+///         });
+///     });
+/// }
+/// ```
+mod guard_on_another_thread {}
+
+/// An isolate stays on its thread.
+///
+/// ```
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let isolate = Isolate::new().unwrap();
+///     std::thread::spawn(move || drop(Isolate::new().unwrap())).join().unwrap();
+///     drop(isolate);
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let isolate = Isolate::new().unwrap();
+///     std::thread::spawn(move || drop(isolate)).join().unwrap();
+/// }
+/// ```
+mod isolate_on_another_thread {}
+
+/// Nothing of the scope that `with_v8` lends outlives the call.
+///
+/// ```
+/// use offheap_v8::{Isolate, ScopeExt};
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let has_global = scope.with_v8(|scope| {
+///             let context = scope.get_current_context();
+///             !context.global(scope).is_undefined()
+///         });
+///         assert!(has_global);
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0521
+/// use offheap_v8::{Isolate, ScopeExt};
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let mut kept = None;
+///         scope.with_v8(|scope| kept = Some(scope.get_current_context()));
+///         assert!(kept.is_some());
+///     });
+/// }
+/// ```
+mod lent_scope_kept {}
+
+/// A local has the brand of its scope.
+///
+/// ```
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let (mut outer, mut inner) = (Isolate::new().unwrap(), Isolate::new().unwrap());
+///     outer.enter(|scope| {
+///         let mut local = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         inner.enter(|other| drop(other.eval_buffer("new ArrayBuffer(4)").unwrap()));
+///         local = scope.open(local.into_handle()).unwrap();
+///         assert_eq!(scope.state(local.as_handle()).unwrap().byte_length, 4);
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0521
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     let (mut outer, mut inner) = (Isolate::new().unwrap(), Isolate::new().unwrap());
+///     outer.enter(|scope| {
+///         let mut local = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         inner.enter(|other| local = other.eval_buffer("new ArrayBuffer(4)").unwrap());
+///         assert_eq!(scope.state(local.as_handle()).unwrap().byte_length, 4);
+///     });
+/// }
+/// ```
+mod local_of_another_isolate {}
+
+/// A scope ends with the call that lent it.
+///
+/// ```
+/// use offheap_v8::{Isolate, Scope};
+///
+/// fn main() {
+///     let mut isolate = Isolate::new().unwrap();
+///     let work = |scope: &mut Scope<'_>| scope.collect();
+///     isolate.enter(work);
+/// }
+/// ```
+/// ```compile_fail,E0521
+/// use offheap_v8::{Isolate, Scope};
+///
+/// fn main() {
+///     let mut isolate = Isolate::new().unwrap();
+///     let mut kept: Option<&mut Scope<'_>> = None;
+///     isolate.enter(|scope| kept = Some(scope));
+///     kept.unwrap().collect();
+/// }
+/// ```
+mod scope_kept {}
+
+/// The crate `v8` is not lent while a slice lives.
+///
+/// ```
+/// use offheap_v8::{Isolate, ScopeExt};
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+///         bytes.fill(1);
+///         drop(bytes);
+///         scope.with_v8(|scope| {
+///             let _ = scope.get_current_context();
+///         });
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0499
+/// use offheap_v8::{Isolate, ScopeExt};
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+///         scope.with_v8(|scope| {
+///             let _ = scope.get_current_context();
+///         });
+///         bytes.fill(1);
+///     });
+/// }
+/// ```
+mod v8_during_bytes_mut {}

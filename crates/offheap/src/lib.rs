@@ -102,6 +102,8 @@ mod mapped;
 pub mod observe;
 mod raw;
 mod reason;
+#[cfg(doctest)]
+mod refused;
 mod rejected;
 mod resizable;
 mod shared;

@@ -1,0 +1,26 @@
+//! The tests of this crate, in one program: each program takes time to link. A file beside this folder is a program of its own,
+//! since it sets something for the whole process: an allocator, the observer.
+
+mod common;
+mod copies;
+mod ending;
+mod engine_facts;
+mod growth;
+mod guards;
+mod manually_externalized_buffer;
+mod middle;
+mod moved;
+mod out_of_memory;
+mod read_only;
+mod reentrant;
+mod reentry;
+mod resizable;
+mod retarget;
+mod script;
+mod shared;
+mod slices;
+mod stack;
+mod still;
+mod teardown;
+mod traced;
+mod typed;
