@@ -1,8 +1,8 @@
 //! offheap on QuickJS-NG, through rquickjs: memory that Rust and script share without copying.
 //!
-//! Bring your own `Ctx`. A [`BackingStore`](offheap::BackingStore) goes in with
-//! [`expose`](BackingStoreExt::expose), the store of any ArrayBuffer comes out with
-//! [`externalize`](BackingStoreExt::externalize), and the memory is freed once, when both sides have let go:
+//! Bring your own `Ctx`. [`expose`](BackingStoreExt::expose) makes an ArrayBuffer over a
+//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of any ArrayBuffer.
+//! The memory is freed once, when both sides have dropped it:
 //!
 //! ```
 //! use offheap_quickjs::BackingStoreExt;
@@ -23,8 +23,9 @@
 //! # }
 //! ```
 //!
-//! No guard is needed for that: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `rquickjs`
-//! allows and a program must not do. Slices need proof that no script runs meanwhile: an [`Isolate`] of this crate, whose [`Scope`] is borrowed while a slice lives.
+//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `rquickjs` allows and
+//! a program must not do. Borrowing a slice requires proof that no script runs while it lives. An [`Isolate`] of this crate gives
+//! it: the slice borrows its [`Scope`].
 //!
 //! ```
 //! use offheap_quickjs::Isolate;
@@ -40,7 +41,7 @@
 //! # }
 //! ```
 //!
-//! Script cannot run while the slice lives; this is refused by the compiler:
+//! Script cannot run while the slice lives. The compiler refuses this:
 //!
 //! ```compile_fail,E0502
 //! # let mut isolate = offheap_quickjs::Isolate::new().unwrap();
@@ -57,29 +58,30 @@
 //! | `loader` | `IsolateBuilder::loader`: ES modules, through rquickjs's resolvers and loaders |
 //!
 //! # What this engine does
-//! - It counts references: a buffer is finalized at once, on the isolate's thread, when its last reference goes. Cycles
-//!   wait for a collection ([`collect`]), and QuickJS does not see the bytes of stores when it decides on one.
-//! - One buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
+//! - It counts references. A buffer is finalized at once, on the isolate's thread, when its last reference is dropped. Buffers in
+//!   a cycle wait for a collection ([`collect`]), and the bytes of stores do not count when QuickJS decides to collect.
+//! - A buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - Its own memory cannot be taken over where it is: the first `externalize` of a buffer that script made, shared or not,
+//! - Its own memory cannot be taken over where it is. The first `externalize` of a buffer that script made, shared or not,
 //!   copies the bytes into a store, and the buffer uses the store from then on.
 //! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
 //!   maximum. `resize` keeps the memory where it is.
-//! - Its SharedArrayBuffers have a length each. In an [`Isolate`] those over a growable store follow its length: at
-//!   `byteLength`, `grow` and every call of `Atomics`, and whenever script begins; `grow` asks the store first. Over
-//!   growable stores a `Ctx` of your own gets buffers of one length, and script cannot make growable ones there.
-//! - Memory for `maxByteLength` of a growable SharedArrayBuffer that script makes is taken, and zeroed, at once. One over
-//!   [`SharedStore::growable`](offheap::SharedStore::growable) takes memory as it is written.
-//! - `Atomics.wait` blocks its thread where [`IsolateBuilder::can_block`] allows it, and `Atomics.notify` of any isolate
-//!   with the same store ends that. There is no `Atomics.waitAsync`.
-//! - Its writing `Atomics` ignore that a buffer is immutable, and it has no detach keys. An [`Isolate`] has both mended
-//!   before any user code runs; a `Ctx` of your own has neither, so frozen memory is copied there, and reported.
-//! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers; its `transfer` loses a buffer's
-//!   memory where there is none for the new buffer. An [`Isolate`] has its own.
-//! - While it works, for script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that has one, and an error for any
-//!   other, whose memory may be on its way out; [`externalize`](BackingStoreExt::externalize) is for native functions.
-//! - A JavaScript value of rquickjs that is forgotten (`mem::forget`) makes its runtime end the process when it is dropped.
-//!   Handles of this crate do not.
+//! - Each SharedArrayBuffer has a length of its own. In an [`Isolate`], buffers over a growable store follow its length: at
+//!   `byteLength`, at `grow`, at every call of `Atomics`, and whenever script starts; `grow` asks the store first. In your own
+//!   `Ctx`, a buffer over a growable store keeps one length, and script cannot make growable buffers.
+//! - For a growable SharedArrayBuffer that script makes, QuickJS allocates and zeroes `maxByteLength` bytes at once. A buffer over
+//!   [`SharedStore::growable`](offheap::SharedStore::growable) takes memory only as it is written.
+//! - `Atomics.wait` blocks its thread if [`IsolateBuilder::can_block`] allows it. `Atomics.notify` of any isolate with the same
+//!   store wakes it. There is no `Atomics.waitAsync`.
+//! - Its writing `Atomics` ignore immutability, and it has no detach keys. An [`Isolate`] replaces these functions before any
+//!   user code runs. Your own `Ctx` has neither, so frozen memory is copied there, and the call says so.
+//! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers. Its `transfer` loses a buffer's
+//!   memory if there is none for the new buffer. An [`Isolate`] has functions of its own.
+//! - While QuickJS runs script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that already has one, and an error for
+//!   any other buffer, because QuickJS may be freeing its memory. Native functions call
+//!   [`externalize`](BackingStoreExt::externalize).
+//! - A JavaScript value of rquickjs that a program forgets (`mem::forget`) makes the runtime end the process when it is dropped.
+//!   A forgotten handle of this crate does not.
 #![deny(unsafe_code)]
 
 mod detach;

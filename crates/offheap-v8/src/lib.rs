@@ -1,8 +1,8 @@
 //! offheap on V8, through the crate `v8`: memory that Rust and script share without copying.
 //!
-//! Bring your own scope. A [`BackingStore`](offheap::BackingStore) goes in with [`expose`](BackingStoreExt::expose), the
-//! store of any ArrayBuffer comes out with [`externalize`](BackingStoreExt::externalize), and the memory is freed once, when both
-//! sides have let go:
+//! Bring your own scope. [`expose`](BackingStoreExt::expose) makes an ArrayBuffer over a
+//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of any ArrayBuffer.
+//! The memory is freed once, when both sides have dropped it:
 //!
 //! ```
 //! use offheap_v8::BackingStoreExt;
@@ -30,8 +30,9 @@
 //! # }
 //! ```
 //!
-//! No guard is needed for that: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `v8`
-//! allows and a program must not do. Slices need proof that no script runs meanwhile: an [`Isolate`] of this crate, whose [`Scope`] is borrowed while a slice lives.
+//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `v8` allows and a program
+//! must not do. Borrowing a slice requires proof that no script runs while it lives. An [`Isolate`] of this crate gives it: the
+//! slice borrows its [`Scope`].
 //!
 //! ```
 //! use offheap_v8::Isolate;
@@ -47,7 +48,7 @@
 //! # }
 //! ```
 //!
-//! Script cannot run while the slice lives; this is refused by the compiler:
+//! Script cannot run while the slice lives. The compiler refuses this:
 //!
 //! ```compile_fail,E0502
 //! # let mut isolate = offheap_v8::Isolate::new().unwrap();
@@ -60,27 +61,27 @@
 //! ```
 //!
 //! # What this engine does
-//! - It collects when it likes. A buffer is finalized some time after its last reference went, on a thread of V8's that
-//!   sweeps, inside of a collection, or at the isolate's end; [`collect`] waits for it.
+//! - It decides itself when to collect. A buffer is finalized some time after its last reference was dropped: on one of V8's
+//!   sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
 //! - Its own memory is taken over where it is: [`externalize`](BackingStoreExt::externalize) copies nothing.
-//! - Buffers that script makes with one length in an [`Isolate`] are over memory of this crate's allocator, which may come
-//!   back to Rust whole; [`IsolateBuilder::v8_allocator`] leaves that to V8.
-//! - Resizable buffers, and those of `WebAssembly.Memory`, are V8's own, and only V8 resizes them. What shrinking takes is
-//!   unmapped at once, so that their stores are read in the isolate's scope while script has them.
-//! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys,
-//!   threads that are older than that cannot run it; they get an error.
-//! - It takes the isolate that was entered last for that of whatever it is given. So a scope of another one is refused until
-//!   that one was left; handles know their isolate, and enter it.
-//! - It has detach keys, and keeps script from writing to immutable buffers where it was started for it, as [`start`]
-//!   does. An immutable buffer is not detached, only collected.
-//! - It throws a `RangeError` where a thread has used 984 KiB of stack (`--stack-size`). An [`Isolate`] gives script as much from
-//!   where it is entered, or what the thread has left; for isolates that the program makes itself that is the program's to do.
-//! - It ends the process where its heap is full, as its API has no errors for that; script's `new ArrayBuffer` throws. An
-//!   [`Isolate`] stops script before that, which is an error, and goes on.
-//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that
-//!   is freed by hand and that of a `static` count as nothing. The count cannot be put right where it is too high (two buffers
-//!   over one store): V8 ends the process when it takes away more than is left.
-//! - Where the program started it, it takes less than 32 GiB in one buffer that it counts.
+//! - Buffers of fixed length that script makes in an [`Isolate`] are over memory of this crate's allocator, which Rust can take
+//!   over whole. [`IsolateBuilder::v8_allocator`] leaves such memory to V8.
+//! - Resizable buffers, and those of a `WebAssembly.Memory`, are in V8's own memory, and only V8 resizes them. V8 unmaps pages as
+//!   soon as a buffer shrinks, so while script has such a buffer, its store is read in the isolate's scope.
+//! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys, a thread
+//!   that is older cannot run it, and gets an error.
+//! - It assumes that everything it is given belongs to the isolate that was entered last. So a scope of another isolate is refused
+//!   until that one was left. Handles know their isolate, and enter it.
+//! - It has detach keys. It keeps script from writing to immutable buffers if it was started for that, as [`start`] does. An
+//!   immutable buffer cannot be detached, only collected.
+//! - It throws a `RangeError` when a thread has used 984 KiB of stack (`--stack-size`). An [`Isolate`] gives script that much,
+//!   counted from where it is entered, or as much as the thread has left. A program does this itself for isolates that it makes.
+//! - It ends the process when its heap is full, because its API has no errors for that; script's `new ArrayBuffer` throws. An
+//!   [`Isolate`] stops the script before that with an error, and stays usable.
+//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that is
+//!   freed by hand, and a `static` count as nothing. If the count is too high (two buffers over one store), it cannot be corrected:
+//!   V8 ends the process if more is subtracted than is left.
+//! - If the program started V8, one buffer that it counts must be smaller than 32 GiB.
 #![deny(unsafe_code)]
 
 mod detach;
@@ -116,23 +117,24 @@ const ENGINE: &str = "V8";
 /// The version of V8 that the crate `v8` 152.2.0 carries.
 pub const V8_VERSION: &str = "15.2.124.1";
 
-/// Starts V8, with flags as on the command line of `d8`, separated by blanks; immutable buffers are switched on before
-/// them. The first [`Isolate`] starts it otherwise, without flags.
+/// Starts V8, with flags as on the command line of `d8`, separated by spaces. Immutable buffers are switched on before these flags
+/// are read. Without this call, the first [`Isolate`] starts V8 without flags.
 ///
-/// Start it before other threads are made: on machines with memory-protection keys, threads that are older than V8 cannot
-/// run it (`--no-memory-protection-keys` does without). Once it runs, calling this without flags does nothing.
+/// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8 cannot run it
+/// (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does nothing.
 ///
 /// # Errors
-/// [`Error::Flag`] for what is none, and for a flag that makes V8 print and end the process, or end it for another reason;
-/// [`Error::Unsupported`] for flags once V8 runs.
+/// [`Error::Flag`] for text that is not a flag, and for a flag that makes V8 print and end the process, or end it for another
+/// reason; [`Error::Unsupported`] for flags once V8 runs.
 ///
 /// # Panics
-/// If the program started V8 by itself and did not [say so](started_by_the_program).
+/// If the program started V8 itself and did not [say so](started_by_the_program).
 pub fn start(flags: &str) -> Result<(), Error> {
     sys::start(flags)
 }
 
-/// Says that the program started V8 by itself (`v8::V8::initialize`). What uses a scope of an isolate knows it already.
+/// Tells offheap that the program started V8 itself (`v8::V8::initialize`). Functions that take a scope of an isolate know it
+/// already.
 pub fn started_by_the_program() {
     sys::started_by_the_program();
 }
