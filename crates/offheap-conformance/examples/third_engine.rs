@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::mem;
 use std::rc::Rc;
@@ -13,8 +14,8 @@ use offheap_conformance::{Expectations, run};
 use offheap_engine::offheap::adapter::{self, Hold, IsolateRegistration};
 use offheap_engine::offheap::{BackingStore, IsolateId, Length, Sharing, UniqueStore};
 use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, Host, Rooted, ScriptValue, ViewState,
-    run_finalizer,
+    BufferState, ByIsolate, Capabilities, CopyReason, Element, Engine, Error, Exposure, Host, Rooted, ScriptValue,
+    ViewState, run_finalizer,
 };
 
 const MAX_BYTE_LENGTH: usize = 1 << 30;
@@ -116,9 +117,9 @@ unsafe impl Host for Tin {
     const RELEASING_RUNS_CODE: bool = true;
     type Root = Rc<Buffer>;
     type Builder = ();
-    type Key = ();
+    type Key = Infallible;
 
-    fn build((): ()) -> Result<Self, Error> {
+    fn build((): (), _: ByIsolate) -> Result<Self, Error> {
         Ok(Tin { globals: RefCell::default(), registration: IsolateRegistration::new(Self::NAME)? })
     }
 

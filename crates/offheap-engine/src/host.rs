@@ -13,6 +13,16 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 ///
 /// The engine's own isolate lives until [`end`](Self::end).
 ///
+/// Only an [`Isolate`](crate::Isolate) builds a host, and only with a [`Key`](Self::Key) does anybody else get to see it. So the
+/// members may rely on being called in order, with roots of this host, and never in a finalizer.
+/// ```compile_fail,E0061
+/// use offheap_engine::{Error, Host};
+///
+/// fn build<H: Host>(builder: H::Builder) -> Result<H, Error> {
+///     H::build(builder)
+/// }
+/// ```
+///
 /// # Safety
 /// - [`state`](Self::state), [`is_shared`](Self::is_shared), [`is_immutable`](Self::is_immutable),
 ///   [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
@@ -38,14 +48,15 @@ pub unsafe trait Host: Sized + 'static {
     /// The settings of a new isolate.
     type Builder: Default;
 
-    /// A type that only the adapter can make: the permission to reach the host through a scope or an isolate.
+    /// A type that only the adapter can make: the permission to reach the host through a scope or an isolate. Where the adapter
+    /// needs none, [`Infallible`](std::convert::Infallible), which nobody can make.
     type Key;
 
     /// Starts an isolate with these settings.
     ///
     /// # Errors
     /// What keeps the engine from starting one.
-    fn build(builder: Self::Builder) -> Result<Self, Error>;
+    fn build(builder: Self::Builder, by: ByIsolate) -> Result<Self, Error>;
 
     /// The id of this isolate.
     fn id(&self) -> IsolateId;
@@ -222,6 +233,16 @@ pub unsafe trait Host: Sized + 'static {
 
     /// Collects what was made lately, where the engine has generations ([`Capabilities::GENERATIONS`]).
     fn collect_young(&self) {}
+}
+
+/// The permission to [build](Host::build) a host, which only an [`Isolate`](crate::Isolate) has.
+#[derive(Debug)]
+pub struct ByIsolate(());
+
+impl ByIsolate {
+    pub(crate) fn new() -> Self {
+        ByIsolate(())
+    }
 }
 
 /// What bytes are lent for.

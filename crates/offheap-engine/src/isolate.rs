@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use offheap::IsolateId;
 
-use crate::host::Host;
+use crate::host::{ByIsolate, Host};
 use crate::table::Table;
 use crate::{Error, Scope, in_finalizer};
 
@@ -46,7 +46,7 @@ impl<H: Host> Isolate<H> {
         if in_finalizer() {
             return Err(crate::refused_in_finalizer(H::NAME));
         }
-        Ok(Isolate { table: Rc::new(Table::new(H::build(builder)?)) })
+        Ok(Isolate { table: Rc::new(Table::new(H::build(builder, ByIsolate::new())?)) })
     }
 
     /// Enters the isolate. Only `work`, through the scope, runs script.

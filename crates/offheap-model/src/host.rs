@@ -2,12 +2,13 @@
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::rc::Rc;
 
 use offheap::adapter::{self, IsolateRegistration};
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::{
-    BufferState, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, ScriptValue, ViewState,
+    BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, ScriptValue, ViewState,
 };
 
 use crate::heap::{BufferId, Heap, Memory};
@@ -70,9 +71,6 @@ pub struct Model {
 /// A root for a buffer of the model's.
 pub struct Root(BufferId);
 
-/// Only this crate makes one.
-pub struct Key(());
-
 impl Model {
     /// Runs as many finalizers as `collect` says.
     fn run_finalizers(&self, collect: impl FnOnce(&mut Heap) -> usize) {
@@ -107,9 +105,9 @@ unsafe impl Host for Model {
     const RELEASING_RUNS_CODE: bool = false;
     type Root = Root;
     type Builder = ModelOptions;
-    type Key = Key;
+    type Key = Infallible;
 
-    fn build(options: ModelOptions) -> Result<Self, Error> {
+    fn build(options: ModelOptions, _: ByIsolate) -> Result<Self, Error> {
         let missing = options.capabilities - ModelOptions::ALL;
         assert!(missing.is_empty(), "the model has no such abilities: {missing}");
         let registration = IsolateRegistration::new(NAME)?;

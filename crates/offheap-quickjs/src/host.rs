@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use offheap::{BackingStore, FrozenStore, IsolateId, SharedStore};
-use offheap_engine::{Element, Host, Rooted};
+use offheap_engine::{ByIsolate, Element, Host, Rooted};
 use rquickjs::context::EvalOptions;
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, Runtime, Type, Value};
@@ -104,7 +104,7 @@ unsafe impl Host for QuickJs {
     type Builder = IsolateBuilder;
     type Key = Key;
 
-    fn build(builder: IsolateBuilder) -> Result<Self, Error> {
+    fn build(builder: IsolateBuilder, _: ByIsolate) -> Result<Self, Error> {
         builder.start()
     }
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind, adapter};
-use offheap_engine::{Element, Host, Rooted, Roots, UseOfBytes};
+use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, UseOfBytes};
 
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
@@ -102,7 +102,7 @@ unsafe impl Host for V8 {
     type Builder = IsolateBuilder;
     type Key = Key;
 
-    fn build(builder: IsolateBuilder) -> Result<Self, Error> {
+    fn build(builder: IsolateBuilder, _: ByIsolate) -> Result<Self, Error> {
         builder.start()
     }
 
