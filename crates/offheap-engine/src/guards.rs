@@ -6,7 +6,17 @@ use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, adapter};
 use crate::host::Host;
 use crate::{Error, Scope};
 
-/// A borrow that shows that this thread has an isolate: of a [`Scope`], or of the engine's own context or scope. For adapters.
+/// A borrow that shows that this thread has an isolate: of the engine's own context or scope. For adapters.
+///
+/// A [`Scope`] is none, since it asks [its host](Host::check_lendable) before it lends bytes:
+/// ```compile_fail,E0277
+/// use offheap_engine::offheap::{BackingStore, Cells};
+/// use offheap_engine::{Error, Host, Scope, cells};
+///
+/// fn lend<'a, H: Host>(scope: &'a Scope<'_, H>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
+///     cells(scope, store)
+/// }
+/// ```
 ///
 /// # Safety
 /// While the borrow lasts, only its thread runs script of the isolate, and the value stays on it. [`isolate`](Self::isolate) is
@@ -17,13 +27,6 @@ pub unsafe trait HasIsolate {
     /// # Errors
     /// Those of an adapter that cannot be called now.
     fn isolate(&self) -> Result<IsolateId, Error>;
-}
-
-// SAFETY: I-BORROW: a scope stays on the thread of its isolate, and only scopes run its script (`Host`).
-unsafe impl<H: Host> HasIsolate for &Scope<'_, H> {
-    fn isolate(&self) -> Result<IsolateId, Error> {
-        Ok(Scope::isolate(self))
-    }
 }
 
 /// The bytes to read. `scope` is borrowed for as long as the guard lives.
@@ -40,6 +43,18 @@ pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) 
 pub(crate) fn bytes_mut<'a, H: Host>(scope: &'a mut Scope<'_, H>, store: &BackingStore) -> Result<BytesMut<'a>, Error> {
     // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
     Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
+}
+
+/// Copies bytes in.
+#[inline]
+pub(crate) fn copy_in_scope<H: Host>(
+    scope: &mut Scope<'_, H>,
+    store: &BackingStore,
+    byte_offset: usize,
+    from: &[u8],
+) -> Result<(), Error> {
+    // SAFETY: I-BORROW: a scope stays on the thread of its isolate, and only scopes run its script (`Host`).
+    Ok(unsafe { adapter::copy_from_slice_in(store, scope.isolate(), byte_offset, from) }?)
 }
 
 /// The bytes as cells, for adapters: a view that stays valid whatever script does.

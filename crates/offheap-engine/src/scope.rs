@@ -243,7 +243,7 @@ impl<'s, H: Host> Scope<'s, H> {
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         self.relieve()?;
         self.check_lendable(store, UseOfBytes::CopyIn, None)?;
-        guards::copy_in(&*self, store, byte_offset, bytemuck::cast_slice(from))
+        guards::copy_in_scope(self, store, byte_offset, bytemuck::cast_slice(from))
     }
 
     /// What script sees of a buffer.
