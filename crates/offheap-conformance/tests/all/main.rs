@@ -2,6 +2,7 @@
 //! their own: they run for as long as they are told to, or set the observer of the whole process.
 #![forbid(unsafe_code)]
 
+mod circles;
 mod common;
 mod errors;
 mod model;
