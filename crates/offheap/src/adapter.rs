@@ -1,8 +1,9 @@
-//! For those who write an adapter to an engine; users of one need nothing of this module.
+//! The interface for adapters to engines. Users of an adapter do not need this module.
 //!
-//! An adapter registers each isolate ([`IsolateRegistration`]), takes a [`Hold`] for each buffer that it makes over a store
-//! and drops that when the engine lets go of the buffer, and marks each finalizer with [`InFinalizer`]. Its scopes lend the
-//! bytes of exposed stores by [`bytes_in`], [`bytes_mut_in`] and [`cells_in`], whose contracts only an adapter can keep.
+//! An adapter registers each isolate ([`IsolateRegistration`]). It takes a [`Hold`] for each buffer that it makes over a
+//! store, and drops the hold when the engine releases the buffer. It marks each finalizer with [`InFinalizer`]. Its scopes
+//! lend the bytes of exposed stores with [`bytes_in`], [`bytes_mut_in`] and [`cells_in`], whose contracts only an adapter
+//! can keep.
 //!
 //! ```
 //! use offheap::adapter::{self, Hold, IsolateRegistration};
@@ -42,14 +43,14 @@ pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
 }
 
 /// Makes a growable store at least this long, for all its handles and buffers; new bytes are zero. A store that is longer
-/// already stays as it is, which [`SharedStore::grow`] refuses.
+/// already is left as it is, where [`SharedStore::grow`] fails.
 ///
-/// An adapter does this with a length that it finds in a buffer. Where an engine asks for memory before it says how much of
-/// that is in use, the adapter makes the store with length 0 and publishes the length this way.
+/// An adapter calls this with a length that it finds in a buffer. If an engine asks for memory before it says how much of
+/// it is in use, the adapter makes the store with length 0 and publishes the length this way.
 ///
 /// # Errors
-/// [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::NotResizable`] unless this is a handle to all of a growable
-/// store; [`Error::EngineResizes`] for memory of an engine that is not as long yet.
+/// [`Error::AboveMaximum`]; [`Error::OutOfMemory`]; [`Error::NotResizable`] unless this is a handle to all of a growable
+/// store; [`Error::EngineResizes`] for an engine's memory that is shorter.
 pub fn grow_to_at_least(store: &SharedStore, byte_length: usize) -> Result<(), Error> {
     store.grow_from(byte_length, false)
 }

@@ -1,11 +1,11 @@
-//! What sort of memory a store is.
+//! Kinds of memory.
 
 use std::fmt;
 
-/// What sort of memory a store is; fixed when it is made.
+/// The kind of memory that a store has. It never changes.
 ///
-/// A kind answers each question itself: how the [length](Self::length) may change, who may [use the bytes at the same
-/// time](Self::sharing), and who frees them.
+/// A kind says how the [length](Self::length) may change, who may [use the bytes at the same time](Self::sharing), and who
+/// frees them.
 ///
 /// ```
 /// use offheap::{BackingStore, Length, SharedStore, Sharing};
@@ -60,11 +60,11 @@ enum Keeper {
 }
 
 impl StoreKind {
-    /// Memory of an owner, with one length.
+    /// Memory of an owner, of fixed length.
     pub const FIXED: StoreKind = StoreKind::of(Length::Fixed, Sharing::Unshared, Keeper::Owner);
-    /// Memory with addresses reserved behind it: its length changes when it is resized, its address does not.
+    /// Memory with addresses reserved behind it. Resizing changes its length and not its address.
     pub const RESIZABLE: StoreKind = StoreKind::of(Length::Resizable, Sharing::Unshared, Keeper::Owner);
-    /// Shared memory of an owner, with one length.
+    /// Shared memory of an owner, of fixed length.
     pub const SHARED: StoreKind = StoreKind::of(Length::Fixed, Sharing::Shared, Keeper::Owner);
     /// Shared memory with addresses reserved behind it.
     pub const SHARED_GROWABLE: StoreKind = StoreKind::of(Length::Growable, Sharing::Shared, Keeper::Owner);
@@ -72,7 +72,7 @@ impl StoreKind {
     pub const FROZEN: StoreKind = StoreKind::of(Length::Fixed, Sharing::ReadOnly, Keeper::Owner);
     /// A file that is mapped read-only; see [`Mapped`](crate::Mapped). A file that script may write is shared memory.
     pub const MAPPED: StoreKind = StoreKind::of(Length::Fixed, Sharing::ReadOnly, Keeper::File);
-    /// Memory of one length that is freed by hand.
+    /// Memory of fixed length that is freed by hand.
     pub const MANUAL: StoreKind = StoreKind::of(Length::Fixed, Sharing::Unshared, Keeper::Program);
     /// Unshared memory of an engine that script may make longer and shorter: a resizable `ArrayBuffer` that V8 made. The
     /// bytes behind a shorter length are gone at once, so while it is exposed they are read only in its isolate; from
@@ -87,7 +87,7 @@ impl StoreKind {
         StoreKind { length, sharing, keeper }
     }
 
-    /// Manual memory, whose length changes where `length_changes`.
+    /// Manual memory. With `length_changes` it is resizable, or growable if it is shared.
     pub(crate) fn manual(shared: bool, length_changes: bool) -> StoreKind {
         let (sharing, changing) = match shared {
             true => (Sharing::Shared, Length::Growable),
@@ -96,9 +96,9 @@ impl StoreKind {
         StoreKind::of(if length_changes { changing } else { Length::Fixed }, sharing, Keeper::Program)
     }
 
-    /// A file mapped in this mode. Where script may write the bytes they are shared memory: V8's `sort` ends the process
-    /// where others write unshared bytes while it runs. That goes for a private map too, which shows other programs' writes
-    /// to the file.
+    /// A file mapped in this mode. Bytes that script may write are shared memory: V8's `sort` ends the process if other
+    /// code writes unshared bytes while it runs. That applies to a private map too, which shows writes of other programs to
+    /// the file.
     pub(crate) fn mapped(mode: MapMode) -> StoreKind {
         match mode {
             MapMode::ReadOnly => StoreKind::MAPPED,
@@ -130,14 +130,13 @@ impl StoreKind {
         matches!(self.sharing, Sharing::ReadOnly)
     }
 
-    /// Whether its length may get less, so that a part of it may be out of bounds.
+    /// Whether its length may shrink, so that a part of it may be out of bounds.
     #[inline]
     pub const fn may_shrink(self) -> bool {
         matches!(self.length, Length::Resizable)
     }
 
-    /// Whether it is unshared memory with addresses reserved by Rust, whoever frees it: its buffers are resizable ones, and
-    /// there is one buffer at a time.
+    /// Whether it is resizable memory that is not an engine's. Its buffers are resizable, and it has at most one at a time.
     #[inline]
     pub const fn is_resizable_by_rust(self) -> bool {
         self.may_shrink() && !self.is_of_engine()

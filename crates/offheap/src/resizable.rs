@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shrinking_took_comes_back_as_zeros() {
+    fn bytes_that_shrinking_took_come_back_as_zeros() {
         for mut store in of_both_sorts(50_000, 1 << 20) {
             for (shorter, longer) in [(49_999, 50_000), (4097, 60_000), (4096, 4097), (0, 1 << 20)] {
                 store.fill(1);

@@ -1,4 +1,4 @@
-//! The budget: refused beyond the limit, with the value back; exact, whatever happens in between.
+//! The budget: an allocation beyond it is refused and the value comes back, and the sum stays exact.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,7 +8,7 @@ use offheap::{
     UniqueStore,
 };
 
-/// The budget is one for the process, so tests take turns.
+/// A process has one budget, so tests take turns.
 fn with_limit(byte_limit: usize) -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -22,7 +22,7 @@ fn is_over(error: &Error, requested: usize, used: usize, limit: usize) -> bool {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_an_error_that_says_how_much_is_used() {
+fn an_allocation_beyond_the_budget_is_refused_and_the_error_says_how_much_is_used() {
     let _turn = with_limit(1000);
     let store = UniqueStore::zeroed(600).unwrap();
     let error = UniqueStore::zeroed(401).unwrap_err();
@@ -57,7 +57,7 @@ fn a_value_that_is_refused_comes_back() {
     let (vec, _) = UniqueStore::from_owner_with_deleter(vec![5u8; 8], deleter).unwrap_err().into_inner();
     assert_eq!(vec, [5; 8]);
     let mut bytes = [0u8; 8];
-    // SAFETY: refused, so that nobody uses the bytes.
+    // SAFETY: refused, so the bytes are not used.
     let rejected = unsafe { UniqueStore::from_raw_parts(bytes.as_mut_ptr(), 8, deleter) }.unwrap_err();
     assert!(is_over(rejected.error(), 8, 0, 7));
     // SAFETY: any size may be asked for.
@@ -161,7 +161,7 @@ fn b15_manual_memory_counts_until_it_is_freed_and_adopted_memory_until_it_went_b
 }
 
 #[test]
-fn frozen_memory_and_what_was_made_before_do_not_count() {
+fn frozen_memory_and_earlier_stores_do_not_count() {
     let _turn = with_limit(10);
     let frozen = FrozenStore::from_owner(&[0u8; 100][..]).unwrap();
     let path = std::env::temp_dir().join(format!("offheap-budget-{}", std::process::id()));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use offheap::adapter::{self, EngineMemory, Hold, IsolateRegistration};
 use offheap::{BackingStore, Budget, Bytes, Cells, Error, NotUnique, Site, StoreKind};
 
-/// What the engine and the store share: V8's `BackingStore`, behind its `shared_ptr`.
+/// Shared by the engine and the store: V8's `BackingStore`, behind its `shared_ptr`.
 struct Inner {
     bytes: Box<[AtomicU8]>,
     byte_length: AtomicUsize,
@@ -22,7 +22,7 @@ impl Memory {
         Memory(Arc::new(Inner { bytes, byte_length: AtomicUsize::new(byte_length) }))
     }
 
-    /// What script does with `resize` and `grow`.
+    /// Script's `resize` and `grow`.
     fn resize(&self, byte_length: usize) {
         self.0.byte_length.store(byte_length, Ordering::SeqCst);
     }
@@ -32,7 +32,7 @@ impl Memory {
     }
 }
 
-// SAFETY: a living box of atomics, as long as its maximum.
+// SAFETY: a live box of atomics, as long as its maximum.
 unsafe impl EngineMemory for Memory {
     fn data(&self) -> NonNull<u8> {
         NonNull::new(self.0.bytes.as_ptr().cast_mut()).unwrap().cast()
@@ -52,14 +52,14 @@ fn isolate() -> IsolateRegistration {
 }
 
 fn exposed(memory: &Memory, isolate: &IsolateRegistration, may_shrink: bool) -> (Hold, BackingStore) {
-    // SAFETY: the test resizes the memory where it has the hold, on one thread.
+    // SAFETY: the test resizes the memory only while it has the hold, on one thread.
     let hold = unsafe { Hold::engine_memory(memory.clone(), isolate.id(), may_shrink, Site::here()) }.unwrap();
     let store = hold.store(hold.data().as_ptr(), hold.byte_length());
     (hold, store)
 }
 
 fn read<'a>(store: &BackingStore, isolate: &IsolateRegistration) -> Result<Bytes<'a>, Error> {
-    // SAFETY: nothing runs in the tests of this file but what they do themselves, which is nothing under a guard.
+    // SAFETY: there is no script, and the tests of this file do not write under a guard.
     unsafe { adapter::bytes_in(store, isolate.id()) }
 }
 
@@ -93,7 +93,7 @@ fn the_length_is_the_engines() {
 }
 
 #[test]
-fn what_may_shrink_is_read_in_its_scope_alone_while_it_is_exposed() {
+fn memory_that_may_shrink_is_read_only_in_its_scope_while_it_is_exposed() {
     let (isolate, memory) = (isolate(), Memory::new(4, 16));
     let (hold, mut store) = exposed(&memory, &isolate, true);
 
@@ -114,7 +114,7 @@ fn what_may_shrink_is_read_in_its_scope_alone_while_it_is_exposed() {
     let beyond = write(&store, &isolate, 1, &[7, 8]);
     assert!(matches!(beyond, Err(Error::OutOfRange { store_byte_length: 2, .. })));
 
-    // The engine let go: nobody shortens it any more.
+    // The engine has released it, so its length is fixed.
     drop(hold);
     assert_eq!(store.exposure(), None);
     assert_eq!(store.to_vec().unwrap(), [6, 7]);
@@ -156,7 +156,7 @@ fn a_part_is_out_of_bounds_until_it_has_grown_back() {
 }
 
 #[test]
-fn what_only_grows_is_copied_from_anywhere() {
+fn memory_that_only_grows_is_copied_from_anywhere() {
     let (isolate, memory) = (isolate(), Memory::new(2, 8));
     let (_hold, store) = exposed(&memory, &isolate, false);
     assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::ENGINE_GROWABLE, 8));
@@ -172,7 +172,7 @@ fn what_only_grows_is_copied_from_anywhere() {
 #[test]
 fn shared_memory_grows_by_its_engine() {
     let memory = Memory::new(2, 8);
-    // SAFETY: the test lengthens it alone.
+    // SAFETY: the test only lengthens it.
     let store = unsafe { adapter::shared_engine_memory(memory.clone(), Site::here()) }.unwrap();
     assert_eq!((store.byte_length(), store.max_byte_length(), store.is_growable()), (2, 8, true));
     assert!(matches!(store.grow(4), Err(Error::EngineResizes { requested: 4, .. })));
@@ -192,11 +192,11 @@ fn shared_memory_grows_by_its_engine() {
 
 #[test]
 fn it_counts_in_no_budget_and_in_no_isolates_bytes() {
-    // Alone in its process this would be exact; the other tests of this file make nothing that counts.
+    // Exact, since the other tests of this file make nothing that counts.
     Budget::set(1);
     let (isolate, memory) = (isolate(), Memory::new(4, 16));
     let (_hold, _store) = exposed(&memory, &isolate, true);
-    // SAFETY: nobody changes its length.
+    // SAFETY: its length does not change.
     let _shared = unsafe { adapter::shared_engine_memory(memory.clone(), Site::here()) }.unwrap();
     assert_eq!((Budget::used(), isolate.id().external_bytes()), (0, 0));
     Budget::clear();

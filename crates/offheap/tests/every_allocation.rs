@@ -1,5 +1,5 @@
-//! One scenario that uses the whole API, with its n-th allocation failing, for every n: an error each time, values
-//! back, nothing leaked, nothing aborted. How many n were reached is printed.
+//! One scenario that uses the whole API, in which the n-th allocation fails, for every n. Each time there is an error,
+//! values come back, nothing leaks and nothing aborts. Prints how many n were reached.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,13 +12,13 @@ use offheap::{
     Rejected, SharedStore, UniqueStore,
 };
 
-/// Fewer than this, and the scenario has lost what it was for.
+/// With fewer allocations than this the scenario no longer covers the API.
 const LEAST: usize = 30;
 
 thread_local! {
-    /// How many allocations of this thread succeed before one fails; `None` where all do.
+    /// How many allocations of this thread succeed before one fails; `None` if all do.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Blocks that this thread has, counted across all it does.
+    /// The number of live blocks of this thread.
     static BLOCKS: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -43,7 +43,7 @@ fn counted(data: *mut u8) -> *mut u8 {
     data
 }
 
-// SAFETY: all is left to the system's allocator, or fails.
+// SAFETY: passes everything on to the system's allocator, or fails.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
@@ -79,7 +79,7 @@ fn spared<T>(make: impl FnOnce() -> T) -> T {
     made
 }
 
-/// The error of a refused hand-over, once what came back was found to be what was given.
+/// The error of a refused hand-over. Checks that the given value came back.
 fn back<T>(is_whole: impl FnOnce(&T) -> bool) -> impl FnOnce(Rejected<T>) -> Error {
     |rejected| {
         let (error, value) = rejected.into_parts();
@@ -152,7 +152,7 @@ fn freed_by_hand() -> Result<(), Error> {
         let memory = ManualMemory::allocate(byte_length)?;
         let copied = memory.store().to_vec();
         let listed = ManualHeap::unfreed();
-        // A free needs no memory, whatever failed before it.
+        // A free needs no memory.
         memory.free()?;
         drop((copied?, listed?));
     }
@@ -166,7 +166,7 @@ fn freed_by_hand() -> Result<(), Error> {
     match unsafe { ManualMemory::adopt(data, 10, libc::free) } {
         Ok(memory) => memory.free(),
         Err(error) => {
-            // SAFETY: refused, so the memory stayed ours.
+            // SAFETY: refused, so the memory is still the test's.
             unsafe { libc::free(data) };
             Err(error)
         }
@@ -192,7 +192,7 @@ fn scenario(path: &Path) -> Result<(), Error> {
     mapped(path)
 }
 
-/// Runs `step` with its first allocation failing, then its second, until it needs no more; returns how many failed.
+/// Runs `step` with its first allocation failing, then its second, until none is left to fail. Returns how many failed.
 fn for_every_allocation(mut step: impl FnMut() -> Result<(), Error>) -> usize {
     for count in 0.. {
         LEFT.set(Some(count));
@@ -207,7 +207,7 @@ fn for_every_allocation(mut step: impl FnMut() -> Result<(), Error>) -> usize {
     unreachable!()
 }
 
-/// Forgets what was freed by hand, whose blocks are kept for a while.
+/// Makes the heap forget memory that was freed by hand, whose blocks it keeps for a while.
 fn forget_freed() {
     for _ in 0..1024 {
         ManualMemory::allocate(0).unwrap().free().unwrap();
@@ -223,7 +223,7 @@ fn file(name: &str) -> std::path::PathBuf {
 #[test]
 fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
     let path = file("every-allocation");
-    // Once before, so that what is kept for the life of the process is there.
+    // Run once before, to make everything that is kept for the life of the process.
     scenario(&path).unwrap();
     forget_freed();
     let before = BLOCKS.get();
@@ -236,8 +236,8 @@ fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_is_kept_for_the_life_of_the_process_is_an_error_too_where_it_cannot_be() {
-    // In a process of their own tables are empty, and each failing step leaves them as they were.
+fn memory_kept_for_the_life_of_the_process_is_an_error_too_if_there_is_none() {
+    // In a child process the tables are empty, and each failing step leaves them as they were.
     let path = file("kept-for-life");
     assert!(for_every_allocation(|| mapped(&path)) >= 6);
     std::fs::remove_file(&path).unwrap();
@@ -248,7 +248,7 @@ fn what_is_kept_for_the_life_of_the_process_is_an_error_too_where_it_cannot_be()
         }
         Ok(())
     });
-    // None of them needs memory to end.
+    // Dropping these needs no memory.
     LEFT.set(Some(0));
     isolates.clear();
     assert_eq!(LEFT.take(), Some(0));

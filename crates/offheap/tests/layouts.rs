@@ -1,4 +1,4 @@
-//! Each block goes back with the layout it was allocated with, and none is left. The allocator of this test compares.
+//! Each block is freed with the layout of its allocation, and none is left. The allocator of this test compares them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -54,7 +54,7 @@ fn forget(address: usize, layout: Layout) {
     });
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Checking {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
@@ -80,7 +80,7 @@ unsafe impl GlobalAlloc for Checking {
 #[global_allocator]
 static ALLOCATOR: Checking = Checking;
 
-/// How many blocks went back with a wrong layout, and how many did not go back.
+/// How many blocks were freed with a wrong layout, and how many were not freed.
 fn watch(scenario: impl FnOnce()) -> (usize, usize) {
     WATCHING.set(true);
     scenario();
@@ -193,7 +193,7 @@ fn of_exposed_stores() {
 
 #[test]
 fn of_a_store_whose_owner_panics_in_its_drop() {
-    // The panic itself allocates, and what it allocated is freed with its payload.
+    // The panic itself allocates; that memory is freed with its payload.
     fn nothing(_: &std::panic::PanicHookInfo<'_>) {}
     std::panic::set_hook(Box::new(nothing));
     let panicking = || {

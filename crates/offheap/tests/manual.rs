@@ -1,4 +1,4 @@
-//! Manual memory: every refused free names what happened before, and touches nothing.
+//! Manual memory: every refused free names the earlier event, and leaves the memory untouched.
 
 use std::ffi::c_void;
 use std::sync::Mutex;
@@ -8,10 +8,10 @@ use std::thread;
 use offheap::adapter;
 use offheap::{BackingStore, Error, Holder, ManualHeap, ManualMemory, ManualOptions, NotUnique, Site, StoreKind};
 
-/// The heap is one for the process, and the tests below count on what it remembers.
+/// A process has one heap, and the tests below rely on what it remembers.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+fn turn() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -22,7 +22,7 @@ fn line(site: Site) -> u32 {
 
 #[test]
 fn it_is_zeroed_and_writable_and_then_freed() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(100).unwrap();
     let mut store = memory.store().clone();
     assert_eq!(store.kind(), StoreKind::MANUAL);
@@ -35,7 +35,7 @@ fn it_is_zeroed_and_writable_and_then_freed() {
 
 #[test]
 fn dropping_every_handle_frees_nothing() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(100).unwrap();
     let address = memory.as_ptr();
     let id = memory.store().id();
@@ -49,7 +49,7 @@ fn dropping_every_handle_frees_nothing() {
 
 #[test]
 fn a_double_free_names_three_lines_and_touches_nothing() {
-    let _alone = alone();
+    let _turn = turn();
     let allocated_line = line!() + 1;
     let memory = ManualMemory::allocate(1024).unwrap();
     let first_line = line!() + 1;
@@ -67,7 +67,7 @@ fn a_double_free_names_three_lines_and_touches_nothing() {
 
 #[test]
 fn a_double_free_by_address_names_both_lines() {
-    let _alone = alone();
+    let _turn = turn();
     let address = ManualMemory::allocate(64).unwrap().as_ptr();
     let first_line = line!() + 1;
     ManualHeap::free(address).unwrap();
@@ -79,7 +79,7 @@ fn a_double_free_by_address_names_both_lines() {
 
 #[test]
 fn a_free_by_address_and_one_by_handle_are_two_frees() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(64).unwrap();
     ManualHeap::free(memory.as_ptr()).unwrap();
     assert!(matches!(memory.free(), Err(Error::DoubleFree { .. })));
@@ -90,7 +90,7 @@ fn a_free_by_address_and_one_by_handle_are_two_frees() {
 
 #[test]
 fn a_free_while_a_guard_lives_is_refused_and_the_memory_stays() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(64).unwrap();
     let store = memory.store().clone();
     let guard = store.bytes().unwrap();
@@ -103,7 +103,7 @@ fn a_free_while_a_guard_lives_is_refused_and_the_memory_stays() {
 
 #[test]
 fn after_its_free_no_path_leads_to_the_bytes() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(64).unwrap();
     let mut store = memory.store().clone();
     let mut part = store.slice(1..2).unwrap();
@@ -135,7 +135,7 @@ fn after_its_free_no_path_leads_to_the_bytes() {
 
 #[test]
 fn it_is_never_unique() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(64).unwrap();
     let store = memory.store().clone();
     memory.free().unwrap();
@@ -146,7 +146,7 @@ fn it_is_never_unique() {
 
 #[test]
 fn a_free_by_an_address_inside_is_unknown_and_touches_nothing() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(64).unwrap();
     let inside = memory.as_ptr().wrapping_byte_add(8);
     assert!(matches!(ManualHeap::free(inside), Err(Error::UnknownAddress { remembered: 1024, .. })));
@@ -156,7 +156,7 @@ fn a_free_by_an_address_inside_is_unknown_and_touches_nothing() {
 
 #[test]
 fn of_many_threads_one_frees() {
-    let _alone = alone();
+    let _turn = turn();
     for _ in 0..50 {
         let memory = ManualMemory::allocate(32).unwrap();
         let freed = AtomicUsize::new(0);
@@ -179,7 +179,7 @@ fn of_many_threads_one_frees() {
 
 #[test]
 fn an_address_is_not_used_again_while_it_is_remembered() {
-    let _alone = alone();
+    let _turn = turn();
     for byte_length in [48, 100_000] {
         let stale = ManualMemory::allocate(byte_length).unwrap();
         stale.free().unwrap();
@@ -192,7 +192,7 @@ fn an_address_is_not_used_again_while_it_is_remembered() {
 
 #[test]
 fn the_last_1024_freed_addresses_are_remembered() {
-    let _alone = alone();
+    let _turn = turn();
     let first = ManualMemory::allocate(16).unwrap();
     first.free().unwrap();
     // Kept alive, so that none of them gets the address of the first.
@@ -206,7 +206,7 @@ fn the_last_1024_freed_addresses_are_remembered() {
 
 #[test]
 fn a_place_in_a_script_is_named() {
-    let _alone = alone();
+    let _turn = turn();
     let site = Some(adapter::script_site("seed.js", 3, 14));
     let memory = ManualMemory::allocate_with(16, ManualOptions { site, ..ManualOptions::default() }).unwrap();
     memory.free_at(adapter::script_site("seed.js", 8, 1)).unwrap();
@@ -225,11 +225,11 @@ fn times_freed(data: *mut c_void) -> usize {
 
 unsafe extern "C" fn counting_free(data: *mut c_void) {
     FREED_BY_C.lock().unwrap().push(data.addr());
-    // SAFETY: what `malloc` gave, freed once.
+    // SAFETY: from `malloc`, freed once.
     unsafe { libc::free(data) };
 }
 
-/// Zeroed memory of C. Adopting it is up to the caller.
+/// Zeroed memory of C, for the caller to adopt.
 fn calloc(byte_length: usize) -> *mut c_void {
     // SAFETY: any size may be asked for.
     let data = unsafe { libc::calloc(byte_length, 1) };
@@ -239,10 +239,10 @@ fn calloc(byte_length: usize) -> *mut c_void {
 
 #[test]
 fn memory_of_malloc_is_adopted_freed_once_and_kept_taken_for_a_while() {
-    let _alone = alone();
+    let _turn = turn();
     let data = calloc(1024);
     let before = times_freed(data);
-    // SAFETY: 1,024 bytes that nobody else uses; the function frees them.
+    // SAFETY: 1,024 bytes that no other code uses; the function frees them.
     let memory = unsafe { ManualMemory::adopt(data, 1024, counting_free) }.unwrap();
     assert_eq!(memory.as_ptr(), data);
     memory.store().clone().bytes_mut().unwrap().fill(3);
@@ -257,7 +257,7 @@ fn memory_of_malloc_is_adopted_freed_once_and_kept_taken_for_a_while() {
 
 #[test]
 fn adopted_bytes_beyond_64_mib_go_back_early_and_stay_remembered() {
-    let _alone = alone();
+    let _turn = turn();
     let [first, second] = [40 << 20, 40 << 20].map(|byte_length| {
         // SAFETY: bytes that nobody else uses; the function frees them.
         unsafe { ManualMemory::adopt(calloc(byte_length), byte_length, counting_free) }.unwrap()
@@ -272,13 +272,13 @@ fn adopted_bytes_beyond_64_mib_go_back_early_and_stay_remembered() {
 
 #[test]
 fn an_address_that_came_back_is_never_freed_for_its_predecessor() {
-    let _alone = alone();
+    let _turn = turn();
     unsafe extern "C" fn not_at_all(_: *mut c_void) {}
     let mut memory = vec![0u8; 65 << 20];
     let data = memory.as_mut_ptr().cast();
     // SAFETY: bytes that nobody else uses, and that outlive their adoption.
     let first = unsafe { ManualMemory::adopt(data, memory.len(), not_at_all) }.unwrap();
-    // More than is kept back: it returns at once, as `free` would, and may be given out again.
+    // More than the heap keeps, so it is freed at once, and the allocator may give it out again.
     first.free().unwrap();
     // SAFETY: as above.
     let second = unsafe { ManualMemory::adopt(data, memory.len(), not_at_all) }.unwrap();
@@ -291,7 +291,7 @@ fn an_address_that_came_back_is_never_freed_for_its_predecessor() {
 
 #[test]
 fn an_adoption_that_is_refused_leaves_the_memory_with_its_caller() {
-    let _alone = alone();
+    let _turn = turn();
     unsafe extern "C" fn never(_: *mut c_void) {
         std::process::abort();
     }
@@ -308,14 +308,14 @@ fn an_adoption_that_is_refused_leaves_the_memory_with_its_caller() {
     let twice = unsafe { ManualMemory::adopt(data, 16, never) };
     assert!(matches!(twice, Err(Error::AlreadyManual { .. })));
     memory.free().unwrap();
-    // SAFETY: refused, since it is kept back.
+    // SAFETY: refused, since the heap still keeps it.
     let late = unsafe { ManualMemory::adopt(data, 16, never) };
     assert!(matches!(late, Err(Error::Freed { attempted: "adopt", .. })));
 }
 
 #[test]
 fn a_store_over_it_compares_by_identity() {
-    let _alone = alone();
+    let _turn = turn();
     let memory = ManualMemory::allocate(0).unwrap();
     let store: BackingStore = memory.store().clone();
     assert_eq!(&store, memory.clone().store());

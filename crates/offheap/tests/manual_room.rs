@@ -68,7 +68,7 @@ fn resizable_and_shared_memory_stays_when_every_handle_is_dropped() {
 }
 
 #[test]
-fn shared_memory_is_in_use_while_anybody_has_a_reference() {
+fn shared_memory_is_in_use_while_it_has_another_reference() {
     let memory = shared(8, Some(1 << 20));
     let same = memory.clone();
     let store = SharedStore::try_from(memory.store().clone()).unwrap();
@@ -135,7 +135,7 @@ fn copies_of_shared_memory_that_is_being_freed_are_errors() {
             scope.spawn(copy);
             begun.wait();
             (0..spins % 300).for_each(|_| std::hint::spin_loop());
-            // A copy is a use as long as it takes.
+            // A copy counts as a use while it runs.
             while let Err(error) = memory.free() {
                 assert!(matches!(error, Error::FreeInUse { holder: Holder::References(1), .. }), "{error}");
                 thread::yield_now();
@@ -144,7 +144,7 @@ fn copies_of_shared_memory_that_is_being_freed_are_errors() {
     }
 }
 
-/// How many bytes of addresses the process has mapped.
+/// How many bytes of address space the process has mapped.
 #[cfg(target_os = "linux")]
 fn mapped_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -163,7 +163,7 @@ fn b15_a_free_gives_addresses_back_too_while_handles_live() {
     const ROOM: usize = 128 << 30;
     let before = mapped_bytes();
     let mut freed = Vec::new();
-    // As many as are remembered, and more addresses than there are.
+    // More frees than are remembered, and more bytes than there are addresses.
     for round in 0..1100 {
         let memory = if round % 2 == 0 { resizable(4096, ROOM) } else { shared(4096, Some(ROOM)) };
         memory.free().unwrap();

@@ -1,4 +1,4 @@
-//! The observer: the events of one store, in order. In a file of its own, since a process has one observer.
+//! The observer: the events of one store, in order. A process has one observer, so this has a file of its own.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ impl Observer for Recorder {
     fn event(&self, event: &Event) {
         self.0.lock().unwrap().push((thread::current().id(), *event));
         if event.kind == EventKind::Resized && FREE_WHEN_TOLD.lock().unwrap().remove(&event.store) {
-            // What another thread may do at this moment.
+            // The turn of the other thread.
             let free = || ManualHeap::free(std::ptr::without_provenance_mut(event.address));
             let freed = thread::scope(|scope| scope.spawn(free).join().unwrap());
             let in_use = matches!(freed, Err(Error::FreeInUse { holder: Holder::Resizing, .. }));
@@ -26,12 +26,12 @@ impl Observer for Recorder {
     }
 }
 
-/// Manual memory that is freed, or not, while it is told that it was resized.
+/// Manual memory that another thread frees, or tries to, while the observer is told of a resize.
 static FREE_WHEN_TOLD: Mutex<BTreeSet<StoreId>> = Mutex::new(BTreeSet::new());
 
 static RECORDER: Recorder = Recorder(Mutex::new(Vec::new()));
 
-/// What was told of a store; other tests may tell of theirs at the same time.
+/// The events of one store. Other tests may cause events of theirs at the same time.
 fn told(store: StoreId) -> Vec<Event> {
     RECORDER.0.lock().unwrap().iter().map(|(_, event)| *event).filter(|event| event.store == store).collect()
 }
@@ -41,7 +41,7 @@ fn kinds(store: StoreId) -> Vec<EventKind> {
 }
 
 fn observe() {
-    // Set by whichever test is first.
+    // The first test sets it.
     let _ = set_observer(&RECORDER);
 }
 
@@ -115,7 +115,7 @@ fn a_free_is_told_before_the_owner_is_dropped_and_on_its_thread() {
 }
 
 #[test]
-fn manual_memory_is_freed_by_its_free_alone() {
+fn manual_memory_is_freed_only_by_its_free() {
     observe();
     let memory = ManualMemory::allocate(5).unwrap();
     let id = memory.store().id();
@@ -167,12 +167,12 @@ fn a_frozen_buffer_is_released_without_a_count() {
 }
 
 #[test]
-fn what_was_refused_is_not_told() {
+fn a_refused_operation_is_not_told() {
     observe();
     extern "C" fn nothing(_: *mut std::ffi::c_void) {}
     let mut byte = Box::new(0u8);
     let data = (&raw mut *byte).cast();
-    // SAFETY: a byte that nobody else uses, and that outlives its adoption.
+    // SAFETY: a byte that no other code uses, and that outlives its adoption.
     let memory = unsafe { ManualMemory::adopt(data, 1, nothing) }.unwrap();
     // SAFETY: refused.
     assert!(unsafe { ManualMemory::adopt(data, 1, nothing) }.is_err());
@@ -190,7 +190,7 @@ fn a_second_observer_is_refused() {
 }
 
 #[test]
-fn nobody_frees_memory_by_hand_before_its_new_length_was_told() {
+fn no_free_by_hand_comes_before_the_new_length_was_told() {
     observe();
     let options = ManualOptions { max_byte_length: Some(100), ..ManualOptions::default() };
     let memory = ManualMemory::allocate_with(1, options).unwrap();

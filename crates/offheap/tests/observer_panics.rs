@@ -1,5 +1,5 @@
-//! An observer that panics: nothing is lost, and nothing stays exposed. In a file of its own, since a process has one
-//! observer.
+//! An observer that panics: nothing is lost, and nothing stays exposed. A process has one observer, so this has a file of
+//! its own.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

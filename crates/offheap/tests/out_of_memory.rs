@@ -1,4 +1,4 @@
-//! Every operation, with its n-th allocation failing, for every n: an error, nothing lost, nothing aborted.
+//! Every operation, in which the n-th allocation fails, for every n: there is an error, nothing is lost and nothing aborts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use offheap::{BackingStore, Error, FrozenStore, ManualMemory, UniqueStore};
 
 thread_local! {
-    /// How many allocations of this thread succeed before one fails; `None` where all do.
+    /// How many allocations of this thread succeed before one fails; `None` if all do.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
@@ -27,7 +27,7 @@ fn fails() -> bool {
     }
 }
 
-// SAFETY: all is left to the system's allocator, or fails.
+// SAFETY: passes everything on to the system's allocator, or fails.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// Runs `step` with its first allocation failing, then its second, until it needs no more; returns how many failed.
+/// Runs `step` with its first allocation failing, then its second, until none is left to fail. Returns how many failed.
 fn for_every_allocation(mut step: impl FnMut() -> Result<(), Error>) -> usize {
     for count in 0.. {
         LEFT.set(Some(count));
@@ -150,6 +150,6 @@ fn a_copy_of_all_bytes() {
 
 #[test]
 fn memory_for_a_resizable_buffer() {
-    // The reservation is not from the allocator.
+    // The allocator does not make the reservation.
     assert_eq!(for_every_allocation(|| UniqueStore::resizable(1, 100).map(drop)), 1);
 }

@@ -1,4 +1,4 @@
-//! Copies out of stores and into them, which need no slice and tolerate script that writes meanwhile.
+//! Copies out of stores and into them. They need no slice, and tolerate script that writes at the same time.
 
 use std::ptr::NonNull;
 
@@ -6,8 +6,8 @@ use crate::raw::{Copying, Writing, load_bytes, store_bytes};
 use crate::{BackingStore, Error, IsolateId, StoreKind};
 
 impl BackingStore {
-    /// Copies `into.len()` bytes out, from byte `offset` on, from any thread, exposed or not; each byte is some value that
-    /// was stored there.
+    /// Copies `into.len()` bytes out, starting at byte `offset`. Any thread may do so, also while the store is exposed.
+    /// Each byte is a value that was stored there at some time.
     ///
     /// ```
     /// let store = offheap::BackingStore::from(offheap::UniqueStore::from_owner(vec![1u8, 2, 3, 4])?);
@@ -19,7 +19,7 @@ impl BackingStore {
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Busy`] while a guard writes, never for shared memory; [`Error::Freed`] for manual
-    /// memory after its free; [`Error::EngineMayShrink`] for exposed memory that script may take away.
+    /// memory after its free; [`Error::EngineMayShrink`] for an engine's exposed memory that script may shrink.
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         match self.kind() {
@@ -33,7 +33,7 @@ impl BackingStore {
         let from = unsafe { self.data().add(offset) };
         if self.kind() == StoreKind::FROZEN {
             let from = NonNull::slice_from_raw_parts(from, into.len());
-            // SAFETY: I-BORROW: the memory of a living `FrozenOwner`, which nobody writes.
+            // SAFETY: I-BORROW: frozen memory, which nobody writes.
             into.copy_from_slice(unsafe { from.as_ref() });
         } else {
             // SAFETY: I-BORROW: mapped while the mark is set, and `into` is a slice of other memory.
@@ -42,7 +42,7 @@ impl BackingStore {
         Ok(())
     }
 
-    /// Copies bytes out under a guard, which no buffer can come to be beside.
+    /// Copies bytes out under a guard, during which the store cannot be exposed.
     #[cold]
     fn copy_unexposed(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
         let bytes = self.begin_bytes(None).map_err(|error| match error {
@@ -75,7 +75,7 @@ impl BackingStore {
     }
 }
 
-/// Copies bytes into `store`, to byte `offset` and on, while it is exposed in `isolate` or nowhere.
+/// Copies bytes into `store`, starting at byte `offset`, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
 /// During the call no other thread runs script of that isolate.

@@ -5,18 +5,19 @@ use crate::raw::{Claim, EngineMemory, RawStore};
 use crate::{IsolateId, Rejected, SharedStore, Site, StoreKind};
 
 impl Hold {
-    /// A hold on a new store over unshared memory of an engine, which is exposed in `isolate` from its beginning;
-    /// [`store`](Self::store) gives references.
+    /// A hold on a new store over an engine's unshared memory, which is exposed in `isolate` from the start.
+    /// [`store`](Self::store) gives references to it.
     ///
-    /// It goes by one live buffer, whichever it is: script may transfer the memory from one to the next. The adapter keeps
-    /// the hold until the engine has let go of the memory, and drops it then; from then on the store's length is fixed.
+    /// It stands for one live buffer at a time; script may transfer the memory from one buffer to the next. The adapter
+    /// keeps the hold until the engine has released the memory, and then drops it. From then on the store's length is
+    /// fixed.
     ///
-    /// With `may_shrink` the store is of the kind [`StoreKind::ENGINE_RESIZABLE`], and otherwise [`StoreKind::ENGINE_GROWABLE`].
+    /// The store's kind is [`StoreKind::ENGINE_RESIZABLE`] with `may_shrink`, and [`StoreKind::ENGINE_GROWABLE`] without.
     ///
     /// # Safety
-    /// While there is no `Hold` of the store, nobody changes the length of the memory, and neither script nor anything
-    /// else of the engine touches it. While there is one, only what runs in that isolate does, on one thread at a time.
-    /// Without `may_shrink` the length only rises.
+    /// While there is no `Hold` of the store, nothing changes the length of the memory, and neither script nor the engine
+    /// accesses it. While there is one, only code in that isolate does, on one thread at a time. Without `may_shrink` the
+    /// length only rises.
     ///
     /// # Errors
     /// The memory comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
@@ -34,11 +35,11 @@ impl Hold {
     }
 }
 
-/// A store over shared memory of an engine: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Its
-/// length is the engine's, and so is growing it.
+/// A store over an engine's shared memory: V8's growable `SharedArrayBuffer`s and shared WebAssembly memories. Only the
+/// engine grows it.
 ///
 /// # Safety
-/// The length only rises, and all who write the bytes reckon with others.
+/// The length only rises, and all code that accesses the bytes allows for other writers.
 ///
 /// # Errors
 /// The memory comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).

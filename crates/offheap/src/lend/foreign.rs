@@ -1,4 +1,4 @@
-//! Memory of somebody else, with a function that frees it.
+//! Foreign memory, with a function that frees it.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use crate::raw::{Owner, UniqueRef};
 use crate::{Error, Rejected, Site, StoreKind, UniqueStore};
 
-/// Memory of somebody else, and what frees it.
+/// Foreign memory, and the function that frees it.
 pub(crate) struct Foreign<F: FnOnce(*mut u8, usize)> {
     data: *mut u8,
     byte_length: usize,
@@ -26,16 +26,17 @@ impl<F: FnOnce(*mut u8, usize)> Foreign<F> {
 impl<F: FnOnce(*mut u8, usize)> Drop for Foreign<F> {
     fn drop(&mut self) {
         if let Some(deleter) = self.deleter.take() {
-            // Also for null: the owner behind it may hold more than bytes (V8 skips its deleter then, and leaks that).
+            // Called for null too, since the deleter may own more than the bytes (V8 skips its deleter then, and leaks
+            // that).
             deleter(self.data, self.byte_length);
         }
     }
 }
 
-// SAFETY: I-OWNER-SEND: whoever made it answered for the bytes and gave a deleter that may run on any thread.
+// SAFETY: I-OWNER-SEND: its creator promised that the bytes may be used, and the deleter called, on any thread.
 unsafe impl<F: FnOnce(*mut u8, usize) + Send> Send for Foreign<F> {}
 
-// SAFETY: I-OWNER-SEND: the constructors of `UniqueStore` that make one are unsafe and ask for this contract.
+// SAFETY: I-OWNER-SEND: the constructors of `UniqueStore` that make one are unsafe and require this contract.
 unsafe impl<F: FnOnce(*mut u8, usize) + Send + 'static> Owner for Foreign<F> {
     fn memory(&mut self) -> NonNull<[u8]> {
         let data = NonNull::new(self.data).unwrap_or(NonNull::dangling());
@@ -47,16 +48,16 @@ unsafe impl<F: FnOnce(*mut u8, usize) + Send + 'static> Owner for Foreign<F> {
 pub type DeleterCallback = unsafe extern "C" fn(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void);
 
 impl UniqueStore {
-    /// A store over memory of somebody else; `deleter` is called once, with the same address and length, when the
-    /// last reference goes. With `data` null and length 0 it is called too.
+    /// A store over foreign memory. `deleter` is called once, with the same address and length, when the last reference
+    /// goes; also if `data` is null, with length 0.
     ///
     /// # Safety
-    /// As for [`Owner`]: until the deleter runs, the `byte_length` bytes at `data` are initialised, mapped for reading
-    /// and writing, stay where they are, and are used by nobody else.
+    /// This is the contract of [`Owner`]: until the deleter runs, the `byte_length` bytes at `data` are initialised, mapped
+    /// for reading and writing, stay where they are, and are used by no other code.
     ///
     /// # Errors
-    /// The deleter comes back, not called: [`Error::NullData`] for a null address with a length,
-    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`].
+    /// [`Error::NullData`] for a null address with a length other than 0, [`Error::TooLarge`] beyond `isize::MAX` bytes,
+    /// [`Error::OutOfMemory`]. The deleter comes back, and was not called.
     #[track_caller]
     pub unsafe fn from_raw_parts<F>(data: *mut u8, byte_length: usize, deleter: F) -> Result<Self, Rejected<F>>
     where
@@ -75,17 +76,16 @@ impl UniqueStore {
             .map_err(|(error, foreign)| Rejected::new(error, foreign.into_deleter()))
     }
 
-    /// A store over memory of somebody else, with a function of C that frees it and data for that function: V8's
-    /// `NewBackingStore(data, byte_length, deleter, deleter_data)`. The function is called once, with all three, when the last
-    /// reference goes.
+    /// A store over foreign memory, with a C function that frees it and data for that function: V8's `NewBackingStore(data,
+    /// byte_length, deleter, deleter_data)`. The function is called once, with all three, when the last reference goes.
     ///
     /// # Safety
-    /// As for [`from_raw_parts`](Self::from_raw_parts); `deleter` may be called with these arguments on any thread, and
-    /// must not unwind.
+    /// The bytes are as for [`from_raw_parts`](Self::from_raw_parts). `deleter` may be called with these arguments on any
+    /// thread, and must not unwind.
     ///
     /// # Errors
-    /// [`Error::NullData`] for a null address with a length, [`Error::TooLarge`] beyond `isize::MAX` bytes,
-    /// [`Error::OutOfMemory`]; the deleter is then not called.
+    /// [`Error::NullData`] for a null address with a length other than 0, [`Error::TooLarge`] beyond `isize::MAX` bytes,
+    /// [`Error::OutOfMemory`]. The deleter is not called then.
     #[track_caller]
     pub unsafe fn from_c(
         data: *mut c_void,
@@ -94,7 +94,7 @@ impl UniqueStore {
         deleter_data: *mut c_void,
     ) -> Result<Self, Error> {
         struct CDeleter(DeleterCallback, *mut c_void);
-        // SAFETY: I-OWNER-SEND: the caller says that it may be called on any thread.
+        // SAFETY: I-OWNER-SEND: the caller promised that it may be called on any thread.
         unsafe impl Send for CDeleter {}
         impl CDeleter {
             fn call(self, data: *mut u8, byte_length: usize) {

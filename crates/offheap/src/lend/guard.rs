@@ -1,4 +1,4 @@
-//! Guards: slices of a store's bytes, for as long as nobody else may write them.
+//! Guards, which lend the bytes of a store as slices and keep other users away.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,53 +9,54 @@ use std::ptr::NonNull;
 use crate::raw::{Marked, Read, Write};
 use crate::{BackingStore, Error, IsolateId, StoreKind};
 
-/// A guard that reads: derefs to `&[u8]`.
+/// A guard for reading, which derefs to `&[u8]`.
 ///
-/// While it lives nobody writes the bytes: writers are refused with [`Error::Busy`], and script cannot run (the guard
-/// borrows a scope) or has no buffer over the store. It is not `Send`: a guard that waits somewhere keeps others away.
+/// While it lives the bytes are not written: writers are refused with [`Error::Busy`], and script either cannot run, since
+/// the guard borrows a scope, or has no buffer over the store. It is not `Send`, since a guard that is stored away would
+/// lock out other users.
 pub struct Bytes<'a> {
-    // Also what keeps the guard from being `Send` and `Sync`.
+    // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Read>,
-    // What stops script, or the handle itself.
+    // Borrows the scope that stops script, or the handle.
     lent: PhantomData<&'a ()>,
 }
 
-/// A guard that writes: derefs to `&mut [u8]`.
+/// A guard for writing, which derefs to `&mut [u8]`.
 ///
-/// While it lives nobody else reads or writes the bytes; see [`Bytes`].
+/// While it lives no other code reads or writes the bytes; see [`Bytes`].
 pub struct BytesMut<'a> {
-    // Also what keeps the guard from being `Send` and `Sync`.
+    // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Write>,
-    // What stops script, or the handle itself.
+    // Borrows the scope that stops script, or the handle.
     lent: PhantomData<&'a ()>,
 }
 
-/// A guard for memory that script on the same thread may read and write meanwhile: derefs to `&[Cell<u8>]`.
+/// A guard for memory that script on the same thread may read and write at the same time. It derefs to `&[Cell<u8>]`.
 ///
-/// It stays valid whatever script does: its bytes are kept and stay where they are when the buffer is detached,
-/// transferred or collected. Other threads are refused with [`Error::Busy`].
+/// It stays valid whatever script does: when the buffer is detached, transferred or collected, the bytes stay where they
+/// are. Other threads are refused with [`Error::Busy`].
 pub struct Cells<'a> {
-    // Also what keeps the guard from being `Send` and `Sync`.
+    // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Write>,
-    // What stops script, or the handle itself.
+    // Borrows the scope that stops script, or the handle.
     lent: PhantomData<&'a ()>,
 }
 
 impl BackingStore {
-    /// The bytes, to read, while the store is exposed nowhere.
+    /// Lends the bytes for reading, while the store is exposed nowhere.
     ///
     /// # Errors
-    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while somebody writes or shrinks it,
+    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while other code writes or shrinks it,
     /// [`Error::MappedSlice`] for a mapped file, [`Error::SharedSlice`] for shared memory, [`Error::Freed`] for manual
     /// memory after its free, [`Error::OutOfRange`] for a part that is [out of bounds](Self::is_out_of_bounds).
     pub fn bytes(&self) -> Result<Bytes<'_>, Error> {
         self.begin_bytes(None)
     }
 
-    /// The bytes, to write, while the store is exposed nowhere.
+    /// Lends the bytes for writing, while the store is exposed nowhere.
     ///
     /// # Errors
-    /// As for [`bytes`](Self::bytes), [`Error::Busy`] also while somebody reads, [`Error::ReadOnly`] for frozen memory.
+    /// Those of [`bytes`](Self::bytes); [`Error::Busy`] also while other code reads; [`Error::ReadOnly`] for frozen memory.
     pub fn bytes_mut(&mut self) -> Result<BytesMut<'_>, Error> {
         self.begin_bytes_mut(None)
     }
@@ -76,35 +77,35 @@ impl BackingStore {
     }
 }
 
-/// The bytes of `store`, to read, while it is exposed in `isolate` or nowhere.
+/// Lends the bytes of `store` for reading, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// While the guard lives no script runs in that isolate, and nothing else of that engine writes the bytes.
+/// While the guard lives, no script runs in that isolate, and the engine does not write the bytes.
 ///
 /// # Errors
-/// As for [`BackingStore::bytes`], with [`Error::OtherIsolate`] where another isolate has the store.
+/// Those of [`BackingStore::bytes`], with [`Error::OtherIsolate`] if another isolate has the store.
 pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Bytes<'a>, Error> {
     store.begin_bytes(Some(isolate))
 }
 
-/// The bytes of `store`, to write, while it is exposed in `isolate` or nowhere.
+/// Lends the bytes of `store` for writing, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// While the guard lives no script runs in that isolate, and nothing of that engine reads or writes the bytes.
+/// While the guard lives, no script runs in that isolate, and the engine does not read or write the bytes.
 ///
 /// # Errors
-/// As for [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] where another isolate has the store.
+/// Those of [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] if another isolate has the store.
 pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<BytesMut<'a>, Error> {
     store.begin_bytes_mut(Some(isolate))
 }
 
-/// The bytes of `store` as cells, while it is exposed in `isolate` or nowhere.
+/// Lends the bytes of `store` as cells, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
 /// While the guard lives, script of that isolate runs only on this thread.
 ///
 /// # Errors
-/// As for [`bytes_mut_in`], and [`Error::EngineMayShrink`] for memory that script may take away.
+/// Those of [`bytes_mut_in`], and [`Error::EngineMayShrink`] for an engine's memory that script may shrink.
 pub unsafe fn cells_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Cells<'a>, Error> {
     if store.kind() == StoreKind::ENGINE_RESIZABLE {
         return Err(Error::EngineMayShrink { store: store.id(), attempted: "lend cells of", isolate });
@@ -118,7 +119,7 @@ impl Deref for Bytes<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: I-BORROW: the mark keeps writers away, and what made the guard keeps script away.
+        // SAFETY: I-BORROW: the mark keeps writers away, and the guard's creator keeps script away.
         unsafe { self.marked.bytes().as_ref() }
     }
 }
@@ -136,7 +137,8 @@ impl Deref for BytesMut<'_> {
 impl DerefMut for BytesMut<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: I-BORROW: the mark keeps all others away, what made the guard keeps script away, `&mut self` the rest.
+        // SAFETY: I-BORROW: the mark keeps other users away, the guard's creator keeps script away, and `&mut self` other
+        // borrows.
         unsafe { self.marked.bytes().as_mut() }
     }
 }
@@ -147,7 +149,8 @@ impl Deref for Cells<'_> {
     #[inline]
     fn deref(&self) -> &[Cell<u8>] {
         let cells = NonNull::slice_from_raw_parts(self.marked.bytes().cast::<Cell<u8>>(), self.marked.bytes().len());
-        // SAFETY: I-BORROW: a `Cell<u8>` is a `u8`; only script on this thread writes too, and the guard is not `Send`.
+        // SAFETY: I-BORROW: a `Cell<u8>` is a `u8`. Besides this guard, which is not `Send`, only script on this thread
+        // writes.
         unsafe { cells.as_ref() }
     }
 }

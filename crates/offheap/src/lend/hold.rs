@@ -1,4 +1,4 @@
-//! What an engine holds while it has a buffer over a store.
+//! The hold that an engine keeps while it has a buffer over a store.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -8,13 +8,13 @@ use std::ptr::NonNull;
 use crate::raw::{Claim, Refused, View};
 use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, StoreKind};
 
-/// An engine's hold on a store: one reference and, for unshared memory that is written, one live buffer.
+/// An engine's hold on a store: one reference and, for unshared memory, one counted live buffer.
 ///
-/// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and
-/// [takes it back](Self::from_raw) when the engine lets go. Dropping it withdraws the buffer and then the reference,
-/// which may drop the owner; no lock is held meanwhile. Any thread may do so.
+/// An adapter makes one per buffer, gives it to the engine [as a pointer](Self::into_raw), and [takes it
+/// back](Self::from_raw) when the engine releases the buffer. Dropping it withdraws the buffer and then the reference,
+/// which may drop the owner. No lock is held during that. Any thread may drop it.
 ///
-/// A panic of an owner or of the observer goes through that drop: an adapter catches it before it reaches an engine.
+/// A panic of an owner or of the observer goes through that drop, and the adapter catches it before it reaches an engine.
 ///
 /// ```
 /// use offheap::adapter::{Hold, IsolateRegistration};
@@ -35,10 +35,10 @@ impl Hold {
     /// A hold on `store` for a buffer in `isolate`.
     ///
     /// # Errors
-    /// [`Error::OtherIsolate`] where another isolate has the store, [`Error::Busy`] while a guard outside of that isolate
-    /// lives, [`Error::OneBuffer`] for resizable memory, and for memory of an engine, with a live buffer, [`Error::TooManyBuffers`],
-    /// [`Error::OutOfRange`] for a part that is [out of bounds](BackingStore::is_out_of_bounds), [`Error::Freed`] for manual
-    /// memory after its free.
+    /// [`Error::OtherIsolate`] if another isolate has the store; [`Error::Busy`] while a guard outside that isolate lives;
+    /// [`Error::OneBuffer`] for resizable memory, or an engine's, that has a live buffer; [`Error::TooManyBuffers`];
+    /// [`Error::OutOfRange`] for a part that is [out of bounds](BackingStore::is_out_of_bounds); [`Error::Freed`] for
+    /// manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let check = || store.present_byte_length().map(drop).map_err(Refused::Error);
@@ -55,8 +55,8 @@ impl Hold {
         Hold(claim)
     }
 
-    /// The store's address. The hold is on the whole store, also where it was made from a handle to a part: which part
-    /// a buffer shows is between its adapter and the engine.
+    /// The store's address. The hold is on the whole store, even if it was made from a handle to a part. The adapter and
+    /// the engine know which part a buffer shows.
     #[inline]
     pub fn data(&self) -> NonNull<u8> {
         self.0.raw().data()
@@ -68,7 +68,7 @@ impl Hold {
         self.0.raw().byte_length()
     }
 
-    /// Whether the buffer must be one that the engine keeps script from writing.
+    /// Whether the buffer must be immutable.
     #[inline]
     pub fn is_read_only(&self) -> bool {
         self.0.raw().kind().is_read_only()
@@ -80,7 +80,8 @@ impl Hold {
         self.0.raw().kind()
     }
 
-    /// A reference to the store, or to the `byte_length` bytes of it that begin at the address `data`.
+    /// A reference to the `byte_length` bytes of the store that begin at the address `data`, or to the whole store if those
+    /// are all of it.
     ///
     /// # Panics
     /// If the range does not lie in the store.
@@ -97,27 +98,26 @@ impl Hold {
         BackingStore::from_view(part.expect("the buffer lies in its store"))
     }
 
-    /// Whether the store is shared memory that may get longer.
+    /// Whether the store is shared memory that can grow.
     pub fn is_growable(&self) -> bool {
         self.0.raw().is_growable()
     }
 
-    /// The most bytes that the store can have without moving.
+    /// The greatest length that the store can have.
     pub fn max_byte_length(&self) -> usize {
         self.0.raw().max_byte_length()
     }
 
-    /// Gives resizable memory the length that the engine gave its buffer, or wants to give it. New bytes are zero;
-    /// those that are taken are zeroed and given back to the system, and stay readable.
+    /// Gives resizable memory the length that the engine gave its buffer, or is about to give it. New bytes are zero. Bytes
+    /// behind a shorter length are zeroed and given back to the system, and stay readable.
     ///
-    /// A length that it has already is no error, whoever uses the bytes. Shared memory grows
+    /// A length that the store has already is not an error, even while the bytes are in use. Shared memory grows
     /// ([`SharedStore::grow`](crate::SharedStore::grow)).
     ///
     /// # Errors
-    /// [`Error::NotResizable`], [`Error::AboveMaximum`], [`Error::OutOfMemory`], [`Error::EngineResizes`] for memory of an
-    /// engine that has another length; [`Error::Busy`] while a guard lives and
-    /// the length is shorter: a [`Cells`](crate::Cells) is one that may live while script runs.
-    /// [`Error::SharedShrink`] for shared memory that is longer.
+    /// [`Error::NotResizable`]; [`Error::AboveMaximum`]; [`Error::OutOfMemory`]; [`Error::EngineResizes`] for an engine's
+    /// memory that has another length; [`Error::Busy`] for a shorter length while a guard lives, such as a
+    /// [`Cells`](crate::Cells), which may live while script runs; [`Error::SharedShrink`] for shared memory that is longer.
     pub fn resize(&self, byte_length: usize) -> Result<(), Error> {
         let (raw, kind) = (self.0.raw(), self.0.raw().kind());
         if !kind.is_shared() && kind.length() != Length::Fixed && byte_length == raw.byte_length() {
@@ -137,7 +137,7 @@ impl Hold {
         self.0.into_raw()
     }
 
-    /// The hold back from its pointer.
+    /// Takes the hold back from its pointer.
     ///
     /// # Safety
     /// `raw` came from [`into_raw`](Self::into_raw), and is taken back once.
@@ -153,14 +153,14 @@ impl Hold {
     /// `raw` came from [`into_raw`](Self::into_raw), and is not taken back during the call; where `look` resizes, no other
     /// thread runs script of the isolate.
     pub unsafe fn with_raw<R>(raw: NonNull<c_void>, look: impl FnOnce(&Hold) -> R) -> R {
-        // SAFETY: I-FREE-ONCE: the engine's hold lives on; this one is not dropped, not even by a panic.
+        // SAFETY: I-FREE-ONCE: the engine's hold lives on, and this copy of it is not dropped, not even by a panic.
         let held = ManuallyDrop::new(unsafe { Hold::from_raw(raw) });
         look(&held)
     }
 }
 
-/// Whether the bytes are freed when the last reference goes, so that an engine that collects sooner frees memory. Bytes
-/// that are freed by hand are not, nor those of a mapped file, nor those whose owner has nothing to drop, such as a `static`.
+/// Whether the bytes are freed when the last reference goes, so that an engine frees memory by collecting sooner. That is
+/// not so for manual memory, for a mapped file, and for an owner that has nothing to drop, such as a `static`.
 #[inline]
 pub fn frees_bytes(store: &BackingStore) -> bool {
     let kind = store.kind();

@@ -1,7 +1,8 @@
-//! UNSAFE: what lends the bytes of a store, to Rust and to engines.
+//! UNSAFE: guards, copies, atomics and holds, which lend the bytes of a store to Rust and to engines.
 //!
-//! It stands above the stores, and above `raw`, whose marks and claims keep others away; `raw` knows nothing of it. Each guard
-//! holds a mark for as long as it lends, and borrows what keeps script away. [`Hold`] is what an engine keeps for a buffer.
+//! It stands above the stores and above `raw`, which does not depend on it. The marks and claims of `raw` keep other users
+//! away. Each guard holds a mark for as long as it lends, and borrows the scope that keeps script away. An engine keeps a
+//! [`Hold`] for each of its buffers.
 #![allow(unsafe_code, reason = "slices and cells of memory that is marked, pointers that an engine keeps")]
 
 mod atomics;
@@ -23,9 +24,9 @@ pub use guard::{Bytes, BytesMut, Cells, bytes_in, bytes_mut_in, cells_in};
 pub use hold::{Hold, frees_bytes};
 
 impl BackingStore {
-    /// A view as the handle that it is.
+    /// A view as a handle.
     pub(crate) fn of_view(view: &View) -> &BackingStore {
-        // SAFETY: I-LAYOUT: a `BackingStore` is a `View` (`repr(transparent)`), with the lifetime of the borrow.
+        // SAFETY: I-LAYOUT: a `BackingStore` is a `View` (`repr(transparent)`), and the lifetime stays the same.
         unsafe { &*std::ptr::from_ref(view).cast::<BackingStore>() }
     }
 }

@@ -5,9 +5,9 @@ use crate::raw::{Claim, Owner};
 use crate::{IsolateId, Rejected, Site};
 
 impl Hold {
-    /// A hold on a new store over the memory of `owner`, exposed in `isolate` from its beginning: what an adapter's
-    /// allocator has for a buffer that script makes. The observer is told by [`tell_made`](Self::tell_made), once the
-    /// adapter has noted the hold: it may panic.
+    /// A hold on a new store over the memory of `owner`, which is exposed in `isolate` from the start. An adapter's
+    /// allocator makes it for a buffer of script. The adapter calls [`tell_made`](Self::tell_made) once it has noted the
+    /// hold, since the observer may panic.
     ///
     /// # Errors
     /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory), or
@@ -24,22 +24,24 @@ impl Hold {
         self.0.tell_made(isolate);
     }
 
-    /// This hold, on shared memory from now on, where nobody else has a reference to its store: an allocator is not
-    /// told whether it is a `SharedArrayBuffer` that script makes.
+    /// Makes the store shared, if there is no other reference to it. An allocator needs this because it is not told whether
+    /// script makes a `SharedArrayBuffer`.
     ///
     /// # Errors
-    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::FIXED`](crate::StoreKind::FIXED).
+    /// The hold comes back unchanged if there are other references, or the store is not of the kind
+    /// [`StoreKind::FIXED`](crate::StoreKind::FIXED).
     pub fn into_shared(self) -> Result<Self, Self> {
         self.map(Claim::into_shared)
     }
 
-    /// This hold, on frozen memory from now on, where nobody else has a reference to its store.
+    /// Makes the store frozen, if there is no other reference to it.
     ///
     /// # Safety
     /// Nobody writes the memory any more.
     ///
     /// # Errors
-    /// The hold as it was, where there are references, or the store is of another kind than [`StoreKind::FIXED`](crate::StoreKind::FIXED).
+    /// The hold comes back unchanged if there are other references, or the store is not of the kind
+    /// [`StoreKind::FIXED`](crate::StoreKind::FIXED).
     pub unsafe fn into_frozen(self) -> Result<Self, Self> {
         // SAFETY: I-BORROW: the caller's promise, passed on.
         self.map(|claim| unsafe { claim.into_frozen() })

@@ -1,4 +1,4 @@
-//! The access word: who uses the bytes of a store at this moment, in one atomic number.
+//! The access word: one atomic number that says who uses the bytes of a store at this moment.
 //!
 //! ```text
 //!  63            48 47            32 31     30           16 15       14      13           0
@@ -7,11 +7,11 @@
 //! +----------------+----------------+------+---------------+---------+-------+-------------+
 //! ```
 //!
-//! Everything that must exclude something else is in the same word, so that each step is one compare-and-swap and no
-//! two steps can miss each other: a guard on a store that is exposed nowhere excludes exposing it, a writer excludes
-//! readers and copies, an isolate excludes every other isolate. Of those who resize there is one at a time. Growing
-//! touches no byte that anybody can reach, so it excludes nothing else but exposing; shrinking zeroes bytes, which
-//! excludes guards. Copies tolerate both: what they read stays mapped.
+//! All uses that exclude each other are in the same word, so each step is one compare-and-swap and no two steps can miss
+//! each other. A guard on a store that is exposed nowhere excludes exposing it, a writer excludes readers and copies, an
+//! isolate excludes every other isolate. Only one thread resizes at a time. Growing touches no byte that is in use, so
+//! besides that it excludes only exposing. Shrinking zeroes bytes, so it excludes guards too. Copies tolerate both: the
+//! bytes that they read stay mapped.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::{Holder, IsolateId};
@@ -26,7 +26,7 @@ const WRITER: u64 = 1 << 31;
 const BUFFER: u64 = 1 << 32;
 const BUFFERS: u64 = 0xffff << 32;
 const ISOLATE_SHIFT: u32 = 48;
-/// Manual memory that was freed: no bit pattern that the other steps reach, since no isolate has no buffer.
+/// The word of manual memory that was freed. No other step reaches this bit pattern, since it has an isolate and no buffer.
 const FREED: u64 = WRITER | 0xffff << ISOLATE_SHIFT;
 
 /// The most live buffers that one store may have in its isolate.
@@ -35,13 +35,13 @@ pub(crate) const MAX_BUFFERS: u16 = 0xffff;
 /// Why a step was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Somebody uses the bytes.
+    /// The bytes are in use.
     Busy(Holder),
     /// An isolate has the store.
     Exposed { isolate: IsolateId, buffers: u16 },
-    /// A second buffer over a store that may have one.
+    /// A second buffer over a store that may have only one.
     OneBuffer { isolate: IsolateId },
-    /// As many buffers as can be counted.
+    /// The store has as many buffers as can be counted.
     TooManyBuffers { isolate: IsolateId },
     /// The memory was freed by hand.
     Freed,
@@ -59,7 +59,7 @@ fn buffers(word: u64) -> u16 {
     ((word & BUFFERS) >> 32) as u16
 }
 
-/// Who reads or writes, where somebody does.
+/// The present reader, writer or resizer, if there is one.
 #[inline]
 fn user(word: u64) -> Option<Holder> {
     if word & WRITER != 0 {
@@ -78,7 +78,7 @@ impl AccessWord {
         AccessWord(AtomicU64::new(0))
     }
 
-    /// One step: `next` sees the word and says what it becomes.
+    /// One step: replaces the word by the result of `next`.
     #[inline]
     fn step(&self, success: Ordering, next: impl Fn(u64) -> Result<u64, Denied>) -> Result<u64, Denied> {
         let mut word = self.0.load(Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl AccessWord {
         }
     }
 
-    /// Begins a copy out of the store, from anywhere. Ended by [`end_copy`](Self::end_copy).
+    /// Begins a copy out of the store, on any thread. Ended by [`end_copy`](Self::end_copy).
     #[inline]
     pub(super) fn begin_copy(&self) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| match word {
@@ -129,7 +129,7 @@ impl AccessWord {
         debug_assert_ne!(before & GUARDS, 0);
     }
 
-    /// Begins a guard that writes; `scope` as for [`begin_read`](Self::begin_read).
+    /// Begins a guard that writes. `scope` is the isolate whose script is stopped, or `None`.
     #[inline]
     pub(super) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| {
@@ -148,7 +148,7 @@ impl AccessWord {
         debug_assert_ne!(before & WRITER, 0);
     }
 
-    /// Begins to change the length; `scope` as for [`begin_read`](Self::begin_read). Ended by
+    /// Begins a change of the length. `scope` is the isolate whose script is stopped, or `None`. Ended by
     /// [`end_resize`](Self::end_resize).
     #[inline]
     pub(super) fn begin_resize(&self, scope: Option<IsolateId>, shrinks: bool) -> Result<(), Denied> {
@@ -168,10 +168,10 @@ impl AccessWord {
         debug_assert_ne!(before & (GROWING | SHRINKING), 0);
     }
 
-    /// Counts one more live buffer in `id`, and says whether it is the first.
+    /// Counts one more live buffer in `id`. Returns whether it is the first.
     ///
-    /// The first one claims the store for that isolate, which a guard of anybody else would not survive: script may
-    /// write from then on. Copies may: they tolerate writers.
+    /// The first buffer claims the store for that isolate, whose script may write from then on. So it is refused while a
+    /// guard lives. Copies may go on, since they tolerate writers.
     #[inline]
     pub(super) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
@@ -187,7 +187,7 @@ impl AccessWord {
         .map(|before| buffers(before) == 0)
     }
 
-    /// Counts one live buffer less; the last one gives the store back, by the isolate that is returned then.
+    /// Counts one live buffer less. The last one ends the isolate's claim, and that isolate is returned.
     #[inline]
     pub(super) fn withdraw(&self) -> Option<IsolateId> {
         let before = self.step(Ordering::Release, |word| {
@@ -201,7 +201,7 @@ impl AccessWord {
         before.ok().filter(|&before| buffers(before) == 1).and_then(isolate)
     }
 
-    /// Marks manual memory as freed, for good; refused while anybody uses it.
+    /// Marks manual memory as freed, which is final. Refused while the memory is in use.
     pub(super) fn free(&self) -> Result<(), Denied> {
         self.step(Ordering::AcqRel, |word| match (isolate(word), user(word)) {
             (Some(isolate), _) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
@@ -217,7 +217,7 @@ impl AccessWord {
         self.0.load(Ordering::Acquire) == FREED
     }
 
-    /// The isolate that has the store, and through how many live buffers.
+    /// The isolate that has the store, and the number of its live buffers.
     #[inline]
     pub(super) fn exposure(&self) -> Option<(IsolateId, u16)> {
         let word = self.0.load(Ordering::Acquire);
@@ -228,7 +228,7 @@ impl AccessWord {
     }
 }
 
-/// Whether a guard may begin in `scope`, as far as exposure decides.
+/// Whether the exposure allows a guard in `scope`.
 #[inline]
 fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {
     match isolate(word) {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_excludes_everybody() {
+    fn a_writer_excludes_all_others() {
         let word = AccessWord::new();
         word.begin_write(None).unwrap();
         assert_eq!(word.begin_copy(), Err(Denied::Busy(Holder::Writer)));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guard_of_nobodys_isolate_excludes_exposing_and_a_copy_does_not() {
+    fn a_guard_outside_all_isolates_excludes_exposing_and_a_copy_does_not() {
         let word = AccessWord::new();
         word.begin_read(None).unwrap();
         assert_eq!(word.expose(id(7), false), Err(Denied::Busy(Holder::Readers(1))));

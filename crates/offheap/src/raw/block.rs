@@ -1,4 +1,4 @@
-//! The control block: one allocation that holds the counts, the access word, what the memory is, and its owner.
+//! The control block: one allocation with the counts, the access word, the address and length of the memory, and its owner.
 
 use std::alloc::Layout;
 use std::any::TypeId;
@@ -24,17 +24,17 @@ const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
 mod unique;
 mod weak;
 
-/// The memory of a store: where it begins and how long it is.
+/// The memory of a store: its address and its length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
     pub(super) data: NonNull<u8>,
     pub(super) byte_length: usize,
 }
 
-/// The length in a block of engine memory: more than any memory has, so that one comparison finds it out.
+/// The length in a block of engine memory. No memory is as long, so one comparison tells such a block from others.
 pub(super) const OF_ENGINE: usize = usize::MAX;
 
-// What all blocks have; the owner follows it.
+// The part that all blocks have. The owner follows it.
 struct Header {
     counts: Counts,
     access: AccessWord,
@@ -55,7 +55,7 @@ struct Block<O> {
     owner: O,
 }
 
-/// What must be known of an owner whose type was erased.
+/// The facts about an owner whose type was erased.
 struct OwnerType {
     layout: Layout,
     offset: usize,
@@ -83,7 +83,7 @@ unsafe fn drop_owner<O>(owner: *mut c_void) {
     unsafe { owner.cast::<O>().drop_in_place() }
 }
 
-/// A block whose owner is in its place and whose header is not: dropped where an owner panics when asked for its memory.
+/// A block with an owner and without a header. It is dropped if the owner panics in [`memory`](super::Owner::memory).
 struct Unfinished<O> {
     block: NonNull<Block<O>>,
     owner: NonNull<O>,
@@ -92,7 +92,7 @@ struct Unfinished<O> {
 impl<O> Unfinished<O> {
     fn into_owner(self) -> O {
         let unfinished = ManuallyDrop::new(self);
-        // SAFETY: I-FREE-ONCE: the owner was written, and is read out here alone.
+        // SAFETY: I-FREE-ONCE: the owner was written, and only this reads it out.
         let owner = unsafe { unfinished.owner.read() };
         // SAFETY: I-LAYOUT: as in `drop`, which does not run.
         unsafe { dealloc(unfinished.block.as_ptr().cast(), Layout::new::<Block<O>>()) };
@@ -102,7 +102,7 @@ impl<O> Unfinished<O> {
 
 impl<O> Drop for Unfinished<O> {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: the owner was written and is dropped here alone.
+        // SAFETY: I-FREE-ONCE: the owner was written, and only this drops it.
         unsafe { self.owner.drop_in_place() };
         // SAFETY: I-LAYOUT: allocated with this layout, and no reference to it was made.
         unsafe { dealloc(self.block.as_ptr().cast(), Layout::new::<Block<O>>()) };
@@ -115,9 +115,10 @@ pub(crate) struct RawStore(NonNull<Header>);
 /// One weak reference to a block.
 pub(crate) struct RawWeak(NonNull<Header>);
 
-// SAFETY: I-OWNER-SEND: owners are `Send` (a bound of `RawStore::new`); all else in a block is atomic or never changes.
+// SAFETY: I-OWNER-SEND: owners are `Send` (a bound of `RawStore::new`); everything else in a block is atomic or never
+// changes.
 unsafe impl Send for RawStore {}
-// SAFETY: I-OWNER-SEND: `&RawStore` reaches atomics and plain numbers, and the owner only where it is `Sync` (`owner`).
+// SAFETY: I-OWNER-SEND: `&RawStore` reaches atomics and plain numbers, and only an owner that is `Sync` (`owner`).
 unsafe impl Sync for RawStore {}
 // SAFETY: I-OWNER-SEND: a weak reference reaches the owner only by becoming a strong one.
 unsafe impl Send for RawWeak {}
@@ -125,9 +126,9 @@ unsafe impl Send for RawWeak {}
 unsafe impl Sync for RawWeak {}
 
 impl RawStore {
-    /// A block of its own for `owner`, with one strong reference. `memory` is asked once the owner is in its place.
+    /// A new block for `owner`, with one strong reference. `memory` is called once the owner is in its place.
     ///
-    /// On failure the owner comes back.
+    /// The owner comes back on failure.
     #[inline]
     pub(super) fn new<O: Send + 'static>(
         owner: O,
@@ -140,7 +141,7 @@ impl RawStore {
         Ok(store)
     }
 
-    /// As [`new`](Self::new), with the event left to [`tell_created`](Self::tell_created).
+    /// A new block, as by [`new`](Self::new), of which the observer is told later, by [`tell_created`](Self::tell_created).
     #[inline]
     pub(super) fn untold<O: Send + 'static>(
         owner: O,
@@ -198,7 +199,7 @@ impl RawStore {
         header
     }
 
-    /// For the marks of this folder, each of which answers for taking it away.
+    /// For the marks in this folder. Each of them removes itself.
     #[inline]
     pub(super) fn access(&self) -> &AccessWord {
         &self.header().access
@@ -217,18 +218,18 @@ impl RawStore {
         }
     }
 
-    /// The length, or that it is an engine's to say.
+    /// The length, or `OF_ENGINE` if an engine determines it.
     #[inline]
     pub(super) fn stored_byte_length(&self) -> usize {
         self.header().byte_length.load(Ordering::Acquire)
     }
 
-    /// Publishes a new length; the caller answers for the memory up to it (I-MAPPED).
+    /// Publishes a new length. The caller has committed the memory up to it (I-MAPPED).
     pub(super) fn set_byte_length(&self, byte_length: usize) {
         self.header().byte_length.store(byte_length, Ordering::Release);
     }
 
-    /// The length, in one order with all of [`replace_byte_length`](Self::replace_byte_length).
+    /// The length, read in one total order with every [`replace_byte_length`](Self::replace_byte_length).
     #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
         match self.header().byte_length.load(Ordering::SeqCst) {
@@ -237,15 +238,15 @@ impl RawStore {
         }
     }
 
-    /// Publishes a new length if it is `before`, and otherwise says what it is; as for
-    /// [`set_byte_length`](Self::set_byte_length).
+    /// Publishes a new length if the present one is `before`; otherwise returns the present one. The caller has committed
+    /// the memory up to the new length (I-MAPPED).
     pub(super) fn replace_byte_length(&self, before: usize, byte_length: usize) -> Result<(), usize> {
         let replaced =
             self.header().byte_length.compare_exchange(before, byte_length, Ordering::SeqCst, Ordering::SeqCst);
         replaced.map(drop)
     }
 
-    /// Publishes length 0, and says what the length was.
+    /// Publishes length 0, and returns the length before.
     pub(super) fn take_byte_length(&self) -> usize {
         self.header().byte_length.swap(0, Ordering::SeqCst)
     }
@@ -264,7 +265,7 @@ impl RawStore {
         self.header().site.get()
     }
 
-    /// The isolate that has the store, and through how many live buffers.
+    /// The isolate that has the store, and the number of its live buffers.
     #[inline]
     pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
         self.access().exposure()
@@ -301,7 +302,7 @@ impl RawStore {
         }
     }
 
-    /// The owner, where it is an `O`. Others may look at it at the same time, hence `Sync`.
+    /// The owner, if it is an `O`. Other threads may look at it at the same time, hence `Sync`.
     pub(super) fn owner<O: Sync + 'static>(&self) -> Option<&O> {
         self.is_from::<O>().then(|| {
             // SAFETY: I-LAYOUT: the owner is an `O`, at its offset in the block, and lives as long as this reference.
@@ -330,7 +331,7 @@ impl RawStore {
         RawWeak(self.0)
     }
 
-    /// What the block's bytes count in the budget, to be given back once.
+    /// The block's charge to the budget, to be returned once.
     fn charge(&self) -> Charge {
         Charge::of(if self.header().charged { self.byte_length() } else { 0 })
     }
@@ -372,14 +373,15 @@ impl Drop for RawStore {
 }
 
 impl RawStore {
-    /// The last reference goes: event, owner, block. A panic on the way still frees the block.
+    /// Ends the block with its last reference: tells the observer, drops the owner, frees the block. A panic on the way
+    /// still frees the block.
     #[inline(never)]
     fn free(&mut self) {
         let block = RawWeak(self.0);
         let header = self.header();
         let charge = self.charge();
         let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
-        // The memory of a manual store is not its owner's; freeing it is told where it is done.
+        // The memory of a manual store is freed by hand, and its free tells the observer.
         if !self.kind().is_manual() {
             observe::emit(|| self.event(EventKind::Freed { at: None }));
         }

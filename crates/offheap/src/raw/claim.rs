@@ -1,4 +1,4 @@
-//! What an isolate has of a block while it has a buffer over it.
+//! The claim that an isolate has on a block while it has a buffer over it.
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -9,14 +9,14 @@ use super::{Memory, Owner, RawStore};
 use crate::observe::{self, EventKind};
 use crate::{Error, IsolateId, Length, Sharing, Site, StoreKind};
 
-/// One reference to a block and, where the block counts its buffers, one counted buffer of an isolate.
+/// One reference to a block and, if the block counts its buffers, one counted buffer of an isolate.
 ///
 /// Its drop tells the observer, withdraws the buffer and then drops the reference.
 pub(crate) struct Claim(RawStore);
 
 impl Claim {
-    /// Claims `raw` for a buffer in `isolate`. `check` runs while the buffer is counted, so that nobody else changes the length;
-    /// where it fails the claim was never there.
+    /// Claims `raw` for a buffer in `isolate`. `check` runs while the buffer is counted, so no other code changes the
+    /// length. If it fails, the buffer is no longer counted and the observer hears nothing.
     #[inline]
     pub(crate) fn new<E: From<Denied>>(
         raw: &RawStore,
@@ -24,7 +24,7 @@ impl Claim {
         check: impl FnOnce() -> Result<(), E>,
     ) -> Result<Self, E> {
         if !counts_buffers(raw.kind()) {
-            // Asked with the reference in hand, which keeps it from being freed from then on.
+            // Checked after the reference was taken: from then on the memory is not freed.
             let held = raw.clone();
             return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(held)) };
         }
@@ -35,20 +35,20 @@ impl Claim {
         Ok(Claim(raw.clone()))
     }
 
-    /// A claim on a new block over the memory of `owner`, which the observer is told of by [`tell_made`](Self::tell_made).
+    /// A claim on a new block over the memory of `owner`. [`tell_made`](Self::tell_made) tells the observer.
     pub(crate) fn of_owner<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, (Error, O)> {
         let raw = RawStore::untold(owner, StoreKind::FIXED, site, |owner| Memory::from(owner.memory()))?;
         Ok(Claim::of_new(raw, isolate))
     }
 
-    /// Claims a block that nobody else has a reference to.
+    /// Claims a block to which there is no other reference.
     pub(crate) fn of_new(raw: RawStore, isolate: IsolateId) -> Self {
         assert!(raw.is_unique(), "nobody else has the block yet");
         count(&raw, isolate).expect("nobody else has the block yet");
         Claim(raw)
     }
 
-    /// Claims read-only or shared memory, which any number of isolates may have and which counts no buffers.
+    /// Claims read-only memory, which any number of isolates may have and which counts no buffers.
     pub(crate) fn of_frozen(raw: RawStore) -> Self {
         assert!(raw.kind().is_read_only(), "memory of another kind counts its buffers");
         Claim(raw)
@@ -87,12 +87,12 @@ impl Claim {
         Claim(unsafe { RawStore::from_raw(raw) })
     }
 
-    /// The claim on memory that is shared from now on, where nobody else has a reference to it.
+    /// Makes the memory shared, if there is no other reference to it.
     pub(crate) fn into_shared(self) -> Result<Self, Self> {
         self.into_kind(StoreKind::SHARED)
     }
 
-    /// The claim on memory that is frozen from now on, where nobody else has a reference to it.
+    /// Makes the memory frozen, if there is no other reference to it.
     ///
     /// # Safety
     /// Nobody writes the memory any more.
@@ -116,7 +116,8 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let raw = &self.0;
         let is_counted = counts_buffers(raw.kind());
-        // Withdrawn after the event, so that the observer hears of another isolate's claim after it; and also if that panics.
+        // Withdrawn after the event, so that the observer hears of another isolate's claim later. Withdrawn even if the
+        // observer panics.
         let _withdrawn = is_counted.then(|| Withdrawn(raw));
         observe::emit(|| {
             let isolate = raw.access().exposure().filter(|_| is_counted).map(|(isolate, _)| isolate);
@@ -147,15 +148,15 @@ impl Drop for Withdrawn<'_> {
     }
 }
 
-/// Any number of isolates may have read-only memory, since nobody writes through a buffer, and shared memory, since whoever
-/// writes it allows for others.
+/// Any number of isolates may have read-only memory, which is not written through a buffer, and shared memory, whose users
+/// all allow for other writers.
 #[inline]
 fn counts_buffers(kind: StoreKind) -> bool {
     kind.sharing() == Sharing::Unshared
 }
 
-/// The bytes that an isolate is told to keep alive. Memory that its letting go would not free counts as nothing, as V8 counts
-/// nothing behind its `EmptyDeleter` (I-ACCOUNTED).
+/// The bytes that count as kept alive by the isolate. Memory that the end of its buffers would not free counts as 0, as
+/// memory behind `EmptyDeleter` does in V8 (I-ACCOUNTED).
 #[inline]
 fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {

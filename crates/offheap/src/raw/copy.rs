@@ -1,14 +1,14 @@
-//! Copies of bytes that somebody else may write at the same time.
+//! Copies of bytes that script or another process may write at the same time.
 //!
-//! Each byte that is read is some value that was stored there; there is no order between bytes and nothing else is
-//! promised. To the compiler the `asm!` blocks are opaque, and stand for one relaxed atomic access per byte. Memory that
-//! nobody writes is not read this way: an atomic needs an address that may be written.
+//! Each byte that is read is a value that was stored there at some time, in no particular order. The compiler cannot look
+//! into the `asm!` blocks, which stand for one relaxed atomic access per byte. Memory that is never written is not read
+//! this way, since an atomic needs an address that may be written.
 
 /// Reads `into.len()` bytes from `from`.
 ///
 /// # Safety
-/// The bytes are mapped for reading and may be written by others, which a shared reference to them would deny; they do
-/// not overlap `into`.
+/// The bytes are mapped for reading and do not overlap `into`. Other code may write them, which a shared reference to them
+/// would not allow.
 #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
 #[inline]
 pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
@@ -33,7 +33,8 @@ pub(crate) unsafe fn store_bytes(into: *mut u8, from: &[u8]) {
 #[inline]
 unsafe fn copy(mut from: *const u8, mut into: *mut u8, mut count: usize) {
     use std::arch::asm;
-    // Up to here 16-byte moves beat the start of `rep movsb` (measured on Zen 5 with FSRM: even at about 1,200).
+    // Up to this length 16-byte moves are faster than `rep movsb`, which starts slowly (Zen 5 with FSRM: equal at about
+    // 1,200).
     const SHORT: usize = 1024;
     if count <= SHORT {
         let steps = count / 64;
@@ -80,28 +81,28 @@ unsafe fn copy(mut from: *const u8, mut into: *mut u8, mut count: usize) {
 }
 
 /// # Safety
-/// As for the other `load_bytes`.
+/// The bytes are mapped for reading and do not overlap `into`.
 #[cfg(any(not(target_arch = "x86_64"), miri, loom))]
 pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
     use std::sync::atomic::{AtomicU8, Ordering};
     for (index, byte) in into.iter_mut().enumerate() {
-        // SAFETY: I-BORROW: inside the range that the caller answers for.
+        // SAFETY: I-BORROW: inside the range of the caller's promise.
         let source = unsafe { from.add(index) };
-        // SAFETY: I-BORROW: as above; others may write it, and an `AtomicU8` allows for that. It is only loaded here.
+        // SAFETY: I-BORROW: as above. Other code may write it, which an `AtomicU8` allows. It is only loaded here.
         let source = unsafe { AtomicU8::from_ptr(source.cast_mut()) };
         *byte = source.load(Ordering::Relaxed);
     }
 }
 
 /// # Safety
-/// As for the other `store_bytes`.
+/// The bytes are mapped for writing, and do not overlap `from`.
 #[cfg(any(not(target_arch = "x86_64"), miri, loom))]
 pub(crate) unsafe fn store_bytes(into: *mut u8, from: &[u8]) {
     use std::sync::atomic::{AtomicU8, Ordering};
     for (index, &byte) in from.iter().enumerate() {
-        // SAFETY: I-BORROW: inside the range that the caller answers for.
+        // SAFETY: I-BORROW: inside the range of the caller's promise.
         let target = unsafe { into.add(index) };
-        // SAFETY: I-BORROW: as above; others may read it, and an `AtomicU8` allows for that.
+        // SAFETY: I-BORROW: as above. Other code may read it, which an `AtomicU8` allows.
         unsafe { AtomicU8::from_ptr(target) }.store(byte, Ordering::Relaxed);
     }
 }

@@ -1,28 +1,29 @@
-//! How many references a block has, of both sorts, in one atomic number.
+//! The numbers of strong and weak references to a block, in one atomic number.
 //!
-//! Both are in one number so that one load tells whether a reference is the only one of any sort. Nobody can count
-//! another then, and the last reference of most stores goes without a locked instruction.
+//! With both in one number, one load tells whether a reference is unique. No other reference can be counted then, so the
+//! last reference of most stores is dropped without a locked instruction.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
 const STRONG: u64 = 1;
 const WEAK: u64 = 1 << 32;
-/// Manual memory was freed: for good, and whatever the counts become.
+/// Set for good when manual memory is freed.
 const CLOSED: u64 = 1 << 63;
 
-/// Counts beyond this end the process, as `Arc`'s do: only a program that forgets handles in a loop gets there. It is half
-/// of what a count has room for.
+/// A count beyond this ends the process, as `Arc`'s does: only a program that forgets handles in a loop reaches it. It is
+/// half of the range of a count.
 const MAX_REFERENCES: u32 = i32::MAX as u32 >> 1;
 
-/// The strong references in the lower half; in the upper one the weak ones, and one that all strong ones hold together,
-/// below `CLOSED`.
+/// The lower half counts the strong references. The upper half, below `CLOSED`, counts the weak ones, and one more that all
+/// strong references hold together.
 pub(super) struct Counts(AtomicU64);
 
-/// The only strong reference of a block.
+/// A strong reference without another strong one beside it.
 pub(super) enum Unique {
-    /// There is no weak handle, so nobody else has the block.
+    /// There is no weak handle either.
     OfAnySort,
-    /// Weak handles fail to upgrade until [`give_back`](Counts::give_back): the count of strong references is 0.
+    /// There are weak handles. They fail to upgrade until [`give_back`](Counts::give_back), since the count of strong
+    /// references is 0.
     Strong,
 }
 
@@ -70,8 +71,7 @@ impl Counts {
         false
     }
 
-    /// Takes a strong reference away, and says whether it was the last: then all that was done through the others came
-    /// before.
+    /// Removes a strong reference. Returns whether it was the last, in which case all uses through the others came before.
     #[inline]
     pub(super) fn remove_strong(&self) -> bool {
         if self.is_unique() {
@@ -84,10 +84,10 @@ impl Counts {
         last
     }
 
-    /// Takes a weak reference away, or the one of all strong ones once these are gone; otherwise as
-    /// [`remove_strong`](Self::remove_strong).
+    /// Removes a weak reference, or the one that all strong ones held. Returns whether it was the last, in which case all
+    /// uses through the others came before.
     pub(super) fn remove_weak(&self) -> bool {
-        // With no other weak reference there is no strong one either, so nobody counts meanwhile.
+        // Without another weak reference there is no strong one either, so the count cannot change.
         let last = weak(self.0.load(Ordering::Relaxed)) == 1 || weak(self.0.fetch_sub(WEAK, Ordering::Release)) == 1;
         if last {
             fence(Ordering::Acquire);
@@ -95,13 +95,13 @@ impl Counts {
         last
     }
 
-    /// Whether there is one strong reference, and no weak one beside it. Nobody can count another then.
+    /// Whether there is one strong reference, and no weak one beside it. No other can be counted then.
     #[inline]
     pub(super) fn is_unique(&self) -> bool {
         self.0.load(Ordering::Acquire) == STRONG | WEAK
     }
 
-    /// Takes the strong reference away where it is the only one; or says how many there are.
+    /// Removes the strong reference if there is no other one; otherwise returns how many there are.
     pub(super) fn take_unique(&self) -> Result<Unique, u32> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
@@ -117,8 +117,9 @@ impl Counts {
         }
     }
 
-    /// Marks the block where it has no more than `own` strong references; or says how many more there are, with `None` where
-    /// it was marked before. Whoever counts one more afterwards finds the mark, since all of it is one number.
+    /// Marks the block as freed if it has at most `own` strong references. Otherwise returns how many more there are, or
+    /// `None` if the block was marked before. A reference that is counted afterwards finds the mark, since both are in one
+    /// number.
     pub(super) fn close(&self, own: u32) -> Result<(), Option<u32>> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -127,7 +128,7 @@ impl Counts {
                 _ if strong(word) > own => return Err(Some(strong(word) - own)),
                 _ => {}
             }
-            // What was done through references that went comes before.
+            // Uses through references that are gone come before.
             match self.0.compare_exchange_weak(word, word | CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(seen) => word = seen,
@@ -140,7 +141,7 @@ impl Counts {
         self.0.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Undoes [`take_unique`](Self::take_unique) where it left weak handles.
+    /// Undoes [`take_unique`](Self::take_unique) if that found weak handles.
     pub(super) fn give_back(&self) {
         self.0.fetch_add(STRONG, Ordering::Release);
     }

@@ -9,30 +9,30 @@ use crate::{Rejected, Site, StoreKind};
 
 /// Memory that an engine owns and whose length the engine changes.
 ///
-/// It is what is behind V8's resizable and growable buffers and its WebAssembly memories, through the `shared_ptr` that
-/// keeps them. The store over it has no length of its own: it asks for this one each time that it is asked.
+/// V8's resizable and growable buffers and its WebAssembly memories have such memory, kept by a `shared_ptr`. The store
+/// over it has no length of its own: it asks for this one each time.
 ///
 /// # Safety
-/// From the time when it is handed over until it is dropped:
+/// From the hand-over until it is dropped:
 /// - [`data`](Self::data) always returns the same address, which is not null;
 /// - [`byte_length`](Self::byte_length) may be called on any thread, and is never more than `isize::MAX`;
-/// - that many bytes at the address are initialised, mapped for reading and writing, and may take any value. Only what the
-///   engine takes away by making it shorter is not;
-/// - nobody but the engine and the holder of this value reads or writes them.
+/// - that many bytes at the address are initialised, mapped for reading and writing, and may take any value. Bytes behind a
+///   length that the engine has shortened need not be mapped;
+/// - only the engine and the holder of this value read or write them.
 ///
 /// Dropping it may happen on any thread and must not call an engine.
 pub unsafe trait EngineMemory: Send + Sync + 'static {
     /// The address.
     fn data(&self) -> NonNull<u8>;
 
-    /// The length at this moment, in bytes.
+    /// The present length in bytes.
     fn byte_length(&self) -> usize;
 
-    /// The most bytes that it can have at this address, as far as the engine tells: at least its length.
+    /// The greatest length that it can have at this address, as far as the engine tells. It is at least the present length.
     fn max_byte_length(&self) -> usize;
 }
 
-/// The owner in such a block. It begins with what asks, so that this can be found while `M` is not known.
+/// The owner in such a block. The function comes first, so that it can be found without knowing `M`.
 #[repr(C)]
 struct EngineOwned<M> {
     ask: Ask,
@@ -59,7 +59,7 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
 }
 
 impl RawStore {
-    /// Only this makes blocks with the length `OF_ENGINE`, and of kinds that are `is_of_engine`.
+    /// A block over `memory`. Only this function makes blocks with the length `OF_ENGINE`, and blocks of an engine's kinds.
     pub(crate) fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, Rejected<M>> {
         assert!(kind.is_of_engine(), "an engine's memory is of a kind of its own");
         let owner = EngineOwned { ask: ask::<M>, memory };
@@ -73,14 +73,14 @@ impl RawStore {
         self.kind().is_of_engine()
     }
 
-    /// Asks the engine memory that the caller found in the block.
+    /// Asks the engine memory in this block.
     #[cold]
     fn ask_engine(&self, question: Question) -> usize {
         assert_eq!(self.stored_byte_length(), OF_ENGINE, "the block has a length of its own");
         let owner = self.owner_ptr();
         // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which begins with an `Ask`.
         let ask = unsafe { owner.cast::<Ask>().read() };
-        // SAFETY: I-LAYOUT: stored beside an owner of the type that it is for, which this reference keeps.
+        // SAFETY: I-LAYOUT: the function was stored beside an owner of its type, which this reference keeps alive.
         unsafe { ask(owner, question) }
     }
 

@@ -4,7 +4,7 @@ use super::{Memory, RawStore};
 use crate::sys::MappedFile;
 use crate::{Error, Site, StoreKind};
 
-/// The owner of a mapped file: the mapping, and what is to be dropped after it.
+/// The owner of a mapped file: the mapping, and a value that is dropped after it.
 pub(crate) struct FileOwner<T> {
     file: MappedFile,
     with: T,
@@ -18,7 +18,7 @@ impl RawStore {
         RawStore::new(FileOwner { file, with }, kind, site, memory).map_err(|(error, _)| error)
     }
 
-    /// The owner of a block that [`of_file`](Self::of_file) made with a `T`.
+    /// The owner of a block that [`of_file`](Self::of_file) made with a `T`; `None` for any other block.
     pub(crate) fn file_owner<T: Sync + 'static>(&self) -> Option<&FileOwner<T>> {
         self.owner()
     }

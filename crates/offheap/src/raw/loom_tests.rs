@@ -2,8 +2,8 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p offheap --lib --release`
 //!
-//! Whether two threads meet is not seen by results alone: the memory of a model is a [`Plain`] cell, whose uses loom
-//! checks as a race detector would, and control blocks come from loom's allocator, which counts what is left over.
+//! Results do not show every race. So the memory of a model is a [`Plain`] cell, whose uses loom checks like a race
+//! detector, and control blocks come from loom's allocator, which reports leaks.
 
 mod access;
 mod growth;
@@ -18,10 +18,10 @@ use std::ptr::NonNull;
 use super::{Memory, Owner, RawStore, RawWeak, UniqueRef};
 use crate::{Site, StoreKind};
 
-/// What stands for the bytes of a store.
+/// Stands for the bytes of a store.
 struct Plain(UnsafeCell<u32>);
 
-// SAFETY: that no two threads use it at once is what the models show; loom fails where they do.
+// SAFETY: the models show that no two threads use it at once; loom fails if they do.
 unsafe impl Send for Plain {}
 // SAFETY: as above.
 unsafe impl Sync for Plain {}
@@ -32,20 +32,20 @@ impl Plain {
     }
 
     fn read(&self) -> u32 {
-        // SAFETY: the cell lives; that nobody writes it is what loom checks.
+        // SAFETY: the cell is live, and loom checks that no other thread writes it.
         self.0.with(|value| unsafe { *value })
     }
 
     fn write(&self, written: u32) {
-        // SAFETY: the cell lives; that nobody else uses it is what loom checks.
+        // SAFETY: the cell is live, and loom checks that no other thread uses it.
         self.0.with_mut(|value| unsafe { *value = written })
     }
 }
 
-/// An owner that writes its memory when it is dropped, which is a race unless every use has ended before.
+/// An owner whose drop writes its memory. That is a race unless every use came before.
 struct Watched(Arc<Plain>);
 
-/// What the memory is when its owner was dropped.
+/// The value of the memory after its owner was dropped.
 const DROPPED: u32 = 0xdead;
 
 impl Drop for Watched {

@@ -18,13 +18,13 @@ pub use heap::Unfreed;
 pub(crate) use heap::{free_address, freed_at, unfreed};
 pub(super) use owner::{FreedAt, ManualOwner};
 
-/// From this size on, memory comes as whole pages, which can be given back while the address stays taken.
+/// From this size on, memory is allocated as whole pages. These can be given back while the address stays taken.
 const PAGES_FROM: usize = 64 << 10;
 
 /// Memory that is freed when this value is dropped.
 struct ManualBlock {
     memory: ManualBytes,
-    // Given back after the memory, or with it.
+    // Returned after the memory is freed, or with it.
     charge: Charge,
 }
 
@@ -32,7 +32,7 @@ enum ManualBytes {
     Heap(HeapMemory),
     Pages(Pages),
     Adopted(Adopted),
-    // What its owner has reserved, kept by a reference.
+    // Memory that its store's owner has reserved, kept alive by a reference.
     Room(RawStore),
 }
 
@@ -52,7 +52,7 @@ impl ManualBlock {
         let memory = if byte_length >= PAGES_FROM {
             ManualBytes::Pages(Pages::zeroed(byte_length)?)
         } else {
-            // One byte at least: each memory has an address of its own.
+            // At least one byte, so that each memory has an address of its own.
             ManualBytes::Heap(HeapMemory::zeroed(byte_length.max(1))?)
         };
         Ok(ManualBlock { memory, charge })
@@ -75,13 +75,13 @@ impl ManualBlock {
         Ok(ManualBlock { memory: ManualBytes::Adopted(Adopted { data, byte_length, free_fn }), charge })
     }
 
-    /// The memory of a store that has it reserved, kept until it is freed by hand.
+    /// Memory that the store itself has reserved, kept alive until it is freed by hand.
     fn of_room(raw: RawStore) -> Self {
         // The store counts in the budget itself.
         ManualBlock { memory: ManualBytes::Room(raw), charge: Charge::of(0) }
     }
 
-    /// Lets adopted memory go without freeing it.
+    /// Drops the block without freeing adopted memory.
     fn disown(self) {
         if let ManualBytes::Adopted(adopted) = self.memory {
             let _ = ManuallyDrop::new(adopted);
@@ -105,22 +105,22 @@ impl ManualBlock {
         Memory { data: self.data(), byte_length }
     }
 
-    /// Gives back what can be given back without the address; returns how many bytes are kept.
+    /// Gives the memory back as far as the address can stay taken. Returns how many bytes are kept.
     fn keep_address(&mut self) -> usize {
         match &mut self.memory {
             ManualBytes::Pages(pages) => pages.give_back_but_a_page(),
             ManualBytes::Room(raw) => raw.give_room_back(),
-            // What is kept of these is less than `REMEMBERED * PAGES_FROM`, however much a program frees.
+            // Kept whole. All of these together are less than `REMEMBERED * PAGES_FROM`, however much a program frees.
             ManualBytes::Heap(_) => {}
-            // It is somebody else's, who was not told yet.
+            // Kept until its `free_fn` is called.
             ManualBytes::Adopted(adopted) => return adopted.byte_length,
         }
         self.charge = Charge::of(0);
         0
     }
 
-    /// How many bytes of adopted memory the block holds back once it was freed by hand. Blocks of our own are small, or
-    /// hold one page: they keep their address for as long as it is remembered.
+    /// How many bytes of adopted memory the block keeps after it was freed by hand. Memory that was allocated here keeps
+    /// its address for as long as that is remembered: it is small, or only one page of it is kept.
     fn kept_bytes(&self) -> usize {
         match &self.memory {
             ManualBytes::Heap(_) | ManualBytes::Pages(_) | ManualBytes::Room(_) => 0,
@@ -128,7 +128,7 @@ impl ManualBlock {
         }
     }
 
-    /// The length that the memory has at this moment, where that changes.
+    /// The present length of memory whose length changes.
     fn present_byte_length(&self) -> Option<usize> {
         match &self.memory {
             ManualBytes::Room(raw) => Some(raw.byte_length()),

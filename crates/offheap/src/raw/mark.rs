@@ -1,4 +1,4 @@
-//! Marks in the access word, each of which is taken away once.
+//! Marks in the access word. Each of them is removed once, by its drop.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -35,11 +35,11 @@ impl Mark for Write {
     }
 }
 
-/// A mark of a reader or of a writer, with the bytes that it is for.
+/// A reader's or writer's mark, with the bytes that it is for.
 ///
-/// While it lives the bytes stay where they are, mapped and as long as they are (I-MAPPED), and no other code of this crate
-/// writes them; with [`Write`] none reads them either. Whether script does is what `scope` was about: with `None` no isolate
-/// has the memory.
+/// While it lives the bytes stay mapped at their address (I-MAPPED), and no other code of this crate writes them. With
+/// [`Write`], none reads them either. Script is kept away by the caller, who stopped the isolate of the `scope`; with
+/// `None` no isolate has the memory.
 pub(crate) struct Marked<M: Mark> {
     view: View,
     bytes: NonNull<[u8]>,
@@ -47,11 +47,11 @@ pub(crate) struct Marked<M: Mark> {
 }
 
 impl<M: Mark> Marked<M> {
-    /// Marks `view`, in `scope` (the isolate whose script is stopped) or outside of all isolates; `None` where the view is
-    /// out of bounds.
+    /// Marks `view`, in `scope` (the isolate whose script is stopped) or outside all isolates. `None` if the view is out of
+    /// bounds.
     pub(crate) fn new(view: &View, scope: Option<IsolateId>) -> Result<Option<Self>, Denied> {
         M::begin(view.raw().access(), scope)?;
-        // From here on the mark ends with this value. While it is set, nobody shortens the memory.
+        // From here on this value removes the mark. While the mark is set, nobody can shrink the store below this length.
         let mut marked = Marked { view: view.clone(), bytes: NonNull::from(&mut []), mark: PhantomData };
         let Some(byte_length) = view.present_byte_length() else { return Ok(None) };
         marked.bytes = NonNull::slice_from_raw_parts(view.data(), byte_length);
@@ -70,7 +70,7 @@ impl<M: Mark> Drop for Marked<M> {
     }
 }
 
-/// A mark of a writer for the time of one copy into a block.
+/// A writer's mark for the time of one copy into a block.
 pub(crate) struct Writing<'a>(&'a AccessWord);
 
 impl<'a> Writing<'a> {
@@ -86,7 +86,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// A mark of a copy out of a block, which keeps writers in Rust away. Script may write, and the length may change.
+/// The mark of a copy out of a block, which keeps writers in Rust away. Script may write, and the length may change.
 pub(crate) struct Copying<'a>(&'a AccessWord);
 
 impl<'a> Copying<'a> {

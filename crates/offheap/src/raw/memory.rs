@@ -1,4 +1,4 @@
-//! Owners of our own: memory from Rust's allocator, and an owner with a function that is called before its drop.
+//! This crate's own owners: memory from Rust's allocator, and an owner with a function that is called before its drop.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use super::Owner;
 use crate::Error;
 
-/// Memory from Rust's allocator, zeroed. V8's default allocator aligns as `calloc` does, and so does this.
+/// Zeroed memory from Rust's allocator, aligned like `calloc`'s, as V8's default allocator does.
 pub(crate) struct HeapMemory {
     data: NonNull<u8>,
     layout: Layout,
@@ -20,15 +20,15 @@ struct Aligned;
 
 impl HeapMemory {
     /// # Errors
-    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`] where the allocator has none.
+    /// [`Error::TooLarge`] beyond `isize::MAX` bytes, [`Error::OutOfMemory`] if the allocator has none.
     pub(crate) fn zeroed(byte_length: usize) -> Result<Self, Error> {
         Self::zeroed_aligned(byte_length, HEAP_ALIGNMENT)
     }
 
-    /// The same at an address that is a multiple of `alignment`, and of 16.
+    /// Zeroed memory at an address that is a multiple of `alignment` and of 16.
     ///
     /// # Errors
-    /// As for [`zeroed`](Self::zeroed), and [`Error::InvalidAlignment`].
+    /// Those of [`zeroed`](Self::zeroed), and [`Error::InvalidAlignment`].
     pub(crate) fn zeroed_aligned(byte_length: usize, alignment: usize) -> Result<Self, Error> {
         if !alignment.is_power_of_two() {
             return Err(Error::InvalidAlignment { alignment });
@@ -60,27 +60,27 @@ impl HeapMemory {
 impl Drop for HeapMemory {
     fn drop(&mut self) {
         if self.layout.size() != 0 {
-            // SAFETY: I-LAYOUT: allocated with this layout, and freed here alone.
+            // SAFETY: I-LAYOUT: allocated with this layout, and only freed here.
             unsafe { dealloc(self.data.as_ptr(), self.layout) };
         }
     }
 }
 
-// SAFETY: I-OWNER-SEND: the block has no other pointer to it.
+// SAFETY: I-OWNER-SEND: there is no other pointer to the memory.
 unsafe impl Send for HeapMemory {}
 // SAFETY: I-OWNER-SEND: `&HeapMemory` gives an address and a length.
 unsafe impl Sync for HeapMemory {}
 
-// SAFETY: I-OWNER-SEND: the block is zeroed, ours alone, and on the heap.
+// SAFETY: I-OWNER-SEND: the memory is zeroed, on the heap, and used by nobody else.
 unsafe impl Owner for HeapMemory {
     fn memory(&mut self) -> NonNull<[u8]> {
         NonNull::slice_from_raw_parts(self.data, self.layout.size())
     }
 }
 
-/// An owner and what is to be called, once, before it is dropped.
+/// An owner, and a function that is called once, before the owner is dropped.
 pub(crate) struct WithDeleter<O: Owner, F: FnOnce(*mut u8, usize)> {
-    // Both are taken in `drop` and, where the hand-over failed, in `into_parts`.
+    // Both are taken in `drop`, or in `into_parts` if the hand-over failed.
     parts: Option<(O, F)>,
 }
 
@@ -103,9 +103,9 @@ impl<O: Owner, F: FnOnce(*mut u8, usize)> Drop for WithDeleter<O, F> {
     }
 }
 
-// SAFETY: I-OWNER-SEND: the memory is that of `owner`, which keeps the contract itself.
+// SAFETY: I-OWNER-SEND: the memory is the owner's, which keeps the contract itself.
 unsafe impl<O: Owner, F: FnOnce(*mut u8, usize) + Send + 'static> Owner for WithDeleter<O, F> {
     fn memory(&mut self) -> NonNull<[u8]> {
-        self.parts.as_mut().expect("taken in drop alone").0.memory()
+        self.parts.as_mut().expect("only taken in drop").0.memory()
     }
 }

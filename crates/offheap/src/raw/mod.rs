@@ -1,15 +1,15 @@
-//! UNSAFE: the control block with its reference counts and its access word, the memory behind it, and what may own that.
+//! UNSAFE: the control block with its reference counts and its access word, the memory behind it, and its owners.
 //!
-//! What SAFETY.md says of these types can be checked by reading this folder, and no code above it:
+//! The claims of SAFETY.md about these types can be checked by reading only this folder:
 //!
-//! - It imports nothing that stands above it (`tests/layers.rs` looks). Below it are `sys`, whose unsafe functions have
-//!   contracts of their own, and plain things: errors, names, events, the budget.
-//! - Nothing outside it can break an invariant. Fields, and functions whose misuse would, are private to this folder or to one
-//!   file of it; what is left is safe to call in any order, or `unsafe` with a contract.
+//! - It imports nothing from above it, which `tests/layers.rs` checks. Below it are `sys`, whose unsafe functions have
+//!   contracts of their own, and plain things: errors, ids, events, the budget.
+//! - Code outside it cannot break an invariant. Fields, and functions whose misuse would break one, are private to this
+//!   folder or to one of its files. All other functions are safe in any order, or `unsafe` with a contract.
 //!
-//! [`RawStore`] is the only type that knows a block. [`View`] is a reference with a range that lies in the block's memory.
-//! [`UniqueRef`] and [`FrozenRef`] say of a block that slices need no mark; [`Marked`], [`Copying`], [`Writing`] and [`Claim`] are marks in
-//! the access word, each taken away once, by its drop.
+//! Only [`RawStore`] and [`RawWeak`] access a block. [`View`] is a reference with a range that lies in the block's memory.
+//! A block behind a [`UniqueRef`] or a [`FrozenRef`] can be lent as a slice without a mark. [`Marked`], [`Copying`],
+//! [`Writing`] and [`Claim`] are marks in the access word, each of which its drop removes once.
 #![allow(unsafe_code, reason = "the reference count, and the memory that the safe types rest on")]
 
 mod access;

@@ -1,4 +1,4 @@
-//! What may own the memory of a store.
+//! The traits of values that own the memory of a store.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use bytemuck::{NoUninit, Pod};
 
 use super::Memory;
 
-/// A value that owns memory which a store may let script read and write.
+/// A value that owns memory which script may read and write through a store.
 ///
 /// Implemented for `Vec<T>` and `Box<[T]>` with `T: Pod`, with the feature `bytes` for `bytes::BytesMut`, and with the
-/// feature `memmap2` for `memmap2::MmapMut`. Implement it for a type of your own to hand its memory over without a copy;
-/// where that is memory of C, [`UniqueStore::from_raw_parts`](crate::UniqueStore::from_raw_parts) is shorter.
+/// feature `memmap2` for `memmap2::MmapMut`. Implement it for a type of your own to hand its memory over without a copy.
+/// For memory of C, [`UniqueStore::from_raw_parts`](crate::UniqueStore::from_raw_parts) is shorter.
 ///
-/// The owner is dropped exactly once, with the last reference to its store, on whichever thread drops that: `Send` is
-/// required for this, and `'static` because an engine may keep the store for as long as it likes.
+/// The owner is dropped exactly once, with the last reference to its store, by the thread that drops that reference. So it
+/// must be `Send`. It must be `'static` because an engine may keep the store for as long as it likes.
 ///
 /// ```
 /// use std::ptr::NonNull;
@@ -42,16 +42,16 @@ use super::Memory;
 /// From the first call of [`memory`](Self::memory) until the owner is dropped:
 /// - every call returns the same address and length;
 /// - the bytes are initialised, mapped for reading and writing, and may take any value;
-/// - nobody but the holder of the owner reads or writes them;
+/// - only the holder of the owner reads or writes them;
 /// - they stay where they are when the owner is moved.
 ///
-/// Dropping the owner may happen on any thread and must not call an engine.
+/// The owner may be dropped on any thread, and its drop must not call an engine.
 pub unsafe trait Owner: Send + 'static {
-    /// The memory: its address and its length in bytes. The address is not null, also for length 0.
+    /// The address and the length in bytes. The address is not null, even for length 0.
     fn memory(&mut self) -> NonNull<[u8]>;
 }
 
-/// A value that owns memory which nobody writes any more.
+/// A value that owns memory which is not written any more.
 ///
 /// Implemented for `&'static [T]`, `Arc<[T]>` and, with the feature `bytes`, `bytes::Bytes`.
 ///
@@ -62,9 +62,9 @@ pub unsafe trait Owner: Send + 'static {
 /// - they stay where they are when the owner is moved;
 /// - any thread may read them.
 ///
-/// Dropping the owner may happen on any thread and must not call an engine.
+/// The owner may be dropped on any thread, and its drop must not call an engine.
 pub unsafe trait FrozenOwner: Send + 'static {
-    /// The memory: its address and its length in bytes. The address is not null, also for length 0.
+    /// The address and the length in bytes. The address is not null, even for length 0.
     fn memory(&self) -> NonNull<[u8]>;
 }
 
@@ -103,8 +103,8 @@ unsafe impl<T: NoUninit + Sync> FrozenOwner for &'static [T] {
     }
 }
 
-// SAFETY: I-OWNER-SEND: an `Arc`'s elements stay where they are, and `NoUninit` leaves no way to write through `&T`:
-// it excludes interior mutability. This `Arc` keeps `Arc::get_mut` from anybody else.
+// SAFETY: I-OWNER-SEND: an `Arc`'s elements stay where they are, and `NoUninit` leaves no way to write through `&T`: it
+// excludes interior mutability. While this `Arc` lives, `Arc::get_mut` fails for any other one.
 unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Arc<[T]> {
     fn memory(&self) -> NonNull<[u8]> {
         bytes_of_slice(NonNull::from(&**self))

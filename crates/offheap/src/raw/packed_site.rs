@@ -1,4 +1,4 @@
-//! A place in a program, as a control block keeps it.
+//! A place in a program in one pointer, as a control block has it.
 
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -24,11 +24,11 @@ impl PackedSite {
     pub(super) fn get(self) -> Site {
         let address = self.0.as_ptr();
         if address.addr() & 1 == 0 {
-            // SAFETY: I-LAYOUT: without the bit the pointer came from a `&'static Location`.
+            // SAFETY: I-LAYOUT: a pointer without the bit came from a `&'static Location`.
             Site::Native(unsafe { &*address.cast::<Location<'static>>() })
         } else {
             let place = address.map_addr(|address| address & !1).cast::<ScriptPlace>();
-            // SAFETY: I-LAYOUT: with the bit, which is taken off, it came from a `&'static ScriptPlace`.
+            // SAFETY: I-LAYOUT: a pointer with the bit, which is removed, came from a `&'static ScriptPlace`.
             Site::Script(unsafe { &*place })
         }
     }

@@ -1,4 +1,4 @@
-//! Changing the length of a store, while others may be using it.
+//! Changes of a store's length, while other threads may use it.
 
 use super::access::{AccessWord, Denied};
 use super::manual::ManualOwner;
@@ -8,7 +8,7 @@ use crate::observe::{self, EventKind};
 use crate::sys::Reservation;
 use crate::{Error, IsolateId, Site, StoreKind};
 
-/// Why a length stays what it is.
+/// Why a length was not changed.
 pub(crate) enum Refused {
     Denied(Denied),
     Error(Error),
@@ -27,7 +27,7 @@ impl From<Error> for Refused {
 }
 
 impl UniqueRef {
-    /// A block over the first `byte_length` bytes of `reservation`, which are committed here.
+    /// A block over the first `byte_length` bytes of `reservation`, which this commits.
     pub(crate) fn resizable(reservation: Reservation, byte_length: usize, site: Site) -> Result<Self, Error> {
         reservation.commit(byte_length)?;
         let memory = |reservation: &mut Reservation| Memory { data: reservation.start(), byte_length };
@@ -48,7 +48,7 @@ impl RawStore {
         }
     }
 
-    /// The most bytes that the block's memory can have without moving.
+    /// The greatest length that the block's memory can have.
     #[inline]
     pub(crate) fn max_byte_length(&self) -> usize {
         if self.is_of_engine() {
@@ -57,7 +57,7 @@ impl RawStore {
         self.reservation().map_or_else(|| self.byte_length(), Reservation::max_byte_length)
     }
 
-    /// Gives the block another length, in `scope` (the isolate whose script is stopped) or outside of all isolates.
+    /// Changes the block's length, in `scope` (the isolate whose script is stopped) or outside all isolates.
     pub(crate) fn resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(), Refused> {
         let (store, attempted, requested) = (self.id(), "resize", byte_length);
         if self.is_of_engine() {
@@ -70,13 +70,13 @@ impl RawStore {
         if byte_length > max_byte_length {
             return Err(Error::AboveMaximum { store, attempted, requested, max_byte_length }.into());
         }
-        // SAFETY: I-BORROW: while the block shrinks no guard has these bytes; those who copy tolerate writers.
+        // SAFETY: I-BORROW: while the block shrinks no guard has these bytes, and copies tolerate writers.
         let clear = |from, end| unsafe { clear(reservation, from, end) };
         self.resize_with(scope, byte_length, |end| reservation.commit(end), clear)
     }
 
-    /// The same, with what commits memory up to a length before that is published, and what clears the bytes between two
-    /// lengths after the shorter one was.
+    /// Changes the block's length. `commit` commits memory up to a longer length before that is published; `clear` clears
+    /// the bytes between two lengths after the shorter one was published.
     pub(super) fn resize_with(
         &self,
         scope: Option<IsolateId>,
@@ -95,18 +95,18 @@ impl RawStore {
             let charge = self.charge_growth(byte_length - before)?;
             commit(byte_length)?;
             self.set_byte_length(byte_length);
-            // From here on they count as part of the length.
+            // From here on the charge is part of the block's.
             std::mem::forget(charge);
         }
         if byte_length != before {
-            // While the mark stands, so that nobody is told of a free, or of another length, before this.
+            // Told while the mark is set, so that the observer cannot hear of a free or of another length first.
             observe::emit(|| self.event(EventKind::Resized));
         }
         drop(resizing);
         Ok(())
     }
 
-    /// Counts so many bytes more, where the block counts; given back if they do not come to be.
+    /// Charges the budget for growth, if the block counts; returned unless the growth succeeds.
     pub(super) fn charge_growth(&self, byte_length: usize) -> Result<Charge, Error> {
         if !self.is_charged() {
             return Ok(Charge::of(0));
@@ -114,7 +114,7 @@ impl RawStore {
         budget::take_more(byte_length).map(|()| Charge::of(byte_length))
     }
 
-    /// Keeps others from resizing; with the length, which stays what it is meanwhile.
+    /// Keeps other threads from resizing. Returns the length, which does not change until the mark is dropped.
     fn begin_resize(&self, scope: Option<IsolateId>, byte_length: usize) -> Result<(usize, Resizing<'_>), Denied> {
         loop {
             let shrinks = byte_length < self.byte_length();
@@ -124,12 +124,12 @@ impl RawStore {
             if shrinks == (byte_length < before) {
                 return Ok((before, resizing));
             }
-            // Somebody else resized it in between, and what was marked is the wrong way.
+            // Another thread resized it in between, and the mark is for the wrong direction.
         }
     }
 }
 
-/// The mark of somebody who resizes.
+/// The mark of a thread that resizes.
 struct Resizing<'a>(&'a AccessWord);
 
 impl Drop for Resizing<'_> {
@@ -138,7 +138,7 @@ impl Drop for Resizing<'_> {
     }
 }
 
-/// Zeroes bytes `from..end` of a reservation and gives whole pages of them back. They stay readable.
+/// Zeroes bytes `from..end` of a reservation and gives whole pages among them back. They stay readable.
 ///
 /// # Safety
 /// The bytes are committed, and no slice of them lives.
@@ -154,14 +154,14 @@ unsafe fn clear(reservation: &Reservation, from: usize, end: usize) {
 }
 
 /// # Safety
-/// As for [`clear`].
+/// The bytes are committed, and no slice of them lives.
 unsafe fn zero(reservation: &Reservation, from: usize, end: usize) {
     static ZEROS: [u8; 4096] = [0; 4096];
     for offset in (from..end).step_by(ZEROS.len()) {
         // SAFETY: I-LAYOUT: inside the reservation.
         let into = unsafe { reservation.start().add(offset) };
         let count = ZEROS.len().min(end - offset);
-        // SAFETY: I-BORROW: committed, as the caller says, and nobody's slice; copies of others tolerate this.
+        // SAFETY: I-BORROW: committed and not lent as a slice, as the caller says. Copies tolerate this write.
         unsafe { store_bytes(into.as_ptr(), &ZEROS[..count]) };
     }
 }

@@ -1,4 +1,4 @@
-//! Blocks over memory that script and Rust may write at the same time, on any thread, and how it gets longer.
+//! Blocks over shared memory, which script and Rust may write at the same time on any thread, and its growth.
 
 use super::{HeapMemory, Memory, Owner, RawStore, freed_at};
 use crate::budget;
@@ -7,7 +7,7 @@ use crate::sys::Reservation;
 use crate::{Error, Length, Site, StoreKind};
 
 impl RawStore {
-    /// A block over zeroed memory of one length.
+    /// A block over zeroed memory of fixed length.
     pub(crate) fn shared_zeroed(byte_length: usize, site: Site) -> Result<Self, Error> {
         budget::check(byte_length)?;
         Self::shared(HeapMemory::zeroed(byte_length)?, site).map_err(|(error, _)| error)
@@ -20,27 +20,27 @@ impl RawStore {
         RawStore::new(reservation, StoreKind::SHARED_GROWABLE, site, memory).map_err(|(error, _)| error)
     }
 
-    /// A block over the memory of `owner`. Only these three make blocks of shared kinds, and those of an engine's shared
-    /// memory, of shared manual memory and of files that are mapped to be written: what is behind them is writable, and
-    /// nobody's slice.
+    /// A block over the memory of `owner`. Blocks of shared kinds are made by these three functions, and for an engine's
+    /// shared memory, for shared manual memory and for files that are mapped to be written. Their memory is writable and
+    /// never lent as a slice.
     pub(crate) fn shared<O: Owner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
         RawStore::new(owner, StoreKind::SHARED, site, |owner| Memory::from(owner.memory()))
     }
 
-    /// Whether the block is shared memory with room behind it; of memory of an engine, whether some is left.
+    /// Whether the block is shared memory that can grow. For an engine's memory: whether it is shorter than its maximum.
     pub(crate) fn is_growable(&self) -> bool {
         let kind = self.kind();
         let has_room = || !kind.is_of_engine() || self.engine_max_byte_length() > self.byte_length();
         kind.is_shared() && kind.length() == Length::Growable && has_room()
     }
 
-    /// Makes shared memory longer, unless it is as long already; `strict` where a longer one is an error.
+    /// Makes shared memory at least this long. With `strict` it is an error if the memory is longer already.
     pub(crate) fn grow(&self, byte_length: usize, strict: bool) -> Result<(), Error> {
         let (store, attempted, requested) = (self.id(), "grow", byte_length);
-        // Manual memory is not freed while this reference, which is no `ManualHandle`'s, lives.
+        // Manual memory is not freed while this reference lives, which is not a `ManualHandle`'s.
         self.check_not_freed_to_grow()?;
         if self.is_of_engine() {
-            // A length that it has is found by the adapters, and no error.
+            // An adapter may pass on a length that the engine has reached already.
             let present = self.byte_length_in_order();
             return match present == requested || present > requested && !strict {
                 true => Ok(()),
@@ -64,8 +64,9 @@ impl RawStore {
         }
     }
 
-    /// The same, with what commits memory up to a length before that is published. Of several who grow at once each
-    /// either makes it longer or finds it longer: the lengths that were published are one rising sequence.
+    /// Makes shared memory at least this long. `commit` commits memory up to a length before that is published. If several
+    /// threads grow the memory at once, each one either makes it longer or finds it longer: the published length only
+    /// rises.
     pub(super) fn grow_with(
         &self,
         requested: usize,

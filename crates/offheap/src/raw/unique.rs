@@ -1,11 +1,12 @@
-//! Blocks with one reference, and blocks that nobody writes: where slices need no access word.
+//! Unique references, and references to frozen blocks: their slices need no mark in the access word.
 
 use std::ptr::NonNull;
 
 use super::{FrozenOwner, Memory, Owner, RawStore};
 use crate::{Error, Site, StoreKind};
 
-/// The only reference to a block, weak ones included, whose memory is its owner's and exposed nowhere.
+/// A unique reference: there is no other one to the block, not even a weak one. The block's memory is its owner's, and
+/// exposed nowhere.
 pub(crate) struct UniqueRef(RawStore);
 
 impl UniqueRef {
@@ -14,12 +15,12 @@ impl UniqueRef {
         RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(UniqueRef)
     }
 
-    /// The only reference to a new block, whose memory is as this type promises.
+    /// The reference to a new block whose memory is its owner's.
     pub(super) fn of(raw: RawStore) -> Self {
         UniqueRef(raw)
     }
 
-    /// As [`RawStore::into_unique`], for a block of a kind whose memory is its `Owner`'s and which is exposed nowhere.
+    /// The reference as a unique one, if it is the last strong one; weak ones are severed.
     pub(crate) fn if_unique(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
         let has_slices = matches!(raw.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
@@ -38,25 +39,26 @@ impl UniqueRef {
         self.0
     }
 
-    /// The owner, where it is an `O`.
+    /// The owner, if it is an `O`.
     pub(crate) fn try_into_owner<O: Owner>(self) -> Result<O, UniqueRef> {
         self.0.into_owner().map_err(UniqueRef)
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         let data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
-        // SAFETY: I-BORROW: the memory of a living `Owner`, which nobody else reaches; `&self` keeps `as_mut_slice` away.
+        // SAFETY: I-BORROW: the memory of a live `Owner`, which no other reference reaches; `&self` excludes
+        // `as_mut_slice`.
         unsafe { data.as_ref() }
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         let mut data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
-        // SAFETY: I-BORROW: as above, and `&mut self` keeps both away.
+        // SAFETY: I-BORROW: as above, and `&mut self` excludes both.
         unsafe { data.as_mut() }
     }
 }
 
-/// A reference to a block whose memory nobody writes.
+/// A reference to a block whose memory is not written any more.
 #[derive(Clone)]
 pub(crate) struct FrozenRef(RawStore);
 
@@ -66,7 +68,7 @@ impl FrozenRef {
         RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory())).map(FrozenRef)
     }
 
-    /// A frozen block, where it is one: only `new` makes blocks of this kind.
+    /// The reference, if its block is frozen. Only `new` and `Claim::into_frozen` make blocks of this kind.
     pub(crate) fn if_frozen(raw: RawStore) -> Result<Self, RawStore> {
         if raw.kind() == StoreKind::FROZEN { Ok(FrozenRef(raw)) } else { Err(raw) }
     }
@@ -83,7 +85,7 @@ impl FrozenRef {
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         let data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
-        // SAFETY: I-BORROW: the memory of a living `FrozenOwner`: nobody writes it, and any thread may read it.
+        // SAFETY: I-BORROW: frozen memory, which nobody writes and any thread may read.
         unsafe { data.as_ref() }
     }
 }

@@ -1,28 +1,28 @@
-//! A reference to a block together with a range of its memory: what every handle of a user's is.
+//! A reference to a block together with a range of its memory. Every handle of a user's is one.
 
 use std::ptr::NonNull;
 
 use super::{RawStore, RawWeak};
 
-/// A reference to a block, and the range of its bytes that a handle is to.
+/// A reference to a block, and a range of its bytes.
 ///
 /// Three invariants hold of the fields, which only this file can write. [`View::within`] is the one place that makes a range
 /// and checks it.
 ///
-/// - **V1, whole.** With the length [`WHOLE`] the start is 0: the view is to all bytes of the block, whatever its length
-///   becomes.
-/// - **V2, inside.** Any other range lay inside the block's memory at the time when it was made, or inside another range that
-///   did. Memory never moves (I-NO-MOVE) and its addresses stay taken while a reference lives, so `start + byte_length` does
-///   not overflow, and `data + start` is the address of a byte of the memory, or of its end.
-/// - **V3, present.** There are bytes to use only while the range ends at or before the present length. Memory that can
-///   shrink may end before it, which is *out of bounds*; [`byte_length`](Self::byte_length) is 0 then.
+/// - **V1, whole.** A range with the length [`WHOLE`] starts at 0. Such a view is to all bytes of the block, whatever its
+///   length becomes.
+/// - **V2, inside.** Any other range lay inside the block's memory when it was made, or inside another range that did.
+///   Memory never moves (I-NO-MOVE) and its addresses stay taken while a reference lives, so `start + byte_length` does not
+///   overflow, and `data + start` is the address of a byte of the memory, or of its end.
+/// - **V3, present.** Bytes of the range may be used only while it ends at or before the present length. Where the memory
+///   was shrunk below its end, the view is *out of bounds*, and its [`byte_length`](Self::byte_length) is 0.
 #[derive(Clone)]
 pub(crate) struct View {
     raw: RawStore,
     range: Range,
 }
 
-/// A view that does not keep the memory.
+/// A view that does not keep the memory alive.
 #[derive(Clone)]
 pub(crate) struct WeakView {
     raw: RawWeak,
@@ -35,34 +35,34 @@ struct Range {
     byte_length: usize,
 }
 
-/// The length of a range that is to all of a block.
+/// The length of a range to all of a block.
 const WHOLE: usize = usize::MAX;
 
 impl View {
-    /// All of a block (V1).
+    /// A view to all of a block (V1).
     #[inline]
     pub(crate) fn whole(raw: RawStore) -> Self {
         View { raw, range: Range { start: 0, byte_length: WHOLE } }
     }
 
-    /// The bytes `start..end` of a block; `None` unless they lie inside it.
+    /// A view to the bytes `start..end` of a block; `None` unless they lie inside it.
     pub(crate) fn part(raw: RawStore, start: usize, end: usize) -> Option<Self> {
         let byte_length = raw.byte_length();
         Self::within(raw, 0, byte_length, start, end)
     }
 
-    /// The bytes `start..end` of this view; `None` unless they lie inside it.
+    /// A view to the bytes `start..end` of this view; `None` unless they lie inside it.
     #[inline]
     pub(crate) fn slice(&self, start: usize, end: usize) -> Option<Self> {
         let byte_length = self.byte_length();
-        // Looked at first: a reference is counted only for a range that there is.
+        // Checked first, so that a reference is counted only for a valid range.
         if start > end || end > byte_length {
             return None;
         }
         Self::within(self.raw.clone(), self.range.start, byte_length, start, end)
     }
 
-    /// The bytes `start..end` of a range that begins at `outer_start`, has `outer_byte_length` bytes and keeps V2.
+    /// A view to the bytes `start..end` of an outer range that keeps V2; `None` unless they lie inside that.
     #[inline]
     fn within(raw: RawStore, outer_start: usize, outer_byte_length: usize, start: usize, end: usize) -> Option<Self> {
         let is_inside = start <= end && end <= outer_byte_length;
@@ -79,7 +79,7 @@ impl View {
         self.raw
     }
 
-    /// Whether it is to all of the block, whatever its length becomes.
+    /// Whether this is a view to all of the block, whatever its length becomes.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
         self.range.byte_length == WHOLE
@@ -105,8 +105,7 @@ impl View {
         NonNull::new(data).expect("a range lies inside its memory")
     }
 
-    /// The length that the bytes have at this moment; `None` where the range ends beyond the present length of the memory
-    /// (V3).
+    /// The present length of the bytes; `None` if the view is out of bounds (V3).
     #[inline]
     pub(crate) fn present_byte_length(&self) -> Option<usize> {
         match self.range.byte_length {
@@ -115,13 +114,13 @@ impl View {
         }
     }
 
-    /// The length that the bytes have at this moment: 0 where the view is out of bounds.
+    /// The present length of the bytes; 0 if the view is out of bounds.
     #[inline]
     pub(crate) fn byte_length(&self) -> usize {
         self.present_byte_length().unwrap_or(0)
     }
 
-    /// The length of shared memory, in one order with all its growth.
+    /// The length of shared memory, read in one total order with every growth of it.
     #[inline]
     pub(crate) fn byte_length_in_order(&self) -> usize {
         if self.is_whole() { self.raw.byte_length_in_order() } else { self.range.byte_length }
@@ -138,9 +137,9 @@ impl View {
 
     /// Whether both are to the same bytes of the same memory.
     pub(crate) fn is_same(&self, other: &View) -> bool {
-        // The length of a range is what it was made with also while it is out of bounds.
+        // A range has the length that it was made with, even while it is out of bounds.
         let byte_length = |view: &View| if view.is_whole() { view.raw.byte_length() } else { view.range.byte_length };
-        // Two views to all of it are the same although it may grow between two looks at its length.
+        // Two views to all of it are the same, even if it grows between the two reads of its length.
         self.raw.same_block(&other.raw)
             && (self.range == other.range
                 || self.range.start == other.range.start && byte_length(self) == byte_length(other))
@@ -154,7 +153,7 @@ impl View {
 impl WeakView {
     /// A view to the same range, unless the memory is gone.
     pub(crate) fn upgrade(&self) -> Option<View> {
-        // V2: the range was one of this block, whose memory is as it was while a strong reference is left.
+        // V2: the range was made for this block, whose memory never moves.
         self.raw.upgrade().map(|raw| View { raw, range: self.range })
     }
 }

@@ -1,7 +1,7 @@
-//! A mapped file that somebody cuts short: reading what is gone raises SIGBUS.
+//! Mapped files that another program truncates: an access to the missing bytes raises SIGBUS.
 //!
-//! The signal's handler finds the file by the address and ends the process with a message. It may do nothing that is
-//! not safe in a signal handler: it reads atomics and path bytes that are never freed, and calls `write` and `_exit`.
+//! The signal's handler finds the file by the address and ends the process with a message. It does only what a signal
+//! handler may do: it reads atomics and path bytes that are never freed, and calls `write` and `_exit`.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use std::sync::{LazyLock, Mutex, Once, OnceLock, PoisonError};
 
 use crate::Error;
 
-/// As many mappings can be named at a time; a fault in one more ends the process by the signal itself.
+/// How many mappings can be named at a time. A fault in any other one ends the process by the signal itself.
 const SLOTS: usize = 256;
 
 struct Slot {
@@ -27,11 +27,11 @@ static MAPPINGS: [Slot; SLOTS] = [const {
     Slot { start: AtomicUsize::new(0), byte_length: AtomicUsize::new(0), path: AtomicPtr::new(ptr::null_mut()) }
 }; SLOTS];
 
-/// The names of all files that were mapped, each kept once and for good: a handler may be reading any of them. Locked
-/// while a slot is claimed; the handler does not need it.
+/// The names of all files that were mapped. Each is kept once and never freed, since a handler may be reading it. Locked
+/// while a slot is claimed; the handler does not use it.
 static NAMES: LazyLock<Mutex<HashSet<&'static CStr>>> = LazyLock::new(Mutex::default);
 
-/// What was done about SIGBUS before, and is again for a fault that is not ours.
+/// The action for SIGBUS before ours, which is put back for a fault that is not in a mapping of ours.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 static EXIT_STATUS: AtomicI32 = AtomicI32::new(1);
@@ -40,7 +40,7 @@ static EXIT_STATUS: AtomicI32 = AtomicI32::new(1);
 pub(crate) struct Watched(&'static Slot);
 
 impl Watched {
-    /// Watches a mapping of the file at `path`; `None` where as many are watched as can be.
+    /// Watches a mapping of the file at `path`; `None` if there is no free slot.
     pub(super) fn new(start: usize, byte_length: usize, path: &CStr) -> Result<Option<Self>, Error> {
         let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(slot) = MAPPINGS.iter().find(|slot| slot.start.load(Ordering::Relaxed) == 0) else {
@@ -54,7 +54,7 @@ impl Watched {
     }
 }
 
-/// The same name, among those that are kept.
+/// The kept copy of a name.
 fn kept(names: &mut HashSet<&'static CStr>, name: &CStr) -> Result<&'static CStr, Error> {
     if let Some(known) = names.get(name) {
         return Ok(known);
@@ -76,14 +76,15 @@ impl Drop for Watched {
     }
 }
 
-/// From now on, when a file that is mapped here is cut short by somebody and its missing bytes are touched, the process
+/// From now on, if another program truncates a file that is mapped here and its missing bytes are accessed, the process
 /// prints the file's name to stderr and exits with `status`, instead of dying by SIGBUS. Buffered output is not flushed.
 ///
-/// Process-wide, and for programs rather than libraries: it installs a handler for SIGBUS, once; a later call changes the
-/// status. At the first fault elsewhere the handler that was there before is put back, and gets that fault.
+/// This is for programs and not for libraries, since it applies to the whole process: it installs a handler for SIGBUS,
+/// once. A later call changes the status. At the first fault elsewhere the earlier handler is put back, and gets that
+/// fault.
 ///
 /// # Panics
-/// If the system refuses the handler.
+/// If the system does not accept the handler.
 pub fn exit_when_a_mapped_file_is_cut_short(status: i32) {
     static INSTALL: Once = Once::new();
     EXIT_STATUS.store(status, Ordering::Relaxed);
@@ -93,7 +94,7 @@ pub fn exit_when_a_mapped_file_is_cut_short(status: i32) {
         // SAFETY: zeroed memory of the type; each field is set before it is read.
         let action = unsafe { &mut *pointer };
         action.sa_sigaction = on_bus_error as extern "C" fn(_, _, _) as usize;
-        // On the thread's stack for signals, where it has one.
+        // Runs on the thread's stack for signals, if it has one.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // SAFETY: `sa_mask` is memory for a signal set.
         unsafe { libc::sigemptyset(&mut action.sa_mask) };
@@ -109,7 +110,7 @@ pub fn exit_when_a_mapped_file_is_cut_short(status: i32) {
 extern "C" fn on_bus_error(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t` with `SA_SIGINFO`.
     let info = unsafe { &*info };
-    // SAFETY: reads a field; where the signal was sent by a process it is no address, and lies in no mapping.
+    // SAFETY: reads a field. If a process sent the signal it is not an address, and lies in no mapping.
     let address = unsafe { info.si_addr() }.addr();
     for slot in &MAPPINGS {
         let start = slot.start.load(Ordering::Acquire);
@@ -127,21 +128,21 @@ extern "C" fn on_bus_error(_signal: libc::c_int, info: *mut libc::siginfo_t, _co
         // SAFETY: ends the process without running anything of it.
         unsafe { libc::_exit(EXIT_STATUS.load(Ordering::Relaxed)) };
     }
-    // Not ours: the access is tried again when the handler returns, and what was there before takes over.
+    // Not in a mapping of ours. The access is repeated when the handler returns, and the earlier action gets the fault.
     match PREVIOUS.get() {
-        // SAFETY: changes the action of this signal alone, to one that the system gave us.
+        // SAFETY: changes only the action of this signal, to one that the system gave us.
         Some(previous) => unsafe { libc::sigaction(libc::SIGBUS, previous, ptr::null_mut()) },
-        // SAFETY: changes the action of this signal alone.
+        // SAFETY: changes only the action of this signal.
         None => unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) as libc::c_int },
     };
     if info.si_code <= 0 {
-        // Sent by a process, so that no access will raise it again.
-        // SAFETY: the signal is blocked until the handler returns.
+        // A process sent the signal, so no access will raise it again. SAFETY: the signal is blocked until the handler
+        // returns.
         unsafe { libc::raise(libc::SIGBUS) };
     }
 }
 
 fn say(bytes: &[u8]) {
-    // SAFETY: the bytes are live; what cannot be written is not.
+    // SAFETY: the bytes are live. A failed write is ignored.
     let _ = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
 }

@@ -1,4 +1,4 @@
-//! A file in memory.
+//! Mapping files.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -12,19 +12,19 @@ use rustix::io::Errno;
 use super::fault::Watched;
 use crate::{Error, MapMode, MapProblem};
 
-/// The owner of a mapping. Its memory is read by copies alone, since others may write the file.
+/// The owner of a mapping. Its memory is only read by copies, since other programs may write the file.
 pub(crate) struct MappedFile {
     // Before the mapping: an address is watched only while it is mapped.
     _watched: Option<Watched>,
-    // None of a file without bytes, which the system does not map.
+    // `None` for an empty file, which the system does not map.
     mapping: Option<MmapRaw>,
     mode: MapMode,
 }
 
-/// Which file it is, whatever its name: device and inode.
+/// The identity of a file under any name: its device and inode.
 pub(crate) type FileKey = (u64, u64);
 
-/// A file that is open, and can be mapped. Opening and mapping allocate nothing, unlike those of std.
+/// An open file that can be mapped. Unlike std, opening and mapping allocate nothing.
 pub(crate) struct OpenedFile {
     file: File,
     key: FileKey,
@@ -33,14 +33,14 @@ pub(crate) struct OpenedFile {
 
 impl OpenedFile {
     pub(crate) fn open(path: &CStr, mode: MapMode) -> Result<OpenedFile, MapProblem> {
-        // Asked before opening: opening a pipe would wait for its other end.
+        // Checked before opening, since opening a pipe would wait for its other end.
         check_regular(&rustix::fs::stat(path).map_err(system)?)?;
         let access = if mode == MapMode::ReadWrite { OFlags::RDWR } else { OFlags::RDONLY };
         let file = rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty()).map_err(system)?;
         let stat = rustix::fs::fstat(&file).map_err(system)?;
         check_regular(&stat)?;
         let is_empty = stat.st_size == 0;
-        // The system makes such a file as it is read.
+        // The system makes the content of such a file when it is read.
         if is_empty && rustix::io::pread(&file, &mut [0_u8], 0).map_err(system)? != 0 {
             return Err(MapProblem::NoLength);
         }
@@ -66,7 +66,7 @@ fn check_regular(stat: &Stat) -> Result<(), MapProblem> {
     }
 }
 
-/// What keeps a file from being mapped, or its name from being kept.
+/// Why a file was not mapped.
 pub(crate) enum MapFailure {
     Problem(MapProblem),
     Error(Error),
@@ -103,7 +103,7 @@ impl MappedFile {
         let mapping = match mode {
             MapMode::ReadOnly => options.map_raw_read_only(file)?,
             MapMode::ReadWrite => options.map_raw(file)?,
-            // SAFETY: I-BORROW: no slice of the mapping is ever made; `MmapRaw` gives its address alone.
+            // SAFETY: I-BORROW: no slice of the mapping is ever made; `MmapRaw` gives only its address.
             MapMode::CopyOnWrite => unsafe { options.map_copy(file) }?.into(),
         };
         let watched = Watched::new(mapping.as_ptr().addr(), mapping.len(), path)?;
@@ -119,7 +119,7 @@ impl MappedFile {
         self.mapping.as_ref().map_or(0, MmapRaw::len)
     }
 
-    /// Writes what was changed to the file, and waits until it is there.
+    /// Writes all changes to the file, and waits until that is done.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.mapping.as_ref().map_or(Ok(()), MmapRaw::flush)
     }

@@ -1,4 +1,4 @@
-//! UNSAFE: pages and reservations from the system, what happens when a mapped file is cut short, and the stack of a thread.
+//! UNSAFE: calls of the system for pages and reservations, mapped files and their faults, and the stack of a thread.
 #![allow(unsafe_code, reason = "system calls")]
 
 mod fault;

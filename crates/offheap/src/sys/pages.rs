@@ -9,7 +9,7 @@ use crate::Error;
 /// A range of zeroed pages.
 pub(crate) struct Pages {
     start: NonNull<u8>,
-    // Rounded up to whole pages by the system; this is what was asked for, or is left, and not zero.
+    // The requested length, or the part that is left. It is not zero; the system rounds it up to whole pages.
     byte_length: usize,
 }
 
@@ -29,20 +29,20 @@ impl Pages {
         self.start
     }
 
-    /// Gives back the memory, and all addresses but the first page's, so that nobody else's memory begins where this did.
-    /// What is left faults from now on.
+    /// Gives back the memory, and all addresses except the first page's, so that no other memory begins at this address. An
+    /// access to that page faults from now on.
     pub(crate) fn give_back_but_a_page(&mut self) {
         let page = rustix::param::page_size();
         if self.byte_length > page {
             // SAFETY: I-LAYOUT: inside the range, which is longer.
             let second = unsafe { self.start.add(page) };
-            // SAFETY: I-LAYOUT: whole pages of only this range, which nobody uses any more: the caller is its only holder.
+            // SAFETY: I-LAYOUT: whole pages of only this range, which is not used any more: the caller is its only holder.
             if unsafe { munmap(second.as_ptr().cast(), self.byte_length - page) }.is_ok() {
                 self.byte_length = page;
             }
         }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: I-LAYOUT: replaces only what is left of this range, which nobody uses any more.
+        // SAFETY: I-LAYOUT: replaces only the rest of this range, which is not used any more.
         let replaced =
             unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.byte_length, ProtFlags::empty(), flags) };
         debug_assert!(replaced.is_ok());
@@ -51,7 +51,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: mapped by `zeroed` and unmapped here alone.
+        // SAFETY: I-FREE-ONCE: mapped by `zeroed` and only unmapped here.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.byte_length) };
         debug_assert!(unmapped.is_ok());
     }

@@ -8,18 +8,18 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 use crate::Error;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The least that is committed at a time where a reservation has to be.
+/// The smallest step in which a reservation without access is committed.
 const FIRST_STEP: usize = 64 << 10;
 
-/// Reserved pages, zeroed, readable and writable as far as they are committed. What is committed stays so until the
-/// reservation is dropped (I-MAPPED).
+/// Reserved pages, which are zeroed. The committed ones are readable and writable until the reservation is dropped
+/// (I-MAPPED).
 ///
-/// Where the kernel allows it all of it is committed from the start, without memory set aside for it: pages come into
-/// being when they are written. Where the kernel counts such pages against a limit (`vm.overcommit_memory=2`, a limit
-/// on data) the range is reserved without access, and committed in steps that double.
+/// If the kernel allows it, all pages are committed from the start, and memory is used only when they are written. If the
+/// kernel counts such pages against a limit (`vm.overcommit_memory=2`, a limit on data), the range is reserved without
+/// access and committed in steps that double.
 pub(crate) struct Reservation {
     start: NonNull<u8>,
-    // At least one whole page; what is left of them after `give_back_but_a_page`.
+    // The reserved bytes, at least one whole page; after `give_back_but_a_page`, the rest of them.
     reserved: AtomicUsize,
     max_byte_length: usize,
     committed: AtomicUsize,
@@ -36,7 +36,7 @@ impl Reservation {
         }
     }
 
-    /// The same with nothing committed, as where the kernel refuses more.
+    /// A reservation with nothing committed, as if the kernel allowed no more.
     pub(crate) fn without_access(max_byte_length: usize) -> Result<Self, Error> {
         let reserved = whole_pages(max_byte_length)?;
         match map(reserved, ProtFlags::empty()) {
@@ -61,10 +61,10 @@ impl Reservation {
     /// Makes the first `byte_length` bytes readable and writable. Any number of threads may do so at the same time.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`]; nothing has changed then.
+    /// [`Error::OutOfMemory`]. Nothing has changed then.
     ///
     /// # Panics
-    /// If that is more than was reserved.
+    /// If that is more than the reservation has.
     #[inline]
     pub(crate) fn commit(&self, byte_length: usize) -> Result<(), Error> {
         assert!(byte_length <= self.max_byte_length, "{} bytes are reserved", self.max_byte_length);
@@ -74,15 +74,16 @@ impl Reservation {
 
     #[cold]
     fn commit_more(&self, committed: usize, byte_length: usize) -> Result<(), Error> {
-        // Rounding up stays below what is reserved, which is whole pages and no less than the maximum.
+        // Rounding up does not exceed the reservation, which is whole pages and at least the maximum.
         let needed = byte_length.next_multiple_of(page_size());
         let doubled = (committed * 2).max(FIRST_STEP).min(self.reserved.load(Ordering::Relaxed));
         for end in [needed.max(doubled), needed] {
             // SAFETY: I-LAYOUT: inside the reservation, since `committed` and `end` are.
             let from = unsafe { self.start.add(committed) };
-            // SAFETY: I-MAPPED: whole pages of the reservation, from a whole page on; access is added, never taken.
+            // SAFETY: I-MAPPED: whole pages of the reservation; access is added, and never removed.
             if unsafe { set_access(from, end - committed) } {
-                // Of two that do this at once the larger counts: all before either one's beginning is committed.
+                // If two threads do this at once the larger value counts: everything before the start of either range is
+                // committed.
                 self.committed.fetch_max(end, Ordering::Release);
                 return Ok(());
             }
@@ -90,13 +91,13 @@ impl Reservation {
         Err(Error::OutOfMemory { requested: byte_length - committed })
     }
 
-    /// Where the whole pages begin that `release` can give back for bytes from `offset` on.
+    /// The first byte at or after `offset` from which `release` can give whole pages back.
     pub(crate) fn next_page(offset: usize) -> usize {
         offset.next_multiple_of(page_size())
     }
 
-    /// Gives the memory of all committed pages before `end` back, beginning at `from`, which is the start of one. They
-    /// read as zeros from now on, and stay readable and writable meanwhile. False where the system refuses.
+    /// Gives back the memory of the committed pages from `from`, which is the start of a page, to `end`. They stay readable
+    /// and writable, and read as zeros from now on. Returns false if the system refuses.
     #[must_use]
     pub(crate) fn release(&self, from: usize, end: usize) -> bool {
         let end = end.next_multiple_of(page_size()).min(self.committed.load(Ordering::Acquire));
@@ -110,19 +111,19 @@ impl Reservation {
         unsafe { give_back(start.as_ptr().cast(), end - from) }
     }
 
-    /// Gives back all memory, and all addresses but the first page's, so that nobody else's memory begins where this does.
-    /// Where the system refuses the addresses are kept.
+    /// Gives back all memory, and all addresses except the first page's, so that no other memory begins at this address. If
+    /// the system refuses, the addresses are kept.
     ///
     /// # Safety
-    /// From here on nobody uses the bytes or commits any, and this is not called again.
+    /// From now on the bytes are not used and none are committed, and this is not called again.
     pub(crate) unsafe fn give_back_but_a_page(&self) {
         let (page, reserved) = (page_size(), self.reserved.load(Ordering::Relaxed));
-        // Where the system refuses, as for pages that are locked in memory, the memory goes with the addresses.
+        // If the system refuses, as it does for locked pages, the memory goes with the addresses.
         let _ = self.release(0, self.max_byte_length);
         if reserved > page {
             // SAFETY: I-LAYOUT: inside the reservation, which is longer.
             let second = unsafe { self.start.add(page) };
-            // SAFETY: I-MAPPED: whole pages of the reservation, which nobody uses any more.
+            // SAFETY: I-MAPPED: whole pages of the reservation, which are not used any more.
             if unsafe { munmap(second.as_ptr().cast(), reserved - page) }.is_ok() {
                 self.reserved.store(page, Ordering::Relaxed);
             }
@@ -132,7 +133,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: mapped by a constructor; this is what is left of it, and only this unmaps it.
+        // SAFETY: I-FREE-ONCE: the rest of a constructor's mapping, which only this unmaps.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.reserved.load(Ordering::Relaxed)) };
         debug_assert!(unmapped.is_ok());
     }
@@ -140,8 +141,8 @@ impl Drop for Reservation {
 
 // SAFETY: I-OWNER-SEND: the range is owned, and pages belong to no thread.
 unsafe impl Send for Reservation {}
-// SAFETY: I-OWNER-SEND: `&Reservation` adds access to pages and zeroes those that its caller answers for, both of which
-// the system orders.
+// SAFETY: I-OWNER-SEND: through `&Reservation` threads add access to pages and zero pages of their own, and the system
+// orders both.
 unsafe impl Sync for Reservation {}
 
 fn page_size() -> usize {
@@ -153,7 +154,7 @@ fn whole_pages(byte_length: usize) -> Result<usize, Error> {
     if byte_length > limit {
         return Err(Error::TooLarge { requested: byte_length, limit });
     }
-    // At most `isize::MAX` rounded up, which is no overflow; the system refuses it.
+    // At most `isize::MAX` rounded up, which does not overflow, and which the system refuses.
     Ok(byte_length.max(1).next_multiple_of(page_size()))
 }
 
@@ -165,7 +166,7 @@ fn map(byte_length: usize, protection: ProtFlags) -> Option<NonNull<u8>> {
 }
 
 /// # Safety
-/// Whole pages of a mapping that is the caller's.
+/// The caller passes whole pages of its own mapping.
 unsafe fn set_access(start: NonNull<u8>, byte_length: usize) -> bool {
     let access = MprotectFlags::READ | MprotectFlags::WRITE;
     // SAFETY: I-MAPPED: the caller's promise; access is added.
@@ -173,7 +174,7 @@ unsafe fn set_access(start: NonNull<u8>, byte_length: usize) -> bool {
 }
 
 /// # Safety
-/// Whole, writable pages of a private anonymous mapping that is the caller's; what is in them is lost.
+/// The caller passes whole, writable pages of its own private anonymous mapping, whose content may be lost.
 #[cfg(target_os = "linux")]
 unsafe fn give_back(start: *mut c_void, byte_length: usize) -> bool {
     // SAFETY: I-MAPPED: the caller's promise. The pages stay mapped, and are zero when they are next used.
@@ -181,10 +182,10 @@ unsafe fn give_back(start: *mut c_void, byte_length: usize) -> bool {
 }
 
 /// # Safety
-/// As for the other `give_back`.
+/// The caller passes whole, writable pages of its own private anonymous mapping, whose content may be lost.
 #[cfg(not(target_os = "linux"))]
 unsafe fn give_back(start: *mut c_void, byte_length: usize) -> bool {
-    // Advice may leave the bytes as they are here, so the pages are replaced, in one step.
+    // On this system advice may leave the bytes as they are, so the pages are replaced, in one step.
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: I-MAPPED: the caller's promise; pages with the same access take their place.
     unsafe { mmap_anonymous(start, byte_length, ProtFlags::READ | ProtFlags::WRITE, flags) }.is_ok()

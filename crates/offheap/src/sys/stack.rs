@@ -1,4 +1,4 @@
-//! The stack of a thread, which engines take for longer than it may be.
+//! The stack of a thread, which may be shorter than an engine assumes.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ thread_local! {
     static STACK: Option<Range<usize>> = bounds();
 }
 
-/// The addresses of this thread's stack, which grows from the end to the start; `None` where the system does not tell.
+/// The addresses of this thread's stack, which grows from the end to the start; `None` if the system does not tell.
 pub fn thread_stack() -> Option<Range<usize>> {
     STACK.with(Clone::clone)
 }
@@ -59,7 +59,7 @@ mod tests {
             let here = 0_u8;
             let stack = thread_stack().expect("tests run where the system tells");
             assert!(stack.contains(&(&raw const here).addr()));
-            // It may be that of a thread that has ended, and longer.
+            // It may be longer, if it was the stack of a thread that has ended.
             assert!(stack.len() > 700 << 10, "{}", stack.len());
             assert_eq!(thread_stack(), Some(stack));
         });

@@ -1,4 +1,4 @@
-//! Owners of every sort, into stores and back, and alignment on request.
+//! Conversions of each kind of owner into stores and back, and alignment on request.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ fn a_boxed_slice_is_written_in_place() {
 }
 
 #[test]
-fn what_nobody_writes_turns_into_a_frozen_store() {
+fn memory_that_is_not_written_any_more_turns_into_a_frozen_store() {
     assert_eq!(FrozenStore::try_from(&[1u8, 2][..]).unwrap()[..], [1, 2]);
     assert_eq!(FrozenStore::try_from(Arc::<[u8]>::from(vec![3])).unwrap()[..], [3]);
 }

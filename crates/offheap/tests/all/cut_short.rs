@@ -1,5 +1,5 @@
-//! A file that is cut short while it is mapped ends the process with its name and the status that was chosen, and a
-//! fault elsewhere goes to whoever handled it before. Each case runs in a process of its own: this one, started again.
+//! A file that is truncated while it is mapped ends the process with a message and the chosen status, and a fault elsewhere
+//! goes to the earlier handler. Each case runs in a child process, which is this test started again.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use offheap::{BackingStore, MapMode, Mapped, exit_when_a_mapped_file_is_cut_short};
 
-/// Names the file, in the process that is to fault.
+/// Names the file in the child process.
 const FILE: &str = "OFFHEAP_TEST_FILE";
 
 fn file(name: &str) -> PathBuf {
@@ -17,7 +17,7 @@ fn file(name: &str) -> PathBuf {
     path
 }
 
-/// Runs `child` in a process of its own, this test started again there, and returns what became of that process.
+/// Runs `child` in a child process, and returns how that ended.
 fn in_a_process_of_its_own(test: &str, child: impl FnOnce(PathBuf)) -> (PathBuf, Output) {
     if let Some(path) = std::env::var_os(FILE) {
         child(path.into());
@@ -46,7 +46,7 @@ fn a_read_past_the_cut_ends_the_process_with_name_and_status() {
         exit_when_a_mapped_file_is_cut_short(1);
         exit_when_a_mapped_file_is_cut_short(2);
         let store = map_and_cut(&path, MapMode::ReadOnly);
-        assert_eq!(store.slice(..4096).unwrap().to_vec().unwrap(), [1; 4096], "what is left is read");
+        assert_eq!(store.slice(..4096).unwrap().to_vec().unwrap(), [1; 4096], "the rest is read");
         let _ = store.to_vec();
     });
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -99,15 +99,15 @@ fn a_fault_elsewhere_goes_to_the_handler_that_was_there_before() {
 }
 
 #[test]
-fn a_fault_in_somebody_elses_mapping_ends_as_it_did_before() {
-    const TEST: &str = "a_fault_in_somebody_elses_mapping_ends_as_it_did_before";
+fn a_fault_in_another_mapping_ends_as_it_did_before() {
+    const TEST: &str = "a_fault_in_another_mapping_ends_as_it_did_before";
     let (_, output) = in_a_process_of_its_own(TEST, |path| {
         exit_when_a_mapped_file_is_cut_short(2);
         let store = map_and_cut(&path, MapMode::ReadOnly);
         File::options().write(true).open(&path).unwrap().set_len(40_000).unwrap();
         let theirs = memmap2::MmapOptions::new().map_raw_read_only(&File::open(&path).unwrap()).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(1).unwrap();
-        // SAFETY: inside the mapping; that the file has no such byte is what is tried.
+        // SAFETY: inside the mapping. The file has no such byte any more, which is the point of the test.
         let byte = unsafe { theirs.as_ptr().add(30_000) };
         // SAFETY: as above.
         eprintln!("not reached: {}", unsafe { byte.read_volatile() });

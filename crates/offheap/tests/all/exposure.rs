@@ -1,4 +1,4 @@
-//! What an engine's hold on a store forbids to others: adapters call this, here without an engine.
+//! An engine's hold on a store, and the users that it excludes. Adapters call this; here there is no engine.
 
 use std::thread;
 
@@ -118,7 +118,7 @@ fn cells_keep_copies_and_guards_out_and_may_be_written() {
 }
 
 #[test]
-fn c22_an_exposed_store_is_not_unique_and_the_error_names_who_has_it() {
+fn c22_an_exposed_store_is_not_unique_and_the_error_names_the_isolate() {
     let (store, isolate) = (store(), isolate());
     let exposed = [(); 2].map(|()| Hold::new(&store, isolate.id()).unwrap());
     let other = store.clone();
@@ -221,7 +221,7 @@ fn an_isolate_keeps_the_bytes_of_each_store_once_until_the_last_buffer_goes() {
 }
 
 #[test]
-fn an_isolate_keeps_no_bytes_that_its_letting_go_would_not_free() {
+fn an_isolate_keeps_no_bytes_that_the_end_of_its_buffers_would_not_free() {
     let isolate = isolate();
     let memory = ManualMemory::allocate(8).unwrap();
     let manual = Hold::new(memory.store(), isolate.id()).unwrap();
@@ -257,7 +257,7 @@ fn memory_for_a_buffer_of_script_is_exposed_from_its_beginning() {
 }
 
 #[test]
-fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
+fn script_memory_without_references_may_become_shared_or_frozen() {
     let isolate = IsolateRegistration::new("Mine").unwrap();
     let hold = || Hold::of_owner(vec![1u8, 2], isolate.id(), Site::here()).unwrap();
     let shared = hold().into_shared().unwrap();
@@ -281,7 +281,7 @@ fn what_nobody_refers_to_may_turn_out_to_be_shared_or_frozen() {
 }
 
 #[test]
-fn b12_what_letting_go_frees_is_known_of_each_store() {
+fn b12_each_store_knows_whether_its_last_reference_frees_memory() {
     use offheap::{FrozenStore, ManualMemory, ManualOptions, MapMode, Mapped, SharedStore};
 
     static WORDS: [u64; 2] = [1, 2];

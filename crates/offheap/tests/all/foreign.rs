@@ -1,4 +1,4 @@
-//! Memory of somebody else: V8's `NewBackingStore(data, length, deleter, deleter_data)` in three forms.
+//! Foreign memory: V8's `NewBackingStore(data, length, deleter, deleter_data)` in three forms.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -14,7 +14,7 @@ fn leaked(byte_length: usize) -> *mut u8 {
 }
 
 fn unleak(data: *mut u8, byte_length: usize) {
-    // SAFETY: what `leaked` leaked, taken back once.
+    // SAFETY: the memory that `leaked` leaked, taken back once.
     drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, byte_length)) });
 }
 
@@ -95,7 +95,7 @@ fn a_length_beyond_all_memory_gives_the_deleter_back_uncalled() {
     }
 }
 
-/// What the C function below was called with: address, length, and the number behind its data.
+/// The arguments of the C function below: address, length, and the number behind its data.
 type Call = (usize, usize, u32);
 
 extern "C" fn c_deleter(data: *mut c_void, byte_length: usize, deleter_data: *mut c_void) {
@@ -141,7 +141,7 @@ fn a_function_of_c_is_not_called_where_the_memory_is_refused() {
 }
 
 #[test]
-fn the_deleter_of_a_safe_owner_may_keep_what_is_not_sync() {
+fn the_deleter_of_a_safe_owner_may_own_a_value_that_is_not_sync() {
     let calls = Cell::new(0);
     let (sender, receiver) = mpsc::channel();
     let deleter = move |_: *mut u8, byte_length| {

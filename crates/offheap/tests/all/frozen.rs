@@ -1,4 +1,4 @@
-//! Frozen memory: read anywhere, written nowhere.
+//! Frozen memory: it is read anywhere and written nowhere.
 
 use std::num::NonZeroU8;
 use std::sync::Arc;

@@ -55,7 +55,7 @@ fn a_writer_of_a_part_excludes_the_whole() {
 }
 
 #[test]
-fn a_part_lends_its_bytes_alone() {
+fn a_part_lends_only_its_bytes() {
     let store = store();
     let mut part = store.slice(1..3).unwrap();
     assert_eq!(part.bytes().unwrap()[..], [2, 3]);
@@ -84,7 +84,7 @@ fn a_guard_refuses_another_thread() {
 
 #[test]
 fn no_two_threads_write_at_once() {
-    // Each adds one to a number of four bytes, in steps that a second writer would tear apart.
+    // Each thread adds one to a number of four bytes, in steps that a second writer would disturb.
     let store = BackingStore::from(UniqueStore::zeroed(4).unwrap());
     let written: u32 = thread::scope(|scope| {
         let threads: Vec<_> = (0..4)

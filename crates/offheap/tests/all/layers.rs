@@ -1,10 +1,10 @@
-//! Which module of the core may use which: unsafe code is checked by reading it with what stands below it.
+//! The layers of the core. A module uses no layer above its own, so unsafe code can be checked together with the layers
+//! below it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules from the lowest layer up, and the types that the crate's root takes from each layer. A module uses its own
-/// layer and those below.
+/// The layers, from the lowest up: their modules, and the types that the crate's root re-exports from them.
 const LAYERS: [Layer; 4] = [
     Layer {
         name: "names, errors, events, the system",
@@ -75,7 +75,8 @@ fn layer_of(name: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.modules.contains(&name) || layer.types.contains(&name))
 }
 
-/// The names that follow `crate::` in a file, those in braces too. Comments are left out: documentation may point anywhere.
+/// The names that follow `crate::` in a file, with or without braces. Comments are left out, since documentation may link
+/// anywhere.
 fn names_used(source: &str) -> Vec<String> {
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     let code = lines.collect::<Vec<_>>().join("\n");
@@ -108,7 +109,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each use of a higher layer: which file, and the name.
+/// The number of files, and each use of a higher layer.
 fn upward_uses() -> (usize, Vec<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut files, mut upward) = (Vec::new(), Vec::new());

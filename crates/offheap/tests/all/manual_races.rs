@@ -1,4 +1,4 @@
-//! Manual memory that is shared, and freed beside those who take references to it.
+//! Shared manual memory that is freed beside threads that take references to it.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ fn shared(byte_length: usize) -> ManualMemory {
     ManualMemory::allocate_with(byte_length, options).unwrap()
 }
 
-/// Frees memory beside `user`, many times; what `user` answers is whether it had the memory at all.
+/// Frees memory beside `user`, many times. `user` returns whether it had the memory.
 fn beside_a_free(user: impl Fn(&ManualMemory) -> bool + Sync, free: fn(&ManualMemory) -> Result<(), Error>) {
     let used = AtomicUsize::new(0);
     for round in 0..2000 {
@@ -21,7 +21,7 @@ fn beside_a_free(user: impl Fn(&ManualMemory) -> bool + Sync, free: fn(&ManualMe
         thread::scope(|scope| {
             scope.spawn(|| {
                 begun.wait();
-                // A few times: beside somebody who never lets go nothing is freed.
+                // A few times only: nothing is freed beside a user that never drops its reference.
                 let uses = (0..20).take_while(|_| user(&memory)).count();
                 used.fetch_add(uses, Ordering::Relaxed);
             });
@@ -38,7 +38,7 @@ fn beside_a_free(user: impl Fn(&ManualMemory) -> bool + Sync, free: fn(&ManualMe
     assert_ne!(used.into_inner(), 0, "they met");
 }
 
-/// Whoever could write through its reference has the memory until it lets go of it.
+/// A user that could write has the memory until it drops its reference.
 fn writes_and_reads(store: &SharedStore) -> bool {
     if store.copy_from_slice(0, &[7; 64]).is_err() {
         return false;
@@ -72,7 +72,7 @@ fn a7_a_clone_of_a_handle_beside_a_free_hides_no_reference() {
 }
 
 #[test]
-fn a7_a_buffer_beside_a_free_is_over_memory_that_is_there() {
+fn a7_a_buffer_beside_a_free_is_over_live_memory() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let user = |memory: &ManualMemory| match Hold::new(memory.store(), isolate.id()) {
         Ok(hold) => {
@@ -104,7 +104,7 @@ fn a6_a_handle_is_to_bytes_of_its_store_also_after_a_free() {
     outside(&memory, &hold);
     drop(hold);
     memory.free().unwrap();
-    // Whoever gets a hold gets it before the free or not at all; this is what the other thread would see.
+    // A hold is made before the free or not at all, as the other thread would see.
     assert!(matches!(Hold::new(memory.store(), isolate.id()), Err(Error::Freed { .. })));
     let store = shared_store(&memory);
     assert_eq!((store.as_atomics().len(), store.slice(..).unwrap().as_atomics().len()), (0, 0));

@@ -1,4 +1,4 @@
-//! Mapped files: their bytes are read and written by copies, and what cannot be mapped says why.
+//! Mapped files: their bytes are read and written by copies, and the error for a file that cannot be mapped says why.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -223,7 +223,7 @@ fn a_file_that_may_not_be_read_is_refused() {
     let path = folder.file(b"some bytes");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
-        // A superuser's files are all readable. What the system refuses also to him: the memory of the kernel as a file.
+        // A superuser may read all files, but not map the kernel's memory.
         return assert!(matches!(problem(Mapped::open("/proc/self/mem", MapMode::ReadOnly)), MapProblem::Io(_)));
     }
     for mode in MODES {
@@ -233,7 +233,7 @@ fn a_file_that_may_not_be_read_is_refused() {
 
 #[test]
 fn a_program_that_runs_is_mapped_to_be_read_and_not_to_be_written() {
-    // Refused to a superuser too.
+    // Refused even for a superuser.
     let program = std::env::current_exe().unwrap();
     assert!(Mapped::open(&program, MapMode::ReadOnly).is_ok());
     assert!(matches!(problem(Mapped::open(&program, MapMode::ReadWrite)), MapProblem::Io(_)));

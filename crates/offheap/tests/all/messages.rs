@@ -1,4 +1,4 @@
-//! What errors say: what was tried, what state it met, and what to do.
+//! Messages of errors: the attempt, the state that prevented it, and the remedy.
 
 use std::error::Error as StdError;
 
@@ -60,7 +60,7 @@ fn a_refused_length_says_whether_it_was_to_grow_or_to_be_resized() -> Result {
 }
 
 #[test]
-fn who_reads_exposed_bytes_is_told_of_copies_and_who_writes_is_not() -> Result {
+fn a_read_of_exposed_bytes_is_told_of_copies_and_a_write_is_not() -> Result {
     let isolate = IsolateRegistration::new("test")?;
     let mut store = BackingStore::from(UniqueStore::zeroed(8)?);
     let _exposed = Hold::new(&store, isolate.id())?;

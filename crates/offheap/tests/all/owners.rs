@@ -9,7 +9,7 @@ use std::thread;
 use offheap::adapter::{Hold, IsolateRegistration};
 use offheap::{BackingStore, Owner, UniqueStore};
 
-/// A store of 4 bytes, and how often its owner was dropped.
+/// A store of 4 bytes, and a count of its owner's drops.
 fn counted() -> (BackingStore, Arc<AtomicUsize>) {
     let dropped = Arc::new(AtomicUsize::new(0));
     let counter = dropped.clone();
@@ -118,7 +118,7 @@ fn a_deleter_is_told_address_and_length_before_its_owner_is_dropped() {
             self.1.send("owner").unwrap();
         }
     }
-    // SAFETY: the memory is that of a `Vec` which nobody else uses.
+    // SAFETY: the memory of a `Vec` that no other code uses.
     unsafe impl Owner for Tells {
         fn memory(&mut self) -> NonNull<[u8]> {
             NonNull::from(self.0.as_mut_slice())
@@ -150,7 +150,7 @@ fn an_owner_that_panics_when_asked_for_its_memory_is_dropped_once() {
     struct Shy {
         _alive: Arc<()>,
     }
-    // SAFETY: no memory is ever given.
+    // SAFETY: it never returns.
     unsafe impl Owner for Shy {
         fn memory(&mut self) -> NonNull<[u8]> {
             panic!("not yours")
@@ -164,9 +164,9 @@ fn an_owner_that_panics_when_asked_for_its_memory_is_dropped_once() {
 
 #[test]
 fn an_owner_is_asked_for_its_memory_where_it_stays() {
-    // A box must not be moved between the making of a pointer to its content and the use of it.
+    // A box must not be moved between making a pointer to its content and using it.
     struct Boxed(Box<[u8]>);
-    // SAFETY: the memory is that of a box which nobody else uses.
+    // SAFETY: the memory of a box that no other code uses.
     unsafe impl Owner for Boxed {
         fn memory(&mut self) -> NonNull<[u8]> {
             NonNull::from(&mut *self.0)

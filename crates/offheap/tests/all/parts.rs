@@ -1,4 +1,4 @@
-//! Handles to parts: they share count, guards and exposure with the whole, and say where elements cannot be.
+//! Handles to parts: they share count, guards and exposure with the whole, and refuse misaligned elements.
 
 use offheap::adapter::{Hold, IsolateRegistration};
 use offheap::{BackingStore, Error, FrozenStore, NotUnique, SharedStore, UniqueStore};
@@ -96,7 +96,7 @@ fn a_part_as_long_as_its_store_stays_a_part_where_it_is_not_frozen() {
 }
 
 #[test]
-fn c22_what_keeps_a_part_from_being_unique_is_not_other_handles() {
+fn c22_a_part_is_not_unique_whatever_other_handles_there_are() {
     let store = BackingStore::from(UniqueStore::zeroed(8).unwrap());
     let part = store.slice(2..4).unwrap();
     drop(store);

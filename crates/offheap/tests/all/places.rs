@@ -1,4 +1,4 @@
-//! Places: what makes a store records the line of Rust that asked for it; places in scripts have a bound.
+//! Places: a store records the line of Rust that made it, and the number of places in scripts is bounded.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use offheap::adapter;
 use offheap::{FrozenStore, ManualMemory, ManualOptions, SharedStore, Site, UniqueStore};
 
-/// The place of this call's caller, in whose line the site is to be.
+/// The place of this call's caller, which the site must have.
 #[track_caller]
 fn here(site: Site) {
     let caller = Location::caller();
@@ -15,7 +15,7 @@ fn here(site: Site) {
 }
 
 #[test]
-fn c21_what_makes_a_store_records_its_caller() {
+fn c21_a_function_that_makes_a_store_records_its_caller() {
     here(UniqueStore::zeroed(1).unwrap().site());
     here(UniqueStore::zeroed_aligned(1, 64).unwrap().site());
     here(UniqueStore::filled(1, |_| {}).unwrap().site());
@@ -44,7 +44,7 @@ fn c21_conversions_record_their_caller() {
 }
 
 #[test]
-fn c21_a_caller_is_kept_through_what_does_not_tell_its_own() {
+fn c21_a_caller_is_kept_through_a_function_that_does_not_track_it() {
     #[track_caller]
     fn verb(store: &dyn Fn() -> UniqueStore) -> UniqueStore {
         adapter::on_behalf_of_caller(store)
@@ -56,12 +56,12 @@ fn c21_a_caller_is_kept_through_what_does_not_tell_its_own() {
     here(UniqueStore::zeroed(1).unwrap().site());
 }
 
-/// Alone in its process, since it fills what is kept.
+/// In a process of its own, since it fills the table of places.
 #[test]
 fn c21_places_in_scripts_have_a_bound() {
     let known = adapter::script_site("known.js", 1, 2);
     for number in 0..10_000 {
-        // Each ends in its own way, and the shorter ones fill what is left.
+        // The names differ at the end, and the shorter ones fill the rest of the table.
         let name = format!("{}{number}.js", "x".repeat(if number < 1000 { 300 } else { 0 }));
         assert!(adapter::script_site(&name, 1, 2).to_string().len() < 300);
     }

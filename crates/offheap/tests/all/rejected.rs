@@ -22,27 +22,27 @@ fn rejected_says_what_its_error_says() {
 
 #[test]
 fn a_question_mark_boxes_a_rejected_store() {
-    fn alone(store: BackingStore) -> Result<UniqueStore, Box<dyn StdError + Send + Sync>> {
+    fn unique(store: BackingStore) -> Result<UniqueStore, Box<dyn StdError + Send + Sync>> {
         Ok(store.try_into_unique()?)
     }
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
-    let error = alone(store.clone()).unwrap_err();
+    let error = unique(store.clone()).unwrap_err();
     let rejected = error.downcast::<Rejected<BackingStore>>().unwrap();
     assert_eq!(rejected.into_inner(), store);
 }
 
 #[test]
 fn a_question_mark_makes_the_cores_error_of_it() {
-    fn alone(store: BackingStore) -> Result<UniqueStore, Error> {
+    fn unique(store: BackingStore) -> Result<UniqueStore, Error> {
         Ok(store.try_into_unique()?)
     }
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
-    assert!(matches!(alone(store.clone()), Err(Error::NotUnique { .. })));
+    assert!(matches!(unique(store.clone()), Err(Error::NotUnique { .. })));
     assert_eq!(store.reference_count(), 1);
 }
 
 #[test]
-fn a_store_of_another_kind_comes_back_with_what_it_is() {
+fn a_store_of_another_kind_comes_back_with_its_kind() {
     fn shared(store: BackingStore) -> Result<SharedStore, Box<dyn StdError + Send + Sync>> {
         Ok(SharedStore::try_from(store)?)
     }

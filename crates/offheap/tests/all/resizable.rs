@@ -1,4 +1,4 @@
-//! Resizable stores: one address, zeros where nobody wrote, and memory that goes back.
+//! Resizable stores: one address, new bytes that are zero, and memory that is given back.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,7 +119,7 @@ fn a_guard_keeps_the_length_from_shrinking_and_not_from_growing() {
 }
 
 #[test]
-fn an_exposed_store_is_resized_by_its_hold_alone() {
+fn an_exposed_store_is_resized_only_by_its_hold() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let mut store = store(8, 100);
     let hold = Hold::new(&store, isolate.id()).unwrap();
@@ -141,7 +141,7 @@ fn a_guard_in_the_isolate_keeps_a_hold_from_shrinking_its_store() {
     let isolate = IsolateRegistration::new("Test").unwrap();
     let store = store(8, 100);
     let hold = Hold::new(&store, isolate.id()).unwrap();
-    // SAFETY: no script runs at all.
+    // SAFETY: there is no script.
     let cells = unsafe { adapter::cells_in(&store, isolate.id()) }.unwrap();
     assert!(matches!(hold.resize(4), Err(Error::Busy { holder: Holder::Writer, .. })));
     hold.resize(8).unwrap();
@@ -179,7 +179,7 @@ fn a_part_that_the_store_shrank_below_is_out_of_bounds_until_it_grows_back() {
     assert!(matches!(part.slice(0..1), Err(Error::OutOfRange { .. })));
     assert!(matches!(part.resize(1), Err(Error::NotResizable { .. })));
     assert_eq!(inner.to_vec().unwrap(), [5]);
-    // No guard was left behind by the refusals.
+    // The refusals left no guard behind.
     store.resize(0).unwrap();
     store.resize(16).unwrap();
     assert_eq!(part.bytes().unwrap()[..], [0; 8]);
@@ -196,7 +196,7 @@ fn handles_to_different_parts_differ_also_out_of_bounds() {
 }
 
 #[test]
-fn two_who_resize_at_once_leave_one_of_the_lengths_and_zeros_where_nobody_wrote() {
+fn two_resizes_at_once_leave_one_of_the_lengths_and_zeros() {
     let first = store(0, 1 << 20);
     thread::scope(|scope| {
         for seed in 0..4usize {
@@ -248,14 +248,14 @@ fn copies_run_while_the_store_shrinks_and_grows() {
 }
 
 #[test]
-fn what_shrinking_took_stays_readable_and_reads_as_zeros() {
+fn bytes_that_shrinking_took_stay_readable_and_read_as_zeros() {
     let mut store = store(1 << 20, 1 << 20);
     store.bytes_mut().unwrap().fill(0xff);
     let data: *const u8 = store.as_ptr().cast();
     store.resize(100).unwrap();
     for offset in [100, 4095, 4096, 500_000, (1 << 20) - 1] {
         let byte = data.wrapping_add(offset);
-        // SAFETY: I-MAPPED: inside what the store had, which stays mapped.
+        // SAFETY: I-MAPPED: inside the store's earlier length, which stays mapped.
         assert_eq!(unsafe { byte.read_volatile() }, 0, "{offset}");
     }
     assert_eq!(store.to_vec().unwrap(), [0xff; 100]);
@@ -269,7 +269,7 @@ fn resident_anonymous() -> usize {
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
 }
 
-/// Runs one test of this file alone in a child process, where nothing else uses memory.
+/// Runs one test of this file in a child process, where nothing else uses memory.
 fn in_a_child(test: &str, variable: &str) {
     let test = format!("resizable::{test}");
     let output = Command::new(std::env::current_exe().unwrap())

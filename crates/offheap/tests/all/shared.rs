@@ -1,4 +1,4 @@
-//! Shared stores: atomics and copies on any thread, growth in one order, any number of isolates.
+//! Shared stores: atomics and copies on any thread, a length that only rises, any number of isolates.
 
 use std::ptr::NonNull;
 use std::sync::Barrier;
@@ -33,7 +33,7 @@ fn sizes_that_are_no_allocation_are_errors() {
 }
 
 #[test]
-fn what_one_thread_stores_another_loads() {
+fn one_thread_loads_the_value_that_another_stored() {
     let store = SharedStore::zeroed(8).unwrap();
     let other = store.clone();
     thread::spawn(move || {
@@ -87,7 +87,7 @@ fn eight_threads_add_to_one_number() {
             let store = store.clone();
             scope.spawn(move || {
                 for _ in 0..10_000 {
-                    // SAFETY: all threads use it as one number.
+                    // SAFETY: all threads use it in the same size.
                     let numbers = unsafe { store.as_atomics_of::<AtomicU32>() }.unwrap();
                     numbers[0].fetch_add(1, Ordering::Relaxed);
                 }
@@ -128,7 +128,7 @@ fn a_smaller_length_and_one_above_the_maximum_are_errors() {
 }
 
 #[test]
-fn of_many_who_grow_at_once_the_lengths_are_one_rising_sequence() {
+fn when_many_threads_grow_at_once_the_length_only_rises() {
     const MAX: usize = 1 << 22;
     let store = SharedStore::growable(0, MAX).unwrap();
     let begin = Barrier::new(5);
@@ -161,7 +161,7 @@ fn of_many_who_grow_at_once_the_lengths_are_one_rising_sequence() {
                 let byte_length = store.byte_length();
                 assert!(byte_length >= last, "it never shrinks");
                 last = byte_length;
-                // Every byte below the length is there.
+                // Every byte below the length can be read.
                 store.as_atomics().iter().step_by(4096).for_each(|byte| assert!(byte.load(Ordering::Relaxed) <= 1));
             }
         });
@@ -186,7 +186,7 @@ fn it_is_exposed_in_any_number_of_isolates_and_counts_in_none() {
     holds[0].resize(12).unwrap();
     assert_eq!((shared.byte_length(), holds[2].byte_length()), (12, 12));
     assert!(matches!(holds[1].resize(8), Err(Error::SharedShrink { .. })));
-    // A buffer that has not seen the growth is over the same store.
+    // A buffer that does not know of the growth is over the same store.
     assert_eq!(holds[1].store(holds[1].data().as_ptr(), 8), store);
     assert_eq!(shared.reference_count(), 5);
     drop(holds);
@@ -200,7 +200,7 @@ fn copies_work_while_it_is_exposed_and_guards_never_do() {
     let mut store = BackingStore::from(shared.clone());
     let hold = Hold::new(&store, isolate.id()).unwrap();
     shared.copy_from_slice(0, &[1; 8]).unwrap();
-    // SAFETY: no script runs at all.
+    // SAFETY: there is no script.
     unsafe { adapter::copy_from_slice_in(&store, isolate.id(), 0, &[2; 4]) }.unwrap();
     assert_eq!(store.to_vec().unwrap(), [2, 2, 2, 2, 1, 1, 1, 1]);
     let error = store.bytes().unwrap_err();
@@ -246,7 +246,7 @@ impl Drop for Told {
     }
 }
 
-// SAFETY: the elements of a vector stay where they are, and nobody else has them.
+// SAFETY: the elements of a vector stay where they are, and no other code uses them.
 unsafe impl Owner for Told {
     fn memory(&mut self) -> NonNull<[u8]> {
         NonNull::from(self.0.as_mut_slice())

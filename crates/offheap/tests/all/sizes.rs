@@ -1,8 +1,8 @@
-//! Stores of every size: right, or a clear error; never an abort.
+//! Stores of every size: they work or give a clear error, and never abort.
 
 use offheap::{BackingStore, Error, ManualMemory, UniqueStore};
 
-/// Pages of 4 KiB and of 16 KiB (Apple), and the size from which manual memory comes as pages.
+/// Pages of 4 KiB and of 16 KiB (Apple), and the size from which manual memory is whole pages.
 const BORDERS: [usize; 4] = [4096, 16384, 65536, 1 << 20];
 
 fn sizes() -> impl Iterator<Item = usize> {

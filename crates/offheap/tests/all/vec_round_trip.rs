@@ -55,7 +55,7 @@ fn a_vec_of_a_struct_comes_back() {
 }
 
 #[test]
-fn what_was_written_to_the_store_is_in_the_vec() {
+fn bytes_written_to_the_store_are_in_the_vec() {
     let mut store = UniqueStore::from_owner(vec![0u32; 2]).unwrap();
     store[4..].copy_from_slice(&7u32.to_ne_bytes());
     assert_eq!(store.try_into_owner::<Vec<u32>>().unwrap(), [0, 7]);

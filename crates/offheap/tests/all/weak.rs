@@ -1,4 +1,4 @@
-//! Weak handles: they keep nothing, and are severed when somebody takes the store for himself.
+//! Weak handles: they keep no memory alive, and are severed when a unique store takes the memory.
 
 use offheap::{BackingStore, Error, NotUnique, UniqueStore};
 
@@ -26,7 +26,7 @@ fn a_weak_handle_to_a_part_upgrades_to_that_part() {
 }
 
 #[test]
-fn taking_the_store_alone_severs_weak_handles_for_good() {
+fn taking_the_unique_store_severs_weak_handles_for_good() {
     let store = store();
     let id = store.id();
     let address = store.as_ptr();

@@ -1,4 +1,4 @@
-//! A unique reference: how one is made, and taken apart.
+//! Unique references: making one, and taking its block apart.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -11,17 +11,17 @@ use crate::raw::counts::{Counts, Unique};
 use crate::sync::{AtomicUsize, Witness, alloc};
 
 impl RawStore {
-    /// Makes this the only reference of any sort: weak ones are severed, which takes a new block where there are any.
+    /// Makes this reference unique. Weak ones are severed; if there are any, the owner moves to a new block.
     ///
     /// # Errors
-    /// The store, with the count of strong references where there are others and `None` where a block could not be
-    /// had. Weak handles may have failed to upgrade meanwhile.
+    /// The store comes back with the count of strong references if there are others, and with `None` if there is no memory
+    /// for a new block. Weak handles may have failed to upgrade during the call.
     pub(in crate::raw) fn into_unique(self) -> Result<RawStore, (Option<u32>, RawStore)> {
         let header = self.header();
         match header.counts.take_unique() {
             Err(count) => return Err((Some(count), self)),
             Ok(Unique::OfAnySort) => return Ok(self),
-            // While the count is 0 nobody gets a reference: weak handles fail to upgrade, and strong ones there are none.
+            // While the count is 0 no reference can be made: weak handles fail to upgrade, and there are no strong ones.
             Ok(Unique::Strong) => {}
         }
         let owner = header.owner;
@@ -48,32 +48,32 @@ impl RawStore {
         unsafe { unique.0.write(moved) };
         let old = ManuallyDrop::new(self);
         let owner_size = owner.layout.size() - owner.offset;
-        // SAFETY: I-FREE-ONCE: with the count at 0 nobody reaches the old owner, which is moved and never dropped there;
-        // its bytes and what pads them end with the block in both. An owner's memory does not move with it (`Owner`).
+        // SAFETY: I-FREE-ONCE: with the count at 0 nothing reaches the old owner, which is moved and never dropped there.
+        // The owner and its padding end with the block in both blocks. An owner's memory does not move with it (`Owner`).
         unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(unique.owner_ptr().cast(), owner_size) };
         drop(RawWeak(old.0));
         Ok(unique)
     }
 
-    /// Whether this is the only reference of any sort.
+    /// Whether this reference is unique: there is no other one, not even a weak one.
     pub(in crate::raw) fn is_unique(&self) -> bool {
         self.header().counts.is_unique()
     }
 
-    /// Gives the block another kind. The caller answers for what that kind says of the memory.
+    /// Changes the kind of the block. The caller makes sure that the memory is as the new kind says.
     ///
     /// # Panics
-    /// Unless this is the only reference of any sort.
+    /// If this reference is not unique.
     pub(in crate::raw) fn set_kind(&mut self, kind: StoreKind) {
         assert!(self.is_unique(), "others know the block by its kind");
-        // SAFETY: I-FREE-ONCE: nobody else has the block, and `&mut self` keeps this reference from being cloned.
+        // SAFETY: I-FREE-ONCE: there is no other reference to the block, and `&mut self` keeps this one from being cloned.
         unsafe { self.0.as_mut() }.kind = kind;
     }
 
-    /// Takes the owner out and frees the block. The caller has checked that this is the only reference of any sort.
+    /// Takes the owner out and frees the block. The caller has checked that this reference is unique.
     ///
     /// # Errors
-    /// The store, where its owner is no `O`.
+    /// The store comes back if its owner is not an `O`.
     pub(in crate::raw) fn into_owner<O: 'static>(self) -> Result<O, RawStore> {
         if !self.is_from::<O>() {
             return Err(self);

@@ -1,11 +1,11 @@
-//! References that keep a block and not its owner.
+//! Weak references, which keep a block alive and not its owner.
 
 use super::{Header, RawStore, RawWeak};
 use crate::sync::dealloc;
 
 impl RawWeak {
     fn header(&self) -> &Header {
-        // SAFETY: I-FREE-ONCE: this weak reference keeps the block, though not the owner.
+        // SAFETY: I-FREE-ONCE: this weak reference keeps the block alive, though not the owner.
         let header = unsafe { self.0.as_ref() };
         header.witness.used();
         header
@@ -30,7 +30,7 @@ impl Drop for RawWeak {
         let layout = header.owner.layout;
         if header.counts.remove_weak() {
             header.witness.ends();
-            // SAFETY: I-LAYOUT: allocated with this layout; no reference of any sort is left.
+            // SAFETY: I-LAYOUT: allocated with this layout, and no reference is left, strong or weak.
             unsafe { dealloc(self.0.as_ptr().cast(), layout) };
         }
     }

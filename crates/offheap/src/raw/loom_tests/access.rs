@@ -1,4 +1,4 @@
-//! The access word: who may meet whom.
+//! The access word: which users exclude each other.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -36,7 +36,7 @@ impl Guarded {
         Ok(())
     }
 
-    /// A copy while nobody runs script reads plainly here, so that loom sees whom the word lets in.
+    /// A copy while no script runs. It reads plainly here, so that loom sees which users the word lets in.
     fn copy(&self) -> Result<u32, Denied> {
         self.word.begin_copy()?;
         let value = self.bytes.read();
@@ -179,7 +179,7 @@ fn free_waits_for_no_copy_and_meets_none() {
         let copy = thread::spawn(move || other.copy());
         let freed = store.word.free();
         if freed.is_ok() {
-            // The memory goes back.
+            // The owner is dropped.
             store.bytes.write(DROPPED);
         }
         let copied = copy.join().unwrap();

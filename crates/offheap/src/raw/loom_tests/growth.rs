@@ -1,4 +1,4 @@
-//! Growing and shrinking against readers: nobody goes past memory that is committed, and nobody's slice is zeroed.
+//! Growing and shrinking beside readers: no reader goes past committed memory, and no slice is zeroed.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -9,8 +9,8 @@ use super::{Plain, Watched};
 use crate::raw::access::Denied;
 use crate::{Error, Holder, IsolateId, Site, StoreKind};
 
-/// A store whose bytes stand for one page each: committing writes a page, as does clearing, and readers read those
-/// below the length that they saw.
+/// A store whose bytes stand for one page each. Committing and clearing write a page, and readers read the pages below the
+/// length that they saw.
 #[derive(Clone)]
 struct Pages {
     store: RawStore,
@@ -34,7 +34,7 @@ impl Pages {
     fn resize(&self, byte_length: usize) -> Result<(), Denied> {
         let before = self.store.byte_length();
         let commit = |end: usize| {
-            // What the store had before this one began is committed; the rest is added.
+            // Pages below the earlier length are committed already.
             self.pages[before.min(end)..end].iter().for_each(|page| page.write(COMMITTED));
             Ok::<(), Error>(())
         };
@@ -46,7 +46,7 @@ impl Pages {
         }
     }
 
-    /// As a guard does; with how many pages it saw.
+    /// Reads as a guard does. Returns how many pages it saw.
     fn read(&self, scope: Option<IsolateId>) -> Result<usize, Denied> {
         self.store.access().begin_read(scope)?;
         let byte_length = self.store.byte_length();
@@ -55,7 +55,7 @@ impl Pages {
         Ok(byte_length)
     }
 
-    /// As a copy does while the store grows: it reads below the length alone.
+    /// Reads as a copy does while the store grows: only below the length.
     fn copy(&self) -> Result<usize, Denied> {
         self.store.access().begin_copy()?;
         let byte_length = self.store.byte_length();

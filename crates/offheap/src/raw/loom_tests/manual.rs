@@ -1,4 +1,4 @@
-//! Shared manual memory: a free beside those who take references to it.
+//! Shared manual memory: a free beside threads that take references to it.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -10,7 +10,7 @@ use crate::raw::manual::{ManualHandle, ManualOwner};
 use crate::raw::{Memory, RawStore, View};
 use crate::{Holder, Site, StoreKind};
 
-/// The reference of the memory's block, a handle, and what stands for the bytes.
+/// The reference of the memory's block, a handle, and a cell that stands for the bytes.
 fn memory() -> (RawStore, ManualHandle, Arc<Plain>) {
     let none = |_: &mut ManualOwner| Memory { data: NonNull::dangling(), byte_length: 0 };
     let Ok(raw) = RawStore::untold(ManualOwner::new(), StoreKind::manual(true, false), Site::here(), none) else {
@@ -26,7 +26,7 @@ fn free(handle: &ManualHandle, bytes: &Plain) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Uses the bytes through a reference, as whoever was told that they are not freed.
+/// Uses the bytes through a reference, unless they are freed.
 fn use_through(view: View, bytes: &Plain) {
     if !view.raw().is_freed() {
         assert_ne!(bytes.read(), DROPPED, "freed while a reference lives");
@@ -82,7 +82,7 @@ fn a7_a_free_by_address_knows_whether_there_are_handles() {
             drop(handle);
             use_through(view, &seen);
         });
-        // As `ManualHeap::free` does: its own reference, and a handle where there is one.
+        // Frees as `ManualHeap::free` does, with a reference of its own and a handle if there is one.
         let borrowed = room.clone();
         let another = ManualHandle::another(&borrowed);
         if borrowed.mark_freed(2 + u32::from(another.is_some())).is_ok() {

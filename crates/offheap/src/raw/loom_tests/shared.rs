@@ -1,4 +1,4 @@
-//! Growing shared memory: several who grow at once, and readers beside them.
+//! Growing shared memory: several threads that grow it, and readers beside them.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
@@ -9,8 +9,8 @@ use super::super::{Memory, RawStore};
 use super::{Plain, Watched};
 use crate::{Error, Site, StoreKind};
 
-/// Shared memory of which each byte stands for a page. Committing one twice is allowed, as it is in the system, so it is
-/// an atomic; loads and stores are relaxed: what orders them is the length alone.
+/// Shared memory whose bytes stand for one page each. A page may be committed twice, as in the system, so it is an atomic.
+/// Loads and stores are relaxed, since only the length orders them.
 #[derive(Clone)]
 struct Pages {
     store: RawStore,
@@ -53,8 +53,8 @@ fn shared_two_who_grow_leave_the_longer_length() {
     });
 }
 
-// The reader is a thread of its own, and the grower this one: loom remembers one load of an atomic at a time, so that a
-// reader which runs first is never moved behind a grower that loads the length itself before it replaces it.
+// The reader has a thread of its own, and this thread grows. Loom remembers one load of an atomic at a time, so it would
+// never move a reader that runs first behind a grower that loads the length before it replaces it.
 #[test]
 fn shared_a_reader_never_goes_past_what_is_committed_and_never_back() {
     loom::model(|| {
@@ -73,7 +73,7 @@ fn shared_a_reader_never_goes_past_what_is_committed_and_never_back() {
 
 #[test]
 fn shared_a_reader_beside_two_who_grow_never_goes_past_what_is_committed() {
-    // Three threads with any number of switches take half a minute; four that cut in are what a mistake needs.
+    // Three threads with any number of switches take half a minute. Four switches are enough to show a mistake.
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
     model.check(|| {

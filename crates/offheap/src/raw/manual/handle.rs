@@ -1,4 +1,4 @@
-//! Handles to manual memory: any number of them are one reference.
+//! Handles to manual memory. All handles to one memory are one reference.
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -8,15 +8,15 @@ use super::{ManualBlock, ManualOwner, heap};
 use crate::raw::{RawStore, View};
 use crate::{Error, Site, StoreKind};
 
-/// A handle to manual memory. All handles to one memory have one strong reference between them, so that they do not change
-/// the count of references: the references beyond theirs are the users', and one look at the count tells.
+/// A handle to manual memory. All handles to one memory share one strong reference, so they do not change the count. All
+/// other references are uses of the memory, and one read of the count tells how many there are.
 pub(crate) struct ManualHandle {
-    // All of them have this one reference; the last one drops it.
+    // The reference that all of them share. The last handle drops it.
     view: ManuallyDrop<View>,
 }
 
 impl ManualHandle {
-    /// Allocates memory that has one length and is not shared.
+    /// Allocates unshared memory of fixed length.
     pub(crate) fn zeroed(byte_length: usize, site: Site) -> Result<Self, Error> {
         let block = ManualBlock::zeroed(byte_length)?;
         heap::register(block, byte_length, site).map_err(Error::from)
@@ -33,7 +33,7 @@ impl ManualHandle {
         heap::list(raw.clone(), ManualBlock::of_room(raw)).map_err(Error::from)
     }
 
-    /// Takes over memory of somebody else. It stays the caller's where this fails.
+    /// Takes over foreign memory. It stays the caller's if this fails.
     ///
     /// # Safety
     /// Until `free_fn` is called, the `byte_length` bytes at `data` are initialised, mapped for reading and writing, and
@@ -62,10 +62,10 @@ impl ManualHandle {
         ManualHandle { view: ManuallyDrop::new(View::whole(raw)) }
     }
 
-    /// One more handle, where there is one that lives. There is never one again once the last is gone.
+    /// One more handle, if there is a live one. Once the last one is gone there are no more.
     pub(in crate::raw) fn another(raw: &RawStore) -> Option<Self> {
         raw.owner::<ManualOwner>()?.add_handle_to_others().then(|| {
-            // SAFETY: I-FREE-ONCE: the handle that was found keeps their reference, and this one is counted beside it.
+            // SAFETY: I-FREE-ONCE: a live handle keeps the shared reference, and this one is counted beside it.
             let shared = unsafe { ptr::read(raw) };
             ManualHandle { view: ManuallyDrop::new(View::whole(shared)) }
         })
@@ -75,12 +75,12 @@ impl ManualHandle {
         &self.view
     }
 
-    /// Where the memory was freed, once it was.
+    /// Where the memory was freed; `None` before the free.
     pub(crate) fn freed(&self) -> Option<Site> {
         self.owner().freed().map(|freed| freed.at)
     }
 
-    /// Frees the memory, unless somebody uses it.
+    /// Frees the memory, unless it is in use.
     pub(crate) fn free(&self, site: Site) -> Result<(), Error> {
         heap::free(self.view.raw(), site)
     }
@@ -93,7 +93,7 @@ impl ManualHandle {
 impl Clone for ManualHandle {
     fn clone(&self) -> Self {
         self.owner().add_handle();
-        // SAFETY: I-FREE-ONCE: the reference of all handles, which the last of them drops; this one is counted.
+        // SAFETY: I-FREE-ONCE: the reference that all handles share and the last one drops; this one is counted.
         let view = unsafe { ptr::read(&self.view) };
         ManualHandle { view }
     }
@@ -102,7 +102,7 @@ impl Clone for ManualHandle {
 impl Drop for ManualHandle {
     fn drop(&mut self) {
         if self.owner().remove_handle() {
-            // SAFETY: I-FREE-ONCE: no other handle is left, and none can come to be.
+            // SAFETY: I-FREE-ONCE: no other handle is left, and none can be made any more.
             unsafe { ManuallyDrop::drop(&mut self.view) }
         }
     }

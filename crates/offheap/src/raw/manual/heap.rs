@@ -1,4 +1,4 @@
-//! The list of manual memory: what lives, and what was freed and is remembered.
+//! The list of manual memory: live memory, and freed memory that is remembered.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use crate::raw::access::Denied;
 use crate::raw::{RawStore, RawWeak};
 use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
 
-/// So many freed addresses are remembered.
+/// How many freed addresses are remembered.
 const REMEMBERED: usize = 1024;
-/// So many bytes of freed memory that was adopted are kept back. What was allocated here is not counted: of pages and
-/// reservations one page each is kept, and smaller blocks have less than 64 KiB each, so that all that are remembered have
+/// How many bytes of freed adopted memory are kept. Memory that was allocated here does not count: of pages and
+/// reservations one page each is kept, and smaller blocks have less than 64 KiB each, so all remembered ones together have
 /// less than this.
 const KEPT_BYTES: usize = 64 << 20;
 
@@ -29,7 +29,7 @@ struct Live {
     store: StoreId,
     kind: StoreKind,
     handle: RawWeak,
-    // At first; the block of what changes its length knows better.
+    // The length at first. If it changes, the block has the present one.
     byte_length: usize,
     allocated: Site,
     block: ManualBlock,
@@ -41,7 +41,7 @@ struct Remembered {
     byte_length: usize,
     allocated: Site,
     freed: Site,
-    // Gone where too many bytes were kept.
+    // `None` once it was freed early, because too many bytes were kept.
     block: Option<ManualBlock>,
 }
 
@@ -54,11 +54,11 @@ impl Live {
 static HEAP: Mutex<Heap> =
     Mutex::new(Heap { live: HashMap::with_hasher(FxBuildHasher), freed: VecDeque::new(), kept_bytes: 0 });
 
-/// A free that was done, to be told and finished once the heap's lock is released.
+/// A free whose event and last steps are left until the heap's lock is released.
 #[must_use]
 struct Retired {
     event: observe::Event,
-    // That of the free which is no longer remembered.
+    // The block of the free that is no longer remembered.
     forgotten: Option<ManualBlock>,
 }
 
@@ -67,7 +67,7 @@ impl Retired {
         observe::emit(|| self.event);
         drop(self.forgotten);
         loop {
-            // A statement of its own: the block's drop may call what frees adopted memory, without the lock.
+            // A statement of its own, so that the lock is released before the block's drop calls a `free_fn`.
             let Some(block) = Heap::lock().evict() else { break };
             drop(block);
         }
@@ -82,7 +82,7 @@ pub struct Unfreed {
     pub store: StoreId,
     /// Its address.
     pub address: usize,
-    /// How many bytes.
+    /// Its length in bytes.
     pub byte_length: usize,
     /// Where it was allocated or adopted.
     pub allocated: Site,
@@ -101,7 +101,8 @@ pub(super) fn register(
     }
 }
 
-/// Puts a store and its block on the list. The observer is told afterwards: a store that the list refuses never was.
+/// Puts a store and its block on the list. The observer is told afterwards, so it never hears of a store that the list
+/// refused.
 pub(super) fn list(raw: RawStore, block: ManualBlock) -> Result<ManualHandle, Rejected<ManualBlock>> {
     let (byte_length, allocated) = (raw.byte_length(), raw.site());
     let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
@@ -110,23 +111,23 @@ pub(super) fn list(raw: RawStore, block: ManualBlock) -> Result<ManualHandle, Re
     Ok(ManualHandle::first(raw))
 }
 
-/// Frees the memory of a handle, unless somebody uses it.
+/// Frees the memory of a handle, unless it is in use.
 pub(super) fn free(raw: &RawStore, site: Site) -> Result<(), Error> {
-    // The memory's own reference, and that of all handles.
+    // Two references are not uses: the block's own, and the one that all handles share.
     let freed = Heap::lock().free(raw, 2, site)?;
     freed.finish();
     Ok(())
 }
 
-/// Frees the memory that begins at this address, unless somebody uses it.
+/// Frees the memory that begins at this address, unless it is in use.
 pub(crate) fn free_address(address: usize, site: Site) -> Result<(), Error> {
     let freed = Heap::lock().free_address(address, site)?;
     freed.finish();
     Ok(())
 }
 
-/// Where manual memory was freed whose block has the mark of a free. Only a free that is being done right now has not noted
-/// its place yet, and it does so before it unlocks the heap.
+/// Where manual memory was freed whose block is marked as freed. A free that is still running may not have noted its place
+/// yet; it does so before it unlocks the heap.
 pub(crate) fn freed_at(raw: &RawStore) -> Site {
     let owner = raw.owner::<ManualOwner>().expect("only manual memory is freed");
     let freed = owner.freed().unwrap_or_else(|| {
@@ -136,7 +137,7 @@ pub(crate) fn freed_at(raw: &RawStore) -> Site {
     freed.at
 }
 
-/// All memory that was not freed, oldest first.
+/// All memory that was not freed, the oldest first.
 pub(crate) fn unfreed() -> Result<Vec<Unfreed>, Error> {
     let heap = Heap::lock();
     let count = heap.live.len();
@@ -164,13 +165,13 @@ impl Heap {
         if let Some(known) = self.live.get(&address) {
             return Err(Rejected::new(Error::AlreadyManual { address, allocated: known.allocated }, live.block));
         }
-        // Only adopted memory can be there: a block that is kept back is not allocated again.
+        // Only adopted memory can have the address of a kept block, which is not allocated again.
         let kept = |freed: &&Remembered| freed.address == address && freed.block.is_some();
         if let Some(freed) = self.freed.iter().find(kept).filter(|_| live.block.is_adopted()) {
             let error = Error::Freed { store: freed.store, attempted: "adopt", freed: freed.freed };
             return Err(Rejected::new(error, live.block));
         }
-        // Room for the freed is made here, where failing loses nothing: a free must not need memory.
+        // Room for the free is reserved here, where a failure loses nothing: a free must not need memory.
         let missing = REMEMBERED.saturating_sub(self.freed.len());
         if self.live.try_reserve(1).is_err() || self.freed.try_reserve_exact(missing).is_err() {
             return Err(Rejected::new(Error::OutOfMemory { requested: live.byte_length }, live.block));
@@ -186,11 +187,11 @@ impl Heap {
             (Some(live), None) => match live.handle.upgrade() {
                 Some(raw) => {
                     let handle = ManualHandle::another(&raw);
-                    // The memory's own, this one, and that of all handles.
+                    // Three references are not uses: the block's own, this one, and the one that all handles share.
                     let own = 2 + u32::from(handle.is_some());
                     self.free(&raw, own, attempted)
                 }
-                // No handle, so no guard and no buffer: nobody uses it.
+                // Without a reference there is no guard and no buffer, so the memory is not in use.
                 None => Ok(self.retire(address, attempted)),
             },
             (Some(live), Some(freed)) => {
@@ -202,7 +203,7 @@ impl Heap {
         }
     }
 
-    /// Frees the memory behind `raw`, of whose references `own` are no user's ([`RawStore::mark_freed`]).
+    /// Frees the memory behind `raw`. `own` of its references are not uses ([`RawStore::mark_freed`]).
     fn free(&mut self, raw: &RawStore, own: u32, attempted: Site) -> Result<Retired, Error> {
         let id = raw.id();
         let address = raw.data().as_ptr().addr();
@@ -224,7 +225,7 @@ impl Heap {
         }
     }
 
-    /// Moves what is live at `address` to the freed.
+    /// Moves the memory at `address` from the live to the freed.
     fn retire(&mut self, address: usize, freed: Site) -> Retired {
         let live = self.live.remove(&address).expect("live until it is freed");
         let byte_length = live.byte_length();
@@ -247,7 +248,7 @@ impl Heap {
         }
     }
 
-    /// The next block to free early: the oldest that was adopted, where more of their bytes are kept than may be.
+    /// The next block to free early: the oldest adopted one, if too many bytes are kept.
     fn evict(&mut self) -> Option<ManualBlock> {
         if self.kept_bytes <= KEPT_BYTES {
             return None;

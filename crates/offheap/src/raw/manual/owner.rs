@@ -1,4 +1,4 @@
-//! What a store over manual memory owns.
+//! The owner of a store over manual memory.
 
 use std::sync::OnceLock;
 
@@ -8,16 +8,16 @@ use crate::sync::{AtomicUsize, Ordering, fence};
 use crate::sys::Reservation;
 use crate::{Error, Holder, Site, StoreKind, budget};
 
-/// The place of the free and, where the memory is shared or its length changes, its addresses. The free gives all of them
-/// back but one page: nobody has some of the bytes then. The page lasts until the last reference goes.
+/// The place of the free and, if the memory is shared or its length changes, its addresses. The free gives all of them back
+/// except one page, since the memory is not in use then. The page stays until the last reference goes.
 pub(in crate::raw) struct ManualOwner {
     freed: OnceLock<FreedAt>,
     room: Option<Reservation>,
-    // How many handles there are, which have one reference between them (`ManualHandle`).
+    // The number of handles, which share one reference (`ManualHandle`).
     handles: AtomicUsize,
 }
 
-/// Where it was freed, and how long it was then.
+/// The place of a free, and the length of the memory at that time.
 #[derive(Clone, Copy)]
 pub(in crate::raw) struct FreedAt {
     pub(super) at: Site,
@@ -25,7 +25,7 @@ pub(in crate::raw) struct FreedAt {
 }
 
 impl ManualOwner {
-    /// Of memory whose block is kept elsewhere.
+    /// An owner of memory that the heap's list keeps.
     pub(in crate::raw) fn new() -> Self {
         ManualOwner { freed: OnceLock::new(), room: None, handles: AtomicUsize::new(1) }
     }
@@ -39,18 +39,18 @@ impl ManualOwner {
         debug_assert!(first.is_ok(), "freed once");
     }
 
-    /// One handle more, beside the caller's.
+    /// Counts one more handle, beside the caller's.
     pub(super) fn add_handle(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One handle more, unless there is none.
+    /// Counts one more handle, unless there is none.
     pub(super) fn add_handle_to_others(&self) -> bool {
         let more = |handles| if handles == 0 { None } else { Some(handles + 1) };
         self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// One handle less; true for the last one: then all that was done through the others came before.
+    /// Counts one handle less. Returns whether it was the last, in which case all uses through the others came before.
     pub(super) fn remove_handle(&self) -> bool {
         let last = self.handles.fetch_sub(1, Ordering::Release) == 1;
         if last {
@@ -65,7 +65,7 @@ impl ManualOwner {
 }
 
 impl RawStore {
-    /// A block over manual memory that is shared or whose length changes, of which the observer is not told yet.
+    /// A block over manual memory that is shared or whose length changes. The observer is not told yet.
     pub(in crate::raw) fn manual_room(
         kind: StoreKind,
         byte_length: usize,
@@ -79,11 +79,11 @@ impl RawStore {
         RawStore::untold(owner, kind, site, |_| memory).map_err(|(error, _)| error)
     }
 
-    /// Marks manual memory as freed, for good, unless somebody uses it. Of the references `own` are no user's: that of the
-    /// memory's block, that of its handles, and the caller's.
+    /// Marks manual memory as freed, which is final, unless it is in use. `own` references are not uses: the one of the
+    /// memory's block, the one that its handles share, and the caller's.
     ///
-    /// Whoever has a reference to shared memory counts as a user, since its uses leave no mark. So the count is compared and
-    /// the mark set in one step: a reference that is not counted is taken afterwards, and finds the mark.
+    /// Uses of shared memory leave no mark, so every other reference to it counts as a use. The count is compared and the
+    /// mark set in one step: a reference that was not counted is taken afterwards, and finds the mark.
     pub(in crate::raw) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
         if !self.kind().is_shared() {
             return self.access().free();
@@ -94,14 +94,14 @@ impl RawStore {
         })
     }
 
-    /// Whether the memory was freed by hand. A reference to shared memory asks after it was taken, and keeps the memory from
-    /// being freed where the answer is no.
+    /// Whether the memory was freed by hand. For shared memory this is called after a reference was taken: if the answer is
+    /// no, that reference keeps the memory from being freed.
     #[inline]
     pub(crate) fn is_freed(&self) -> bool {
         if self.kind().is_shared() { self.is_closed() } else { self.access().is_freed() }
     }
 
-    /// Publishes length 0, and gives the memory and all addresses but one page back.
+    /// Publishes length 0, and gives back the memory and all addresses except one page.
     ///
     /// # Panics
     /// Unless the memory was marked as freed.
@@ -112,7 +112,8 @@ impl RawStore {
             budget::give_back(byte_length);
         }
         if let Some(reservation) = self.owner::<ManualOwner>().and_then(ManualOwner::reservation) {
-            // SAFETY: I-MAPPED, I-FREE-ONCE: nobody uses freed memory, and it is marked as that once, under the heap's lock.
+            // SAFETY: I-MAPPED, I-FREE-ONCE: freed memory is not used, and it is marked as freed once, under the heap's
+            // lock.
             unsafe { reservation.give_back_but_a_page() };
         }
     }
