@@ -86,7 +86,7 @@ fn a_map_of_what_cannot_be_mapped() {
         #[cfg(target_os = "linux")]
         (
             "/proc/self/status",
-            "the system makes it as it is read, so it has no length to map; copy it into a regular file first",
+            "the system makes it when it is read, so it has no length to map; copy it into a regular file first",
         ),
         // It has a length, and the system has no pages of it.
         #[cfg(target_os = "linux")]
