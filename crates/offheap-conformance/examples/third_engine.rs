@@ -250,7 +250,13 @@ unsafe impl Host for Tin {
         Ok(())
     }
 
-    fn transfer(&self, buffer: Rooted<'_, Rc<Buffer>>, byte_length: Option<usize>) -> Result<Rc<Buffer>, Error> {
+    fn transfer(
+        &self,
+        buffer: Rooted<'_, Rc<Buffer>>,
+        byte_length: Option<usize>,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<Rc<Buffer>, Error> {
+        check(&self.state(buffer)?)?;
         let buffer = open(buffer)?;
         let before = buffer.0.borrow().byte_length();
         let requested = byte_length.unwrap_or(before);
@@ -268,8 +274,14 @@ unsafe impl Host for Tin {
         Ok(Memory::of(bytes))
     }
 
-    fn resize(&self, _: Rooted<'_, Rc<Buffer>>, _: BufferState, _: usize) -> Result<(), Error> {
-        unsupported("resize a buffer")
+    fn resize(
+        &self,
+        buffer: Rooted<'_, Rc<Buffer>>,
+        _byte_length: usize,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        // No buffer of Tin is resizable, and the check says so.
+        check(&self.state(buffer)?)
     }
 
     fn read(&self, buffer: Rooted<'_, Rc<Buffer>>, index: usize) -> Result<Option<u8>, Error> {

@@ -196,20 +196,32 @@ pub unsafe trait Host: Sized + 'static {
     /// [`Error::NotDetachable`] as for [`set_detach_key`](Self::set_detach_key), [`Error::WrongDetachKey`].
     fn detach(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
 
-    /// `buffer.transfer(byteLength)` of a buffer that is not shared, not immutable and not detached. It asks for the key before
-    /// the length.
+    /// `buffer.transfer(byteLength)`, once `check` let through what script sees of the buffer: it is not shared, immutable or
+    /// detached then. The key is asked for before the length.
     ///
     /// # Errors
-    /// [`Error::NotDetachable`] as for [`set_detach_key`](Self::set_detach_key), [`Error::WrongDetachKey`], [`Error::InvalidLength`], [`Error::Memory`] or [`Error::Script`] where there is no memory.
-    fn transfer(&self, buffer: Rooted<'_, Self::Root>, byte_length: Option<usize>) -> Result<Self::Root, Error>;
+    /// That of `check`; [`Error::NotDetachable`] as for [`set_detach_key`](Self::set_detach_key), [`Error::WrongDetachKey`],
+    /// [`Error::InvalidLength`], [`Error::Memory`] or [`Error::Script`] where there is no memory.
+    fn transfer(
+        &self,
+        buffer: Rooted<'_, Self::Root>,
+        byte_length: Option<usize>,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<Self::Root, Error>;
 
-    /// `buffer.resize(byteLength)`, or `grow` of a shared one: one that is resizable and not detached, to a length within its
-    /// maximum, and of shared memory no less than it had. `state` is what [`state`](Self::state) said just now.
+    /// `buffer.resize(byteLength)`, or `grow` of a shared one, once `check` let through what script sees of the buffer: it is
+    /// resizable and not detached then, and the length within its maximum, and of shared memory no less than it had.
     ///
     /// # Errors
-    /// [`Error::Memory`] and [`Error::Script`] where there is no memory; [`Error::Memory`] with
-    /// [`SharedShrink`](offheap::Error::SharedShrink) where another thread grew shared memory beyond that length.
-    fn resize(&self, buffer: Rooted<'_, Self::Root>, state: BufferState, byte_length: usize) -> Result<(), Error>;
+    /// That of `check`; [`Error::Memory`] and [`Error::Script`] where there is no memory. Where another thread grew shared
+    /// memory beyond that length, [`Error::InvalidLength`], or [`Error::Memory`] with
+    /// [`SharedShrink`](offheap::Error::SharedShrink).
+    fn resize(
+        &self,
+        buffer: Rooted<'_, Self::Root>,
+        byte_length: usize,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<(), Error>;
 
     /// `new Uint8Array(buffer)[index]` of a buffer that is not detached, whatever script replaced; `None` for `undefined`.
     ///

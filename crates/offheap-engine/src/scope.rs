@@ -44,7 +44,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// # Errors
     /// [`Error::Script`] when it throws, does not parse, or its value is of another type; see [`FromJs`].
     pub fn eval<T: FromJs>(&mut self, source: &str) -> Result<T, Error> {
-        let value = self.step(|host| host.evaluate(source))?;
+        let value = self.run(|host| host.evaluate(source))?;
         T::from_js(value).map_err(|value| unexpected_value::<T>(H::NAME, &value))
     }
 
@@ -57,7 +57,7 @@ impl<'s, H: Host> Scope<'s, H> {
     }
 
     pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
-        self.step(|host| host.evaluate_view(source))
+        self.run(|host| host.evaluate_view(source))
     }
 
     /// Runs the microtasks that are due, and those that they queue.
@@ -66,7 +66,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::Script`]: on QuickJS when one throws, and those after it stay queued; on V8 where execution was terminated, and
     /// what a microtask throws is lost. Promises that reject are reported to the engine's own rejection callback.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        self.step(H::run_microtasks)
+        self.run(H::run_microtasks)
     }
 
     /// Makes a buffer, or another object of a handle, a global variable of script.
@@ -180,7 +180,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::WrongIsolate`], and those of [`Engine::externalize`](crate::Engine::externalize).
     #[track_caller]
     pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.relieve()?;
+        self.relieve();
         self.store(buffer)
     }
 
@@ -204,9 +204,9 @@ impl<'s, H: Host> Scope<'s, H> {
     /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads them, and [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
-        self.relieve()?;
+        self.relieve();
         self.table.check(buffer)?;
-        let immutable = self.table.host()?.is_immutable(self.table.rooted(buffer.slot()))?;
+        let immutable = self.table.entered_host().is_immutable(self.table.rooted(buffer.slot()))?;
         check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
         let store = self.store(buffer)?;
         self.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
@@ -229,7 +229,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::Memory`]: another isolate has it, a guard uses it, it is read-only, shared, a mapped file, or was freed.
     /// [`Error::NotLent`] as for [`bytes`](Self::bytes).
     pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
-        self.relieve()?;
+        self.relieve();
         self.check_lendable(store, UseOfBytes::Write, None)?;
         guards::bytes_mut(self, store)
     }
@@ -241,7 +241,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
     /// [`Error::NotLent`] as for [`bytes`](Self::bytes), of resizable memory of V8's own.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
-        self.relieve()?;
+        self.relieve();
         self.check_lendable(store, UseOfBytes::CopyIn, None)?;
         guards::copy_in_scope(self, store, byte_offset, bytemuck::cast_slice(from))
     }
@@ -252,34 +252,31 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::WrongIsolate`], [`Error::LayoutChanged`].
     pub fn state(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error> {
         self.table.check(buffer)?;
-        self.table.host()?.state(self.table.rooted(buffer.slot()))
+        self.table.entered_host().state(self.table.rooted(buffer.slot()))
     }
 
     /// Collects garbage, all of it, and finalizes what was collected.
     pub fn collect(&mut self) {
-        self.quietly(H::collect);
+        self.run(H::collect);
     }
 
     pub(crate) fn drain_finalizers(&mut self) {
-        self.quietly(H::drain_finalizers);
+        self.run(H::drain_finalizers);
     }
 
     pub(crate) fn collect_young(&mut self) {
-        self.quietly(H::collect_young);
+        self.run(H::collect_young);
     }
 
     /// Runs a step of the adapter's own that may run script, with what drives the engine: the adapter alone has a key.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] in an owner's `Drop` or an observer, and those of the step.
-    pub fn host<R>(&mut self, _key: H::Key, step: impl FnOnce(&H) -> Result<R, Error>) -> Result<R, Error> {
-        self.step(step)
+    pub fn host<R>(&mut self, _key: H::Key, step: impl FnOnce(&H) -> R) -> R {
+        self.run(step)
     }
 
     /// A step that may run script.
     #[inline]
-    fn step<R>(&mut self, step: impl FnOnce(&H) -> Result<R, Error>) -> Result<R, Error> {
-        let host = self.table.host()?;
+    fn run<R>(&mut self, step: impl FnOnce(&H) -> R) -> R {
+        let host = self.table.entered_host();
         self.table.relieve(&host);
         step(&host)
     }
@@ -293,33 +290,23 @@ impl<'s, H: Host> Scope<'s, H> {
     ) -> Result<R, Error> {
         self.table.check(object)?;
         let rooted = self.table.rooted(object.slot());
-        self.step(|host| step(host, rooted))
+        self.run(|host| step(host, rooted))
     }
 
     /// A step that makes an object. Room for its root comes first: nothing has happened where there is none.
     #[inline]
     fn make<T>(&mut self, make: impl FnOnce(&H) -> Result<H::Root, Error>) -> Result<Local<'s, T>, Error> {
         let table = self.table;
-        let root = self.step(|host| {
+        let root = self.run(|host| {
             table.reserve()?;
             make(host)
         })?;
         Ok(Local::new(table.handle(root)))
     }
 
-    /// A step that has no error to give: in a finalizer it does nothing.
-    fn quietly(&mut self, step: impl FnOnce(&H)) {
-        if let Ok(host) = self.table.host() {
-            self.table.relieve(&host);
-            step(&host);
-        }
-    }
-
     #[inline]
-    fn relieve(&mut self) -> Result<(), Error> {
-        let host = self.table.host()?;
-        self.table.relieve(&host);
-        Ok(())
+    fn relieve(&mut self) {
+        self.table.relieve(&self.table.entered_host());
     }
 
     #[track_caller]
@@ -336,6 +323,6 @@ impl<'s, H: Host> Scope<'s, H> {
         buffer: Option<&Handle<JsArrayBuffer>>,
     ) -> Result<(), Error> {
         let buffer = buffer.map(|buffer| self.table.rooted(buffer.slot()));
-        self.table.host()?.check_lendable(store, use_of_bytes, buffer, self.table.roots())
+        self.table.entered_host().check_lendable(store, use_of_bytes, buffer, self.table.roots())
     }
 }

@@ -76,7 +76,13 @@ impl<H: Host> Table<H> {
         self.id
     }
 
-    /// The host, while the isolate lives and no finalizer runs.
+    /// The host, for a scope: the isolate lives, and no finalizer can reach a scope.
+    #[inline]
+    pub(crate) fn entered_host(&self) -> Ref<'_, H> {
+        Ref::map(self.host.borrow(), |host| host.as_ref().expect("an isolate lives while it is entered"))
+    }
+
+    /// The host, for a handle: while the isolate lives and no finalizer runs.
     #[inline]
     pub(crate) fn host(&self) -> Result<Ref<'_, H>, Error> {
         if in_finalizer() {
@@ -133,6 +139,12 @@ impl<H: Host> Table<H> {
         }
     }
 
+    fn release_now(&self, root: H::Root) {
+        if let Some(host) = &*self.host.borrow() {
+            host.release(root);
+        }
+    }
+
     /// The isolate counts as entered while the result lives.
     pub(crate) fn enter<'a>(&'a self, host: &'a H) -> Entered<'a, H> {
         self.entered.set(self.entered.get() + 1);
@@ -180,8 +192,8 @@ impl<H: Host> RootTable for Table<H> {
         let put_off = in_finalizer() || H::RELEASING_RUNS_CODE && self.entered.get() != 0;
         // A statement of its own, so that the slots are not borrowed: what goes with the root may be any code.
         let released = self.slots.borrow_mut().release(slot, put_off);
-        if let (Some(root), Some(host)) = (released, &*self.host.borrow()) {
-            host.release(root);
+        if let Some(root) = released {
+            self.release_now(root);
         }
     }
 

@@ -246,14 +246,26 @@ unsafe impl Host for Model {
         Ok(())
     }
 
-    fn transfer(&self, buffer: Rooted<'_, Root>, byte_length: Option<usize>) -> Result<Root, Error> {
+    fn transfer(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: Option<usize>,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<Root, Error> {
+        check(&self.state(buffer)?)?;
         let (id, let_go) = self.with(buffer, |heap, id| heap.transfer(id, byte_length))?;
         let root = self.root(id);
         let_go.finish();
         Ok(root)
     }
 
-    fn resize(&self, buffer: Rooted<'_, Root>, _state: BufferState, byte_length: usize) -> Result<(), Error> {
+    fn resize(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: usize,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        check(&self.state(buffer)?)?;
         self.with(buffer, |heap, id| heap.set_byte_length(id, byte_length))
     }
 

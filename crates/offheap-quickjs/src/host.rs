@@ -246,17 +246,30 @@ unsafe impl Host for QuickJs {
         self.call(|ctx| detach_with_key(ctx, &open(ctx, buffer)?, key))
     }
 
-    fn transfer(&self, buffer: Rooted<'_, Root>, byte_length: Option<usize>) -> Result<Root, Error> {
+    fn transfer(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: Option<usize>,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<Root, Error> {
         self.call(|ctx| {
             let buffer = open(ctx, buffer)?;
+            check(&sys::state_of(ctx, &buffer)?)?;
             check_key(ctx, &buffer, None, "transfer")?;
             sys::transfer(ctx, &buffer, byte_length, Transfer::KeepMaximum).map(|moved| Root::new(&moved))
         })
     }
 
-    fn resize(&self, buffer: Rooted<'_, Root>, state: BufferState, byte_length: usize) -> Result<(), Error> {
+    fn resize(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: usize,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.call(|ctx| {
             let buffer = open(ctx, buffer)?;
+            let state = sys::state_of(ctx, &buffer)?;
+            check(&state)?;
             match state {
                 BufferState { shared: true, .. } => sys::grow_shared(ctx, &buffer, byte_length),
                 // QuickJS would ask for one byte.

@@ -165,15 +165,11 @@ pub trait ScopeExt {
     /// One thing is left to the program, which no type can refuse: a value that script keeps for Rust (a captured
     /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and the value may be freed by a
     /// `Persistent` that is dropped, or by a collection, while a slice lives.
-    ///
-    /// # Panics
-    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
     fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R;
 }
 
 impl ScopeExt for Scope<'_> {
     fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R {
-        let lent = self.host(Key::new(), |host| Ok(host.begin(work)));
-        lent.expect("an owner's drop or an observer called an engine that lets go of a buffer")
+        self.host(Key::new(), |host| host.begin(work))
     }
 }

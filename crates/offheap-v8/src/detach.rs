@@ -2,7 +2,7 @@
 //! asked first.
 
 use crate::sys::{self, Buffer, Facts, Function, State};
-use crate::{BufferState, ENGINE, Error};
+use crate::{ENGINE, Error};
 use offheap::adapter;
 use offheap_engine::{check_mutable, check_unshared};
 
@@ -117,22 +117,22 @@ pub(crate) fn transfer<'s>(
 /// `buffer.resize(byteLength)`, or `grow` of a shared one: to a length that it can have.
 pub(crate) fn resize<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    own: &State,
+    state: &State,
     buffer: &Buffer<'s>,
-    state: BufferState,
+    is_shared: bool,
     byte_length: usize,
 ) -> Result<(), Error> {
     // Shared memory is not counted.
     let limit = sys::max_byte_length();
-    if byte_length > limit && !state.shared {
+    if byte_length > limit && !is_shared {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
     }
-    let (function, attempted) = if state.shared { (Function::Grow, "grow") } else { (Function::Resize, "resize") };
+    let (function, attempted) = if is_shared { (Function::Grow, "grow") } else { (Function::Resize, "resize") };
     let length = v8::Number::new(scope, byte_length as f64).into();
-    let done = own.realm(scope)?.call(scope, function, buffer.object().into(), &[length]);
+    let done = state.realm(scope)?.call(scope, function, buffer.object().into(), &[length]);
     done.map(drop).map_err(|error| match buffer.byte_length() {
         // Another thread grew it since.
-        limit if state.shared && byte_length < limit => {
+        limit if is_shared && byte_length < limit => {
             Error::InvalidLength { engine: ENGINE, attempted, requested: byte_length, limit }
         }
         _ => error,

@@ -289,15 +289,29 @@ unsafe impl Host for V8 {
         self.run_on(buffer, |scope, buffer, _| detach(scope, self.own.state(), buffer, key))
     }
 
-    fn transfer(&self, buffer: Rooted<'_, Root>, byte_length: Option<usize>) -> Result<Root, Error> {
+    fn transfer(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: Option<usize>,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<Root, Error> {
         self.run_on(buffer, |scope, buffer, facts| {
+            check(&buffer.state(facts))?;
             let moved = transfer(scope, self.own.state(), buffer, facts, byte_length)?;
             Ok(Root::of_buffer(scope, &moved, facts))
         })
     }
 
-    fn resize(&self, buffer: Rooted<'_, Root>, state: BufferState, byte_length: usize) -> Result<(), Error> {
-        self.run_on(buffer, |scope, buffer, _| resize(scope, self.own.state(), buffer, state, byte_length))
+    fn resize(
+        &self,
+        buffer: Rooted<'_, Root>,
+        byte_length: usize,
+        check: impl FnOnce(&BufferState) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.run_on(buffer, |scope, buffer, facts| {
+            check(&buffer.state(facts))?;
+            resize(scope, self.own.state(), buffer, facts.shared, byte_length)
+        })
     }
 
     fn read(&self, buffer: Rooted<'_, Root>, index: usize) -> Result<Option<u8>, Error> {

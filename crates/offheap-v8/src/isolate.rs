@@ -127,20 +127,16 @@ pub trait ScopeExt {
     /// alone: only there is the isolate entered, and no guard lives. And a `v8::BackingStore` that it takes from a buffer can
     /// be kept, and its cells write on any thread, frozen stores too: take stores by [`externalize`](offheap_engine::Scope::externalize). As
     /// it may make a buffer in another isolate, slices need [handles to all buffers](offheap_engine::Scope::bytes) once a scope was lent.
-    ///
-    /// # Panics
-    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R;
 }
 
 impl ScopeExt for Scope<'_> {
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
-        let lent = self.host(Key::new(), |host| {
+        self.host(Key::new(), |host| {
             host.own.state().note_lent();
             let done = host.own.with_scope(work);
             host.own.restore_full_heap();
-            Ok(done)
-        });
-        lent.expect("an owner's drop or an observer called an engine that lets go of a buffer")
+            done
+        })
     }
 }

@@ -48,11 +48,11 @@ impl<'s, H: Host> Scope<'s, H> {
         self.table.check(buffer)?;
         let buffer = self.table.rooted(buffer.slot());
         self.make(|host| {
-            let state = host.state(buffer)?;
-            check_unshared(H::NAME, ATTEMPTED, state.shared)?;
-            check_mutable(H::NAME, ATTEMPTED, state.immutable)?;
-            check_attached(H::NAME, ATTEMPTED, state.detached)?;
-            host.transfer(buffer, byte_length)
+            host.transfer(buffer, byte_length, |state| {
+                check_unshared(H::NAME, ATTEMPTED, state.shared)?;
+                check_mutable(H::NAME, ATTEMPTED, state.immutable)?;
+                check_attached(H::NAME, ATTEMPTED, state.detached)
+            })
         })
     }
 
@@ -65,16 +65,18 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::TooLargeForEngine`] on V8 from 32 GiB on where the program started it.
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
         self.step_on(buffer, |host, buffer| {
-            let state = host.state(buffer)?;
-            let attempted = if state.shared { "grow" } else { "resize" };
-            check_mutable(H::NAME, attempted, state.immutable)?;
-            // ECMAScript asks first whether it is resizable; that it is detached says more.
-            check_attached(H::NAME, attempted, state.detached)?;
-            if !state.resizable {
-                return Err(Error::NotResizable { engine: H::NAME, attempted });
-            }
-            check_new_length(H::NAME, attempted, &state, byte_length)?;
-            match host.resize(buffer, state, byte_length) {
+            let mut attempted = "resize";
+            let resized = host.resize(buffer, byte_length, |state| {
+                attempted = if state.shared { "grow" } else { "resize" };
+                check_mutable(H::NAME, attempted, state.immutable)?;
+                // ECMAScript asks first whether it is resizable; that it is detached says more.
+                check_attached(H::NAME, attempted, state.detached)?;
+                if !state.resizable {
+                    return Err(Error::NotResizable { engine: H::NAME, attempted });
+                }
+                check_new_length(H::NAME, attempted, state, byte_length)
+            });
+            match resized {
                 // Another thread grew it since.
                 Err(Error::Memory(offheap::Error::SharedShrink { byte_length: limit, requested, .. })) => {
                     Err(Error::InvalidLength { engine: H::NAME, attempted, requested, limit })
