@@ -17,7 +17,8 @@ use crate::{Error, Scope, in_finalizer};
 /// script.
 ///
 /// It stays on its thread; the isolates of one thread may end in any order. Dropping it frees the objects of its handles, its
-/// buffers, and what only they kept alive; stores that native code holds live on.
+/// buffers, and what only they kept alive; stores that native code holds live on. In an observer, and in an owner's `Drop` that
+/// an engine is waiting for, dropping it panics, and the engine's isolate is never ended.
 ///
 /// It is an [`Engine`](crate::Engine) for tools.
 pub struct Isolate<H: Host> {
@@ -80,8 +81,9 @@ impl<H: Host> Isolate<H> {
         use_host(&self.table.host().expect("an isolate lives as long as this value"))
     }
 
+    /// What may be asked in a finalizer, too, since it is no call into the engine.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&H) -> R) -> R {
-        look(&self.table.host().expect("an isolate lives as long as this value"))
+        self.table.look(look).expect("an isolate lives as long as this value")
     }
 }
 

@@ -91,6 +91,11 @@ impl<H: Host> Table<H> {
         Ref::filter_map(self.host.borrow(), Option::as_ref).map_err(|_| Error::IsolateGone)
     }
 
+    /// The host for what is no call into the engine, while the isolate lives.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&H) -> R) -> Option<R> {
+        self.host.borrow().as_ref().map(look)
+    }
+
     #[inline]
     pub(crate) fn rooted(&self, slot: usize) -> Rooted<'_, H::Root> {
         Rooted { slots: &self.slots, slot }
@@ -161,6 +166,15 @@ impl<H: Host> Table<H> {
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         if let Some(host) = host {
             host.end(slots.into_values());
+        }
+    }
+}
+
+impl<H: Host> Drop for Table<H> {
+    fn drop(&mut self) {
+        // The isolate could not be ended where it was dropped. Ended by halves, without `Host::end`, it would end the process.
+        if let Some(host) = self.host.get_mut().take() {
+            std::mem::forget((host, self.slots.take()));
         }
     }
 }

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 
 use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, set_observer};
 use offheap_quickjs::offheap::{BackingStore, StoreId, UniqueStore};
-use offheap_quickjs::{Error, Handle, Isolate, IsolateExt, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_quickjs::{
+    Capabilities, Engine, Error, Handle, Isolate, IsolateExt, JsArrayBuffer, ManuallyExternalizedBuffer,
+};
 
 thread_local! {
     static HANDLE: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };
@@ -126,5 +128,46 @@ fn a2_an_isolate_is_neither_made_nor_measured_by_an_observer() {
         drop(store);
         ISOLATE.set(None);
         assert_eq!(SAID.take(), [true, true]);
+    });
+}
+
+#[test]
+fn an_observer_may_ask_an_isolate_what_it_is() {
+    thread_local!(static SAID: RefCell<Vec<(String, usize)>> = const { RefCell::new(Vec::new()) });
+    observed(|_| {
+        ISOLATE.set(Some(Isolate::new().unwrap()));
+        MORE.set(|| {
+            let ask = |isolate: &Isolate| {
+                assert!(isolate.capabilities().contains(Capabilities::SCRIPT));
+                (isolate.version(), isolate.max_byte_length())
+            };
+            let answer = ISOLATE.with_borrow(|kept| ask(kept.as_ref().unwrap()));
+            SAID.with_borrow_mut(|said| said.push(answer));
+        });
+        let store = UniqueStore::zeroed(8).unwrap();
+        MORE.set(|| ());
+        drop(store);
+        ISOLATE.set(None);
+        assert_eq!(SAID.take(), [(offheap_quickjs::QUICKJS_VERSION.to_owned(), i32::MAX as usize)]);
+    });
+}
+
+#[test]
+fn leaks_an_isolate_that_an_observer_drops_is_never_ended_by_halves() {
+    thread_local!(static SAID: Cell<bool> = const { Cell::new(false) });
+    observed(|_| {
+        let mut isolate = Isolate::new().unwrap();
+        let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
+        let buffer = isolate.enter(|scope| scope.expose(&store).unwrap().into_handle());
+        let id = isolate.id();
+        ISOLATE.set(Some(isolate));
+        MORE.set(|| SAID.set(SAID.get() || std::panic::catch_unwind(|| drop(ISOLATE.take())).is_err()));
+        drop(UniqueStore::zeroed(8).unwrap());
+        MORE.set(|| ());
+        assert!(SAID.get(), "it is refused");
+        // It lives on, and so do its objects, with a handle and without.
+        assert_eq!((buffer.isolate(), store.exposure()), (id, Some((id, 1))));
+        drop(buffer);
+        assert!(store.exposure().is_none_or(|(isolate, _)| isolate == id));
     });
 }
