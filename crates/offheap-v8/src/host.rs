@@ -200,10 +200,11 @@ unsafe impl Host for V8 {
     }
 
     fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Root, Exposure), Error> {
-        if may_copy && store.kind() == StoreKind::RESIZABLE {
+        if may_copy && store.kind().is_resizable_by_rust() {
             return self.run(|scope| {
                 let buffer = sys::copy_resizable(scope, self.own.state(), store)?;
-                let root = Root::of_buffer(scope, &buffer, Facts::resizable(store.max_byte_length()));
+                // The store is asked no more: manual memory may be freed at any time.
+                let root = Root::of_buffer(scope, &buffer, buffer.facts());
                 Ok((root, Exposure::Copied { reason: CopyReason::Resizable }))
             });
         }

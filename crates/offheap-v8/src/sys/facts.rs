@@ -14,8 +14,4 @@ impl Facts {
     pub(crate) const PLAIN: Facts = Facts { shared: false, immutable: false, max_byte_length: None };
     pub(crate) const SHARED: Facts = Facts { shared: true, ..Facts::PLAIN };
     pub(crate) const IMMUTABLE: Facts = Facts { immutable: true, ..Facts::PLAIN };
-
-    pub(crate) const fn resizable(max_byte_length: usize) -> Facts {
-        Facts { max_byte_length: Some(max_byte_length), ..Facts::PLAIN }
-    }
 }

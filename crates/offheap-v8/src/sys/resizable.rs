@@ -34,11 +34,15 @@ pub(crate) fn copy_resizable<'s>(
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length: most, limit });
     }
     let buffer = allocate(scope, state, byte_length, Some(most), false)?;
-    if let Some(data) = buffer.data().filter(|_| byte_length != 0) {
-        assert_eq!(buffer.byte_length(), byte_length, "as long as asked for");
-        // SAFETY: I-BORROW: V8 just made these bytes, of this length, zeroed; no script knows them.
-        let into = unsafe { std::slice::from_raw_parts_mut(data.as_ptr().cast::<u8>(), byte_length) };
-        store.copy_to_slice(0, into)?;
-    }
+    let into: &mut [u8] = match buffer.data().filter(|_| byte_length != 0) {
+        Some(data) => {
+            assert_eq!(buffer.byte_length(), byte_length, "as long as asked for");
+            // SAFETY: I-BORROW: V8 just made these bytes, of this length, zeroed; no script knows them.
+            unsafe { std::slice::from_raw_parts_mut(data.as_ptr().cast::<u8>(), byte_length) }
+        }
+        None => &mut [],
+    };
+    // Also without bytes: memory that was freed has none, and is refused.
+    store.copy_to_slice(0, into)?;
     Ok(buffer)
 }

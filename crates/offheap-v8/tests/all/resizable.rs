@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::common::run;
-use offheap_v8::offheap::{self, BackingStore, SharedStore, StoreKind, UniqueStore};
+use offheap_v8::offheap::{self, BackingStore, ManualMemory, ManualOptions, SharedStore, StoreKind, UniqueStore};
 use offheap_v8::{BackingStoreExt, CopyReason, Error, Exposure, Isolate, Scope, ScopeExt, v8};
 
 fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
@@ -140,6 +140,24 @@ fn a_resizable_store_of_rust_is_a_reported_copy() {
         scope.resize(buffer.as_handle(), 6)?;
         assert_eq!(*scope.bytes(buffer.as_handle())?, [3, 3, 3, 3, 0, 0]);
         assert_eq!((store.byte_length(), store.exposure()), (4, None));
+        Ok(())
+    });
+}
+
+#[test]
+fn resizable_manual_memory_is_a_reported_copy_until_it_was_freed() {
+    in_scope(|scope| {
+        let options = ManualOptions { max_byte_length: Some(16), ..ManualOptions::default() };
+        let memory = ManualMemory::allocate_with(4, options)?;
+        memory.store().clone().bytes_mut()?.fill(3);
+        assert!(matches!(scope.expose(memory.store()), Err(Error::Unsupported { .. })));
+        let (buffer, exposure) = scope.expose_or_copy(memory.store())?;
+        assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Resizable });
+        scope.resize(buffer.as_handle(), 6)?;
+        assert_eq!(*scope.bytes(buffer.as_handle())?, [3, 3, 3, 3, 0, 0]);
+        memory.free()?;
+        let freed = scope.expose_or_copy(memory.store()).map(|(_, exposure)| exposure);
+        assert!(matches!(freed, Err(Error::Memory(offheap::Error::Freed { .. }))), "{freed:?}");
         Ok(())
     });
 }
