@@ -1,8 +1,6 @@
 //! Wrong usage and unreadable input: a line that says what to do, and exit status 2. Scripts that throw: status 1.
 
 #[macro_use]
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 #[cfg(feature = "v8")]
@@ -11,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use common::{Engine, Folder, QUICKJS, Ran};
+use crate::common::{Engine, Folder, QUICKJS, Ran};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 
@@ -342,7 +340,7 @@ fn a_window_that_is_not_there(engine: Engine) {
 #[cfg(feature = "v8")]
 #[test]
 fn v8_has_a_large_file_in_one_buffer() {
-    let folder = Folder::new(common::V8);
+    let folder = Folder::new(crate::common::V8);
     let mut file = File::create(folder.path("large")).unwrap();
     file.set_len(5 << 30).unwrap();
     file.seek(SeekFrom::Start((5 << 30) - 3)).unwrap();

@@ -1,13 +1,11 @@
 //! Every script in `examples/`, with its output and exit status.
 
 #[macro_use]
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
 
-use common::{Engine, Folder, Ran, root, run_in_root};
+use crate::common::{Engine, Folder, Ran, root, run_in_root};
 
 on_each_engine!(
     externalize,

@@ -1,9 +1,6 @@
 //! Mistakes that are easily made with `nativeModule`: the error says what was meant, on each engine.
 
-#[macro_use]
-mod common;
-
-use common::{Engine, Folder};
+use crate::common::{Engine, Folder};
 
 on_each_engine!(
     d8_memory_is_neither_a_number_nor_a_string,

@@ -1,9 +1,6 @@
 //! Places: where the command says that something was allocated, freed or thrown.
 
-#[macro_use]
-mod common;
-
-use common::{Engine, Folder, QUICKJS};
+use crate::common::{Engine, Folder, QUICKJS};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 

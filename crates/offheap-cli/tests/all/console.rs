@@ -1,9 +1,6 @@
 //! `console` and what is said of an error that nobody caught: any value, whatever script did to it and to the language.
 
-#[macro_use]
-mod common;
-
-use common::{Engine, Folder, QUICKJS};
+use crate::common::{Engine, Folder, QUICKJS};
 
 const NOTHING: &str = "offheap: 0 stores, 0 B external, 0 leaked, 0 refused\n";
 

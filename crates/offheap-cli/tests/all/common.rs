@@ -27,11 +27,11 @@ pub(crate) const V8: Engine = Engine { option: "v8", name: "V8", alternative: 1 
 macro_rules! on_each_engine {
     ($($test:ident),* $(,)?) => {
         mod quickjs {
-            $(#[test] fn $test() { super::$test(super::common::QUICKJS) })*
+            $(#[test] fn $test() { super::$test(crate::common::QUICKJS) })*
         }
         #[cfg(feature = "v8")]
         mod v8 {
-            $(#[test] fn $test() { super::$test(super::common::V8) })*
+            $(#[test] fn $test() { super::$test(crate::common::V8) })*
         }
     };
 }

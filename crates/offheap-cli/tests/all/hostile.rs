@@ -1,8 +1,5 @@
 //! Scripts that replace what they can, or call back in the middle of things.
 
-#[macro_use]
-mod common;
-
 use crate::common::{Engine, Folder};
 
 on_each_engine!(

@@ -1,11 +1,9 @@
 //! What scripts get: `nativeModule`, modules, `console`.
 
 #[macro_use]
-mod common;
-
 use std::fs;
 
-use common::{Engine, Folder};
+use crate::common::{Engine, Folder};
 
 on_each_engine!(
     memory_is_shared_between_buffers_and_freed_by_hand,

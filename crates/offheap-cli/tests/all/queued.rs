@@ -1,8 +1,5 @@
 //! What runs after the script: microtasks, callbacks of registries, and promises that nothing handles.
 
-#[macro_use]
-mod common;
-
 use crate::common::{Engine, Folder, QUICKJS};
 
 on_each_engine!(

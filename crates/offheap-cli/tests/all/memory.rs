@@ -1,9 +1,6 @@
 //! `allocateMemory` with options, and buffers whose length changes or that are shared.
 
-#[macro_use]
-mod common;
-
-use common::{Engine, Folder, QUICKJS};
+use crate::common::{Engine, Folder, QUICKJS};
 
 on_each_engine!(
     shared_memory_is_freed_once_script_let_go_of_its_buffers,
@@ -77,7 +74,7 @@ fn scripts_own_shared_buffers_are_stores(engine: Engine) {
 #[cfg(feature = "v8")]
 #[test]
 fn v8_refuses_memory_with_a_maximum() {
-    Folder::new(common::V8)
+    Folder::new(crate::common::V8)
         .script("try { nativeModule.allocateMemory(8, { maxByteLength: 16 }) } catch (error) { console.log(String(error)) }")
         .expect(
             0,
