@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 /// Commands that are not run here, because they start the tests or take long.
 const NOT_RUN: &[&str] = &[
@@ -86,12 +87,22 @@ fn direct(command: &str) -> String {
 fn example(package: &str, name: &str) -> PathBuf {
     let profile = Path::new(env!("CARGO_BIN_EXE_offheap")).parent().expect("a folder of binaries");
     let path = profile.join("examples").join(name);
-    if !path.exists() {
-        // `cargo test` in the root builds it, `cargo test -p offheap-cli` does not.
-        let built = Command::new(env!("CARGO")).args(["build", "-p", package, "--example", name]).status();
+    // `cargo test` in the root has just built it, `cargo test -p offheap-cli` has not.
+    if modified(&path) < newest_source() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", package, "--example", name]).status();
         assert!(built.expect("cargo runs").success());
     }
     path
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|file| file.modified()).ok()
+}
+
+/// When a source file of a crate or of an example was last written.
+fn newest_source() -> Option<SystemTime> {
+    let sources = files("crates", "").into_iter().flat_map(|package| files_below(&package));
+    sources.filter(|file| file.ends_with(".rs")).map(|file| modified(&root().join(file))).max().flatten()
 }
 
 fn mask_addresses(text: &str) -> String {
