@@ -4,7 +4,8 @@
 //! ours: it also serves where the isolate belongs to the host program, as in Node. `table` finds the store at an address,
 //! `address_set` knows the memory that script got from us, `block` is an engine's own block of memory, `adopted` makes
 //! stores over such blocks, `made` says how long they count as exposed, `copied` makes stores with a copy, `lending` asks who
-//! else has the bytes of a slice, `limit` is how many bytes an engine may count.
+//! else has the bytes of a slice, `limit` is how many bytes an engine may count, `last`
+//! remembers the isolate that a thread used last.
 //!
 //! ```
 //! use std::ffi::c_void;
@@ -46,6 +47,7 @@ mod block;
 mod copied;
 #[cfg(all(test, not(loom)))]
 mod fake;
+mod last;
 mod lending;
 mod limit;
 mod made;
@@ -55,6 +57,7 @@ pub use address_set::{AddressSet, GRANULE};
 pub use adopted::Adopted;
 pub use block::{Block, BlockUse, NoBlock, references};
 pub use copied::copy_into_store;
+pub use last::{EndedCount, LastIsolate};
 pub use lending::{Lender, LendingAdvice};
 pub use limit::ByteLimit;
 pub use made::{EndedIsolates, EngineMade, EngineMadeStores};

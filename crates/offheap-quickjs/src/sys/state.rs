@@ -1,10 +1,10 @@
 //! What is kept per runtime: its name as an isolate, and the private realm.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use offheap::IsolateId;
+use offheap_engine::memory::{EndedCount, LastIsolate};
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 use rquickjs::{Ctx, JsLifetime, qjs};
 
@@ -32,18 +32,16 @@ unsafe impl<'js> JsLifetime<'js> for State {
     type Changed<'to> = State;
 }
 
-/// Counts states that ended. A cached id is believed while this has not changed since.
-static ENDED: AtomicU64 = AtomicU64::new(0);
+static ENDED: EndedCount = EndedCount::new();
 
 thread_local! {
-    /// The runtime that was asked for last on this thread: its address, its id, and `ENDED` then.
-    static LAST: Cell<Option<(*mut qjs::JSRuntime, IsolateId, u64)>> = const { Cell::new(None) };
+    static LAST: LastIsolate = const { LastIsolate::new() };
 }
 
 impl Drop for State {
     fn drop(&mut self) {
         // Before the runtime's memory is freed, so before another runtime can have its address.
-        ENDED.fetch_add(1, Ordering::Release);
+        ENDED.note();
     }
 }
 
@@ -104,15 +102,8 @@ pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Res
 pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     // SAFETY: reads a field of a live context.
     let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
-    let ended = ENDED.load(Ordering::Acquire);
-    if let Some((last, id, then)) = LAST.get()
-        && last == runtime
-        && then == ended
-        && !in_finalizer()
-    {
-        return Ok(id);
-    }
-    let id = with_state(ctx, |state| Ok(state.isolate()))?;
-    LAST.set(Some((runtime, id, ended)));
-    Ok(id)
+    LAST.with(|last| match last.get(&ENDED, runtime.addr()) {
+        Some(id) if !in_finalizer() => Ok(id),
+        _ => last.find(&ENDED, runtime.addr(), || with_state(ctx, |state| Ok(state.isolate()))),
+    })
 }

@@ -1,13 +1,11 @@
 //! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
 
-use std::cell::Cell;
-use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offheap::IsolateId;
 use offheap::adapter::IsolateRegistration;
-use offheap_engine::memory::EngineMadeStores;
+use offheap_engine::memory::{EndedCount, EngineMadeStores, LastIsolate};
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use super::block::Block;
@@ -44,7 +42,7 @@ const _: () = {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        ENDED.fetch_add(1, Ordering::Release);
+        ENDED.note();
         // The isolate ends: no script of it runs any more. That of another one may have its memory.
         let stores = EngineMadeStores::end(&self.0.engine_made);
         if !stores.is_empty() {
@@ -190,19 +188,10 @@ pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId
     Ok(isolate.get_slot::<Slot>().map(|Slot(state, _)| state.isolate()))
 }
 
-/// The isolate that [`quick_isolate_id`] was asked for last on a thread, which is quicker than its slots.
-#[derive(Clone, Copy)]
-struct Last {
-    isolate: *const c_void,
-    id: IsolateId,
-    ended: u64,
-}
-
-/// How many isolates have ended: an address is the same one's for as long as this stays.
-static ENDED: AtomicU64 = AtomicU64::new(0);
+static ENDED: EndedCount = EndedCount::new();
 
 thread_local! {
-    static LAST: Cell<Option<Last>> = const { Cell::new(None) };
+    static LAST: LastIsolate = const { LastIsolate::new() };
 }
 
 /// The same, and `None` where there is an error to tell.
@@ -212,19 +201,12 @@ pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
     if in_finalizer() {
         return None;
     }
-    match LAST.get() {
-        Some(last) if last.isolate == current && last.ended == ENDED.load(Ordering::Acquire) => Some(last.id),
-        _ => remember(isolate, current),
-    }
-}
-
-#[cold]
-fn remember(isolate: &v8::Isolate, current: *const c_void) -> Option<IsolateId> {
-    let ended = ENDED.load(Ordering::Acquire);
-    let Slot(state, _) = isolate.get_slot::<Slot>()?;
-    let id = state.isolate();
-    LAST.set(Some(Last { isolate: current, id, ended }));
-    Some(id)
+    LAST.with(|last| {
+        last.get(&ENDED, current.addr()).or_else(|| {
+            let find = || isolate.get_slot::<Slot>().map(|Slot(state, _)| state.isolate()).ok_or(());
+            last.find(&ENDED, current.addr(), find).ok()
+        })
+    })
 }
 
 #[cfg(test)]
