@@ -9,11 +9,11 @@ use crate::input::InputError;
 use crate::{BAD_INPUT, console};
 
 const AFTER_HELP: &str = "\
-Exit status: 0 fine; 1 the script threw; 2 wrong usage or unreadable input; 3 memory errors: a leak, a double free, a free
-of memory in use, also where the script caught the error.";
+Exit status: 0 no error; 1 the script threw; 2 wrong usage or unreadable input; 3 a memory error: a leak, a double free, or a
+free of memory in use, even if the script caught the error.";
 
 #[derive(Debug, Parser)]
-#[command(name = "offheap", version, about = "Native memory and JavaScript engines, with a balance at the end")]
+#[command(name = "offheap", version, about = "Runs scripts that use native memory, and reports leaks and double frees")]
 struct Options {
     #[command(subcommand)]
     command: Command,
