@@ -34,7 +34,7 @@ fn expose_by_hand(ctx: &Ctx<'_>, arc: &Arc<Vec<u8>>) {
     let (byte_length, fixed) = (arc.len() as qjs::size_t, 0);
     // SAFETY: the memory lives while the opaque's count does, which the callback takes back. Nothing reads or writes it.
     let buffer = unsafe { qjs::JS_NewArrayBuffer(ctx, data, byte_length, fixed, Some(let_go), opaque.cast(), false) };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: looks only at the tag.
     assert!(!unsafe { qjs::JS_IsException(buffer) }, "room for a buffer");
     // SAFETY: made by the call above, used by nobody else, freed once.
     unsafe { qjs::JS_FreeValue(ctx, buffer) };

@@ -72,7 +72,7 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length, and unmapped here alone.
+        // SAFETY: mapped by `new` with this length, and unmapped only here.
         let done = unsafe { libc::munmap(self.0.cast(), MOST) };
         assert_eq!(done, 0);
     }

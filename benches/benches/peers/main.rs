@@ -1,5 +1,5 @@
 //! `cargo bench -p benches --bench peers`: what offheap costs beside what does the same by hand, as `what | ours | peer |
-//! ratio`; and `peers.json` in the target directory. With `-- TEXT` the rows alone whose names have TEXT in them.
+//! ratio`; and `peers.json` in the target directory. With `-- TEXT` only the rows whose names contain TEXT.
 
 mod engine;
 mod growth;

@@ -6,7 +6,7 @@
 //! `test-array-buffer-tracker`, `V` for `test-api-typed-array`, `U` for `v8-array-buffer-unittest`. Where V8's test looks at
 //! what no public API shows, the case's summary says what stands for it. Those that begin with `P-` are about the promises
 //! of offheap. One case, `A4`, sets the [budget](offheap_engine::offheap::Budget) of the process while it runs: nothing
-//! else should make stores of megabytes meanwhile.
+//! else should make stores of megabytes at that time.
 //!
 //! Each case passes, fails with a reason, or is unsupported because the engine lacks named [`Capabilities`]. Which ones
 //! may do anything but pass on which engine is written down in `expectations.toml`; [`Report::check`] refuses

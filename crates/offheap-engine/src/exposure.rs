@@ -7,7 +7,7 @@ use std::fmt;
 #[must_use = "a copy does not share later changes"]
 pub enum Exposure {
     /// The buffer is over the store's own memory. It may have one length although the store grows, where the engine grows
-    /// memory of its own alone: [`BufferState::resizable`](crate::BufferState) tells, and exposing the store again gives a
+    /// only its own memory: [`BufferState::resizable`](crate::BufferState) tells, and exposing the store again gives a
     /// longer buffer.
     External,
     /// The buffer is over a copy, made by the engine: later changes on either side are not seen on the other.
@@ -32,7 +32,7 @@ pub enum CopyReason {
     ImmutableNotEnforced,
     /// The memory begins at an address that the engine's elements do not allow.
     Misaligned,
-    /// The memory is resizable, and the engine resizes memory of its own alone.
+    /// The memory is resizable, and the engine resizes only its own memory.
     Resizable,
 }
 

@@ -72,7 +72,7 @@ impl<H: Host> Isolate<H> {
         self.table.id()
     }
 
-    /// What drives the engine, for its adapter, which alone has a key.
+    /// The host of the engine, for its adapter: only the adapter has a key.
     ///
     /// # Panics
     /// In an observer, and in an owner's `Drop` that an engine is waiting for.

@@ -268,7 +268,7 @@ impl<'s, H: Host> Scope<'s, H> {
         self.run(H::collect_young);
     }
 
-    /// Runs a step of the adapter's own that may run script, with what drives the engine: the adapter alone has a key.
+    /// Runs a step of the adapter's own that may run script, with the host of the engine: only the adapter has a key.
     pub fn host<R>(&mut self, _key: H::Key, step: impl FnOnce(&H) -> R) -> R {
         self.run(step)
     }

@@ -65,7 +65,7 @@ impl<T> Slots<T> {
         slot
     }
 
-    /// The value in a slot; `None` where it is gone early, since somebody made two handles for it.
+    /// The value in a slot; `None` if it was removed early, because two handles were made for it.
     pub(crate) fn get(&self, slot: usize) -> Option<&T> {
         match self.slots.get(slot) {
             Some(Slot::Root { value, .. }) => Some(value),

@@ -39,7 +39,7 @@ struct Held {
     held: Site,
 }
 
-/// A reference that somebody must give back. It counts as leaked until it is passed to [`Ledger::release`]; dropping it
+/// A reference that must be given back. It counts as leaked until it is passed to [`Ledger::release`]; dropping it
 /// is how a reference is forgotten.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a hold that is dropped is a leak for good"]

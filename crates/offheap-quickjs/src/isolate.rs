@@ -45,7 +45,7 @@ impl IsolateBuilder {
     }
 
     /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's `[[CanBlock]]` of an agent); otherwise that
-    /// throws a TypeError, as it does unless this is called. Its thread does nothing else meanwhile, and is not
+    /// throws a TypeError, as it does unless this is called. Its thread does nothing else while it waits, and is not
     /// interrupted: a wait without a timeout ends with an `Atomics.notify` of another isolate that has the same store.
     pub fn can_block(mut self, can_block: bool) -> Self {
         self.can_block = can_block;

@@ -199,7 +199,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
         drop(isolate);
         match &result {
             Ok(()) if !reached => return count,
-            // What failed was not needed: a stack that was not looked at, for one.
+            // The allocation that failed was not needed, for example for a stack that nobody looked at.
             Ok(()) => {}
             Err(Error::Script { message, .. }) => assert!(message.contains("out of memory"), "{count}: {message}"),
             Err(Error::Memory(offheap::Error::OutOfMemory { .. })) => {}

@@ -117,7 +117,7 @@ impl IsolateExt for Isolate {
 /// What a [`Scope`] of V8 can do beyond those of other engines.
 pub trait ScopeExt {
     /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
-    /// No guard lives meanwhile, and neither the scope nor a local can be kept beyond the call.
+    /// No guard lives during the call, and neither the scope nor a local can be kept beyond the call.
     ///
     /// An isolate of the crate's own (`v8::Isolate::new`, or a `v8::Locker`) that begins in the call ends in it, too: it is the
     /// one that V8 has entered until then, and V8 ends the process where `work` returns before.

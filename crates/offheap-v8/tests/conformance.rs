@@ -6,7 +6,7 @@ use offheap_v8::{Engine, Error, Isolate};
 
 #[test]
 fn v8_conforms() {
-    // With the flag that lets young objects be collected alone.
+    // With the flag that lets V8 collect only young objects.
     offheap_v8::start("--expose-gc").expect("V8 starts");
     let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Isolate::new()?)) };
     let report = run(&make, "V8");

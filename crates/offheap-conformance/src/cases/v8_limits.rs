@@ -8,7 +8,7 @@ use crate::{Capabilities, Case, Failure, Lab};
 
 const SHARED: Capabilities = Capabilities::SHARED;
 
-/// More bytes than anybody has.
+/// More bytes than any machine has.
 const UNREASONABLE: usize = i64::MAX as usize;
 
 pub(super) const CASES: &[Case] = &[
@@ -125,7 +125,7 @@ impl Drop for Limited {
 }
 
 fn a4(lab: &Lab<'_>) -> Result<(), Failure> {
-    // Room for what other threads of the process make and drop meanwhile.
+    // Room for stores that other threads of the process make and drop at the same time.
     const HALF: usize = 32 << 20;
     const LEEWAY: usize = HALF / 2;
     let mut engine = lab.isolate()?;

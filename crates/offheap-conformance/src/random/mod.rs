@@ -93,7 +93,7 @@ const STEPS: usize = 120;
 
 /// Runs random sequences on all these engines, for as long as `duration`, and compares the outcome of each step.
 ///
-/// The environment decides more: with `OFFHEAP_SEED` the sequence of that seed alone is run, and `OFFHEAP_RANDOM_SECONDS`
+/// The environment decides more: with `OFFHEAP_SEED` only the sequence of that seed is run, and `OFFHEAP_RANDOM_SECONDS`
 /// stands in for `duration`. Every sequence only has what all the engines can do.
 ///
 /// # Errors

@@ -360,7 +360,7 @@ impl Drop for World<'_> {
         self.isolates = Default::default();
         self.stores = Default::default();
         for memory in self.left.drain(..).chain(self.manual.iter_mut().filter_map(Option::take)) {
-            // It was freed, or is freed here; only a panic leaves somebody who uses it.
+            // It was freed, or is freed here; it is still in use only after a panic.
             let freed = memory.freed().is_some() || memory.free().is_ok();
             assert!(
                 freed || thread::panicking(),

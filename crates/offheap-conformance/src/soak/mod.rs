@@ -40,7 +40,7 @@ impl Default for Soak {
 pub struct Soaked {
     /// Steps, on all threads.
     pub steps: usize,
-    /// Steps that were refused with an error, as some must be: another isolate had the store, for one.
+    /// Steps that were refused with an error, as some must be, for example because another isolate had the store.
     pub refused: usize,
     /// Isolates that ended before their thread did.
     pub isolates_ended: usize,

@@ -11,7 +11,7 @@ use offheap_engine::{Capabilities, Engine, Error, Handle, JsArrayBuffer};
 use super::{Common, Soaked, locked};
 use crate::Failure;
 
-/// What is written; new memory is 0. Any other byte was never anybody's.
+/// The byte that is written. New memory is 0, so any other byte is from memory that was never a store's.
 const WRITTEN: [u8; 2] = [0xa5, 0x5a];
 /// How many stores wait in the pool at most, handles in a thread, and stores that are watched before the dead are forgotten.
 const POOLED: usize = 48;

@@ -87,7 +87,7 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
         });
     }
     let in_isolate = state.own().is_some();
-    // QuickJS's own `resize` asks for one byte at least. An isolate's does not ask where the maximum is 0.
+    // QuickJS's own `resize` asks for at least one byte. An isolate's does not ask if the maximum is 0.
     let least = usize::from(!in_isolate && fields.shared == 0);
     let max_byte_length = fields.is_resizable().then(|| least.max(fields.max_byte_length as usize));
     Ok(Found::Foreign(ForeignMemory {

@@ -134,7 +134,7 @@ unsafe fn with_probe(
             is_shared,
         )
     };
-    // SAFETY: looks at the tag alone.
+    // SAFETY: looks only at the tag.
     if unsafe { qjs::JS_IsException(value) } {
         // SAFETY: takes the exception that was just thrown.
         let exception = unsafe { qjs::JS_GetException(ctx) };
@@ -152,7 +152,7 @@ unsafe fn with_probe(
 /// `value` is the buffer that was made over `data` with `probe` as opaque.
 unsafe fn fields_match(value: qjs::JSValue, data: *mut u8, probe: *mut Probe) -> bool {
     // SAFETY: QuickJS allocates the struct by itself, at least as large as its fields; the first is read first, and a
-    // struct that ends earlier is an allocation of its allocator all the same (16 bytes at the least).
+    // struct that ends earlier is an allocation of its allocator all the same (of at least 16 bytes).
     let fields = unsafe { BufferFields::of(value) };
     // SAFETY: as above; this is the question that the whole function answers.
     let fields = unsafe { fields.as_ref() };

@@ -1,4 +1,4 @@
-//! Whether QuickJS is in the middle of something: a call that may run anybody's code, the freeing of a value, a collection.
+//! Whether QuickJS is in the middle of something: a call that may run any code, the freeing of a value, a collection.
 //!
 //! A buffer whose memory QuickJS is giving back still looks as if it had it, until the callback returns, and a collection
 //! must not be begun inside of another. So nothing is moved into a store then. Calls are counted where they are made
@@ -117,7 +117,7 @@ fn made(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> Option<qjs::JSValue> {
     Some(value)
 }
 
-/// QuickJS begins no collection while this lives: what is dropped in one may be anybody's code, and QuickJS does not look
+/// QuickJS begins no collection while this lives: the drop of a value in one may run any code, and QuickJS does not look
 /// whether it is inside of another.
 pub(super) struct NoCollection {
     runtime: *mut qjs::JSRuntime,

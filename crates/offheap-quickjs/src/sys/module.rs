@@ -23,7 +23,7 @@ fn is_script(text: &CStr) -> rquickjs::Result<bool> {
         let byte_length = text.count_bytes() as qjs::size_t;
         // SAFETY: a live context and text of this length that ends with NUL; it is compiled and not run.
         let compiled = unsafe { qjs::JS_Eval(raw, text.as_ptr(), byte_length, c"offheap".as_ptr(), flags) };
-        // SAFETY: looks at the tag alone.
+        // SAFETY: looks only at the tag.
         let failed = unsafe { qjs::JS_IsException(compiled) };
         // SAFETY: owned by the call above; nothing where it failed, and the exception is the runtime's.
         unsafe { qjs::JS_FreeValue(raw, compiled) };

@@ -83,12 +83,12 @@ pub(super) unsafe fn with_hold<R>(
         _ => moved_hold(&lock_moved(), opaque, data),
     };
     let raw = moved.unwrap_or(opaque);
-    // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back on this thread alone, and not by `look`.
+    // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back only on this thread, and not by `look`.
     unsafe { Hold::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
 }
 
 /// Where in the store of `hold`, which is `raw`, a buffer with this data begins: empty ones at the end of a store have the
-/// hold as their data. Not the opaque, which may be gone where the memory moved, so that somebody's data is there.
+/// hold as their data. Not the opaque, which may be gone where the memory moved, so that other data may be there.
 fn position(hold: &Hold, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
     match data.addr() == raw.as_ptr().addr() {
         true => hold.data().as_ptr().wrapping_add(hold.byte_length()),

@@ -1,7 +1,7 @@
 //! The name of a runtime as an isolate, which is its own for as long as it has objects.
 //!
 //! A runtime that is dropped lets go of its user data first, [`State`](super::state::State) with it, and then of its objects.
-//! In between anybody's code may run: user data of the program's own may have a `Ctx`, and run script when it is dropped. Its
+//! In between any code may run: user data of the program's own may have a `Ctx`, and run script when it is dropped. Its
 //! buffers are over stores still, so that no other isolate may have the name; and nothing can be made in the runtime any more.
 
 use std::cell::{Cell, OnceCell};

@@ -214,7 +214,7 @@ impl Realm {
         unsafe { qjs::JS_GetClassID(value) == self.shared_class }
     }
 
-    /// Whether a buffer with these has memory that QuickJS allocated for it alone.
+    /// Whether a buffer with these has memory that QuickJS allocated only for it.
     pub(super) fn is_own_memory(
         &self,
         realloc: qjs::JSReallocArrayBufferDataFunc,

@@ -73,7 +73,7 @@ pub(crate) fn see_growth<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(),
 pub(crate) fn grow_store<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usize) -> Result<bool, Error> {
     let Some((store, _)) = growable(ctx, buffer)? else { return Ok(false) };
     let grown = store.grow(byte_length);
-    // Also where it was refused: somebody else has grown it.
+    // Also after a refusal: another thread has grown it.
     see_growth(ctx, buffer)?;
     grown?;
     Ok(true)

@@ -186,7 +186,7 @@ fn what_is_not_made_is_not_let_go_of() {
             let (data, opaque) = (memory.as_mut_ptr().cast(), ptr::from_mut(&mut asked).cast());
             qjs::JS_NewArrayBuffer(ctx.as_raw().as_ptr(), data, 1 << 31, 0, Some(callback), opaque, false)
         };
-        // SAFETY: looks at the tag alone.
+        // SAFETY: looks only at the tag.
         assert!(unsafe { qjs::JS_IsException(value) });
         assert!(ctx.catch().is_error());
     });

@@ -120,7 +120,7 @@ fn growth_elsewhere_is_seen_at_byte_length_at_atomics_and_when_script_begins() {
         assert_eq!(scope.eval::<String>("String([v.length, w.length])").unwrap(), "16,4");
         // In the middle of script, by the other buffer.
         assert_eq!(scope.eval::<String>("b.grow(20); String([v.length, w.length])").unwrap(), "20,5");
-        // In the middle of script, by somebody else.
+        // In the middle of script, by other code.
         let other = store.clone();
         scope.with_ctx(|ctx| {
             let grow = move |byte_length: usize| other.grow(byte_length).unwrap();

@@ -8,7 +8,7 @@ use offheap_quickjs::{Engine, Error, Isolate, ManuallyExternalizedBuffer};
 fn destructor_drops_a_reference_and_frees_nothing() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
-        // Memory with an owner: the drop takes one reference away, the owner stays as long as anybody else has one.
+        // Memory with an owner: the drop takes one reference away, the owner stays while there is another.
         let (store, dropped) = counted(vec![7; 64]);
         let buffer = scope.expose(&store).unwrap().into_handle();
         let external = ManuallyExternalizedBuffer::new(buffer.clone()).unwrap();

@@ -1,5 +1,5 @@
 //! `cargo bench -p offheap-v8 --bench peers`: what offheap costs on V8 beside what a careful program does with the crate
-//! `v8`, as `what | ours | peer | ratio`; and `peers-v8.json` in the target directory. With `-- TEXT` the rows alone whose
+//! `v8`, as `what | ours | peer | ratio`; and `peers-v8.json` in the target directory. With `-- TEXT` only the rows whose
 //! names have TEXT in them.
 
 mod alloc;

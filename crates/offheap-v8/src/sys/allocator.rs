@@ -128,7 +128,7 @@ const SETTLING: *mut c_void = ptr::without_provenance_mut(UNSETTLED);
 unsafe fn prefix<'a>(data: NonNull<u8>) -> &'a Prefix {
     // SAFETY: I-LAYOUT: an allocation has a prefix before its data.
     let prefix = unsafe { data.byte_sub(size_of::<Prefix>()) }.cast::<Prefix>();
-    // SAFETY: I-LAYOUT: written when the allocation was made; it changes through an atomic alone.
+    // SAFETY: I-LAYOUT: written when the allocation was made; it changes only through an atomic.
     unsafe { prefix.as_ref() }
 }
 
@@ -183,7 +183,7 @@ impl Drop for ScriptBytes {
     }
 }
 
-// SAFETY: I-OWNER-SEND: an address that this value alone frees.
+// SAFETY: I-OWNER-SEND: an address that only this value frees.
 unsafe impl Send for ScriptBytes {}
 // SAFETY: I-OWNER-SEND: zeroed bytes of Rust's allocator, which stay where they are. Script writes them too, which the
 // exposure of the store says: it ends when V8 calls `free`.

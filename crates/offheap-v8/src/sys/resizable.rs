@@ -1,4 +1,4 @@
-//! Buffers over memory of V8's own, which alone it resizes.
+//! Buffers over V8's own memory, the only memory that V8 resizes.
 
 use offheap::BackingStore;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Once};
 use offheap_v8::offheap::{BackingStore, UniqueStore};
 use offheap_v8::{Isolate, v8};
 
-/// V8 starts once for all tests, with the flag that lets them collect young objects alone, and those of
+/// V8 starts once for all tests, with the flag that lets them collect only young objects, and those of
 /// `OFFHEAP_V8_FLAGS`, as `.ci/valgrind-v8` gives some.
 pub(crate) fn start() {
     static START: Once = Once::new();

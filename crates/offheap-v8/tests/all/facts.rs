@@ -26,7 +26,7 @@ fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
         let error = offheap_v8::start("--expose-gc").unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         drop(isolate);
-        // Without the flag there is no collection of the young alone.
+        // Without the flag there is no collection of only the young objects.
         assert!(!Isolate::new().unwrap().capabilities().contains(Capabilities::GENERATIONS));
         return;
     };
