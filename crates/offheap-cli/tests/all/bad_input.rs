@@ -1,6 +1,5 @@
 //! Wrong usage and unreadable input: a line that says what to do, and exit status 2. Scripts that throw: status 1.
 
-#[macro_use]
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 #[cfg(feature = "v8")]

@@ -1,6 +1,5 @@
 //! Every script in `examples/`, with its output and exit status.
 
-#[macro_use]
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::Stdio;

@@ -1,6 +1,5 @@
 //! What scripts get: `nativeModule`, modules, `console`.
 
-#[macro_use]
 use std::fs;
 
 use crate::common::{Engine, Folder};
