@@ -169,9 +169,11 @@ impl<'s, H: Host> Scope<'s, H> {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<Local<'s, JsTypedArray>, Error> {
-        // Before anything is exposed.
-        T::ELEMENT.check(H::NAME, store, byte_offset, element_count)?;
-        self.make(|host| host.expose_typed(store, T::ELEMENT, byte_offset, element_count))
+        self.make(|host| {
+            // Before anything is exposed, and after what may run between two steps, which may make the store shorter.
+            T::ELEMENT.check(H::NAME, store, byte_offset, element_count)?;
+            host.expose_typed(store, T::ELEMENT, byte_offset, element_count)
+        })
     }
 
     /// A reference to the store of a buffer, whoever made it (V8's `GetBackingStore`). Its memory outlives the buffer.

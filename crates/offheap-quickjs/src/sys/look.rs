@@ -104,7 +104,8 @@ pub(crate) fn new_typed_array<'js>(
     element: Element,
 ) -> Result<Value<'js>, Error> {
     let number = |number: usize| {
-        let number = i32::try_from(number).expect("within a buffer of QuickJS");
+        // Beyond every buffer of QuickJS, which throws then: the store may be shorter than when it was asked.
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
         qjs::JS_MKVAL(qjs::JS_TAG_INT, number)
     };
     let mut arguments = [buffer.as_raw(), number(byte_offset), number(element_count)];

@@ -1,9 +1,12 @@
 //! Typed arrays over stores, made by native code.
 
-use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
-use offheap_v8::{BackingStoreExt, Error, SharedStoreExt, TypedElement, U8Clamped};
+use std::sync::mpsc::channel;
+use std::thread;
 
-use crate::common::{in_own_scope, isolate, numbered, run, set};
+use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap_v8::{BackingStoreExt, Error, ScopeExt, SharedStoreExt, TypedElement, U8Clamped, v8};
+
+use crate::common::{in_own_scope, isolate, numbered, run, set, start};
 
 #[test]
 fn each_element_type_has_its_array() {
@@ -75,4 +78,41 @@ fn what_does_not_fit_is_refused_before_anything_is_exposed() {
         assert_eq!(part.expose_typed::<u32>(scope, 16, 0).unwrap().length(), 0);
     });
     assert_eq!((store.exposure(), store.reference_count()), (None, 2));
+}
+
+#[test]
+fn a_store_that_another_isolate_shortens_meanwhile_is_an_error() {
+    start();
+    let (send_store, stores) = channel();
+    let (shorten, is_asked) = channel();
+    let (shortened, is_done) = channel();
+    let other = thread::spawn(move || {
+        isolate().enter(|scope| {
+            let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64, { maxByteLength: 64 })").unwrap();
+            send_store.send(scope.externalize(buffer.as_handle()).unwrap()).unwrap();
+            is_asked.recv().unwrap();
+            scope.resize(buffer.as_handle(), 8).unwrap();
+            scope.detach(buffer.as_handle(), None).unwrap();
+            shortened.send(()).unwrap();
+        });
+    });
+    let store: BackingStore = stores.recv().unwrap();
+    isolate().enter(|scope| {
+        let wait = move || {
+            shorten.send(()).unwrap();
+            is_done.recv().unwrap();
+        };
+        let _weak = scope.with_v8(|scope| {
+            v8::scope!(let scope, scope);
+            let object = v8::Object::new(scope);
+            v8::Weak::with_guaranteed_finalizer(scope, object, Box::new(wait))
+        });
+        // So much that the next step collects, before it exposes anything.
+        drop(scope.allocate(257 << 20, None).unwrap());
+        let array = scope.expose_typed::<u8>(&store, 0, 64).map(drop);
+        assert_eq!(store.byte_length(), 8);
+        assert!(matches!(array, Err(Error::Memory(offheap::Error::OutOfRange { .. }))), "{array:?}");
+        assert_eq!(store.exposure(), None);
+    });
+    other.join().unwrap();
 }
