@@ -2,7 +2,7 @@
 //!
 //! One reference-counted [`BackingStore`] can sit behind an `ArrayBuffer` in any engine and be held by any native code. Its
 //! memory is freed exactly once, when the last reference is gone. This crate contains no engine: adapters
-//! (`offheap-quickjs` and others) expose its stores.
+//! (`offheap-quickjs` and others) expose its stores, through the module [`adapter`].
 //!
 //! ```text
 //!   Vec<T>, Bytes, a file,      the owner, inside the control block;

@@ -73,7 +73,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "V8",
-        reason: "its buffers of script's own are stores from birth or never, where others make one of them when it is asked for",
+        reason: "its buffers of script's own are stores from the start or never, where others make one of them when it is asked for",
         applies: |step, _| step == Step::CompareExternalBytes,
     },
     Allowed {

@@ -14,7 +14,7 @@ const BUFFERS: u32 = 1_000;
 
 const SOURCE: &str = "(count) => Array.from({ length: count }, () => new ArrayBuffer(64))";
 
-/// In an isolate of ours, whose buffers are over our memory from birth, and in one with V8's allocator.
+/// In an isolate of ours, whose buffers are over our memory from the start, and in one with V8's allocator.
 pub(crate) fn first(name: &'static str) -> Row {
     let (mut ours, mut peer) = (Prepared::ours(SOURCE), Prepared::theirs(SOURCE));
     let by_us = || {

@@ -22,16 +22,18 @@ impl BackingStore {
     /// memory after its free; [`Error::EngineMayShrink`] for an engine's exposed memory that script may shrink.
     #[inline]
     pub fn copy_to_slice(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
-        match self.kind() {
-            kind if kind.is_shared() => return self.load_shared("read", offset, into),
-            StoreKind::ENGINE_RESIZABLE => return self.copy_unexposed(offset, into),
-            _ => {}
+        let kind = self.kind();
+        if kind.is_shared() {
+            return self.load_shared("read", offset, into);
+        }
+        if kind == StoreKind::ENGINE_RESIZABLE {
+            return self.copy_unexposed(offset, into);
         }
         let _copying = Copying::new(self.raw()).map_err(|denied| self.denied("read", None, denied))?;
         self.check_range(offset, into.len())?;
         // SAFETY: I-MAPPED: inside the length that was published last, as just checked.
         let from = unsafe { self.data().add(offset) };
-        if self.kind() == StoreKind::FROZEN {
+        if kind == StoreKind::FROZEN {
             let from = NonNull::slice_from_raw_parts(from, into.len());
             // SAFETY: I-BORROW: frozen memory, which nobody writes.
             into.copy_from_slice(unsafe { from.as_ref() });
