@@ -1,6 +1,6 @@
 //! `Runner`: an isolate of any engine of this crate, with everything that scripts are given.
 
-use offheap_engine::{Host, Isolate};
+use offheap_engine::{Host, Isolate, Scope};
 
 use crate::{Error, NativeModule, Script, Uncaught};
 
@@ -62,8 +62,29 @@ impl<H: Scripts> Runner<H> {
         H::run(&mut self.isolate, &self.kept, script)
     }
 
-    /// The isolate, for anything else.
-    pub fn isolate(&mut self) -> &mut Isolate<H> {
-        &mut self.isolate
+    /// Enters the isolate, for anything else. Only `work`, through the scope, runs script.
+    ///
+    /// # Panics
+    /// As [`Isolate::enter`].
+    pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s, H>) -> R) -> R {
+        self.isolate.enter(work)
+    }
+
+    /// The isolate. It stays where it is, since what is kept beside it is its own: a program cannot put another in its place.
+    /// ```compile_fail,E0594
+    /// # fn replace<H: offheap_run::Scripts>(mut runner: offheap_run::Runner<H>, other: offheap_engine::Isolate<H>) {
+    /// assert_ne!(runner.isolate().id(), other.id());
+    /// *runner.isolate() = other;
+    /// # }
+    /// ```
+    /// The first of these lines is fine:
+    /// ```
+    /// # fn replace<H: offheap_run::Scripts>(mut runner: offheap_run::Runner<H>, other: offheap_engine::Isolate<H>) {
+    /// assert_ne!(runner.isolate().id(), other.id());
+    /// runner.enter(|scope| scope.collect());
+    /// # }
+    /// ```
+    pub fn isolate(&self) -> &Isolate<H> {
+        &self.isolate
     }
 }

@@ -27,7 +27,7 @@ impl<H: Scripts> Runner for offheap_run::Runner<H> {
     }
 
     fn eval(&mut self, text: &str) -> Result<u32, offheap_engine::Error> {
-        self.isolate().enter(|scope| scope.eval::<u32>(text))
+        self.enter(|scope| scope.eval::<u32>(text))
     }
 }
 

@@ -40,7 +40,7 @@ const LIMITS: Limits =
 ///     free(memory);
 /// "#;
 /// runner.run(&Script::new("main.mjs", script))?;
-/// assert_eq!(runner.isolate().enter(|scope| scope.eval::<u32>("sum"))?, 28);
+/// assert_eq!(runner.enter(|scope| scope.eval::<u32>("sum"))?, 28);
 /// # Ok(())
 /// # }
 /// ```

@@ -38,7 +38,7 @@ const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, al
 ///     free(memory);
 /// "#;
 /// runner.run(&Script::new("main.mjs", script))?;
-/// assert_eq!(runner.isolate().enter(|scope| scope.eval::<u32>("sum"))?, 28);
+/// assert_eq!(runner.enter(|scope| scope.eval::<u32>("sum"))?, 28);
 /// # Ok(())
 /// # }
 /// ```
