@@ -21,8 +21,7 @@ fn what_an_engine_lacks_is_unsupported_and_the_rest_passes() {
     let options =
         ModelOptions { capabilities: Capabilities::empty(), max_byte_length: 1 << 20, ..ModelOptions::default() };
     for seed in 0..10 {
-        let make =
-            || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelOptions { seed: seed, ..options }.build()?)) };
+        let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(ModelOptions { seed, ..options }.build()?)) };
         let report = run(&make, "ModelWithoutExtras");
         if let Err(surprises) = report.check(&Expectations::built_in()) {
             panic!("seed {seed}: {surprises}\n{report}");
