@@ -54,7 +54,8 @@ impl<H: Host> Isolate<H> {
     ///
     /// # Panics
     /// In an observer, and in an owner's `Drop` that an engine is waiting for: neither may call an engine. Where an engine is
-    /// waiting the process ends, since nothing may unwind into it.
+    /// waiting the process ends, since nothing may unwind into it. So it does where QuickJS is freeing a value of script whose
+    /// drop enters the isolate.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s, H>) -> R) -> R {
         assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
         let table = &self.table;

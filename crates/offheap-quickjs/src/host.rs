@@ -129,6 +129,8 @@ unsafe impl Host for QuickJs {
     }
 
     fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        // Nobody has the isolate while it is entered, so that this is the drop of a value that a handle's end frees.
+        assert!(!self.own.is_in_call(), "an isolate was entered in the middle of a call into it");
         self.context.with(|ctx| {
             sys::limit_stack(&ctx, self.stack_size);
             work()

@@ -90,6 +90,54 @@ fn an_isolate_that_a_deleter_enters_ends_the_process() {
 }
 
 #[test]
+fn an_isolate_that_a_value_of_its_script_enters_or_ends_when_it_is_dropped_ends_the_process() {
+    const CHILD: &str = "OFFHEAP_TEST_ISOLATE_IN_DROP";
+    type InDrop = fn();
+    const WAYS: [(&str, &str, InDrop); 2] = [
+        ("enter", "an isolate was entered in the middle of a call into it", || {
+            ISOLATE.with_borrow_mut(|isolate| isolate.as_mut().unwrap().enter(|scope| scope.collect()));
+        }),
+        ("end", "an isolate was dropped in the middle of a call into it", || drop(ISOLATE.take())),
+    ];
+    struct OnDrop(InDrop);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0();
+            eprintln!("not reached");
+        }
+    }
+    let Some(way) = std::env::var_os(CHILD) else {
+        for (way, message, _) in WAYS {
+            let test =
+                "reentry::an_isolate_that_a_value_of_its_script_enters_or_ends_when_it_is_dropped_ends_the_process";
+            let child = Command::new(std::env::current_exe().unwrap());
+            let output = { child }.args([test, "--exact", "--nocapture"]).env(CHILD, way).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success());
+            assert!(stderr.contains(message), "{way}: {stderr}");
+            assert!(!stderr.contains("not reached"), "{way}: {stderr}");
+        }
+        return;
+    };
+    let (.., in_drop) = WAYS.into_iter().find(|(name, ..)| way == *name).unwrap();
+    let mut isolate = Isolate::new().unwrap();
+    let buffer = isolate.enter(|scope| {
+        scope.with_ctx(|ctx| {
+            let kept = OnDrop(in_drop);
+            let function = Function::new(ctx.clone(), move || {
+                let _ = &kept;
+            });
+            ctx.globals().set("kept", function.unwrap()).unwrap();
+        });
+        let source = "const buffer = new ArrayBuffer(8); buffer.kept = kept; delete globalThis.kept; return buffer";
+        scope.eval_buffer(&format!("(() => {{ {source} }})()")).unwrap().into_handle()
+    });
+    ISOLATE.set(Some(isolate));
+    drop(buffer);
+    eprintln!("not reached");
+}
+
+#[test]
 fn an_interrupt_handler_cannot_externalize_the_buffer_that_is_being_externalized() {
     thread_local!(static ARMED: Cell<bool> = const { Cell::new(false) });
     let handler = || {
