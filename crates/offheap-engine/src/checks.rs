@@ -1,8 +1,9 @@
-//! What is asked of a buffer before an engine is, with one answer on every engine. The adapters' own verbs ask it too.
+//! Checks of a buffer that come before the engine is called, so that every engine gives the same answer. Adapters
+//! use them in their own methods too.
 
 use crate::{BufferState, Error};
 
-/// Refuses a SharedArrayBuffer: shared memory cannot be taken away from those who share it. For adapters.
+/// Refuses a SharedArrayBuffer: shared memory cannot be taken away from the threads that share it. For adapters.
 ///
 /// # Errors
 /// [`Error::NotDetachable`].
@@ -32,7 +33,7 @@ pub(crate) fn check_attached(engine: &'static str, attempted: &'static str, deta
     }
 }
 
-/// Refuses a length that `resize` or `grow` cannot give a buffer, which is resizable.
+/// Refuses a new length that `resize` or `grow` cannot give to a resizable buffer.
 pub(crate) fn check_new_length(
     engine: &'static str,
     attempted: &'static str,

@@ -1,10 +1,10 @@
-//! The element types of typed arrays, the same on every engine.
+//! The element types of typed arrays, for every engine.
 
 use offheap::BackingStore;
 
 use crate::Error;
 
-/// The sort of a typed array (ECMAScript's Table "The TypedArray Constructors").
+/// The element type of a typed array (ECMAScript's Table "The TypedArray Constructors").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "ECMAScript's names")]
 pub enum Element {
@@ -22,7 +22,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// The size of one in bytes.
+    /// The size of one element in bytes.
     pub fn byte_length(self) -> usize {
         match self {
             Element::Int8 | Element::Uint8 | Element::Uint8Clamped => 1,
@@ -32,11 +32,11 @@ impl Element {
         }
     }
 
-    /// Checks that `element_count` elements from `byte_offset` on lie in a store and are aligned, before anything is exposed.
+    /// Checks that `element_count` elements from `byte_offset` on are aligned and lie in the store.
     ///
     /// # Errors
-    /// [`Error::Misaligned`] where the offset is not a multiple of the element's size, [`Error::Memory`] where the elements do
-    /// not lie in the store.
+    /// [`Error::Misaligned`] if the offset is not a multiple of the element's size, [`Error::Memory`] if the
+    /// elements do not lie in the store.
     pub fn check(
         self,
         engine: &'static str,
@@ -55,14 +55,14 @@ impl Element {
     }
 }
 
-/// An element type of a typed array: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`, and `i64` and
-/// `u64` for the arrays of BigInts.
+/// An element type of a typed array: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`; `i64` and
+/// `u64` are for arrays of BigInts.
 pub trait TypedElement: sealed::Sealed {
-    /// The sort of its arrays.
+    /// The element type of its typed arrays.
     const ELEMENT: Element;
 }
 
-/// The element of a `Uint8ClampedArray`; it has no values.
+/// The element type of a `Uint8ClampedArray`. The type has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum U8Clamped {}
 

@@ -1,4 +1,4 @@
-//! `Engine`: the verbs that tools need, the same on every engine.
+//! `Engine`: the operations that tools need, on any engine.
 
 use std::fmt;
 
@@ -9,170 +9,175 @@ use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer};
 
 /// One isolate of one engine, driven by a tool.
 ///
-/// Lengths and offsets are in bytes. Every call may run finalizers, and those that are said to run script may run any;
-/// none is made while a guard lives. All calls take place on one thread.
+/// Lengths and offsets are in bytes. Any call may run finalizers; a call whose description mentions script may run
+/// any script. No call is made while a guard lives. All calls take place on one thread.
 pub trait Engine {
-    /// The engine: `"QuickJS"`, `"V8"`, `"Model"`.
+    /// The engine's name: `"QuickJS"`, `"V8"`, `"Model"`.
     fn name(&self) -> &'static str;
 
-    /// Its version, as it tells it.
+    /// The version that the engine reports.
     fn version(&self) -> String;
 
-    /// The abilities of this engine among those that engines differ in.
+    /// The abilities that this engine has, of those that engines differ in.
     fn capabilities(&self) -> Capabilities;
 
-    /// The most bytes that one buffer can have.
+    /// The maximum length of one buffer, in bytes.
     fn max_byte_length(&self) -> usize;
 
-    /// This isolate.
+    /// The id of this isolate.
     fn isolate(&self) -> IsolateId;
 
-    /// Runs script, and the microtasks that it left.
+    /// Runs a script, and then the microtasks that it queued.
     ///
     /// # Errors
-    /// [`Error::Script`] when it throws or does not parse, [`Error::Unsupported`] on an engine without script.
+    /// [`Error::Script`] if the script throws or does not parse, [`Error::Unsupported`] on an engine without
+    /// script.
     fn evaluate(&mut self, source: &str) -> Result<ScriptValue, Error>;
 
-    /// Runs script whose value is an ArrayBuffer, or a view, of which it takes the buffer.
+    /// Runs a script whose value is an ArrayBuffer or a view, and returns that buffer or the view's buffer.
     ///
     /// # Errors
-    /// As for [`evaluate`](Self::evaluate), and [`Error::NotAnArrayBuffer`].
+    /// [`Error::NotAnArrayBuffer`] if the value is neither, [`Error::Script`] if the script throws or does not
+    /// parse, [`Error::Unsupported`] on an engine without script.
     fn evaluate_buffer(&mut self, source: &str) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// Makes a buffer a global variable of script, which keeps it until the name gets another value.
+    /// Makes a buffer a global variable of script. The variable keeps the buffer until it gets another value.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::Unsupported`] on an engine without global variables.
     fn set_global(&mut self, name: &str, buffer: &Handle<JsArrayBuffer>) -> Result<(), Error>;
 
-    /// A buffer with memory of the engine's own: `new ArrayBuffer(byteLength, { maxByteLength })`.
+    /// A buffer over the engine's own memory: `new ArrayBuffer(byteLength, { maxByteLength })`.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory.
+    /// [`Error::TooLargeForEngine`], [`Error::Script`] if there is no memory.
     fn allocate(&mut self, byte_length: usize, max_byte_length: Option<usize>) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// A buffer with shared memory of the engine's own: `new SharedArrayBuffer(byteLength, { maxByteLength })`.
+    /// A buffer over the engine's own shared memory: `new SharedArrayBuffer(byteLength, { maxByteLength })`.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`], [`Error::Script`] when there is no memory, [`Error::Unsupported`] on an engine without
-    /// shared memory.
+    /// [`Error::TooLargeForEngine`], [`Error::Script`] if there is no memory, [`Error::Unsupported`] on an engine
+    /// without shared memory.
     fn allocate_shared(
         &mut self,
         byte_length: usize,
         max_byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// A buffer over a store, without a copy unless it says so: a SharedArrayBuffer where the store is shared.
+    /// A buffer over a store: a SharedArrayBuffer if the store is shared. The returned [`Exposure`] says whether
+    /// the engine made a copy.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`], and the core's: another isolate has the store, a guard uses it, it was freed.
+    /// [`Error::TooLargeForEngine`]; [`Error::Memory`] if another isolate has the store, a guard uses it, or it was
+    /// freed.
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error>;
 
-    /// A reference to the store of a buffer, whoever made it: equal ones for the same memory. Of a detached buffer, a
-    /// new, empty store.
+    /// A reference to the store of a buffer, no matter who made the buffer. References to the same memory are
+    /// equal. A detached buffer gives a new, empty store.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::LayoutChanged`], [`Error::Memory`].
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error>;
 
-    /// Detaches a buffer, with the key where it has one, and none where it has none. A detached buffer stays so.
+    /// Detaches a buffer. `key` must be the buffer's detach key, or `None` if it has none. Detaching a detached
+    /// buffer does nothing.
     ///
     /// # Errors
     /// [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`].
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
 
-    /// Sets the key that detaching and transferring need, or with `None` takes it away.
+    /// Sets the key that detaching and transferring need; `None` removes it.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Unsupported`], [`Error::NotDetachable`] of shared memory.
+    /// [`Error::WrongIsolate`], [`Error::Unsupported`], [`Error::NotDetachable`] for shared memory.
     fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
 
     /// `buffer.transfer(newByteLength)`.
     ///
     /// # Errors
     /// [`Error::Detached`], [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`],
-    /// [`Error::InvalidLength`], [`Error::Script`] when there is no memory.
+    /// [`Error::InvalidLength`], [`Error::Script`] if there is no memory.
     fn transfer(
         &mut self,
         buffer: &Handle<JsArrayBuffer>,
         byte_length: Option<usize>,
     ) -> Result<Handle<JsArrayBuffer>, Error>;
 
-    /// `buffer.resize(newByteLength)`; of a SharedArrayBuffer `buffer.grow(newByteLength)`, where less than it has is
-    /// [`Error::InvalidLength`] too.
+    /// `buffer.resize(newByteLength)`, or `buffer.grow(newByteLength)` for a SharedArrayBuffer. Shared memory never
+    /// shrinks: a shorter length is [`Error::InvalidLength`].
     ///
     /// # Errors
     /// [`Error::Detached`], [`Error::NotResizable`], [`Error::InvalidLength`], [`Error::Immutable`].
     fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error>;
 
-    /// What script sees of a buffer.
+    /// The properties of a buffer that script sees.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`].
     fn state(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BufferState, Error>;
 
-    /// What script reads: `new Uint8Array(buffer)[index]`, with `None` for `undefined`.
+    /// Reads a byte as script does: `new Uint8Array(buffer)[index]`. `None` stands for `undefined`.
     ///
     /// # Errors
-    /// [`Error::Detached`], as the constructor throws there.
+    /// [`Error::Detached`] where the constructor would throw.
     fn read(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize) -> Result<Option<u8>, Error>;
 
-    /// What script writes: `new Uint8Array(buffer)[index] = value`, which does nothing past the end.
+    /// Writes a byte as script does: `new Uint8Array(buffer)[index] = value`. A write past the end does nothing.
     ///
     /// # Errors
-    /// [`Error::Detached`], as the constructor throws there; [`Error::Immutable`].
+    /// [`Error::Detached`] where the constructor would throw; [`Error::Immutable`].
     fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error>;
 
-    /// What native code sees of the view, a typed array or DataView, that this script evaluates to.
+    /// Runs a script whose value is a typed array or DataView, and returns what native code sees of that view.
     ///
     /// # Errors
-    /// As for [`evaluate_buffer`](Self::evaluate_buffer).
+    /// [`Error::NotAnArrayBuffer`] if the value is no view, [`Error::Script`] if the script throws or does not
+    /// parse, [`Error::Unsupported`] on an engine without script.
     fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error>;
 
-    /// Collects garbage, all of it.
+    /// Collects all garbage.
     fn collect(&mut self);
 
-    /// Collects what was made lately, where the engine has generations, as [`Capabilities::GENERATIONS`] says; otherwise
-    /// it does nothing.
+    /// Collects young objects on an engine with [`Capabilities::GENERATIONS`]; does nothing on others.
     fn collect_young(&mut self);
 
-    /// Waits until finalizers that the engine put off have run.
+    /// Waits until the finalizers that the engine postponed have run.
     fn drain_finalizers(&mut self);
 
-    /// The bytes of stores that live buffers of this isolate are over, each store once, with all that it reserves. Manual
-    /// memory, mapped files, and shared and frozen memory count 0: what collecting a buffer frees of them is not this
-    /// isolate's to say.
+    /// The bytes of the stores that this isolate's live buffers use. Each store counts once, with all the memory
+    /// that it reserves. Manual memory, mapped files, and shared and frozen memory count as 0: collecting a buffer
+    /// of this isolate need not free them.
     fn external_bytes(&self) -> usize;
 
     /// Ends the isolate. Handles and stores may outlive it.
     fn shut_down(self: Box<Self>);
 }
 
-/// What script sees of a buffer.
+/// The properties of a buffer that script sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferState {
-    /// `byteLength`: 0 once detached.
+    /// `byteLength`: 0 if the buffer is detached.
     pub byte_length: usize,
-    /// `maxByteLength`: the length, unless it is resizable; 0 once detached.
+    /// `maxByteLength`: the length if the buffer is not resizable; 0 if it is detached.
     pub max_byte_length: usize,
     /// `detached`.
     pub detached: bool,
-    /// `resizable`; of a SharedArrayBuffer `growable`.
+    /// `resizable`, or `growable` for a SharedArrayBuffer.
     pub resizable: bool,
     /// `immutable`.
     pub immutable: bool,
-    /// It is a SharedArrayBuffer.
+    /// The buffer is a SharedArrayBuffer.
     pub shared: bool,
 }
 
-/// What native code sees of a typed array or DataView.
+/// A typed array or DataView, as native code sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewState {
-    /// Where it begins in its buffer, in bytes: 0 where the buffer is detached, or the view out of bounds.
+    /// The offset of its first byte in its buffer; 0 if the buffer is detached or the view is out of bounds.
     pub byte_offset: usize,
-    /// Its length in bytes: 0 there.
+    /// Its length in bytes; 0 if the buffer is detached or the view is out of bounds.
     pub byte_length: usize,
-    /// A copy of its bytes: none there.
+    /// A copy of its bytes; empty if the buffer is detached or the view is out of bounds.
     pub contents: Vec<u8>,
 }
 
@@ -190,12 +195,12 @@ pub enum ScriptValue {
     Number(f64),
     /// A string.
     String(String),
-    /// Anything else, by its type: `"object"`, `"function"`.
+    /// A value of another type, with the name of the type: `"object"`, `"function"`.
     Other(&'static str),
 }
 
 impl fmt::Display for ScriptValue {
-    /// As script would write it, shortened: for messages.
+    /// The value as script would write it, shortened for messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 40;
         match self {
@@ -212,11 +217,11 @@ impl fmt::Display for ScriptValue {
     }
 }
 
-/// The error for a script of `engine` whose value is no `T`. For adapters.
+/// The error for a script of `engine` whose value is not a `T`. For adapters.
 pub fn unexpected_value<T>(engine: &'static str, found: &ScriptValue) -> Error {
     let expected = type_name_without_paths(std::any::type_name::<T>());
     let message = format!(
-        "the script's value is {found}, and a `{expected}` was asked for; ask for what it is, or convert it in script"
+        "the script's value is {found}, but a `{expected}` was requested; request its own type, or convert it in script"
     );
     Error::Script { engine, message, stack: String::new() }
 }

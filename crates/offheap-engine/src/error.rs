@@ -1,89 +1,90 @@
-//! What can go wrong between native code and an engine.
+//! Errors between native code and an engine.
 
 use offheap::{ErrorClass, IsolateId, Rejected, StoreId};
 
-/// An error of an adapter. All adapters have this one, so that code moves between them by changing a `use`.
+/// An error of an adapter. All adapters share this type, so code moves from one to another by changing a `use`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The core refused.
+    /// The core refused the operation.
     #[error(transparent)]
     Memory(#[from] offheap::Error),
-    /// Script threw, or did not parse, or its value is none that was asked for.
+    /// The script threw or did not parse, or its value is not of the requested type.
     #[error("{engine}: {message}{}", place_in(stack))]
     Script {
         /// The engine.
         engine: &'static str,
-        /// What was thrown, as a string: `TypeError: not a function`.
+        /// The thrown value as a string: `TypeError: not a function`.
         message: String,
-        /// Where, one frame a line; empty where the engine did not tell.
+        /// The stack, one frame a line; empty if the engine gave none.
         stack: String,
     },
-    /// More bytes than the engine puts into one buffer.
+    /// The engine does not take this many bytes in one buffer.
     #[error(
         "{engine} takes at most {limit} bytes in one ArrayBuffer, and {}",
         match store {
             None => format!("{byte_length} were asked for; ask for less"),
             Some(store) => format!(
-                "store {store} has {byte_length}, or may get so many; expose parts of it (`slice`), or where its length \
-                 changes make it with a max_byte_length of at most {limit}, since such memory is exposed as a whole"
+                "store {store} has {byte_length}, or may grow to that; expose parts of it (`slice`), or, if its length \
+                 changes, create it with a max_byte_length of at most {limit}: such memory is exposed as a whole"
             ),
         }
     )]
     TooLargeForEngine {
         /// The engine.
         engine: &'static str,
-        /// The store, where there is one.
+        /// The store, if there is one.
         store: Option<StoreId>,
         /// Its length in bytes.
         byte_length: usize,
-        /// The most that the engine takes.
+        /// The maximum that the engine takes.
         limit: usize,
     },
-    /// Bytes at an address that the engine's elements do not allow.
+    /// The bytes begin at an address that the engine does not allow for such elements.
     #[error(
-        "{engine} cannot have store {store} from offset {byte_offset} on: the address is no multiple of {alignment}; \
-         begin at an offset that makes it one, or copy"
+        "{engine} cannot have store {store} from offset {byte_offset} on: the address is not a multiple of \
+         {alignment}; begin at another offset, or copy"
     )]
     Misaligned {
         /// The engine.
         engine: &'static str,
         /// The store.
         store: StoreId,
-        /// Where in the store the bytes begin.
+        /// The offset in the store at which the bytes begin.
         byte_offset: usize,
-        /// What the address must be a multiple of.
+        /// The number that the address must be a multiple of.
         alignment: usize,
     },
-    /// Two stores over the same memory: each would free it.
+    /// Two stores are over the same memory: each would free it.
     #[error(
-        "{engine} cannot have store {store}: its bytes begin where those of store {other} do, which it has already, and \
-         each would free them; use clones of one store"
+        "{engine} cannot have store {store}: its bytes begin at the same address as those of store {other}, which \
+         it already has, and each would free them; use clones of one store"
     )]
     AddressTaken {
         /// The engine.
         engine: &'static str,
         /// The store.
         store: StoreId,
-        /// The one that the engine has.
+        /// The store that the engine has already.
         other: StoreId,
     },
-    /// A length that the operation does not allow.
+    /// The operation does not allow this length.
     #[error(
         "{engine}: cannot {attempted} a buffer to {requested} bytes: {}",
         match requested < limit {
-            true => format!("it has {limit}, and shared memory never gets shorter; ask for more"),
-            false => format!("{limit} are the most; ask for less"),
+            true => format!("it has {limit}, and shared memory never shrinks; ask for at least that"),
+            false => format!("the maximum is {limit}; ask for less"),
         }
     )]
     InvalidLength {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
-        /// The length that was asked for, in bytes.
+        /// The requested length in bytes.
         requested: usize,
-        /// The most it may be; where less was asked for, the length of shared memory, which is the least.
+        /// The longest length allowed. If less than this was requested, it is the current length of shared memory,
+        /// which never shrinks.
         limit: usize,
     },
     /// The buffer is detached.
@@ -93,7 +94,7 @@ pub enum Error {
     Detached {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
     },
     /// The buffer can never be detached: it is shared, or backs a WebAssembly memory.
@@ -101,22 +102,24 @@ pub enum Error {
     NotDetachable {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
-        /// Why not, and what to do.
+        /// The reason, and what to do.
         why: &'static str,
     },
-    /// The buffer has a detach key and this is not it, or it has none and one was given (ECMAScript `DetachArrayBuffer`).
+    /// The given key is not the buffer's detach key, or the buffer has none and a key was given (ECMAScript
+    /// `DetachArrayBuffer`).
     #[error(
-        "{engine}: cannot {attempted} the buffer: its detach key is not what was given ({given}); pass the key that was \
-         set, and none where none was"
+        "{engine}: cannot {attempted} the buffer: its detach key does not match ({given}); pass the key that was set, or \
+         no key if none was set"
     )]
     WrongDetachKey {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
-        /// What was given: `no key was given`, `another was given`, `it has none`; V8 does not tell the last two apart.
+        /// What was given: `no key was given`, `another was given`, `it has none`; V8 does not distinguish the last
+        /// two.
         given: &'static str,
     },
     /// The buffer is immutable.
@@ -124,7 +127,7 @@ pub enum Error {
     Immutable {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
     },
     /// The buffer is not resizable.
@@ -136,46 +139,47 @@ pub enum Error {
     NotResizable {
         /// The engine.
         engine: &'static str,
-        /// What was tried: `"resize"`, or of shared memory `"grow"`.
+        /// The operation that was tried: `"resize"`, or `"grow"` for shared memory.
         attempted: &'static str,
     },
-    /// Something else where a buffer was expected.
+    /// A value of another type was given where a buffer was expected.
     #[error("{engine}: expected an ArrayBuffer or a view of one, found {found}")]
     NotAnArrayBuffer {
         /// The engine.
         engine: &'static str,
-        /// What was found.
+        /// A description of that value.
         found: String,
     },
-    /// Bytes that script of another isolate may be using, as far as the engine says; nothing is lent of them.
+    /// Script of another isolate may be using the bytes, as far as the engine can tell, so none are lent.
     #[error("{engine} cannot {attempted} store {store} in {here}: {why}")]
     NotLent {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
         /// The store.
         store: StoreId,
-        /// The isolate that was to lend its bytes.
+        /// The isolate that was asked to lend the bytes.
         here: IsolateId,
-        /// Why not, and what to do.
+        /// The reason, and what to do.
         why: &'static str,
     },
-    /// A handle of one isolate in another.
+    /// A handle of one isolate was used in another.
     #[error("a handle of {handle} was used in {here}; externalize it there and expose the store here")]
     WrongIsolate {
-        /// The handle's isolate.
+        /// The isolate in which it was used.
         handle: IsolateId,
         /// Where it was used.
         here: IsolateId,
     },
     /// The handle's isolate has ended.
-    #[error("the isolate of this handle has ended; take what is needed from a handle (`externalize`) before that")]
+    #[error("the isolate of this handle has ended; externalize its buffer before that")]
     IsolateGone,
-    /// The engine is not laid out as this adapter expects, so buffers that it made cannot be externalized.
+    /// The engine's layout is not the one that this adapter expects, so buffers that the engine made cannot be
+    /// externalized.
     #[error(
-        "{engine} {version} keeps its ArrayBuffers in another way than this adapter knows, so it cannot externalize \
-         buffers that script made; everything else works: use the engine version that the adapter names"
+        "{engine} {version} lays out its ArrayBuffers in a way that this adapter does not know, so it cannot \
+         externalize buffers that script made; everything else works: use the engine version that the adapter names"
     )]
     LayoutChanged {
         /// The engine.
@@ -183,38 +187,38 @@ pub enum Error {
         /// Its version.
         version: String,
     },
-    /// Something that this engine cannot do.
+    /// This engine cannot do it.
     #[error("{engine} cannot {what}; {instead}")]
     Unsupported {
         /// The engine.
         engine: &'static str,
-        /// What was asked for.
+        /// The requested operation.
         what: &'static str,
         /// What to do instead.
         instead: &'static str,
     },
-    /// A flag that the engine is not started with.
-    #[error("{engine} is not started with the flag `{}`: {why}", flag.escape_debug())]
+    /// The engine does not start with this flag.
+    #[error("{engine} cannot start with the flag `{}`: {why}", flag.escape_debug())]
     Flag {
         /// The engine.
         engine: &'static str,
-        /// The flag, as it was given.
+        /// The flag as it was given.
         flag: String,
-        /// What is wrong with it, and what to do.
+        /// The reason, and what to do.
         why: &'static str,
     },
-    /// The engine failed without saying why, as it does when it has no memory left for the error itself.
+    /// The engine failed and gave no reason, as it does if it has no memory left for an error object.
     #[error("{engine} failed to {attempted} and gave no reason; its memory limit may be reached")]
     EngineFailed {
         /// The engine.
         engine: &'static str,
-        /// What was tried.
+        /// The operation that was tried.
         attempted: &'static str,
     },
 }
 
 impl Error {
-    /// Which error this is in JavaScript, on every engine: what `Throw` of an adapter makes of it.
+    /// The JavaScript class of this error, on every engine. The adapters' `Throw` throws an error of this class.
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Memory(error) => error.class(),
@@ -239,8 +243,8 @@ impl Error {
         }
     }
 
-    /// A name for programs and scripts, which stays when the message is improved: `"DETACHED"`. Errors that are mended in the
-    /// same way share one, with those of the core too.
+    /// A name for programs and scripts, which stays when the message is improved: `"DETACHED"`. Errors that have
+    /// the same remedy share a name, also with errors of the core.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Memory(error) => error.code(),
@@ -278,18 +282,19 @@ impl<T> From<Rejected<T>> for Error {
     }
 }
 
-/// Where the innermost frame of a stack is, for the end of a message: ` at file.js:3:5`. Nothing where that is unknown.
+/// The place of the innermost frame of a stack, for the end of a message: ` at file.js:3:5`. Empty if the stack
+/// names no place.
 fn place_in(stack: &str) -> String {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     for frame in stack.lines() {
         let frame = frame.trim();
         let frame = frame.strip_prefix("at ").unwrap_or(frame);
-        // `name (place)`, or the place by itself; a path may have brackets too.
+        // `name (place)`, or only the place; a path may contain brackets too.
         let place = match frame.strip_suffix(')').and_then(|frame| frame.split_once(" (")) {
             Some((_, place)) => place,
             None => frame,
         };
-        // Of text that `eval` ran V8 says before that where `eval` was called.
+        // For code that `eval` ran, V8 puts the place of the call of `eval` first.
         let place = place.rsplit_once("), ").map_or(place, |(_, place)| place);
         // Functions of the engine have no place.
         if place.rsplit_once(':').is_some_and(|(_, column)| is_number(column)) {

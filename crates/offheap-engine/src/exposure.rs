@@ -1,4 +1,4 @@
-//! Whether an engine got the memory itself or a copy of it.
+//! `Exposure`: whether an engine got the memory itself or a copy.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a copy does not share later changes"]
 pub enum Exposure {
-    /// The buffer is over the store's own memory. It may have one length although the store grows, where the engine grows
-    /// only its own memory: [`BufferState::resizable`](crate::BufferState) tells, and exposing the store again gives a
-    /// longer buffer.
+    /// The buffer is over the store's own memory. If the store can grow and the engine can grow only its own
+    /// memory, the buffer has a fixed length; [`BufferState::resizable`](crate::BufferState) says so. Exposing the
+    /// store again gives a longer buffer.
     External,
-    /// The buffer is over a copy, made by the engine: later changes on either side are not seen on the other.
+    /// The buffer is over a copy that the engine made. Later changes to one are not seen in the other.
     Copied {
-        /// Why.
+        /// The reason for the copy.
         reason: CopyReason,
     },
 }
@@ -24,13 +24,13 @@ impl Exposure {
     }
 }
 
-/// Why an engine got a copy.
+/// The reason why an engine got a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CopyReason {
-    /// The memory is read-only, and nothing keeps script in this context from writing to an immutable buffer.
+    /// The memory is read-only, and this context does not keep script from writing to immutable buffers.
     ImmutableNotEnforced,
-    /// The memory begins at an address that the engine's elements do not allow.
+    /// The memory begins at an address that the engine does not allow for its elements.
     Misaligned,
     /// The memory is resizable, and the engine resizes only its own memory.
     Resizable,
@@ -42,9 +42,9 @@ impl fmt::Display for CopyReason {
             CopyReason::ImmutableNotEnforced => {
                 "the memory is read-only and this context does not enforce immutable buffers; use an `Isolate`"
             }
-            CopyReason::Misaligned => "the memory begins at no multiple of 8; align it to 8",
+            CopyReason::Misaligned => "the address of the memory is not a multiple of 8; align it to 8",
             CopyReason::Resizable => {
-                "the memory is resizable and the engine resizes its own alone; let it make the buffer, and externalize that"
+                "the memory is resizable, and the engine resizes only its own; let it make the buffer and externalize that"
             }
         })
     }

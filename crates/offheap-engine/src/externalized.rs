@@ -1,4 +1,4 @@
-//! `ManuallyExternalizedBuffer`: the type that all of this began with.
+//! `ManuallyExternalizedBuffer`: a handle together with the buffer's store.
 
 use std::ffi::c_void;
 
@@ -7,18 +7,18 @@ use offheap::{BackingStore, Rejected};
 
 use crate::{Error, Handle, JsArrayBuffer};
 
-/// A handle to an ArrayBuffer together with a reference to its backing store: V8's struct of the same name, on every
-/// engine.
+/// A handle to an ArrayBuffer together with a reference to its backing store: V8's struct of the same name, for
+/// every engine.
 ///
-/// Making one externalizes the buffer: the store's memory then outlives the buffer's detaching, its collection, and its
-/// isolate.
+/// Creating one externalizes the buffer. The store's memory then outlives the buffer: it survives detaching,
+/// collection, and the end of the isolate.
 ///
 /// # Dropping
-/// Nothing to be done. The reference to the store goes by itself, and nothing is freed by hand: memory that has an owner
-/// is freed when the last reference to it goes, this one or another, and
-/// [manual memory](offheap::ManualMemory) when its user frees it. Two mistakes follow from not knowing this. To
-/// believe that the destructor frees manual memory leaks it; the leak is reported with the place that allocated it. To
-/// free it twice, or while script still uses it, is refused with an error that names the places.
+/// Nothing needs to be done by hand. Dropping this value drops one reference to the store. Memory that has an owner
+/// is freed with the last reference to it, no matter which reference that is. [Manual
+/// memory](offheap::ManualMemory) is freed when its user frees it. This prevents two mistakes. Code that expects
+/// the destructor to free manual memory leaks it; the leak is reported with the place that allocated it. Code that
+/// frees it twice, or while script still uses it, gets an error that names the places.
 #[derive(Debug)]
 pub struct ManuallyExternalizedBuffer {
     buffer: Handle<JsArrayBuffer>,
@@ -26,12 +26,12 @@ pub struct ManuallyExternalizedBuffer {
 }
 
 impl ManuallyExternalizedBuffer {
-    /// Takes a reference to the store of the handle's buffer. Of a detached buffer that is a new, empty one.
+    /// Takes a reference to the store of the handle's buffer. A detached buffer gives a new, empty store.
     ///
     /// # Errors
-    /// The handle comes back, with the error of externalizing: [`Error::IsolateGone`], [`Error::LayoutChanged`],
-    /// [`Error::Unsupported`] in an owner's drop and in an observer, and on QuickJS also while script or a lent `Ctx` is at
-    /// work, where the store of the buffer was not taken before; [`Error::Memory`] when there is none left.
+    /// The handle comes back with the error. [`Error::IsolateGone`]; [`Error::LayoutChanged`];
+    /// [`Error::Unsupported`] in an owner's `Drop` and in an observer, and on QuickJS also while script or a lent
+    /// `Ctx` runs, unless the buffer's store was taken before; [`Error::Memory`] if there is no memory.
     #[track_caller]
     pub fn new(buffer: Handle<JsArrayBuffer>) -> Result<Self, Rejected<Handle<JsArrayBuffer>, Error>> {
         match adapter::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {

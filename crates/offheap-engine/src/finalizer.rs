@@ -1,4 +1,4 @@
-//! What an engine calls when it lets go of memory: an owner's drop or an observer, which it is waiting for.
+//! Finalizers: an owner's `Drop` or an observer that runs because an engine frees memory. The engine waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,13 +10,13 @@ use crate::Error;
 pub fn refused_in_finalizer(engine: &'static str) -> Error {
     Error::Unsupported {
         engine,
-        what: "be called from an owner's drop or an observer: an engine may be in the middle of something",
-        instead: "note what is to be done, and do it afterwards",
+        what: "be called from an owner's drop or an observer: an engine may be in the middle of a call",
+        instead: "record what to do, and do it afterwards",
     }
 }
 
-/// Runs what `engine` called to let go of memory. For adapters. Nothing may unwind into C, so a panic ends the process here
-/// (I-NO-UNWIND), with a message.
+/// Runs `body`, which `engine` called to free memory. For adapters. Nothing may unwind into C, so a panic prints a
+/// message and ends the process (I-NO-UNWIND).
 #[inline]
 pub fn run_finalizer<R>(engine: &'static str, body: impl FnOnce() -> R) -> R {
     let _no_engine = InFinalizer::enter();
@@ -25,7 +25,7 @@ pub fn run_finalizer<R>(engine: &'static str, body: impl FnOnce() -> R) -> R {
 
 #[cold]
 fn panicked(engine: &'static str) -> ! {
-    eprintln!("offheap: an owner's drop or an observer panicked while {engine} was letting go of a buffer");
+    eprintln!("offheap: an owner's drop or an observer panicked while {engine} was freeing a buffer");
     std::process::abort()
 }
 
@@ -60,6 +60,6 @@ mod tests {
         ]);
         let output = child.output().expect("a child");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("panicked while Fake was letting go"), "{said}");
+        assert!(!output.status.success() && said.contains("panicked while Fake was freeing"), "{said}");
     }
 }

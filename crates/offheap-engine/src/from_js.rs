@@ -1,16 +1,16 @@
-//! Values of script as Rust's, the same on every engine.
+//! Conversions of script values to Rust values, on every engine.
 
 use crate::ScriptValue;
 
-/// A type that a value of script converts to; see [`Scope::eval`](crate::Scope::eval).
+/// A type that a script's value converts to; see [`Scope::eval`](crate::Scope::eval).
 ///
-/// Nothing is coerced: `"1"` is not a number, `1.5` is not a `u32`, and `2 ** 53` is not a `u64`, since script may have meant
-/// another number that it cannot tell from this one. `undefined` and `null` are `None`.
+/// Nothing is coerced: `"1"` is not a number and `1.5` is not a `u32`. `2 ** 53` is not a `u64`, because a script
+/// cannot tell it from `2 ** 53 + 1`. `undefined` and `null` are `None`.
 pub trait FromJs: Sized {
-    /// The value as this type.
+    /// Converts the value.
     ///
     /// # Errors
-    /// The value comes back where it is of another type.
+    /// The value comes back if it is of another type.
     fn from_js(value: ScriptValue) -> Result<Self, ScriptValue>;
 }
 
@@ -62,7 +62,7 @@ impl<T: FromJs> FromJs for Option<T> {
     }
 }
 
-/// ECMAScript's `Number.MAX_SAFE_INTEGER`: larger whole numbers may stand for others.
+/// ECMAScript's `Number.MAX_SAFE_INTEGER`. A larger whole number may be the rounded form of another.
 const MAX_SAFE_INTEGER: f64 = ((1_u64 << 53) - 1) as f64;
 
 macro_rules! from_whole_number {
@@ -70,7 +70,7 @@ macro_rules! from_whole_number {
         impl FromJs for $number {
             fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
                 match value {
-                    // Comparing the way back leaves out fractions, NaN, and what is too large.
+                    // Converting back and comparing rejects fractions, NaN, and numbers that are too large.
                     ScriptValue::Number(number)
                         if (number as $number) as f64 == number && number.abs() <= MAX_SAFE_INTEGER =>
                     {

@@ -1,4 +1,4 @@
-//! UNSAFE: lends the bytes of stores to whoever has the isolate. The only calls of the core's `*_in` functions.
+//! UNSAFE: lends the bytes of stores to code that has the isolate. The only calls of the core's `*_in` functions.
 #![allow(unsafe_code, reason = "a borrow of the isolate is the proof that guards ask for")]
 
 use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, adapter};
@@ -6,9 +6,10 @@ use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, adapter};
 use crate::host::Host;
 use crate::{Error, Scope};
 
-/// A borrow that shows that this thread has an isolate: of the engine's own context or scope. For adapters.
+/// A borrow of an engine's own context or scope, as a proof that this thread has the isolate. For adapters.
 ///
-/// A [`Scope`] is none, since it asks [its host](Host::check_lendable) before it lends bytes:
+/// A [`Scope`] does not implement this trait, because it asks [its host](Host::check_lendable) before it lends
+/// bytes:
 /// ```compile_fail,E0277
 /// use offheap_engine::offheap::{BackingStore, Cells};
 /// use offheap_engine::{Error, Host, Scope, cells};
@@ -19,17 +20,18 @@ use crate::{Error, Scope};
 /// ```
 ///
 /// # Safety
-/// While the borrow lasts, only its thread runs script of the isolate, and the value stays on it. [`isolate`](Self::isolate) is
-/// the id of that isolate; of one that has no buffer over a store, it may be an id that no isolate has while the value lives.
+/// While the borrow lasts, only its thread runs script of the isolate, and the value stays on that thread.
+/// [`isolate`](Self::isolate) is the id of that isolate. If the isolate has no buffer over a store, it may instead
+/// be an id that no isolate has while the value lives.
 pub unsafe trait HasIsolate {
     /// The id of the isolate.
     ///
     /// # Errors
-    /// Those of an adapter that cannot be called now.
+    /// The errors of an adapter that cannot be called now.
     fn isolate(&self) -> Result<IsolateId, Error>;
 }
 
-/// The bytes to read. `scope` is borrowed for as long as the guard lives.
+/// Lends the bytes of a store to read. The guard borrows `scope` for as long as it lives.
 #[track_caller]
 #[inline]
 pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) -> Result<Bytes<'a>, Error> {
@@ -37,7 +39,7 @@ pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) 
     Ok(unsafe { adapter::bytes_in(store, scope.isolate()) }?)
 }
 
-/// The bytes to write; as for [`bytes`].
+/// Lends the bytes of a store to write. The guard borrows `scope` for as long as it lives.
 #[track_caller]
 #[inline]
 pub(crate) fn bytes_mut<'a, H: Host>(scope: &'a mut Scope<'_, H>, store: &BackingStore) -> Result<BytesMut<'a>, Error> {
@@ -45,7 +47,7 @@ pub(crate) fn bytes_mut<'a, H: Host>(scope: &'a mut Scope<'_, H>, store: &Backin
     Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
 }
 
-/// Copies bytes in.
+/// Copies `from` into a store.
 #[inline]
 pub(crate) fn copy_in_scope<H: Host>(
     scope: &mut Scope<'_, H>,
@@ -57,10 +59,10 @@ pub(crate) fn copy_in_scope<H: Host>(
     Ok(unsafe { adapter::copy_from_slice_in(store, scope.isolate(), byte_offset, from) }?)
 }
 
-/// The bytes as cells, for adapters: a view that stays valid whatever script does.
+/// Lends the bytes of a store as cells: a view that stays valid no matter what script does. For adapters.
 ///
 /// # Errors
-/// [`Error::Memory`]: the store is in use, another isolate has it, it is read-only, a mapped file, or was freed.
+/// [`Error::Memory`]: the store is in use, another isolate has it, it is read-only or a mapped file, or it was freed.
 #[inline]
 pub fn cells<'a, P: HasIsolate + 'a>(proof: P, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
     let isolate = proof.isolate()?;
@@ -68,10 +70,11 @@ pub fn cells<'a, P: HasIsolate + 'a>(proof: P, store: &'a BackingStore) -> Resul
     Ok(unsafe { adapter::cells_in(store, isolate) }?)
 }
 
-/// Copies bytes in, for adapters.
+/// Copies `from` into a store. For adapters.
 ///
 /// # Errors
-/// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
+/// [`Error::Memory`]: the range is not in the store, a guard uses the store, another isolate has it, it is
+/// read-only, or it was freed.
 #[inline]
 pub fn copy_in<P: HasIsolate>(proof: P, store: &BackingStore, byte_offset: usize, from: &[u8]) -> Result<(), Error> {
     let isolate = proof.isolate()?;
@@ -79,10 +82,11 @@ pub fn copy_in<P: HasIsolate>(proof: P, store: &BackingStore, byte_offset: usize
     Ok(unsafe { adapter::copy_from_slice_in(store, isolate, byte_offset, from) }?)
 }
 
-/// Copies bytes out on the isolate's thread, for adapters: for memory that script may take away.
+/// Copies bytes out of a store on the isolate's thread. For adapters, for memory that script may take away.
 ///
 /// # Errors
-/// [`Error::Memory`]: out of range, a guard writes the store, another isolate has it, it was freed.
+/// [`Error::Memory`]: the range is not in the store, a guard writes the store, another isolate has it, or it was
+/// freed.
 pub fn copy_to<P: HasIsolate>(
     proof: P,
     store: &BackingStore,
@@ -90,7 +94,7 @@ pub fn copy_to<P: HasIsolate>(
     into: &mut [u8],
 ) -> Result<(), Error> {
     let isolate = proof.isolate()?;
-    // The length that the part has while the guard keeps others from changing it.
+    // The part has exactly this length, and the guard keeps other code from changing it.
     let part = store.slice(byte_offset..byte_offset.saturating_add(into.len()))?;
     // SAFETY: I-BORROW: `proof` shows that this thread has the isolate, and it runs no script until the copy is done.
     let bytes = unsafe { adapter::bytes_in(&part, isolate) }?;

@@ -8,22 +8,22 @@ use offheap::{BackingStore, IsolateId};
 
 use crate::Error;
 
-/// The type of ArrayBuffers in a [`Handle`] (V8's `JSArrayBuffer`); it has no values.
+/// The type parameter of a [`Handle`] to an ArrayBuffer (V8's `JSArrayBuffer`). The type has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum JsArrayBuffer {}
 
-/// The type of typed arrays in a [`Handle`] (V8's `JSTypedArray`); it has no values.
+/// The type parameter of a [`Handle`] to a typed array (V8's `JSTypedArray`). The type has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum JsTypedArray {}
 
-/// A root for an object of an engine, freed on drop.
+/// A root for an object of an engine, released on drop.
 ///
-/// It is `'static` and may outlive its isolate: the object itself is kept by a table that ends with the isolate, so
-/// a handle that is forgotten leaks nothing beyond that and cannot upset the engine's teardown. A handle that outlived
-/// its isolate answers [`Error::IsolateGone`]. It stays on the isolate's thread.
+/// A handle is `'static` and may outlive its isolate. A table that ends with the isolate keeps the object, so a
+/// forgotten handle leaks nothing after that and does not disturb the engine's teardown. A handle whose isolate has
+/// ended answers [`Error::IsolateGone`]. A handle stays on the isolate's thread.
 ///
-/// Only a [`Scope`](crate::Scope) makes handles, so that each is for an object of its type. A program copies them by `clone`; it
-/// cannot make one up, or one of another type:
+/// Only a [`Scope`](crate::Scope) creates handles, so every handle is for an object of its type. A program can
+/// `clone` a handle. It cannot invent one, or make one of another type:
 /// ```compile_fail,E0624
 /// use offheap_engine::{Handle, JsArrayBuffer, JsTypedArray};
 ///
@@ -37,15 +37,15 @@ pub struct Handle<T> {
     object: PhantomData<T>,
 }
 
-/// The roots of one isolate, whatever engine it is of.
+/// The roots of one isolate, of any engine.
 pub(crate) trait RootTable {
-    /// The isolate, alive or not.
+    /// The id of the isolate, also after its end.
     fn isolate(&self) -> IsolateId;
 
-    /// One more root for the same object: its slot, which may be the same one once more.
+    /// Adds a root for the same object and returns its slot, which may be `slot` itself.
     fn duplicate(&self, slot: usize) -> usize;
 
-    /// Ends a root. Called once for each root, also after the isolate's end, when there is nothing left to do.
+    /// Removes a root. It is called once for each root. After the isolate's end it does nothing.
     fn release(&self, slot: usize);
 
     /// A reference to the store of the ArrayBuffer in this slot.
@@ -56,7 +56,7 @@ pub(crate) trait RootTable {
 }
 
 impl<T> Handle<T> {
-    /// The handle to the object that `table` keeps in `slot`: one handle for each root.
+    /// A handle to the object that `table` keeps in `slot`. There is one handle for each root.
     pub(crate) fn new(table: Rc<dyn RootTable>, slot: usize) -> Self {
         Handle { table, slot, object: PhantomData }
     }
@@ -71,7 +71,7 @@ impl<T> Handle<T> {
         &self.table
     }
 
-    /// The object's place in the table.
+    /// The object's slot in the table.
     pub(crate) fn slot(&self) -> usize {
         self.slot
     }

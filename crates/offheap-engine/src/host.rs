@@ -1,4 +1,5 @@
-//! `Host`: what an adapter says of its engine. All else of an [`Isolate`](crate::Isolate) is written once, here.
+//! `Host`: the interface that an adapter implements for its engine. The rest of an [`Isolate`](crate::Isolate) is
+//! written once, in this crate.
 #![allow(unsafe_code, reason = "declares the contract that `guards` relies on")]
 
 use offheap::{BackingStore, IsolateId};
@@ -7,13 +8,16 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 
 /// One isolate of an engine with one context, driven by its adapter on one thread.
 ///
-/// The members are small, and about *rooted* objects: no lifetime of the engine's own crate shows. [`Scope`](crate::Scope) asks
-/// in the right order and calls them; a member checks only what its text says. Each method that takes `&self` and may run
-/// script says so: those are called through `&mut Scope`, while no guard of a store's bytes lives.
+/// The methods are small and work on *rooted* objects, so no lifetime of the engine's own crate appears in them.
+/// [`Scope`](crate::Scope) makes the checks in the right order and then calls them; a method itself checks only
+/// what its description says. The description of a method that may run script says so. Such methods are called only
+/// through `&mut Scope`, while no guard of a store's bytes lives, although they take `&self`.
 ///
 /// The engine's own isolate lives until [`end`](Self::end).
 ///
-/// Only an [`Isolate`](crate::Isolate) builds a host, and only with a [`Key`](Self::Key) does anybody else get to see it. So the
+/// Only an [`Isolate`](crate::Isolate) builds a host, and other code reaches the host only with a
+/// [`Key`](Self::Key). So the methods may rely on being called in order, with roots of this host, and never in a
+/// finalizer.
 /// members may rely on being called in order, with roots of this host, and never in a finalizer.
 /// ```compile_fail,E0061
 /// use offheap_engine::{Error, Host};
@@ -28,34 +32,35 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 ///   [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
 ///   [`version`](Self::version), [`capabilities`](Self::capabilities) and [`max_byte_length`](Self::max_byte_length) run no
 ///   script.
-/// - Script of the isolate runs only in the other members, and in what the adapter lends through
+/// - Script of the isolate runs only in the other methods, and in what the adapter lends through
 ///   [`Scope::host`](crate::Scope::host).
-/// - Only the thread of this value runs script of the isolate, and [`id`](Self::id) is the id of the isolate, registered until
-///   it ended.
-/// - Where `check_lendable` answers `Ok`, no other isolate has the memory of that store, and none gets it before script
-///   of this isolate, or what it lends, runs again.
+/// - Only the thread of this value runs script of the isolate. [`id`](Self::id) is the id of the isolate and stays
+///   registered until the isolate has ended.
+/// - If `check_lendable` returns `Ok`, no other isolate has the memory of that store, and none gets it before
+///   script of this isolate, or what the adapter lends, runs again.
 pub unsafe trait Host: Sized + 'static {
     /// The engine's name in errors: `"QuickJS"`, `"V8"`.
     const NAME: &'static str;
 
-    /// Whether releasing a root may run code of the program's at once. Then roots that are dropped while the isolate is entered
-    /// are released between two steps of the scope.
+    /// Whether releasing a root may run the program's code at once. If it may, roots that are dropped while the
+    /// isolate is entered are released later, between two steps of the scope.
     const RELEASING_RUNS_CODE: bool;
 
-    /// An object that is kept alive from the call that made it to [`release`](Self::release) or [`end`](Self::end).
+    /// An object that stays alive from the call that made it until [`release`](Self::release) or
+    /// [`end`](Self::end).
     type Root: 'static;
 
     /// The settings of a new isolate.
     type Builder: Default;
 
-    /// A type that only the adapter can make: the permission to reach the host through a scope or an isolate. Where the adapter
-    /// needs none, [`Infallible`](std::convert::Infallible), which nobody can make.
+    /// A type that only the adapter can create: the permission to reach the host through a scope or an isolate. An
+    /// adapter that needs no access uses [`Infallible`](std::convert::Infallible), which has no values.
     type Key;
 
     /// Starts an isolate with these settings.
     ///
     /// # Errors
-    /// What keeps the engine from starting one.
+    /// The reason why the engine could not start an isolate.
     fn build(builder: Self::Builder, by: ByIsolate) -> Result<Self, Error>;
 
     /// The id of this isolate.
@@ -64,76 +69,80 @@ pub unsafe trait Host: Sized + 'static {
     /// The engine's version, in its own words.
     fn version(&self) -> String;
 
-    /// What it can do.
+    /// The abilities of this engine.
     fn capabilities(&self) -> Capabilities;
 
-    /// The most bytes in one buffer.
+    /// The maximum length of one buffer, in bytes.
     fn max_byte_length(&self) -> usize;
 
-    /// Runs `work` with the isolate prepared for script, as for the stack of this thread.
+    /// Runs `work` with the isolate prepared for script, for example for the stack of this thread.
     fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         work()
     }
 
-    /// Called before each step of a scope, while no guard lives and no script of this isolate is on the stack.
+    /// Does deferred work. Called before each step of a scope, while no guard lives and no script of this isolate
+    /// is on the stack.
     fn relieve(&self) {}
 
-    /// Lets go of a root. Called once for each root that is not left to [`end`](Self::end).
+    /// Releases a root. Called once for each root that is not left to [`end`](Self::end).
     fn release(&self, root: Self::Root);
 
-    /// The isolate ends, with the roots that are left.
+    /// Ends the isolate and releases the remaining roots.
     fn end(self, roots: impl Iterator<Item = Self::Root>);
 
-    /// The value of a script. Runs script.
+    /// Runs a script and returns its value. Runs script.
     ///
     /// # Errors
-    /// [`Error::Script`] when it throws or does not parse.
+    /// [`Error::Script`] if the script throws or does not parse.
     fn evaluate(&self, source: &str) -> Result<ScriptValue, Error>;
 
-    /// The buffer that the value of a script is, or is a view of. Runs script.
+    /// Runs a script whose value is a buffer or a view, and returns that buffer or the view's buffer. Runs script.
     ///
     /// # Errors
-    /// As for [`evaluate`](Self::evaluate), and [`Error::NotAnArrayBuffer`].
+    /// [`Error::NotAnArrayBuffer`] if the value is neither, [`Error::Script`] if the script throws or does not
+    /// parse.
     fn evaluate_buffer(&self, source: &str) -> Result<Self::Root, Error>;
 
-    /// What native code sees of the view that the value of a script is. Runs script.
+    /// Runs a script whose value is a view, and returns what native code sees of it. Runs script.
     ///
     /// # Errors
-    /// As for [`evaluate_buffer`](Self::evaluate_buffer).
+    /// [`Error::NotAnArrayBuffer`] if the value is no view, [`Error::Script`] if the script throws or does not
+    /// parse.
     fn evaluate_view(&self, source: &str) -> Result<ViewState, Error>;
 
-    /// Runs the microtasks that are due, and those that they queue.
+    /// Runs the microtasks that are due, and those that they queue. Runs script.
     ///
     /// # Errors
-    /// [`Error::Script`] when one throws.
+    /// [`Error::Script`] if a microtask throws.
     fn run_microtasks(&self) -> Result<(), Error>;
 
-    /// Makes an object a global variable of script. Runs script, where there is a setter.
+    /// Makes an object a global variable of script. Runs script if the global has a setter.
     ///
     /// # Errors
-    /// [`Error::Script`] when a setter throws.
+    /// [`Error::Script`] if a setter throws.
     fn set_global(&self, name: &str, object: Rooted<'_, Self::Root>) -> Result<(), Error>;
 
-    /// A new buffer over zeroed memory of the engine's own, as the engine's own constructor makes it, whatever script replaced.
-    /// The lengths were compared with each other and with [`max_byte_length`](Self::max_byte_length). May collect garbage.
+    /// A new buffer over zeroed memory of the engine, as the engine's built-in constructor makes it, even if script
+    /// replaced that constructor. The caller has compared the lengths with each other and with
+    /// [`max_byte_length`](Self::max_byte_length). May collect garbage.
     ///
     /// # Errors
-    /// [`Error::Script`] where there is no memory.
+    /// [`Error::Script`] if there is no memory.
     fn allocate(&self, byte_length: usize, max_byte_length: Option<usize>, shared: bool) -> Result<Self::Root, Error>;
 
-    /// A buffer over a store: without a copy where the engine can. Otherwise with a copy of its bytes where `may_copy` says so,
-    /// and an error where it does not. May collect garbage.
+    /// A buffer over a store, without a copy if the engine can do that. Otherwise, a buffer over a copy if
+    /// `may_copy` is true, and an error if it is false. May collect garbage.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`]; [`Error::Memory`]
-    /// where another isolate has the store, a guard uses it, it was freed, or there is no memory.
+    /// [`Error::Unsupported`], [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`];
+    /// [`Error::Memory`] if another isolate has the store, a guard uses it, it was freed, or there is no memory.
     fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Self::Root, Exposure), Error>;
 
-    /// A typed array over a part of a store, without a copy. The part was checked: it lies in the store, and begins at a
-    /// multiple of the element's size. May collect garbage.
+    /// A typed array over a part of a store, without a copy. The caller has checked the part: it lies in the store,
+    /// and its offset is a multiple of the element's size. May collect garbage.
     ///
     /// # Errors
-    /// As for [`expose`](Self::expose).
+    /// Those of [`expose`](Self::expose).
     fn expose_typed(
         &self,
         store: &BackingStore,
@@ -142,15 +151,15 @@ pub unsafe trait Host: Sized + 'static {
         element_count: usize,
     ) -> Result<Self::Root, Error>;
 
-    /// The store of a buffer, whoever made it. Runs no script, but may run an owner's drop.
+    /// The store of a buffer, no matter who made the buffer. Runs no script, but may run an owner's `Drop`.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`], [`Error::Unsupported`], [`Error::Memory`].
     #[track_caller]
     fn externalize(&self, buffer: Rooted<'_, Self::Root>) -> Result<BackingStore, Error>;
 
-    /// Refuses what would lend the bytes of a store, of which `buffer` may be the object, where another isolate may have them
-    /// without the core's knowledge. `all` are the roots of this isolate.
+    /// Refuses to lend the bytes of a store if another isolate may have them without the core's knowledge. `buffer`
+    /// is the object that the store was taken from, if there is one. `all` are the roots of this isolate.
     ///
     /// # Errors
     /// [`Error::NotLent`].
@@ -165,7 +174,7 @@ pub unsafe trait Host: Sized + 'static {
         Ok(())
     }
 
-    /// What script sees of a buffer. Runs no script.
+    /// The properties of a buffer that script sees. Runs no script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`].
@@ -183,25 +192,27 @@ pub unsafe trait Host: Sized + 'static {
     /// [`Error::NotAnArrayBuffer`].
     fn is_immutable(&self, buffer: Rooted<'_, Self::Root>) -> Result<bool, Error>;
 
-    /// Sets the key that detaching and transferring a buffer need, or with `None` takes it away. It is not shared.
+    /// Sets the key that detaching and transferring a buffer need; `None` removes it. The buffer is not shared.
     ///
     /// # Errors
-    /// [`Error::NotDetachable`] of a buffer that a program can never detach, as of a `WebAssembly.Memory`.
-    /// [`Error::Unsupported`], [`Error::EngineFailed`].
+    /// [`Error::NotDetachable`] for a buffer that a program can never detach, such as that of a
+    /// `WebAssembly.Memory`; [`Error::Unsupported`], [`Error::EngineFailed`].
     fn set_detach_key(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
 
-    /// Detaches a buffer that is neither shared nor immutable, if this is its key. A detached buffer stays so.
+    /// Detaches a buffer that is neither shared nor immutable, if `key` is its key. A detached buffer stays
+    /// detached.
     ///
     /// # Errors
-    /// [`Error::NotDetachable`] as for [`set_detach_key`](Self::set_detach_key), [`Error::WrongDetachKey`].
+    /// [`Error::NotDetachable`] for a buffer that a program can never detach, [`Error::WrongDetachKey`].
     fn detach(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
 
-    /// `buffer.transfer(byteLength)`, once `check` let through what script sees of the buffer: it is not shared, immutable or
-    /// detached then. The key is asked for before the length.
+    /// `buffer.transfer(byteLength)`. First calls `check` with the buffer's state; `check` refuses a shared,
+    /// immutable or detached buffer. Then checks the key, and after that the length.
     ///
     /// # Errors
-    /// That of `check`; [`Error::NotDetachable`] as for [`set_detach_key`](Self::set_detach_key), [`Error::WrongDetachKey`],
-    /// [`Error::InvalidLength`], [`Error::Memory`] or [`Error::Script`] where there is no memory.
+    /// The error of `check`; [`Error::NotDetachable`] for a buffer that a program can never detach,
+    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`]; [`Error::Memory`] or [`Error::Script`] if there is no
+    /// memory.
     fn transfer(
         &self,
         buffer: Rooted<'_, Self::Root>,
@@ -209,12 +220,13 @@ pub unsafe trait Host: Sized + 'static {
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<Self::Root, Error>;
 
-    /// `buffer.resize(byteLength)`, or `grow` of a shared one, once `check` let through what script sees of the buffer: it is
-    /// resizable and not detached then, and the length within its maximum, and of shared memory no less than it had.
+    /// `buffer.resize(byteLength)`, or `buffer.grow(byteLength)` for a shared buffer. First calls `check` with the
+    /// buffer's state. `check` lets through only a buffer that is resizable and not detached, and a length within
+    /// its maximum; for shared memory, no length below the current one.
     ///
     /// # Errors
-    /// That of `check`; [`Error::Memory`] and [`Error::Script`] where there is no memory. Where another thread grew shared
-    /// memory beyond that length, [`Error::InvalidLength`], or [`Error::Memory`] with
+    /// The error of `check`; [`Error::Memory`] or [`Error::Script`] if there is no memory. If another thread has
+    /// grown shared memory beyond the requested length, [`Error::InvalidLength`], or [`Error::Memory`] with
     /// [`SharedShrink`](offheap::Error::SharedShrink).
     fn resize(
         &self,
@@ -223,27 +235,30 @@ pub unsafe trait Host: Sized + 'static {
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<(), Error>;
 
-    /// `new Uint8Array(buffer)[index]` of a buffer that is not detached, whatever script replaced; `None` for `undefined`.
+    /// `new Uint8Array(buffer)[index]` of a buffer that is not detached, even if script replaced `Uint8Array`.
+    /// `None` stands for `undefined`.
     ///
     /// # Errors
-    /// [`Error::Script`] where there is no memory.
+    /// [`Error::Script`] if there is no memory.
     fn read(&self, buffer: Rooted<'_, Self::Root>, index: usize) -> Result<Option<u8>, Error>;
 
-    /// `new Uint8Array(buffer)[index] = value` of a buffer that is neither detached nor immutable, whatever script replaced.
+    /// `new Uint8Array(buffer)[index] = value` of a buffer that is neither detached nor immutable, even if script
+    /// replaced `Uint8Array`.
     ///
     /// # Errors
-    /// [`Error::Script`] where there is no memory.
+    /// [`Error::Script`] if there is no memory.
     fn write(&self, buffer: Rooted<'_, Self::Root>, index: usize, value: u8) -> Result<(), Error>;
 
-    /// Collects garbage, all of it, and finalizes what was collected.
+    /// Collects all garbage, and finalizes the collected objects.
     fn collect(&self);
 
-    /// Waits until finalizers that the engine put off have run. Another collection does that on many engines.
+    /// Waits until the finalizers that the engine postponed have run. On many engines, another collection does
+    /// that.
     fn drain_finalizers(&self) {
         self.collect();
     }
 
-    /// Collects what was made lately, where the engine has generations ([`Capabilities::GENERATIONS`]).
+    /// Collects young objects, if the engine has generations ([`Capabilities::GENERATIONS`]).
     fn collect_young(&self) {}
 }
 
@@ -257,19 +272,19 @@ impl ByIsolate {
     }
 }
 
-/// What bytes are lent for.
+/// The purpose for which bytes are lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseOfBytes {
     /// A slice to read.
     Read,
     /// A slice to write.
     Write,
-    /// A copy into them, which is done before anything else runs.
+    /// A copy into the bytes, which ends before any other code runs.
     CopyIn,
 }
 
 impl UseOfBytes {
-    /// The word for it in errors.
+    /// The verb for this use in errors.
     pub fn attempted(self) -> &'static str {
         match self {
             UseOfBytes::Read => "read",

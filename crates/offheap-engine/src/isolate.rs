@@ -1,4 +1,4 @@
-//! `Isolate`: an isolate of any engine, whose scopes know when script runs.
+//! `Isolate`: an isolate of any engine, in which only scopes run script.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::host::{ByIsolate, Host};
 use crate::table::Table;
 use crate::{Error, Scope, in_finalizer};
 
-/// One isolate of an engine with one context, which only its [scopes](Scope) run.
+/// One isolate of an engine with one context. Only its [scopes](Scope) run script in it.
 ///
-/// That is the proof that guards ask for: while a slice of a store lives, its scope is borrowed, and nothing else runs
-/// script.
+/// That is the proof that guards need: while a slice of a store lives, it borrows the scope, so no script can run.
 ///
-/// It stays on its thread; the isolates of one thread may end in any order. Dropping it frees the objects of its handles, its
-/// buffers, and what only they kept alive; stores that native code holds live on. In an observer, and in an owner's `Drop` that
-/// an engine is waiting for, dropping it panics, and the engine's isolate is never ended.
+/// An isolate stays on its thread. The isolates of one thread may end in any order. Dropping an isolate frees its
+/// buffers, the objects of its handles, and everything that only those kept alive; stores that native code holds
+/// live on. Dropping it in an observer, or in an owner's `Drop` that an engine is waiting for, panics, and the
+/// engine's isolate is then never ended.
 ///
-/// It is an [`Engine`](crate::Engine) for tools.
+/// Tools use an isolate as an [`Engine`](crate::Engine).
 pub struct Isolate<H: Host> {
     table: Rc<Table<H>>,
 }
@@ -29,20 +29,20 @@ impl<H: Host> Isolate<H> {
     /// An isolate with the engine's default settings.
     ///
     /// # Errors
-    /// As for the `build` of its builder.
+    /// Those of the builder's `build`.
     pub fn new() -> Result<Self, Error> {
         Self::build(H::Builder::default())
     }
 
-    /// A builder, to change the engine's settings first.
+    /// A builder, which can change the engine's settings.
     pub fn builder() -> H::Builder {
         H::Builder::default()
     }
 
-    /// The isolate with these settings. For adapters, whose builders call it.
+    /// Starts an isolate with these settings. For adapters, whose builders call it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] in an owner's `Drop` or an observer, and those of the engine.
+    /// [`Error::Unsupported`] in an owner's `Drop` or an observer, and the errors of the engine.
     pub fn build(builder: H::Builder) -> Result<Self, Error> {
         if in_finalizer() {
             return Err(crate::refused_in_finalizer(H::NAME));
@@ -50,14 +50,14 @@ impl<H: Host> Isolate<H> {
         Ok(Isolate { table: Rc::new(Table::new(H::build(builder, ByIsolate::new())?)) })
     }
 
-    /// Enters the isolate. Only `work`, through the scope, runs script.
+    /// Enters the isolate. Only `work` runs script, through the scope that it gets.
     ///
     /// # Panics
-    /// In an observer, and in an owner's `Drop` that an engine is waiting for: neither may call an engine. Where an engine is
-    /// waiting the process ends, since nothing may unwind into it. So it does where QuickJS is freeing a value of script whose
-    /// drop enters the isolate.
+    /// In an observer, and in an owner's `Drop` that an engine is waiting for: neither may call an engine. While an
+    /// engine is waiting, the panic ends the process, because nothing may unwind into the engine. The same happens when
+    /// QuickJS frees a script value whose drop enters the isolate.
     pub fn enter<R>(&mut self, work: impl for<'s> FnOnce(&mut Scope<'s, H>) -> R) -> R {
-        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer entered an isolate that is freeing a buffer");
         let table = &self.table;
         let host = table.host().expect("an isolate lives as long as this value");
         let host: &H = &host;
@@ -73,16 +73,16 @@ impl<H: Host> Isolate<H> {
         self.table.id()
     }
 
-    /// The host of the engine, for its adapter: only the adapter has a key.
+    /// Lends the host of the engine to its adapter. Only the adapter has a key.
     ///
     /// # Panics
     /// In an observer, and in an owner's `Drop` that an engine is waiting for.
     pub fn host<R>(&self, _key: H::Key, use_host: impl FnOnce(&H) -> R) -> R {
-        assert!(!in_finalizer(), "an owner's drop or an observer called an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer called an isolate that is freeing a buffer");
         use_host(&self.table.host().expect("an isolate lives as long as this value"))
     }
 
-    /// What may be asked in a finalizer, too, since it is no call into the engine.
+    /// Lends the host for a call that does not enter the engine, which is allowed in a finalizer too.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&H) -> R) -> R {
         self.table.look(look).expect("an isolate lives as long as this value")
     }
@@ -90,7 +90,7 @@ impl<H: Host> Isolate<H> {
 
 impl<H: Host> Drop for Isolate<H> {
     fn drop(&mut self) {
-        assert!(!in_finalizer(), "an owner's drop or an observer ended an isolate that lets go of a buffer");
+        assert!(!in_finalizer(), "an owner's drop or an observer ended an isolate that is freeing a buffer");
         self.table.end();
     }
 }

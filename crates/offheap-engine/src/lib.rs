@@ -1,9 +1,10 @@
-//! What every adapter has in common: the words for an engine's buffers, the one [`Isolate`]
-//! and [`Scope`] for all engines, and the verbs that tools use.
+//! Code that all adapters share: the words for an engine's buffers, one [`Isolate`] and one [`Scope`] for every
+//! engine, and the operations that tools use.
 //!
-//! A program that embeds QuickJS or V8 uses the adapter for it, which re-exports what it needs of this crate. An adapter
-//! implements [`Host`]. [`Engine`] is for tools that run on any of them: the conformance suite, the command, random operation
-//! sequences against the model engine of `offheap-model`.
+//! A program that embeds QuickJS or V8 uses the adapter for that engine, which re-exports the parts of this crate
+//! that a program needs. An adapter implements [`Host`]. [`Engine`] is for tools that run on any engine: the
+//! conformance suite, the command, and random operation sequences, which are compared with the model engine of
+//! `offheap-model`.
 #![deny(unsafe_code)]
 
 mod capabilities;

@@ -6,27 +6,27 @@ use std::marker::PhantomData;
 
 use crate::Handle;
 
-/// An object of an isolate, in a scope of it: a [`Handle`] with the scope's brand.
+/// An object of an isolate in one of its scopes: a [`Handle`] with the scope's brand.
 ///
-/// The brand is invariant, so that a local of one isolate is not taken for one of another by the compiler; where it
-/// cannot tell, the isolates are compared when it is used.
+/// The brand is invariant, so the compiler does not take a local of one isolate for a local of another. Where the
+/// compiler cannot tell them apart, the isolates are compared when the local is used.
 pub struct Local<'s, T> {
     handle: Handle<T>,
     brand: PhantomData<Cell<&'s ()>>,
 }
 
 impl<T> Local<'_, T> {
-    /// A handle as a local of a scope of its isolate.
+    /// Turns a handle into a local of a scope of its isolate.
     pub(crate) fn new(handle: Handle<T>) -> Self {
         Local { handle, brand: PhantomData }
     }
 
-    /// The object as a handle, which is not bound to the scope.
+    /// The object's handle, which is not bound to the scope.
     pub fn into_handle(self) -> Handle<T> {
         self.handle
     }
 
-    /// The object as a handle.
+    /// The object's handle.
     pub fn as_handle(&self) -> &Handle<T> {
         &self.handle
     }

@@ -1,4 +1,4 @@
-//! `Scope`: the right to run script in an isolate, and the guards that need script to be still.
+//! `Scope`: the right to run script in an isolate, and the guards that need script not to run.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -20,21 +20,21 @@ mod change;
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
-/// Every method that may run script takes `&mut self`. Those that take `&self` only read, and guards of a store's bytes
-/// borrow the scope; so the compiler keeps script from running while a slice lives.
+/// Every method that may run script takes `&mut self`. Methods that take `&self` only read, and guards of a store's
+/// bytes borrow the scope. So no script can run while a slice lives: the compiler checks it.
 ///
-/// A scope is neither `Clone` nor `Send`, and cannot be kept. It does not deref to a scope or context of the engine's own
-/// crate: the adapter's extension trait lends one while no guard can live.
+/// A scope is neither `Clone` nor `Send`, and cannot be kept. It does not deref to a scope or context of the
+/// engine's own crate. The adapter's extension trait lends one, while no guard can live.
 ///
-/// It keeps no object alive by itself: a buffer whose [`Local`]s and [`Handle`]s were dropped can be collected although the
-/// scope lives on.
+/// A scope keeps no object alive. A buffer can be collected when all its [`Local`]s and [`Handle`]s are dropped,
+/// even while the scope lives.
 pub struct Scope<'s, H: Host> {
     pub(crate) table: &'s Rc<Table<H>>,
     pub(crate) brand: PhantomData<Cell<&'s ()>>,
 }
 
 impl<'s, H: Host> Scope<'s, H> {
-    /// The isolate that this is a scope of.
+    /// The id of this scope's isolate.
     pub fn isolate(&self) -> IsolateId {
         self.table.id()
     }
@@ -42,16 +42,18 @@ impl<'s, H: Host> Scope<'s, H> {
     /// Runs a script and returns its value. Microtasks run only when [asked](Self::run_microtasks).
     ///
     /// # Errors
-    /// [`Error::Script`] when it throws, does not parse, or its value is of another type; see [`FromJs`].
+    /// [`Error::Script`] if the script throws, does not parse, or its value is of another type; see [`FromJs`].
     pub fn eval<T: FromJs>(&mut self, source: &str) -> Result<T, Error> {
         let value = self.run(|host| host.evaluate(source))?;
         T::from_js(value).map_err(|value| unexpected_value::<T>(H::NAME, &value))
     }
 
-    /// Runs a script whose value is an ArrayBuffer or SharedArrayBuffer, or a view, of which it takes the buffer.
+    /// Runs a script whose value is an ArrayBuffer, a SharedArrayBuffer or a view, and returns that buffer or the
+    /// view's buffer.
     ///
     /// # Errors
-    /// As for [`eval`](Self::eval), and [`Error::NotAnArrayBuffer`].
+    /// [`Error::NotAnArrayBuffer`] if the value is none of these, [`Error::Script`] if the script throws or does
+    /// not parse.
     pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.make(|host| host.evaluate_buffer(source))
     }
@@ -63,21 +65,22 @@ impl<'s, H: Host> Scope<'s, H> {
     /// Runs the microtasks that are due, and those that they queue.
     ///
     /// # Errors
-    /// [`Error::Script`]: on QuickJS when one throws, and those after it stay queued; on V8 where execution was terminated, and
-    /// what a microtask throws is lost. Promises that reject are reported to the engine's own rejection callback.
+    /// [`Error::Script`]. On QuickJS, if a microtask throws; the microtasks after it stay queued. On V8, if
+    /// execution was terminated; an exception that a microtask throws is lost. Promises that reject are reported to
+    /// the engine's own rejection callback.
     pub fn run_microtasks(&mut self) -> Result<(), Error> {
         self.run(H::run_microtasks)
     }
 
-    /// Makes a buffer, or another object of a handle, a global variable of script.
+    /// Makes a buffer, or another object that has a handle, a global variable of script.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Script`] when a setter throws.
+    /// [`Error::WrongIsolate`], [`Error::Script`] if a setter throws.
     pub fn set_global<T>(&mut self, name: &str, object: &Handle<T>) -> Result<(), Error> {
         self.step_on(object, |host, object| host.set_global(name, object))
     }
 
-    /// A handle of this isolate as a local of this scope.
+    /// Opens a handle of this isolate as a local of this scope.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`].
@@ -86,11 +89,12 @@ impl<'s, H: Host> Scope<'s, H> {
         Ok(Local::new(handle))
     }
 
-    /// `new ArrayBuffer(byteLength, { maxByteLength })`, whatever script made of that constructor: zeroed memory of the
-    /// engine's own, which [`externalize`](Self::externalize) gives a store of. With a maximum it is resizable.
+    /// `new ArrayBuffer(byteLength, { maxByteLength })`, even if script replaced that constructor. The buffer has
+    /// zeroed memory of the engine, for which [`externalize`](Self::externalize) gives a store. With a maximum, the
+    /// buffer is resizable.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`], [`Error::Memory`] for a maximum that is less than the length, [`Error::Script`] where
+    /// [`Error::TooLargeForEngine`], [`Error::Memory`] if the maximum is less than the length, [`Error::Script`] if
     /// there is no memory.
     pub fn allocate(
         &mut self,
@@ -100,10 +104,13 @@ impl<'s, H: Host> Scope<'s, H> {
         self.allocate_either(byte_length, max_byte_length, false)
     }
 
-    /// `new SharedArrayBuffer(byteLength, { maxByteLength })`, as [`allocate`](Self::allocate). With a maximum it is growable.
+    /// `new SharedArrayBuffer(byteLength, { maxByteLength })`, even if script replaced that constructor. The buffer
+    /// has zeroed memory of the engine, for which [`externalize`](Self::externalize) gives a store. With a maximum,
+    /// the buffer is growable.
     ///
     /// # Errors
-    /// As for [`allocate`](Self::allocate).
+    /// [`Error::TooLargeForEngine`], [`Error::Memory`] if the maximum is less than the length, [`Error::Script`] if
+    /// there is no memory.
     pub fn allocate_shared(
         &mut self,
         byte_length: usize,
@@ -131,22 +138,23 @@ impl<'s, H: Host> Scope<'s, H> {
         })
     }
 
-    /// A buffer over a store, without a copy: a SharedArrayBuffer where the store is shared, an immutable ArrayBuffer where
-    /// it is read-only. The adapter's extension traits say more of each.
+    /// A buffer over a store, without a copy: a SharedArrayBuffer if the store is shared, an immutable ArrayBuffer
+    /// if it is read-only. The adapter's extension traits describe each kind.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`]; [`Error::Unsupported`] where the engine
-    /// would need a copy, which [`expose_or_copy`](Self::expose_or_copy) makes; [`Error::Memory`] where another isolate has the
-    /// store, a guard uses it, it was freed, or there is no memory. Nothing changes then.
+    /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`]; [`Error::Unsupported`] if the
+    /// engine needs a copy, which [`expose_or_copy`](Self::expose_or_copy) makes; [`Error::Memory`] if another
+    /// isolate has the store, a guard uses it, it was freed, or there is no memory. An error changes nothing.
     pub fn expose(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.make(|host| Ok(host.expose(store, false)?.0))
     }
 
-    /// A buffer over a store, as [`expose`](Self::expose); or, where the engine cannot do without, over a copy of its bytes,
-    /// which is reported. Later changes on either side of a copy are not seen on the other.
+    /// A buffer over a store, without a copy as from [`expose`](Self::expose) if the engine can do that, or else
+    /// over a copy of the store's bytes. The returned [`Exposure`] says which. Later changes to the store are not
+    /// seen in a copy, nor the other way round.
     ///
     /// # Errors
-    /// Those of [`expose`](Self::expose), for everything that [`CopyReason`](crate::CopyReason) does not list.
+    /// Those of [`expose`](Self::expose), except for the cases in [`CopyReason`](crate::CopyReason).
     pub fn expose_or_copy(&mut self, store: &BackingStore) -> Result<(Local<'s, JsArrayBuffer>, Exposure), Error> {
         let mut how = Exposure::External;
         let buffer = self.make(|host| {
@@ -157,12 +165,14 @@ impl<'s, H: Host> Scope<'s, H> {
         Ok((buffer, how))
     }
 
-    /// A typed array over a part of a store, shared or not, without a copy: what script would get of
-    /// `new Float32Array(buffer, byteOffset, length)` with a buffer over the whole store. It has that length for good.
+    /// A typed array over a part of a store, shared or not, without a copy. Script would get the same array from
+    /// `new Float32Array(buffer, byteOffset, length)`, with a buffer over the whole store. The length of the array
+    /// never changes.
     ///
     /// # Errors
-    /// Those of [`expose`](Self::expose); [`Error::Misaligned`] also where the offset is not a multiple of the element's size,
-    /// and [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) where the elements do not lie in the store.
+    /// Those of [`expose`](Self::expose); [`Error::Misaligned`] also if the offset is not a multiple of the
+    /// element's size, and [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements do not
+    /// lie in the store.
     pub fn expose_typed<T: TypedElement>(
         &mut self,
         store: &BackingStore,
@@ -170,13 +180,14 @@ impl<'s, H: Host> Scope<'s, H> {
         element_count: usize,
     ) -> Result<Local<'s, JsTypedArray>, Error> {
         self.make(|host| {
-            // Before anything is exposed, and after what may run between two steps, which may make the store shorter.
+            // Before anything is exposed, and after code that may run between two steps and shrink the store.
             T::ELEMENT.check(H::NAME, store, byte_offset, element_count)?;
             host.expose_typed(store, T::ELEMENT, byte_offset, element_count)
         })
     }
 
-    /// A reference to the store of a buffer, whoever made it (V8's `GetBackingStore`). Its memory outlives the buffer.
+    /// A reference to the store of a buffer, no matter who made the buffer (V8's `GetBackingStore`). The store's
+    /// memory outlives the buffer.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], and those of [`Engine::externalize`](crate::Engine::externalize).
@@ -186,13 +197,14 @@ impl<'s, H: Host> Scope<'s, H> {
         self.store(buffer)
     }
 
-    /// The bytes of a buffer, to read. No script runs while the guard lives, since it borrows the scope. The first use of
-    /// a buffer that script made [externalizes](Self::externalize) it. A detached buffer has none.
+    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. The
+    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
     ///
     /// # Errors
-    /// As for [`externalize`](Self::externalize), and [`Error::Memory`] while a guard writes them, for a mapped file, and for
-    /// shared memory. [`Error::NotLent`] on V8 once its own scope was lent, unless there is a handle for each buffer over the
-    /// store, and nothing else refers to their memory: a `v8::BackingStore` that the program took can be in another isolate.
+    /// Those of [`externalize`](Self::externalize), and [`Error::Memory`] for a mapped file, for shared memory, and
+    /// while a guard writes the bytes. [`Error::NotLent`] on V8 once its own scope was lent, unless every buffer
+    /// over the store has a handle and nothing else refers to the memory of those buffers: the program may have
+    /// given a `v8::BackingStore` to another isolate.
     #[track_caller]
     pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
         let store = self.store(buffer)?;
@@ -200,10 +212,12 @@ impl<'s, H: Host> Scope<'s, H> {
         guards::bytes(self, &store)
     }
 
-    /// The bytes of a buffer, to write; as [`bytes`](Self::bytes).
+    /// Lends the bytes of a buffer to write. The guard borrows the scope, so no script runs while it lives. The
+    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
     ///
     /// # Errors
-    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads them, and [`Error::Immutable`].
+    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads the bytes, and
+    /// [`Error::Immutable`].
     #[track_caller]
     pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
         self.relieve();
@@ -215,40 +229,43 @@ impl<'s, H: Host> Scope<'s, H> {
         guards::bytes_mut(self, &store)
     }
 
-    /// The bytes of a store that is exposed here or nowhere, to read; as [`bytes`](Self::bytes).
+    /// Lends the bytes of a store to read, if no other isolate has the store. The guard borrows the scope, so no
+    /// script runs while it lives.
     ///
     /// # Errors
-    /// [`Error::Memory`]: another isolate has it, a guard writes it, it is shared, a mapped file, or was freed.
-    /// [`Error::NotLent`] as for [`bytes`](Self::bytes).
+    /// [`Error::Memory`] if another isolate has the store, a guard writes it, it is shared, it is a mapped file, or
+    /// it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
     pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
         self.check_lendable(store, UseOfBytes::Read, None)?;
         guards::bytes(self, store)
     }
 
-    /// The bytes of a store that is exposed here or nowhere, to write; as [`bytes`](Self::bytes).
+    /// Lends the bytes of a store to write, if no other isolate has the store. The guard borrows the scope, so no
+    /// script runs while it lives.
     ///
     /// # Errors
-    /// [`Error::Memory`]: another isolate has it, a guard uses it, it is read-only, shared, a mapped file, or was freed.
-    /// [`Error::NotLent`] as for [`bytes`](Self::bytes).
+    /// [`Error::Memory`] if another isolate has the store, a guard uses it, it is read-only, shared or a mapped
+    /// file, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
     pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
         self.relieve();
         self.check_lendable(store, UseOfBytes::Write, None)?;
         guards::bytes_mut(self, store)
     }
 
-    /// Copies elements into a store that is exposed here or nowhere, mapped files too, from `byte_offset` on, in the
-    /// machine's byte order.
+    /// Copies elements into a store from `byte_offset` on, in the machine's byte order, if no other isolate has the
+    /// store. Mapped files are allowed.
     ///
     /// # Errors
-    /// [`Error::Memory`]: out of range, a guard uses the store, another isolate has it, it is read-only or was freed.
-    /// [`Error::NotLent`] as for [`bytes`](Self::bytes), of resizable memory of V8's own.
+    /// [`Error::Memory`] if the range is not in the store, a guard uses the store, another isolate has it, it is
+    /// read-only, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes), for resizable memory
+    /// of V8's own.
     pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
         self.relieve();
         self.check_lendable(store, UseOfBytes::CopyIn, None)?;
         guards::copy_in_scope(self, store, byte_offset, bytemuck::cast_slice(from))
     }
 
-    /// What script sees of a buffer.
+    /// The properties of a buffer that script sees.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::LayoutChanged`].
@@ -257,7 +274,7 @@ impl<'s, H: Host> Scope<'s, H> {
         self.table.entered_host().state(self.table.rooted(buffer.slot()))
     }
 
-    /// Collects garbage, all of it, and finalizes what was collected.
+    /// Collects all garbage, and finalizes the collected objects.
     pub fn collect(&mut self) {
         self.run(H::collect);
     }
@@ -270,12 +287,12 @@ impl<'s, H: Host> Scope<'s, H> {
         self.run(H::collect_young);
     }
 
-    /// Runs a step of the adapter's own that may run script, with the host of the engine: only the adapter has a key.
+    /// Runs a step of the adapter that may run script, with the host of the engine. Only the adapter has a key.
     pub fn host<R>(&mut self, _key: H::Key, step: impl FnOnce(&H) -> R) -> R {
         self.run(step)
     }
 
-    /// A step that may run script.
+    /// Runs a step that may run script.
     #[inline]
     fn run<R>(&mut self, step: impl FnOnce(&H) -> R) -> R {
         let host = self.table.entered_host();
@@ -283,7 +300,7 @@ impl<'s, H: Host> Scope<'s, H> {
         step(&host)
     }
 
-    /// A step that may run script, on an object.
+    /// Runs a step on an object that may run script.
     #[inline]
     fn step_on<T, R>(
         &mut self,
@@ -295,7 +312,8 @@ impl<'s, H: Host> Scope<'s, H> {
         self.run(|host| step(host, rooted))
     }
 
-    /// A step that makes an object. Room for its root comes first: nothing has happened where there is none.
+    /// Runs a step that makes an object. It reserves memory for the root first, so a failure to do so leaves
+    /// nothing changed.
     #[inline]
     fn make<T>(&mut self, make: impl FnOnce(&H) -> Result<H::Root, Error>) -> Result<Local<'s, T>, Error> {
         let table = self.table;

@@ -1,4 +1,4 @@
-//! The slots of a table of roots: values with their handles counted.
+//! The slots of a table of roots: values, each with a count of its handles.
 
 use offheap::Error as CoreError;
 
@@ -6,9 +6,9 @@ use crate::Error;
 
 /// The values that the handles of one isolate keep.
 ///
-/// Only a new value may need memory: copies of a handle share its slot, and the lists of free and released slots go through the
-/// slots themselves. Nothing is dropped here: the table drops what it is given back after it stopped borrowing the slots, since
-/// that may run any code.
+/// Only a new value may need memory: copies of a handle share its slot, and the lists of free and released slots
+/// are linked through the slots themselves. Methods here never drop a value, since a drop may run any code. They
+/// return the value, and the table drops it after it has stopped borrowing the slots.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
@@ -25,7 +25,7 @@ enum Slot<T> {
         value: T,
         handles: usize,
     },
-    /// A value that handles let go of while it could not be freed.
+    /// A value whose last handle was dropped while the value could not be freed.
     Released {
         value: T,
         next: Option<usize>,
@@ -39,10 +39,10 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// Makes room for one more value.
+    /// Reserves memory for one more value.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is no memory.
+    /// [`Error::Memory`] if there is no memory.
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<(), Error> {
         if self.free.is_none() {
@@ -52,7 +52,7 @@ impl<T> Slots<T> {
         Ok(())
     }
 
-    /// A slot for a value that [`reserve`](Self::reserve) made room for, with one handle.
+    /// Inserts a value with one handle, after [`reserve`](Self::reserve), and returns its slot.
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         let root = Slot::Root { value, handles: 1 };
@@ -65,7 +65,7 @@ impl<T> Slots<T> {
         slot
     }
 
-    /// The value in a slot; `None` if it was removed early, because two handles were made for it.
+    /// The value in a slot, or `None` if two handles were made for it, so that it was removed early.
     pub(crate) fn get(&self, slot: usize) -> Option<&T> {
         match self.slots.get(slot) {
             Some(Slot::Root { value, .. }) => Some(value),
@@ -73,7 +73,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The values that handles are for.
+    /// The values that have handles.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Root { value, .. } => Some(value),
@@ -81,7 +81,7 @@ impl<T> Slots<T> {
         })
     }
 
-    /// One handle more, and its slot; one that is nobody's where the value is gone.
+    /// Adds a handle and returns its slot; `usize::MAX`, which is no slot, if the value is gone.
     pub(crate) fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
             Some(Slot::Root { handles, .. }) => {
@@ -92,8 +92,8 @@ impl<T> Slots<T> {
         }
     }
 
-    /// One handle less: the value, where that was the last one. With `put_off` it is kept for
-    /// [`take_released`](Self::take_released).
+    /// Removes a handle, and returns the value if that was its last. With `put_off`, the value is kept for
+    /// [`take_released`](Self::take_released) instead.
     pub(crate) fn release(&mut self, slot: usize, put_off: bool) -> Option<T> {
         let Some(Slot::Root { handles, .. }) = self.slots.get_mut(slot) else { return None };
         *handles -= 1;
@@ -112,12 +112,12 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// Whether there are values that were put off.
+    /// Whether there are postponed values.
     pub(crate) fn has_released(&self) -> bool {
         self.released.is_some()
     }
 
-    /// One of the values that were put off.
+    /// Removes and returns one of the postponed values.
     pub(crate) fn take_released(&mut self) -> Option<T> {
         let slot = self.released?;
         let freed = Slot::Free { next: self.free.replace(slot) };
@@ -128,7 +128,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// All values that are left.
+    /// All remaining values.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.slots.into_iter().filter_map(|slot| match slot {
             Slot::Root { value, .. } | Slot::Released { value, .. } => Some(value),
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(slots.duplicate(first), first);
         assert_eq!((slots.release(first, false), slots.get(first)), (None, Some(&'a')));
         assert_eq!((slots.release(first, false), slots.get(first)), (Some('a'), None));
-        // Nothing is there any more.
+        // The slot is empty now.
         assert_eq!((slots.release(first, false), slots.duplicate(first)), (None, usize::MAX));
         assert_eq!(slots.release(usize::MAX, false), None);
         assert_eq!(insert(&mut slots, 'c'), first);

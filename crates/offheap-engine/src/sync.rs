@@ -1,4 +1,4 @@
-//! What orders threads here, so that loom can stand in for it.
+//! The synchronization primitives of this crate, which loom replaces in its tests.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The table behind handles: an isolate, and the objects that its handles keep.
+//! The table behind handles: an isolate and the objects that its handles keep alive.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
@@ -10,13 +10,13 @@ use crate::host::Host;
 use crate::slots::Slots;
 use crate::{Error, Handle, in_finalizer, refused_in_finalizer};
 
-/// An isolate and its roots. Handles keep it, and may outlive the isolate.
+/// An isolate and its roots. Handles keep the table alive, and it may outlive the isolate.
 pub(crate) struct Table<H: Host> {
     id: IsolateId,
-    /// `None` once the isolate has ended.
+    /// `None` after the isolate's end.
     host: RefCell<Option<H>>,
     slots: RefCell<Slots<H::Root>>,
-    /// How often the isolate is entered.
+    /// The number of times that the isolate is entered.
     entered: Cell<u32>,
 }
 
@@ -46,10 +46,10 @@ impl<R> Clone for Rooted<'_, R> {
 impl<R> Copy for Rooted<'_, R> {}
 
 impl<R> Rooted<'_, R> {
-    /// Looks at the root. `look` must call nothing that may drop or copy a handle.
+    /// Calls `look` with the root. `look` must not call anything that may drop or copy a handle.
     ///
     /// # Errors
-    /// [`Error::IsolateGone`] where there is nothing in the slot.
+    /// [`Error::IsolateGone`] if the slot is empty.
     #[inline]
     pub fn with<T>(self, look: impl FnOnce(&R) -> T) -> Result<T, Error> {
         self.slots.borrow().get(self.slot).map(look).ok_or(Error::IsolateGone)
@@ -57,8 +57,8 @@ impl<R> Rooted<'_, R> {
 }
 
 impl<R> Roots<'_, R> {
-    /// Whether `is_it` says so of one of the roots, asked of `first` before all others. It must call nothing that may drop
-    /// or copy a handle.
+    /// Whether `is_it` returns true for one of the roots; `first` comes before the others. `is_it` must not call
+    /// anything that may drop or copy a handle.
     pub fn any(self, first: Option<Rooted<'_, R>>, mut is_it: impl FnMut(&R) -> bool) -> bool {
         let slots = self.0.borrow();
         let first = first.and_then(|first| slots.get(first.slot));
@@ -76,13 +76,13 @@ impl<H: Host> Table<H> {
         self.id
     }
 
-    /// The host, for a scope: the isolate lives, and no finalizer can reach a scope.
+    /// The host, for a scope. The isolate is alive while a scope exists, and no finalizer can reach a scope.
     #[inline]
     pub(crate) fn entered_host(&self) -> Ref<'_, H> {
         Ref::map(self.host.borrow(), |host| host.as_ref().expect("an isolate lives while it is entered"))
     }
 
-    /// The host, for a handle: while the isolate lives and no finalizer runs.
+    /// The host, for a handle. It is available while the isolate lives and no finalizer runs.
     #[inline]
     pub(crate) fn host(&self) -> Result<Ref<'_, H>, Error> {
         if in_finalizer() {
@@ -91,7 +91,7 @@ impl<H: Host> Table<H> {
         Ref::filter_map(self.host.borrow(), Option::as_ref).map_err(|_| Error::IsolateGone)
     }
 
-    /// The host for what is no call into the engine, while the isolate lives.
+    /// Lends the host for a call that does not enter the engine; `None` after the isolate's end.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&H) -> R) -> Option<R> {
         self.host.borrow().as_ref().map(look)
     }
@@ -105,7 +105,7 @@ impl<H: Host> Table<H> {
         Roots(&self.slots)
     }
 
-    /// Whether a handle is for an object of this isolate. Ids are not compared, since they are given out again.
+    /// Checks that a handle is for an object of this isolate. It does not compare ids, because they are reused.
     #[inline]
     pub(crate) fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
         match std::ptr::addr_eq(Rc::as_ptr(handle.table()), self) {
@@ -114,7 +114,7 @@ impl<H: Host> Table<H> {
         }
     }
 
-    /// Memory for one more root.
+    /// Reserves memory for one more root.
     #[inline]
     pub(crate) fn reserve(&self) -> Result<(), Error> {
         self.slots.borrow_mut().reserve()
@@ -127,7 +127,7 @@ impl<H: Host> Table<H> {
         Handle::new(Rc::clone(self) as Rc<dyn RootTable>, slot)
     }
 
-    /// Between two steps of a scope: no guard lives, and no script is on the stack.
+    /// Does deferred work between two steps of a scope, when no guard lives and no script is on the stack.
     #[inline]
     pub(crate) fn relieve(&self, host: &H) {
         if self.slots.borrow().has_released() {
@@ -138,7 +138,7 @@ impl<H: Host> Table<H> {
 
     fn release_all(&self, host: &H) {
         loop {
-            // A statement of its own, so that the slots are not borrowed: releasing one root may release others.
+            // A separate statement, which ends the borrow of the slots: releasing one root may release others.
             let Some(root) = self.slots.borrow_mut().take_released() else { return };
             host.release(root);
         }
@@ -150,19 +150,19 @@ impl<H: Host> Table<H> {
         }
     }
 
-    /// The isolate counts as entered while the result lives.
+    /// Marks the isolate as entered while the result lives.
     pub(crate) fn enter<'a>(&'a self, host: &'a H) -> Entered<'a, H> {
         self.entered.set(self.entered.get() + 1);
         Entered { table: self, host }
     }
 
-    /// The isolate ends. Handles that are left do nothing from then on.
+    /// Ends the isolate. After that, its remaining handles do nothing.
     ///
     /// # Panics
-    /// Where a call into the isolate is still going on, as in the drop of a value that its script kept.
+    /// If a call into the isolate is still running, for example in the drop of a value that its script kept.
     pub(crate) fn end(&self) {
         let host = self.host.try_borrow_mut().map(|mut host| host.take());
-        let host = host.expect("an isolate was dropped in the middle of a call into it");
+        let host = host.expect("an isolate was dropped during a call into it");
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         if let Some(host) = host {
             host.end(slots.into_values());
@@ -172,7 +172,8 @@ impl<H: Host> Table<H> {
 
 impl<H: Host> Drop for Table<H> {
     fn drop(&mut self) {
-        // The isolate could not be ended where it was dropped. Ended by halves, without `Host::end`, it would end the process.
+        // The isolate was dropped where it could not be ended. Dropping the parts without `Host::end` would end the
+        // process, so leak them.
         if let Some(host) = self.host.get_mut().take() {
             std::mem::forget((host, self.slots.take()));
         }
@@ -202,9 +203,9 @@ impl<H: Host> RootTable for Table<H> {
     }
 
     fn release(&self, slot: usize) {
-        // A guard may live where the isolate is entered, and the engine waits where a finalizer runs.
+        // While the isolate is entered, a guard may live; while a finalizer runs, the engine waits for it.
         let put_off = in_finalizer() || H::RELEASING_RUNS_CODE && self.entered.get() != 0;
-        // A statement of its own, so that the slots are not borrowed: what goes with the root may be any code.
+        // A separate statement, which ends the borrow of the slots: releasing a root may run any code.
         let released = self.slots.borrow_mut().release(slot, put_off);
         if let Some(root) = released {
             self.release_now(root);

@@ -1,4 +1,4 @@
-//! An isolate of any engine as an `Engine` for tools.
+//! `Engine`, for tools, on an isolate of any engine.
 
 use offheap::{BackingStore, IsolateId, adapter};
 

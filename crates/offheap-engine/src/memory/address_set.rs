@@ -1,10 +1,10 @@
-//! A set of addresses that threads add to and remove from without a lock.
+//! A lock-free set of addresses.
 
 use std::ptr::{NonNull, null_mut};
 
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
-/// Addresses in an [`AddressSet`] are multiples of this.
+/// Addresses in an [`AddressSet`] are multiples of this number.
 pub const GRANULE: usize = 1 << GRANULE_SHIFT;
 
 const GRANULE_SHIFT: u32 = 4;
@@ -12,11 +12,11 @@ const GRANULE_SHIFT: u32 = 4;
 const LEAF_SHIFT: u32 = 24;
 #[cfg(not(loom))]
 const BRANCH_SHIFT: u32 = 36;
-/// Programs have addresses of at most 48 bits, unless they ask for more.
+/// A process has addresses of at most 48 bits, unless it asks for more.
 #[cfg(not(loom))]
 const ADDRESS_BITS: u32 = 48;
 
-/// A model has two words in a leaf, two leaves in a branch, and two branches.
+/// A loom model has two words in a leaf, two leaves in a branch, and two branches.
 #[cfg(loom)]
 const LEAF_SHIFT: u32 = 11;
 #[cfg(loom)]
@@ -24,21 +24,22 @@ const BRANCH_SHIFT: u32 = 12;
 #[cfg(loom)]
 const ADDRESS_BITS: u32 = 13;
 
-/// A bit for each granule of 16 MiB.
+/// One bit for each granule of 16 MiB.
 struct Leaf([AtomicU64; 1 << (LEAF_SHIFT - GRANULE_SHIFT - u64::BITS.trailing_zeros())]);
 
-/// The leaves of 64 GiB.
+/// The leaves of 64 GiB of addresses.
 struct Branch([AtomicPtr<Leaf>; 1 << (BRANCH_SHIFT - LEAF_SHIFT)]);
 
-/// The addresses of an allocator's living allocations, which any thread adds and removes without waiting: one atomic
-/// instruction each. A table behind a lock would be a tenth of what it costs script to make a buffer.
+/// The addresses of an allocator's live allocations. Any thread adds or removes an address with one atomic
+/// instruction and without waiting. A table behind a lock would add a tenth to the time that script needs to make a
+/// buffer.
 ///
-/// The set has a bit for each 16 bytes of the address space, in nodes that are allocated when they are first needed and
-/// never freed: 128 KiB for each 16 MiB in which memory was ever allocated, of which the system provides the pages that
-/// were touched. Therefore a set is a `static`.
+/// The set has one bit for every 16 bytes of the address space. The bits are in nodes of 128 KiB, one for each 16
+/// MiB of addresses, which are allocated when they are first needed and never freed. The system provides only the
+/// pages of a node that are touched. A set is a `static`, because it never frees its nodes.
 ///
-/// A thread that finds an address sees everything that was written before the address was added; a thread that finds it
-/// gone sees everything that was done before it was removed.
+/// A thread that finds an address sees everything that was written before the address was added. A thread that no
+/// longer finds an address sees everything that was done before it was removed.
 pub struct AddressSet([AtomicPtr<Branch>; 1 << (ADDRESS_BITS - BRANCH_SHIFT)]);
 
 impl AddressSet {
@@ -49,8 +50,8 @@ impl AddressSet {
         AddressSet([const { AtomicPtr::new(null_mut()) }; 1 << (ADDRESS_BITS - BRANCH_SHIFT)])
     }
 
-    /// Adds an address, which is a multiple of [`GRANULE`] and not in the set. Returns `false` where there is no memory
-    /// for the node that it belongs to, or the address has more than 48 bits.
+    /// Adds an address, which must be a multiple of [`GRANULE`] and not in the set. Returns `false` if there is no
+    /// memory for the address's node, or if the address has more than 48 bits.
     #[inline]
     pub fn insert(&'static self, address: usize) -> bool {
         match self.0.get(address >> BRANCH_SHIFT) {
@@ -59,11 +60,11 @@ impl AddressSet {
         }
     }
 
-    /// Removes an address that is in the set, before its memory goes back to the allocator.
+    /// Removes an address, which must be in the set. Call it before the memory goes back to the allocator.
     #[inline]
     pub fn remove(&'static self, address: usize) {
         if let Some((word, bit)) = self.bit(address) {
-            // Whoever finds the address gone comes after all that was done with the memory.
+            // A thread that no longer finds the address comes after all uses of its memory.
             let before = word.fetch_and(!bit, Ordering::Release);
             debug_assert_ne!(before & bit, 0, "an address is removed once");
         }
@@ -90,7 +91,7 @@ fn insert_in(branch: &'static AtomicPtr<Branch>, address: usize) -> bool {
     let leaf = &branch.0[leaf_index(address)];
     let Some(leaf) = made(leaf).or_else(|| make(leaf)) else { return false };
     let (word, bit) = bit_in(leaf, address);
-    // Whoever finds the address comes after all that was written before.
+    // A thread that finds the address comes after all that was written before.
     let before = word.fetch_or(bit, Ordering::Release);
     debug_assert_eq!(before & bit, 0, "one allocation begins at an address");
     true
@@ -108,7 +109,7 @@ fn bit_in(leaf: &Leaf, address: usize) -> (&AtomicU64, u64) {
     (&leaf.0[granule / bits], 1 << (granule % bits))
 }
 
-/// What is behind a slot, where it was made.
+/// The node behind a slot, if it exists.
 #[inline]
 fn made<T: Node>(slot: &'static AtomicPtr<T>) -> Option<&'static T> {
     let there = NonNull::new(slot.load(Ordering::Acquire))?;
@@ -116,38 +117,38 @@ fn made<T: Node>(slot: &'static AtomicPtr<T>) -> Option<&'static T> {
     Some(unsafe { there.as_ref() })
 }
 
-/// Makes the node behind a slot, unless another thread is faster.
+/// Creates the node behind a slot, unless another thread does it first.
 #[cold]
 #[inline(never)]
 fn make<T: Node>(slot: &'static AtomicPtr<T>) -> Option<&'static T> {
     let fresh = T::allocate()?;
     if slot.compare_exchange(null_mut(), fresh.as_ptr(), Ordering::AcqRel, Ordering::Acquire).is_err() {
-        // SAFETY: I-LAYOUT: allocated above, and the slot did not take it.
+        // SAFETY: I-LAYOUT: `fresh` was allocated above, and the slot did not take it.
         unsafe { T::deallocate(fresh) };
     }
     made(slot)
 }
 
-/// A node of the set: all its bits are 0, or its pointers null, when it is made.
+/// A node of the set. In a new node, all bits are 0 or all pointers are null.
 ///
 /// # Safety
-/// Zeroed bytes are a value of the type, and it is not zero-sized.
+/// Zeroed bytes are a valid value of the type, and the type is not zero-sized.
 unsafe trait Node: Sized {
     #[cfg(not(loom))]
     fn allocate() -> Option<NonNull<Self>> {
-        // SAFETY: I-LAYOUT: a node has a size.
+        // SAFETY: I-LAYOUT: a node is not zero-sized (`Node`).
         NonNull::new(unsafe { std::alloc::alloc_zeroed(std::alloc::Layout::new::<Self>()) }).map(NonNull::cast)
     }
 
     /// # Safety
-    /// `node` came from [`allocate`](Self::allocate), and nobody else has it.
+    /// `node` came from [`allocate`](Self::allocate), and no other code has it.
     #[cfg(not(loom))]
     unsafe fn deallocate(node: NonNull<Self>) {
-        // SAFETY: I-LAYOUT: allocated with this layout; the caller's promise.
+        // SAFETY: I-LAYOUT: `allocate` used this layout; the caller promises that no other code has the node.
         unsafe { std::alloc::dealloc(node.as_ptr().cast(), std::alloc::Layout::new::<Self>()) };
     }
 
-    /// The atomics of loom are not zeros.
+    /// An empty node; loom's atomics are not zeros.
     #[cfg(loom)]
     fn empty() -> Self;
 
@@ -158,12 +159,12 @@ unsafe trait Node: Sized {
 
     #[cfg(loom)]
     unsafe fn deallocate(node: NonNull<Self>) {
-        // SAFETY: I-LAYOUT: made by `allocate`; the caller's promise.
+        // SAFETY: I-LAYOUT: `allocate` made the box; the caller promises that no other code has the node.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
 
-// SAFETY: I-LAYOUT: atomic numbers.
+// SAFETY: I-LAYOUT: the fields are atomic integers, which may be zero.
 unsafe impl Node for Leaf {
     #[cfg(loom)]
     fn empty() -> Self {
@@ -171,7 +172,7 @@ unsafe impl Node for Leaf {
     }
 }
 
-// SAFETY: I-LAYOUT: atomic pointers, which may be null.
+// SAFETY: I-LAYOUT: the fields are atomic pointers, which may be null.
 unsafe impl Node for Branch {
     #[cfg(loom)]
     fn empty() -> Self {

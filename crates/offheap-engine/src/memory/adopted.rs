@@ -1,4 +1,4 @@
-//! Stores over an engine's own blocks.
+//! Stores over an engine's own blocks of memory.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -12,11 +12,11 @@ use crate::Error;
 
 /// The owner of a store over an engine's own block.
 struct BlockOwner<B: Block> {
-    // Dropped after `drop` removed the entry from the table.
+    // `drop` removes the entry from the table before this field is dropped.
     block: B,
     table: &'static AddressTable<B>,
     data: NonNull<u8>,
-    /// When the store was made. A block of one length keeps it.
+    /// The length when the store was made. The length of a fixed block does not change.
     byte_length: usize,
     max_byte_length: usize,
     number: u64,
@@ -34,24 +34,27 @@ impl<B: Block> Drop for BlockOwner<B> {
     }
 }
 
-// SAFETY: I-OWNER-SEND: a block may be let go of on any thread (`Block`); the rest are numbers and a static.
+// SAFETY: I-OWNER-SEND: a block may be dropped on any thread (`Block`); the other fields are numbers and a
+// reference to a static.
 unsafe impl<B: Block> Send for BlockOwner<B> {}
-// SAFETY: I-OWNER-SEND: `&BlockOwner` asks the block for its length, which any thread may (`Block`).
+// SAFETY: I-OWNER-SEND: `&BlockOwner` only reads the block's length, which any thread may do (`Block`).
 unsafe impl<B: Block> Sync for BlockOwner<B> {}
-// SAFETY: I-MAPPED: the block keeps its bytes and does not move them; `adopt` uses this for those of one length. Script writes
-// them too, which the exposure of the store says (`EngineMade`).
+// SAFETY: I-MAPPED: the block keeps its bytes and does not move them; `adopt` uses this impl for blocks of a fixed
+// length. Script may write the bytes too; the store's exposure records that (`EngineMade`).
 unsafe impl<B: Block> Owner for BlockOwner<B> {
     fn memory(&mut self) -> NonNull<[u8]> {
         self.bytes()
     }
 }
-// SAFETY: I-MAPPED: as above; `adopt` uses this for blocks that nobody writes any more.
+// SAFETY: I-MAPPED: the block keeps its bytes and does not move them; `adopt` uses this impl for blocks that no
+// code writes any more.
 unsafe impl<B: Block> FrozenOwner for BlockOwner<B> {
     fn memory(&self) -> NonNull<[u8]> {
         self.bytes()
     }
 }
-// SAFETY: I-MAPPED: the block's bytes are mapped up to its length at each moment, and it does not move them (`Block`).
+// SAFETY: I-MAPPED: at each moment, the block's bytes are mapped up to its length, and it does not move them
+// (`Block`).
 unsafe impl<B: Block> EngineMemory for BlockOwner<B> {
     fn data(&self) -> NonNull<u8> {
         self.data
@@ -66,33 +69,36 @@ unsafe impl<B: Block> EngineMemory for BlockOwner<B> {
     }
 }
 
-/// An engine's block that a buffer is over, for [`AddressTable::adopt`].
+/// A block of an engine with a buffer over it, for [`AddressTable::adopt`].
 #[derive(Debug)]
 pub struct Adopted<B> {
     /// The block.
     pub block: B,
-    /// Where its bytes begin. A block without an address, which has no bytes, has one here that is nobody else's data.
+    /// The address of its first byte. For a block without bytes that has no address, any address that no other data
+    /// has.
     pub data: NonNull<c_void>,
     /// The length of the buffer.
     pub byte_length: usize,
-    /// The most bytes that it can have, where it can have more.
+    /// The maximum length of the buffer, if it can grow.
     pub max_byte_length: Option<usize>,
-    /// Who writes the bytes.
+    /// The code that writes the bytes.
     pub usage: BlockUse,
 }
 
 impl<B: Block> AddressTable<B> {
-    /// A store over an engine's own block, without a copy, and what has to be [noted](super::EngineMadeStores::note) where it counts
-    /// as exposed in `isolate`. Where another thread made a store of the block before, that one.
+    /// Makes a store over an engine's own block, without a copy. If the store counts as exposed in `isolate`, also
+    /// returns the value that the caller must [note](super::EngineMadeStores::note). If another thread has already
+    /// made a store of the block, returns that store.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is no memory for the store, or its entry.
+    /// [`Error::Memory`] if there is no memory for the store or its entry.
     ///
     /// # Safety
-    /// - `adopted.data` is where the block's bytes begin, if it has any, and `byte_length` their number at this moment.
+    /// - `adopted.data` is the address of the block's first byte, if it has bytes, and `byte_length` is the current
+    ///   number of its bytes.
     /// - `usage` is true of the block for as long as it lives.
-    /// - Except for shared blocks, only script of `isolate` writes the bytes and changes their number, until the engine lets
-    ///   go of the block. The caller notes the result until then.
+    /// - Unless the block is shared, only script of `isolate` writes the bytes and changes their number until the
+    ///   engine drops the block. Until then, the caller keeps the result noted.
     #[track_caller]
     #[inline(never)]
     pub unsafe fn adopt(
@@ -108,15 +114,15 @@ impl<B: Block> AddressTable<B> {
             BlockOwner { block: block.clone(), table: self, data: data.cast(), byte_length, max_byte_length, number };
         let (store, exposed) = match usage {
             BlockUse::Shared => {
-                // SAFETY: I-MAPPED: the caller's promise: shared memory never gets shorter.
+                // SAFETY: I-MAPPED: the caller promises that the block is shared; shared memory never shrinks.
                 let shared = unsafe { shared_engine_memory(owner, Site::here()) };
                 (shared?.as_store().clone(), None)
             }
             BlockUse::Frozen => (FrozenStore::from_owner(owner)?.into(), None),
             BlockUse::Resizable | BlockUse::Growable => {
                 let may_shrink = usage == BlockUse::Resizable;
-                // SAFETY: I-MAPPED: the caller's promise: only script of this isolate resizes it; the hold is kept until
-                // the engine let go.
+                // SAFETY: I-MAPPED: the caller promises that only script of this isolate resizes the block, and
+                // that the hold is kept until the engine drops the block.
                 let hold = unsafe { Hold::engine_memory(owner, isolate, may_shrink, Site::here()) };
                 let hold = hold?;
                 (hold.store(data.as_ptr().cast(), hold.byte_length()), Some(hold))

@@ -1,18 +1,18 @@
-//! Stores with a copy of an engine's bytes.
+//! Stores that hold a copy of an engine's bytes.
 
 use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 
 use super::BlockUse;
 use crate::Error;
 
-/// A store with a copy of the bytes of a buffer, of the kind that a store over the buffer's own memory would have: for an
-/// engine that lets go of its memory when it likes. The buffer is made to use the store afterwards, where the engine allows
-/// that.
+/// Copies the bytes of a buffer into a new store, for an engine that may free its own memory at any time. The store
+/// is of the kind that a store over the buffer's own memory would have. Afterwards the adapter makes the buffer use
+/// the store, if the engine allows that.
 ///
-/// Memory that may get longer does so up to `max_byte_length`.
+/// Memory that may grow can grow up to `max_byte_length`.
 ///
 /// # Errors
-/// [`Error::Memory`] where there is no memory for the store.
+/// [`Error::Memory`] if there is no memory for the store.
 #[track_caller]
 pub fn copy_into_store(bytes: &[u8], usage: BlockUse, max_byte_length: Option<usize>) -> Result<BackingStore, Error> {
     let byte_length = bytes.len();

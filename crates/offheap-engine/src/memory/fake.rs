@@ -1,4 +1,4 @@
-//! An engine for tests: blocks that count their references, and whose length changes.
+//! An engine for tests, with blocks that count their references and change their length.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -22,15 +22,15 @@ struct Inner {
     byte_length: AtomicUsize,
 }
 
-// SAFETY: I-OWNER-SEND: an address that only this value frees.
+// SAFETY: I-OWNER-SEND: the address is of memory that only this value frees.
 unsafe impl Send for Inner {}
-// SAFETY: I-OWNER-SEND: as above; the length is atomic.
+// SAFETY: I-OWNER-SEND: the address is of memory that only this value frees; the length is atomic.
 unsafe impl Sync for Inner {}
 
 impl Drop for Inner {
     fn drop(&mut self) {
         let bytes = std::ptr::slice_from_raw_parts_mut(self.data.as_ptr().cast::<u8>(), self.room);
-        // SAFETY: I-FREE-ONCE: made by `FakeBlock::new`.
+        // SAFETY: I-FREE-ONCE: `FakeBlock::new` made the box, and only the last reference drops `Inner`.
         drop(unsafe { Box::from_raw(bytes) });
     }
 }
@@ -53,7 +53,8 @@ impl FakeBlock {
     }
 }
 
-// SAFETY: I-MAPPED: the bytes are one allocation, initialised, which the last reference frees; the length stays inside.
+// SAFETY: I-MAPPED: the bytes are one initialized allocation, which the last reference frees; the length never
+// exceeds it.
 unsafe impl Block for FakeBlock {
     fn data(&self) -> Option<NonNull<c_void>> {
         Some(self.0.data)
@@ -87,22 +88,22 @@ pub(super) struct Isolate {
 }
 
 impl Isolate {
-    /// The first one of an engine.
+    /// The first isolate of an engine.
     pub(super) fn new() -> Self {
         Isolate { registration: isolate(), stores: Mutex::default(), ended: Arc::new(EndedIsolates::new()) }
     }
 
-    /// Another one of the same engine.
+    /// Another isolate of the same engine.
     pub(super) fn sibling(&self) -> Self {
         Isolate { ended: Arc::clone(&self.ended), ..Isolate::new() }
     }
 
-    /// Notes a store until the engine lets go of its block.
+    /// Notes a store until the engine drops its block.
     pub(super) fn note(&self, made: EngineMade<FakeBlock>) {
         EngineMadeStores::note(&self.stores, &self.ended, made);
     }
 
-    /// The store of a buffer over `block`, of which `block` is the engine's reference.
+    /// The store of a buffer over `block`. `block` stands for the engine's reference.
     pub(super) fn externalize(
         &self,
         block: &FakeBlock,
@@ -111,7 +112,7 @@ impl Isolate {
     ) -> BackingStore {
         let (data, byte_length) = (block.data().unwrap(), block.byte_length());
         let adopted = Adopted { block: block.clone(), data, byte_length, max_byte_length, usage };
-        // SAFETY: I-MAPPED: the block's own; nothing writes it but the tests, on this thread.
+        // SAFETY: I-MAPPED: the address and length are the block's; only the tests write it, on this thread.
         let (store, made) = unsafe { TABLE.adopt(adopted, self.registration.id()) }.unwrap();
         if let Some(made) = made {
             self.note(made);

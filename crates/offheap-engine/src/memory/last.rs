@@ -1,15 +1,15 @@
-//! The isolate that a thread used last, and its id: asking the engine for the id costs more than a buffer does.
+//! The isolate that a thread used last, and its id. Asking the engine for the id takes longer than making a buffer.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use offheap::IsolateId;
 
-/// Counts the isolates of an engine that ended: an address is that of the same isolate as long as the count stays. One static
-/// for each engine.
+/// Counts the isolates of an engine that have ended. While the count is unchanged, an address still belongs to the
+/// same isolate. Each engine has one static.
 pub struct EndedCount(AtomicU64);
 
-/// The isolate that a thread used last. One thread local for each engine.
+/// The isolate that a thread used last. Each engine has one thread-local.
 pub struct LastIsolate(Cell<Option<Last>>);
 
 #[derive(Clone, Copy)]
@@ -26,27 +26,27 @@ impl EndedCount {
         EndedCount(AtomicU64::new(0))
     }
 
-    /// Counts an isolate that ends, before another one can have its address.
+    /// Counts an isolate that ends. Call it before another isolate can get the same address.
     pub fn note(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 }
 
 impl LastIsolate {
-    /// None yet.
+    /// No isolate yet.
     #[expect(clippy::new_without_default, reason = "for a thread local")]
     pub const fn new() -> Self {
         LastIsolate(Cell::new(None))
     }
 
-    /// The id of the isolate at this address, where it is the one that this thread used last and has not ended.
+    /// The id of the isolate at this address, if this thread used that isolate last and no isolate has ended since.
     #[inline]
     pub fn get(&self, ended: &EndedCount, address: usize) -> Option<IsolateId> {
         let last = self.0.get()?;
         (last.address == address && last.ended == ended.0.load(Ordering::Acquire)).then_some(last.id)
     }
 
-    /// Asks `find` for the id of the isolate at this address, which lives, and remembers it.
+    /// Calls `find` for the id of the live isolate at this address, and remembers the id.
     #[cold]
     pub fn find<E>(
         &self,

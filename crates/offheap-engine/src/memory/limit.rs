@@ -1,13 +1,15 @@
-//! A limit on the bytes that an engine may count.
+//! A limit on the number of bytes that an engine counts as external memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The bytes that an engine counts as external memory, kept below what would end the process. For adapters.
+/// A count of the bytes that an engine counts as external memory, kept below a limit at which the engine would end
+/// the process. For adapters.
 ///
-/// V8 ends the process where its count changes by 32 GiB at once, and one collection may take away at once what all dead
-/// buffers had. Node starts V8 with that check, and so may any program; an adapter that starts V8 itself switches it off.
+/// V8 ends the process if its count changes by 32 GiB at once, and one collection may subtract the bytes of all
+/// dead buffers at once. Node starts V8 with that check, and other programs may too. An adapter that starts V8
+/// itself switches the check off.
 ///
-/// Until the limit is [set](Self::set), everything may be counted, and nothing is.
+/// Until the limit is [set](Self::set), every count is allowed and none is recorded.
 pub struct ByteLimit {
     limit: usize,
     is_set: AtomicBool,
@@ -20,24 +22,25 @@ impl ByteLimit {
         ByteLimit { limit, is_set: AtomicBool::new(false), counted: AtomicUsize::new(0) }
     }
 
-    /// Sets the limit, before anything was counted.
+    /// Sets the limit. Call it before anything is counted.
     pub fn set(&self) {
         self.is_set.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is a limit: then what was [taken](Self::take) is given back.
+    /// Whether the limit is set. If it is, every [`take`](Self::take) needs a [`give_back`](Self::give_back).
     #[inline]
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that may be counted together, where there is a limit.
+    /// The maximum number of bytes that may be counted in total, if the limit is set.
     #[inline]
     pub fn get(&self) -> Option<usize> {
         self.is_set().then_some(self.limit)
     }
 
-    /// Whether the engine may count this many bytes more; on any thread. Where there is a limit, they are then given back once.
+    /// Whether the engine may count this many more bytes. Any thread may call it. If the limit is set, the bytes
+    /// must be given back once.
     #[inline]
     pub fn take(&self, byte_length: usize) -> bool {
         !self.is_set() || self.take_limited(byte_length)

@@ -1,4 +1,4 @@
-//! How long the stores over an engine's own blocks count as exposed: until the engine let go of the block.
+//! The time for which stores over an engine's own blocks count as exposed: until the engine drops the block.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,41 +8,41 @@ use offheap::adapter::{Hold, IsolateRegistration};
 use super::Block;
 use super::block::references;
 
-/// A store over an engine's own block that counts as exposed in its isolate, until the engine lets go of the block.
+/// A store over an engine's own block. It counts as exposed in its isolate until the engine drops the block.
 #[derive(Debug)]
 pub struct EngineMade<B> {
     exposed: Hold,
     block: B,
 }
 
-/// How many references to a block are ours as long as its store counts as exposed: that of the store's owner, the table's,
-/// and that of [`EngineMade`].
+/// The number of references that this crate has to a block while the block's store counts as exposed: one in the
+/// store's owner, one in the table, one in [`EngineMade`].
 pub(super) const KEPT_BY_US: usize = 3;
 
 impl<B: Block> EngineMade<B> {
-    /// That `hold`, on the store over `block`, is kept until the engine lets go of the block.
+    /// Keeps `exposed`, a hold on the store over `block`, until the engine drops the block.
     pub fn new(exposed: Hold, block: B) -> Self {
         EngineMade { exposed, block }
     }
 
-    /// Whether the engine uses the block no more: there are only our references.
+    /// Whether the engine has dropped the block: only references of this crate are left.
     fn is_let_go(&self) -> bool {
         references(&self.block) <= KEPT_BY_US
     }
 }
 
-/// The stores of one isolate over its engine's own blocks, and how much was added since the list was last looked through.
-/// For adapters: no code of others runs under the lock around it.
+/// The stores of one isolate over its engine's own blocks, and the number of bytes added since the last check of
+/// the list. For adapters: no foreign code runs while the lock around it is held.
 #[derive(Debug)]
 pub struct EngineMadeStores<B> {
     made: Vec<EngineMade<B>>,
     added_bytes: usize,
-    /// How many stores the last look left.
+    /// The number of stores that were left after the last check.
     left: usize,
 }
 
-/// The list is looked through after this many more bytes, and when it has at least this many stores and twice as many as
-/// the last look left. So a look costs little for each store.
+/// The list is checked after this many more bytes. It is also checked when it has at least this many stores and
+/// twice as many as the last check left, so the cost for each store stays small.
 const BYTES_BEFORE_A_LOOK: usize = 64 << 20;
 const STORES_BEFORE_A_LOOK: usize = 64;
 
@@ -57,7 +57,8 @@ fn lock<B>(stores: &Mutex<EngineMadeStores<B>>) -> MutexGuard<'_, EngineMadeStor
 }
 
 impl<B: Block> EngineMadeStores<B> {
-    /// Notes a store until the engine lets go of its block, and ends the exposure of others first where a look is due.
+    /// Notes a store until the engine drops its block. If a check of the list is due, it first ends the exposure of
+    /// other stores.
     pub fn note(stores: &Mutex<Self>, ended: &EndedIsolates<B>, made: EngineMade<B>) {
         let is_due = lock(stores).look_is_due();
         if is_due {
@@ -68,18 +69,19 @@ impl<B: Block> EngineMadeStores<B> {
         stores.made.push(made);
     }
 
-    /// Ends the exposure of stores whose block the engine let go of, also of those that isolates left when they ended.
+    /// Ends the exposure of the stores whose block the engine has dropped, including stores of isolates that have
+    /// ended.
     pub fn release_let_go(stores: &Mutex<Self>, ended: &EndedIsolates<B>) {
         let let_go = lock(stores).take_let_go();
-        // Not under the lock: dropping them may run other people's code.
+        // Not under the lock: these drops may run foreign code.
         drop(let_go);
         ended.release();
     }
 
-    /// Takes the list from an isolate that ends: no script of it runs any more.
+    /// Takes the list from an isolate that ends and runs no more script.
     pub fn end(stores: &Mutex<Self>) -> Self {
         let mut stores = std::mem::take(&mut *lock(stores));
-        // Not under the lock: dropping them may run other people's code.
+        // Not under the lock: these drops may run foreign code.
         drop(stores.take_let_go());
         stores
     }
@@ -89,7 +91,7 @@ impl<B: Block> EngineMadeStores<B> {
         self.added_bytes >= BYTES_BEFORE_A_LOOK || count >= STORES_BEFORE_A_LOOK && count / 2 >= self.left
     }
 
-    /// Takes out those whose block the engine let go of.
+    /// Removes and returns the entries whose block the engine has dropped.
     fn take_let_go(&mut self) -> Vec<EngineMade<B>> {
         let mut let_go = Vec::new();
         let mut index = 0;
@@ -104,32 +106,32 @@ impl<B: Block> EngineMadeStores<B> {
         let_go
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.made.is_empty()
     }
 }
 
-/// The stores over an engine's own blocks whose isolate has ended, and whose block the engine did not let go of: its buffers
-/// in that isolate go after the isolate's data, and those that a program made of the same block in another isolate go when
-/// they like. For adapters: one `static` per engine.
+/// The stores over an engine's own blocks whose isolate has ended while the engine still had the block. The
+/// isolate's own buffers are freed after its data. Buffers that a program made from the same block in another
+/// isolate may live for any time. For adapters: one `static` per engine.
 ///
-/// Until then they count as exposed.
+/// The stores count as exposed until the engine drops their blocks.
 pub struct EndedIsolates<B> {
     left: Mutex<Vec<Left<B>>>,
     are_left: AtomicBool,
 }
 
-/// Such stores of one isolate, whose id stays in use.
+/// The stores that one isolate left. Its id stays in use.
 #[derive(Debug)]
 struct Left<B> {
-    // Dropped first.
+    // Dropped before the registration.
     stores: EngineMadeStores<B>,
     _registration: Arc<IsolateRegistration>,
 }
 
 impl<B: Block> EndedIsolates<B> {
-    /// Nothing was left yet.
+    /// An empty list.
     #[allow(clippy::new_without_default, reason = "there is one static for each engine")]
     pub const fn new() -> Self {
         EndedIsolates { left: Mutex::new(Vec::new()), are_left: AtomicBool::new(false) }
@@ -139,7 +141,7 @@ impl<B: Block> EndedIsolates<B> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what an isolate leaves, once its engine is done with it.
+    /// Takes over the stores that an isolate leaves, after its engine has ended it.
     pub fn leave(&self, mut stores: EngineMadeStores<B>, registration: Arc<IsolateRegistration>) {
         drop(stores.take_let_go());
         if !stores.is_empty() {
@@ -148,7 +150,7 @@ impl<B: Block> EndedIsolates<B> {
         }
     }
 
-    /// Ends the exposure of what other isolates, and the program, let go of since.
+    /// Ends the exposure of the stores whose blocks were dropped since, by other isolates or by the program.
     pub fn release(&self) {
         if !self.are_left.load(Ordering::Acquire) {
             return;
@@ -159,7 +161,7 @@ impl<B: Block> EndedIsolates<B> {
         let gone: Vec<Left<B>> = all.extract_if(.., |ended| ended.stores.is_empty()).collect();
         self.are_left.store(!all.is_empty(), Ordering::Release);
         drop(all);
-        // Not under the lock: dropping them may run other people's code. The ids come last.
+        // Not under the lock: these drops may run foreign code. The ids are dropped last.
         drop(let_go);
         drop(gone);
     }

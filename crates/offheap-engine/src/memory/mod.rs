@@ -1,11 +1,16 @@
-//! UNSAFE: which store an engine's buffers are over. For adapters.
+//! UNSAFE: finds the store behind an engine's buffer. For adapters.
 //!
-//! An engine does not say what is behind a buffer. Whatever finds that out knows no engine here, and needs no isolate of
-//! ours: it also serves where the isolate belongs to the host program, as in Node. `table` finds the store at an address,
-//! `address_set` knows the memory that script got from us, `block` is an engine's own block of memory, `adopted` makes
-//! stores over such blocks, `made` says how long they count as exposed, `copied` makes stores with a copy, `lending` asks who
-//! else has the bytes of a slice, `limit` is how many bytes an engine may count, `last`
-//! remembers the isolate that a thread used last.
+//! An engine does not say which store is behind a buffer. The code here finds it. It depends on no engine and needs
+//! no [`Isolate`](crate::Isolate), so it also works where the isolate belongs to the host program, as in Node.
+//!
+//! - `table` finds the store at an address.
+//! - `address_set` contains the addresses of the memory that script got from us.
+//! - `block` is an engine's own block of memory.
+//! - `adopted` makes stores over such blocks, and `made` keeps them exposed until the engine drops the block.
+//! - `copied` makes stores that hold a copy.
+//! - `lending` checks whether other code has the bytes of a slice.
+//! - `limit` limits the bytes that an engine counts.
+//! - `last` remembers the isolate that a thread used last.
 //!
 //! ```
 //! use std::ffi::c_void;
@@ -19,10 +24,10 @@
 //! /// One for each engine.
 //! static TABLE: AddressTable<NoBlock> = AddressTable::new("Mine");
 //!
-//! /// What the engine calls when a buffer is gone.
+//! /// The function that the engine calls when a buffer is gone.
 //! unsafe extern "C" fn finalizer(data: *mut c_void, hold: *mut c_void) {
 //!     let hold = NonNull::new(hold).expect("made by `expose`");
-//!     // SAFETY: what `expose` returned; the engine calls this once.
+//!     // SAFETY: `expose` returned it; the engine calls this function once.
 //!     unsafe { TABLE.finalize(data, hold) };
 //! }
 //!

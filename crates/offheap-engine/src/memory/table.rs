@@ -1,6 +1,6 @@
-//! Which store is at an address: the stores that an engine has buffers over, in all isolates.
+//! The table of stores by address: all stores that an engine has buffers over, in all isolates.
 //!
-//! An entry is removed before the hold that it points to is dropped. So while its shard is locked, what it points to is
+//! An entry is removed before the hold that it points to is dropped. So while its shard is locked, the hold is
 //! alive.
 
 use std::cell::Cell;
@@ -18,17 +18,19 @@ use super::Block;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::{Error, run_finalizer};
 
-/// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per engine.
+/// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per
+/// engine.
 ///
-/// An engine does not say what is behind a buffer, nor notices that one pointer is given to it twice. The table does both:
-/// [`find`](Self::find) gives the store behind a buffer by the buffer's address, and [`expose`](Self::expose) refuses a
-/// second owner of memory that script may write.
+/// An engine does not say which store is behind a buffer, and does not notice when it gets one pointer twice. The
+/// table does both: [`find`](Self::find) returns the store at a buffer's address, and [`expose`](Self::expose)
+/// refuses a second owner of memory that script may write.
 ///
-/// `B` is the engine's own block, where native code can refer to one, and otherwise [`NoBlock`](super::NoBlock).
+/// `B` is the engine's own block if native code can refer to one, or else [`NoBlock`](super::NoBlock).
 pub struct AddressTable<B> {
     engine: &'static str,
     shards: [Mutex<Shard<B>>; SHARDS],
-    /// How many entries lost their last hold on a store. What a thread remembers is true while this stays the same.
+    /// The number of entries that lost their last hold on a store. While it is unchanged, a thread's remembered
+    /// entry is valid.
     removals: AtomicU64,
 }
 
@@ -36,16 +38,17 @@ type Shard<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 
 struct Entry<B> {
-    /// The holds of buffers over a store: all holds on one store are the same pointer.
+    /// The holds of the buffers over one store: all holds on a store are the same pointer.
     held: Option<Held>,
-    /// Those of further stores: read-only memory, such as a `static`, may have several.
+    /// The holds on further stores. Read-only memory, such as a `static`, may have several stores.
     more: Vec<Held>,
     made_by_engine: Option<MadeByEngine<B>>,
 }
 
 /// The store over an engine's own block.
 struct MadeByEngine<B> {
-    /// The number of the store's owner, which keeps the block too: `block` is never the last reference to it.
+    /// The number of the store's owner. The owner keeps the block too, so `block` is never the last reference to
+    /// it.
     owner: u64,
     store: WeakStore,
     block: B,
@@ -56,21 +59,21 @@ struct Held {
     store: StoreId,
     read_only: bool,
     count: usize,
-    /// While holds are counted, the id of the isolate that an unshared store is exposed in stays in use. That may be longer
-    /// than the isolate lives.
+    /// Keeps an isolate's id in use while holds are counted: the isolate in which an unshared store is exposed. The
+    /// holds may outlive the isolate.
     isolate: Arc<IsolateRegistration>,
 }
 
-// SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
+// SAFETY: I-OWNER-SEND: a hold is a reference to a store, and references to stores may be sent.
 unsafe impl Send for Held {}
 
-/// What an engine is given for a buffer over a store, and gives back to [`AddressTable::finalize`].
+/// The two pointers that an engine gets for a buffer over a store, and gives back to [`AddressTable::finalize`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "the hold stays until it is finalized"]
 pub struct Given {
-    /// Where the buffer's memory begins. It is not null.
+    /// The address of the buffer's first byte. It is not null.
     pub data: NonNull<c_void>,
-    /// The buffer's hold on the store, for the data of the engine's deleter.
+    /// The buffer's hold on the store, to be passed as the data of the engine's deleter.
     pub hold: NonNull<c_void>,
 }
 
@@ -90,7 +93,8 @@ impl<B> Entry<B> {
     }
 }
 
-/// What [`AddressTable::find`] found last on this thread. Taking the lock again would be a third of the call.
+/// The last result of [`AddressTable::find`] on this thread. Taking the lock again would take a third of the call's
+/// time.
 #[derive(Clone, Copy)]
 struct Last {
     table: *const (),
@@ -123,7 +127,7 @@ impl<B: Block> AddressTable<B> {
     }
 
     fn lock(&self, address: usize) -> MutexGuard<'_, Shard<B>> {
-        // Blocks on different pages, and neighbours on one page, are in different shards.
+        // Blocks on different pages are in different shards, and so are neighbours on one page.
         let shard = (address >> 4 ^ address >> 12) % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,17 +144,19 @@ impl<B: Block> AddressTable<B> {
         Ok(result)
     }
 
-    /// Counts one more buffer over `store` in `isolate`, and returns what the engine makes the buffer of.
+    /// Counts one more buffer over `store` in `isolate`, and returns the pointers from which the engine makes the
+    /// buffer.
     ///
     /// # Errors
-    /// Those of [`Hold::new`]; [`Error::AddressTaken`] where another store has memory at this address that script may
-    /// write; [`Error::Unsupported`] for a part of memory that grows; [`Error::Memory`] where there is no memory for the
-    /// entry.
+    /// Those of [`Hold::new`]; [`Error::AddressTaken`] if another store has memory at this address that script may
+    /// write; [`Error::Unsupported`] for a part of memory that grows; [`Error::Memory`] if there is no memory for
+    /// the entry.
     #[inline]
     pub fn expose(&self, store: &BackingStore, isolate: &Arc<IsolateRegistration>) -> Result<Given, Error> {
         let exposed = Hold::new(store, isolate.id())?;
-        // A handle to a part has no more than its length, whatever its store has. `Hold::store` would take a buffer over
-        // the beginning of a store that grows for one over the whole that has not seen it grow yet.
+        // A handle to a part never grows beyond its length, even if its store grows. `Hold::store` could not tell a
+        // buffer over the beginning of a growing store from a buffer over the whole store that has not seen it grow
+        // yet.
         if store.max_byte_length() != exposed.max_byte_length() && exposed.is_growable() {
             return Err(Error::Unsupported {
                 engine: self.engine,
@@ -160,12 +166,13 @@ impl<B: Block> AddressTable<B> {
         }
         let is_end = store.byte_length() == 0 && store.byte_offset() == exposed.max_byte_length();
         let hold = exposed.into_raw();
-        // One past the end of a store may be where another one begins; the hold's address is nobody's data.
+        // The end of a store may be the address of another store, so use the hold's address, at which there is no
+        // data.
         let data = if is_end { hold } else { NonNull::new(store.as_ptr()).unwrap_or(hold) };
         match self.insert_hold(data.addr().get(), hold, store, isolate) {
             Ok(()) => Ok(Given { data, hold }),
             Err(error) => {
-                // SAFETY: I-FREE-ONCE: made above, and neither the table nor an engine has it.
+                // SAFETY: I-FREE-ONCE: `into_raw` made it above, and neither the table nor an engine has it.
                 drop(unsafe { Hold::from_raw(hold) });
                 Err(error)
             }
@@ -180,7 +187,8 @@ impl<B: Block> AddressTable<B> {
         isolate: &Arc<IsolateRegistration>,
     ) -> Result<(), Error> {
         let (engine, store, read_only) = (self.engine, store.id(), store.kind().is_read_only());
-        // A reference that a weak one gave may be the last by now, so it is not dropped under the lock.
+        // Upgrading a weak reference may leave us with the last reference, so it must not be dropped under the
+        // lock.
         let mut upgraded = None;
         self.with_entry(address, |entry| {
             upgraded = entry.made_by_engine.as_ref().and_then(|made| made.store.upgrade());
@@ -205,22 +213,24 @@ impl<B: Block> AddressTable<B> {
         })?
     }
 
-    /// Ends what [`expose`](Self::expose) began, when the engine let go of the buffer: the entry first, and then the hold,
-    /// which may drop the owner of the memory. For the engine's deleter, on any thread. Nothing unwinds out of it.
+    /// Ends the hold that [`expose`](Self::expose) made, after the engine dropped the buffer. Removes the entry
+    /// first and then drops the hold, which may drop the owner of the memory. For the engine's deleter, on any
+    /// thread. It never unwinds.
     ///
     /// # Safety
-    /// `hold` came from [`expose`](Self::expose) of this table, together with the address `data`, and is finalized once.
+    /// `hold` and `data` came from one call of [`expose`](Self::expose) on this table, and `hold` is finalized
+    /// once.
     #[inline]
     pub unsafe fn finalize(&self, data: *mut c_void, hold: NonNull<c_void>) {
         run_finalizer(self.engine, || {
             let isolate = self.remove_hold(data.addr(), hold);
-            // SAFETY: I-FREE-ONCE: the hold that `expose` made into a pointer; the caller's promise.
+            // SAFETY: I-FREE-ONCE: `expose` made the hold into this pointer; the caller promises to pass it once.
             drop(unsafe { Hold::from_raw(hold) });
             drop(isolate);
         });
     }
 
-    /// The result is dropped after the hold.
+    /// Removes a hold from its entry. The caller drops the result after the hold.
     fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> Option<Arc<IsolateRegistration>> {
         const NOTED: &str = "made by `expose`";
         let mut shard = self.lock(address);
@@ -229,7 +239,7 @@ impl<B: Block> AddressTable<B> {
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
         held.count -= 1;
         if held.count != 0 {
-            // The others may go before this one's hold does, on another thread, and the isolate be gone.
+            // Another thread may remove the other holds before this hold is dropped, and the isolate may end.
             return Some(Arc::clone(&held.isolate));
         }
         self.removals.fetch_add(1, Ordering::Release);
@@ -243,32 +253,33 @@ impl<B: Block> AddressTable<B> {
         gone.map(|held| held.isolate)
     }
 
-    /// The store of the `byte_length` bytes at an address that a live buffer has; `None` where it is over other memory.
+    /// The store of a live buffer with `byte_length` bytes at this address, or `None` if the buffer is over other
+    /// memory.
     ///
     /// # Panics
     /// If the bytes do not lie in the store that is at the address.
     ///
     /// # Safety
-    /// Unless `byte_length` is 0, a buffer of this engine with these bytes lives, and the engine does not let go of it during
-    /// the call.
+    /// Unless `byte_length` is 0, a live buffer of this engine has these bytes, and the engine does not drop it
+    /// during the call.
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
-        // An empty buffer of a program's own block may end where a store begins, and keeps no entry.
+        // An empty buffer over a program's own block has no entry, and may end where a store begins.
         if byte_length != 0
             && let Some(last) = LAST.with(Cell::get)
             && last.address == address
             && last.table == ptr::from_ref(self).cast()
             && last.removals == self.removals.load(Ordering::Acquire)
         {
-            // SAFETY: I-FREE-ONCE: memory that is written has one store at a time, and the buffer's hold keeps the entry; it is
-            // still the one that was found, since none was removed before that buffer was made. An engine's own memory is not
-            // remembered.
+            // SAFETY: I-FREE-ONCE: memory that is written has one store at a time, and the buffer's hold keeps the
+            // entry alive. The entry is still the remembered one, because no entry was removed before that buffer
+            // was made. Entries of an engine's own memory are not remembered.
             return Some(unsafe { Hold::with_raw(last.hold, |hold| store_at(hold, last.hold, address, byte_length)) });
         }
         self.look_up(address, byte_length)
     }
 
-    /// The store of the `byte_length` bytes at an address, whether a buffer has them or not.
+    /// The store of the `byte_length` bytes at this address, even if no buffer has them.
     ///
     /// # Panics
     /// If the bytes do not lie in the store that is at the address.
@@ -277,18 +288,20 @@ impl<B: Block> AddressTable<B> {
         let shard = self.lock(address);
         let entry = shard.get(&address)?;
         if let Some(held) = &entry.held {
-            // A buffer that the engine itself made over this memory has no hold, so that those of others may go at any time.
+            // A buffer that the engine itself made over this memory has no hold, so the holds of other buffers may
+            // be dropped at any time. Such entries are not remembered.
             if !held.read_only && entry.made_by_engine.is_none() {
                 let (table, removals) = (ptr::from_ref(self).cast(), self.removals.load(Ordering::Relaxed));
                 LAST.with(|last| last.set(Some(Last { table, address, hold: held.hold, removals })));
             }
-            // SAFETY: I-FREE-ONCE: the hold is dropped after `remove_hold`, which waits for the lock; nothing is resized.
+            // SAFETY: I-FREE-ONCE: a hold is dropped after `remove_hold`, which waits for the lock; the store is
+            // not resized here.
             return Some(unsafe { Hold::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
         }
         entry.made_by_engine.as_ref()?.store.upgrade()
     }
 
-    /// Whether a store was made of this block of the engine's, and lives.
+    /// Whether a live store exists over this block of the engine.
     pub fn is_made_by_engine(&self, block: &B) -> bool {
         let Some(data) = block.data() else { return false };
         let address = data.addr().get();
@@ -298,7 +311,7 @@ impl<B: Block> AddressTable<B> {
         made.is_some_and(|made| made.block.id() == block.id())
     }
 
-    /// The engine's own block of the memory of `store`, which may be a part of it; `None` where Rust made the memory.
+    /// The engine's own block behind `store`, which may be a part of a store; `None` if Rust made the memory.
     pub fn made_block(&self, store: &BackingStore) -> Option<B> {
         let address = store.as_ptr().addr() - store.byte_offset();
         let shard = self.lock(address);
@@ -306,20 +319,21 @@ impl<B: Block> AddressTable<B> {
         Some(made.block.clone())
     }
 
-    /// The engine's own block, where `store` is all of its memory.
+    /// The engine's own block behind `store`, if `store` is the whole of its memory.
     pub fn block_of(&self, store: &BackingStore) -> Option<B> {
         let address = store.as_ptr().addr();
         let shard = self.lock(address);
         let made = shard.get(&address)?.made_by_engine.as_ref()?;
         let (there, block) = (made.store.upgrade()?, made.block.clone());
-        // What the weak reference gave may be the last one of another store by now.
+        // The upgraded reference may be the last one to another store by now, so it is dropped without the lock.
         drop(shard);
-        // The table's reference is to the whole store; a part has one length.
+        // The table's reference is to the whole store; a part has a fixed length.
         let is_whole = store.byte_offset() == 0 && there.max_byte_length() == store.max_byte_length();
         (there.id() == store.id() && is_whole).then_some(block)
     }
 
-    /// Notes the store over an engine's own block, by the number of its owner; or returns the store that is there already.
+    /// Notes the store over an engine's own block, with the number of its owner. If the table already has a live
+    /// store of that memory, returns that store instead.
     pub(super) fn insert_made_by_engine(
         &self,
         address: usize,
@@ -339,8 +353,8 @@ impl<B: Block> AddressTable<B> {
         Ok(upgraded.filter(|_| !inserted))
     }
 
-    /// Takes back what [`insert_made_by_engine`](Self::insert_made_by_engine) noted, unless the entry is that of another
-    /// store of the same memory by now; before the owner lets go of the block.
+    /// Removes the entry that [`insert_made_by_engine`](Self::insert_made_by_engine) noted, unless it has become
+    /// the entry of another store of the same memory. Called before the owner drops the block.
     pub(super) fn remove_made_by_engine(&self, address: usize, owner: u64) {
         let mut shard = self.lock(address);
         let Some(entry) = shard.get_mut(&address) else { return };
@@ -355,7 +369,7 @@ impl<B: Block> AddressTable<B> {
 
 #[inline]
 fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usize) -> BackingStore {
-    // Empty buffers at the end of a store have the hold as their address: see `expose`.
+    // An empty buffer at the end of a store has the hold's address: see `expose`.
     let end = hold.data().as_ptr().wrapping_add(hold.byte_length());
     let is_end = address == raw.as_ptr().addr();
     hold.store(if is_end { end } else { ptr::without_provenance(address) }, byte_length)

@@ -1,5 +1,6 @@
-//! What changes a buffer: detaching, transferring, resizing and growing. The order of the checks is the same on every engine:
-//! shared, immutable, detached, then the detach key, then the length; each verb asks only what concerns it.
+//! Operations that change a buffer: detaching, transferring, resizing and growing. The checks have the same order
+//! on every engine: shared, immutable, detached, then the detach key, then the length. Each operation makes only
+//! the checks that concern it.
 
 use super::Scope;
 use crate::checks::{check_attached, check_mutable, check_new_length, check_unshared};
@@ -7,8 +8,9 @@ use crate::host::Host;
 use crate::{Error, Handle, JsArrayBuffer, Local};
 
 impl<'s, H: Host> Scope<'s, H> {
-    /// Detaches a buffer, with its key where it has one, and none where it has none (V8's `Detach(key)`). A detached buffer
-    /// stays so. Its views have length 0 from then on, and the store loses one reference; native references keep it.
+    /// Detaches a buffer (V8's `Detach(key)`). `key` must be the buffer's detach key, or `None` if it has none. A
+    /// detached buffer stays detached: its views have length 0 from then on. The store loses one reference; native
+    /// references keep it alive.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::WrongDetachKey`].
@@ -21,8 +23,8 @@ impl<'s, H: Host> Scope<'s, H> {
         })
     }
 
-    /// Sets the key that detaching and transferring a buffer need, or takes it away (V8's `SetDetachKey`). Script that
-    /// transfers such a buffer gets a TypeError.
+    /// Sets the key that detaching and transferring a buffer need; `None` removes it (V8's `SetDetachKey`). Script
+    /// that transfers such a buffer gets a TypeError.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::NotDetachable`].
@@ -36,8 +38,8 @@ impl<'s, H: Host> Scope<'s, H> {
     /// `buffer.transfer(byteLength)`.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`],
-    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`], and [`Error::Memory`] on QuickJS or [`Error::Script`] on V8 where
+    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`]; [`Error::Memory`] on QuickJS or [`Error::Script`] on V8
+    /// if there is no memory. After an error the buffer is unchanged.
     /// there is no memory; the buffer is as it was then.
     pub fn transfer(
         &mut self,
@@ -56,20 +58,21 @@ impl<'s, H: Host> Scope<'s, H> {
         })
     }
 
-    /// `buffer.resize(byteLength)`, or of a SharedArrayBuffer `buffer.grow(byteLength)`. Native references to its store
-    /// keep sharing its memory.
+    /// `buffer.resize(byteLength)`, or `buffer.grow(byteLength)` for a SharedArrayBuffer. Native references to the
+    /// buffer's store keep sharing its memory.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
-    /// [`Error::InvalidLength`]; [`Error::Memory`] and [`Error::Script`] where there is no memory;
-    /// [`Error::TooLargeForEngine`] on V8 from 32 GiB on where the program started it.
+    /// [`Error::InvalidLength`]; [`Error::Memory`] or [`Error::Script`] if there is no memory;
+    /// [`Error::TooLargeForEngine`] on V8 from 32 GiB on, if the program started V8.
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
         self.step_on(buffer, |host, buffer| {
             let mut attempted = "resize";
             let resized = host.resize(buffer, byte_length, |state| {
                 attempted = if state.shared { "grow" } else { "resize" };
                 check_mutable(H::NAME, attempted, state.immutable)?;
-                // ECMAScript asks first whether it is resizable; that it is detached says more.
+                // ECMAScript checks first whether the buffer is resizable. We check first whether it is detached,
+                // because that error says more.
                 check_attached(H::NAME, attempted, state.detached)?;
                 if !state.resizable {
                     return Err(Error::NotResizable { engine: H::NAME, attempted });
@@ -77,7 +80,7 @@ impl<'s, H: Host> Scope<'s, H> {
                 check_new_length(H::NAME, attempted, state, byte_length)
             });
             match resized {
-                // Another thread grew it since.
+                // Another thread has grown the buffer since the check.
                 Err(Error::Memory(offheap::Error::SharedShrink { byte_length: limit, requested, .. })) => {
                     Err(Error::InvalidLength { engine: H::NAME, attempted, requested, limit })
                 }

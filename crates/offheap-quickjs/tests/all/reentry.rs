@@ -72,8 +72,8 @@ fn an_isolate_that_a_deleter_enters_ends_the_process() {
         let output = { child }.args([test, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
-        assert!(stderr.contains("entered an isolate that lets go of a buffer"), "{stderr}");
-        assert!(stderr.contains("panicked while QuickJS was letting go of a buffer"), "{stderr}");
+        assert!(stderr.contains("entered an isolate that is freeing a buffer"), "{stderr}");
+        assert!(stderr.contains("panicked while QuickJS was freeing a buffer"), "{stderr}");
         assert!(!stderr.contains("not reached"), "{stderr}");
         return;
     }

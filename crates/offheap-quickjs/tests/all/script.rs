@@ -47,13 +47,13 @@ fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
     Isolate::new().unwrap().enter(|scope| {
         assert_eq!(
             scope.eval::<u32>("'x'").unwrap_err().to_string(),
-            "QuickJS: the script's value is the string \"x\", and a `u32` was asked for; ask for what it is, or convert \
+            "QuickJS: the script's value is the string \"x\", but a `u32` was requested; request its own type, or convert \
              it in script"
         );
         let error = scope.eval::<String>("({})").unwrap_err().to_string();
-        assert!(error.contains("a value of the type object, and a `String` was"), "{error}");
+        assert!(error.contains("a value of the type object, but a `String` was"), "{error}");
         let error = scope.eval::<u8>("'\u{e9}'.repeat(50)").unwrap_err().to_string();
-        assert!(error.contains(&format!("the string \"{}\"…, and a `u8`", "\u{e9}".repeat(40))), "{error}");
+        assert!(error.contains(&format!("the string \"{}\"…, but a `u8`", "\u{e9}".repeat(40))), "{error}");
     });
 }
 

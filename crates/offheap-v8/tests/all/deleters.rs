@@ -85,8 +85,8 @@ fn an_isolate_that_a_deleter_enters_ends_the_process() {
     };
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(stderr.contains("entered an isolate that lets go of a buffer"), "{stderr}");
-    assert!(stderr.contains("panicked while V8 was letting go of a buffer"), "{stderr}");
+    assert!(stderr.contains("entered an isolate that is freeing a buffer"), "{stderr}");
+    assert!(stderr.contains("panicked while V8 was freeing a buffer"), "{stderr}");
     assert!(!stderr.contains("not reached"), "{stderr}");
 }
 
@@ -104,7 +104,7 @@ fn a_panic_in_a_deleter_ends_the_process_with_a_message() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(stderr.contains("the owner's own words"), "{stderr}");
-    assert!(stderr.contains("panicked while V8 was letting go of a buffer"), "{stderr}");
+    assert!(stderr.contains("panicked while V8 was freeing a buffer"), "{stderr}");
     assert!(!stderr.contains("not reached"), "{stderr}");
 }
 

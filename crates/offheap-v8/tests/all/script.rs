@@ -26,10 +26,10 @@ fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
     isolate().enter(|scope| {
         assert_eq!(
             scope.eval::<u32>("'x'").unwrap_err().to_string(),
-            "V8: the script's value is the string \"x\", and a `u32` was asked for; ask for what it is, or convert it in script"
+            "V8: the script's value is the string \"x\", but a `u32` was requested; request its own type, or convert it in script"
         );
         let error = scope.eval::<String>("({})").unwrap_err().to_string();
-        assert!(error.contains("a value of the type object, and a `String` was"), "{error}");
+        assert!(error.contains("a value of the type object, but a `String` was"), "{error}");
     });
 }
 

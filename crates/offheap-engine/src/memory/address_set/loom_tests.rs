@@ -1,9 +1,9 @@
-//! Models of the address set, which loom runs in every order that the memory model allows.
+//! Models of the address set. Loom runs them in every order that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p offheap-engine --lib --release`
 //!
-//! Whether two threads meet is not seen by results: the memory at an address is a cell, whose uses loom checks as a race
-//! detector would.
+//! The results do not show whether two threads race. So the memory at an address is a loom cell, and loom checks
+//! its uses as a race detector would.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -11,19 +11,19 @@ use loom::thread;
 
 use super::*;
 
-/// Two neighbours: their bits are in one word of one leaf.
+/// Two neighbours, with their bits in one word of one leaf.
 const HERE: usize = GRANULE;
 const NEIGHBOUR: usize = 2 * GRANULE;
-/// In their word, too.
+/// An address with its bit in the same word.
 const FURTHER: usize = 3 * GRANULE;
-/// In another leaf, of the same branch.
+/// An address in another leaf of the same branch.
 const OTHER_LEAF: usize = (1 << LEAF_SHIFT) + GRANULE;
 
 fn set() -> &'static AddressSet {
     Box::leak(Box::new(AddressSet(std::array::from_fn(|_| AtomicPtr::new(null_mut())))))
 }
 
-/// One whose nodes are made: nothing but the bit orders two threads.
+/// A set whose nodes exist, so that only the bit orders two threads.
 fn set_with_nodes() -> &'static AddressSet {
     let set = set();
     assert!(set.insert(FURTHER));
@@ -33,9 +33,9 @@ fn set_with_nodes() -> &'static AddressSet {
 /// The memory at an address.
 struct Plain(UnsafeCell<u32>);
 
-// SAFETY: that no two threads use it at once is what the models show; loom fails where they do.
+// SAFETY: loom fails if two threads use the cell at once; the models show that they do not.
 unsafe impl Send for Plain {}
-// SAFETY: as above.
+// SAFETY: loom fails if two threads use the cell at once; the models show that they do not.
 unsafe impl Sync for Plain {}
 
 impl Plain {
@@ -44,12 +44,12 @@ impl Plain {
     }
 
     fn read(&self) -> u32 {
-        // SAFETY: the cell lives; that nobody writes it is what loom checks.
+        // SAFETY: the cell is alive; loom checks that no thread writes it.
         self.0.with(|value| unsafe { *value })
     }
 
     fn write(&self, written: u32) {
-        // SAFETY: the cell lives; that nobody else uses it is what loom checks.
+        // SAFETY: the cell is alive; loom checks that no other thread uses it.
         self.0.with_mut(|value| unsafe { *value = written })
     }
 }
@@ -105,7 +105,7 @@ fn set_a_neighbour_that_comes_and_goes_hides_nothing() {
             assert!(set.insert(NEIGHBOUR));
             set.remove(NEIGHBOUR);
         });
-        // Its bit may be read from a word that the second thread wrote.
+        // The bit may come from a word that the second thread wrote.
         if set.contains(HERE) {
             assert_eq!(memory.read(), 7);
         }

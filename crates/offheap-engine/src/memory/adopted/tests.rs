@@ -11,14 +11,14 @@ fn the_block_and_its_entry_go_with_the_last_reference_to_the_store() {
     let store = isolate.externalize(&block, BlockUse::Fixed, None);
     assert!(TABLE.is_made_by_engine(&block) && TABLE.block_of(&store).is_some());
     drop(store);
-    // The exposure keeps it.
+    // The exposure keeps the block.
     assert_eq!(block.use_count(), 1 + KEPT_BY_US);
     let address = block.address();
-    // As the engine's reference goes.
+    // Drops the engine's reference. `watched` remains.
     let watched = block.clone();
     drop(block);
     isolate.look();
-    assert_eq!(watched.use_count(), 1 + KEPT_BY_US, "the one that watches is as good as a buffer's");
+    assert_eq!(watched.use_count(), 1 + KEPT_BY_US, "`watched` counts like a buffer's reference");
     drop(EngineMadeStores::end(&isolate.stores));
     assert_eq!((watched.use_count(), TABLE.look_up(address, 64)), (1, None));
 }
@@ -27,7 +27,7 @@ fn the_block_and_its_entry_go_with_the_last_reference_to_the_store() {
 fn a_block_is_adopted_once_and_the_second_time_its_store_comes_back() {
     let (isolate, block) = (Isolate::new(), FakeBlock::new(64, 64));
     let first = isolate.externalize(&block, BlockUse::Fixed, None);
-    // As by two threads that both found no store.
+    // As if two threads had both found no store.
     let second = isolate.externalize(&block, BlockUse::Fixed, None);
     assert_eq!((&first, first.exposure().unwrap().1), (&second, 1));
     assert_eq!(block.use_count(), 1 + KEPT_BY_US);
@@ -60,6 +60,6 @@ fn a_store_over_a_resizable_block_has_the_block_s_length_and_keeps_it_for_anothe
     }
     assert!(TABLE.block_of(&store).is_some_and(|there| there.id() == block.id()));
     let part = store.slice(0..8).unwrap();
-    assert!(TABLE.block_of(&part).is_none(), "a part has one length");
+    assert!(TABLE.block_of(&part).is_none(), "a part has a fixed length");
     assert!(TABLE.made_block(&part).is_some());
 }

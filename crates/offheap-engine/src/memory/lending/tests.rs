@@ -4,7 +4,7 @@ use super::*;
 
 const ADVICE: LendingAdvice = LendingAdvice { unknown: "unknown", moved: "moved", held: "held" };
 
-/// An isolate whose handles are for buffers of these blocks.
+/// An isolate that has handles for buffers of these blocks.
 struct Handles<'a> {
     isolate: &'a Isolate,
     was_lent: bool,
@@ -30,7 +30,7 @@ impl Lender<FakeBlock> for Handles<'_> {
     }
 }
 
-/// Why the bytes are not lent, if they are not.
+/// The reason why the bytes are not lent, if they are not.
 fn refused(handles: &Handles<'_>, store: &BackingStore, is_of_buffer: bool) -> Option<&'static str> {
     match TABLE.check_lendable(handles, &ADVICE, store, is_of_buffer, "lend") {
         Ok(()) => None,
@@ -48,10 +48,10 @@ fn bytes_are_lent_where_handles_are_for_all_buffers_that_have_them() {
     let none = Handles { blocks: &[], ..handles };
     assert_eq!(refused(&none, &store, true), Some("unknown"));
     assert_eq!(refused(&Handles { was_lent: false, ..none }, &store, true), None);
-    // Of the other isolate the core says so, unless it is of a buffer that was moved there.
+    // The core refuses bytes that the other isolate has, unless they are of a buffer that was moved there.
     let elsewhere = Handles { isolate: &other, was_lent: true, blocks: &[&block] };
     assert_eq!((refused(&elsewhere, &store, false), refused(&elsewhere, &store, true)), (None, Some("moved")));
-    // It is unknown whose one more reference is.
+    // One more reference, whose owner is unknown.
     let taken = block.clone();
     let handles = Handles { isolate: &isolate, was_lent: true, blocks: &[&block] };
     assert_eq!(refused(&handles, &store, true), Some("unknown"));

@@ -26,14 +26,14 @@ fn an_isolate_that_ends_leaves_what_others_have_and_its_id_with_it() {
     isolate.end();
     assert_eq!((store.exposure(), weak.strong_count()), (Some((id, 1)), 1));
     drop(block);
-    // The next look, of any isolate.
+    // The next check, by any isolate.
     sibling.look();
     assert_eq!((store.exposure(), weak.strong_count()), (None, 0));
 }
 
 #[test]
 fn no_lock_is_held_while_exposures_are_dropped() {
-    /// Looks whether the list is locked when it is dropped.
+    /// On drop, records whether the list is unlocked.
     struct Looks(Arc<Isolate>, Arc<Mutex<Vec<bool>>>);
     impl Drop for Looks {
         fn drop(&mut self) {
@@ -45,7 +45,7 @@ fn no_lock_is_held_while_exposures_are_dropped() {
         let looks = Looks(Arc::clone(&isolate), Arc::clone(&seen));
         let memory = BackingStore::from(UniqueStore::zeroed(8).unwrap());
         let data = memory.as_ptr().cast();
-        // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+        // SAFETY: I-MAPPED: the deleter keeps the memory alive; no code writes it.
         let owner = unsafe { UniqueStore::from_raw_parts(data, 8, move |_, _| drop((memory, looks))) };
         let hold = Hold::new(&owner.unwrap().into(), isolate.registration.id()).unwrap();
         isolate.note(EngineMade::new(hold, block.clone()));
@@ -61,7 +61,7 @@ fn no_lock_is_held_while_exposures_are_dropped() {
 fn the_list_is_looked_through_as_it_grows_and_not_at_each_step() {
     let isolate = Isolate::new();
     for _ in 0..3 * STORES_BEFORE_A_LOOK {
-        // The engine lets go at once.
+        // The engine drops its block at once.
         drop(isolate.externalize(&FakeBlock::new(8, 8), BlockUse::Fixed, None));
         assert!(lock(&isolate.stores).made.len() <= STORES_BEFORE_A_LOOK);
     }

@@ -1,8 +1,8 @@
-//! Models of what a thread remembers of the table, which loom runs in every order that the memory model allows.
+//! Models of the entry that a thread remembers. Loom runs them in every order that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p offheap-engine --lib --release`
 //!
-//! A hold that is used after it was dropped is a use of its control block, which loom checks (`offheap`: `src/sync.rs`).
+//! A use of a hold after its drop is a use of its control block, which loom checks (`offheap`: `src/sync.rs`).
 
 use loom::sync::Arc as LoomArc;
 use loom::sync::atomic::AtomicBool;
@@ -23,18 +23,18 @@ fn isolate() -> Arc<IsolateRegistration> {
     Arc::new(IsolateRegistration::new("Model").unwrap())
 }
 
-/// Bytes at one address, that of `place`, which `freed` tells when they may be given out again.
+/// A store over the bytes at `place`. `freed` becomes true when the address may be reused.
 fn store(place: &'static [u8; 8], freed: &LoomArc<AtomicBool>) -> BackingStore {
     let freed = LoomArc::clone(freed);
     let free = move |_, _| freed.store(true, Ordering::Release);
-    // SAFETY: I-MAPPED: a static that nobody writes.
+    // SAFETY: I-MAPPED: a static that no code writes.
     unsafe { UniqueStore::from_raw_parts(place.as_ptr().cast_mut(), place.len(), free) }.unwrap().into()
 }
 
-/// A buffer, as an engine may hand it from thread to thread.
+/// A buffer that an engine may pass from thread to thread.
 struct Buffer(LoomArc<Table>, Given);
 
-// SAFETY: I-OWNER-SEND: an engine may let go of a buffer on any thread.
+// SAFETY: I-OWNER-SEND: an engine may drop a buffer on any thread.
 unsafe impl Send for Buffer {}
 
 impl Buffer {
@@ -43,14 +43,14 @@ impl Buffer {
     }
 
     fn store(&self) -> BackingStore {
-        // SAFETY: I-FREE-ONCE: this is the living buffer.
+        // SAFETY: I-FREE-ONCE: `self` is the live buffer.
         unsafe { self.0.find(self.1.data.addr().get(), 8) }.unwrap()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: what the table gave, once.
+        // SAFETY: I-FREE-ONCE: the table returned these pointers, and they are passed back once.
         unsafe { self.0.finalize(self.1.data.as_ptr(), self.1.hold) };
     }
 }
@@ -61,7 +61,7 @@ fn table_what_was_found_is_not_used_once_its_memory_is_given_out_again() {
     loom::model(|| {
         let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));
         let before = Buffer::new(&table, &store(&PLACE, &freed), &isolate);
-        // Remembered from here on.
+        // The thread remembers the entry from here on.
         drop(before.store());
         let collector = thread::spawn(move || drop(before));
         if freed.load(Ordering::Acquire) {

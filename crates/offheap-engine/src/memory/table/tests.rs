@@ -11,14 +11,14 @@ fn store(byte_length: usize) -> BackingStore {
     UniqueStore::zeroed(byte_length).unwrap().into()
 }
 
-/// A buffer of an engine that lives until it is dropped.
+/// A buffer of an engine. The engine drops it when this value is dropped.
 struct Buffer {
     table: &'static AddressTable<FakeBlock>,
     given: Given,
     byte_length: usize,
 }
 
-// SAFETY: I-OWNER-SEND: an engine may let go of a buffer on any thread.
+// SAFETY: I-OWNER-SEND: an engine may drop a buffer on any thread.
 unsafe impl Send for Buffer {}
 
 impl Buffer {
@@ -32,14 +32,14 @@ impl Buffer {
     }
 
     fn store(&self) -> Option<BackingStore> {
-        // SAFETY: I-FREE-ONCE: this is the living buffer.
+        // SAFETY: I-FREE-ONCE: `self` is the live buffer.
         unsafe { self.table.find(self.given.data.addr().get(), self.byte_length) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: what the table gave, once.
+        // SAFETY: I-FREE-ONCE: the table returned these pointers, and they are passed back once.
         unsafe { self.table.finalize(self.given.data.as_ptr(), self.given.hold) };
     }
 }
@@ -67,10 +67,10 @@ fn an_engine_without_blocks_has_a_table_too() {
     static TABLE: AddressTable<NoBlock> = AddressTable::new(ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let Given { data, hold } = TABLE.expose(&store, &isolate).unwrap();
-    // SAFETY: I-FREE-ONCE: the buffer that was just made.
+    // SAFETY: I-FREE-ONCE: the buffer was made just now and is alive.
     let found = unsafe { TABLE.find(data.addr().get(), 64) };
     assert_eq!((found.unwrap(), TABLE.made_block(&store).is_none()), (store.clone(), true));
-    // SAFETY: I-FREE-ONCE: what the table gave, once.
+    // SAFETY: I-FREE-ONCE: the table returned these pointers, and they are passed back once.
     unsafe { TABLE.finalize(data.as_ptr(), hold) };
     assert_eq!(store.exposure(), None);
 }
@@ -80,7 +80,7 @@ fn a_second_owner_of_written_memory_is_refused_and_counts_no_buffer() {
     static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let keeps = store.clone();
-    // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes through either.
+    // SAFETY: I-MAPPED: the deleter keeps the memory alive; no code writes through either store.
     let twin = unsafe { UniqueStore::from_raw_parts(store.as_ptr().cast(), 64, move |_, _| drop(keeps)) };
     let twin = BackingStore::from(twin.unwrap());
     let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
@@ -118,7 +118,7 @@ fn neighbours_parts_and_empty_ends_are_told_apart() {
     for (part, buffer) in parts.iter().zip(&buffers) {
         assert_eq!(buffer.store().unwrap(), *part);
     }
-    // The end of the store is not where its memory ends, which may be another store's beginning.
+    // The end of a store is not found at its address, which may be the beginning of another store.
     assert_eq!(TABLE.look_up(whole.as_ptr().addr() + 64, 0), None);
 }
 
@@ -136,20 +136,20 @@ fn a_part_of_memory_that_grows_is_refused() {
 fn what_a_thread_remembers_ends_with_the_entry_that_it_found() {
     static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
     let isolate = isolate();
-    // Owners of one address, one after the other, as an allocator makes them.
+    // Several owners of one address, one after the other, as an allocator may produce them.
     let memory = store(64);
     let owner = || {
         let keeps = memory.clone();
-        // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+        // SAFETY: I-MAPPED: the deleter keeps the memory alive; no code writes it.
         let owner = unsafe { UniqueStore::from_raw_parts(memory.as_ptr().cast(), 64, move |_, _| drop(keeps)) };
         BackingStore::from(owner.unwrap())
     };
-    // Kept, so that no store is mistaken for one whose control block was where its own is.
+    // The stores are kept alive, so no store gets the control block address of an earlier one.
     let stores = [0; 3].map(|_| owner());
     for store in &stores {
         let buffer = Buffer::new(&TABLE, store, &isolate).unwrap();
         assert_eq!((buffer.store().unwrap(), buffer.store().unwrap()), (store.clone(), store.clone()));
-        // Let go of on another thread, as by a collector.
+        // Another thread drops the buffer, as a collector would.
         std::thread::spawn(move || drop(buffer)).join().unwrap();
     }
 }
@@ -162,7 +162,7 @@ fn what_a_thread_remembers_is_of_one_table() {
     let buffer = Buffer::new(&FIRST, shared.as_store(), &isolate).unwrap();
     assert!(buffer.store().is_some());
     let address = buffer.given.data.addr().get();
-    // SAFETY: I-FREE-ONCE: the buffer lives; it is another engine's.
+    // SAFETY: I-FREE-ONCE: the buffer is alive; it belongs to another engine.
     assert_eq!(unsafe { SECOND.find(address, 64) }, None);
 }
 
@@ -174,11 +174,11 @@ fn no_lock_is_held_while_an_owner_is_dropped() {
     let memory = store(64);
     let (address, keeps) = (memory.as_ptr().addr(), memory.clone());
     let asks = move |_, _| {
-        // Waits forever where the shard is locked.
+        // This waits forever if the shard is locked.
         FOUND.store(1 + usize::from(TABLE.look_up(address, 64).is_some()), Ordering::SeqCst);
         drop(keeps);
     };
-    // SAFETY: I-MAPPED: the deleter keeps the memory; nobody writes it.
+    // SAFETY: I-MAPPED: the deleter keeps the memory alive; no code writes it.
     let owner = unsafe { UniqueStore::from_raw_parts(memory.as_ptr().cast(), 64, asks) };
     let buffer = Buffer::new(&TABLE, &owner.unwrap().into(), &isolate).unwrap();
     drop(buffer);
@@ -206,11 +206,11 @@ fn a_hold_that_is_not_the_last_keeps_the_id_of_its_isolate_until_it_is_dropped()
     let weak = Arc::downgrade(&isolate);
     let given = [0; 2].map(|_| TABLE.expose(&store, &isolate).unwrap());
     drop(isolate);
-    // Two threads that let go: the second one is done before the first one drops its hold.
+    // Two threads drop their buffers: the second is done before the first drops its hold.
     let [first, second] = given.map(|Given { data, hold }| (TABLE.remove_hold(data.addr().get(), hold), hold));
     for (isolate, hold) in [second, first] {
         assert!(weak.upgrade().is_some());
-        // SAFETY: I-FREE-ONCE: what the table gave, once, and its entry is gone.
+        // SAFETY: I-FREE-ONCE: the table returned this pointer, it is passed back once, and its entry is gone.
         drop(unsafe { Hold::from_raw(hold) });
         drop(isolate);
     }
@@ -232,7 +232,7 @@ fn threads_expose_find_and_let_go_at_the_same_time() {
                     sender.send(buffer).unwrap();
                 }
             });
-            // A collector.
+            // This thread acts as a collector.
             scope.spawn(move || receiver.into_iter().for_each(drop));
         }
     });
