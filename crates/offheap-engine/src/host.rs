@@ -16,9 +16,9 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 /// The engine's own isolate lives until [`end`](Self::end).
 ///
 /// Only an [`Isolate`](crate::Isolate) builds a host, and other code reaches the host only with a
-/// [`Key`](Self::Key). So the methods may rely on being called in order, with roots of this host, and never in a
-/// finalizer.
-/// members may rely on being called in order, with roots of this host, and never in a finalizer.
+/// [`Key`](Self::Key). So the methods may rely on being called in order, with roots of this host, and not in a
+/// finalizer, except for [`version`](Self::version), [`capabilities`](Self::capabilities) and
+/// [`max_byte_length`](Self::max_byte_length), which ask the engine nothing.
 /// ```compile_fail,E0061
 /// use offheap_engine::{Error, Host};
 ///
@@ -76,6 +76,10 @@ pub unsafe trait Host: Sized + 'static {
     fn max_byte_length(&self) -> usize;
 
     /// Runs `work` with the isolate prepared for script, for example for the stack of this thread.
+    ///
+    /// When a handle is used or dropped outside of a scope, [`externalize`](Self::externalize) or [`release`](Self::release)
+    /// may run code of the program, and that code may enter the isolate. If the engine cannot run script at that point, this
+    /// panics.
     fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         work()
     }
