@@ -231,7 +231,11 @@ fn memory_at_an_address_for_no_element_is_refused_or_copied() -> Done {
     assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
     assert_eq!((engine.read(&buffer, 0)?, engine.state(&buffer)?.immutable), (Some(1), true));
     let whole = BackingStore::from(FrozenStore::from_owner(bytes)?);
-    assert!(matches!(engine.expose(&whole.slice(1..)?), Err(Error::Misaligned { .. })));
+    let (buffer, exposure) = engine.expose(&whole.slice(1..3)?)?;
+    assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
+    assert_eq!((engine.read(&buffer, 0)?, engine.state(&buffer)?.byte_length), (Some(1), 2));
+    let writable = BackingStore::from_owner(vec![0u64; 2])?;
+    assert!(matches!(engine.expose(&writable.slice(1..)?), Err(Error::Misaligned { .. })));
     Ok(())
 }
 

@@ -275,16 +275,8 @@ pub enum Error {
         /// The requested type.
         requested: &'static str,
     },
-    /// A store of another kind than the requested one, or a handle to a part where a handle to all of a store is needed.
-    #[error(
-        "store {store} is not a `{requested}`: {}",
-        match (*requested, kind) {
-            ("FrozenStore", &StoreKind::FROZEN) => {
-                "this handle is to a part of one; use a handle to all of it".to_owned()
-            }
-            _ => format!("it is {kind}; copy its bytes into a new `{requested}` (`to_vec`)"),
-        }
-    )]
+    /// A store of another kind than the requested one.
+    #[error("store {store} is not a `{requested}`: it is {kind}; copy its bytes into a new `{requested}` (`to_vec`)")]
     OtherKind {
         /// The store.
         store: StoreId,

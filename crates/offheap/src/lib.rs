@@ -20,12 +20,12 @@
 //!
 //! # A `Vec` in, the same `Vec` out
 //! ```
-//! use offheap::{BackingStore, UniqueStore};
+//! use offheap::BackingStore;
 //!
 //! let samples: Vec<f32> = vec![0.5, 1.0, 1.5];
 //! let address = samples.as_ptr();
 //!
-//! let store = BackingStore::from(UniqueStore::from_owner(samples)?);      // no copy
+//! let store = BackingStore::from_owner(samples)?;                         // no copy
 //! assert_eq!((store.byte_length(), store.as_ptr().cast_const()), (12, address.cast()));
 //!
 //! let mut elsewhere = store.clone();                                      // one more reference
@@ -36,6 +36,14 @@
 //! assert_eq!((samples.as_ptr(), &samples[..]), (address, &[0.0, 1.0, 1.5][..]));
 //! # Ok::<(), offheap::Error>(())
 //! ```
+//!
+//! # Which store to start from
+//! | the memory | the store |
+//! |---|---|
+//! | is ready, and script may write it | [`BackingStore::from_owner`] |
+//! | is allocated here, or written first | [`UniqueStore`], then `BackingStore::from(unique)` |
+//! | is written by nobody from now on: `Vec`, `String`, `Arc<[T]>`, a static | [`FrozenStore::from_owner`] |
+//! | is used by several threads at the same time | [`SharedStore`] |
 //!
 //! # Four states
 //! These states differ, here and in every adapter:
@@ -56,7 +64,7 @@
 //! | unique: [`UniqueStore`] | `&mut [u8]`, on any thread; the type says so |
 //! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
 //! | exposed, in its isolate's scope | take the same guards through the adapter |
-//! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out) |
+//! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out), [`copy_from_store`](BackingStore::copy_from_store) |
 //! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies, and never a slice, since other processes may write the file. A map that may be written is shared memory |
@@ -75,7 +83,7 @@
 //! # Features
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut` |
+//! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut`, `bytes::Bytes::from(frozen)` without a copy |
 //! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //!
 //! # Platforms

@@ -58,6 +58,54 @@ mod borrowed_deleter {}
 /// ```
 mod borrowed_owner {}
 
+/// Text that is frozen is owned or `'static`, like other bytes.
+///
+/// ```
+/// use offheap::FrozenStore;
+///
+/// fn main() {
+///     let text = String::from("text");
+///     let store = FrozenStore::from_owner(text.clone()).unwrap();
+///     drop(text);
+///     println!("{}", store[0]);
+/// }
+/// ```
+/// ```compile_fail,E0505,E0597
+/// use offheap::FrozenStore;
+///
+/// fn main() {
+///     let text = String::from("text");
+///     let store = FrozenStore::from_owner(text.as_str()).unwrap();
+///     drop(text);
+///     println!("{}", store[0]);
+/// }
+/// ```
+mod borrowed_text {}
+
+/// Bytes of a frozen store are lent for as long as the handle lives; a part is a handle.
+///
+/// ```
+/// use offheap::FrozenStore;
+///
+/// fn main() {
+///     let store = FrozenStore::from_owner("text").unwrap();
+///     let part = store.slice(1..).unwrap();
+///     drop(store);
+///     println!("{}", part[0]);
+/// }
+/// ```
+/// ```compile_fail,E0505
+/// use offheap::FrozenStore;
+///
+/// fn main() {
+///     let store = FrozenStore::from_owner("text").unwrap();
+///     let part = &store.as_ref()[1..];
+///     drop(store);
+///     println!("{}", part[0]);
+/// }
+/// ```
+mod frozen_bytes_outlive_their_store {}
+
 /// Frozen memory has no slice that may be written.
 ///
 /// ```
@@ -98,6 +146,16 @@ mod frozen_bytes_written {}
 ///
 /// fn main() {
 ///     let _ = FrozenStore::from_owner(Arc::<[Cell<u8>]>::from(vec![Cell::new(1)]));
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use std::sync::Arc;
+/// use std::sync::atomic::AtomicU8;
+///
+/// use offheap::FrozenStore;
+///
+/// fn main() {
+///     let _ = FrozenStore::from_owner(Arc::new(vec![AtomicU8::new(1)]));
 /// }
 /// ```
 mod frozen_owner_with_cells {}

@@ -210,7 +210,14 @@ impl SharedStore {
     /// # Safety
     /// This is the contract of `AtomicI32::from_ptr`: while Rust uses an element in one size, no other thread uses the same
     /// bytes through atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something orders
-    /// the two uses. Accesses by script through an engine do not count, and neither do this crate's copies.
+    /// the two uses. Accesses by script through an engine do not count. This crate's copies do not count on x86-64, and
+    /// count as atomics of one byte on other machines.
+    ///
+    /// The function cannot be safe, because the size of the elements is not a property of the store. Any holder of a handle
+    /// to it, on any thread, can use the same bytes through [`as_atomics`](Self::as_atomics), and an engine's handle becomes
+    /// a `SharedStore` too. Rust does not define what two accesses of different sizes do at the same time if one of them
+    /// writes. A safe function needs a kind of store whose element size is fixed when it is made: one that lends no other
+    /// atomics, and whose copies access whole elements.
     ///
     /// # Errors
     /// [`Error::Misaligned`] unless the address is aligned for `A`, as the address of a whole store always is.

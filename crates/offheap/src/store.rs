@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::raw::{RawStore, UniqueRef, View, WeakView};
+use crate::raw::{Owner, RawStore, UniqueRef, View, WeakView};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
 mod check;
@@ -63,6 +63,22 @@ pub struct WeakStore {
     view: WeakView,
 }
 
+/// The start and the end of a range of that many bytes, which may lie outside them or end before it starts.
+#[inline(always)]
+pub(crate) fn bounds(range: impl RangeBounds<usize>, byte_length: usize) -> (usize, usize) {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&end) => end.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => byte_length,
+    };
+    (start, end)
+}
+
 impl BackingStore {
     #[inline]
     pub(crate) fn over(raw: RawStore) -> Self {
@@ -85,8 +101,33 @@ impl BackingStore {
     }
 
     #[inline]
+    pub(crate) fn into_view(self) -> View {
+        self.view
+    }
+
+    #[inline]
     pub(crate) fn into_block(self) -> RawStore {
         self.view.into_block()
+    }
+
+    /// A store over the memory of `owner`, without a copy. For a `Vec` that is its elements, without spare capacity. This is
+    /// the way to hand over memory that is ready; `BackingStore::try_from(vec)` does the same. Start from a [`UniqueStore`]
+    /// to write bytes first, and from a [`FrozenStore`](crate::FrozenStore) for bytes that nobody may write.
+    ///
+    /// ```
+    /// use offheap::BackingStore;
+    ///
+    /// let store = BackingStore::from_owner(vec![1u32, 2, 3])?;
+    /// assert_eq!(store.byte_length(), 12);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The owner comes back with [`Error::OutOfMemory`].
+    #[track_caller]
+    #[inline]
+    pub fn from_owner<O: Owner>(owner: O) -> Result<Self, Rejected<O>> {
+        UniqueStore::from_owner(owner).map(BackingStore::from)
     }
 
     /// The id of the store, which all handles to it and to parts of it share.
@@ -176,17 +217,7 @@ impl BackingStore {
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
     #[inline]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
-        let store_byte_length = self.byte_length();
-        let start = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&start) => start.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&end) => end.saturating_add(1),
-            Bound::Excluded(&end) => end,
-            Bound::Unbounded => store_byte_length,
-        };
+        let (start, end) = bounds(range, self.byte_length());
         match self.view.slice(start, end) {
             Some(view) => Ok(BackingStore { view }),
             None => Err(self.out_of_range(start, end.saturating_sub(start))),

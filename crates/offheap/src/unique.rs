@@ -167,6 +167,18 @@ impl DerefMut for UniqueStore {
     }
 }
 
+impl AsRef<[u8]> for UniqueStore {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for UniqueStore {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
 impl fmt::Debug for UniqueStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UniqueStore")

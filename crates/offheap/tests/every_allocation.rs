@@ -135,6 +135,28 @@ fn handed_over() -> Result<(), Error> {
     let frozen = FrozenStore::from_owner(numbers.clone()).map_err(back(|numbers: &Arc<[u8]>| **numbers == [6, 7]))?;
     drop(BackingStore::from(frozen).to_vec()?);
     drop(FrozenStore::from_owner(&[8u8][..]).map_err(Error::from)?);
+    let text =
+        FrozenStore::from_owner(spared(|| String::from("text"))).map_err(back(|text: &String| text == "text"))?;
+    drop(FrozenStore::try_from(spared(|| vec![9u8])).map_err(back(|vec: &Vec<u8>| vec[..] == [9]))?);
+    let store = BackingStore::try_from(spared(|| vec![0u8; 9])).map_err(back(|vec: &Vec<u8>| vec.len() == 9))?;
+    copies_between(&store, &text.slice(1..)?.into())
+}
+
+/// Needs no memory.
+fn copies_between(store: &BackingStore, text: &BackingStore) -> Result<(), Error> {
+    let shared = SharedStore::zeroed(9)?;
+    let left = LEFT.replace(Some(0));
+    let copied = [
+        store.copy_from_store(0, text, ..),
+        store.copy_from_store(1, store, ..8),
+        shared.copy_from_store(0, text, ..),
+        shared.copy_from_store(0, store, ..),
+        shared.copy_from_store(1, shared.as_store(), ..8),
+    ];
+    assert_eq!(LEFT.replace(left), Some(0), "a copy took memory");
+    for copied in copied {
+        copied?;
+    }
     Ok(())
 }
 

@@ -177,6 +177,10 @@ fn of_owners_of_every_size_and_alignment() {
 fn of_frozen_stores() {
     check(|| drop(FrozenStore::from_owner(Arc::<[u16]>::from(vec![1, 2, 3])).unwrap().clone()));
     check(|| drop(FrozenStore::from_owner(&[1u8][..]).unwrap()));
+    check(|| drop(FrozenStore::from_owner(vec()).unwrap().slice(..).unwrap()));
+    check(|| drop(FrozenStore::from_owner(String::from("text")).unwrap()));
+    check(|| drop(FrozenStore::from_owner(vec().into_boxed_slice()).unwrap()));
+    check(|| drop(FrozenStore::from_owner(Arc::new(vec())).unwrap()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::{FrozenOwner, FrozenStore, Owner, Rejected, UniqueStore};
+use crate::{BackingStore, FrozenOwner, FrozenStore, Owner, Rejected, UniqueStore};
 
 // SAFETY: I-OWNER-SEND: the bytes of a `Bytes` are never written while a clone of it lives, any thread may read them, and
 // they do not move when it moves.
@@ -37,5 +37,34 @@ impl TryFrom<bytes::BytesMut> for UniqueStore {
     #[track_caller]
     fn try_from(bytes: bytes::BytesMut) -> Result<UniqueStore, Rejected<bytes::BytesMut>> {
         UniqueStore::from_owner(bytes)
+    }
+}
+
+impl TryFrom<bytes::BytesMut> for BackingStore {
+    type Error = Rejected<bytes::BytesMut>;
+
+    /// [`BackingStore::from_owner`].
+    #[track_caller]
+    fn try_from(bytes: bytes::BytesMut) -> Result<BackingStore, Rejected<bytes::BytesMut>> {
+        BackingStore::from_owner(bytes)
+    }
+}
+
+impl From<FrozenStore> for bytes::Bytes {
+    /// The bytes where they are, without a copy. The `Bytes` and its clones are one reference to the store.
+    ///
+    /// ```
+    /// use offheap::FrozenStore;
+    ///
+    /// let store = FrozenStore::from_owner(vec![1u8, 2, 3])?;
+    /// let bytes = bytes::Bytes::from(store.slice(1..)?);
+    /// assert_eq!((&bytes[..], bytes.as_ptr()), (&[2, 3][..], store[1..].as_ptr()));
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// The crate `bytes` allocates the place for its reference, about 40 bytes, and ends the process if there is no memory
+    /// for it.
+    fn from(store: FrozenStore) -> bytes::Bytes {
+        bytes::Bytes::from_owner(store)
     }
 }

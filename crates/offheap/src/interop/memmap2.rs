@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::{Owner, Rejected, UniqueStore};
+use crate::{BackingStore, Owner, Rejected, UniqueStore};
 
 // SAFETY: I-OWNER-SEND: a mapping stays where it is. A `MmapMut` lends its bytes as slices. To make one over a file is
 // `unsafe`, and its caller promises that nobody else writes or truncates the file. `Mapped` needs no such promise.
@@ -19,5 +19,15 @@ impl TryFrom<memmap2::MmapMut> for UniqueStore {
     #[track_caller]
     fn try_from(mapping: memmap2::MmapMut) -> Result<UniqueStore, Rejected<memmap2::MmapMut>> {
         UniqueStore::from_owner(mapping)
+    }
+}
+
+impl TryFrom<memmap2::MmapMut> for BackingStore {
+    type Error = Rejected<memmap2::MmapMut>;
+
+    /// [`BackingStore::from_owner`].
+    #[track_caller]
+    fn try_from(mapping: memmap2::MmapMut) -> Result<BackingStore, Rejected<memmap2::MmapMut>> {
+        BackingStore::from_owner(mapping)
     }
 }

@@ -75,12 +75,17 @@ impl BackingStore {
 
     /// A reference that keeps manual memory from being freed. This handle may be the shared one of a `ManualHandle`, which
     /// does not.
-    fn counted(&self) -> Option<RawStore> {
+    pub(super) fn counted(&self) -> Option<RawStore> {
         self.kind().is_manual().then(|| self.raw().clone())
     }
 
     /// A range of shared memory, checked against the length at one moment.
-    fn atomics_in(&self, attempted: &'static str, offset: usize, byte_length: usize) -> Result<&[AtomicU8], Error> {
+    pub(super) fn atomics_in(
+        &self,
+        attempted: &'static str,
+        offset: usize,
+        byte_length: usize,
+    ) -> Result<&[AtomicU8], Error> {
         self.check_not_freed(attempted)?;
         let range = offset.checked_add(byte_length).and_then(|end| self.atomics().get(offset..end));
         range.ok_or_else(|| self.out_of_range(offset, byte_length))

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::raw::{Copying, Writing, load_bytes, store_bytes};
-use crate::{BackingStore, Error, IsolateId, StoreKind};
+use crate::{BackingStore, Bytes, Error, IsolateId, StoreKind};
 
 impl BackingStore {
     /// Copies `into.len()` bytes out, starting at byte `offset`. Any thread may do so, also while the store is exposed.
@@ -47,13 +47,18 @@ impl BackingStore {
     /// Copies bytes out under a guard, during which the store cannot be exposed.
     #[cold]
     fn copy_unexposed(&self, offset: usize, into: &mut [u8]) -> Result<(), Error> {
-        let bytes = self.begin_bytes(None).map_err(|error| match error {
-            Error::Exposed { store, isolate, .. } => Error::EngineMayShrink { store, attempted: "read", isolate },
-            other => other,
-        })?;
+        let bytes = self.bytes_to_copy()?;
         self.check_range(offset, into.len())?;
         into.copy_from_slice(&bytes[offset..offset + into.len()]);
         Ok(())
+    }
+
+    /// A guard under which bytes are copied out.
+    pub(super) fn bytes_to_copy(&self) -> Result<Bytes<'_>, Error> {
+        self.bytes().map_err(|error| match error {
+            Error::Exposed { store, isolate, .. } => Error::EngineMayShrink { store, attempted: "read", isolate },
+            other => other,
+        })
     }
 
     pub(crate) fn copy_from_slice_scope(

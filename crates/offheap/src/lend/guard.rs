@@ -68,7 +68,7 @@ impl BackingStore {
         Ok(Bytes { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
     }
 
-    fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<BytesMut<'a>, Error> {
+    pub(super) fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<BytesMut<'a>, Error> {
         const ATTEMPTED: &str = "write";
         self.check_sliceable(ATTEMPTED)?;
         self.check_writable(ATTEMPTED)?;
@@ -152,6 +152,24 @@ impl Deref for Cells<'_> {
         // SAFETY: I-BORROW: a `Cell<u8>` is a `u8`. Besides this guard, which is not `Send`, only script on this thread
         // writes.
         unsafe { cells.as_ref() }
+    }
+}
+
+impl AsRef<[u8]> for Bytes<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsRef<[u8]> for BytesMut<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for BytesMut<'_> {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
     }
 }
 

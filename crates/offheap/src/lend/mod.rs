@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "slices and cells of memory that is marked, pointers that an engine keeps")]
 
 mod atomics;
+mod between;
 mod copies;
 mod engine;
 mod foreign;

@@ -53,7 +53,9 @@ pub unsafe trait Owner: Send + 'static {
 
 /// A value that owns memory which is not written any more.
 ///
-/// Implemented for `&'static [T]`, `Arc<[T]>` and, with the feature `bytes`, `bytes::Bytes`.
+/// Implemented for `Vec<T>`, `Box<[T]>`, `Arc<[T]>`, `Arc<Vec<T>>`, `&'static [T]` and `&'static [T; N]` with `T: NoUninit`,
+/// for `String` and `&'static str`, for [`UniqueStore`](crate::UniqueStore), and with the feature `bytes` for
+/// `bytes::Bytes`.
 ///
 /// # Safety
 /// From the first call of [`memory`](Self::memory) until the owner is dropped:
@@ -108,5 +110,49 @@ unsafe impl<T: NoUninit + Sync> FrozenOwner for &'static [T] {
 unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Arc<[T]> {
     fn memory(&self) -> NonNull<[u8]> {
         bytes_of_slice(NonNull::from(&**self))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a `Vec`'s elements are on the heap and stay there. Its holder lends no `&mut` of it, and `NoUninit`
+// leaves no padding and no way to write through `&T`.
+unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Vec<T> {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(self.as_slice()))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a box's elements stay where they are, and are not written, as a `Vec`'s.
+unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Box<[T]> {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(&**self))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: while this `Arc` lives, no other one gives a `&mut` of the `Vec`, so nobody writes its elements,
+// moves them or frees them.
+unsafe impl<T: NoUninit + Send + Sync> FrozenOwner for Arc<Vec<T>> {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(self.as_slice()))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a static is never moved, freed or written; `NoUninit` has no padding.
+unsafe impl<T: NoUninit + Sync, const N: usize> FrozenOwner for &'static [T; N] {
+    fn memory(&self) -> NonNull<[u8]> {
+        bytes_of_slice(NonNull::from(self.as_slice()))
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a `String` is a `Vec<u8>`.
+unsafe impl FrozenOwner for String {
+    fn memory(&self) -> NonNull<[u8]> {
+        NonNull::from(self.as_bytes())
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a `str` is a `[u8]`, and a static is never moved, freed or written.
+unsafe impl FrozenOwner for &'static str {
+    fn memory(&self) -> NonNull<[u8]> {
+        NonNull::from(self.as_bytes())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use super::{FrozenOwner, Memory, Owner, RawStore};
+use super::{FrozenOwner, Memory, Owner, RawStore, View};
 use crate::{Error, Site, StoreKind};
 
 /// A unique reference: there is no other one to the block, not even a weak one. The block's memory is its owner's, and
@@ -58,34 +58,35 @@ impl UniqueRef {
     }
 }
 
-/// A reference to a block whose memory is not written any more.
+/// A view of a block whose memory is not written any more. Its length never changes, so the view is never out of bounds.
 #[derive(Clone)]
-pub(crate) struct FrozenRef(RawStore);
+pub(crate) struct FrozenRef(View);
 
 impl FrozenRef {
     #[inline]
     pub(crate) fn new<O: FrozenOwner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory())).map(FrozenRef)
+        let raw = RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory()))?;
+        Ok(FrozenRef(View::whole(raw)))
     }
 
-    /// The reference, if its block is frozen. Only `new` and `Claim::into_frozen` make blocks of this kind.
-    pub(crate) fn if_frozen(raw: RawStore) -> Result<Self, RawStore> {
-        if raw.kind() == StoreKind::FROZEN { Ok(FrozenRef(raw)) } else { Err(raw) }
+    /// The view, if its block is frozen. Only `new` and `Claim::into_frozen` make blocks of this kind.
+    pub(crate) fn if_frozen(view: View) -> Result<Self, View> {
+        if view.raw().kind() == StoreKind::FROZEN { Ok(FrozenRef(view)) } else { Err(view) }
     }
 
     #[inline]
-    pub(crate) fn raw(&self) -> &RawStore {
+    pub(crate) fn view(&self) -> &View {
         &self.0
     }
 
     #[inline]
-    pub(crate) fn into_block(self) -> RawStore {
+    pub(crate) fn into_view(self) -> View {
         self.0
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         let data = NonNull::slice_from_raw_parts(self.0.data(), self.0.byte_length());
-        // SAFETY: I-BORROW: frozen memory, which nobody writes and any thread may read.
+        // SAFETY: I-BORROW: frozen memory, which nobody writes and any thread may read; the view lies inside it.
         unsafe { data.as_ref() }
     }
 }

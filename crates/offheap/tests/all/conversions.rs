@@ -23,6 +23,21 @@ fn a_vec_and_a_boxed_slice_turn_into_a_store_and_the_vec_back() {
 }
 
 #[test]
+fn a_vec_and_a_boxed_slice_turn_into_a_store_that_is_shared() {
+    let vec = vec![1u32, 2];
+    let address = vec.as_ptr();
+    let store = BackingStore::from_owner(vec).unwrap();
+    assert_eq!((store.as_ptr().cast_const(), store.byte_length()), (address.cast(), 8));
+    assert!(store.site().to_string().contains("conversions.rs"), "{}", store.site());
+    let vec: Vec<u32> = store.try_into_unique().unwrap().try_into_owner().unwrap();
+    let store = BackingStore::try_from(vec).unwrap();
+    assert_eq!((store.as_ptr().cast_const(), store.copy_out::<u32>().unwrap()), (address.cast(), vec![1, 2]));
+    assert!(store.site().to_string().contains("conversions.rs"), "{}", store.site());
+    let store = BackingStore::try_from(Box::<[u8]>::from([3])).unwrap();
+    assert_eq!(store.to_vec().unwrap(), [3]);
+}
+
+#[test]
 fn a_boxed_slice_is_written_in_place() {
     let mut store = UniqueStore::from_owner(vec![0u8; 4].into_boxed_slice()).unwrap();
     store.copy_from_slice(&[1, 2, 3, 4]);
@@ -38,6 +53,12 @@ fn a_boxed_slice_is_written_in_place() {
 fn memory_that_is_not_written_any_more_turns_into_a_frozen_store() {
     assert_eq!(FrozenStore::try_from(&[1u8, 2][..]).unwrap()[..], [1, 2]);
     assert_eq!(FrozenStore::try_from(Arc::<[u8]>::from(vec![3])).unwrap()[..], [3]);
+    assert_eq!(FrozenStore::try_from(vec![4u8]).unwrap()[..], [4]);
+    assert_eq!(FrozenStore::try_from(Box::<[u8]>::from([5])).unwrap()[..], [5]);
+    assert_eq!(FrozenStore::try_from(Arc::new(vec![6u8])).unwrap()[..], [6]);
+    assert_eq!(FrozenStore::try_from(String::from("7")).unwrap()[..], *b"7");
+    assert_eq!(FrozenStore::try_from("8").unwrap()[..], *b"8");
+    assert_eq!(FrozenStore::try_from(b"9").unwrap()[..], *b"9");
 }
 
 #[test]
@@ -81,7 +102,7 @@ fn an_alignment_that_is_no_power_of_two_is_an_error() {
 fn bytes_mut_comes_back_with_what_was_written() {
     let mut bytes = bytes::BytesMut::from(&b"one two"[..]);
     let rest = bytes.split_off(4);
-    let store = BackingStore::from(UniqueStore::try_from(bytes).unwrap());
+    let store = BackingStore::try_from(bytes).unwrap();
     store.clone().bytes_mut().unwrap()[..3].copy_from_slice(b"six");
     let bytes: bytes::BytesMut = store.try_into_unique().unwrap().try_into_owner().unwrap();
     assert_eq!((&bytes[..], &rest[..]), (&b"six "[..], &b"two"[..]));
@@ -91,7 +112,7 @@ fn bytes_mut_comes_back_with_what_was_written() {
 #[test]
 #[cfg(feature = "memmap2")]
 fn an_anonymous_map_comes_back_with_what_was_written() {
-    let store = BackingStore::from(UniqueStore::try_from(memmap2::MmapMut::map_anon(4096).unwrap()).unwrap());
+    let store = BackingStore::try_from(memmap2::MmapMut::map_anon(4096).unwrap()).unwrap();
     store.clone().bytes_mut().unwrap().fill(7);
     let map: memmap2::MmapMut = store.try_into_unique().unwrap().try_into_owner().unwrap();
     assert!(map.iter().all(|&byte| byte == 7));

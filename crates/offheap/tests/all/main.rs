@@ -2,6 +2,7 @@
 //! since it sets something for the whole process: an allocator, the
 //! observer, a budget, or because it takes most of the addresses.
 
+mod between;
 mod conversions;
 mod cut_short;
 mod exposure;
