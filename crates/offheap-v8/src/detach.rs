@@ -1,5 +1,5 @@
-//! Detaching, transferring and resizing: V8 ends the process for some of what script gets an error for, so all of it is
-//! asked first.
+//! Detaching, transferring and resizing. In some cases where script gets an error, V8's API ends the process. All of
+//! these cases are checked first.
 
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{ENGINE, Error};
@@ -9,11 +9,12 @@ use offheap_engine::{check_mutable, check_unshared};
 const DETACH: &str = "detach";
 const TRANSFER: &str = "transfer";
 
-/// Refuses what no program can detach; `buffer` is not shared.
+/// Refuses a buffer that no program can detach. `buffer` must not be shared.
 fn check_detachable<'s>(buffer: &Buffer<'s>, attempted: &'static str) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
     match *buffer {
         Buffer::Unshared(unshared) if unshared.is_detachable() => Ok(unshared),
-        // V8 ends the process where such a memory grows and its buffer has a key: it detaches the buffer without one.
+        // V8 ends the process if such a memory grows while its buffer has a key: growing detaches the buffer without a
+        // key.
         Buffer::Unshared(_) => {
             let why =
                 "it is a WebAssembly memory's, which detaches it without a key as it grows; grow the memory instead";
@@ -23,7 +24,7 @@ fn check_detachable<'s>(buffer: &Buffer<'s>, attempted: &'static str) -> Result<
     }
 }
 
-/// Detaches the buffer that `value` is, or is a view of, in a program's own scope.
+/// Detaches an ArrayBuffer, or the buffer of a view, in a program's own scope.
 pub(crate) fn detach_value<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: v8::Local<'s, v8::Value>,
@@ -45,10 +46,10 @@ pub(crate) fn detach<'s>(
     key: Option<&str>,
 ) -> Result<(), Error> {
     let unshared = check_detachable(buffer, DETACH)?;
-    // V8 does not tell which of the two it is.
+    // V8 does not tell these two reasons apart.
     let given = if key.is_some() { "another was given, or it has none" } else { "no key was given" };
     let key = key.map(|key| key_value(scope, key)).transpose()?;
-    // The store's owner is dropped after V8 is done, not inside of it.
+    // This reference keeps the store's owner from being dropped inside V8's call. It is dropped after V8 has returned.
     let store = sys::find(buffer);
     v8::tc_scope!(let caught, scope);
     if unshared.detach(key) != Some(true) {
@@ -62,7 +63,7 @@ pub(crate) fn detach<'s>(
     Ok(())
 }
 
-/// Sets or, with `None`, takes away the key of `buffer`.
+/// Sets the key of `buffer`, or removes it if `None`.
 pub(crate) fn set_key<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     buffer: &Buffer<'s>,
@@ -82,7 +83,7 @@ fn key_value<'s>(scope: &mut v8::PinScope<'s, '_>, key: &str) -> Result<v8::Loca
     v8::String::new(scope, key).map(Into::into).ok_or(too_long)
 }
 
-/// The largest number that script tells apart from the next one.
+/// The largest integer that a JavaScript number represents exactly, together with its successor.
 const MAX_SAFE_INTEGER: usize = (1 << 53) - 1;
 
 /// `buffer.transfer(byteLength)` of a buffer that is not shared, immutable or detached.
@@ -96,13 +97,13 @@ pub(crate) fn transfer<'s>(
     check_detachable(buffer, TRANSFER)?;
     let limit = facts.max_byte_length.unwrap_or(sys::max_byte_length());
     let too_long = byte_length.filter(|&requested| requested > limit);
-    // V8 refuses larger numbers before it asks for the key.
+    // V8 refuses larger numbers before it compares the key.
     let number = |byte_length: usize| v8::Number::new(scope, byte_length.min(MAX_SAFE_INTEGER) as f64).into();
     let length = byte_length.map(number);
     let object = buffer.object().into();
     let moved = state.realm(scope)?.call(scope, Function::Transfer, object, length.as_slice());
     let moved = moved.map_err(|error| match error {
-        // The one TypeError that is left: all else was asked.
+        // Every other reason for a TypeError was checked above, so only the key remains.
         Error::Script { message, .. } if message.starts_with("TypeError") => {
             Error::WrongDetachKey { engine: ENGINE, attempted: TRANSFER, given: "no key was given" }
         }
@@ -114,7 +115,8 @@ pub(crate) fn transfer<'s>(
     Buffer::of_object(scope, moved)
 }
 
-/// `buffer.resize(byteLength)`, or `grow` of a shared one: to a length that it can have.
+/// Calls `buffer.resize(byteLength)`, or `grow` if the buffer is shared. It fails if the buffer cannot have that
+/// length.
 pub(crate) fn resize<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     state: &State,
@@ -122,7 +124,7 @@ pub(crate) fn resize<'s>(
     is_shared: bool,
     byte_length: usize,
 ) -> Result<(), Error> {
-    // Shared memory is not counted.
+    // V8 does not count shared memory, so the limit on counted memory does not apply to it.
     let limit = sys::max_byte_length();
     if byte_length > limit && !is_shared {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
@@ -131,7 +133,7 @@ pub(crate) fn resize<'s>(
     let length = v8::Number::new(scope, byte_length as f64).into();
     let done = state.realm(scope)?.call(scope, function, buffer.object().into(), &[length]);
     done.map(drop).map_err(|error| match buffer.byte_length() {
-        // Another thread grew it since.
+        // Another thread has grown it since it was checked.
         limit if is_shared && byte_length < limit => {
             Error::InvalidLength { engine: ENGINE, attempted, requested: byte_length, limit }
         }

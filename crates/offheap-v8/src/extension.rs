@@ -120,7 +120,7 @@ impl BackingStoreExt for BackingStore {
 
     #[inline]
     fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
-        // Most are buffers over stores.
+        // The fast path: most values are ArrayBuffers over stores.
         match sys::store_of(scope, value) {
             Some(store) => Ok(store),
             None => externalize(scope, value),
@@ -220,7 +220,7 @@ impl FrozenStoreExt for FrozenStore {
         } else {
             CopyReason::Misaligned
         };
-        // A copy in Rust's memory: V8 ends the process if its own runs out.
+        // The copy is in Rust's memory, because V8 ends the process when its own allocation fails.
         let copy = UniqueStore::filled(self.byte_length(), |bytes| bytes.copy_from_slice(self))?;
         Ok((sys::expose(scope, &copy.into())?, Exposure::Copied { reason }))
     }

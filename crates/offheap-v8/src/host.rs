@@ -1,4 +1,4 @@
-//! `Host` for V8: what the one `Isolate` of `offheap-engine` drives.
+//! Implements `Host` for V8. The generic `Isolate` of `offheap-engine` drives it.
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind, adapter};
@@ -12,12 +12,12 @@ use crate::{
     BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState, typed,
 };
 
-/// V8, as an [`Isolate`](crate::Isolate) drives it.
+/// V8, as driven by an [`Isolate`](crate::Isolate).
 pub struct V8 {
     pub(crate) own: OwnIsolate,
 }
 
-/// What lets this crate, and no other, reach a [`V8`].
+/// Only this crate can make this key, so only this crate can reach a [`V8`].
 pub struct Key(());
 
 impl Key {
@@ -27,7 +27,7 @@ impl Key {
 }
 
 impl V8 {
-    /// Runs what may run script.
+    /// Runs work that may run script.
     fn run<R>(&self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>) -> Result<R, Error> {
         let done = self.own.with_scope(work);
         match self.own.restore_full_heap() {
@@ -36,7 +36,7 @@ impl V8 {
         }
     }
 
-    /// Runs script of the program's.
+    /// Runs script of the program.
     fn run_script<R>(
         &self,
         work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
@@ -47,7 +47,7 @@ impl V8 {
         self.run(work)
     }
 
-    /// Runs what may run script, on a buffer.
+    /// Runs work on a buffer that may run script.
     fn run_on<R>(
         &self,
         buffer: Rooted<'_, Root>,
@@ -76,7 +76,7 @@ impl V8 {
     }
 }
 
-/// What script gets no exception for, since there is no memory for one.
+/// V8 stopped the script, because its heap has no room even for an exception.
 #[cold]
 fn heap_is_full() -> Error {
     let message = "out of memory: V8's heap is full, and what ran was stopped; keep fewer objects, or raise \
@@ -84,7 +84,7 @@ fn heap_is_full() -> Error {
     Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
 
-/// What V8 would end the process for, sooner or later.
+/// Script keeps so much memory that V8 would end the process sooner or later.
 #[cold]
 fn heap_is_exceeded() -> Error {
     let message = "out of memory: V8's heap was full, and script keeps more than twice what it may have; no more of it is run, \
@@ -92,9 +92,10 @@ fn heap_is_exceeded() -> Error {
     Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
 
-// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `externalize` and `check_lendable` call nothing of V8 that runs
-// script; what else runs script is this isolate, through the calls below and what `ScopeExt::with_v8` lends. The id is that of
-// the isolate's state, which ends with it. `check_lendable` answers for what a lent scope may have taken (`sys::lending`).
+// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `externalize` and `check_lendable` call no function of V8
+// that runs script. Script of this isolate runs only through the other calls below, and through a scope that
+// `ScopeExt::with_v8` lends. The id is that of the isolate's state, which ends with it. `check_lendable` accounts for
+// memory that a program may have taken through a lent scope (`sys::lending`).
 unsafe impl Host for V8 {
     const NAME: &'static str = ENGINE;
     const RELEASING_RUNS_CODE: bool = false;
@@ -203,7 +204,7 @@ unsafe impl Host for V8 {
         if may_copy && store.kind().is_resizable_by_rust() {
             return self.run(|scope| {
                 let buffer = sys::copy_resizable(scope, self.own.state(), store)?;
-                // The store is asked no more: manual memory may be freed at any time.
+                // Do not read the store again: manual memory may be freed at any time.
                 let root = Root::of_buffer(scope, &buffer, buffer.facts());
                 Ok((root, Exposure::Copied { reason: CopyReason::Resizable }))
             });
@@ -223,7 +224,7 @@ unsafe impl Host for V8 {
             let facts = match store.kind() {
                 StoreKind::FIXED | StoreKind::MANUAL => Facts::PLAIN,
                 kind if kind.is_read_only() => Facts::IMMUTABLE,
-                // Of memory that V8 made itself, V8 tells what its buffers are.
+                // If V8 made the memory, only V8 knows the facts of its buffers.
                 _ => buffer.facts(),
             };
             Ok((Root::of_buffer(scope, &buffer, facts), Exposure::External))
@@ -263,7 +264,7 @@ unsafe impl Host for V8 {
         if use_of_bytes == UseOfBytes::CopyIn && store.kind() != StoreKind::ENGINE_RESIZABLE {
             return Ok(());
         }
-        // Of memory that script may take away another isolate could do so during a copy.
+        // If script may take the memory away, another isolate could do so during a copy.
         sys::check_lendable(&self.own, store, buffer, all, use_of_bytes)
     }
 

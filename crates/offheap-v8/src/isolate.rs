@@ -1,4 +1,4 @@
-//! `Isolate` and `Scope` of V8: settings, and what this engine has beyond others.
+//! `Isolate` and `Scope` of V8: their settings, and functions that other engines do not have.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use crate::Error;
 use crate::host::{Key, V8};
 use crate::sys::{self, OwnIsolate};
 
-/// One isolate of V8 with one context, which only its [scopes](Scope) run.
+/// One isolate of V8 with one context. Script runs in it only through its [scopes](Scope).
 pub type Isolate = offheap_engine::Isolate<V8>;
 
-/// The right to run script in an [`Isolate`]; [`ScopeExt`] adds what V8 has beyond other engines.
+/// The right to run script in an [`Isolate`]. [`ScopeExt`] adds functions that only V8 has.
 pub type Scope<'s> = offheap_engine::Scope<'s, V8>;
 
-/// Makes an [`Isolate`] with settings of its own.
+/// Builds an [`Isolate`] with custom settings.
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
     params: v8::CreateParams,
-    /// What script's buffers are aligned to; none where they come from V8's own allocator.
+    /// The alignment of buffers that script makes, or `None` if V8's own allocator makes them.
     alignment: Option<usize>,
 }
 
@@ -27,61 +27,63 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// How many bytes V8's heap has at first (`max` where that is less), and the most that it may have. Stores do not count.
+    /// Sets the initial and the maximum size of V8's heap, in bytes. `initial` is lowered to `max` if it is larger. The
+    /// memory of stores does not count.
     ///
-    /// Script that wants more is stopped: what ran it gives [`Error::Script`], and inside of
-    /// [`ScopeExt::with_v8`] the crate's calls give what they give where execution was terminated. V8 has up
-    /// to 1.25 GiB more until then, and ends the process where one step of script takes even more. Script that keeps far more than
-    /// twice the maximum is run no more: the calls that would run it give [`Error::Script`].
+    /// Script that exceeds the maximum is stopped. The call that ran it returns [`Error::Script`]. Inside
+    /// [`ScopeExt::with_v8`], the functions of the crate `v8` behave as they do after execution was terminated. Until
+    /// script stops, V8 may use up to 1.25 GiB more; if a single step of script needs more than that, V8 ends the
+    /// process. If script still keeps far more than twice the maximum, no more script runs: calls that would run it
+    /// return [`Error::Script`].
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
         self.params = self.params.heap_limits(initial.min(max), max);
         self
     }
 
-    /// What the buffers that script makes with one length are aligned to, in bytes: a power of two. It is 16 unless this
-    /// is called; Arrow and SIMD want 64. Each buffer takes as many bytes more.
+    /// Sets the alignment, in bytes, of the fixed-length buffers that script makes. It must be a power of two. The
+    /// default is 16; Arrow and SIMD code want 64. Each buffer takes `alignment` additional bytes.
     pub fn buffer_alignment(mut self, alignment: usize) -> Self {
         self.alignment = Some(alignment);
         self
     }
 
-    /// Takes the memory of script's buffers from V8's own allocator.
+    /// Uses V8's own allocator for the buffers that script makes.
     ///
-    /// Otherwise those of one length, shared ones included, are stores from the beginning, at the same cost: an
-    /// [observer](offheap::observe) is told of each, a [`Budget`](offheap::Budget) counts each and makes
-    /// `new ArrayBuffer` throw a RangeError, and what native code took from a buffer can become unique once script has let
-    /// go. Without an observer and a budget a store is made when native code first asks for it.
+    /// By default, every fixed-length buffer of script, shared ones included, is over a store from the beginning, at
+    /// the same cost. An [observer](offheap::observe) is told of each. A [`Budget`](offheap::Budget) counts each, and
+    /// can make `new ArrayBuffer` throw a RangeError. Native code can make an externalized store unique once script no
+    /// longer refers to it. Without an observer and a budget, the store is made when native code first asks for it.
     ///
-    /// Native code makes buffers under a budget by [`expose`](crate::BackingStoreExt::expose), which gives an error:
-    /// `v8::ArrayBuffer::new` ends the process where it gets no memory.
+    /// To make buffers under a budget from native code, use [`expose`](crate::BackingStoreExt::expose), which returns
+    /// an error if the budget refuses. `v8::ArrayBuffer::new` ends the process if it gets no memory.
     ///
-    /// An [allocator of the program's own](Self::array_buffer_allocator) goes before both.
+    /// An allocator given to [`array_buffer_allocator`](Self::array_buffer_allocator) takes precedence over both.
     pub fn v8_allocator(mut self) -> Self {
         self.alignment = None;
         self
     }
 
-    /// Takes the memory of script's buffers from an allocator of the program's own.
+    /// Uses the program's allocator for the buffers that script makes.
     pub fn array_buffer_allocator(mut self, allocator: impl Into<v8::SharedPtr<v8::Allocator>>) -> Self {
         self.params = self.params.array_buffer_allocator(allocator);
         self
     }
 
-    /// The isolate. Starts V8, unless it was [started](crate::start).
+    /// Makes the isolate. Starts V8 unless it was already [started](crate::start).
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on a thread that cannot run V8, since it is older than V8's memory-protection key, and in an
-    /// observer, or an owner's drop that an engine is waiting for;
-    /// [`Error::Memory`] where too many isolates are alive, and for an alignment that is none; [`Error::Script`] or
-    /// [`Error::EngineFailed`] where the stack ends or there is no memory for its first buffer.
+    /// [`Error::Unsupported`] on a thread that is older than V8's memory-protection key and so cannot run V8, in an
+    /// observer, and in the `Drop` of an owner that an engine is waiting for. [`Error::Memory`] if too many isolates
+    /// are alive, or the alignment is not a power of two. [`Error::Script`] or [`Error::EngineFailed`] if the stack is
+    /// exhausted, or there is no memory for the isolate's first buffer.
     ///
     /// # Panics
-    /// If the program started V8 by itself and did not [say so](crate::started_by_the_program).
+    /// If the program started V8 itself and did not [say so](crate::started_by_the_program).
     pub fn build(self) -> Result<Isolate, Error> {
         Isolate::build(self)
     }
 
-    /// Starts V8 where that is due, and an isolate of it.
+    /// Starts V8 if necessary, and makes an isolate.
     pub(crate) fn start(self) -> Result<V8, Error> {
         sys::start("")?;
         sys::check_thread()?;
@@ -99,12 +101,12 @@ impl fmt::Debug for IsolateBuilder {
     }
 }
 
-/// What an [`Isolate`] of V8 can do beyond those of other engines.
+/// Functions of an [`Isolate`] that only V8 has.
 pub trait IsolateExt {
-    /// A handle for other threads, to stop script that runs too long.
+    /// Returns a handle with which other threads can stop script that runs too long.
     ///
     /// # Panics
-    /// In an observer, and in an owner's `Drop` that an engine is waiting for.
+    /// In an observer, and in the `Drop` of an owner that an engine is waiting for.
     fn thread_safe_handle(&self) -> v8::IsolateHandle;
 }
 
@@ -114,19 +116,22 @@ impl IsolateExt for Isolate {
     }
 }
 
-/// What a [`Scope`] of V8 can do beyond those of other engines.
+/// Functions of a [`Scope`] that only V8 has.
 pub trait ScopeExt {
-    /// Lends a scope of the crate `v8`, with the isolate's context entered: to define functions, call them, load modules.
-    /// No guard lives during the call, and neither the scope nor a local can be kept beyond the call.
+    /// Lends a scope of the crate `v8` in which the isolate's context is entered, for example to define functions, call
+    /// them, or load modules. No guard lives during the call. Neither the scope nor its locals can outlive the call.
     ///
-    /// An isolate of the crate's own (`v8::Isolate::new`, or a `v8::Locker`) that begins in the call ends in it, too: it is the
-    /// one that V8 has entered until then, and V8 ends the process where `work` returns before.
+    /// If `work` makes another isolate with the crate `v8` (`v8::Isolate::new`, or a `v8::Locker`), it must also end it
+    /// before it returns. Until then V8 has that isolate entered, and ends the process if `work` returns.
     ///
-    /// What no type can refuse is left to the program. What runs script without a scope, a
-    /// `v8::inspector::V8InspectorSession` or the tasks of a platform of the program's own, is used inside of `with_v8`
-    /// alone: only there is the isolate entered, and no guard lives. And a `v8::BackingStore` that it takes from a buffer can
-    /// be kept, and its cells write on any thread, frozen stores too: take stores by [`externalize`](offheap_engine::Scope::externalize). As
-    /// it may make a buffer in another isolate, slices need [handles to all buffers](offheap_engine::Scope::bytes) once a scope was lent.
+    /// The type system cannot refuse everything, so the program must keep two rules. First, code that runs script
+    /// without a scope, such as a `v8::inspector::V8InspectorSession` or the tasks of the program's own platform, must
+    /// be used only inside `with_v8`: only there is the isolate entered, and no guard alive. Second, do not keep a
+    /// `v8::BackingStore` of a buffer: its cells can write from any thread, even to frozen stores. Take stores with
+    /// [`externalize`](offheap_engine::Scope::externalize) instead.
+    ///
+    /// The program may also make a buffer over the same memory in another isolate. Therefore, once a scope was lent,
+    /// borrowing a slice requires [handles to all buffers](offheap_engine::Scope::bytes) over it.
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R;
 }
 

@@ -30,9 +30,9 @@
 //! # }
 //! ```
 //!
-//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `v8` allows and a program
-//! must not do. Borrowing a slice requires proof that no script runs while it lives. An [`Isolate`] of this crate gives it: the
-//! slice borrows its [`Scope`].
+//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `v8` allows
+//! and a program must not do. Borrowing a slice requires proof that no script runs while it lives. An [`Isolate`] of
+//! this crate provides the proof: the slice borrows its [`Scope`].
 //!
 //! ```
 //! use offheap_v8::Isolate;
@@ -111,14 +111,14 @@ mod pages {
     mod from_v8 {}
 }
 
-/// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].
+/// The name of this engine, in errors and in [`offheap::IsolateId::engine`].
 const ENGINE: &str = "V8";
 
-/// The version of V8 that the crate `v8` 152.2.0 carries.
+/// The version of V8 in the crate `v8` 152.2.0.
 pub const V8_VERSION: &str = "15.2.124.1";
 
-/// Starts V8, with flags as on the command line of `d8`, separated by spaces. Immutable buffers are switched on before these flags
-/// are read. Without this call, the first [`Isolate`] starts V8 without flags.
+/// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Immutable buffers are switched on before
+/// these flags are read. Without this call, the first [`Isolate`] starts V8 without flags.
 ///
 /// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8 cannot run it
 /// (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does nothing.
@@ -133,8 +133,8 @@ pub fn start(flags: &str) -> Result<(), Error> {
     sys::start(flags)
 }
 
-/// Tells offheap that the program started V8 itself (`v8::V8::initialize`). Functions that take a scope of an isolate know it
-/// already.
+/// Tells offheap that the program started V8 itself (`v8::V8::initialize`). Functions that take a scope of an isolate
+/// need no such call: an isolate exists, so V8 was started.
 pub fn started_by_the_program() {
     sys::started_by_the_program();
 }

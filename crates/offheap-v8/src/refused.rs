@@ -1,7 +1,7 @@
-//! Misuse that the compiler refuses, as documentation tests. Each module has a corrected twin, which runs, and after it the
-//! programs that are refused. Their error codes are compared in `.ci/run`: stable Rust does not do that by itself.
+//! Misuse that the compiler refuses, as documentation tests. Each module has a program that compiles and runs, followed
+//! by programs that the compiler refuses. `.ci/run` compares their error codes, because stable Rust does not.
 
-/// Script keeps memory for as long as it likes: memory is not borrowed to it.
+/// Script can keep memory for any length of time, so a store cannot borrow its memory.
 ///
 /// ```
 /// use offheap_v8::Isolate;
@@ -25,7 +25,7 @@
 /// ```
 mod borrowed_owner {}
 
-/// Collecting waits for a slice.
+/// A slice must be dropped before a collection.
 ///
 /// ```
 /// use offheap_v8::Isolate;
@@ -133,7 +133,7 @@ mod guard_on_another_thread {}
 /// ```
 mod isolate_on_another_thread {}
 
-/// Nothing of the scope that `with_v8` lends outlives the call.
+/// Nothing from the scope that `with_v8` lends can outlive the call.
 ///
 /// ```
 /// use offheap_v8::{Isolate, ScopeExt};
@@ -161,7 +161,7 @@ mod isolate_on_another_thread {}
 /// ```
 mod lent_scope_kept {}
 
-/// A local has the brand of its scope.
+/// A local can only be used with the scope that made it.
 ///
 /// ```
 /// use offheap_v8::Isolate;
@@ -190,7 +190,7 @@ mod lent_scope_kept {}
 /// ```
 mod local_of_another_isolate {}
 
-/// A scope ends with the call that lent it.
+/// A scope cannot outlive the call that lent it.
 ///
 /// ```
 /// use offheap_v8::{Isolate, Scope};
@@ -213,7 +213,7 @@ mod local_of_another_isolate {}
 /// ```
 mod scope_kept {}
 
-/// The crate `v8` is not lent while a slice lives.
+/// `with_v8` cannot be called while a slice lives.
 ///
 /// ```
 /// use offheap_v8::{Isolate, ScopeExt};

@@ -1,4 +1,4 @@
-//! What script returns, what it throws, and where it is.
+//! Results of script, exceptions, and positions in script.
 
 use offheap::adapter::{self, in_finalizer};
 use offheap::{ErrorClass, Site};
@@ -6,7 +6,7 @@ use offheap::{ErrorClass, Site};
 use crate::sys;
 use crate::{ENGINE, Error, ScriptValue};
 
-/// Runs what may throw, and turns what it throws into an error.
+/// Runs work that may throw, and turns an exception into an error.
 pub(crate) fn catching<'s, 'i, T>(
     scope: &mut v8::PinScope<'s, 'i>,
     attempt: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
@@ -33,7 +33,7 @@ pub(crate) fn compile_and_run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str
     v8::Script::compile(scope, source, None)?.run(scope)
 }
 
-/// A value that was thrown, as an error: its text as script would see it, and the stack where it has one.
+/// Turns an exception into an error, with its text as script sees it, and its stack if it has one.
 fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Error {
     v8::tc_scope!(let scope, scope);
     let text = thrown.to_string(scope).map(|text| text.to_rust_string_lossy(scope));
@@ -42,14 +42,15 @@ fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::
     Error::Script { engine: ENGINE, message, stack }
 }
 
-/// What V8 itself says of a value that was thrown, without running script: where its own text throws, or no stack is left.
+/// V8's own description of an exception, made without running script. It is used if the exception's own text throws, or
+/// if no stack is left.
 fn native_text<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> String {
     let message = v8::Exception::create_message(scope, thrown);
     let text = message.get(scope).to_rust_string_lossy(scope);
     text.strip_prefix("Uncaught ").unwrap_or(&text).to_owned()
 }
 
-/// The frames of an error, one a line; V8 puts the message before them.
+/// The frames of an error's stack, one per line. V8 puts the message before them.
 fn stack_of<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Option<String> {
     let object = v8::Local::<v8::Object>::try_from(thrown).ok()?;
     let name = v8::String::new(scope, "stack")?;
@@ -81,7 +82,7 @@ pub(crate) fn script_value(scope: &mut v8::PinScope<'_, '_>, value: v8::Local<'_
     }
 }
 
-/// The innermost place in a script, of the call that is going on; `None` where no script is.
+/// The innermost position in script of the current call, or `None` if no script is on the stack.
 pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     const FRAMES: usize = 64;
     let _entered = sys::enter(scope);
@@ -93,16 +94,16 @@ pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     })
 }
 
-/// Throws an [`Error`] into script, as the error of JavaScript that [`Error::class`] says.
+/// Throws an [`Error`] into script. [`Error::class`] decides the JavaScript class.
 pub trait Throw {
-    /// Makes it the pending exception; the callback returns at once.
+    /// Makes this error the pending exception. The callback must then return immediately.
     fn throw(self, scope: &mut v8::PinScope<'_, '_>);
 }
 
 impl Throw for Error {
     fn throw(self, scope: &mut v8::PinScope<'_, '_>) {
         let _entered = sys::enter(scope);
-        // Where there is no memory for the message, it is empty.
+        // If there is no memory for the message, it is empty.
         let message = v8::String::new(scope, &self.to_string()).unwrap_or_else(|| v8::String::empty(scope));
         let thrown = match self.class() {
             ErrorClass::RangeError => v8::Exception::range_error(scope, message),
@@ -112,15 +113,16 @@ impl Throw for Error {
     }
 }
 
-/// Collects garbage in this isolate, all of it, and finalizes what was collected. Stores over V8's own memory that V8 let
-/// go of are exposed nowhere from then on. It does nothing in an observer, or an owner's drop that an engine is waiting for.
+/// Collects all garbage in this isolate, and finalizes it. After that, stores over V8's own memory that V8 has released
+/// no longer count as exposed. It does nothing in an observer, or in the `Drop` of an owner that an engine is waiting
+/// for.
 pub fn collect(isolate: &mut v8::Isolate) {
     if in_finalizer() {
         return;
     }
     let _entered = sys::enter(isolate);
     isolate.low_memory_notification();
-    // Where there is no state there is no store.
+    // An isolate without a state has no stores.
     if let Ok(state) = sys::state(isolate) {
         sys::release_let_go(&state);
     }

@@ -7,7 +7,7 @@ use crate::extension::BackingStoreExt;
 use crate::sys::{self, Buffer};
 use crate::{ENGINE, Error};
 
-/// The most elements that V8 puts into one array.
+/// The largest number of elements in one typed array of V8.
 fn max_element_count(element: Element) -> usize {
     match element {
         Element::Int8 => v8::Int8Array::MAX_LENGTH,
@@ -24,7 +24,7 @@ fn max_element_count(element: Element) -> usize {
     }
 }
 
-/// The array; the range was checked, since V8 ends the process for a wrong one.
+/// Makes the array. The range was checked before, because V8 ends the process for a wrong one.
 fn new_array<'s>(
     scope: &v8::PinScope<'s, '_>,
     buffer: v8::Local<'s, v8::ArrayBuffer>,
@@ -52,7 +52,7 @@ fn new_array<'s>(
     }
 }
 
-/// Makes a typed array over a part of a store, which [`Element::check`] let through.
+/// Makes a typed array over a part of a store. [`Element::check`] has accepted the range.
 pub(crate) fn expose_typed<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,

@@ -1,4 +1,4 @@
-//! Buffers over stores: making them, and what V8 calls when it lets go of one.
+//! Making buffers over stores, and the deleters that V8 calls when it releases one.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -16,8 +16,8 @@ use super::realm::Function;
 use super::state::{State, state};
 use crate::{ENGINE, Error};
 
-/// What a buffer's address must be a multiple of: elements of up to 8 bytes are used through aligned pointers, at
-/// least by `Atomics`.
+/// The alignment of a buffer's address. Elements of up to 8 bytes are accessed through aligned pointers, at least by
+/// `Atomics`.
 const ALIGNMENT: usize = 8;
 
 /// Whether a buffer can be over these bytes.
@@ -25,26 +25,26 @@ pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
-/// What V8 calls once, when the last of its references to a block of ours goes: inside of a detach, on a thread that
-/// sweeps, or when an isolate ends.
+/// The deleter of one of our blocks. V8 calls it once, when it drops its last reference: inside a detach, on a sweeper
+/// thread, or when an isolate ends.
 unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
     let hold = NonNull::new(hold).expect("made by `wrap`");
-    // SAFETY: I-FREE-ONCE: what `wrap` got from the table for this block, whose deleter is called once.
+    // SAFETY: I-FREE-ONCE: `wrap` got this hold from the table for this block, and V8 calls a block's deleter once.
     unsafe { TABLE.finalize(data, hold) };
 }
 
-/// The deleter of a block whose bytes were taken from what V8 may count.
+/// The deleter of a block whose bytes count towards the limit of V8's external memory.
 unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
     COUNTED.give_back(byte_length);
-    // SAFETY: I-FREE-ONCE: as V8 calls it.
+    // SAFETY: I-FREE-ONCE: V8 calls this once, with the arguments of `let_go`.
     unsafe { let_go(data, byte_length, hold) };
 }
 
-/// A block of V8 over the bytes of `store`, which keeps a hold on it.
+/// Makes a block of V8 over the bytes of `store`. The block has a hold on the store.
 #[inline]
 fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::BackingStore>, Error> {
     let byte_length = store.byte_length();
-    // V8 itself counts nothing of shared memory.
+    // V8 does not count shared memory.
     let is_counted = adapter::frees_bytes(store) && !store.kind().is_shared();
     let limit = if is_counted { counted::max_byte_length() } else { MAX_BYTE_LENGTH };
     if byte_length > limit {
@@ -69,21 +69,21 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
         return Err(Error::AddressTaken { engine: ENGINE, store: store.id(), other });
     }
     let Given { data, hold } = TABLE.expose(store, state.registration())?;
-    // Where V8 counts as much as it may, it counts no more.
+    // If V8 already counts as much as it may, these bytes are not counted.
     let is_counted = is_counted && COUNTED.take(byte_length);
     let uncounted = match is_counted || store.kind().is_shared() {
         true => None,
-        // SAFETY: I-FREE-ONCE, I-MAPPED: as below.
+        // SAFETY: I-FREE-ONCE, I-MAPPED: the hold keeps the memory, and the deleter drops the hold once, as below.
         false => unsafe { new_uncounted_block(make, data.as_ptr(), byte_length, let_go, hold.as_ptr()) },
     };
     let deleter = if is_counted && COUNTED.is_set() { let_go_counted } else { let_go };
-    // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the deleter drops once; it is not
-    // null, so that V8 calls the deleter.
+    // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, and the deleter drops the hold once. The
+    // address is not null, so V8 does call the deleter.
     let block = uncounted.unwrap_or_else(|| unsafe { make(data.as_ptr(), byte_length, deleter, hold.as_ptr()) });
     Ok(block.make_shared())
 }
 
-/// An ArrayBuffer over the bytes of `store`, which is not shared, without a copy.
+/// Makes an ArrayBuffer over the bytes of `store`, without a copy. Shared stores are refused.
 #[inline]
 pub(crate) fn expose<'s>(
     scope: &mut v8::PinScope<'s, '_>,
@@ -104,7 +104,7 @@ pub(crate) fn expose<'s>(
     Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
 }
 
-/// A SharedArrayBuffer over the bytes of `store`, which is shared, without a copy.
+/// Makes a SharedArrayBuffer over the bytes of `store`, which is shared, without a copy.
 pub(crate) fn expose_shared<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
@@ -118,7 +118,8 @@ pub(crate) fn expose_shared<'s>(
     Ok(v8::SharedArrayBuffer::with_backing_store(scope, &block))
 }
 
-/// An immutable ArrayBuffer over the bytes of `store`, which is read-only; `None` where V8 does not enforce that.
+/// Makes an immutable ArrayBuffer over the bytes of `store`, which is read-only. Returns `None` if V8 does not enforce
+/// that.
 pub(crate) fn expose_immutable<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
@@ -130,12 +131,12 @@ pub(crate) fn expose_immutable<'s>(
     }
     let block = wrap(&state, store)?;
     if store.byte_length() == 0 {
-        // Nobody can write what has no bytes; transferring them would let go of the block.
+        // An empty buffer cannot be written, and transferring it would release the block.
         return Ok(Some(v8::ArrayBuffer::with_backing_store(scope, &block)));
     }
-    // The block becomes immutable with the first buffer over it. That one is V8's own realm's, out of reach of script.
+    // The first buffer makes the block immutable. It belongs to the realm, so script cannot reach it.
     let buffer = realm.buffer_over(scope, &block);
     realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
-    // V8 itself tells whether that was done.
+    // V8 itself confirms that the block became immutable.
     Ok(natives::is_block_immutable(&block).then(|| v8::ArrayBuffer::with_backing_store(scope, &block)))
 }

@@ -1,5 +1,5 @@
-//! When the stores that an isolate leaves are looked at: V8's buffers let go of their memory after the isolate's slots were
-//! dropped.
+//! Decides when to look at the stores that an ended isolate leaves: V8's buffers release their memory after the
+//! isolate's slots were dropped.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use offheap_engine::memory::EngineMadeStores;
 
 use super::block::{Block, ENDED};
 
-/// In a slot of an isolate that is being disposed of: what is put there then is dropped once V8 is done.
+/// Sits in a slot of an isolate during its disposal. A slot that is set then is dropped after V8 has disposed of the
+/// isolate.
 struct Disposed(Option<(EngineMadeStores<Block>, Arc<IsolateRegistration>)>);
 
-/// Takes over what an isolate leaves. The crate drops its slots at this moment.
+/// Takes over the stores of an ending isolate. The crate `v8` is dropping the isolate's slots when this is called.
 pub(super) fn leave(
     isolate: &mut v8::Isolate,
     stores: EngineMadeStores<Block>,

@@ -1,8 +1,8 @@
-//! Externalizing: the store of a buffer, whoever made it.
+//! Externalizing: returns the store of any buffer.
 //!
-//! Of a buffer over a store of ours, that store, found by its address; memory of our allocator knows its store by itself.
-//! The memory of any other is V8's: a store of it keeps V8's block, and counts as exposed until V8 itself uses that no
-//! more. Its length is V8's to say, where it can change.
+//! If the buffer is over one of our stores, the table finds that store by its address. Memory of our allocator knows
+//! its own store. All other memory is V8's: a store over it keeps V8's block, and counts as exposed until V8 no longer
+//! uses the block. If its length can change, V8 is asked for it.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -19,23 +19,23 @@ use super::object::Buffer;
 use super::state::{State, quick_isolate_id};
 use crate::{ENGINE, Error};
 
-/// Ends the exposure of stores whose memory V8 let go of.
+/// Ends the exposure of stores whose memory V8 has released.
 pub(crate) fn release_let_go(state: &State) {
     EngineMadeStores::release_let_go(state.engine_made(), &ENDED);
 }
 
-/// Notes a store that counts as exposed until V8 let go of its block.
+/// Records a store that counts as exposed until V8 has released its block.
 fn note_engine_made(state: &State, made: EngineMade<Block>) {
     EngineMadeStores::note(state.engine_made(), &ENDED, made);
 }
 
-/// What is behind a buffer: found first, in the scope of its handles, and made a store of where that is called for.
+/// The memory of a buffer. It is located while the buffer's handles are in scope; the store is made later, on request.
 pub(crate) enum Located {
     Store(BackingStore),
     Detached,
-    /// V8 is dropping the owner of the memory at this moment, which asks for it.
+    /// V8 is dropping the owner of the memory right now, and that owner asks for the memory.
     LettingGo,
-    /// Memory without a store, and the block that keeps it: of our allocator, or V8's own.
+    /// Memory without a store, with the block that keeps it: memory of our allocator, or V8's own.
     Unsettled(Memory),
     EngineMade(Memory),
 }
@@ -48,9 +48,9 @@ pub(crate) struct Memory {
     is_detachable: bool,
 }
 
-/// The store of an ArrayBuffer that is over one, or over memory of our allocator: the quick way to it. `None` for all else,
-/// and where there is an error to tell. It does not ask for the block, as [`locate`] does: an owner that V8 is dropping has
-/// handles at most, and no scope.
+/// The fast path to the store of an ArrayBuffer that is over a store, or over memory of our allocator. Returns `None`
+/// in every other case, and if there is an error to report. Unlike [`locate`] it does not ask for the block: an owner
+/// that V8 is dropping may have handles, but no scope.
 #[track_caller]
 #[inline]
 pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Option<BackingStore> {
@@ -63,7 +63,7 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
         Made::Unsettled => {
             let buffer = Buffer::Unshared(buffer);
             let facts = facts_of_memory(buffer.facts(), || buffer.block());
-            // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data; the facts are its own.
+            // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data. The facts are its own.
             unsafe { allocator::settle(data, byte_length, facts, isolate) }.ok()?
         }
         Made::Elsewhere => return None,
@@ -72,7 +72,7 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
     Some(store)
 }
 
-/// Looks for the store of a buffer. Runs no script and collects nothing: guards may live.
+/// Looks for the store of a buffer. Runs no script and collects nothing, so guards may live.
 #[inline]
 pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
     if buffer.is_detached() {
@@ -85,15 +85,15 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
         Memory { block, data, byte_length, facts, is_detachable: buffer.is_detachable() }
     };
     let Some(data) = buffer.data() else {
-        // V8 has no memory for an empty buffer, but one block, whose own address is nobody's data.
+        // V8 has no memory for an empty buffer, only a block. The address of the block itself is no buffer's data.
         let data = block.address();
         return match TABLE.look_up(data.addr().get(), 0) {
             Some(store) => Located::Store(store),
             None => Located::EngineMade(memory(block, data)),
         };
     };
-    // V8 takes the block from a buffer that it detaches, which may drop the owner, before it marks the buffer (V8's I8): to
-    // the owner's drop the address is still that of the memory, and the block an empty one.
+    // When V8 detaches a buffer, it takes the block away before it marks the buffer as detached (V8's I8), which may
+    // drop the owner. During the owner's drop the buffer still has the address of the memory, but an empty block.
     if block.0.data() != Some(data) {
         return Located::LettingGo;
     }
@@ -104,19 +104,19 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
     }
 }
 
-/// The facts of a buffer's memory. That of an immutable buffer is frozen where nobody else has its block: another buffer over
-/// that may be one that script writes. Those that are made later are immutable.
+/// The facts of a buffer's memory. The memory of an immutable buffer is frozen only if no other code has its block:
+/// script may write through another buffer over that block. Buffers that are made later over the block are immutable.
 #[inline]
 fn facts_of_memory(facts: Facts, block: impl FnOnce() -> Block) -> Facts {
     Facts { immutable: facts.immutable && has_one_buffer(&block()), ..facts }
 }
 
-/// Whether the only references to a block are its buffer's and this one.
+/// Whether only the buffer and this reference refer to the block.
 fn has_one_buffer(block: &Block) -> bool {
     references(block) <= 2
 }
 
-/// The store that a buffer is over, where there is one.
+/// Returns the store that a buffer is over, if there is one.
 pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
     let Some(data) = buffer.data() else {
         let block = (!buffer.is_detached()).then(|| buffer.block());
@@ -128,13 +128,13 @@ pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
     }
 }
 
-/// `data` is that of a buffer in its scope.
+/// Looks up `data`, which must be that of a buffer in its scope.
 #[inline]
 fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {
-    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached since it has data.
+    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data.
     match unsafe { allocator::find(data, byte_length) } {
         Made::Elsewhere => {
-            // SAFETY: I-FREE-ONCE: as above.
+            // SAFETY: I-FREE-ONCE: the buffer lives, as above.
             let store = unsafe { TABLE.find(data.as_ptr().addr(), byte_length) };
             store.map_or(Made::Elsewhere, Made::Store)
         }
@@ -143,7 +143,7 @@ fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {
 }
 
 impl Located {
-    /// The store. Of a detached buffer, a new, empty one.
+    /// Returns the store. A detached buffer gives a new, empty one.
     #[track_caller]
     #[inline]
     pub(crate) fn into_store(self, state: &State) -> Result<BackingStore, Error> {
@@ -154,7 +154,8 @@ impl Located {
             Located::EngineMade(memory) => adopt(state, memory)?,
             Located::Unsettled(memory) => {
                 let Memory { block, data, byte_length, facts, .. } = memory;
-                // SAFETY: I-FREE-ONCE: what keeps V8 from letting go is its block, which lives until below.
+                // SAFETY: I-FREE-ONCE: the block keeps V8 from releasing the memory, and it lives until it is dropped
+                // below.
                 let store = unsafe { allocator::settle(data, byte_length, facts, state.isolate()) };
                 drop(block);
                 store?
@@ -165,25 +166,25 @@ impl Located {
     }
 }
 
-/// A store over V8's own memory.
+/// Makes a store over V8's own memory.
 #[track_caller]
 #[inline(never)]
 fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
     let Memory { block, data, byte_length, facts, is_detachable } = memory;
     let max_byte_length = facts.max_byte_length;
     let usage = match facts {
-        // It may be memory of WebAssembly, of several threads: nothing of its buffers tells.
+        // It may be memory of WebAssembly, used by several threads. Its buffers do not tell.
         Facts { shared: true, .. } => BlockUse::Shared,
         Facts { immutable: true, .. } => BlockUse::Frozen,
-        // Buffers of WebAssembly are those that cannot be detached, resizable or not; its memory only grows.
+        // A buffer that is not detachable belongs to WebAssembly, resizable or not. Such memory only grows.
         _ if !is_detachable => BlockUse::Growable,
         Facts { max_byte_length: Some(_), .. } => BlockUse::Resizable,
         _ => BlockUse::Fixed,
     };
     let adopted = Adopted { block, data, byte_length, max_byte_length, usage };
-    // SAFETY: I-MAPPED: the block, the address and the length are those of a living buffer, or the block is without bytes. Shared
-    // memory never gets shorter (V8's I17); only script of this isolate resizes other memory, or its WebAssembly. What is made is
-    // noted below.
+    // SAFETY: I-MAPPED: the block, the address and the length are those of a live buffer, or the block has no bytes.
+    // Shared memory never gets shorter (V8's I17). Other memory is resized only by script of this isolate, or by its
+    // WebAssembly. The result is recorded below.
     let (store, made) = unsafe { TABLE.adopt(adopted, state.isolate()) }?;
     if let Some(made) = made {
         note_engine_made(state, made);
@@ -191,24 +192,26 @@ fn adopt(state: &State, memory: Memory) -> Result<BackingStore, Error> {
     Ok(store)
 }
 
-/// V8's own block, where `store` is all of memory of V8's that V8 resizes: a buffer over it can do what the first one could.
-/// Shared memory of WebAssembly is only grown through its `WebAssembly.Memory`, and V8 says so of its block.
+/// Returns V8's own block if `store` is all of a memory that V8 resizes. A buffer over that block can be resized like
+/// the first one. Shared memory of WebAssembly grows only through its `WebAssembly.Memory`, and its block says that
+/// script cannot resize it.
 fn resizable_block(store: &BackingStore) -> Option<Block> {
     let may_be = store.kind().is_shared() || store.kind() == StoreKind::ENGINE_RESIZABLE;
     may_be.then(|| TABLE.block_of(store)).flatten().filter(|block| block.0.is_resizable_by_user_javascript())
 }
 
-/// One more SharedArrayBuffer over growable memory that V8 made: it grows with the others, whichever isolate they are in.
-/// `None` for all other memory.
+/// Makes another SharedArrayBuffer over growable memory that V8 made. It grows together with the other buffers, in any
+/// isolate. Returns `None` for all other memory.
 pub(super) fn expose_growable<'s>(
     scope: &v8::PinScope<'s, '_>,
     store: &BackingStore,
 ) -> Option<v8::Local<'s, v8::SharedArrayBuffer>> {
-    // The block keeps the memory by itself, and shared memory counts no buffers.
+    // The block keeps the memory, and shared memory does not count its buffers.
     resizable_block(store).map(|block| v8::SharedArrayBuffer::with_backing_store(scope, &block.0))
 }
 
-/// A resizable ArrayBuffer over resizable memory that V8 made and has no buffer over any more. `None` for all other memory.
+/// Makes a resizable ArrayBuffer over resizable memory that V8 made, if V8 has no buffer over it any more. Returns
+/// `None` for all other memory.
 pub(super) fn expose_resizable<'s>(
     scope: &v8::PinScope<'s, '_>,
     state: &State,
@@ -218,7 +221,7 @@ pub(super) fn expose_resizable<'s>(
         return Ok(None);
     }
     let Some(block) = resizable_block(store) else { return Ok(None) };
-    // Where there is a live buffer it is refused: two that resize one block would fault (V8's F3).
+    // A store with a live buffer is refused: if two buffers resize one block, accesses fault (V8's F3).
     let exposed = Hold::new(store, state.isolate())?;
     let buffer = v8::ArrayBuffer::with_backing_store(scope, &block.0);
     note_engine_made(state, EngineMade::new(exposed, block));

@@ -1,16 +1,16 @@
-//! The flags that `start` gives V8. V8 ends the process for some: each of its 986 was tried, with and without `no-`, and
-//! with 0, 1 and -1; those are refused before V8 sees one.
+//! The flags that `start` gives V8. V8 ends the process for some flags: each of its 986 was tried, with and without
+//! `no-`, and with 0, 1 and -1. Those flags are refused before V8 sees any flag.
 
 use super::stack;
 use crate::{ENGINE, Error};
 
-/// Immutable buffers are behind this flag; V8 enforces them everywhere once it is set.
+/// This flag switches immutable buffers on. V8 then enforces them everywhere.
 const BEFORE: &str = "--js-immutable-arraybuffer";
 
-/// Otherwise V8 ends the process where a buffer has 32 GiB (see `counted`).
+/// Without this flag V8 ends the process if a buffer has 32 GiB (see `counted`).
 const AFTER: &str = "--external-memory-max-reasonable-size=0";
 
-/// What ends the process whatever is given with it.
+/// Flags that end the process with any value.
 const REFUSED: [(&str, &str); 10] = [
     ("help", "it prints and ends the process; look flags up in the output of `d8 --help` of V8 15.2"),
     ("print-feature-flags-json", "it prints and ends the process; leave it out"),
@@ -24,7 +24,7 @@ const REFUSED: [(&str, &str); 10] = [
     ("v8-os-page-size", "V8 ends the process for another size than the system's; leave it out"),
 ];
 
-/// What ends the process, or stops it for good, with less than this number.
+/// Flags that end the process, or hang it, if their number is less than this.
 const LEAST: [(&str, i64); 9] = [
     ("concurrent-recompilation-delay", 0),
     ("gc-memory-reducer-start-delay-ms", 1),
@@ -37,10 +37,10 @@ const LEAST: [(&str, i64); 9] = [
     ("switch-table-min-cases", 1),
 ];
 
-/// V8 ends the process for names of 1024 bytes; none is longer than this.
+/// V8 ends the process for names of 1024 bytes. No flag of V8 is longer than this.
 const LONGEST_NAME: usize = 128;
 
-/// Gives V8 our flags and these, which are separated by blanks, before it is started.
+/// Gives V8 our flags and `flags`, which are separated by whitespace. V8 has not been started yet.
 pub(super) fn set(flags: &str) -> Result<(), Error> {
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mut stack_size = None;
@@ -57,12 +57,13 @@ pub(super) fn set(flags: &str) -> Result<(), Error> {
 }
 
 fn refused(flag: &str, why: &'static str) -> Error {
-    // As much of it as can be read.
+    // Keep only a readable part of the flag.
     let flag = flag.chars().take(LONGEST_NAME).collect();
     Error::Flag { engine: ENGINE, flag, why }
 }
 
-/// The size of the stack in KiB, where the flag is about that; `next` is its value where none is in it.
+/// Checks a flag. If it is the size of the stack, returns the size in KiB. `next` is the value if the flag contains
+/// none.
 fn check(flag: &str, next: Option<&str>) -> Result<Option<usize>, Error> {
     if flag.contains('\0') {
         return Err(refused(flag, "a NUL would end it early"));
@@ -90,7 +91,7 @@ fn check(flag: &str, next: Option<&str>) -> Result<Option<usize>, Error> {
     kib.map(Some).ok_or_else(|| refused(flag, "it takes a number of KiB"))
 }
 
-/// A flag as V8 takes it apart.
+/// A flag, split as V8 splits it.
 struct Named<'a> {
     name: String,
     is_negated: bool,
@@ -110,7 +111,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// What comes back from V8 is the name of the program and what it does not know.
+/// V8 gives back the name of the program, followed by the flags that it does not know.
 fn give(flags: &[&str]) -> Result<(), Error> {
     let arguments = ["offheap"].iter().chain(flags).map(|&argument| argument.to_owned()).collect();
     match v8::V8::set_flags_from_command_line(arguments).get(1) {

@@ -1,4 +1,4 @@
-//! A scope of the crate `v8` as the proof that guards ask for, and access to the bytes of stores with it.
+//! A scope of the crate `v8` as the proof for guards, and access to the bytes of stores with that proof.
 
 use bytemuck::NoUninit;
 use offheap::adapter::IsolateRegistration;
@@ -10,7 +10,7 @@ use super::block::TABLE;
 use super::state::known_isolate_id;
 use crate::{ENGINE, Error};
 
-/// Why bytes are not lent.
+/// The reasons why bytes are not lent, and remedies.
 pub(super) const ADVICE: LendingAdvice = LendingAdvice {
     unknown: "since `with_v8` lent a scope a program may have taken the memory to another isolate, and V8 does not \
         say who has it; keep a handle to each of its buffers, let go of what else refers to their `v8::BackingStore`s, or copy \
@@ -21,11 +21,12 @@ pub(super) const ADVICE: LendingAdvice = LendingAdvice {
         let go of that, or copy the bytes",
 };
 
-/// Shows that this thread has the isolate of a scope.
+/// Proves that this thread has the isolate of a scope.
 struct OnThread<'a, 's, 'i> {
     _scope: &'a v8::PinScope<'s, 'i>,
     id: IsolateId,
-    /// Where the isolate has no id: no buffer of it is over a store, and no isolate has this one.
+    /// Set if the isolate has no id yet: then none of its buffers is over a store. The id of this registration belongs
+    /// to no isolate.
     _nobody: Option<IsolateRegistration>,
 }
 
@@ -39,21 +40,21 @@ impl<'a, 's, 'i> OnThread<'a, 's, 'i> {
     }
 }
 
-// SAFETY: I-BORROW: who has a scope has the isolate, on its thread, and scopes are not `Send`.
+// SAFETY: I-BORROW: code that has a scope has the isolate, on the isolate's thread. Scopes are not `Send`.
 unsafe impl HasIsolate for OnThread<'_, '_, '_> {
     fn isolate(&self) -> Result<IsolateId, Error> {
         Ok(self.id)
     }
 }
 
-/// The bytes of `store` as cells.
+/// Returns the bytes of `store` as cells.
 pub(crate) fn cells<'a>(scope: &'a v8::PinScope<'_, '_>, store: &'a BackingStore) -> Result<Cells<'a>, Error> {
     let proof = OnThread::new(scope)?;
     check_not_held(store, proof.id, "lend cells of")?;
     offheap_engine::cells(proof, store)
 }
 
-/// Copies `into.len()` bytes of `store` out.
+/// Copies `into.len()` bytes out of `store`.
 pub(crate) fn copy_to(
     scope: &v8::PinScope<'_, '_>,
     store: &BackingStore,
@@ -82,8 +83,8 @@ pub(crate) fn copy_in<T: NoUninit>(
     offheap_engine::copy_in(proof, store, byte_offset, bytemuck::cast_slice(from))
 }
 
-/// Refuses to touch bytes of V8's memory as they are, where something beside one buffer refers to it.
+/// Refuses direct access to bytes of V8's memory if anything besides one buffer refers to the memory.
 pub(super) fn check_not_held(store: &BackingStore, here: IsolateId, attempted: &'static str) -> Result<(), Error> {
-    // To memory of WebAssembly its buffer and its `WebAssembly.Memory` refer.
+    // Memory of WebAssembly has two references: its buffer and its `WebAssembly.Memory`.
     TABLE.check_not_held(&ADVICE, store, here, 2, attempted)
 }

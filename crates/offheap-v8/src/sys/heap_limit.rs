@@ -1,36 +1,37 @@
-//! What happens where V8's heap is full: it would end the process. An isolate of ours stops the script instead, and gives V8
-//! room for that, which it takes back afterwards.
+//! When V8's heap is full, V8 would end the process. An isolate of ours stops the script instead. It gives V8 room to
+//! stop, and takes that room back afterwards.
 //!
-//! V8 calls the same callback before it gives up on a buffer that there is no memory for, whose heap is far from full. Which
-//! of both it was is seen when script is about to go on: an object that V8 gave up on is there by then.
+//! V8 calls the same callback before it gives up on a buffer without memory, although its heap is far from full. The bytes in
+//! use tell the two apart when script is about to continue: an object that filled the heap exists by then.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What there is beyond the limit, so that what is going on can end: the largest object that V8 makes, of 1 GiB, and a
-/// little. Script stops at its next step; what takes more in one step ends the process as ever.
+/// The room beyond the limit in which the current step of script can finish: the largest object that V8 makes, of 1
+/// GiB, and a little more. Script stops at its next step. If a single step takes more than this room, V8 ends the
+/// process.
 const ROOM: usize = (1 << 30) + (256 << 20);
 
-/// What script may keep beyond twice its limit, and run.
+/// Script may keep this much beyond twice its limit and still run.
 const MAY_BE_KEPT: usize = 64 << 20;
 
 #[derive(Default)]
 pub(crate) struct HeapLimit {
     isolate: OnceLock<v8::IsolateHandle>,
-    /// As the isolate was made with it; known once it is raised.
+    /// The limit that the isolate was made with. It is known once V8 has raised it.
     limit: AtomicUsize,
-    /// What it was lowered to last: more than `limit` where more is in use.
+    /// The limit that was last restored. It is more than `limit` if the heap uses more.
     lowered: AtomicUsize,
-    /// Whether V8 has more room now.
+    /// Whether V8 has additional room now.
     is_raised: AtomicBool,
     /// Whether script was stopped.
     is_reached: AtomicBool,
 }
 
 impl HeapLimit {
-    /// Watches the heap of an isolate, once.
+    /// Watches the heap of an isolate. Call it once.
     ///
     /// # Safety
     /// The isolate ends before this value is dropped.
@@ -48,25 +49,26 @@ impl HeapLimit {
         self.is_raised.load(Ordering::Relaxed)
     }
 
-    /// Gives the isolate its limit back, when no script of it is on the stack, and says whether script was stopped.
+    /// Restores the isolate's limit while none of its script is on the stack. Returns whether script was stopped.
     pub(super) fn restore(&self, isolate: &mut v8::Isolate) -> bool {
         isolate.cancel_terminate_execution();
         isolate.low_memory_notification();
         self.lower(isolate);
-        // That collection may have reached it, too.
+        // The collection itself may have reached the limit, too.
         isolate.cancel_terminate_execution();
         self.is_reached.swap(false, Ordering::Relaxed)
     }
 
     fn lower(&self, isolate: &mut v8::Isolate) {
-        // What is still in use, and a quarter, is the least that the limit can be.
+        // V8 does not lower the limit below the bytes in use plus a quarter.
         isolate.remove_near_heap_limit_callback(reached, self.limit.load(Ordering::Relaxed));
         isolate.add_near_heap_limit_callback(reached, self.as_data());
         self.lowered.store(isolate.get_heap_statistics().heap_size_limit(), Ordering::Relaxed);
         self.is_raised.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the limit could not be lowered to what it was, by far: script keeps what it was stopped for.
+    /// Whether the restored limit is still far above the original one, because script keeps the memory that it was
+    /// stopped for.
     #[inline]
     pub(super) fn is_exceeded(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
@@ -74,10 +76,10 @@ impl HeapLimit {
     }
 }
 
-/// What V8 calls, also again and again; it gives the new limit.
+/// V8 calls this, possibly several times, when its heap is nearly full. It returns the new limit.
 unsafe extern "C" fn reached(data: *mut c_void, current: usize, initial: usize) -> usize {
     let watched = NonNull::new(data.cast::<HeapLimit>()).expect("made by `watch`");
-    // SAFETY: I-FREE-ONCE: the isolate, which calls this, ends before the value is dropped.
+    // SAFETY: I-FREE-ONCE: the isolate calls this, and it ends before the value is dropped.
     let watched = unsafe { watched.as_ref() };
     watched.limit.store(initial, Ordering::Relaxed);
     if !watched.is_raised.swap(true, Ordering::Relaxed) {
@@ -86,14 +88,14 @@ unsafe extern "C" fn reached(data: *mut c_void, current: usize, initial: usize) 
     current.max(initial.max(watched.lowered.load(Ordering::Relaxed)).saturating_add(ROOM))
 }
 
-/// What V8 calls when script is about to go on.
+/// V8 calls this when script is about to continue.
 unsafe extern "C" fn before_script_goes_on(mut isolate: v8::UnsafeRawIsolatePtr, data: *mut c_void) {
     let watched = NonNull::new(data.cast::<HeapLimit>()).expect("made by `watch`");
-    // SAFETY: I-FREE-ONCE: the isolate, which calls this, ends before the value is dropped.
+    // SAFETY: I-FREE-ONCE: the isolate calls this, and it ends before the value is dropped.
     let watched = unsafe { watched.as_ref() };
     // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and nothing else uses the isolate during the call.
     let isolate = unsafe { v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate) };
-    // V8 calls it full from four fifths of the limit on.
+    // V8 treats the heap as full from four fifths of the limit on.
     if isolate.get_heap_statistics().used_heap_size() < watched.limit.load(Ordering::Relaxed) / 4 * 3 {
         watched.lower(isolate);
     } else {

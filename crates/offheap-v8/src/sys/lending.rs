@@ -1,4 +1,5 @@
-//! Whether an isolate may lend the bytes of a store: in `offheap_engine::memory`, which is told of the handles here.
+//! Whether an isolate may lend the bytes of a store. The check is in `offheap_engine::memory`; this file gives it the
+//! handles.
 
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::memory::Lender;
@@ -11,7 +12,7 @@ use super::object::Buffer;
 use super::own_isolate::{OwnIsolate, Root};
 use crate::Error;
 
-/// An isolate of ours with its handles, that of `first` before all others.
+/// An isolate of ours with its handles. The handle `first` is asked before all others.
 struct Handles<'a> {
     own: &'a OwnIsolate,
     first: Option<Rooted<'a, Root>>,
@@ -39,7 +40,7 @@ impl Lender<Block> for Handles<'_> {
     }
 }
 
-/// Refuses what would lend the bytes of `store`, of which `first` may be a buffer, unless nobody else has them.
+/// Refuses to lend the bytes of `store` unless no other code has them. `first` may be a buffer over them.
 pub(crate) fn check_lendable(
     own: &OwnIsolate,
     store: &BackingStore,

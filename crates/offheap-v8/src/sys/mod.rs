@@ -1,12 +1,16 @@
-//! All unsafe code of this crate: what the types of the crate `v8` cannot say.
+//! All unsafe code of this crate: operations that the types of the crate `v8` cannot express.
 //!
-//! `platform` starts V8, with the flags that `flags` lets through, `buffer` makes buffers over stores and lets go of
-//! them, `block` is V8's own memory and the table of what begins at an address, `allocator` is what script's buffers come from,
-//! `engine_memory` makes stores of what V8 allocated by itself, `ended` has those whose
-//! isolate is gone, `counted` is how much of all that V8 may count, `resizable` makes resizable buffers, `realm` has
-//! V8's own functions, `state` is what is kept per isolate, `own_isolate` an isolate of ours and its roots,
-//! `guards` shows who has an isolate, `lending` asks who else has the bytes of a slice, `stack` is about the stack of a thread,
-//! `heap_limit` about a full heap.
+//! - `platform` starts V8, with the flags that `flags` accepts.
+//! - `buffer` makes buffers over stores, and releases them.
+//! - `block` has V8's own memory, and the table of stores by address.
+//! - `allocator` makes the memory of script's buffers.
+//! - `engine_memory` makes stores of memory that V8 allocated itself; `ended` has those of ended isolates.
+//! - `counted` limits the bytes that V8 counts.
+//! - `resizable` makes resizable buffers.
+//! - `realm` has V8's own functions.
+//! - `state` is kept per isolate; `own_isolate` is an isolate of ours and its roots.
+//! - `guards` proves which thread has an isolate; `lending` checks that no other code has the bytes of a slice.
+//! - `stack` measures the stack of a thread; `heap_limit` handles a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod allocator;

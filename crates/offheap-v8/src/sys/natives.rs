@@ -1,5 +1,5 @@
-//! Questions to V8 that the crate `v8` links and does not offer: methods of its C++ API, by their mangled names (the same
-//! on Linux and macOS). The version of the crate is pinned, and a name that is gone does not link.
+//! Queries that the crate `v8` links but does not expose: methods of V8's C++ API, by their mangled names (identical on
+//! Linux and macOS). The version of the crate is pinned, and a missing name does not link.
 
 use std::ffi::{c_long, c_void};
 use std::ptr::{self, NonNull};
@@ -34,16 +34,16 @@ unsafe extern "C" {
 
 type Block = v8::SharedRef<v8::BackingStore>;
 
-/// Whether the isolate is the one that this thread entered last, and has not left (`v8::Isolate::TryGetCurrent`).
+/// Whether this isolate is the one that this thread entered last and has not left (`v8::Isolate::TryGetCurrent`).
 #[inline]
 pub(super) fn is_current(isolate: &v8::Isolate) -> bool {
     current_if(isolate).is_some()
 }
 
-/// The address of the isolate, where it is that one.
+/// The address of the isolate if it is the current one.
 #[inline]
 pub(super) fn current_if(isolate: &v8::Isolate) -> Option<*const c_void> {
-    // SAFETY: I-NO-JS-OWNER: compared, and not used.
+    // SAFETY: I-NO-JS-OWNER: the pointer is only compared.
     let this = address_of(unsafe { isolate.as_raw_isolate_ptr() });
     (this == address_of(current_isolate())).then_some(this)
 }
@@ -57,63 +57,65 @@ fn address_of(isolate: v8::UnsafeRawIsolatePtr) -> *const c_void {
 /// `v8::ArrayBuffer::IsImmutable`
 #[inline]
 pub(crate) fn is_immutable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
-    // SAFETY: I-LAYOUT: a live handle, whose address is `this` to V8, as the crate's own calls have it.
+    // SAFETY: I-LAYOUT: this is a live handle. Its address is `this` for V8, as in the crate's own calls.
     unsafe { array_buffer_is_immutable(&raw const *buffer) }
 }
 
 /// `v8::ArrayBuffer::IsResizableByUserJavaScript`
 #[inline]
 pub(super) fn is_resizable(buffer: v8::Local<'_, v8::ArrayBuffer>) -> bool {
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: a live handle, whose address is `this`, as above.
     unsafe { array_buffer_is_resizable(&raw const *buffer) }
 }
 
 /// `v8::ArrayBuffer::MaxByteLength`
 pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: a live handle, whose address is `this`, as above.
     unsafe { array_buffer_max_byte_length(&raw const *buffer) }
 }
 
 /// `v8::SharedArrayBuffer::MaxByteLength`
 pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: a live handle, whose address is `this`, as above.
     unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
 }
 
-/// `v8::Global::Reset`, in an isolate that the crate's own handles take for gone, and that is still there: where its slots
-/// are dropped.
+/// `v8::Global::Reset`, while an isolate drops its slots: the crate's own handles treat that isolate as gone, although
+/// it still exists.
 pub(super) fn reset<T>(global: v8::Global<T>) {
     let cell = global.into_raw();
-    // SAFETY: I-FREE-ONCE: the cell of a handle that is not dropped; the isolate is there as long as its slots are.
+    // SAFETY: I-FREE-ONCE: this is the cell of a handle that is not dropped. The isolate exists while its slots are
+    // dropped.
     unsafe { v8__Global__Reset(cell.as_ptr().cast()) };
 }
 
-/// `v8::Isolate::SetStackLimit`: script and V8's own functions throw below that address. For isolates that stay on the
-/// thread whose stack has it.
+/// `v8::Isolate::SetStackLimit`: script and V8's own functions throw below that address. Use it only for isolates that
+/// stay on the thread whose stack has that address.
 pub(super) fn set_stack_limit(isolate: &mut v8::Isolate, limit: usize) {
-    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    // SAFETY: I-NO-JS-OWNER: it is used only for the call below, on the isolate's thread.
     let isolate = unsafe { isolate.as_raw_isolate_ptr() };
-    // SAFETY: I-LAYOUT: the isolate lives; the limit is a number that V8 compares with.
+    // SAFETY: I-LAYOUT: the isolate lives. The limit is a number that V8 compares with.
     unsafe { isolate_set_stack_limit(isolate, limit) };
 }
 
-/// `v8::Context::New`; `None` where V8 cannot make one: near the end of the stack, or while execution is terminated. That of
-/// the crate panics then, which inside of a callback ends the process.
+/// `v8::Context::New`. Returns `None` if V8 cannot make a context: near the end of the stack, or while execution is
+/// terminated. The crate's own function panics in these cases, which ends the process inside a callback.
 pub(super) fn new_context<'s>(scope: &v8::PinScope<'s, '_, ()>) -> Option<v8::Local<'s, v8::Context>> {
-    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    // SAFETY: I-NO-JS-OWNER: it is used only for the call below, on the isolate's thread.
     let isolate = unsafe { scope.as_raw_isolate_ptr() };
-    // SAFETY: I-LAYOUT: as the crate's own call has it; null is for what is left to V8.
+    // SAFETY: I-LAYOUT: the arguments are those of the crate's own call. Null selects V8's defaults.
     let context = unsafe { v8__Context__New(isolate, ptr::null(), ptr::null(), ptr::null_mut()) };
     let context = NonNull::new(context.cast_mut())?;
-    // SAFETY: I-LAYOUT: a `Local` is a handle's address, and this one is of the innermost handle scope, which is `scope`'s.
+    // SAFETY: I-LAYOUT: a `Local` is the address of a handle. This one is in the innermost handle scope, which is
+    // `scope`'s.
     Some(unsafe { std::mem::transmute::<NonNull<v8::Context>, v8::Local<'s, v8::Context>>(context) })
 }
 
-/// `v8::ArrayBuffer::NewBackingStore`, or that of `v8::SharedArrayBuffer`.
+/// `v8::ArrayBuffer::NewBackingStore`, or `v8::SharedArrayBuffer::NewBackingStore`.
 pub(super) type NewBlock =
     unsafe fn(*mut c_void, usize, v8::BackingStoreDeleterCallback, *mut c_void) -> v8::UniqueRef<v8::BackingStore>;
 
-/// The beginning of a block that has a deleter (`BackingStore` in backing-store.h of V8 15.2, without the sandbox).
+/// The beginning of a block with a deleter (`BackingStore` in backing-store.h of V8 15.2, without the sandbox).
 #[repr(C)]
 struct BlockLayout {
     start: *mut c_void,
@@ -125,14 +127,14 @@ struct BlockLayout {
     deleter_data: *mut c_void,
 }
 
-/// A block over bytes whose letting go frees no memory: V8 counts none of them, and calls `deleter` once, as ever. `None`
-/// where V8's blocks are not laid out as expected; nothing is called then.
+/// Makes a block over bytes that V8 does not count, because releasing the block frees no memory. V8 calls `deleter`
+/// once, as for other blocks. Returns `None`, and calls nothing, if V8's blocks do not have the expected layout.
 ///
-/// V8 counts nothing behind its own `EmptyDeleter`, which it looks for when a block is made. It would tell nobody that the
-/// block is gone; so the block gets its deleter afterwards.
+/// V8 does not count bytes behind its own `EmptyDeleter`, which it looks for when a block is made. But that deleter
+/// would report the end of the block to nobody, so the block gets `deleter` afterwards.
 ///
 /// # Safety
-/// As for `make`; `deleter_data` is not null, and `address` not either.
+/// The contract of `make` holds, and neither `deleter_data` nor `address` is null.
 pub(super) unsafe fn new_uncounted_block(
     make: NewBlock,
     address: *mut c_void,
@@ -140,35 +142,36 @@ pub(super) unsafe fn new_uncounted_block(
     deleter: v8::BackingStoreDeleterCallback,
     deleter_data: *mut c_void,
 ) -> Option<v8::UniqueRef<v8::BackingStore>> {
-    // SAFETY: I-FREE-ONCE: the caller's promise; this deleter frees nothing.
+    // SAFETY: I-FREE-ONCE: the caller promises the contract of `make`. This deleter frees nothing.
     let block = unsafe { make(address, byte_length, backing_store_empty_deleter, deleter_data) }.into_raw();
     let layout = block.cast::<BlockLayout>();
-    // SAFETY: I-LAYOUT: V8's object is larger; nobody else has it yet.
+    // SAFETY: I-LAYOUT: V8's object is larger than the part that is read, and no other code has it yet.
     let fields = unsafe { layout.read() };
     let is_as_expected = fields.start == address
         && fields.byte_length == byte_length
         && fields.deleter == backing_store_empty_deleter as *const c_void
         && fields.deleter_data == deleter_data;
     if is_as_expected {
-        // SAFETY: I-LAYOUT: inside the object, as for `fields`.
+        // SAFETY: I-LAYOUT: this is inside the object, which is larger, as above.
         let place = unsafe { &raw mut (*layout).deleter };
-        // SAFETY: I-LAYOUT: the word is the deleter that V8 calls with this data: it and the words around it had been given.
+        // SAFETY: I-LAYOUT: the word is the deleter that V8 calls with this data: it and the words around it have the
+        // expected values.
         unsafe { place.write(deleter as *const c_void) };
     }
-    // SAFETY: I-FREE-ONCE: the pointer that was taken out above.
+    // SAFETY: I-FREE-ONCE: this is the pointer that `into_raw` returned above.
     let block = unsafe { v8::UniquePtr::from_raw(block) };
     is_as_expected.then(|| block.unwrap())
 }
 
-/// `v8::BackingStore::IsImmutable`: all buffers over the block are, that are made from now on.
+/// `v8::BackingStore::IsImmutable`: all buffers that are made over the block from now on are immutable.
 pub(super) fn is_block_immutable(block: &Block) -> bool {
-    // SAFETY: I-LAYOUT: a live block, by the address that the crate's own calls have.
+    // SAFETY: I-LAYOUT: this is a live block, at the address that the crate's own calls use.
     unsafe { backing_store_is_immutable((&raw const **block).cast()) }
 }
 
-/// How many references there are to the block, V8's included.
+/// The number of references to the block, V8's included.
 pub(super) fn use_count(block: &Block) -> usize {
-    // SAFETY: I-LAYOUT: a `SharedRef` is a C++ `shared_ptr`, which this function is made for.
+    // SAFETY: I-LAYOUT: a `SharedRef` is a C++ `shared_ptr`, which is the argument of this function.
     let count = unsafe { std__shared_ptr__v8__BackingStore__use_count((&raw const *block).cast()) };
     count.cast_unsigned() as usize
 }

@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::natives;
 use crate::{BufferState, ENGINE, Error};
 
-/// A buffer of either sort.
+/// An ArrayBuffer or a SharedArrayBuffer.
 #[derive(Clone, Copy)]
 pub(crate) enum Buffer<'s> {
     Unshared(v8::Local<'s, v8::ArrayBuffer>),
@@ -16,21 +16,21 @@ pub(crate) enum Buffer<'s> {
 }
 
 impl<'s> Buffer<'s> {
-    /// The buffer that `value` is, or is a view of.
+    /// Returns the buffer: `value` itself, or the buffer of the view `value`.
     #[inline]
     pub(crate) fn of(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
-        // Mostly it is one.
+        // In most cases the value is a buffer.
         if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
             return Ok(Buffer::Unshared(buffer));
         }
         let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(value) else { return Self::of_object(scope, value) };
-        // Typed as an ArrayBuffer by the crate `v8`, also where it is a shared one.
+        // The crate `v8` gives it the type of an ArrayBuffer, even if it is a SharedArrayBuffer.
         let buffer = view.buffer(scope);
         let buffer = buffer.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "give a view's buffer" })?;
         Self::of_object(scope, buffer.into())
     }
 
-    /// The buffer that `value` is.
+    /// Returns `value` as a buffer, if it is one.
     #[inline]
     pub(crate) fn of_object(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
         if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
@@ -43,12 +43,13 @@ impl<'s> Buffer<'s> {
         })
     }
 
-    /// As what the crate `v8` makes typed arrays over, and V8 tells resizable by: both are for ArrayBuffers, and V8 takes either.
+    /// The buffer as an ArrayBuffer. The crate `v8` makes typed arrays, and asks whether a buffer is resizable, only
+    /// for ArrayBuffers; V8 accepts both types.
     pub(crate) fn as_unshared(&self) -> v8::Local<'s, v8::ArrayBuffer> {
         match *self {
             Buffer::Unshared(buffer) => buffer,
-            // SAFETY: I-LAYOUT: both are handles to the same class of V8 (`JSArrayBuffer`), and the calls for both do the
-            // same with it.
+            // SAFETY: I-LAYOUT: both are handles to one class of V8 (`JSArrayBuffer`), and these calls do the same for
+            // both.
             Buffer::Shared(buffer) => unsafe { v8::Local::cast_unchecked(v8::Local::<v8::Value>::from(buffer)) },
         }
     }
@@ -67,7 +68,7 @@ impl<'s> Buffer<'s> {
         }
     }
 
-    /// Where its memory begins; `None` where it is detached or V8 gave it none.
+    /// The address of its memory, or `None` if it is detached or V8 gave it no memory.
     pub(crate) fn data(&self) -> Option<NonNull<c_void>> {
         match self {
             Buffer::Unshared(buffer) => buffer.data(),
@@ -75,7 +76,7 @@ impl<'s> Buffer<'s> {
         }
     }
 
-    /// V8's block. Its safe methods and `Deref` allow races, so that it never leaves this module's callers.
+    /// V8's block. Its safe methods and `Deref` allow data races, so only the callers of this module may have it.
     pub(super) fn block(&self) -> Block {
         Block(match self {
             Buffer::Unshared(buffer) => buffer.get_backing_store(),
@@ -91,7 +92,7 @@ impl<'s> Buffer<'s> {
         matches!(self, Buffer::Unshared(buffer) if buffer.was_detached())
     }
 
-    /// What never changes of it.
+    /// Its properties that never change.
     #[inline]
     pub(crate) fn facts(&self) -> Facts {
         match *self {
@@ -101,7 +102,8 @@ impl<'s> Buffer<'s> {
                 max_byte_length: natives::is_resizable(buffer).then(|| natives::max_byte_length(buffer)),
             },
             Buffer::Shared(buffer) => {
-                // Not the block's word: of memory of WebAssembly some buffers are growable, and others are not.
+                // The block cannot answer this: some buffers over memory of WebAssembly are growable, and others are
+                // not.
                 let resizable = natives::is_resizable(self.as_unshared());
                 let max_byte_length = resizable.then(|| natives::shared_max_byte_length(buffer));
                 Facts { max_byte_length, ..Facts::SHARED }
@@ -109,7 +111,7 @@ impl<'s> Buffer<'s> {
         }
     }
 
-    /// What script sees of it.
+    /// The state of the buffer as script sees it.
     pub(crate) fn state(&self, facts: Facts) -> BufferState {
         let (byte_length, detached) = (self.byte_length(), self.is_detached());
         BufferState {

@@ -1,5 +1,6 @@
-//! An isolate of ours. The crate's `OwnedIsolate` is entered from its making to its drop, and ends the process unless
-//! they are dropped in reverse order; this one is entered while it is used, so that the order does not matter.
+//! An isolate of ours. The crate's `OwnedIsolate` is entered when it is made and left when it is dropped, and ends the
+//! process unless such isolates are dropped in reverse order. This one is entered only while it is used, so the order
+//! does not matter.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -23,34 +24,34 @@ use crate::{ENGINE, Error};
 pub(crate) struct OwnIsolate {
     state: Arc<State>,
     context: v8::Global<v8::Context>,
-    /// The same isolate as `isolate`.
+    /// The raw pointer to `isolate`.
     raw: v8::UnsafeRawIsolatePtr,
     collects_young: bool,
     stack: StackLimit,
     /// The bytes of buffers whose handles were dropped since V8 was last told to collect.
     dropped_bytes: Cell<usize>,
-    // Entered again by `drop`, and dropped after it.
+    // `drop` enters it again before this field is dropped.
     isolate: v8::OwnedIsolate,
-    /// V8 may tell it of a full heap until the isolate has ended.
+    /// V8 may report a full heap to it until the isolate has ended, so it is dropped after the isolate.
     heap_limit: Rc<HeapLimit>,
 }
 
-/// An object that a handle keeps.
+/// An object that a handle keeps alive.
 pub struct Root {
     object: v8::Global<v8::Object>,
     facts: Facts,
-    /// What collecting it may free.
+    /// The bytes that collecting the object may free.
     byte_length: usize,
 }
 
-/// From so many bytes on it is looked up whether letting go of a buffer frees them.
+/// For buffers of at least this size, it is looked up whether releasing them frees their bytes.
 const BYTES_BEFORE_A_LOOK: usize = 1 << 20;
 
-/// Dropped handles of more bytes than these make V8 collect.
+/// V8 is told to collect once the dropped handles have more bytes than this.
 const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
 
 impl Root {
-    /// A root for a buffer of the isolate of `scope`.
+    /// Makes a root for a buffer in the isolate of `scope`.
     pub(crate) fn of_buffer<'s>(scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer<'s>, facts: Facts) -> Self {
         let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
         let frees_none = byte_length >= BYTES_BEFORE_A_LOOK
@@ -58,7 +59,7 @@ impl Root {
         Root::of_object(scope, buffer.object(), facts, if frees_none { 0 } else { byte_length })
     }
 
-    /// A root for an object of the isolate of `scope`, which frees that many bytes when it goes.
+    /// Makes a root for an object in the isolate of `scope`. Collecting the object frees `byte_length` bytes.
     pub(crate) fn of_object(
         scope: &mut v8::PinScope<'_, '_>,
         object: v8::Local<'_, v8::Object>,
@@ -68,13 +69,13 @@ impl Root {
         Root { object: v8::Global::new(scope, object), facts, byte_length }
     }
 
-    /// What never changes of it.
+    /// The properties of the object that never change.
     pub(crate) fn facts(&self) -> Facts {
         self.facts
     }
 }
 
-/// The object of a root. `scope` is of its isolate.
+/// The object of a root. `scope` must be of the root's isolate.
 pub(crate) fn object_of<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     root: Rooted<'_, Root>,
@@ -82,7 +83,8 @@ pub(crate) fn object_of<'s>(
     root.with(|root| v8::Local::new(scope, &root.object))
 }
 
-/// The buffer of a root, which may be another object where the handle was made for one. `scope` is of its isolate.
+/// The buffer of a root. It fails if the handle was made for another kind of object. `scope` must be of the root's
+/// isolate.
 pub(crate) fn buffer_of<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     root: Rooted<'_, Root>,
@@ -92,8 +94,8 @@ pub(crate) fn buffer_of<'s>(
 }
 
 impl OwnIsolate {
-    /// Makes an isolate, and prepares its context before any user code runs in it. V8 was started. With `alignment` script's
-    /// buffers come from our allocator, unless `params` name one.
+    /// Makes an isolate, and prepares its context before any user code runs in it. V8 must be started. With an
+    /// `alignment`, script's buffers come from our allocator, unless `params` has another one.
     pub(crate) fn new(mut params: v8::CreateParams, alignment: Option<usize>) -> Result<Self, Error> {
         let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
         if let Some(alignment) = alignment
@@ -103,15 +105,15 @@ impl OwnIsolate {
         }
         let heap_limit = Rc::new(HeapLimit::default());
         let mut isolate = v8::Isolate::new(params);
-        // SAFETY: I-FREE-ONCE: here and as a field it is dropped after the isolate.
+        // SAFETY: I-FREE-ONCE: both this variable and the field are dropped after the isolate.
         unsafe { heap_limit.watch(&mut isolate) };
         let stack = StackLimit::new(&mut isolate);
         let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
         let (context, collects_young) = Self::prepare(&mut isolate, &state)?;
-        // SAFETY: I-NO-JS-OWNER: used while this value lives, which keeps the isolate.
+        // SAFETY: I-NO-JS-OWNER: it is used only while this value lives, which keeps the isolate.
         let raw = unsafe { isolate.as_raw_isolate_ptr() };
-        // SAFETY: I-BORROW: the crate entered it when it was made; it is the current one of this thread.
+        // SAFETY: I-BORROW: the crate entered the isolate when it was made, and it is the current one of this thread.
         unsafe { isolate.exit() };
         let dropped_bytes = Cell::new(0);
         Ok(OwnIsolate { state, context, raw, collects_young, stack, dropped_bytes, isolate, heap_limit })
@@ -133,14 +135,14 @@ impl OwnIsolate {
         &self.state
     }
 
-    /// Before script runs.
+    /// Gives script room on the stack. Call it before script runs.
     pub(crate) fn make_room_on_stack(&self) {
         // SAFETY: I-NO-JS-OWNER: this value keeps the isolate, and both are on its thread.
         let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(self.raw) };
         self.stack.make_room(&mut isolate);
     }
 
-    /// Whether V8 was started with `--expose-gc`, so that young objects can be collected apart.
+    /// Whether V8 was started with `--expose-gc`, so that a collection of only young objects is possible.
     pub(crate) fn collects_young(&self) -> bool {
         self.collects_young
     }
@@ -149,12 +151,12 @@ impl OwnIsolate {
         self.isolate.thread_safe_handle()
     }
 
-    /// Enters the isolate while the result lives: whichever is entered, it is the current one then.
+    /// Enters the isolate while the result lives. It becomes the current one, even if another isolate is entered.
     fn enter(&self) -> Entered {
         Entered::new(self.raw)
     }
 
-    /// Calls `work` in the isolate's own context, with handles that end with the call.
+    /// Calls `work` in the isolate's own context. Handles that `work` makes end with the call.
     pub(crate) fn with_scope<R>(&self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         let mut entered = self.enter();
         let handles = pin!(v8::HandleScope::new(entered.isolate()));
@@ -164,8 +166,8 @@ impl OwnIsolate {
         work(&mut scope)
     }
 
-    /// Whether `is_it` says so of one of the objects that handles are for, asked of `first` before all others. It must call
-    /// no code of the program's.
+    /// Whether `is_it` accepts one of the objects that handles keep. It is asked for `first` before all others, and
+    /// must not call code of the program.
     pub(crate) fn any_object(
         &self,
         first: Option<Rooted<'_, Root>>,
@@ -180,7 +182,7 @@ impl OwnIsolate {
         })
     }
 
-    /// Collects where much was let go of: between steps of a scope, when no guard lives.
+    /// Collects if many bytes were dropped. Call it between steps of a scope, while no guard lives.
     #[inline]
     pub(crate) fn relieve(&self) {
         self.restore_full_heap();
@@ -189,17 +191,17 @@ impl OwnIsolate {
         }
     }
 
-    /// Whether the heap was full since this was asked last; it has its limit again. No script of the isolate is on the stack,
-    /// and no guard lives.
+    /// Restores the heap's limit. Returns whether the heap was full since the last call. Call it while no script of the
+    /// isolate is on the stack, and no guard lives.
     #[inline]
     pub(crate) fn restore_full_heap(&self) -> bool {
         self.heap_limit.is_raised() && self.restore_heap()
     }
 
-    /// Whether script keeps far more than its heap may have, so that no more of it is run.
+    /// Whether script keeps so much more than the heap's limit that no more script may run.
     #[inline]
     pub(crate) fn keeps_too_much(&self) -> bool {
-        // What was kept may be gone by now.
+        // Script may have dropped the memory by now, so collect and look again.
         self.heap_limit.is_exceeded() && {
             self.restore_heap();
             self.heap_limit.is_exceeded()
@@ -213,12 +215,12 @@ impl OwnIsolate {
         was_full
     }
 
-    /// Lets go of an object.
+    /// Releases an object.
     pub(crate) fn release(&self, root: Root) {
         self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length));
     }
 
-    /// Collects garbage, all of it, and finalizes it.
+    /// Collects all garbage, and finalizes it.
     #[inline(never)]
     pub(crate) fn collect(&self) {
         self.dropped_bytes.set(0);
@@ -226,7 +228,7 @@ impl OwnIsolate {
         release_let_go(&self.state);
     }
 
-    /// Collects what was made lately; for V8 that was started with `--expose-gc`.
+    /// Collects young objects. V8 must have been started with `--expose-gc`.
     pub(crate) fn collect_young(&self) {
         self.enter().isolate().request_garbage_collection_for_testing(v8::GarbageCollectionType::Minor);
         release_let_go(&self.state);
@@ -235,7 +237,8 @@ impl OwnIsolate {
 
 impl Drop for OwnIsolate {
     fn drop(&mut self) {
-        // SAFETY: I-BORROW: left again by the crate, which drops it next and asks that it is the current one.
+        // SAFETY: I-BORROW: the crate drops `isolate` next. It requires that the isolate is the current one, and leaves
+        // it.
         unsafe { self.isolate.enter() };
     }
 }

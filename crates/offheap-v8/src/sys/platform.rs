@@ -1,4 +1,4 @@
-//! Starting V8: once in a process, before any isolate, and before the threads that run it.
+//! Starts V8: once in a process, before any isolate, and before the threads that run it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ unsafe extern "C" {
     safe fn v8__V8__IsSandboxEnabled() -> bool;
 }
 
-/// V8 with its sandbox ends the process when it is given memory from outside of it.
+/// V8 with its sandbox ends the process if it is given memory from outside the sandbox.
 pub(super) fn check_sandbox() -> Result<(), Error> {
     match v8__V8__IsSandboxEnabled() {
         false => Ok(()),
@@ -25,14 +25,14 @@ pub(super) fn check_sandbox() -> Result<(), Error> {
 
 enum Started {
     No,
-    /// With the memory-protection keys that V8 took, as bits of the PKRU register that deny access.
+    /// The memory-protection keys that V8 took, as the bits of the PKRU register that deny access.
     ByUs(u32),
     ByTheProgram,
 }
 
 static STARTED: Mutex<Started> = Mutex::new(Started::No);
 
-/// Starts V8 with these flags, unless it was started.
+/// Starts V8 with these flags, unless it was started before.
 pub(crate) fn start(flags: &str) -> Result<(), Error> {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if !matches!(*started, Started::No) {
@@ -53,7 +53,7 @@ pub(crate) fn start(flags: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Notes that the program started V8 by itself: it has an isolate, or says so.
+/// Records that the program started V8 itself: it has an isolate, or says so.
 pub(crate) fn started_by_the_program() {
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Started::No = *started {
@@ -62,8 +62,8 @@ pub(crate) fn started_by_the_program() {
     }
 }
 
-/// Whether this thread may run V8: a thread that was born before V8 took a memory-protection key has no access to what
-/// that protects, and would end with SIGSEGV.
+/// Whether this thread may run V8. A thread that is older than V8's memory-protection key has no access to the memory
+/// that the key protects, and would end with SIGSEGV.
 pub(crate) fn check_thread() -> Result<(), Error> {
     let keys = match *STARTED.lock().unwrap_or_else(PoisonError::into_inner) {
         Started::ByUs(keys) => keys,
@@ -79,7 +79,7 @@ pub(crate) fn check_thread() -> Result<(), Error> {
     })
 }
 
-/// The memory-protection keys that this thread may not read, as the bits of PKRU that say so.
+/// The memory-protection keys that this thread may not read, as bits of PKRU.
 #[cfg(target_arch = "x86_64")]
 fn denied_keys() -> u32 {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
@@ -91,7 +91,7 @@ fn denied_keys() -> u32 {
         return 0;
     }
     let pkru: u32;
-    // SAFETY: I-BORROW: reads a register of this thread; the system enabled the instruction, as `OSPKE` says.
+    // SAFETY: I-BORROW: this reads a register of this thread. `OSPKE` shows that the system enabled the instruction.
     unsafe {
         std::arch::asm!("rdpkru", in("ecx") 0, out("eax") pkru, out("edx") _, options(nomem, nostack, preserves_flags));
     }

@@ -1,5 +1,5 @@
-//! V8's own functions, whatever script replaced: what the crate `v8` does not bind is asked through them. A snapshot of the
-//! program's own may have replaced them before; so nothing that memory depends on believes them.
+//! V8's own functions, unaffected by replacements in script. They answer queries that the crate `v8` does not bind. A
+//! program's own snapshot may have replaced them before, so memory safety does not depend on their answers.
 
 use super::natives;
 use crate::script::{catching, compile_and_run};
@@ -8,7 +8,7 @@ use crate::{ENGINE, Error};
 pub(crate) struct Realm {
     context: v8::Global<v8::Context>,
     functions: Vec<Option<v8::Global<v8::Function>>>,
-    /// Whether immutable buffers are there, and nothing writes to them.
+    /// Whether V8 has immutable buffers, and no operation of script writes to them.
     pub(crate) enforces_immutable: bool,
 }
 
@@ -46,8 +46,8 @@ impl Realm {
         Ok(realm)
     }
 
-    /// Whether `transferToImmutable`, which gets memory that nobody may write, is a function of V8's: it has no script,
-    /// and its name by V8's own account, which for bound functions is another.
+    /// Whether `transferToImmutable` is V8's own function, because it is given memory that must not be written. V8's
+    /// own function has no script, and V8 reports this name for it; V8 reports a different name for bound functions.
     fn has_v8s_own_transfer(&self, scope: &mut v8::PinScope<'_, '_>) -> bool {
         self.functions[Function::TransferToImmutable as usize].as_ref().is_some_and(|function| {
             let function = v8::Local::new(scope, function);
@@ -63,14 +63,14 @@ impl Realm {
         Self::in_entered_context(scope)
     }
 
-    /// Lets go of everything, at the end of the isolate, when the crate's handles free nothing any more: a snapshot is not
-    /// made while there are such handles.
+    /// Releases all handles at the end of the isolate, when the crate's handles no longer free anything. A snapshot
+    /// cannot be made while such handles exist.
     pub(super) fn end(self) {
         natives::reset(self.context);
         self.functions.into_iter().flatten().for_each(natives::reset);
     }
 
-    /// Calls one of V8's own functions, which runs no code of the user's by itself.
+    /// Calls one of V8's own functions, which by itself runs no user code.
     pub(crate) fn call<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
@@ -83,7 +83,7 @@ impl Realm {
         catching(scope, |scope| function.call(scope, receiver, arguments))
     }
 
-    /// A buffer over `store` in this realm.
+    /// Makes a buffer over `store` in this realm.
     pub(crate) fn buffer_over<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,

@@ -8,7 +8,8 @@ use super::realm::Function;
 use super::state::State;
 use crate::{ENGINE, Error};
 
-/// A buffer of V8's own, in the entered context of an isolate of ours, whatever script made of its constructors.
+/// Makes a buffer over V8's own memory in the entered context of an isolate of ours, even if script replaced the
+/// constructors.
 pub(crate) fn allocate<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     state: &State,
@@ -23,7 +24,7 @@ pub(crate) fn allocate<'s>(
     Buffer::of_object(scope, made)
 }
 
-/// A resizable buffer with a copy of the bytes of `store`, and its maximum, as [`allocate`].
+/// Makes a resizable buffer with the maximum length and a copy of the bytes of `store`, by means of [`allocate`].
 pub(crate) fn copy_resizable<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     state: &State,
@@ -37,12 +38,12 @@ pub(crate) fn copy_resizable<'s>(
     let into: &mut [u8] = match buffer.data().filter(|_| byte_length != 0) {
         Some(data) => {
             assert_eq!(buffer.byte_length(), byte_length, "as long as asked for");
-            // SAFETY: I-BORROW: V8 just made these bytes, of this length, zeroed; no script knows them.
+            // SAFETY: I-BORROW: V8 just made these zeroed bytes, of this length, and no script can reach them.
             unsafe { std::slice::from_raw_parts_mut(data.as_ptr().cast::<u8>(), byte_length) }
         }
         None => &mut [],
     };
-    // Also without bytes: memory that was freed has none, and is refused.
+    // This call is needed even without bytes: it refuses memory that was freed, which has none.
     store.copy_to_slice(0, into)?;
     Ok(buffer)
 }

@@ -1,5 +1,6 @@
-//! The stack of a thread. V8 lets script have the first `--stack-size` bytes of it: it overflows one that has fewer, and runs
-//! nothing further down. An isolate of ours may have as many from where it is entered, as far as the stack goes.
+//! The stack of a thread. V8 lets script use the first `--stack-size` bytes of it: script overflows a smaller stack,
+//! and cannot run further down a larger one. An isolate of ours lets script use that many bytes from where it is
+//! entered, up to the end of the stack.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,18 +10,18 @@ use offheap::adapter::thread_stack;
 use super::natives;
 use crate::{ENGINE, Error};
 
-/// What V8 takes unless `start` gave it the flag (`V8_DEFAULT_STACK_SIZE_KB` of x64 and arm64).
+/// V8's default if `start` did not get the flag (`V8_DEFAULT_STACK_SIZE_KB` of x64 and arm64).
 const DEFAULT_SIZE: usize = 984 << 10;
 
-/// What is left to calls that script makes near the end: V8's own, and those of Rust.
+/// The bytes reserved for functions of V8 and Rust that script calls near the end of the stack.
 const RESERVE: usize = 128 << 10;
 
-/// What it takes to make an isolate, and to run a little script.
+/// The bytes needed to make an isolate and to run a little script.
 const LEAST: usize = RESERVE + (64 << 10);
 
 static SIZE: AtomicUsize = AtomicUsize::new(DEFAULT_SIZE);
 
-/// Notes the flag `--stack-size`, in KiB.
+/// Records the flag `--stack-size`, in KiB.
 pub(super) fn set_size(kib: usize) {
     SIZE.store(kib.saturating_mul(1 << 10), Ordering::Relaxed);
 }
@@ -39,15 +40,16 @@ pub(super) fn check() -> Result<(), Error> {
     }
 }
 
-/// Where V8 throws a `RangeError` in an isolate, which stays on its thread.
+/// The address below which V8 throws a `RangeError` in an isolate. The isolate stays on its thread.
 pub(super) struct StackLimit {
-    /// The least limit that this thread's stack has; `None` where the system does not tell, and V8 keeps its own.
+    /// The lowest possible limit on this thread's stack. `None` if the system does not tell it: then V8 keeps its own
+    /// limit.
     least: Option<usize>,
     limit: Cell<usize>,
 }
 
 impl StackLimit {
-    /// That of a new isolate of this thread.
+    /// Sets the limit for a new isolate on this thread.
     pub(super) fn new(isolate: &mut v8::Isolate) -> Self {
         let least = lowest().map(|lowest| lowest + RESERVE);
         let limit = StackLimit { least, limit: Cell::new(usize::MAX) };
@@ -55,7 +57,7 @@ impl StackLimit {
         limit
     }
 
-    /// Gives script of the isolate, which is about to run, the room that the flag says, and never more than there is.
+    /// Gives script, which is about to run, as much stack as the flag says, but never more than the thread has.
     #[inline]
     pub(super) fn make_room(&self, isolate: &mut v8::Isolate) {
         let here = 0_u8;
@@ -69,8 +71,8 @@ impl StackLimit {
     }
 }
 
-/// The lowest address of this thread's stack; `None` where the system does not tell, and where the program went to a stack of
-/// its own, of which nobody does.
+/// The lowest address of this thread's stack. `None` if the system does not tell it, or if the program switched to a
+/// stack that the system does not know.
 fn lowest() -> Option<usize> {
     let here = 0_u8;
     let here = (&raw const here).addr();

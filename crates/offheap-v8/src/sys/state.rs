@@ -1,4 +1,4 @@
-//! What is kept per isolate of V8, the program's own or ours: in a slot of the isolate.
+//! The state that is kept for each isolate of V8, the program's or ours, in a slot of the isolate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,23 +16,24 @@ use super::realm::Realm;
 use crate::{ENGINE, Error};
 
 pub(crate) struct State {
-    /// Every hold has it too: V8 lets go of buffers after it dropped its slots, and the id is given out again.
+    /// Every hold has it too: V8 releases buffers after it dropped its slots, and only then may the id be reused.
     registration: Arc<IsolateRegistration>,
     realm: Mutex<Option<Arc<Realm>>>,
-    /// Stores over V8's own memory, which count as exposed until V8 let go of it.
+    /// Stores over V8's own memory. They count as exposed until V8 has released the memory.
     engine_made: Mutex<EngineMadeStores<Block>>,
-    /// Whether a program ever had a scope of this isolate of ours, and may have taken blocks of V8's out of it.
+    /// Whether a program ever had a scope of this isolate of ours, and so may have taken V8's blocks out of it.
     lent: AtomicBool,
 }
 
-/// The slot, with its isolate. That may be one that moves between threads, which nobody asks a slot about.
+/// The slot, with its isolate. The isolate may move between threads, and the crate does not ask a slot whether it is
+/// `Send`.
 struct Slot(Arc<State>, RawIsolate);
 
 struct RawIsolate(v8::UnsafeRawIsolatePtr);
 
-// SAFETY: I-OWNER-SEND: an address; only the slot's drop uses it, where the isolate is.
+// SAFETY: I-OWNER-SEND: this is an address. Only the slot's drop uses it, on the isolate's thread.
 unsafe impl Send for RawIsolate {}
-// SAFETY: I-OWNER-SEND: as above.
+// SAFETY: I-OWNER-SEND: only the slot's drop uses the address, as above.
 unsafe impl Sync for RawIsolate {}
 
 const _: () = {
@@ -43,10 +44,11 @@ const _: () = {
 impl Drop for Slot {
     fn drop(&mut self) {
         ENDED.note();
-        // The isolate ends: no script of it runs any more. That of another one may have its memory.
+        // The isolate ends, so its script no longer runs. Script of another isolate may still have its memory.
         let stores = EngineMadeStores::end(&self.0.engine_made);
         if !stores.is_empty() {
-            // SAFETY: I-NO-JS-OWNER: the crate drops the slots of an isolate that it is about to dispose of, on its thread.
+            // SAFETY: I-NO-JS-OWNER: the crate drops the slots of an isolate that it is about to dispose of, on the
+            // isolate's thread.
             let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(self.1.0) };
             ended::leave(&mut isolate, stores, Arc::clone(&self.0.registration));
         }
@@ -75,7 +77,7 @@ impl State {
         &self.engine_made
     }
 
-    /// Notes that a program gets a scope of this isolate of ours.
+    /// Records that a program gets a scope of this isolate of ours.
     pub(crate) fn note_lent(&self) {
         self.lent.store(true, Ordering::Relaxed);
     }
@@ -88,7 +90,7 @@ impl State {
         self.realm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// V8's own functions: those of the context that an `Isolate` prepared, otherwise of one that is made now.
+    /// V8's own functions, from the context that an `Isolate` prepared. If there is none, makes a new context for them.
     pub(crate) fn realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<Arc<Realm>, Error> {
         let made = self.lock_realm().clone();
         if let Some(realm) = made {
@@ -99,12 +101,12 @@ impl State {
         Ok(realm)
     }
 
-    /// Whether the realm was made, and found immutable buffers enforced.
+    /// Whether the realm was made and found that V8 enforces immutable buffers.
     pub(crate) fn enforces_immutable(&self) -> bool {
         self.lock_realm().as_ref().is_some_and(|realm| realm.enforces_immutable)
     }
 
-    /// Takes the functions of the entered context, in which no user code ran yet.
+    /// Takes the functions of the entered context, in which no user code has run yet.
     pub(crate) fn set_realm(&self, scope: &mut v8::PinScope<'_, '_>) -> Result<(), Error> {
         let realm = Realm::in_entered_context(scope)?;
         let before = self.lock_realm().replace(Arc::new(realm));
@@ -113,8 +115,9 @@ impl State {
     }
 }
 
-/// Whether the adapter may be called in a scope of this isolate. Every verb that takes a scope comes through here. V8 takes
-/// the current isolate for that of whatever it is given: in another one's scope it mixes their heaps.
+/// Checks that the adapter may be called in a scope of this isolate. Every function that takes a scope calls this. V8
+/// assumes that everything it is given belongs to the current isolate, and mixes the heaps if it is called in a scope
+/// of another one.
 #[inline]
 fn check_entered(isolate: &v8::Isolate) -> Result<(), Error> {
     match (in_finalizer(), natives::is_current(isolate)) {
@@ -132,11 +135,12 @@ fn check_entered(isolate: &v8::Isolate) -> Result<(), Error> {
 pub(crate) struct Entered(v8::Isolate);
 
 impl Entered {
-    /// Enters an isolate that lives on this thread, also where another one is entered, or this one.
+    /// Enters an isolate that lives on this thread, even if it or another one is already entered.
     pub(super) fn new(raw: v8::UnsafeRawIsolatePtr) -> Self {
-        // SAFETY: I-NO-JS-OWNER: the caller's isolate, which lives.
+        // SAFETY: I-NO-JS-OWNER: this is the caller's isolate, which lives.
         let isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(raw) };
-        // SAFETY: I-BORROW: left again by `drop`, in reverse order, since it does not leave its caller's stack.
+        // SAFETY: I-BORROW: `drop` leaves it again, in reverse order, because this value does not leave its caller's
+        // stack.
         unsafe { isolate.enter() };
         Entered(isolate)
     }
@@ -148,18 +152,18 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // SAFETY: I-BORROW: entered when this was made; whatever was entered since has been left, in reverse order.
+        // SAFETY: I-BORROW: `new` entered it. Every isolate that was entered since has been left, in reverse order.
         unsafe { self.0.exit() };
     }
 }
 
-/// Enters the isolate of a scope: for what has no error to give where it is not the current one.
+/// Enters the isolate of a scope, for functions that cannot return an error if it is not the current one.
 pub(crate) fn enter(isolate: &v8::Isolate) -> Entered {
-    // SAFETY: I-NO-JS-OWNER: used for the call below, which is on the isolate's thread.
+    // SAFETY: I-NO-JS-OWNER: it is used only for the call below, on the isolate's thread.
     Entered::new(unsafe { isolate.as_raw_isolate_ptr() })
 }
 
-/// The state of an isolate, which is made at the first call.
+/// Returns the state of an isolate. The first call makes it.
 pub(crate) fn state(isolate: &mut v8::Isolate) -> Result<Arc<State>, Error> {
     check_entered(isolate)?;
     if let Some(Slot(state, _)) = isolate.get_slot::<Slot>() {
@@ -182,7 +186,7 @@ pub(super) fn set_state(
     Ok(state)
 }
 
-/// The id of an isolate, where it was asked for its state before: without that it has no buffer over a store.
+/// The id of an isolate if it already has a state. Without a state, none of its buffers is over a store.
 pub(crate) fn known_isolate_id(isolate: &v8::Isolate) -> Result<Option<IsolateId>, Error> {
     check_entered(isolate)?;
     Ok(isolate.get_slot::<Slot>().map(|Slot(state, _)| state.isolate()))
@@ -194,7 +198,7 @@ thread_local! {
     static LAST: LastIsolate = const { LastIsolate::new() };
 }
 
-/// The same, and `None` where there is an error to tell.
+/// The id of an isolate, or `None` if it has no id or there is an error to report.
 #[inline]
 pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
     let current = natives::current_if(isolate)?;
@@ -219,7 +223,7 @@ mod tests {
     use super::*;
     use crate::ScopeExt;
 
-    /// The state whose lock is looked at, and how often it was free when the observer was told of a release.
+    /// Counts how often the lock of this state was free when the observer was told of a release.
     struct Looks {
         state: OnceLock<Arc<State>>,
         free: AtomicUsize,
