@@ -30,8 +30,8 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 /// # Safety
 /// - [`state`](Self::state), [`is_shared`](Self::is_shared), [`is_immutable`](Self::is_immutable),
 ///   [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
-///   [`version`](Self::version), [`capabilities`](Self::capabilities) and [`max_byte_length`](Self::max_byte_length) run no
-///   script.
+///   [`version`](Self::version), [`capabilities`](Self::capabilities) and
+///   [`max_byte_length`](Self::max_byte_length) run no script.
 /// - Script of the isolate runs only in the other methods, and in what the adapter lends through
 ///   [`Scope::host`](crate::Scope::host).
 /// - Only the thread of this value runs script of the isolate. [`id`](Self::id) is the id of the isolate and stays

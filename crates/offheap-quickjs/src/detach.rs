@@ -1,5 +1,5 @@
-//! Detaching, and the keys that QuickJS does not have: kept in a map that script cannot reach, asked by `detach` here
-//! and by the three transfer functions, which an isolate replaces before any user code runs.
+//! Detaching, and detach keys, which QuickJS does not have. A map that script cannot reach keeps the keys. `detach`
+//! checks them, and so do the three transfer functions, which an isolate replaces before any user code runs.
 
 use offheap_engine::{check_mutable, check_unshared};
 use rquickjs::{Ctx, Value};
@@ -8,7 +8,7 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, SetUpFunction, with_state};
 use crate::{ENGINE, Error};
 
-/// Detaches the buffer that `value` is, or is a view of.
+/// Detaches the buffer `value`, or the buffer of the view `value`.
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     let buffer = sys::view_buffer(ctx, value)?;
     check_unshared(ENGINE, ATTEMPTED, sys::is_shared(ctx, &buffer)?)?;
@@ -16,7 +16,7 @@ pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>)
     detach_with_key(ctx, &buffer, key)
 }
 
-/// Detaches an ArrayBuffer that is not immutable, if this is its key.
+/// Detaches an ArrayBuffer that is not immutable, if `key` is its key.
 pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     check_key(ctx, buffer, key, ATTEMPTED)?;
     sys::note_detached(ctx, buffer)?;
@@ -26,11 +26,11 @@ pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Opt
 
 const ATTEMPTED: &str = "detach";
 
-/// What the set-up script's function answers.
+/// The results of the set-up script's function `checkKey`.
 const NO_KEY: i32 = 0;
 const THIS_KEY: i32 = 1;
 
-/// Compares `given` with the key of `buffer`; without one, nothing may be given.
+/// Compares `given` with the key of `buffer`. If the buffer has no key, `given` must be `None`.
 pub(crate) fn check_key<'js>(
     ctx: &Ctx<'js>,
     buffer: &Value<'js>,

@@ -1,7 +1,7 @@
 //! Stores for programs that use rquickjs: traits on the types of the core, over the program's own `Ctx`.
 //!
-//! None of this needs a guard: bytes are copied, or lent as cells, never as slices. SAFETY.md lists the few things that the crate
-//! `rquickjs` allows and a program must not do.
+//! None of this needs a guard: bytes are copied, or lent as cells, never as slices. SAFETY.md lists the few things
+//! that the crate `rquickjs` allows and a program must not do.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
@@ -14,23 +14,25 @@ use crate::{CopyReason, ENGINE, Error, Exposure};
 
 /// The functions of a [`BackingStore`] that need a `Ctx`.
 pub trait BackingStoreExt: Sized {
-    /// Makes an ArrayBuffer over these bytes, without a copy. From now on script may write them: until the last such buffer is
-    /// detached or collected, Rust reads by copy or through [`cells`](Self::cells).
+    /// Makes an ArrayBuffer over these bytes, without a copy. From now on script may write them: until the last
+    /// such buffer is detached or collected, Rust reads by copy or through [`cells`](Self::cells).
     ///
-    /// A store may have several buffers in one runtime, but not buffers in two runtimes at once. `transfer` to the same length
-    /// moves the store to the new buffer; to any other length, script gets new memory (ECMAScript 25.1.3.5
-    /// ArrayBufferCopyAndDetach allows both; V8 does the same).
+    /// A store may have several buffers in one runtime, but not buffers in two runtimes at once. `transfer` to the
+    /// same length moves the store to the new buffer; to any other length, script gets new memory (ECMAScript
+    /// 25.1.3.5 ArrayBufferCopyAndDetach allows both; V8 does the same).
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`] beyond 2 GiB - 1. [`Error::Misaligned`] if the first byte is not at a multiple of 8.
-    /// [`Error::Unsupported`] for shared memory, for which there is [`SharedStoreExt`], and for read-only memory in a context that
-    /// does not belong to an [`Isolate`](crate::Isolate). [`Error::Memory`] if another isolate has the store, a guard uses it, or
-    /// it was freed. [`Error::Script`] if QuickJS is out of memory. After an error nothing has changed.
+    /// [`Error::TooLargeForEngine`] beyond 2 GiB - 1. [`Error::Misaligned`] if the first byte is not at a multiple
+    /// of 8. [`Error::Unsupported`] for shared memory, for which there is [`SharedStoreExt`], and for read-only
+    /// memory in a context that does not belong to an [`Isolate`](crate::Isolate). [`Error::Memory`] if another
+    /// isolate has the store, a guard uses it, or it was freed. [`Error::Script`] if QuickJS is out of memory.
+    /// After an error nothing has changed.
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
 
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy. It is the result of
-    /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as [`expose`](Self::expose)
-    /// makes it. `T` is a [`TypedElement`](crate::TypedElement): `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
+    /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as
+    /// [`expose`](Self::expose) makes it. `T` is a [`TypedElement`](crate::TypedElement): `f32` makes a
+    /// `Float32Array`, `i64` a `BigInt64Array`.
     ///
     /// ```
     /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime}};
@@ -46,8 +48,9 @@ pub trait BackingStoreExt: Sized {
     /// ```
     ///
     /// # Errors
-    /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's size.
-    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these bytes.
+    /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's
+    /// size. [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within
+    /// these bytes.
     fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
@@ -58,30 +61,32 @@ pub trait BackingStoreExt: Sized {
     /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView (V8's
     /// `GetBackingStore`). The store outlives the object.
     ///
-    /// The first call copies the memory of a buffer that script made into a store, and the buffer uses the store from then on.
-    /// Later calls return equal stores, without a copy. A detached buffer gives a new, empty store each time. The first call ends
-    /// every slice that an `unsafe` function of rquickjs lent, like a call of script does.
+    /// The first call copies the memory of a buffer that script made into a store, and the buffer uses the store
+    /// from then on. Later calls return equal stores, without a copy. A detached buffer gives a new, empty store
+    /// each time. The first call ends every slice that an `unsafe` function of rquickjs lent, like a call of script
+    /// does.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`]. [`Error::Unsupported`] for a SharedArrayBuffer over memory of another library, which may have
-    /// shared it with others; and for a buffer that is not over a store yet, while QuickJS frees values or collects, for example
-    /// in the drop of a value that a function captured. [`Error::LayoutChanged`]. [`Error::Memory`] and [`Error::Script`] if
-    /// memory runs out.
+    /// [`Error::NotAnArrayBuffer`]. [`Error::Unsupported`] for a SharedArrayBuffer over memory of another library,
+    /// which may have shared it with others; and for a buffer that is not over a store yet, while QuickJS frees
+    /// values or collects, for example in the drop of a value that a function captured. [`Error::LayoutChanged`].
+    /// [`Error::Memory`] and [`Error::Script`] if memory runs out.
     #[track_caller]
     fn externalize(value: &Value<'_>) -> Result<Self, Error>;
 
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
     /// # Errors
-    /// [`Error::Memory`] if the range is not within the store, a guard uses the store, another isolate has it, or it is read-only or
-    /// was freed.
+    /// [`Error::Memory`] if the range is not within the store, a guard uses the store, another isolate has it, or
+    /// it is read-only or was freed.
     fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
 
-    /// Lends the bytes as cells. The view stays valid whatever script does while it lives. Other threads and other guards are
-    /// refused until it is dropped.
+    /// Lends the bytes as cells. The view stays valid no matter what script does while it lives. Other threads and other
+    /// guards are refused until it is dropped.
     ///
     /// # Errors
-    /// [`Error::Memory`] if the store is in use, another isolate has it, or it is read-only, a mapped file, or was freed.
+    /// [`Error::Memory`] if the store is in use, another isolate has it, or it is read-only, a mapped file, or was
+    /// freed.
     fn cells<'a>(&'a self, ctx: &'a Ctx<'_>) -> Result<Cells<'a>, Error>;
 }
 
@@ -122,10 +127,10 @@ impl BackingStoreExt for BackingStore {
 
 /// The functions of a [`FrozenStore`] that need a `Ctx`.
 pub trait FrozenStoreExt {
-    /// Makes an immutable ArrayBuffer with these bytes. In the context of an [`Isolate`](crate::Isolate) it is over the store's own
-    /// memory, and elsewhere over a copy, as the result says: QuickJS's writing `Atomics` ignore immutability, and only an isolate
-    /// replaces them before any user code runs. Memory that does not begin at a multiple of 8 is copied too; `include_bytes!`
-    /// aligns to 1.
+    /// Makes an immutable ArrayBuffer with these bytes. In the context of an [`Isolate`](crate::Isolate) it is over
+    /// the store's own memory, and elsewhere over a copy, as the result says: QuickJS's `Atomics` that write ignore
+    /// immutability, and only an isolate replaces them before any user code runs. Memory that does not begin at a
+    /// multiple of 8 is copied too; `include_bytes!` aligns to 1.
     ///
     /// # Errors
     /// Those of [`BackingStoreExt::expose`].
@@ -147,29 +152,32 @@ impl FrozenStoreExt for FrozenStore {
     }
 }
 
-/// The functions of a [`SharedStore`] that need a `Ctx`. [`BackingStoreExt::externalize`] and then `SharedStore::try_from` return
-/// the store of a SharedArrayBuffer.
+/// The functions of a [`SharedStore`] that need a `Ctx`. [`BackingStoreExt::externalize`] and then
+/// `SharedStore::try_from` return the store of a SharedArrayBuffer.
 pub trait SharedStoreExt {
-    /// Makes a SharedArrayBuffer over these bytes, without a copy. Any number of isolates may have such buffers, and Rust may use the
-    /// store at the same time.
+    /// Makes a SharedArrayBuffer over these bytes, without a copy. Any number of isolates may have such buffers,
+    /// and Rust may use the store at the same time.
     ///
-    /// A buffer over a growable store is growable in the context of an [`Isolate`](crate::Isolate). Script sees that the store grew
-    /// at the next `byteLength`, `grow` or call of `Atomics`, and whenever script starts. In any other context the buffer keeps the
-    /// length that the store has now: QuickJS keeps a length in each object, and only an isolate prevents script from making it
-    /// longer than the store. Expose the store again for a longer buffer.
+    /// A buffer over a growable store is growable in the context of an [`Isolate`](crate::Isolate). Script sees
+    /// that the store grew at the next `byteLength`, `grow` or call of `Atomics`, and whenever script starts. In
+    /// any other context the buffer keeps the length that the store has now: QuickJS keeps a length in each object,
+    /// and only an isolate prevents script from making it longer than the store. Expose the store again for a
+    /// longer buffer.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`] if the store can have more than 2 GiB - 1 bytes. [`Error::Misaligned`] if the first byte is not
-    /// at a multiple of 8. [`Error::Unsupported`] for a part of a growable store, and in a runtime to which another library gave a
-    /// function that frees shared memory. [`Error::Script`] if QuickJS is out of memory.
+    /// [`Error::TooLargeForEngine`] if the store can have more than 2 GiB - 1 bytes. [`Error::Misaligned`] if the
+    /// first byte is not at a multiple of 8. [`Error::Unsupported`] for a part of a growable store, and in a
+    /// runtime to which another library gave a function that frees shared memory. [`Error::Script`] if QuickJS is
+    /// out of memory.
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
 
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy; see
     /// [`BackingStoreExt::expose_typed`]. Its length never changes.
     ///
     /// # Errors
-    /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's size.
-    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these bytes.
+    /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's
+    /// size. [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within
+    /// these bytes.
     fn expose_typed<'js, T: RquickjsElement>(
         &self,
         ctx: &Ctx<'js>,
@@ -193,8 +201,8 @@ impl SharedStoreExt for SharedStore {
     }
 }
 
-/// Whether all contexts of this runtime keep script from writing to immutable buffers. The runtime of an `Isolate` has only one
-/// context, which does, and nothing can make another.
+/// Whether all contexts of this runtime keep script from writing to immutable buffers. The runtime of an `Isolate`
+/// has only one context, which does, and nothing can make another.
 fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
     with_state(ctx, |state| Ok(state.own().is_some()))
 }
@@ -205,18 +213,19 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 ///
 /// # Errors
 /// [`Error::NotAnArrayBuffer`]. [`Error::NotDetachable`] for a SharedArrayBuffer. [`Error::Immutable`].
-/// [`Error::WrongDetachKey`] if this is not the key that was [set](crate::Scope::set_detach_key), which is possible in an
-/// [`Isolate`](crate::Isolate), or if a key is given and none was set.
+/// [`Error::WrongDetachKey`] if this is not the key that was [set](crate::Scope::set_detach_key), which is possible
+/// in an [`Isolate`](crate::Isolate), or if a key is given and none was set.
 pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     crate::detach::detach(ctx, value, key)
 }
 
-/// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs, and the buffer
-/// does not change. A view that is out of bounds has no bytes.
+/// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs,
+/// and the buffer does not change. A view that is out of bounds has no bytes.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::LayoutChanged`]. [`Error::Unsupported`] for a SharedArrayBuffer over
-/// memory of another library. [`Error::Memory`] if memory runs out, a guard of another thread writes the bytes, or they were freed.
+/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::LayoutChanged`]. [`Error::Unsupported`] for a
+/// SharedArrayBuffer over memory of another library. [`Error::Memory`] if memory runs out, a guard of another
+/// thread writes the bytes, or they were freed.
 pub fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
     sys::copy_of(ctx, value)
 }

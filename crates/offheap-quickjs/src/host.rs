@@ -1,4 +1,4 @@
-//! `Host` for QuickJS: what the one `Isolate` of `offheap-engine` drives.
+//! `Host` for QuickJS, which the `Isolate` of `offheap-engine` drives.
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, Transfer, value_of};
 use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState};
 
-/// QuickJS, as an [`Isolate`](crate::Isolate) drives it.
+/// QuickJS, as driven by an [`Isolate`](crate::Isolate).
 pub struct QuickJs {
     // Dropped in this order, after `Host::end`.
     pub(crate) context: OwnContext,
@@ -25,7 +25,7 @@ pub struct QuickJs {
     pub(crate) stack_size: usize,
 }
 
-/// What lets this crate, and no other, reach a [`QuickJs`].
+/// The key to a [`QuickJs`]. Only this crate can create one.
 pub struct Key(());
 
 impl Key {
@@ -35,13 +35,14 @@ impl Key {
 }
 
 impl QuickJs {
-    /// A call that may run code of the program's, as owners' drops.
+    /// Makes a call that may run the program's code, such as an owner's drop.
     fn call<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
         let _in_call = self.own.call();
         work(&self.context.ctx())
     }
 
-    /// A call that runs script: that sees growth of shared memory that took place elsewhere.
+    /// Makes a call that runs script. Before it, script's buffers get the length to which shared memory has grown
+    /// elsewhere.
     pub(crate) fn begin<'a, R>(&'a self, work: impl FnOnce(Ctx<'a>) -> R) -> R {
         let _in_call = self.own.call();
         let ctx = self.context.ctx();
@@ -51,7 +52,7 @@ impl QuickJs {
         work(ctx)
     }
 
-    /// What a script is worth.
+    /// Runs a script and calls `then` with its value.
     fn run<'a, R>(
         &'a self,
         source: &str,
@@ -65,7 +66,7 @@ impl QuickJs {
         })
     }
 
-    /// Calls a function of the set-up script, which calls nothing that script replaced.
+    /// Calls a function of the set-up script. It calls nothing that script has replaced.
     fn call_own<'js, A: IntoArgs<'js>>(
         &self,
         ctx: &Ctx<'js>,
@@ -94,9 +95,9 @@ fn open<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Err
     object.with(|root| value_of(ctx, root))
 }
 
-// SAFETY: I-BORROW: `state` and `externalize` call only functions of QuickJS's own and of this crate, which run no script; what
-// else runs script is this isolate's only context, through the calls below and what `ScopeExt::with_ctx` lends. The id is that
-// of the runtime's state, which ends with the runtime.
+// SAFETY: I-BORROW: `state` and `externalize` call only QuickJS's own functions and functions of this crate, which
+// run no script. Script runs only in this isolate's only context: through the other calls below, and through the
+// context that `ScopeExt::with_ctx` lends. The id belongs to the runtime's state, which ends with the runtime.
 unsafe impl Host for QuickJs {
     const NAME: &'static str = ENGINE;
     const RELEASING_RUNS_CODE: bool = true;
@@ -129,8 +130,8 @@ unsafe impl Host for QuickJs {
     }
 
     fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
-        // Nobody has the isolate while it is entered, so that this is the drop of a value that a handle's end frees.
-        assert!(!self.own.is_in_call(), "an isolate was entered in the middle of a call into it");
+        // An entered isolate is mutably borrowed, so this is the drop of a value that a dropped handle freed.
+        assert!(!self.own.is_in_call(), "an isolate was entered during a call into it");
         self.context.with(|ctx| {
             sys::limit_stack(&ctx, self.stack_size);
             work()
@@ -218,7 +219,7 @@ unsafe impl Host for QuickJs {
         let ctx = self.context.ctx();
         let buffer = open(&ctx, buffer)?;
         let is_in_call = self.own.is_in_call();
-        // The memory that the buffer had may have an owner, whose drop may be any code.
+        // The memory that the buffer had may have an owner, whose drop may run any code.
         let _in_call = self.own.call();
         sys::externalize(&ctx, &buffer, is_in_call)
     }
@@ -274,7 +275,7 @@ unsafe impl Host for QuickJs {
             check(&state)?;
             match state {
                 BufferState { shared: true, .. } => sys::grow_shared(ctx, &buffer, byte_length),
-                // QuickJS would ask for one byte.
+                // QuickJS would ask the callback for one byte.
                 BufferState { max_byte_length: 0, .. } => Ok(()),
                 _ => sys::resize(ctx, &buffer, byte_length),
             }

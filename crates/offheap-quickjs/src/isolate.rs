@@ -1,4 +1,4 @@
-//! `Isolate` and `Scope` of QuickJS: settings, and what this engine has beyond others.
+//! `Isolate` and `Scope` of QuickJS: their settings, and the functions that only this engine has.
 
 use std::rc::Rc;
 
@@ -12,16 +12,16 @@ use crate::script::from_rquickjs;
 use crate::sys::{self, Own, OwnContext, with_state};
 use crate::{ENGINE, Error};
 
-/// One QuickJS runtime with one context, which only its [scopes](Scope) run.
+/// One QuickJS runtime with one context. Only its [scopes](Scope) run script in it.
 ///
-/// That is what read-only memory needs, too: before any user code the isolate replaces the writing `Atomics`, which would ignore
-/// that a buffer is immutable, and no other context can be made in its runtime.
+/// Read-only memory needs that too. Before any user code runs, the isolate replaces the `Atomics` functions that
+/// write, because they ignore that a buffer is immutable; and no other context can be made in its runtime.
 pub type Isolate = offheap_engine::Isolate<QuickJs>;
 
-/// The right to run script in an [`Isolate`]; [`ScopeExt`] adds what QuickJS has beyond other engines.
+/// The right to run script in an [`Isolate`]. [`ScopeExt`] adds functions that only QuickJS has.
 pub type Scope<'s> = offheap_engine::Scope<'s, QuickJs>;
 
-/// Makes an [`Isolate`] with settings of its own.
+/// A builder for an [`Isolate`] with other settings than the defaults.
 #[derive(Default)]
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
@@ -32,27 +32,29 @@ pub struct IsolateBuilder {
 }
 
 impl IsolateBuilder {
-    /// The most bytes that QuickJS allocates for itself; stores do not count.
+    /// The maximum number of bytes that QuickJS allocates for itself. Stores do not count.
     pub fn memory_limit(mut self, byte_length: usize) -> Self {
         self.memory_limit = Some(byte_length);
         self
     }
 
-    /// The most bytes of stack that script uses: 1 MiB unless this is called, and what the thread has where that is less.
+    /// The maximum stack size of script in bytes. The default is 1 MiB, or the stack of the thread if that is
+    /// smaller.
     pub fn stack_size(mut self, byte_length: usize) -> Self {
         self.stack_size = Some(byte_length);
         self
     }
 
-    /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's `[[CanBlock]]` of an agent); otherwise that
-    /// throws a TypeError, as it does unless this is called. Its thread does nothing else while it waits, and is not
-    /// interrupted: a wait without a timeout ends with an `Atomics.notify` of another isolate that has the same store.
+    /// Whether script of this isolate may wait in `Atomics.wait` (ECMAScript's `[[CanBlock]]` of an agent). By
+    /// default it may not, and `Atomics.wait` throws a TypeError. The thread does nothing else while it waits, and
+    /// nothing interrupts it: a wait without a timeout ends only when another isolate that has the same store calls
+    /// `Atomics.notify`.
     pub fn can_block(mut self, can_block: bool) -> Self {
         self.can_block = can_block;
         self
     }
 
-    /// The handler that QuickJS asks from time to time whether to interrupt script.
+    /// The handler that QuickJS calls from time to time to ask whether to interrupt script.
     pub fn interrupt_handler(mut self, handler: impl FnMut() -> bool + Send + 'static) -> Self {
         self.configure = chain(self.configure, move |runtime| {
             runtime.set_interrupt_handler(Some(Box::new(handler)));
@@ -60,8 +62,8 @@ impl IsolateBuilder {
         self
     }
 
-    /// What QuickJS tells of a promise, with its reason and whether it is handled: `false` when it is rejected and nothing
-    /// handles it, `true` when something does later.
+    /// The function that QuickJS calls for a rejected promise, with the promise, its reason, and whether it is
+    /// handled: `false` when the promise is rejected without a handler, `true` when a handler is added later.
     pub fn rejection_tracker(
         mut self,
         tracker: impl for<'js> Fn(Ctx<'js>, Value<'js>, Value<'js>, bool) + ParallelSend + 'static,
@@ -72,7 +74,7 @@ impl IsolateBuilder {
         self
     }
 
-    /// How modules are found and loaded: rquickjs's `Resolver` and `Loader`.
+    /// The functions that find and load modules: rquickjs's `Resolver` and `Loader`.
     #[cfg(feature = "loader")]
     pub fn loader<R, L>(mut self, resolver: R, loader: L) -> Self
     where
@@ -83,11 +85,11 @@ impl IsolateBuilder {
         self
     }
 
-    /// The isolate.
+    /// Starts the isolate.
     ///
     /// # Errors
-    /// [`Error::EngineFailed`] and [`Error::Script`] where there is no memory, [`Error::Memory`] where too many isolates
-    /// are alive, [`Error::Unsupported`] in an observer, or an owner's drop that an engine is waiting for.
+    /// [`Error::EngineFailed`] and [`Error::Script`] if there is no memory, [`Error::Memory`] if too many isolates
+    /// are alive, [`Error::Unsupported`] in an observer, or in an owner's `Drop` that an engine is waiting for.
     pub fn build(self) -> Result<Isolate, Error> {
         Isolate::build(self)
     }
@@ -98,7 +100,7 @@ impl IsolateBuilder {
         let runtime = Runtime::new().map_err(failed)?;
         let context = Context::full(&runtime).map_err(failed)?;
         let (id, own) = context.with(|ctx| set_up(&ctx))?;
-        // What the isolate itself needs is there by now.
+        // The isolate has allocated what it needs itself by now.
         if let Some(byte_length) = self.memory_limit {
             runtime.set_memory_limit(byte_length);
         }
@@ -126,7 +128,7 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
 fn set_up(ctx: &Ctx<'_>) -> Result<(IsolateId, Rc<Own>), Error> {
     sys::allow_growable(ctx);
     let prepare = || -> rquickjs::Result<[Function<'_>; 5]> {
-        // Script knows the frames of the set-up script by this name.
+        // Script sees the frames of the set-up script under this name.
         let mut options = EvalOptions::default();
         options.filename = Some("offheap:setup".to_owned());
         let set_up: Function<'_> = ctx.eval_with_options(include_str!("setup.js"), options)?;
@@ -142,12 +144,13 @@ fn set_up(ctx: &Ctx<'_>) -> Result<(IsolateId, Rc<Own>), Error> {
     })
 }
 
-/// What an [`Isolate`] of QuickJS can do beyond those of other engines.
+/// Functions of an [`Isolate`] that only QuickJS has.
 pub trait IsolateExt {
-    /// How much memory QuickJS uses, by its own account.
+    /// The memory that QuickJS uses, as it reports it.
     ///
     /// # Panics
-    /// As [`Isolate::enter`](offheap_engine::Isolate::enter): it walks over objects that QuickJS may be freeing.
+    /// In an observer, and in an owner's `Drop` that an engine is waiting for, like
+    /// [`Isolate::enter`](offheap_engine::Isolate::enter): the call walks over objects that QuickJS may be freeing.
     fn memory_usage(&self) -> rquickjs::runtime::MemoryUsage;
 }
 
@@ -157,14 +160,14 @@ impl IsolateExt for Isolate {
     }
 }
 
-/// What a [`Scope`] of QuickJS can do beyond those of other engines.
+/// Functions of a [`Scope`] that only QuickJS has.
 pub trait ScopeExt {
-    /// Lends rquickjs's `Ctx`: to define functions, call them, load modules. No guard lives during the call, and nothing of
-    /// the context can be kept beyond it.
+    /// Lends rquickjs's `Ctx`, for example to define functions, call them, or load modules. No guard lives during
+    /// the call, and nothing of the context can be kept after it.
     ///
-    /// One thing is left to the program, which no type can refuse: a value that script keeps for Rust (a captured
-    /// variable of a function, a class) must not use JavaScript in its `Drop`. rquickjs lets it, and the value may be freed by a
-    /// `Persistent` that is dropped, or by a collection, while a slice lives.
+    /// The types cannot prevent one mistake, which the program must avoid: a value that script keeps for Rust (a
+    /// variable captured by a function, or a class) must not use JavaScript in its `Drop`. rquickjs allows it, but
+    /// a dropped `Persistent` or a collection may free the value while a slice lives.
     fn with_ctx<R>(&mut self, work: impl for<'js> FnOnce(Ctx<'js>) -> R) -> R;
 }
 

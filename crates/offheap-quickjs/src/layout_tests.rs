@@ -1,4 +1,4 @@
-//! What an isolate does on a QuickJS that is laid out in another way than this adapter knows.
+//! The behaviour of an isolate on a QuickJS with a layout that this adapter does not know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +47,7 @@ fn on_another_layout_nobody_grows_a_buffer_beyond_its_store() {
         assert!(matches!(&refused, Error::Script { message, .. } if message.starts_with("TypeError: QuickJS 0.16.2")));
         assert_eq!(scope.eval::<u32>("b.byteLength").unwrap(), 8);
     });
-    // Where nothing is over a store, nothing can go wrong.
+    // If no buffer is over a store, script may grow buffers.
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         scope.with_ctx(|ctx| pretend_layout_changed(&ctx)).unwrap();

@@ -1,8 +1,8 @@
 //! offheap on QuickJS-NG, through rquickjs: memory that Rust and script share without copying.
 //!
 //! Bring your own `Ctx`. [`expose`](BackingStoreExt::expose) makes an ArrayBuffer over a
-//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of any ArrayBuffer.
-//! The memory is freed once, when both sides have dropped it:
+//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of
+//! any ArrayBuffer. The memory is freed once, when both sides have dropped it:
 //!
 //! ```
 //! use offheap_quickjs::BackingStoreExt;
@@ -23,9 +23,9 @@
 //! # }
 //! ```
 //!
-//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate `rquickjs` allows and
-//! a program must not do. Borrowing a slice requires proof that no script runs while it lives. An [`Isolate`] of this crate gives
-//! it: the slice borrows its [`Scope`].
+//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate
+//! `rquickjs` allows and a program must not do. Borrowing a slice requires proof that no script runs while it
+//! lives. An [`Isolate`] of this crate gives it: the slice borrows its [`Scope`].
 //!
 //! ```
 //! use offheap_quickjs::Isolate;
@@ -58,30 +58,33 @@
 //! | `loader` | `IsolateBuilder::loader`: ES modules, through rquickjs's resolvers and loaders |
 //!
 //! # What this engine does
-//! - It counts references. A buffer is finalized at once, on the isolate's thread, when its last reference is dropped. Buffers in
-//!   a cycle wait for a collection ([`collect`]), and the bytes of stores do not count when QuickJS decides to collect.
+//! - It counts references. A buffer is finalized at once, on the isolate's thread, when its last reference is
+//!   dropped. Buffers in a cycle wait for a collection ([`collect`]), and the bytes of stores do not count when
+//!   QuickJS decides to collect.
 //! - A buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - Its own memory cannot be taken over where it is. The first `externalize` of a buffer that script made, shared or not,
-//!   copies the bytes into a store, and the buffer uses the store from then on.
+//! - Its own memory cannot be taken over where it is. The first `externalize` of a buffer that script made, shared
+//!   or not, copies the bytes into a store, and the buffer uses the store from then on.
 //! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
 //!   maximum. `resize` keeps the memory where it is.
-//! - Each SharedArrayBuffer has a length of its own. In an [`Isolate`], buffers over a growable store follow its length: at
-//!   `byteLength`, at `grow`, at every call of `Atomics`, and whenever script starts; `grow` asks the store first. In your own
-//!   `Ctx`, a buffer over a growable store keeps one length, and script cannot make growable buffers.
-//! - For a growable SharedArrayBuffer that script makes, QuickJS allocates and zeroes `maxByteLength` bytes at once. A buffer over
-//!   [`SharedStore::growable`](offheap::SharedStore::growable) takes memory only as it is written.
-//! - `Atomics.wait` blocks its thread if [`IsolateBuilder::can_block`] allows it. `Atomics.notify` of any isolate with the same
-//!   store wakes it. There is no `Atomics.waitAsync`.
-//! - Its writing `Atomics` ignore immutability, and it has no detach keys. An [`Isolate`] replaces these functions before any
-//!   user code runs. Your own `Ctx` has neither, so frozen memory is copied there, and the call says so.
-//! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers. Its `transfer` loses a buffer's
-//!   memory if there is none for the new buffer. An [`Isolate`] has functions of its own.
-//! - While QuickJS runs script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that already has one, and an error for
-//!   any other buffer, because QuickJS may be freeing its memory. Native functions call
+//! - Each SharedArrayBuffer has a length of its own. In an [`Isolate`], buffers over a growable store follow its
+//!   length: at `byteLength`, at `grow`, at every call of `Atomics`, and whenever script starts; `grow` asks the
+//!   store first. In your own `Ctx`, a buffer over a growable store keeps one length, and script cannot make
+//!   growable buffers.
+//! - For a growable SharedArrayBuffer that script makes, QuickJS allocates and zeroes `maxByteLength` bytes at
+//!   once. A buffer over [`SharedStore::growable`](offheap::SharedStore::growable) takes memory only as it is
+//!   written.
+//! - `Atomics.wait` blocks its thread if [`IsolateBuilder::can_block`] allows it. `Atomics.notify` of any isolate
+//!   with the same store wakes it. There is no `Atomics.waitAsync`.
+//! - Its `Atomics` that write ignore immutability, and it has no detach keys. An [`Isolate`] replaces these functions
+//!   before any user code runs. Your own `Ctx` has neither, so frozen memory is copied there, and the call says so.
+//! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers. Its `transfer` loses
+//!   a buffer's memory if there is none for the new buffer. An [`Isolate`] has functions of its own.
+//! - While QuickJS runs script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that already has one, and
+//!   an error for any other buffer, because QuickJS may be freeing its memory. Native functions call
 //!   [`externalize`](BackingStoreExt::externalize).
-//! - A JavaScript value of rquickjs that a program forgets (`mem::forget`) makes the runtime end the process when it is dropped.
-//!   A forgotten handle of this crate does not.
+//! - A JavaScript value of rquickjs that a program forgets (`mem::forget`) makes the runtime end the process when
+//!   it is dropped. A forgotten handle of this crate does not.
 #![deny(unsafe_code)]
 
 mod detach;
@@ -108,10 +111,10 @@ pub use rquickjs;
 pub use script::{Throw, collect, is_module, run_job, script_site};
 pub use typed::RquickjsElement;
 
-/// How this adapter names its engine, in errors and to [`offheap::IsolateId::engine`].
+/// The engine's name in errors, and in [`offheap::IsolateId::engine`].
 const ENGINE: &str = "QuickJS";
 
-/// The version of QuickJS-NG that rquickjs 0.14.0 carries.
+/// The version of QuickJS-NG that rquickjs 0.14.0 contains.
 pub const QUICKJS_VERSION: &str = "0.16.2";
 
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
-//! Misuse that the compiler refuses, as documentation tests. Each module has a corrected twin, which runs, and after it the
-//! programs that are refused. Their error codes are compared in `.ci/run`: stable Rust does not do that by itself.
+//! Misuse that the compiler refuses, as documentation tests. Each module has a correct program, which runs,
+//! followed by programs that do not compile. `.ci/run` compares their error codes, because stable Rust does not.
 
-/// Script keeps what it is given for as long as it likes: memory is not borrowed to it.
+/// Script may keep its memory for any time, so a store cannot borrow memory.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -69,7 +69,7 @@ mod borrowed_owner {}
 /// ```
 mod cells_on_another_thread {}
 
-/// Collecting, detaching and dropping into script's hands wait for the slice too.
+/// Collecting, running microtasks and detaching are refused while a slice lives.
 ///
 /// ```
 /// use offheap_quickjs::Isolate;
@@ -122,7 +122,7 @@ mod cells_on_another_thread {}
 /// ```
 mod collecting_during_bytes {}
 
-/// Nothing of the `Ctx` outlives the call that lent it.
+/// Nothing of a lent `Ctx` outlives the call that lends it.
 ///
 /// ```
 /// use offheap_quickjs::{Isolate, ScopeExt};
@@ -158,7 +158,7 @@ mod collecting_during_bytes {}
 /// ```
 mod ctx_kept {}
 
-/// A function of script cannot have the scope.
+/// A function that script calls cannot borrow the scope.
 ///
 /// ```
 /// use offheap_quickjs::{Isolate, ScopeExt};
@@ -195,7 +195,7 @@ mod ctx_kept {}
 /// ```
 mod function_with_a_borrowed_scope {}
 
-/// A slice does not wait: what is kept across an `await` is a copy or the store.
+/// A slice cannot be held across an `await`; a copy or a store can.
 ///
 /// ```
 /// use std::future::ready;
@@ -237,7 +237,7 @@ mod function_with_a_borrowed_scope {}
 /// ```
 mod guard_across_await {}
 
-/// A slice ends with its scope; a handle and a store do not.
+/// A slice ends with its scope. Handles and stores may outlive it.
 ///
 /// ```
 /// use offheap_quickjs::Isolate;
@@ -267,7 +267,7 @@ mod guard_across_await {}
 /// ```
 mod guard_kept {}
 
-/// An isolate stays on its thread, and so do its handles.
+/// An isolate and its handles stay on their thread.
 ///
 /// ```
 /// use offheap_quickjs::Isolate;
@@ -300,7 +300,7 @@ mod guard_kept {}
 /// ```
 mod isolate_on_another_thread {}
 
-/// A local has the brand of its scope.
+/// A local has the brand of its scope, so another isolate's scope refuses it.
 ///
 /// ```
 /// use offheap_quickjs::{Isolate, JsArrayBuffer, Local, Scope};
@@ -340,7 +340,7 @@ mod isolate_on_another_thread {}
 /// ```
 mod local_of_another_isolate {}
 
-/// What script frees may be freed on any thread: its owner is `Send`.
+/// Script may free memory on any thread, so an owner must be `Send`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -372,7 +372,7 @@ mod local_of_another_isolate {}
 /// ```
 mod non_send_owner {}
 
-/// A scope ends with the call that lent it.
+/// A scope ends with the call that lends it.
 ///
 /// ```
 /// use offheap_quickjs::{Isolate, Scope};
@@ -452,7 +452,7 @@ mod scope_on_another_thread {}
 /// ```
 mod script_during_bytes {}
 
-/// Script cannot run while a slice to write lives, and no second one can be had.
+/// While a mutable slice lives, script cannot run, and no second slice can be borrowed.
 ///
 /// ```
 /// use offheap_quickjs::{Isolate, ScopeExt};

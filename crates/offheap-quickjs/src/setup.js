@@ -1,5 +1,5 @@
-// Runs in an isolate's context before any user code. Everything it uses later is taken now, so that nothing that script
-// replaces afterwards is called from here. Its value is what native code needs of it.
+// Runs in an isolate's context before any user code. It saves every function that it uses later, so it never calls
+// a function that script replaced afterwards. Its value is the array of functions that native code needs.
 (natives) => {
   "use strict";
   const [seeView, seeGrowth, growStore, seeLength, transfer] = natives;
@@ -14,7 +14,8 @@
   const NewSharedArrayBuffer = SharedArrayBuffer;
   const { set: copyFrom } = Object.getPrototypeOf(Uint8Array.prototype);
   const keys = new WeakMap();
-  // Texts are joined by `+`: QuickJS makes a call of `String.prototype.concat` of a template, which script may replace.
+  // Texts are joined with `+`: QuickJS implements a template with a call of `String.prototype.concat`, which script
+  // may replace.
 
   const replace = (target, name, method) => {
     const original = target[name];
@@ -23,15 +24,15 @@
     return method;
   };
 
-  // A stack frame would give the function that is running, and with it what is replaced below (V8 gives none of strict
-  // code either).
+  // A stack frame would reveal the function that is running, and so the originals that are replaced below. (V8 does
+  // not reveal functions of strict code either.)
   const { prepareStackTrace } = Error;
   Error.prepareStackTrace = (error, frames) => frames;
   const frame = Object.getPrototypeOf(new Error().stack[0]);
   Error.prepareStackTrace = prepareStackTrace;
   replace(frame, "getFunction", { getFunction() {} }.getFunction);
 
-  // The Atomics that write do not look at `immutable`. All that use memory see that it grew.
+  // The Atomics that write ignore `immutable`. All that use memory must see that it grew.
   for (const name of ["add", "and", "compareExchange", "exchange", "or", "store", "sub", "xor"]) {
     const original = Atomics[name];
     replace(Atomics, name, {
@@ -52,7 +53,8 @@
     }[name]);
   }
 
-  // A growable SharedArrayBuffer has a length of its own, which follows that of its store. Its `grow` asks nobody.
+  // A growable SharedArrayBuffer has a separate length, which must follow its store. QuickJS's `grow` does not ask
+  // the store.
   const shared = SharedArrayBuffer.prototype;
   const { grow } = shared;
   const isGrowable = getOwnPropertyDescriptor(shared, "growable").get;
@@ -61,7 +63,7 @@
       if (!apply(isGrowable, this, [])) {
         throw new NewTypeError("SharedArrayBuffer.prototype.grow: the SharedArrayBuffer is not growable");
       }
-      // User code may run here, and only here.
+      // User code may run here, and nowhere else in this function.
       const byteLength = trunc(+length) || 0;
       if (byteLength < 0 || byteLength > MAX_SAFE_INTEGER)
         throw new NewRangeError("SharedArrayBuffer.prototype.grow: the length is below 0 or above 2 ** 53 - 1");
@@ -86,11 +88,11 @@
   const isResizable = getter("resizable");
   const maximumOf = getter("maxByteLength");
 
-  // There are no detach keys: transferring a buffer that has one is refused here. QuickJS's own lose the memory of the buffer
-  // where there is none for the new one.
+  // QuickJS has no detach keys, so the functions here refuse to transfer a buffer that has one. QuickJS's own
+  // functions also lose the memory of the buffer if there is no memory for the new one.
   const sorts = ["transfer", "transferToFixedLength", "transferToImmutable"];
   const originals = sorts.map((name) => buffers[name]);
-  // Native code knows how QuickJS lays its buffers out, or says that it does not.
+  // `transfer` returns undefined if native code does not know QuickJS's layout of buffers.
   const move = (buffer, length, sort) =>
     transfer(buffer, length, sort) ?? apply(originals[sort], buffer, length < 0 ? [] : [length]);
   for (let sort = 0; sort < sorts.length; sort++) {
@@ -100,7 +102,7 @@
         apply(isDetached, this, []);
         let length = -1;
         if (newLength !== undefined) {
-          // User code may run here, and only here.
+          // User code may run here, and nowhere else in this function.
           length = trunc(+newLength) || 0;
           if (length < 0 || length > MAX_SAFE_INTEGER)
             throw new NewRangeError("ArrayBuffer.prototype." + name + ": the length is below 0 or above 2 ** 53 - 1");
@@ -112,7 +114,8 @@
     }[name]);
   }
 
-  // A callback that is asked for memory cannot tell a length of 0 from one of 1; where 0 is the most it is not asked.
+  // A callback that is asked for memory cannot tell a length of 0 from a length of 1. If the maximum is 0, it is
+  // not asked.
   const { resize } = buffers;
   replace(buffers, "resize", {
     resize(newLength) {
@@ -126,8 +129,8 @@
     },
   }.resize);
 
-  // QuickJS's own copy by `memcpy`, also where a species constructor gives a buffer over the same memory, and refuse to read
-  // immutable buffers. ECMAScript 25.1.6.7 and 25.2.5.6.
+  // QuickJS's own functions copy with `memcpy`, even if a species constructor returns a buffer over the same
+  // memory, and they refuse to read immutable buffers. ECMAScript 25.1.6.7 and 25.2.5.6.
   const bound = (value, length) => {
     // User code may run here.
     const relative = trunc(+value) || 0;
@@ -196,12 +199,12 @@
     if (key === undefined || key === null) apply(remove, keys, [buffer]);
     else apply(set, keys, [buffer, key]);
   };
-  // 0 where there is no key, 1 where it is this one, 2 where it is another.
+  // 0 if the buffer has no key, 1 if its key is `key`, 2 if it is another.
   const checkKey = (buffer, key) => {
     const expected = apply(get, keys, [buffer]);
     return expected === undefined ? 0 : expected === key ? 1 : 2;
   };
-  // `new ArrayBuffer` and its like, whatever script makes of these names.
+  // `new ArrayBuffer` and `new SharedArrayBuffer`, even if script has replaced these names.
   const allocate = (isShared, byteLength, maxByteLength) => {
     const New = isShared ? NewSharedArrayBuffer : NewArrayBuffer;
     return maxByteLength < 0 ? new New(byteLength) : new New(byteLength, { maxByteLength });

@@ -7,15 +7,17 @@ use rquickjs::{Ctx, TypedArray, Value, qjs};
 use crate::script::from_rquickjs;
 use crate::{ENGINE, Error, sys};
 
-/// The element of a typed array of rquickjs, for each [`TypedElement`]: itself, and `rquickjs::U8Clamped` for [`U8Clamped`].
+/// The rquickjs element type for each [`TypedElement`]: the type itself, or `rquickjs::U8Clamped` for
+/// [`U8Clamped`].
 pub trait RquickjsElement: TypedElement {
-    /// The element in rquickjs's `TypedArray`.
+    /// The element type of rquickjs's `TypedArray`.
     type Element;
 
-    /// The array as rquickjs's: it has this for each of them, but the trait that says so is private.
+    /// Converts a value to rquickjs's `TypedArray`. rquickjs can do it for every element type, but its trait for
+    /// that is private.
     ///
     /// # Errors
-    /// rquickjs's, where the value is something else.
+    /// rquickjs's error, if the value is something else.
     fn array(value: Value<'_>) -> rquickjs::Result<TypedArray<'_, Self::Element>>;
 }
 
@@ -45,7 +47,7 @@ elements! {
     u64: u64,
 }
 
-/// QuickJS's number for the sort of a typed array.
+/// QuickJS's number for the element type of a typed array.
 pub(crate) fn array_type(element: Element) -> qjs::JSTypedArrayEnum {
     match element {
         Element::Int8 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_INT8,
@@ -62,7 +64,7 @@ pub(crate) fn array_type(element: Element) -> qjs::JSTypedArrayEnum {
     }
 }
 
-/// Makes a typed array over a part of the buffer that `expose` makes of the store.
+/// Makes a typed array over a part of the buffer that `expose` returns for the store.
 pub(crate) fn expose_typed<'js, T: RquickjsElement>(
     ctx: &Ctx<'js>,
     store: &BackingStore,
@@ -70,7 +72,7 @@ pub(crate) fn expose_typed<'js, T: RquickjsElement>(
     element_count: usize,
     expose: impl FnOnce() -> Result<Value<'js>, Error>,
 ) -> Result<TypedArray<'js, T::Element>, Error> {
-    // Before anything is exposed.
+    // This comes before anything is exposed.
     T::ELEMENT.check(ENGINE, store, byte_offset, element_count)?;
     let buffer = expose()?;
     let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, T::ELEMENT)?;

@@ -23,7 +23,7 @@ pub(crate) fn catching<'s, 'i, T>(
     caught.reset();
     match thrown {
         Some(thrown) => Err(thrown_error(caught, thrown)),
-        None => Err(Error::EngineFailed { engine: ENGINE, attempted: "go on" }),
+        None => Err(Error::EngineFailed { engine: ENGINE, attempted: "continue" }),
     }
 }
 

@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-/// A counted reference to an engine's own block of memory, such as V8's `std::shared_ptr<v8::BackingStore>`. For adapters.
+/// A counted reference to an engine's own block of memory, such as V8's `std::shared_ptr<v8::BackingStore>`. For
+/// adapters.
 ///
 /// # Safety
 /// While a value or any clone of it lives:
@@ -12,8 +13,8 @@ use std::sync::atomic::{Ordering, fence};
 ///   [`byte_length`](Self::byte_length) are initialized and mapped. Only the engine changes the length. Shrinking
 ///   unmaps only bytes beyond the new length.
 /// - [`byte_length`](Self::byte_length) is at most `isize::MAX`.
-/// - [`use_count`](Self::use_count) counts every reference to the block: each buffer of the engine, and each value of this
-///   type.
+/// - [`use_count`](Self::use_count) counts every reference to the block: each buffer of the engine, and each value
+///   of this type.
 ///
 /// Values may be cloned, called and dropped on any thread, also in a finalizer.
 pub unsafe trait Block: Clone + Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! Buffers over stores: making them.
+//! Makes buffers over stores.
 
 use std::mem::ManuallyDrop;
 use std::ptr;
@@ -15,13 +15,14 @@ use super::state::{self, with_state};
 use crate::script::caught;
 use crate::{ENGINE, Error};
 
-/// The most bytes in one buffer of QuickJS: its lengths are `int`s.
+/// The maximum length of one buffer of QuickJS in bytes: its lengths are `int`s.
 pub(crate) const MAX_BYTE_LENGTH: usize = i32::MAX as usize;
 
-/// What a buffer's address must be a multiple of: QuickJS reads elements of up to 8 bytes through aligned pointers.
+/// The address of a buffer must be a multiple of this number: QuickJS reads elements of up to 8 bytes through
+/// aligned pointers.
 const ALIGNMENT: usize = 8;
 
-/// Whether a buffer can be over these bytes.
+/// Whether a buffer may be over these bytes.
 pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
@@ -37,12 +38,13 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
     }
     let max_byte_length = store.kind().is_resizable_by_rust().then(|| store.max_byte_length());
     let value = over_store(ctx, store, byte_length, max_byte_length, None, None)?;
-    // SAFETY: made by the call above, whose value is used nowhere else.
+    // SAFETY: the call above made the value, and nothing else uses it.
     Ok(unsafe { made(ctx, value) })
 }
 
-/// A buffer over `store`, which has this length; one that may get longer up to `max_byte_length` where there is one. Of
-/// shared memory, which `shared` is then, a SharedArrayBuffer, and one of those that follow their store in that list.
+/// A buffer of this length over `store`. With `max_byte_length`, the buffer can grow up to that. If the memory is
+/// shared, `shared` is the store, and the buffer is a SharedArrayBuffer. With `growing`, the buffer is in that list
+/// and follows the length of its store.
 #[inline]
 pub(super) fn over_store(
     ctx: &Ctx<'_>,
@@ -64,10 +66,11 @@ pub(super) fn over_store(
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
     let hold = Hold::new(store, state::isolate_id(ctx)?)?;
-    // Until here others could give unshared memory another length.
+    // Before the hold existed, other code could still resize unshared memory.
     let byte_length = if shared.is_none() { store.byte_length() } else { byte_length };
-    // A handle to a part has no more than its length, whatever its store has. A buffer over the beginning of a store that
-    // grows is one over the whole which did not see it grow yet, or cannot: `Hold::store` takes it for that.
+    // A handle to a part never grows beyond its length, even if its store grows. `Hold::store` could not tell a
+    // buffer over the beginning of a growing store from a buffer over the whole store that has not seen it grow
+    // yet, or cannot.
     let has_room = max_byte_length.is_some() || shared.is_some_and(SharedStore::is_growable);
     if has_room && (store.byte_offset() != 0 || store.max_byte_length() != hold.max_byte_length()) {
         return Err(Error::Unsupported {
@@ -79,11 +82,12 @@ pub(super) fn over_store(
     let immutable = hold.is_read_only();
     let is_at_end = byte_length == 0 && max_byte_length.is_none() && store.byte_offset() == hold.max_byte_length();
     let opaque = hold.into_raw();
-    // One past the end may be where another store begins; the control block's address is nobody's data (`position`).
+    // The end of a store may be the address of another store, so use the control block's address, at which there is
+    // no data (`position`).
     let data = if is_at_end { opaque.as_ptr().cast() } else { data };
     let entry = match growing.map(|growing| growing.new_entry(opaque)) {
         Some(Err(error)) => {
-            // SAFETY: I-FREE-ONCE: no buffer was made with it.
+            // SAFETY: I-FREE-ONCE: no buffer was made with the hold.
             drop(unsafe { Hold::from_raw(opaque) });
             return Err(error);
         }
@@ -94,9 +98,10 @@ pub(super) fn over_store(
         Some(entry) => (Some(growing_realloc), entry.as_opaque()),
         None => (Some(store_realloc), opaque),
     };
-    // 0 stands for a buffer that has one length. A maximum of 0 is set below.
+    // 0 stands for a buffer of fixed length. A maximum of 0 is set below.
     let most = max_byte_length.map_or(0, |most| most.max(1));
-    // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, which the callback drops once.
+    // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is mapped while the hold lives, and the callback drops the hold
+    // once.
     let value = unsafe {
         qjs::JS_NewArrayBuffer(
             ctx.as_raw().as_ptr(),
@@ -108,10 +113,10 @@ pub(super) fn over_store(
             shared.is_some(),
         )
     };
-    // SAFETY: only looks at the tag.
+    // SAFETY: only reads the tag.
     if unsafe { qjs::JS_IsException(value) } {
         drop(entry);
-        // SAFETY: I-FREE-ONCE: QuickJS does not call the callback of a buffer that it did not make.
+        // SAFETY: I-FREE-ONCE: QuickJS does not call the callback for a buffer that it failed to make.
         drop(unsafe { Hold::from_raw(opaque) });
         return Err(caught(ctx));
     }
@@ -129,36 +134,37 @@ pub(super) fn over_store(
     Ok(value)
 }
 
-/// Makes 0 of the maximum of the buffer `value`, for which QuickJS takes no 0 when it makes one. Where the layout is not known
-/// it stays at 1, and so does the length that script may give it.
+/// Sets the maximum of the buffer `value` to 0, which QuickJS does not accept when it makes a buffer. If the layout
+/// is not known, the maximum stays 1, and script may grow the buffer to one byte.
 fn set_no_maximum(ctx: &Ctx<'_>, value: qjs::JSValue) {
     let is_known = with_state(ctx, |state| Ok(state.realm(ctx)?.layout_known.get()));
     if is_known.unwrap_or_default() {
         // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
         let mut fields = unsafe { BufferFields::of(value) };
-        // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+        // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
         unsafe { fields.as_mut() }.max_byte_length = 0;
     }
 }
 
-/// What was just made, without the questions of [`ArrayBuffer::from_value`]: they cost a tenth of making it.
+/// Wraps a new ArrayBuffer without the checks of [`ArrayBuffer::from_value`], which take a tenth of the time to
+/// make it.
 ///
 /// # Safety
-/// `value` is an ArrayBuffer of the runtime of `ctx`, and its count is this function's to keep.
+/// `value` is an ArrayBuffer of the runtime of `ctx`, and this function takes over its reference.
 #[inline]
 unsafe fn made<'js>(ctx: &Ctx<'js>, value: qjs::JSValue) -> ArrayBuffer<'js> {
-    // SAFETY: owned and of this runtime, as the caller says.
+    // SAFETY: the value is owned and of this runtime; the caller promises both.
     let value = ManuallyDrop::new(unsafe { Value::from_raw(ctx.clone(), value) });
     // SAFETY: an ArrayBuffer is an object.
     let object = unsafe { value.ref_object() };
-    // SAFETY: it is an ArrayBuffer.
+    // SAFETY: the caller promises that it is an ArrayBuffer.
     let buffer = unsafe { object.ref_array_buffer() };
-    // SAFETY: moved out of `value`, which is not dropped. The lifetime is that of `ctx`, as it was; rquickjs 0.14.0 names
-    // that of the borrow instead.
+    // SAFETY: moved out of `value`, which is not dropped. The lifetime is that of `ctx`, as it was; rquickjs 0.14.0
+    // uses the lifetime of the borrow instead.
     unsafe { ptr::from_ref(buffer).cast::<ArrayBuffer<'js>>().read() }
 }
 
-/// A buffer with a copy of `bytes`, made by QuickJS; immutable where that is asked for.
+/// A buffer with a copy of `bytes`, made by QuickJS; immutable if `immutable` is true.
 pub(crate) fn copy_into_engine<'js>(ctx: &Ctx<'js>, bytes: &[u8], immutable: bool) -> Result<ArrayBuffer<'js>, Error> {
     let (byte_length, limit) = (bytes.len(), MAX_BYTE_LENGTH);
     if byte_length > limit {
@@ -173,8 +179,9 @@ pub(crate) fn copy_into_engine<'js>(ctx: &Ctx<'js>, bytes: &[u8], immutable: boo
     Ok(buffer)
 }
 
-/// Detaches the ArrayBuffer `value`, which is not immutable. A detached one stays so.
+/// Detaches the ArrayBuffer `value`, which is not immutable. A detached buffer stays detached.
 pub(crate) fn detach(ctx: &Ctx<'_>, value: &Value<'_>) {
-    // SAFETY: a live ArrayBuffer. QuickJS may call `store_realloc`, and through it an owner's drop, but runs no script.
+    // SAFETY: a live ArrayBuffer. QuickJS may call `store_realloc`, which may run an owner's drop, but runs no
+    // script.
     unsafe { qjs::JS_DetachArrayBuffer(ctx.as_raw().as_ptr(), value.as_raw()) };
 }

@@ -1,4 +1,5 @@
-//! What QuickJS calls when it lets go of a buffer over a store, or wants its memory elsewhere; and the hold of such a buffer.
+//! The callback that QuickJS calls to free or reallocate the memory of a buffer over a store, and the hold of such
+//! a buffer.
 
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -13,8 +14,9 @@ use super::layout::BufferFields;
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
 use crate::ENGINE;
 
-/// The callback of every buffer that is over a store: `size` 0 lets go of the memory, anything else asks for that many
-/// bytes, for a `resize` (which keeps the buffer) or a `transfer` (whose new buffer keeps callback and opaque).
+/// The callback of every buffer over a store. With `size` 0 it frees the memory. With another `size` it returns
+/// that many bytes, for a `resize` (which keeps the buffer) or a `transfer` (whose new buffer keeps the callback
+/// and the opaque).
 pub(super) unsafe extern "C" fn store_realloc(
     _rt: *mut qjs::JSRuntime,
     opaque: *mut c_void,
@@ -22,34 +24,35 @@ pub(super) unsafe extern "C" fn store_realloc(
     size: qjs::size_t,
 ) -> *mut c_void {
     let opaque = NonNull::new(opaque).expect("made with an opaque");
-    // The opaque is the one that `expose` gave with this callback, unless the memory was moved since.
+    // The opaque is the one that `expose` gave together with this callback, unless the memory has moved since.
     run_finalizer(ENGINE, || match size {
         0 => {
-            // SAFETY: I-FREE-ONCE: the buffer's callback is called with size 0 once.
+            // SAFETY: I-FREE-ONCE: QuickJS calls the callback of a buffer with size 0 only once.
             drop(unsafe { take_hold(opaque, data.cast()) });
             ptr::null_mut()
         }
-        // SAFETY: as the caller says.
+        // SAFETY: QuickJS calls the callback of a live buffer, and `size` is not 0.
         _ => unsafe { realloc(opaque, data.cast(), size as usize) },
     })
 }
 
 /// # Safety
-/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of; `size` is not 0.
+/// `opaque` came from a hold for the buffer with the memory `data`, which QuickJS has not freed; `size` is not 0.
 #[inline(never)]
 unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller promises that `opaque` is of a live buffer over `data`.
     let room = unsafe { with_hold(opaque, data, |hold, data| keep_or_move(hold, data, size)) };
     match room {
         Room::InPlace => data.cast(),
         Room::None => ptr::null_mut(),
         Room::Moved(hold) => {
-            // SAFETY: I-FREE-ONCE: `size` is not 0, so that QuickJS has not let go; from here on it has.
+            // SAFETY: I-FREE-ONCE: `size` is not 0, so QuickJS has not freed the memory before; it counts as freed
+            // from here on.
             let old = unsafe { take_hold(opaque, data) };
             let moved_to = hold.data().as_ptr();
             let hold = hold.into_raw();
-            // QuickJS keeps the old opaque, so the new hold is found by its address; unless its block is where the
-            // opaque's was, which may be gone by now: then the opaque finds it.
+            // QuickJS keeps the old opaque, so the new hold is found by its address. Only if the new hold's block
+            // has the address of the old opaque, whose block may be gone by now, the opaque itself finds the hold.
             if hold != opaque {
                 note_moved(moved_to, hold);
             }
@@ -65,26 +68,29 @@ enum Room {
     None,
 }
 
-/// Room for `size` bytes: in place where the store is resizable and goes that far, otherwise in a new store, as on V8.
+/// Finds room for `size` bytes: in place if the store is resizable and its maximum allows it, otherwise in a new
+/// store, as on V8.
 fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
     if hold.kind().is_resizable_by_rust() && size <= hold.max_byte_length() {
-        // A `resize(0)` asks for one byte; the length is published exactly afterwards (`publish_length`), or when the store
-        // is next asked for. A guard of cells keeps a longer length until then, too; the memory stays.
+        // A `resize(0)` asks for one byte. The exact length is published afterwards (`publish_length`), or at the
+        // next access to the store. While a guard of cells lives, a longer length is kept; the memory stays in
+        // place.
         return if hold.resize(size).is_ok() || size < hold.byte_length() { Room::InPlace } else { Room::None };
     }
-    // The buffer may be over a part of the store. More than its length may be copied then; QuickJS zeroes that.
+    // The buffer may be over a part of the store. The copy may then contain more than the buffer's length; QuickJS
+    // zeroes the rest.
     let end = hold.data().as_ptr().addr() + hold.byte_length();
     let count = size.min(end - data.addr());
     let from = hold.store(data, count);
     let Some((isolate, _)) = from.exposure() else { return Room::None };
     let Ok(mut unique) = UniqueStore::zeroed(size) else { return Room::None };
-    // Room for the new hold, so that nothing fails once there is one.
+    // Reserve memory to note the new hold, so nothing fails once the hold exists.
     if !make_room_to_note() {
         return Room::None;
     }
-    // SAFETY: I-BORROW: script is the writer of exposed memory, and it is script that asks for this; the range ends
-    // with the store at the latest, and the new store is apart from it. Shared memory and maps count no buffers, and were
-    // refused above.
+    // SAFETY: I-BORROW: only script writes exposed memory, and script is the caller here. The range ends at the end
+    // of the store at the latest, and the new store does not overlap it. Shared memory and mapped files count no
+    // buffers, so they were refused above.
     unsafe { unique.as_mut_ptr().copy_from_nonoverlapping(data, count) };
     let store = BackingStore::from(unique);
     match Hold::new(&store, isolate) {
@@ -93,7 +99,7 @@ fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
     }
 }
 
-/// The hold that a buffer with these fields has on a store, as a pointer; `None` where it is over other memory.
+/// The hold on a store of a buffer with these fields, as a pointer; `None` if the buffer is over other memory.
 pub(super) fn hold_of_buffer(fields: &BufferFields) -> Option<NonNull<c_void>> {
     let realloc = fields.realloc? as usize;
     let opaque = NonNull::new(fields.opaque)?;
@@ -101,7 +107,8 @@ pub(super) fn hold_of_buffer(fields: &BufferFields) -> Option<NonNull<c_void>> {
         return Some(opaque);
     }
     if realloc == growing_realloc as unsafe extern "C" fn(_, _, _, _) -> _ as usize {
-        // SAFETY: I-FREE-ONCE: a buffer with this callback that has not let go of its memory, or it would have none.
+        // SAFETY: I-FREE-ONCE: a buffer with this callback whose memory is not freed yet; otherwise it would have
+        // no callback.
         return Some(unsafe { hold_of(opaque) });
     }
     None

@@ -1,4 +1,4 @@
-//! What is behind a buffer: a store, memory of others, or nothing.
+//! Finds what is behind a buffer: a store, foreign memory, or nothing.
 
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -15,11 +15,11 @@ use super::state::State;
 use crate::{ENGINE, Error};
 
 pub(super) enum Found {
-    /// It is detached.
+    /// The buffer is detached.
     Detached,
-    /// It is over this store.
+    /// The buffer is over this store.
     Store(BackingStore),
-    /// It is over other memory.
+    /// The buffer is over memory that belongs to no store.
     Foreign(ForeignMemory),
 }
 
@@ -28,15 +28,15 @@ pub(super) struct ForeignMemory {
     data: *const u8,
     byte_length: usize,
     max_byte_length: Option<usize>,
-    /// Whether nothing in this runtime writes it any more.
+    /// Whether no code in this runtime writes the memory any more.
     frozen: bool,
     is_shared: bool,
 }
 
 impl ForeignMemory {
-    /// A copy of these bytes of it. No script ran since the buffer was looked at.
+    /// Copies a range of the memory. No script has run since the buffer was examined.
     pub(super) fn copy(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
-        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
+        // SAFETY: I-BORROW: the address and length are the buffer's; script does not run during the call.
         let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
         let requested = range.len();
         let mut copy = Vec::new();
@@ -45,10 +45,10 @@ impl ForeignMemory {
         Ok(copy)
     }
 
-    /// A store with these bytes. No script ran since the buffer was looked at.
+    /// Copies the memory into a new store. No script has run since the buffer was examined.
     #[track_caller]
     pub(super) fn into_store(self) -> Result<BackingStore, Error> {
-        // SAFETY: I-BORROW: the buffer's memory, of its length; script does not run during the call.
+        // SAFETY: I-BORROW: the address and length are the buffer's; script does not run during the call.
         let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
         let usage = match (self.is_shared, self.max_byte_length, self.frozen) {
             (true, ..) => BlockUse::Shared,
@@ -67,34 +67,35 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
     }
     // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) };
-    // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+    // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
     let fields = unsafe { fields.as_ref() };
     if fields.detached != 0 {
         return Ok(Found::Detached);
     }
     let byte_length = fields.byte_length as usize;
     if let Some(hold) = hold_of_buffer(fields) {
-        // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not let go of the hold; while it is
-        // doing so the buffer looks the same, and `with_state` refuses (`in_finalizer`).
+        // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, so QuickJS has not freed its hold. While
+        // QuickJS is freeing it, the buffer looks the same, but then `with_state` refuses (`in_finalizer`).
         let store = unsafe { with_hold(hold, fields.data, |hold, data| store_of(hold, data, byte_length)) };
         return Ok(Found::Store(store));
     }
     if fields.shared != 0 && !realm.is_own_memory(fields.realloc, NonNull::new(fields.opaque)) {
         return Err(Error::Unsupported {
             engine: ENGINE,
-            what: "externalize a SharedArrayBuffer over memory of somebody else, who may share it with others",
+            what: "externalize a SharedArrayBuffer over memory of another library, which may share it with others",
             instead: "make it from a `SharedStore`",
         });
     }
     let in_isolate = state.own().is_some();
-    // QuickJS's own `resize` asks for at least one byte. An isolate's does not ask if the maximum is 0.
+    // QuickJS's own `resize` asks for at least one byte. The replacement in an isolate does not ask if the maximum
+    // is 0.
     let least = usize::from(!in_isolate && fields.shared == 0);
     let max_byte_length = fields.is_resizable().then(|| least.max(fields.max_byte_length as usize));
     Ok(Found::Foreign(ForeignMemory {
         data: fields.data,
         byte_length,
         max_byte_length,
-        // Elsewhere the writing `Atomics` would still write it.
+        // Outside of an isolate, the `Atomics` functions that write could still write it.
         frozen: fields.immutable != 0 && in_isolate,
         is_shared: fields.shared != 0,
     }))
@@ -102,7 +103,8 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
 
 fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {
     if hold.kind().is_resizable_by_rust() {
-        // Shorter, if anything: the callback made room for it. A guard that lives keeps the length for now.
+        // The buffer can only be shorter: the callback has made room for it. A guard that lives keeps the store's
+        // length for now.
         let _ = hold.resize(byte_length);
     }
     hold.store(data, byte_length)

@@ -1,7 +1,7 @@
-//! The growable SharedArrayBuffers of an isolate that are over stores, which have to follow the length of those.
+//! The growable SharedArrayBuffers of an isolate that are over stores and must follow the length of their stores.
 //!
-//! A list without a reference to any of them, and without a word of script: each of these buffers has a callback of its
-//! own, whose opaque is its entry, so that one which dies takes itself out.
+//! The list holds no references to the buffers and calls no script. Each of these buffers has a special callback,
+//! whose opaque is the buffer's entry, so a buffer that dies removes itself from the list.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -15,31 +15,31 @@ use rquickjs::qjs;
 use super::moved::take_hold;
 use crate::{ENGINE, Error};
 
-/// The list. It ends with the last of its buffers, which may be after the isolate's end.
+/// The list. It lives as long as the last of its buffers, possibly longer than the isolate.
 #[derive(Default)]
 pub(crate) struct Growing {
     entries: RefCell<Vec<NonNull<Entry>>>,
 }
 
-/// What a buffer of the list has as its opaque.
+/// The entry of a buffer in the list, which is the buffer's opaque.
 struct Entry {
-    /// The buffer's hold on its store, as [`Hold::into_raw`](offheap::adapter::Hold::into_raw) gave it.
+    /// The buffer's hold on its store, from [`Hold::into_raw`](offheap::adapter::Hold::into_raw).
     hold: NonNull<c_void>,
-    /// The buffer, of which this is no reference.
+    /// The buffer. This is not a counted reference.
     buffer: Cell<qjs::JSValue>,
-    /// Where in the list it is.
+    /// The index of this entry in the list.
     index: Cell<usize>,
     list: Rc<Growing>,
 }
 
-/// An entry that is in no list yet: there is no buffer with it.
+/// An entry that is not in the list yet, because its buffer does not exist yet.
 pub(super) struct NewEntry(NonNull<Entry>);
 
 impl Growing {
-    /// An entry for a buffer that takes `hold`. From here on nothing needs memory.
+    /// An entry for a buffer that takes `hold`. After this call, nothing else needs memory.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is none; `hold` stays the caller's.
+    /// [`Error::Memory`] if there is no memory; the caller keeps `hold`.
     pub(super) fn new_entry(self: &Rc<Self>, hold: NonNull<c_void>) -> Result<NewEntry, Error> {
         let none_left = |_| CoreError::OutOfMemory { requested: size_of::<Entry>() };
         self.entries.borrow_mut().try_reserve(1).map_err(none_left)?;
@@ -54,12 +54,12 @@ impl Growing {
         self.entries.borrow().is_empty()
     }
 
-    /// Calls `look` with each buffer, until it says that it is enough. The list may change in between.
+    /// Calls `look` with each buffer until it returns an error. The list may change in between.
     pub(super) fn each(&self, mut look: impl FnMut(qjs::JSValue) -> Result<(), Error>) -> Result<(), Error> {
         let mut index = 0;
         loop {
             let Some(entry) = self.entries.borrow().get(index).copied() else { return Ok(()) };
-            // SAFETY: I-FREE-ONCE: an entry is in the list until its buffer's callback takes it out.
+            // SAFETY: I-FREE-ONCE: an entry is in the list until its buffer's callback removes it.
             let buffer = unsafe { entry.as_ref() }.buffer.get();
             look(buffer)?;
             index += 1;
@@ -68,14 +68,14 @@ impl Growing {
 }
 
 impl NewEntry {
-    /// As the opaque of a buffer with [`growing_realloc`], after whose making comes [`made`](Self::made).
+    /// The opaque for a buffer with [`growing_realloc`]. Call [`made`](Self::made) once the buffer exists.
     pub(super) fn as_opaque(&self) -> NonNull<c_void> {
         self.0.cast()
     }
 
-    /// There is a buffer with this entry now.
+    /// Adds the entry to the list: its buffer exists now.
     pub(super) fn made(self, buffer: qjs::JSValue) {
-        // SAFETY: I-FREE-ONCE: an entry ends with this, or with its buffer.
+        // SAFETY: I-FREE-ONCE: an entry is freed by this value or by its buffer, and this value still has it.
         let entry = unsafe { self.0.as_ref() };
         let mut entries = entry.list.entries.borrow_mut();
         entry.buffer.set(buffer);
@@ -88,21 +88,21 @@ impl NewEntry {
 
 impl Drop for NewEntry {
     fn drop(&mut self) {
-        // SAFETY: I-FREE-ONCE: no buffer was made with it.
+        // SAFETY: I-FREE-ONCE: no buffer was made with the entry.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
-/// The hold of a buffer that has [`growing_realloc`] and this opaque.
+/// The hold of a buffer with the callback [`growing_realloc`] and this opaque.
 ///
 /// # Safety
-/// As said, and QuickJS has not let go of the buffer's memory.
+/// `opaque` is of such a buffer, and QuickJS has not freed the buffer's memory.
 pub(super) unsafe fn hold_of(opaque: NonNull<c_void>) -> NonNull<c_void> {
-    // SAFETY: the caller's promise: the opaque is an entry, which ends when QuickJS lets go.
+    // SAFETY: the caller promises that the opaque is an entry, which lives until QuickJS frees the buffer's memory.
     unsafe { opaque.cast::<Entry>().as_ref() }.hold
 }
 
-/// The callback of every buffer in a list. QuickJS never asks for more memory for shared ones.
+/// The callback of every buffer in a list. QuickJS never asks to reallocate shared memory.
 pub(super) unsafe extern "C" fn growing_realloc(
     _rt: *mut qjs::JSRuntime,
     opaque: *mut c_void,
@@ -111,18 +111,19 @@ pub(super) unsafe extern "C" fn growing_realloc(
 ) -> *mut c_void {
     run_finalizer(ENGINE, || {
         assert_eq!(size, 0, "shared memory is not reallocated");
-        // SAFETY: I-FREE-ONCE: the buffer's since `made`; the callback is called with size 0 once.
+        // SAFETY: I-FREE-ONCE: the buffer has owned the entry since `made`; its callback is called with size 0
+        // once.
         let entry = unsafe { Box::from_raw(opaque.cast::<Entry>()) };
         {
             let mut entries = entry.list.entries.borrow_mut();
             let index = entry.index.get();
             entries.swap_remove(index);
             if let Some(moved) = entries.get(index) {
-                // SAFETY: as in `each`.
+                // SAFETY: I-FREE-ONCE: an entry is in the list until its buffer's callback removes it.
                 unsafe { moved.as_ref() }.index.set(index);
             }
         }
-        // SAFETY: I-FREE-ONCE: as above.
+        // SAFETY: I-FREE-ONCE: the entry's hold is taken once, because this callback is called with size 0 once.
         drop(unsafe { take_hold(entry.hold, data.cast()) });
         ptr::null_mut()
     })

@@ -1,4 +1,4 @@
-//! A `Ctx` as the proof that guards ask for.
+//! A `Ctx` as the proof that guards need.
 
 use offheap::IsolateId;
 use offheap_engine::HasIsolate;
@@ -7,11 +7,11 @@ use rquickjs::Ctx;
 use super::state;
 use crate::Error;
 
-/// Shows that this thread has the runtime of a context.
+/// A proof that this thread has the runtime of a context.
 #[derive(Clone, Copy)]
 pub(crate) struct OnThread<'a, 'js>(pub(crate) &'a Ctx<'js>);
 
-// SAFETY: I-BORROW: who has a `Ctx` has the runtime, on its thread, and `Ctx` is not `Send`.
+// SAFETY: I-BORROW: code that has a `Ctx` has the runtime, on its thread, and `Ctx` is not `Send`.
 unsafe impl HasIsolate for OnThread<'_, '_> {
     fn isolate(&self) -> Result<IsolateId, Error> {
         state::isolate_id(self.0)

@@ -1,7 +1,8 @@
-//! QuickJS-NG's `JSArrayBuffer`, as its version 0.16.2 lays it out.
+//! QuickJS-NG's `JSArrayBuffer`, as version 0.16.2 lays it out.
 //!
-//! The struct is private to `quickjs.c`, so nothing here is believed: [`is_known`] makes a buffer, compares each field
-//! with what it must be, and every use of the layout asks for its answer first.
+//! The struct is private to `quickjs.c`, so this file verifies the layout instead of trusting it: [`is_known`]
+//! makes a buffer and compares each field with its expected value. Every use of the layout checks that result
+//! first.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
@@ -12,11 +13,11 @@ use rquickjs::qjs;
 use crate::script::try_text;
 use crate::{ENGINE, Error};
 
-/// The part of `JSArrayBuffer` that is used. A detached buffer has null data and length 0.
+/// The fields of `JSArrayBuffer` that we use. A detached buffer has null data and length 0.
 #[repr(C)]
 pub(crate) struct BufferFields {
     pub(crate) byte_length: c_int,
-    /// -1 unless the buffer is resizable.
+    /// -1 if the buffer is not resizable.
     pub(crate) max_byte_length: c_int,
     pub(crate) detached: u8,
     pub(crate) immutable: u8,
@@ -31,7 +32,7 @@ impl BufferFields {
     /// The fields of the ArrayBuffer or SharedArrayBuffer `value`.
     ///
     /// # Safety
-    /// `value` is a live buffer, and [`is_known`] was found true.
+    /// `value` is a live buffer, and [`is_known`] has returned true.
     pub(crate) unsafe fn of(value: qjs::JSValue) -> NonNull<BufferFields> {
         let mut class = 0;
         // SAFETY: reads a field of a live object.
@@ -44,21 +45,21 @@ impl BufferFields {
     }
 }
 
-/// The version that the library tells of itself.
+/// The version that the library reports.
 pub(crate) fn version() -> &'static str {
     // SAFETY: returns a constant string that ends with NUL.
     let version = unsafe { qjs::JS_GetVersion() };
-    // SAFETY: as above.
+    // SAFETY: the string is constant and ends with NUL.
     let version = unsafe { CStr::from_ptr(version) };
     version.to_str().unwrap_or("of unknown version")
 }
 
-/// The error of what needs a layout that is not known.
+/// The error of an operation that needs the layout if the layout is not known.
 pub(super) fn layout_changed() -> Error {
     Error::LayoutChanged { engine: ENGINE, version: try_text(version().as_bytes()).unwrap_or_default() }
 }
 
-/// What a probe buffer is made of: distinct lengths, and addresses that nothing else has.
+/// The properties of a probe buffer: distinct lengths, and addresses that nothing else has.
 const PROBE_LENGTH: usize = 24;
 const PROBE_MAX_LENGTH: usize = 40;
 
@@ -76,7 +77,7 @@ extern "C" fn probe_realloc(
     if size != 0 {
         return data;
     }
-    // SAFETY: the opaque of the probe's buffer, which dies before the probe.
+    // SAFETY: the opaque is the probe, which outlives its buffer.
     unsafe { (*opaque.cast::<Probe>()).freed = true };
     ptr::null_mut()
 }
@@ -87,15 +88,15 @@ impl Probe {
     }
 }
 
-/// Whether this QuickJS keeps its ArrayBuffers as [`BufferFields`] says.
+/// Whether this QuickJS lays out its ArrayBuffers like [`BufferFields`].
 ///
 /// # Safety
 /// `ctx` is a live context whose runtime this thread may use.
 pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
     let mut probe = Probe::new();
-    // SAFETY: the buffer that was made just now, over this probe.
+    // SAFETY: the buffer was made just now, over this probe.
     let look = |value, data, probe| unsafe { fields_match(value, data, probe) };
-    // SAFETY: as the caller says; the probe outlives the call.
+    // SAFETY: the caller promises a live context; the probe outlives the call.
     let is_known = unsafe { with_probe(ctx, &raw mut probe, false, look) };
     is_known && probe.freed
 }
@@ -103,18 +104,18 @@ pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
 /// Whether the SharedArrayBuffers of this runtime call their callback when they die.
 ///
 /// # Safety
-/// As for [`is_known`].
+/// `ctx` is a live context whose runtime this thread may use.
 pub(crate) unsafe fn is_shared_released(ctx: *mut qjs::JSContext) -> bool {
     let mut probe = Probe::new();
-    // SAFETY: as the caller says; the probe outlives the call.
+    // SAFETY: the caller promises a live context; the probe outlives the call.
     unsafe { with_probe(ctx, &raw mut probe, true, |_, _, _| true) };
     probe.freed
 }
 
-/// Makes a buffer over a probe, looks at it, and frees it; false where there is none.
+/// Makes a buffer over a probe, calls `look` with it, and frees it. Returns false if the buffer cannot be made.
 ///
 /// # Safety
-/// `ctx` is as [`is_known`] wants it, and nobody else uses `probe`.
+/// `ctx` is a live context whose runtime this thread may use, and no other code uses `probe`.
 unsafe fn with_probe(
     ctx: *mut qjs::JSContext,
     probe: *mut Probe,
@@ -134,11 +135,11 @@ unsafe fn with_probe(
             is_shared,
         )
     };
-    // SAFETY: looks only at the tag.
+    // SAFETY: only reads the tag.
     if unsafe { qjs::JS_IsException(value) } {
         // SAFETY: takes the exception that was just thrown.
         let exception = unsafe { qjs::JS_GetException(ctx) };
-        // SAFETY: owned by the call above.
+        // SAFETY: the call above returned an owned value.
         unsafe { qjs::JS_FreeValue(ctx, exception) };
         return false;
     }
@@ -149,12 +150,12 @@ unsafe fn with_probe(
 }
 
 /// # Safety
-/// `value` is the buffer that was made over `data` with `probe` as opaque.
+/// `value` is the buffer that was made over `data`, with `probe` as its opaque.
 unsafe fn fields_match(value: qjs::JSValue, data: *mut u8, probe: *mut Probe) -> bool {
-    // SAFETY: QuickJS allocates the struct by itself, at least as large as its fields; the first is read first, and a
-    // struct that ends earlier is an allocation of its allocator all the same (of at least 16 bytes).
+    // SAFETY: QuickJS allocates the struct separately, at least as large as its fields. The first field is read
+    // first, and a shorter struct would still be an allocation of QuickJS's allocator (of at least 16 bytes).
     let fields = unsafe { BufferFields::of(value) };
-    // SAFETY: as above; this is the question that the whole function answers.
+    // SAFETY: the struct is readable, as said above; whether its fields match is what this function finds out.
     let fields = unsafe { fields.as_ref() };
     let expected = probe_realloc as extern "C" fn(_, _, _, _) -> _ as usize;
     fields.byte_length == PROBE_LENGTH as c_int

@@ -1,4 +1,4 @@
-//! What script sees of buffers and views, and their lengths.
+//! The state of buffers and views as script sees it, and their lengths.
 
 use std::ffi::c_int;
 
@@ -16,9 +16,9 @@ use crate::script::{caught, not_a_buffer};
 use crate::typed::array_type;
 use crate::{BufferState, ENGINE, Error, ViewState};
 
-/// Whether `buffer` is a SharedArrayBuffer, and not an ArrayBuffer; an error for anything else.
+/// Whether `buffer` is a SharedArrayBuffer (true) or an ArrayBuffer (false); an error for any other value.
 pub(crate) fn check_is_buffer<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<bool, Error> {
-    // SAFETY: looks at the class of a live value.
+    // SAFETY: reads the class of a live value.
     match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
         true => Ok(false),
         false if is_shared(ctx, buffer)? => Ok(true),
@@ -26,7 +26,7 @@ pub(crate) fn check_is_buffer<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Resul
     }
 }
 
-/// What script sees of the buffer `buffer`.
+/// The properties of `buffer` that script sees.
 pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<BufferState, Error> {
     check_is_buffer(ctx, buffer)?;
     shared::see_growth(ctx, buffer)?;
@@ -36,7 +36,7 @@ pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Buffe
         }
         // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
         let fields = unsafe { BufferFields::of(buffer.as_raw()) };
-        // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+        // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
         let fields = unsafe { fields.as_ref() };
         let resizable = fields.is_resizable();
         let byte_length = fields.byte_length as usize;
@@ -57,11 +57,11 @@ pub(crate) fn state_of<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Buffe
     })
 }
 
-/// What native code sees of the view `value`.
+/// The view `value`, as native code sees it.
 pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewState, Error> {
     let buffer = view_buffer(ctx, value)?;
     if buffer == *value {
-        return Err(not_a_buffer("a buffer, which is no view; make a typed array or a DataView of it"));
+        return Err(not_a_buffer("a buffer, which is not a view; make a typed array or a DataView of it"));
     }
     shared::see_growth(ctx, &buffer)?;
     let range = with_state(ctx, |state| Ok(state.realm(ctx)?.range_of_view(value.as_raw())))?;
@@ -73,7 +73,7 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
     Ok(ViewState { byte_offset, byte_length, contents })
 }
 
-/// The bytes that script sees of the buffer or view `value`, copied.
+/// A copy of the bytes of the buffer or view `value` that script sees.
 pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
     let buffer = view_buffer(ctx, value)?;
     let state = state_of(ctx, &buffer)?;
@@ -95,7 +95,7 @@ pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>
     })
 }
 
-/// A typed array over `element_count` elements of the buffer `buffer`.
+/// A typed array over `element_count` elements of `buffer`.
 pub(crate) fn new_typed_array<'js>(
     ctx: &Ctx<'js>,
     buffer: &Value<'js>,
@@ -104,20 +104,21 @@ pub(crate) fn new_typed_array<'js>(
     element: Element,
 ) -> Result<Value<'js>, Error> {
     let number = |number: usize| {
-        // Beyond every buffer of QuickJS, which throws then: the store may be shorter than when it was asked.
+        // A number that is too large for any buffer of QuickJS makes its constructor throw: the store may have
+        // shrunk since it was checked.
         let number = i32::try_from(number).unwrap_or(i32::MAX);
         qjs::JS_MKVAL(qjs::JS_TAG_INT, number)
     };
     let mut arguments = [buffer.as_raw(), number(byte_offset), number(element_count)];
     let count = arguments.len() as c_int;
-    // SAFETY: a live context and live arguments; QuickJS's own constructor, which runs no user code for a buffer.
+    // SAFETY: a live context and live arguments; QuickJS's built-in constructor runs no user code for a buffer.
     let array =
         unsafe { qjs::JS_NewTypedArray(ctx.as_raw().as_ptr(), count, arguments.as_mut_ptr(), array_type(element)) };
-    // SAFETY: only looks at the tag.
+    // SAFETY: only reads the tag.
     if unsafe { qjs::JS_IsException(array) } {
         return Err(caught(ctx));
     }
-    // SAFETY: owned by the call above, and of the runtime of `ctx`.
+    // SAFETY: the call above returned an owned value of the runtime of `ctx`.
     Ok(unsafe { Value::from_raw(ctx.clone(), array) })
 }
 
@@ -129,6 +130,6 @@ pub(crate) fn resize<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, byte_length: usiz
         let mut length = [qjs::JS_MKVAL(qjs::JS_TAG_INT, length)];
         realm.call(realm.resize, buffer.as_raw(), &mut length).map(|value| realm.free(value))
     })?;
-    // The callback is asked for at least one byte.
+    // QuickJS asks the callback for at least one byte, so the exact length is published here.
     publish_length(ctx, buffer)
 }

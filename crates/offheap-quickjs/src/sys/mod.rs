@@ -1,14 +1,23 @@
 //! UNSAFE: the calls into QuickJS.
 //!
-//! From the bottom up: `layout` knows the one private struct of QuickJS that is needed, `middle` says when nothing may be moved,
-//! `realm` is a context that no user code ever ran in, `state` is what is kept per runtime, with its `name`, and `own` what an
-//! `Isolate` keeps besides; `guards` shows who has the runtime. `growing` lists the buffers that grow with shared memory,
-//! `moved` finds the holds of buffers whose memory moved, `callback` is what QuickJS calls for memory of stores. `sort` tells
-//! what a value is, `found` what is behind a buffer, `look` what script sees of it. `buffer` makes buffers over stores,
-//! `shared` those of several isolates, `retarget` moves the memory of script-made buffers into a store, `transfer` moves
-//! memory to other buffers. `natives` are functions for the set-up script.
+//! From the bottom up:
 //!
-//! No file uses one that uses it (`circles.rs` of offheap-conformance).
+//! - `layout` knows the one private struct of QuickJS that is needed.
+//! - `middle` detects when nothing may be moved.
+//! - `realm` is a context in which no user code ever runs.
+//! - `state` is the state of a runtime, `name` its id as an isolate, and `own` the state of an `Isolate`.
+//! - `guards` proves that a thread has the runtime.
+//! - `growing` lists the buffers that grow with shared memory.
+//! - `moved` finds the holds of buffers whose memory moved.
+//! - `callback` is the function that QuickJS calls for the memory of stores.
+//! - `sort` finds out the type of a value, `found` the memory behind a buffer, and `look` the state that script
+//!   sees.
+//! - `buffer` makes buffers over stores, and `shared` makes SharedArrayBuffers.
+//! - `retarget` moves the memory of a buffer that script made into a store.
+//! - `transfer` moves memory from one buffer to another.
+//! - `natives` are the native functions for the set-up script.
+//!
+//! The files do not import each other in circles (`circles.rs` of offheap-conformance checks it).
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
 
 mod buffer;

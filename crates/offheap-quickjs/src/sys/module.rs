@@ -1,4 +1,4 @@
-//! Whether a source text is a module.
+//! Detects whether a source text is a module.
 
 use std::ffi::{CStr, CString, c_int};
 
@@ -9,9 +9,9 @@ use rquickjs::{Context, Runtime, qjs};
 pub(crate) fn detect_module(source: &str) -> bool {
     // QuickJS scans the text and expects it to end with NUL.
     let Ok(text) = CString::new(source) else { return false };
-    // SAFETY: text of this length that ends with NUL; it is only read.
+    // SAFETY: the text has this length, ends with NUL, and is only read.
     let is_module = unsafe { qjs::JS_DetectModule(text.as_ptr(), source.len() as qjs::size_t) };
-    // Whatever parses as a module is one for QuickJS, and so do most scripts.
+    // QuickJS takes every text that parses as a module for one, and most scripts do too.
     is_module && !is_script(&text).unwrap_or_default()
 }
 
@@ -21,11 +21,12 @@ fn is_script(text: &CStr) -> rquickjs::Result<bool> {
     Ok(context.with(|ctx| {
         let raw = ctx.as_raw().as_ptr();
         let byte_length = text.count_bytes() as qjs::size_t;
-        // SAFETY: a live context and text of this length that ends with NUL; it is compiled and not run.
+        // SAFETY: a live context, and a text of this length that ends with NUL; it is compiled but not run.
         let compiled = unsafe { qjs::JS_Eval(raw, text.as_ptr(), byte_length, c"offheap".as_ptr(), flags) };
-        // SAFETY: looks only at the tag.
+        // SAFETY: only reads the tag.
         let failed = unsafe { qjs::JS_IsException(compiled) };
-        // SAFETY: owned by the call above; nothing where it failed, and the exception is the runtime's.
+        // SAFETY: the call above returned an owned value. After a failure there is nothing to free: the exception
+        // is in the runtime.
         unsafe { qjs::JS_FreeValue(raw, compiled) };
         !failed
     }))

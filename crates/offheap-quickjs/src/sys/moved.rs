@@ -1,4 +1,4 @@
-//! Holds of buffers whose memory moved.
+//! The holds of buffers whose memory moved.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -9,25 +9,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use offheap::adapter::Hold;
 use rustc_hash::FxBuildHasher;
 
-/// Holds, as pointers, of buffers whose opaque is another one, by the address of their memory.
+/// The holds, as pointers, of buffers that have another opaque, by the address of their memory.
 ///
-/// Such memory was made for one buffer, whose `resize` or `transfer` wanted more than there was (`buffer`). Other buffers
-/// may have been made over it since; their opaque is the same pointer as what is here, since all holds on one store are
-/// the same as pointers.
+/// Such memory was made for one buffer, whose `resize` or `transfer` needed more room than there was (`callback`).
+/// Other buffers may have been made over the memory since. Their opaque is the pointer in this table, because all
+/// holds on one store are the same pointer.
 static MOVED: Mutex<Moved> = Mutex::new(HashMap::with_hasher(FxBuildHasher));
 type Moved = HashMap<usize, HoldPointer, FxBuildHasher>;
 
 struct HoldPointer(NonNull<c_void>);
-// SAFETY: I-OWNER-SEND: a hold is a reference to a store, which may be sent.
+// SAFETY: I-OWNER-SEND: a hold is a reference to a store, and references to stores may be sent.
 unsafe impl Send for HoldPointer {}
-/// How many there are: mostly none, and then nobody takes the lock.
+/// The number of entries. It is usually 0, and then no thread takes the lock.
 static MOVED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 fn lock_moved() -> MutexGuard<'static, Moved> {
     MOVED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes room for one more, so that noting it does not fail; false where there is no memory.
+/// Reserves memory for one more entry, so that noting it cannot fail. Returns false if there is no memory.
 pub(super) fn make_room_to_note() -> bool {
     lock_moved().try_reserve(1).is_ok()
 }
@@ -39,26 +39,27 @@ pub(super) fn note_moved(data: *mut u8, hold: NonNull<c_void>) {
     MOVED_COUNT.fetch_add(1, Ordering::Release);
 }
 
-/// The hold of the buffer with this opaque over moved memory at `data`, where it is one.
+/// The hold of the buffer with this opaque, if its memory at `data` has moved.
 fn moved_hold(moved: &Moved, opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
     let hold = moved.get(&data.addr())?.0;
     Some(hold).filter(|&hold| hold != opaque)
 }
 
-/// Takes the hold of a buffer back.
+/// Takes back the hold of a buffer.
 ///
 /// # Safety
-/// As for [`with_hold`], and the buffer lets go of its memory.
+/// `opaque` came from a hold for the buffer with the memory `data`, and QuickJS is freeing that memory now, once.
 pub(super) unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Hold {
     let moved = match MOVED_COUNT.load(Ordering::Acquire) {
         0 => None,
         _ => take_moved_hold(opaque, data),
     };
-    // SAFETY: I-FREE-ONCE: the buffer's hold, by the caller's promise; out of `MOVED` if it was there.
+    // SAFETY: I-FREE-ONCE: the buffer's hold, as the caller promises; its entry in `MOVED`, if there was one, is
+    // removed.
     unsafe { Hold::from_raw(moved.unwrap_or(opaque)) }
 }
 
-/// As [`moved_hold`], and takes it out.
+/// The hold of the buffer with this opaque, if its memory at `data` has moved. Removes its entry.
 #[inline(never)]
 fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
     let mut moved = lock_moved();
@@ -68,10 +69,10 @@ fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_v
     Some(hold)
 }
 
-/// Looks at the hold of a buffer, and at where in its store the buffer begins.
+/// Calls `look` with the hold of a buffer and the address at which the buffer begins in its store.
 ///
 /// # Safety
-/// `opaque` came from a hold for the buffer that `data` is of, which QuickJS has not let go of.
+/// `opaque` came from a hold for the buffer with the memory `data`, which QuickJS has not freed.
 pub(super) unsafe fn with_hold<R>(
     opaque: NonNull<c_void>,
     data: *mut u8,
@@ -87,8 +88,9 @@ pub(super) unsafe fn with_hold<R>(
     unsafe { Hold::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
 }
 
-/// Where in the store of `hold`, which is `raw`, a buffer with this data begins: empty ones at the end of a store have the
-/// hold as their data. Not the opaque, which may be gone where the memory moved, so that other data may be there.
+/// The address at which a buffer with this data begins in the store of `hold`. `raw` is that hold as a pointer: an
+/// empty buffer at the end of a store has it as its data. Not the opaque, because after a move its block may be
+/// gone, and other data may have that address.
 fn position(hold: &Hold, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
     match data.addr() == raw.as_ptr().addr() {
         true => hold.data().as_ptr().wrapping_add(hold.byte_length()),

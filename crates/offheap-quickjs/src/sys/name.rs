@@ -1,8 +1,9 @@
-//! The name of a runtime as an isolate, which is its own for as long as it has objects.
+//! The id of a runtime as an isolate. The runtime has it for as long as it has objects.
 //!
-//! A runtime that is dropped lets go of its user data first, [`State`](super::state::State) with it, and then of its objects.
-//! In between any code may run: user data of the program's own may have a `Ctx`, and run script when it is dropped. Its
-//! buffers are over stores still, so that no other isolate may have the name; and nothing can be made in the runtime any more.
+//! A runtime that is dropped first drops its user data, which includes [`State`](super::state::State), and then
+//! frees its objects. Any code may run in between: user data of the program may have a `Ctx` and run script when it
+//! is dropped. The runtime's buffers are still over stores then, so no other isolate may get the id; and nothing
+//! can be made in the runtime any more.
 
 use std::cell::{Cell, OnceCell};
 use std::ffi::c_void;
@@ -15,16 +16,16 @@ use rquickjs::{Ctx, qjs};
 
 use crate::{ENGINE, Error};
 
-/// The name, in the state of the runtime.
+/// The id, in the state of the runtime.
 #[derive(Default)]
 pub(super) struct Name(OnceCell<Rc<Named>>);
 
-/// What a runtime has until it has freed its objects.
+/// The record that a runtime keeps until it has freed its objects.
 struct Named {
     registration: Cell<Option<IsolateRegistration>>,
     isolate: IsolateId,
     runtime: *mut qjs::JSRuntime,
-    /// The next in the list of those that are ending.
+    /// The next record in the list of runtimes that are ending.
     next: Cell<*const Named>,
 }
 
@@ -34,15 +35,15 @@ thread_local! {
 }
 
 impl Name {
-    /// The name, once it was given.
+    /// The id, if the runtime has one.
     pub(super) fn get(&self) -> Option<IsolateId> {
         self.0.get().map(|named| named.isolate)
     }
 
-    /// Gives the runtime of `ctx` its name, unless it has one.
+    /// Gives the runtime of `ctx` an id, unless it has one.
     ///
     /// # Errors
-    /// [`Error::Memory`] where too many isolates are alive, [`Error::EngineFailed`] where there is no memory.
+    /// [`Error::Memory`] if too many isolates are alive, [`Error::EngineFailed`] if there is no memory.
     #[inline]
     pub(super) fn give(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
         if self.0.get().is_some() { Ok(()) } else { self.give_new(ctx) }
@@ -54,11 +55,11 @@ impl Name {
         let next = Cell::new(ptr::null());
         let named = Rc::new(Named { registration: Cell::new(Some(registration)), isolate, runtime, next });
         let raw = Rc::into_raw(Rc::clone(&named));
-        // SAFETY: a live runtime; `ended` takes back what it is given.
+        // SAFETY: a live runtime; `ended` takes back the pointer that it gets.
         if unsafe { qjs::JS_AddRuntimeFinalizer(runtime, Some(ended), raw.cast_mut().cast()) } != 0 {
-            // SAFETY: I-FREE-ONCE: made above, and given to nobody.
+            // SAFETY: I-FREE-ONCE: made above, and no other code got it.
             drop(unsafe { Rc::from_raw(raw) });
-            return Err(Error::EngineFailed { engine: ENGINE, attempted: "keep what tells that the runtime ended" });
+            return Err(Error::EngineFailed { engine: ENGINE, attempted: "register a finalizer of the runtime" });
         }
         assert!(self.0.set(named).is_ok(), "a name is given once");
         Ok(())
@@ -66,7 +67,7 @@ impl Name {
 }
 
 impl Drop for Name {
-    /// The user data goes, and so does the runtime, on this thread.
+    /// The runtime drops its user data, and will end on this thread.
     fn drop(&mut self) {
         if let Some(named) = self.0.get().filter(|named| Rc::strong_count(named) != 1) {
             named.next.set(ENDING.replace(Rc::as_ptr(named)));
@@ -74,9 +75,9 @@ impl Drop for Name {
     }
 }
 
-/// QuickJS has freed the objects of the runtime.
+/// The finalizer of a runtime: QuickJS has freed the runtime's objects.
 unsafe extern "C" fn ended(_rt: *mut qjs::JSRuntime, named: *mut c_void) {
-    // SAFETY: I-FREE-ONCE: given with this function, which is called once.
+    // SAFETY: I-FREE-ONCE: the pointer was given together with this function, which is called once.
     let named = unsafe { Rc::from_raw(named.cast_const().cast::<Named>()) };
     named.registration.take();
     let ending = Rc::as_ptr(&named);
@@ -85,7 +86,7 @@ unsafe extern "C" fn ended(_rt: *mut qjs::JSRuntime, named: *mut c_void) {
         return;
     }
     let mut at = ENDING.get();
-    // SAFETY: I-FREE-ONCE: what is in the list is kept until this function takes it out.
+    // SAFETY: I-FREE-ONCE: a record in the list is kept alive until this function removes it.
     while let Some(before) = unsafe { at.as_ref() } {
         if before.next.get() == ending {
             before.next.set(named.next.get());
@@ -94,10 +95,10 @@ unsafe extern "C" fn ended(_rt: *mut qjs::JSRuntime, named: *mut c_void) {
     }
 }
 
-/// An error where the runtime of `ctx` has no state any more.
+/// Returns an error if the runtime of `ctx` has dropped its state.
 pub(super) fn check_not_ending(ctx: &Ctx<'_>) -> Result<(), Error> {
     let mut at = ENDING.get();
-    // SAFETY: I-FREE-ONCE: what is in the list is kept until `ended` takes it out.
+    // SAFETY: I-FREE-ONCE: a record in the list is kept alive until `ended` removes it.
     while let Some(named) = unsafe { at.as_ref() } {
         if named.runtime == runtime_of(ctx) {
             return Err(Error::Unsupported {

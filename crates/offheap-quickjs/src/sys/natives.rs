@@ -1,4 +1,4 @@
-//! The native functions that an isolate's set-up script is given.
+//! The native functions that an isolate passes to its set-up script.
 
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
@@ -13,18 +13,21 @@ use super::transfer::{Transfer, publish_length, transfer};
 use crate::script::Throw;
 use crate::{ENGINE, Error};
 
-/// A function of native code, as QuickJS calls it.
+/// A native function, as QuickJS calls it.
 type Native = unsafe extern "C" fn(*mut qjs::JSContext, qjs::JSValue, c_int, *mut qjs::JSValue) -> qjs::JSValue;
 
 /// `[seeView, seeGrowth, growStore, seeLength, transfer]`:
 ///
-/// - `seeView(value)`: whether it is a typed array over an immutable buffer; one over shared memory sees its growth.
-/// - `seeGrowth(buffer)`: a growable SharedArrayBuffer sees the growth of its store; of anything else nothing.
-/// - `growStore(buffer, byteLength)`: grows a SharedArrayBuffer and its store, which all others see; false where it is over
-///   none.
-/// - `seeLength(buffer)`: the store of an ArrayBuffer has the length that the buffer has.
-/// - `transfer(buffer, byteLength, sort)`: a new ArrayBuffer with the memory of `buffer`; a length below 0 is the one that it
-///   has, `sort` 0 keeps the maximum, 1 makes one of fixed length, 2 an immutable one; nothing where the layout is not known.
+/// - `seeView(value)` returns whether `value` is a typed array over an immutable buffer. If its buffer is shared,
+///   the buffer gets the length of its store.
+/// - `seeGrowth(buffer)` gives a growable SharedArrayBuffer the length of its store. It does nothing for other
+///   values.
+/// - `growStore(buffer, byteLength)` grows a SharedArrayBuffer and its store, for all buffers over that store. It
+///   returns false if the buffer is not over a store.
+/// - `seeLength(buffer)` gives the store of an ArrayBuffer the length of the buffer.
+/// - `transfer(buffer, byteLength, sort)` returns a new ArrayBuffer with the memory of `buffer`. A negative length
+///   stands for the current length. `sort` 0 keeps the maximum, 1 makes a buffer of fixed length, 2 an immutable
+///   one. It returns `undefined` if the layout is not known.
 pub(crate) fn natives<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<[Value<'js>; 5]> {
     Ok([
         function(ctx, c"seeView", 1, see_view)?,
@@ -40,11 +43,11 @@ fn function<'js>(ctx: &Ctx<'js>, name: &CStr, length: c_int, native: Native) -> 
     // SAFETY: a live context, a name that ends with NUL, and a function that does not unwind.
     let function =
         unsafe { qjs::JS_NewCFunction2(ctx.as_raw().as_ptr(), Some(native), name.as_ptr(), length, kind, 0) };
-    // SAFETY: only looks at the tag.
+    // SAFETY: only reads the tag.
     if unsafe { qjs::JS_IsException(function) } {
         return Err(rquickjs::Error::Exception);
     }
-    // SAFETY: owned by the call above, and of the runtime of `ctx`.
+    // SAFETY: the call above returned an owned value of the runtime of `ctx`.
     Ok(unsafe { Value::from_raw(ctx.clone(), function) })
 }
 
@@ -54,32 +57,33 @@ unsafe extern "C" fn see_view(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
+    // SAFETY: QuickJS fills the arguments up to the length that the function was made with: one.
     let view = unsafe { *argv };
-    // SAFETY: looks at the class of a live value.
+    // SAFETY: reads the class of a live value.
     if unsafe { qjs::JS_GetTypedArrayType(view) } < 0 {
         return qjs::JS_FALSE;
     }
     let none = ptr::null_mut();
-    // SAFETY: a typed array; null where a result is not wanted.
+    // SAFETY: a typed array; null for results that are not needed.
     let buffer = unsafe { qjs::JS_GetTypedArrayBuffer(ctx, view, none, none, none) };
-    // SAFETY: only looks at the tag.
+    // SAFETY: only reads the tag.
     if unsafe { qjs::JS_IsException(buffer) } {
-        // Out of bounds, which no view of an immutable buffer is: such a buffer has one length. Nor is one of a shared one.
+        // The view is out of bounds. A view of an immutable buffer never is, because such a buffer has a fixed
+        // length; nor is a view of a shared buffer.
         // SAFETY: takes the exception that was just thrown.
         let exception = unsafe { qjs::JS_GetException(ctx) };
-        // SAFETY: owned by the call above.
+        // SAFETY: the call above returned an owned value.
         unsafe { qjs::JS_FreeValue(ctx, exception) };
         return qjs::JS_FALSE;
     }
-    // SAFETY: the context that calls, and a live value.
+    // SAFETY: the calling context, and a live value.
     let (ctx, view_of) = unsafe { borrowed(ctx, buffer) };
-    // SAFETY: owned by the call above; `view_of` keeps it.
+    // SAFETY: the call above returned an owned value; `view_of` has its own reference.
     unsafe { qjs::JS_FreeValue(ctx.as_raw().as_ptr(), buffer) };
     if is_immutable(&view_of) {
         return qjs::JS_TRUE;
     }
-    // Nothing for what is not shared. Where it fails script sees the length that it saw before.
+    // This does nothing for memory that is not shared. If it fails, script sees the length that it saw before.
     let _ = see_growth(&ctx, &view_of);
     qjs::JS_FALSE
 }
@@ -90,11 +94,11 @@ unsafe extern "C" fn see_growth_of(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
+    // SAFETY: QuickJS fills the arguments up to the length that the function was made with: one.
     let buffer = unsafe { *argv };
-    // SAFETY: the context that calls, and a live value.
+    // SAFETY: the calling context, and a live value.
     let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
-    // Where it fails (script is interrupted, or at the end of its stack) script sees the length that it saw before.
+    // If it fails (script is interrupted, or its stack is full), script sees the length that it saw before.
     let _ = see_growth(&ctx, &buffer);
     qjs::JS_UNDEFINED
 }
@@ -105,15 +109,15 @@ unsafe extern "C" fn grow_store_of(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: two.
+    // SAFETY: QuickJS fills the arguments up to the length that the function was made with: two.
     let [buffer, byte_length] = unsafe { *argv.cast::<[qjs::JSValue; 2]>() };
-    // SAFETY: the context that calls, and a live value.
+    // SAFETY: the calling context, and a live value.
     let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
     let requested = number(&ctx, byte_length);
     let (attempted, limit) = ("grow", MAX_BYTE_LENGTH);
     let grown = match requested {
         0.0.. if requested <= limit as f64 => grow_store(&ctx, &buffer, requested as usize),
-        // Beyond what a `usize` tells apart, either way.
+        // Negative, or too large: the conversion to `usize` saturates.
         _ => Err(Error::InvalidLength { engine: ENGINE, attempted, requested: requested as usize, limit }),
     };
     let grown = grown.inspect(|&grown| {
@@ -134,11 +138,11 @@ unsafe extern "C" fn see_length_of(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: one.
+    // SAFETY: QuickJS fills the arguments up to the length that the function was made with: one.
     let buffer = unsafe { *argv };
-    // SAFETY: the context that calls, and a live value.
+    // SAFETY: the calling context, and a live value.
     let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
-    // Where the layout is not known the store is told when it is next asked for.
+    // If the layout is not known, the store gets the length at the next access to it.
     let _ = publish_length(&ctx, &buffer);
     qjs::JS_UNDEFINED
 }
@@ -149,20 +153,20 @@ unsafe extern "C" fn transfer_of(
     _argc: c_int,
     argv: *mut qjs::JSValue,
 ) -> qjs::JSValue {
-    // SAFETY: QuickJS fills up the arguments to the length that the function was made with: three.
+    // SAFETY: QuickJS fills the arguments up to the length that the function was made with: three.
     let [buffer, byte_length, sort] = unsafe { *argv.cast::<[qjs::JSValue; 3]>() };
-    // SAFETY: the context that calls, and a live value.
+    // SAFETY: the calling context, and a live value.
     let (ctx, buffer) = unsafe { borrowed(ctx, buffer) };
     let sort = match number(&ctx, sort) {
         0.0 => Transfer::KeepMaximum,
         1.0 => Transfer::ToFixedLength,
         _ => Transfer::ToImmutable,
     };
-    // What is too much for a `usize` is too much for a buffer.
+    // A length that is too large for a `usize` is too large for a buffer.
     let byte_length = Some(number(&ctx, byte_length)).filter(|&number| number >= 0.0).map(|number| number as usize);
     match transfer(&ctx, &buffer, byte_length, sort) {
         Ok(made) => {
-            // SAFETY: one more reference, which the caller frees.
+            // SAFETY: adds a reference, which the caller frees.
             unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), made.as_raw()) }
         }
         Err(Error::LayoutChanged { .. }) => qjs::JS_UNDEFINED,
@@ -171,14 +175,14 @@ unsafe extern "C" fn transfer_of(
 }
 
 /// # Safety
-/// `ctx` is the context that calls, and `value` a live value of its runtime. The lifetime ends with the call.
+/// `ctx` is the calling context, and `value` is a live value of its runtime. The lifetime ends with the call.
 unsafe fn borrowed<'js>(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> (Ctx<'js>, Value<'js>) {
     let ctx = NonNull::new(ctx).expect("a function is called in a context");
     // SAFETY: a live context, which this thread has.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     // SAFETY: a live value; the `Value` frees this reference.
     let value = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), value) };
-    // SAFETY: owned by the call above.
+    // SAFETY: the call above returned an owned value.
     let value = unsafe { Value::from_raw(ctx.clone(), value) };
     (ctx, value)
 }
@@ -186,7 +190,7 @@ unsafe fn borrowed<'js>(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> (Ctx<'
 /// A number that the set-up script passes.
 fn number(ctx: &Ctx<'_>, value: qjs::JSValue) -> f64 {
     let mut number = 0.0;
-    // SAFETY: a number, so that no user code runs.
+    // SAFETY: the value is a number, so no user code runs.
     unsafe { qjs::JS_ToFloat64(ctx.as_raw().as_ptr(), &mut number, value) };
     number
 }

@@ -1,5 +1,5 @@
-//! What an `Isolate` keeps of its QuickJS beside the roots of handles: the functions of its set-up script, which no handle can
-//! name, and what is going on.
+//! The state of an `Isolate` besides the roots of its handles: the functions of its set-up script, which no handle
+//! can reach, and the calls that are running.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -10,7 +10,7 @@ use rquickjs::{Context, Ctx, Function, Value, qjs};
 use super::growing::Growing;
 use super::middle::InCall;
 
-/// The functions that an isolate's set-up script gives, in its order.
+/// The functions that an isolate's set-up script returns, in its order.
 #[derive(Clone, Copy)]
 pub(crate) enum SetUpFunction {
     SetKey,
@@ -22,13 +22,13 @@ pub(crate) enum SetUpFunction {
 
 const FUNCTION_COUNT: usize = 5;
 
-/// See the module. Where the state of a runtime has one, the runtime is that of an `Isolate`.
+/// The state of an `Isolate`. If the state of a runtime contains it, the runtime belongs to an `Isolate`.
 pub(crate) struct Own {
-    /// `None` once the isolate has ended.
+    /// `None` after the isolate's end.
     functions: Cell<Option<[qjs::JSValue; FUNCTION_COUNT]>>,
-    /// How many calls into QuickJS that may run other people's code are going on.
+    /// The number of running calls into QuickJS that may run foreign code.
     calls: Cell<u32>,
-    /// The SharedArrayBuffers that keep up with growing stores.
+    /// The SharedArrayBuffers that follow growing stores.
     growing: Rc<Growing>,
 }
 
@@ -36,7 +36,7 @@ impl Own {
     /// Keeps the functions of `ctx`, the isolate's own context, until [`end`](Self::end).
     pub(crate) fn new<'js>(ctx: &Ctx<'js>, functions: [Function<'js>; FUNCTION_COUNT]) -> Self {
         let functions = functions.map(|function| {
-            // SAFETY: I-NO-JS-OWNER: one more reference, which `end` frees.
+            // SAFETY: I-NO-JS-OWNER: adds a reference, which `end` frees.
             unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), function.as_value().as_raw()) }
         });
         Own { functions: Cell::new(Some(functions)), calls: Cell::new(0), growing: Rc::default() }
@@ -49,34 +49,34 @@ impl Own {
         value.into_function().expect("a function")
     }
 
-    /// The SharedArrayBuffers that keep up with growing stores.
+    /// The SharedArrayBuffers that follow growing stores.
     pub(crate) fn growing(&self) -> &Rc<Growing> {
         &self.growing
     }
 
-    /// A call into QuickJS that may run other people's code begins, and goes on while the result lives.
+    /// Counts a call into QuickJS that may run foreign code, for as long as the result lives.
     #[inline]
     pub(crate) fn call(&self) -> InCall<'_> {
         InCall::new(&self.calls)
     }
 
-    /// Whether such a call is going on. Handles get no store then that there is not yet.
+    /// Whether such a call is running. During one, a handle returns only a store that its buffer already has.
     pub(crate) fn is_in_call(&self) -> bool {
         self.calls.get() != 0
     }
 
-    /// Frees the functions: the isolate ends, and `ctx` is its context.
+    /// Frees the functions when the isolate ends. `ctx` is its context.
     pub(crate) fn end(&self, ctx: &Ctx<'_>) {
         for function in self.functions.take().into_iter().flatten() {
             self.free(ctx.as_raw(), Root(function));
         }
     }
 
-    /// Frees a root of this isolate, whose context is `ctx` and lives. What goes with it may be any code.
+    /// Frees a root of this isolate, whose context `ctx` is alive. Freeing it may run any code.
     pub(crate) fn free(&self, ctx: NonNull<qjs::JSContext>, root: Root) {
         let _in_call = self.call();
-        // SAFETY: I-NO-JS-OWNER: the root's reference, freed once, since the root is moved in; the context lives, and this is
-        // its thread.
+        // SAFETY: I-NO-JS-OWNER: the root's reference, which is freed once, because the root is moved in; the
+        // context is alive, and this is its thread.
         unsafe { qjs::JS_FreeValue(ctx.as_ptr(), root.0) };
     }
 }
@@ -85,26 +85,26 @@ impl Own {
 pub struct Root(qjs::JSValue);
 
 impl Root {
-    /// One more reference to a value.
+    /// Adds a reference to a value.
     pub(crate) fn new(value: &Value<'_>) -> Self {
-        // SAFETY: I-NO-JS-OWNER: one more reference, which `Own::free` frees.
+        // SAFETY: I-NO-JS-OWNER: adds a reference, which `Own::free` frees.
         Root(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), value.as_raw()) })
     }
 }
 
-/// The value of a root. `ctx` is of its isolate.
+/// The value of a root. `ctx` is of the root's isolate.
 pub(crate) fn value_of<'js>(ctx: &Ctx<'js>, root: &Root) -> Value<'js> {
-    // SAFETY: one more reference, which the `Value` frees.
+    // SAFETY: adds a reference, which the `Value` frees.
     let owned = unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), root.0) };
-    // SAFETY: owned by the call above; only the table of this isolate has its roots.
+    // SAFETY: the call above returned an owned value; only the table of this isolate has its roots.
     unsafe { Value::from_raw(ctx.clone(), owned) }
 }
 
-/// The context of an isolate. It is used without rquickjs's lock where the isolate is not entered: an isolate and its handles
-/// stay on one thread.
+/// The context of an isolate. It is used without rquickjs's lock while the isolate is not entered, because an
+/// isolate and its handles stay on one thread.
 pub(crate) struct OwnContext {
     context: Context,
-    /// The same.
+    /// The same context as a raw pointer.
     raw: NonNull<qjs::JSContext>,
 }
 
@@ -114,14 +114,14 @@ impl OwnContext {
         OwnContext { context, raw }
     }
 
-    /// With rquickjs's lock, which it takes once.
+    /// Calls `work` under rquickjs's lock, which is taken once.
     pub(crate) fn with<R>(&self, work: impl FnOnce(Ctx<'_>) -> R) -> R {
         self.context.with(work)
     }
 
     #[inline]
     pub(crate) fn ctx(&self) -> Ctx<'_> {
-        // SAFETY: I-NO-JS-OWNER: `context` keeps it, and both are on the isolate's thread.
+        // SAFETY: I-NO-JS-OWNER: `context` keeps it alive, and both are on the isolate's thread.
         unsafe { Ctx::from_raw(self.raw) }
     }
 

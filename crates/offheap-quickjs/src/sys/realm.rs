@@ -1,5 +1,5 @@
-//! A context per runtime in which no user code ever ran: its functions are QuickJS's own, whatever script replaced in
-//! the user's context.
+//! A context per runtime in which no user code ever runs. Its functions are QuickJS's own, even if script has
+//! replaced those of the user's context.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
@@ -26,11 +26,11 @@ pub(crate) struct Realm {
     /// The getters of `DataView.prototype`.
     data_view: ViewGetters,
     shared_class: qjs::JSClassID,
-    /// The callback that frees memory of QuickJS's own.
+    /// The callback that frees QuickJS's own memory.
     own_realloc: qjs::JSReallocArrayBufferDataFunc,
-    /// Whether buffers are laid out as `layout` says.
+    /// Whether the layout of buffers is the one in `layout`.
     pub(super) layout_known: Cell<bool>,
-    /// Whether SharedArrayBuffers call their callback, once that was tried.
+    /// Whether SharedArrayBuffers call their callback, once that has been tried.
     pub(super) shared_released: Cell<Option<bool>>,
 }
 
@@ -39,8 +39,8 @@ type ViewGetters = [qjs::JSValue; 3];
 const NO_GETTERS: ViewGetters = [qjs::JS_UNDEFINED; 3];
 
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
-/// Makes a stack of call sites, so that no name of a function or a file passes for a frame: the innermost place,
-/// `LINE:COLUMN:FILE`, or nothing where there is none.
+/// Formats a stack as the innermost place, `LINE:COLUMN:FILE`, or as an empty text if there is none. It reads call
+/// sites, so the name of a function or file cannot be mistaken for a frame.
 const PREPARE: &CStr = c"Error.prepareStackTrace = (_, sites) => {
     for (let at = 0; at < sites.length; at++) {
         const site = sites[at], line = site.getLineNumber(), file = site.getFileName();
@@ -48,8 +48,9 @@ const PREPARE: &CStr = c"Error.prepareStackTrace = (_, sites) => {
     }
     return '';
 }";
-/// What a realm takes at the most (measured: 55 KiB). A context that runs out of memory while it is made corrupts its
-/// runtime: QuickJS frees it and leaves it on the collector's list (`JS_NewContextRaw`). So none is made near the limit.
+/// The memory that a realm needs at most (measured: 55 KiB). If a new context runs out of memory, QuickJS corrupts
+/// the runtime: it frees the context but leaves it on the collector's list (`JS_NewContextRaw`). So no realm is
+/// made near the memory limit.
 const REALM_BYTES: i64 = 128 << 10;
 const RESIZE: &CStr = c"ArrayBuffer.prototype.resize";
 const GROW: &CStr = c"SharedArrayBuffer.prototype.grow";
@@ -64,8 +65,8 @@ const DATA_VIEW: [&CStr; 3] = [
     c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteLength').get",
 ];
 const SHARED_BUFFER: &CStr = c"new SharedArrayBuffer(1)";
-/// Should user code ever reach this realm, through an error that came from it, it finds nothing here that writes to
-/// immutable buffers, or grows shared ones behind their store's back.
+/// User code may reach this realm through an error that was made here. It must then find no functions that write to
+/// immutable buffers or grow a shared buffer without its store.
 const NO_ATOMICS: &CStr = c"delete globalThis.Atomics";
 const NO_GROW: &CStr = c"delete SharedArrayBuffer.prototype.grow";
 
@@ -75,14 +76,14 @@ impl Realm {
         let runtime = unsafe { qjs::JS_GetRuntime(user.as_raw().as_ptr()) };
         let failed = Error::EngineFailed { engine: ENGINE, attempted: "make a context" };
         let mut usage = MaybeUninit::uninit();
-        // SAFETY: the runtime is alive and this thread's to use, as `user` shows; the call writes all of `usage`.
+        // SAFETY: the runtime is alive and belongs to this thread, as `user` shows; the call writes all of `usage`.
         unsafe { qjs::JS_ComputeMemoryUsage(runtime, usage.as_mut_ptr()) };
-        // SAFETY: written by the call.
+        // SAFETY: the call above has written it.
         let usage: qjs::JSMemoryUsage = unsafe { usage.assume_init() };
         if usage.malloc_limit != 0 && usage.malloc_limit.saturating_sub(usage.malloc_size) < REALM_BYTES {
             return Err(failed);
         }
-        // SAFETY: the runtime is alive and this thread's to use, as `user` shows.
+        // SAFETY: the runtime is alive and belongs to this thread, as `user` shows.
         let ctx = unsafe { qjs::JS_NewContext(runtime) };
         let ctx = NonNull::new(ctx).ok_or(failed)?;
         let mut realm = Realm {
@@ -96,7 +97,7 @@ impl Realm {
             layout_known: Cell::new(false),
             shared_released: Cell::new(None),
         };
-        // From here on `realm` frees what it has, should a step fail.
+        // If a later step fails, dropping `realm` frees what it has.
         realm.grow = realm.evaluate(GROW)?;
         for source in [NO_ATOMICS, NO_GROW, STACK_TRACE_LIMIT, PREPARE] {
             let value = realm.evaluate(source)?;
@@ -115,7 +116,7 @@ impl Realm {
         if realm.layout_known.get() {
             // SAFETY: I-LAYOUT: a live SharedArrayBuffer, which has the same struct, and the layout was probed.
             let fields = unsafe { layout::BufferFields::of(shared) };
-            // SAFETY: I-LAYOUT: nothing of QuickJS runs while this reference lives.
+            // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
             realm.own_realloc = unsafe { fields.as_ref() }.realloc;
         }
         realm.free(shared);
@@ -124,7 +125,7 @@ impl Realm {
 
     fn evaluate(&self, source: &CStr) -> Result<qjs::JSValue, Error> {
         let flags = qjs::JS_EVAL_TYPE_GLOBAL as c_int;
-        // SAFETY: a live context, and source text that ends with NUL.
+        // SAFETY: a live context, and a source text that ends with NUL.
         let value = unsafe {
             qjs::JS_Eval(
                 self.ctx.as_ptr(),
@@ -137,8 +138,8 @@ impl Realm {
         self.checked(value)
     }
 
-    /// Calls a function of QuickJS's own with values that are no objects of script's making, so that no code of anybody's
-    /// runs but an interrupt handler. Where that interrupts, the error is made in this realm.
+    /// Calls one of QuickJS's own functions with arguments that are not objects made by script. So no foreign code
+    /// runs except an interrupt handler. If that interrupts the call, the error is made in this realm.
     pub(super) fn call(
         &self,
         function: qjs::JSValue,
@@ -147,14 +148,14 @@ impl Realm {
     ) -> Result<qjs::JSValue, Error> {
         let _no_collection = NoCollection::begin(self.ctx);
         let count = arguments.len() as c_int;
-        // SAFETY: live values of this runtime, and so many arguments.
+        // SAFETY: live values of this runtime, and `count` of them.
         let result = unsafe { qjs::JS_Call(self.ctx.as_ptr(), function, this, count, arguments.as_mut_ptr()) };
         self.checked(result)
     }
 
-    /// A value of this realm, or what was thrown instead.
+    /// Returns a value of this realm, or the exception as an error.
     fn checked(&self, value: qjs::JSValue) -> Result<qjs::JSValue, Error> {
-        // SAFETY: only looks at the tag.
+        // SAFETY: only reads the tag.
         if !unsafe { qjs::JS_IsException(value) } {
             return Ok(value);
         }
@@ -164,14 +165,15 @@ impl Realm {
         self.free(exception);
         Err(match message {
             Some(message) => Error::Script { engine: ENGINE, message, stack: String::new() },
-            // What QuickJS throws where it has no memory for an error is null.
-            None => Error::EngineFailed { engine: ENGINE, attempted: "go on" },
+            // QuickJS throws null if it has no memory for an error object.
+            None => Error::EngineFailed { engine: ENGINE, attempted: "continue" },
         })
     }
 
-    /// The message of an error, which is a property of its own. Nothing is converted or looked up: that could be script.
+    /// The message of an error, if it is an own property. Nothing is converted or inherited, because that could run
+    /// script.
     fn message_of(&self, error: qjs::JSValue) -> Option<String> {
-        // SAFETY: looks at the class of a live value.
+        // SAFETY: reads the class of a live value.
         if !unsafe { qjs::JS_IsError(error) } {
             return None;
         }
@@ -179,16 +181,16 @@ impl Realm {
         // SAFETY: a live context, and text that ends with NUL.
         let name = unsafe { qjs::JS_NewAtom(ctx, c"message".as_ptr()) };
         let mut property = MaybeUninit::uninit();
-        // SAFETY: a live object of a class that has properties and nothing else.
+        // SAFETY: a live object of a class that has only ordinary properties.
         let found = unsafe { qjs::JS_GetOwnProperty(ctx, property.as_mut_ptr(), error, name) };
-        // SAFETY: owned by the call above.
+        // SAFETY: `JS_NewAtom` above returned an owned atom.
         unsafe { qjs::JS_FreeAtom(ctx, name) };
         if found != 1 {
             return None;
         }
-        // SAFETY: written by the call, which found one.
+        // SAFETY: the call has written it, because it found the property.
         let property: qjs::JSPropertyDescriptor = unsafe { property.assume_init() };
-        // SAFETY: only looks at the tag.
+        // SAFETY: only reads the tag.
         let text = if unsafe { qjs::JS_IsString(property.value) } { self.string(property.value) } else { None };
         for value in [property.value, property.getter, property.setter] {
             self.free(value);
@@ -197,7 +199,7 @@ impl Realm {
     }
 
     pub(super) fn free(&self, value: qjs::JSValue) {
-        // SAFETY: I-NO-JS-OWNER: a value that the caller owns, of this runtime.
+        // SAFETY: I-NO-JS-OWNER: a value of this runtime, which the caller owns.
         unsafe { qjs::JS_FreeValue(self.ctx.as_ptr(), value) };
     }
 
@@ -214,7 +216,7 @@ impl Realm {
         unsafe { qjs::JS_GetClassID(value) == self.shared_class }
     }
 
-    /// Whether a buffer with these has memory that QuickJS allocated only for it.
+    /// Whether a buffer with this callback and opaque has memory that QuickJS allocated for this buffer only.
     pub(super) fn is_own_memory(
         &self,
         realloc: qjs::JSReallocArrayBufferDataFunc,
@@ -224,8 +226,8 @@ impl Realm {
         opaque.is_none() && realloc.is_some() && address(realloc) == address(self.own_realloc)
     }
 
-    /// The buffer of the view `value`, owned by the caller, whatever script made of its prototype; `None` for what is no
-    /// view.
+    /// The buffer of the view `value`, even if script has changed the view's prototype; the caller owns it. `None`
+    /// if `value` is not a view.
     pub(super) fn buffer_of_view(&self, value: qjs::JSValue) -> Result<Option<qjs::JSValue>, Error> {
         match self.getters(value) {
             Some([buffer, ..]) => self.call(*buffer, value, &mut []).map(Some),
@@ -233,49 +235,49 @@ impl Realm {
         }
     }
 
-    /// Where the view `value` begins in its buffer and how long it is, in bytes; `None` where the buffer is detached or the
-    /// view out of bounds.
+    /// The offset of the view `value` in its buffer and its length, in bytes; `None` if the buffer is detached or
+    /// the view is out of bounds.
     pub(super) fn range_of_view(&self, value: qjs::JSValue) -> Option<(usize, usize)> {
         let [_, byte_offset, byte_length] = self.getters(value)?;
         let number = |getter: &qjs::JSValue| {
             let value = self.call(*getter, value, &mut []).ok()?;
             let mut number = 0;
-            // SAFETY: a number, which the getters return; the conversion runs no user code.
+            // SAFETY: the getters return a number, so the conversion runs no user code.
             let converted = unsafe { qjs::JS_ToInt64(self.ctx.as_ptr(), &mut number, value) };
             (converted == 0).then_some(usize::try_from(number).ok()?)
         };
         Some((number(byte_offset)?, number(byte_length)?))
     }
 
-    /// The getters of the view `value`; `None` for what is no view.
+    /// The getters for the view `value`; `None` if `value` is not a view.
     fn getters(&self, value: qjs::JSValue) -> Option<&ViewGetters> {
-        // SAFETY: looks at the class of a live value.
+        // SAFETY: reads the class of a live value.
         if unsafe { qjs::JS_IsDataView(value) } {
             return Some(&self.data_view);
         }
-        // SAFETY: looks at the class of a live value.
+        // SAFETY: reads the class of a live value.
         let is_typed_array = unsafe { qjs::JS_GetTypedArrayType(value) } >= 0;
         is_typed_array.then_some(&self.typed_array)
     }
 
-    /// The call stack, as `PREPARE` has it; `None` where QuickJS does not tell: it has no memory or stack, was interrupted,
-    /// or is making a stack trace already.
+    /// The call stack in the format of `PREPARE`. `None` if QuickJS gives none: it has no memory or stack, it was
+    /// interrupted, or it is already making a stack trace.
     fn stack(&self) -> Option<String> {
         let _no_collection = NoCollection::begin(self.ctx);
-        // SAFETY: a live context. The error's stack is that of the runtime, with this realm's settings for it.
+        // SAFETY: a live context. The error gets the runtime's stack, with this realm's settings.
         let error = unsafe { qjs::JS_NewError(self.ctx.as_ptr()) };
         let error = self.checked(error).ok()?;
         // SAFETY: a live object, and a name that ends with NUL.
         let stack = unsafe { qjs::JS_GetPropertyStr(self.ctx.as_ptr(), error, c"stack".as_ptr()) };
         self.free(error);
         let stack = self.checked(stack).ok()?;
-        // SAFETY: only looks at the tag.
+        // SAFETY: only reads the tag.
         let text = if unsafe { qjs::JS_IsString(stack) } { self.string(stack) } else { None };
         self.free(stack);
         text
     }
 
-    /// The innermost place in a script, of the call that is going on.
+    /// The innermost place in a script, in the running call.
     pub(crate) fn site(&self) -> Option<Site> {
         let stack = self.stack()?;
         let (file, line, column) = parse_place(&stack)?;
@@ -288,27 +290,29 @@ impl Drop for Realm {
         for value in [self.resize, self.grow].into_iter().chain(self.typed_array).chain(self.data_view) {
             self.free(value);
         }
-        // SAFETY: I-NO-JS-OWNER: made by `JS_NewContext`, freed once, while the runtime lives (`State`).
+        // SAFETY: I-NO-JS-OWNER: `JS_NewContext` made it, and it is freed once, while the runtime lives (`State`).
         unsafe { qjs::JS_FreeContext(self.ctx.as_ptr()) };
     }
 }
 
-/// The text of `value`. What is no UTF-8 is replaced, as halves of surrogate pairs are not; `None` where there is no memory.
+/// The text of `value`; `None` if there is no memory. Bytes that are not valid UTF-8 are replaced, for example lone
+/// halves of surrogate pairs.
 pub(crate) fn text_of(value: &Value<'_>) -> Option<String> {
     text(value.ctx().as_raw(), value.as_raw())
 }
 
-/// As [`text_of`], of a live value; `ctx` is a context of its runtime, which is this thread's to use. What is no string is
-/// converted, which may be script of that context.
+/// The text of a live value, with invalid UTF-8 replaced; `None` if there is no memory. `ctx` is a context of the
+/// value's runtime, which belongs to this thread. A value that is not a string is converted, which may run script
+/// of that context.
 fn text(ctx: NonNull<qjs::JSContext>, value: qjs::JSValue) -> Option<String> {
     let mut byte_length = 0;
     // SAFETY: a live context and a live value; the result is freed below.
     let text = unsafe { qjs::JS_ToCStringLen2(ctx.as_ptr(), &mut byte_length, value, false) };
     let text = NonNull::new(text.cast_mut())?;
     let bytes = NonNull::slice_from_raw_parts(text.cast::<u8>(), byte_length as usize);
-    // SAFETY: I-LAYOUT: so many bytes, as QuickJS says, until they are freed.
+    // SAFETY: I-LAYOUT: QuickJS says that there are this many bytes, which live until they are freed.
     let string = try_text(unsafe { bytes.as_ref() });
-    // SAFETY: made above.
+    // SAFETY: `JS_ToCStringLen2` above made the text.
     unsafe { qjs::JS_FreeCString(ctx.as_ptr(), text.as_ptr()) };
     string
 }

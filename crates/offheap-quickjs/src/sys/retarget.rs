@@ -1,14 +1,15 @@
-//! Externalizing: the store of a buffer, whoever made it.
+//! Externalizing: finds the store of a buffer, or makes one.
 //!
-//! Of a buffer that is over a store, that store. The memory of any other buffer is copied into a new store, once, and the
-//! buffer is made to use that: its realloc callback and opaque are set to ours, and QuickJS's own `resize`, called with
-//! the length that the buffer has, asks the callback for the memory and updates every view. Script sees no difference.
+//! If a buffer is over a store, that is the result. The memory of any other buffer is copied into a new store once,
+//! and the buffer is made to use that store: its realloc callback and opaque are set to ours, and QuickJS's own
+//! `resize` is called with the buffer's current length. It asks the callback for the memory and updates every view.
+//! Script sees no difference.
 //!
-//! Of shared memory the same is done with QuickJS's `grow`, which asks nobody: the address is set before the call. No
-//! other thread has that memory, since QuickJS has no way by which script could send it.
+//! Shared memory is handled in the same way with QuickJS's `grow`. It calls no callback, so the address is set
+//! before the call. No other thread has that memory, because script of QuickJS cannot send it.
 //!
-//! The memory that the buffer had before is freed at once, as it would be by script that detaches the buffer: no function of
-//! QuickJS keeps an address of it over a call of script's (0.16.2; `tests/reentrant.rs` has them all).
+//! The memory that the buffer had before is freed at once, as if script had detached the buffer. No function of
+//! QuickJS keeps an address of it across a call of script (0.16.2; `tests/reentrant.rs` tests all of them).
 
 use std::ffi::{c_int, c_void};
 
@@ -26,14 +27,14 @@ use super::sort::{is_buffer, view_buffer};
 use super::state::{State, with_state};
 use crate::Error;
 
-/// Memory of a buffer, with the callback that is asked to free it.
+/// The memory of a buffer, with the callback that frees it.
 struct Memory {
     data: *mut u8,
     opaque: *mut c_void,
     realloc: qjs::JSReallocArrayBufferDataFunc,
 }
 
-/// What a buffer used before it was retargeted. It does not leave the call that made it.
+/// The memory that a buffer used before it was retargeted. It does not leave the call that made it.
 struct OldMemory {
     runtime: *mut qjs::JSRuntime,
     memory: Memory,
@@ -43,18 +44,19 @@ impl Drop for OldMemory {
     fn drop(&mut self) {
         let Memory { data, opaque, realloc } = self.memory;
         if let Some(realloc) = realloc {
-            // SAFETY: I-FREE-ONCE: what the buffer would have done, which does not know this memory any more; the runtime
-            // lives.
+            // SAFETY: I-FREE-ONCE: the buffer would have made this call, and no longer has this memory; the runtime
+            // is alive.
             unsafe { realloc(self.runtime, opaque, data.cast(), 0) };
         }
     }
 }
 
-/// The store of the buffer that `value` is or is a view of. Of a detached buffer, a new, empty one. With `is_in_call` QuickJS
-/// may be at anything, also at letting go of this buffer's memory: then nothing is moved.
+/// The store of the buffer or view `value`; a new, empty store if the buffer is detached. With `is_in_call`,
+/// QuickJS may be doing anything, even freeing this buffer's memory, so nothing is moved.
 #[track_caller]
 pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Result<BackingStore, Error> {
-    // A collection may be taking references out of the counts: one more to a view's buffer, given back, would free it.
+    // A collection may have subtracted references from the counts. Taking and dropping a reference to a view's
+    // buffer would then free it.
     if is_in_call && !is_buffer(ctx, value)? {
         return Err(in_call());
     }
@@ -66,7 +68,7 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: b
         Found::Foreign(_) if is_in_call => return Err(in_call()),
         Found::Foreign(memory) => {
             with_state(ctx, |state| state.check_not_freeing(ctx))?;
-            // It would run code of others, which may be about this buffer.
+            // A collection would run foreign code, which may use this buffer.
             let _no_collection = NoCollection::begin(ctx.as_raw());
             let store = memory.into_store()?;
             let old = with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
@@ -77,7 +79,7 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: b
     Ok(store)
 }
 
-/// Tells the observer that the ArrayBuffer `buffer` is being detached, where it is over a store.
+/// Tells the observer that the ArrayBuffer `buffer` is being detached, if it is over a store.
 pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<(), Error> {
     with_state(ctx, |state| {
         if let Ok(realm) = state.realm(ctx)
@@ -90,12 +92,13 @@ pub(crate) fn note_detached<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<
     })
 }
 
-/// Makes `buffer`, which is not over a store, use `store`, which has its bytes; what it used before is the result.
+/// Makes `buffer`, which is not over a store, use `store`, which has its bytes. Returns the memory that it used
+/// before.
 fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &BackingStore) -> Result<OldMemory, Error> {
     let realm = state.realm(ctx)?;
-    // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` saw that the layout was probed.
+    // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` checked that the layout was probed.
     let fields = unsafe { BufferFields::of(buffer.as_raw()) }.as_ptr();
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: a live ArrayBuffer, and `find_store` checked that the layout was probed.
     let before = unsafe { fields.read() };
     let is_growing = before.shared != 0 && before.is_resizable();
     let hold = Hold::new(store, state.isolate())?.into_raw();
@@ -109,7 +112,7 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
             Some(entry) => Memory { data, opaque: entry.as_opaque().as_ptr(), realloc: Some(growing_realloc) },
             None => Memory { data, opaque: hold.as_ptr(), realloc: Some(store_realloc) },
         };
-        // SAFETY: I-LAYOUT: as above; the store has the buffer's length and maximum.
+        // SAFETY: I-LAYOUT: a live ArrayBuffer that is not detached; the store has the buffer's length and maximum.
         let old = unsafe { swap_memory(fields, realm, buffer.as_raw(), to) }?;
         if let Some(entry) = entry {
             entry.made(buffer.as_raw());
@@ -123,7 +126,7 @@ fn retarget<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>, store: &Bac
     retargeted
 }
 
-/// What stands in for callback and opaque while QuickJS's `resize` runs.
+/// The opaque of the temporary callback, while QuickJS's `resize` runs.
 struct Swap {
     from: *mut u8,
     to: *mut u8,
@@ -136,25 +139,27 @@ unsafe extern "C" fn swap_realloc(
     data: *mut c_void,
     _size: qjs::size_t,
 ) -> *mut c_void {
-    // SAFETY: the `Swap` of `swap_memory`, which is in the middle of its call: only that asks this callback. An interrupt
-    // handler, which QuickJS asks before it begins, has no more than a handle, for which nothing is moved now.
+    // SAFETY: the opaque is the `Swap` of `swap_memory`, whose call is running: only that call uses this callback.
+    // An interrupt handler, which QuickJS calls before it begins, has no more than a handle, and nothing is moved
+    // for a handle now.
     let swap = unsafe { &mut *opaque.cast::<Swap>() };
     debug_assert_eq!(swap.from, data.cast());
     swap.asked = true;
     swap.to.cast()
 }
 
-/// Makes the buffer use the memory `to`; what it used before is the result. On failure nothing has changed.
+/// Makes the buffer use the memory `to`. Returns the memory that it used before. A failure changes nothing.
 ///
 /// # Safety
-/// `fields` are those of the live ArrayBuffer `buffer`, which is not detached; the memory has its length and its maximum.
+/// `fields` are those of the live ArrayBuffer `buffer`, which is not detached; the memory `to` has the buffer's
+/// length and maximum.
 unsafe fn swap_memory(
     fields: *mut BufferFields,
     realm: &Realm,
     buffer: qjs::JSValue,
     to: Memory,
 ) -> Result<OldMemory, Error> {
-    // SAFETY: I-LAYOUT: the caller's promise.
+    // SAFETY: I-LAYOUT: the caller promises that the buffer is alive.
     let old = unsafe { fields.read() };
     let is_shared = old.shared != 0;
     let mut swap = Swap { from: old.data, to: to.data, asked: false };
@@ -166,11 +171,12 @@ unsafe fn swap_memory(
         data: if is_shared { swap.to } else { old.data },
         ..old
     };
-    // SAFETY: I-LAYOUT: as above; these are all the fields that differ.
+    // SAFETY: I-LAYOUT: the caller promises that the buffer is alive; these are all the fields that differ.
     unsafe { set_owner_fields(fields, &during) };
     let mut length = [qjs::JS_MKVAL(qjs::JS_TAG_INT, old.byte_length)];
     let resize = if is_shared { realm.grow } else { realm.resize };
-    // It runs no user code. It fails where the stack is at its end, and where the handler interrupts, before it began.
+    // This runs no user code. It fails only before it has begun: if the stack is full, or if the handler
+    // interrupts.
     let resized = realm.call(resize, buffer, &mut length);
     let after = match &resized {
         Err(_) => BufferFields { ..old },
@@ -179,7 +185,7 @@ unsafe fn swap_memory(
             BufferFields { data: to.data, opaque: to.opaque, realloc: to.realloc, ..old }
         }
     };
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: the caller promises that the buffer is alive.
     unsafe { set_owner_fields(fields, &after) };
     resized?;
     // SAFETY: reads a field of a live context.
@@ -190,7 +196,7 @@ unsafe fn swap_memory(
 /// # Safety
 /// `fields` are those of a live ArrayBuffer.
 unsafe fn set_owner_fields(fields: *mut BufferFields, values: &BufferFields) {
-    // SAFETY: I-LAYOUT: the caller's promise.
+    // SAFETY: I-LAYOUT: the caller promises that the buffer is alive.
     let fields = unsafe { &mut *fields };
     fields.immutable = values.immutable;
     fields.max_byte_length = values.max_byte_length as c_int;
@@ -199,7 +205,7 @@ unsafe fn set_owner_fields(fields: *mut BufferFields, values: &BufferFields) {
     fields.data = values.data;
 }
 
-/// Makes the adapter treat the runtime of `ctx` as one whose layout it does not know, for good.
+/// Makes the adapter treat the layout of the runtime of `ctx` as unknown from now on.
 #[cfg(test)]
 pub(crate) fn pretend_layout_changed(ctx: &Ctx<'_>) -> Result<(), Error> {
     with_state(ctx, |state| {

@@ -1,4 +1,4 @@
-//! What a value is: a buffer, of which sort, or a view of one.
+//! Finds out whether a value is a buffer, of which kind, or a view.
 
 use rquickjs::{Ctx, Value, qjs};
 
@@ -6,9 +6,9 @@ use super::state::with_state;
 use crate::Error;
 use crate::script::not_a_buffer;
 
-/// The buffer that `value` is, or is a view of: an ArrayBuffer or a SharedArrayBuffer.
+/// The buffer `value`, or the buffer of the view `value`: an ArrayBuffer or a SharedArrayBuffer.
 pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Value<'js>, Error> {
-    // SAFETY: looks at the class of a live value.
+    // SAFETY: reads the class of a live value.
     if unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) } {
         return Ok(value.clone());
     }
@@ -18,9 +18,9 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
             return Ok(value.clone());
         }
         let Some(buffer) = realm.buffer_of_view(value.as_raw())? else { return Err(not_a_buffer(value.type_name())) };
-        // SAFETY: owned by the call, and of the runtime of `ctx`.
+        // SAFETY: the call above returned an owned value of the runtime of `ctx`.
         let buffer = unsafe { Value::from_raw(ctx.clone(), buffer) };
-        // SAFETY: looks at the class of a live value. A collection may have finalized the buffer before the view.
+        // SAFETY: reads the class of a live value. A collection may have finalized the buffer before the view.
         match unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } || realm.is_shared(buffer.as_raw()) {
             true => Ok(buffer),
             false => Err(not_a_buffer("a view whose buffer is gone")),
@@ -30,20 +30,20 @@ pub(crate) fn view_buffer<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Val
 
 /// Whether `value` is an ArrayBuffer or a SharedArrayBuffer.
 pub(super) fn is_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<bool, Error> {
-    // SAFETY: looks at the class of a live value.
+    // SAFETY: reads the class of a live value.
     let is_unshared = unsafe { qjs::JS_IsArrayBuffer(value.as_raw()) };
     Ok(is_unshared || is_shared(ctx, value)?)
 }
 
 /// Whether the ArrayBuffer `value` is immutable.
 pub(crate) fn is_immutable(value: &Value<'_>) -> bool {
-    // SAFETY: reads a flag of a live object; -1 for another class.
+    // SAFETY: reads a flag of a live object; the result is -1 for another class.
     unsafe { qjs::JS_IsImmutableArrayBuffer(value.as_raw()) == 1 }
 }
 
 /// Whether `buffer` is a SharedArrayBuffer.
 pub(crate) fn is_shared(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<bool, Error> {
-    // SAFETY: looks at the class of a live value.
+    // SAFETY: reads the class of a live value.
     if unsafe { qjs::JS_IsArrayBuffer(buffer.as_raw()) } {
         return Ok(false);
     }

@@ -1,26 +1,27 @@
-//! The stack that script may use. QuickJS takes 1 MiB for granted, and overflows a thread that has less.
+//! The stack limit of script. QuickJS assumes that a thread has 1 MiB, and overflows the stack if it has less.
 
 use offheap::adapter::thread_stack;
 use rquickjs::{Ctx, qjs};
 
-/// What is left to calls that script makes near the end: QuickJS's own, and those of Rust.
+/// The stack that is left for calls near the limit, by QuickJS itself and by Rust.
 const RESERVE: usize = 128 << 10;
 
-/// What QuickJS takes unless it is told something else (`JS_DEFAULT_STACK_SIZE`).
+/// QuickJS's default stack size (`JS_DEFAULT_STACK_SIZE`).
 pub(crate) const DEFAULT_STACK_SIZE: usize = 1 << 20;
 
-/// Gives script that is called from here that many bytes of stack, where this thread has them.
+/// Limits script that is called from here to this many bytes of stack, or to the rest of this thread's stack if
+/// that is less.
 pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) {
     let here = 0_u8;
     let here = (&raw const here).addr();
-    // A program may have gone to a stack of its own, of which nobody tells.
+    // A program may have switched to another stack, whose bounds are unknown.
     let left = thread_stack().filter(|stack| stack.contains(&here)).map_or(usize::MAX, |stack| here - stack.start);
-    // 0 would be no limit.
+    // 0 would mean no limit.
     let byte_length = byte_length.min(left.saturating_sub(RESERVE)).max(1);
-    // SAFETY: I-LAYOUT: a living context.
+    // SAFETY: I-LAYOUT: a live context.
     let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
-    // SAFETY: I-LAYOUT: a living runtime, on its thread.
+    // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_UpdateStackTop(runtime) };
-    // SAFETY: I-LAYOUT: as above.
+    // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_SetMaxStackSize(runtime, byte_length as _) };
 }

@@ -1,4 +1,4 @@
-//! What is kept per runtime: its name as an isolate, and the private realm.
+//! The state of a runtime: its id as an isolate, and the private realm.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -14,20 +14,20 @@ use super::own::Own;
 use super::realm::Realm;
 use crate::{ENGINE, Error};
 
-/// The state of one runtime. It lives in the runtime's user data, and so ends before the runtime frees its objects: what
-/// finalizers need must not be here.
+/// The state of one runtime. It lives in the runtime's user data, so it ends before the runtime frees its objects.
+/// Data that finalizers need must not be here.
 #[derive(Default)]
 pub(crate) struct State {
     realm: OnceCell<Realm>,
     probe: Probe,
-    /// Where this is the runtime of an `Isolate`. The runtime has only that isolate's own context then, which enforces immutable
-    /// buffers.
+    /// Set if the runtime belongs to an `Isolate`. Then it has only that isolate's own context, which enforces
+    /// immutable buffers.
     own: OnceCell<Rc<Own>>,
     name: Name,
 }
 
-// SAFETY: I-NO-JS-OWNER: `State` has no lifetime to change; the values in its realm are freed with it, and it is dropped
-// while the runtime lives.
+// SAFETY: I-NO-JS-OWNER: `State` has no lifetime to change. The values in its realm are freed with it, and it is
+// dropped while the runtime is alive.
 unsafe impl<'js> JsLifetime<'js> for State {
     type Changed<'to> = State;
 }
@@ -40,7 +40,7 @@ thread_local! {
 
 impl Drop for State {
     fn drop(&mut self) {
-        // Before the runtime's memory is freed, so before another runtime can have its address.
+        // This runs before the runtime's memory is freed, so before another runtime can get its address.
         ENDED.note();
     }
 }
@@ -50,8 +50,8 @@ impl State {
         self.name.get().expect("named before anybody has the state")
     }
 
-    /// The private realm, made at the first call, which is not to be while values are being freed: that takes objects to be
-    /// made and to be finalized.
+    /// The private realm, made at the first call. It must not be made while values are being freed, because making
+    /// it creates and finalizes objects.
     pub(crate) fn realm(&self, ctx: &Ctx<'_>) -> Result<&Realm, Error> {
         if let Some(realm) = self.realm.get() {
             return Ok(realm);
@@ -62,12 +62,12 @@ impl State {
         Ok(self.realm.get_or_init(|| realm))
     }
 
-    /// An error while QuickJS frees values or collects, in this runtime, which `ctx` is of.
+    /// Returns an error if QuickJS is freeing values or collecting in this runtime. `ctx` is one of its contexts.
     pub(super) fn check_not_freeing(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
         self.probe.check(ctx)
     }
 
-    /// What an `Isolate` keeps, where this is the runtime of one.
+    /// The state of the `Isolate` to which this runtime belongs, if there is one.
     pub(crate) fn own(&self) -> Option<&Rc<Own>> {
         self.own.get()
     }
@@ -78,7 +78,7 @@ impl State {
     }
 }
 
-/// Calls `use_state` with the state of the runtime of `ctx`, which is made at the first call.
+/// Calls `use_state` with the state of the runtime of `ctx`, which the first call makes.
 pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Result<R, Error>) -> Result<R, Error> {
     if in_finalizer() {
         return Err(refused_in_finalizer(ENGINE));
@@ -97,7 +97,7 @@ pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Res
     use_named(&state)
 }
 
-/// The runtime of `ctx` as an isolate.
+/// The id of the runtime of `ctx` as an isolate.
 #[inline]
 pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {
     // SAFETY: reads a field of a live context.

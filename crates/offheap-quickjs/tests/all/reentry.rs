@@ -94,10 +94,10 @@ fn an_isolate_that_a_value_of_its_script_enters_or_ends_when_it_is_dropped_ends_
     const CHILD: &str = "OFFHEAP_TEST_ISOLATE_IN_DROP";
     type InDrop = fn();
     const WAYS: [(&str, &str, InDrop); 2] = [
-        ("enter", "an isolate was entered in the middle of a call into it", || {
+        ("enter", "an isolate was entered during a call into it", || {
             ISOLATE.with_borrow_mut(|isolate| isolate.as_mut().unwrap().enter(|scope| scope.collect()));
         }),
-        ("end", "an isolate was dropped in the middle of a call into it", || drop(ISOLATE.take())),
+        ("end", "an isolate was dropped during a call into it", || drop(ISOLATE.take())),
     ];
     struct OnDrop(InDrop);
     impl Drop for OnDrop {
