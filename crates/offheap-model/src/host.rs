@@ -40,11 +40,11 @@ use crate::{ModelOptions, NAME};
 ///
 /// # Examples
 /// ```
-/// use offheap_engine::offheap::{BackingStore, UniqueStore};
+/// use offheap_engine::offheap::BackingStore;
 /// use offheap_engine::Engine;
 /// use offheap_model::model;
 ///
-/// let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8, 2, 3])?);
+/// let store = BackingStore::from_owner(vec![1_u8, 2, 3])?;
 /// let mut engine = model(7)?;
 /// let (buffer, exposure) = engine.expose(&store)?;
 /// assert!(exposure.is_external());

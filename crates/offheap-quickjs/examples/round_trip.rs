@@ -1,13 +1,13 @@
 //! A `Vec` through a script in your own `Ctx`, and back as the same `Vec`. The README shows `double`.
 
-use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+use offheap_quickjs::offheap::BackingStore;
 use offheap_quickjs::rquickjs::{Context, Ctx, Runtime};
 use offheap_quickjs::{BackingStoreExt, detach};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn double(ctx: &Ctx<'_>, samples: Vec<f32>) -> Result<Vec<f32>> {
-    let store: BackingStore = UniqueStore::from_owner(samples)?.into();
+    let store = BackingStore::from_owner(samples)?;
     let buffer = store.expose(ctx)?; // an ArrayBuffer over the Vec's own memory
     ctx.globals().set("samples", buffer.clone())?;
     ctx.eval::<(), _>("new Float32Array(samples).forEach((x, i, a) => { a[i] = x * 2 })")?;

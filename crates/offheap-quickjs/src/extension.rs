@@ -36,9 +36,9 @@ pub trait BackingStoreExt: Sized {
     ///
     /// ```
     /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime}};
-    /// # use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+    /// # use offheap_quickjs::offheap::BackingStore;
     /// # let context = Context::full(&Runtime::new()?)?;
-    /// let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0])?);
+    /// let store = BackingStore::from_owner(vec![1.0_f32, 2.0, 3.0])?;
     /// context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
     ///     ctx.globals().set("view", store.expose_typed::<f32>(&ctx, 4, 2)?)?;
     ///     assert_eq!(ctx.eval::<f32, _>("view.length * 10 + view[1]")?, 23.0);

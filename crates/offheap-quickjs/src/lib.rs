@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use offheap_quickjs::BackingStoreExt;
-//! use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+//! use offheap_quickjs::offheap::BackingStore;
 //! use offheap_quickjs::rquickjs::{Context, Runtime};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let context = Context::full(&Runtime::new()?)?;
-//! let store: BackingStore = UniqueStore::from_owner(vec![1.0_f64, 2.0])?.into();
+//! let store = BackingStore::from_owner(vec![1.0_f64, 2.0])?;
 //! context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
 //!     ctx.globals().set("buffer", store.expose(&ctx)?)?;
 //!     ctx.eval::<(), _>("new Float64Array(buffer)[0] = 7; void delete globalThis.buffer")?;

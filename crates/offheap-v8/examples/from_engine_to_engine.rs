@@ -1,12 +1,12 @@
 //! One `Vec` through V8 and then QuickJS, by detaching, without a copy; and back as the same `Vec`.
 
 use offheap_v8::Isolate;
-use offheap_v8::offheap::{BackingStore, UniqueStore};
+use offheap_v8::offheap::BackingStore;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let numbers = vec![1.0_f64, 2.0, 3.0];
     let address = numbers.as_ptr();
-    let store: BackingStore = UniqueStore::from_owner(numbers)?.into();
+    let store = BackingStore::from_owner(numbers)?;
     let mut quickjs = offheap_quickjs::Isolate::new()?;
     let mut v8 = Isolate::new()?;
 

@@ -1,12 +1,12 @@
 //! A `Vec` through a function of script in your own scope, and back as the same `Vec`. The README shows `apply`.
 
-use offheap_v8::offheap::{BackingStore, UniqueStore};
+use offheap_v8::offheap::BackingStore;
 use offheap_v8::{BackingStoreExt, detach, start, v8};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn apply(scope: &mut v8::PinScope, function: v8::Local<v8::Function>, samples: Vec<f32>) -> Result<Vec<f32>> {
-    let store: BackingStore = UniqueStore::from_owner(samples)?.into();
+    let store = BackingStore::from_owner(samples)?;
     let buffer = store.expose(scope)?; // a v8::Local<v8::ArrayBuffer> over the Vec's own memory
     let undefined = v8::undefined(scope);
     function.call(scope, undefined.into(), &[buffer.into()]).ok_or("the function threw")?;

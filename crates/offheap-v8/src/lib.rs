@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use offheap_v8::BackingStoreExt;
-//! use offheap_v8::offheap::{BackingStore, UniqueStore};
+//! use offheap_v8::offheap::BackingStore;
 //! use offheap_v8::v8;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@
 //! let context = v8::Context::new(scope, v8::ContextOptions::default());
 //! let scope = &mut v8::ContextScope::new(scope, context);
 //!
-//! let store: BackingStore = UniqueStore::from_owner(vec![1.0_f64, 2.0])?.into();
+//! let store = BackingStore::from_owner(vec![1.0_f64, 2.0])?;
 //! let buffer = store.expose(scope)?;
 //! let name = v8::String::new(scope, "buffer").unwrap();
 //! context.global(scope).set(scope, name.into(), buffer.into());

@@ -228,9 +228,9 @@ impl BackingStore {
     /// buffer (`new Float32Array(buffer, byteOffset, length)`).
     ///
     /// ```
-    /// use offheap::{BackingStore, Error, UniqueStore};
+    /// use offheap::{BackingStore, Error};
     ///
-    /// let store = BackingStore::from(UniqueStore::from_owner(vec![0.5f32, 1.0, 1.5])?);
+    /// let store = BackingStore::from_owner(vec![0.5f32, 1.0, 1.5])?;
     /// let last = store.slice_elements::<f32>(4, 2)?;
     /// assert_eq!(last.copy_out::<f32>()?, [1.0, 1.5]);
     ///
