@@ -117,8 +117,8 @@ const ENGINE: &str = "V8";
 /// The version of V8 in the crate `v8` 152.2.0.
 pub const V8_VERSION: &str = "15.2.124.1";
 
-/// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Immutable buffers are switched on before
-/// these flags are read. Without this call, the first [`Isolate`] starts V8 without flags.
+/// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Before these flags are read, immutable buffers
+/// are switched on, and the unrolling of loops is switched off. Without this call, the first [`Isolate`] starts V8 without flags.
 ///
 /// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8 cannot run it
 /// (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does nothing.

@@ -7,9 +7,11 @@ use crate::common::{counted, in_child, start};
 const MIB: usize = 1 << 20;
 
 /// Script that wants more than there is, each in its own way.
-const GREEDY: [&str; 5] = [
+const GREEDY: [&str; 6] = [
     "const all = []; for (;;) all.push({ all })",
     "const all = []; for (;;) all.push(new Array(10_000).fill(1.5))",
+    // So short a loop that V8 would unroll it, and stop it no more.
+    "const all = []; for (;;) all.push(new Array(1000))",
     // Two objects that are each larger than the heap.
     "new Array(2 ** 23).fill(1.5); new Array(2 ** 23).fill(1.5); for (;;);",
     "Array.from({ length: 1e9 }, (_, n) => ({ n }))",
