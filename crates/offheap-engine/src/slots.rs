@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_keeps_its_slot_until_it_is_taken() {
+    fn a_postponed_value_keeps_its_slot_until_it_is_taken() {
         let mut slots = Slots::default();
         let held: Vec<usize> = ['a', 'b', 'c'].map(|value| insert(&mut slots, value)).into();
         assert!(!slots.has_released());

@@ -1,4 +1,5 @@
-//! A store across an `await`, on tokio's current thread: script fills it, a task reads it while it waits, script goes on.
+//! A store across an `await`, on tokio's current thread: script fills it, a task reads it while it waits, and
+//! script continues.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(())
     })?;
 
-    // The store goes into a task, which any thread could run. Reading it is a copy, since script still has it.
+    // The store moves into a task, which could run on any thread. The task copies the bytes, because script still
+    // has the store.
     let in_the_task = store.clone();
     let sum = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -25,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
     .await??;
 
-    // No guard lives across the `await`: one begins here, where the scope shows that script is still.
+    // No guard lives across the `await`. One begins here, where the scope proves that no script runs.
     let third = isolate.enter(|scope| scope.store_bytes(&store).map(|bytes| bytes[2]))?;
     isolate.enter(|scope| scope.with_ctx(|ctx| store.copy_in(&ctx, 0, &[9_u8])))?;
     println!("sum {sum}, third byte {third}, first byte now {}", store.to_vec()?[0]);

@@ -1,4 +1,4 @@
-//! The first common mistake: to assume that dropping a `ManuallyExternalizedBuffer` frees manual memory.
+//! The first common mistake: assuming that dropping a `ManuallyExternalizedBuffer` frees manual memory.
 
 use offheap_ledger::Ledger;
 use offheap_quickjs::offheap::ManualMemory;

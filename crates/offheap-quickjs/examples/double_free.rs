@@ -1,4 +1,4 @@
-//! The second common mistake: to free manual memory once where it was allocated, and once more through a
+//! The second common mistake: freeing manual memory twice, once where it was allocated, and once through a
 //! `ManuallyExternalizedBuffer`.
 
 use offheap_ledger::Ledger;
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let array_buffer = scope.expose(external_data.store())?;
         let internal_buffer = array_buffer.into_handle();
         let managed_buffer = ManuallyExternalizedBuffer::new(internal_buffer)?;
-        // Script is done with it; before this, a free is refused and names the isolate.
+        // Script no longer uses the memory. Before this, a free is refused, and the error names the isolate.
         scope.detach(managed_buffer.buffer(), None)?;
 
         external_data.free()?;

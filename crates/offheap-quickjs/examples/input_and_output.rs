@@ -1,4 +1,4 @@
-//! A 1,024-byte buffer in; handle, store, reference count and pointer out.
+//! Puts in a 1,024-byte buffer, and prints the handle, the store, the reference count and the pointer.
 
 use offheap_quickjs::{Isolate, ManuallyExternalizedBuffer};
 

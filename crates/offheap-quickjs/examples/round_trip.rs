@@ -1,4 +1,4 @@
-//! A `Vec` through a script in your own `Ctx`, and back as the same `Vec`. The README shows `double`.
+//! Lends a `Vec` to a script in your own `Ctx`, and gets the same `Vec` back. The README shows `double`.
 
 use offheap_quickjs::offheap::BackingStore;
 use offheap_quickjs::rquickjs::{Context, Ctx, Runtime};

@@ -1,6 +1,7 @@
-//! The verbs of the adapter with the n-th allocation of Rust failing, for every n: an error each time, nothing leaked,
-//! nothing aborted. What QuickJS allocates by itself is swept in `out_of_memory.rs`; what rquickjs allocates, when a runtime
-//! is made or a text is evaluated, ends the process, and is left out here. How many n were reached is printed.
+//! The operations of the adapter, with the n-th allocation of Rust failing, for every n. Each time there is an
+//! error, nothing leaks, and nothing aborts. `out_of_memory.rs` does this for QuickJS's own allocations. The
+//! allocations of rquickjs, when it makes a runtime or evaluates a text, end the process, so they are left out. The
+//! test prints how many n were reached.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,18 +13,18 @@ use offheap_quickjs::{
     SharedStoreExt, detach,
 };
 
-/// Fewer than this, and the scenario has lost what it was for.
+/// If fewer allocations than this fail, the scenario no longer tests what it should.
 const LEAST: usize = 30;
 
-/// Bytes of which none but the first begins at a multiple of 8.
+/// Bytes of which only the first has an address that is a multiple of 8.
 #[repr(align(8))]
 struct Odd([u8; 8]);
 static ODD: Odd = Odd([0; 8]);
 
 thread_local! {
-    /// How many allocations of this thread succeed before one fails; `None` where all do.
+    /// The number of this thread's allocations that succeed before one fails; `None` if all succeed.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Blocks that this thread has.
+    /// The number of blocks that this thread has allocated and not freed.
     static BLOCKS: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -48,13 +49,13 @@ fn counted(data: *mut u8) -> *mut u8 {
     data
 }
 
-// SAFETY: all is left to the system's allocator, or fails.
+// SAFETY: every call either goes to the system's allocator or fails.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `alloc`.
         counted(unsafe { System.alloc(layout) })
     }
 
@@ -62,7 +63,7 @@ unsafe impl GlobalAlloc for Failing {
         if fails() {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         counted(unsafe { System.alloc_zeroed(layout) })
     }
 
@@ -70,13 +71,13 @@ unsafe impl GlobalAlloc for Failing {
         if fails() {
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(data, layout, byte_length) }
     }
 
     unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
         BLOCKS.set(BLOCKS.get() - 1);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(data, layout) }
     }
 }
@@ -84,7 +85,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// What is done here does not count, and does not fail.
+/// Runs `make` with allocations that do not count and do not fail.
 fn spared<T>(make: impl FnOnce() -> T) -> T {
     let left = LEFT.take();
     let made = make();
@@ -99,7 +100,7 @@ fn of_script<'s>(scope: &mut Scope<'s>, source: &str) -> Local<'s, JsArrayBuffer
 fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     let buffer = scope.expose(&store)?;
-    // More handles than there was ever room for, each of which may need some.
+    // More handles than there was room for; each of them may need memory.
     let again = [buffer.clone(), buffer.clone(), scope.open(buffer.as_handle().clone())?];
     let more = [scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?];
     drop((again, more));
@@ -170,7 +171,7 @@ fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
         SharedStore::zeroed(8)?.expose(&ctx)?;
         let number = Value::new_int(ctx.clone(), 1);
         match BackingStore::externalize(&number).unwrap_err() {
-            // Where there is no memory for the text, the error has none.
+            // If there is no memory for the text, the error has none.
             Error::NotAnArrayBuffer { found, .. } if found.is_empty() => Err(no_memory()),
             Error::NotAnArrayBuffer { .. } => Ok(()),
             other => Err(other),
@@ -182,10 +183,11 @@ fn no_memory() -> Error {
     Error::Memory(offheap::Error::OutOfMemory { requested: 0 })
 }
 
-/// Runs `step` with its first allocation failing, then its second, until it needs no more; returns how many failed.
+/// Runs `step` with its first allocation failing, then with its second, until it needs no more. Returns how many
+/// failed.
 fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize {
     let mut isolate = Isolate::new().unwrap();
-    // Once before, so that what is kept for the life of the process is there.
+    // One run before, to allocate what is kept for the life of the process.
     isolate.enter(step).unwrap();
     drop(isolate);
     for count in 0.. {
@@ -199,7 +201,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
         drop(isolate);
         match &result {
             Ok(()) if !reached => return count,
-            // The allocation that failed was not needed, for example for a stack that nobody looked at.
+            // The allocation that failed was not needed, for example because it was for a stack that is not used.
             Ok(()) => {}
             Err(Error::Script { message, .. }) => assert!(message.contains("out of memory"), "{count}: {message}"),
             Err(Error::Memory(offheap::Error::OutOfMemory { .. })) => {}

@@ -1,5 +1,5 @@
-//! An observer that calls the engine at every event, by a handle in a thread local. In a file of its own, since a process
-//! has one observer.
+//! An observer that calls the engine at every event, through a handle in a thread-local. It has a separate file,
+//! because a process has only one observer.
 
 use std::cell::{Cell, RefCell};
 
@@ -42,7 +42,7 @@ fn observed(work: impl FnOnce(&mut Isolate)) {
     HANDLE.set(None);
 }
 
-/// What the observer tried, each of which must have been refused.
+/// The events at which the observer called the engine. Every call must have been refused.
 fn refused() -> Vec<EventKind> {
     let answers = ANSWERS.take();
     for (kind, answer) in &answers {
@@ -104,7 +104,7 @@ fn a2_an_observer_cannot_externalize_at_any_other_event() {
 }
 
 #[test]
-fn a2_an_observer_that_native_code_alone_waits_for_is_refused_too() {
+fn a2_an_observer_that_only_native_code_waits_for_is_refused_too() {
     observed(|isolate| {
         HANDLE.set(Some(isolate.enter(|scope| scope.eval_buffer("new ArrayBuffer(8)").unwrap().into_handle())));
         drop(UniqueStore::zeroed(8).unwrap());
@@ -165,7 +165,7 @@ fn leaks_an_isolate_that_an_observer_drops_is_never_ended_by_halves() {
         drop(UniqueStore::zeroed(8).unwrap());
         MORE.set(|| ());
         assert!(SAID.get(), "it is refused");
-        // It lives on, and so do its objects, with a handle and without.
+        // The isolate lives on, and so do its objects, whether or not they have a handle.
         assert_eq!((buffer.isolate(), store.exposure()), (id, Some((id, 1))));
         drop(buffer);
         assert!(store.exposure().is_none_or(|(isolate, _)| isolate == id));

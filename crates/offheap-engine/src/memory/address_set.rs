@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_what_was_added_and_nothing_beside_it() {
+    fn it_contains_the_added_addresses_and_no_others() {
         static SET: AddressSet = AddressSet::new();
         let addresses = [0x10, 0x20, 0x3f0, 0x400, 0xff_fff0, 0x100_0000, 0xf_ffff_fff0, 0x7fff_ffff_fff0];
         for address in addresses {

@@ -1,4 +1,4 @@
-//! What several of the tests use.
+//! Helpers that several tests use.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use offheap_quickjs::offheap::{BackingStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Context, Ctx, Runtime};
 
-/// How often something was dropped.
+/// Counts drops.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicUsize>);
 
@@ -21,7 +21,7 @@ impl Count {
     }
 }
 
-/// A store over these bytes, and how often its owner was dropped.
+/// A store over these bytes, and the number of times that its owner was dropped.
 pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
     let count = Count::default();
     let told = count.clone();
@@ -29,7 +29,7 @@ pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
     (unique.into(), count)
 }
 
-/// A store of this many bytes, 0, 1, 2 and so on.
+/// A store of this length with the bytes 0, 1, 2 and so on.
 pub(crate) fn numbered(byte_length: usize) -> BackingStore {
     let filled = UniqueStore::filled(byte_length, |bytes| {
         for (index, byte) in bytes.iter_mut().enumerate() {
@@ -39,14 +39,14 @@ pub(crate) fn numbered(byte_length: usize) -> BackingStore {
     filled.unwrap().into()
 }
 
-/// Runs in a context of rquickjs's own.
+/// Calls `work` with a context that belongs to no `Isolate`.
 pub(crate) fn in_own_context<R>(work: impl FnOnce(&Ctx<'_>) -> R) -> R {
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();
     context.with(|ctx| work(&ctx))
 }
 
-/// Runs script, and panics with what it threw.
+/// Runs a script, and panics with its exception if it throws.
 pub(crate) fn run(ctx: &Ctx<'_>, source: &str) {
     let wrapped = format!("{{{source}\n}}\n;undefined");
     if ctx.eval::<(), _>(wrapped).is_err() {

@@ -1,4 +1,4 @@
-//! Copies of what script sees of a buffer or a view.
+//! Copies of the bytes that script sees in a buffer or a view.
 
 use offheap_quickjs::offheap::{BackingStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Context, Ctx, Runtime, Value};
@@ -57,7 +57,7 @@ fn copies_of_memory_that_native_code_made_or_that_changes_its_length() {
 }
 
 #[test]
-fn what_is_detached_or_no_buffer_is_not_copied() {
+fn detached_buffers_and_other_values_are_not_copied() {
     with_ctx(|ctx| {
         ctx.eval::<(), _>("var view = new Uint8Array(8); var { buffer } = view; buffer.transfer(); void 0")
             .expect("the script runs");

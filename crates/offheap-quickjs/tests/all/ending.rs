@@ -1,4 +1,5 @@
-//! A runtime that is being dropped: its user data goes first, and may run script over memory that is its own still.
+//! A runtime that is being dropped drops its user data first. That may run script over memory that still belongs to
+//! the runtime.
 
 use std::cell::RefCell;
 
@@ -10,16 +11,16 @@ use crate::common::counted;
 
 thread_local!(static SEEN: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) });
 
-/// What user data saw when it was dropped.
+/// The observations of user data when it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Seen {
-    /// Whether another isolate, made then, has the same name, and so the memory.
+    /// Whether a new isolate has the same id, and so the memory.
     is_anothers: bool,
     is_refused: bool,
 }
 
-/// User data that writes to the global `b`, which is over `store`, when it is dropped. Which of several goes first rquickjs does
-/// not say, so that there are some.
+/// User data that, when dropped, writes to the global `b`, which is over `store`. rquickjs does not define the
+/// order in which user data is dropped, so there are many of them.
 struct Writes<'js, const N: usize> {
     ctx: Ctx<'js>,
     store: BackingStore,
@@ -65,7 +66,7 @@ fn define(ctx: &Ctx<'_>, store: &BackingStore) {
             assert!(ctx.store_userdata(data).is_ok_and(|before| before.is_none()));
         )*};
     }
-    // The order in which user data goes is that of a hash of its types: of so many some go after the state.
+    // User data is dropped in the order of a hash of its types. Among this many, some are dropped after the state.
     put!(
         0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22
         23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45
@@ -73,7 +74,7 @@ fn define(ctx: &Ctx<'_>, store: &BackingStore) {
     );
 }
 
-/// That there were two kinds of user data: what went before the state of the runtime, and what went afterwards.
+/// Checks that some user data was dropped before the state of the runtime, and some after it.
 fn check(store: &BackingStore) {
     let seen = SEEN.take();
     assert_eq!(seen.len(), 64);
@@ -84,7 +85,7 @@ fn check(store: &BackingStore) {
 }
 
 #[test]
-fn the_memory_of_an_isolate_is_nobody_elses_until_its_objects_are_freed() {
+fn no_other_isolate_gets_the_memory_of_an_isolate_before_its_objects_are_freed() {
     let (store, drops) = counted(vec![0; 64]);
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| scope.with_ctx(|ctx| define(&ctx, &store)));
@@ -95,7 +96,7 @@ fn the_memory_of_an_isolate_is_nobody_elses_until_its_objects_are_freed() {
 }
 
 #[test]
-fn the_memory_of_a_runtime_is_nobody_elses_until_its_objects_are_freed() {
+fn no_other_isolate_gets_the_memory_of_a_runtime_before_its_objects_are_freed() {
     let (store, drops) = counted(vec![0; 64]);
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();

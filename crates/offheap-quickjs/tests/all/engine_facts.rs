@@ -1,4 +1,5 @@
-//! What QuickJS-NG 0.16.2 does, which the adapter relies on: an upgrade that changes a fact fails here, and not at a user.
+//! Facts of QuickJS-NG 0.16.2 that the adapter relies on. If an upgrade changes one, a test fails here, and no user
+//! has to find out.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -8,11 +9,11 @@ use offheap_quickjs::{Isolate, QUICKJS_VERSION};
 
 use crate::common::{in_own_context, run};
 
-/// What the callback was asked, in order.
+/// The calls of the callback, in order.
 #[derive(Default)]
 struct Asked {
     sizes: Vec<usize>,
-    /// What it answers to sizes that are not 0; null refuses.
+    /// The callback's result for sizes other than 0; null refuses.
     answer: Option<*mut u8>,
 }
 
@@ -31,10 +32,10 @@ unsafe extern "C" fn callback(
     }
 }
 
-/// The global `b`: a buffer over `memory`.
+/// Makes a buffer over `memory` the global `b`.
 fn expose<'js>(ctx: &Ctx<'js>, memory: &mut [u64], max_byte_length: usize, asked: &mut Asked) -> Value<'js> {
     let byte_length = size_of_val(memory) / if max_byte_length == 0 { 1 } else { 2 };
-    // SAFETY: memory and opaque outlive the runtime.
+    // SAFETY: the memory and the opaque outlive the runtime.
     let value = unsafe {
         qjs::JS_NewArrayBuffer(
             ctx.as_raw().as_ptr(),
@@ -46,13 +47,14 @@ fn expose<'js>(ctx: &Ctx<'js>, memory: &mut [u64], max_byte_length: usize, asked
             false,
         )
     };
-    // SAFETY: owned by the call above.
+    // SAFETY: the call above returned an owned value.
     let value = unsafe { Value::from_raw(ctx.clone(), value) };
     ctx.globals().set("b", value.clone()).unwrap();
     value
 }
 
-/// What the callback is asked when `source` runs with `b`, a buffer of 16 bytes, and when the runtime ends after it.
+/// The sizes that the callback is asked for while `source` runs with `b`, a buffer of 16 bytes, and after that at
+/// the end of the runtime.
 fn asked_by(source: &str, max_byte_length: usize) -> (Vec<usize>, Vec<usize>) {
     let mut memory = [0_u64; 4];
     let mut asked = Asked::default();
@@ -74,7 +76,7 @@ fn asked_by(source: &str, max_byte_length: usize) -> (Vec<usize>, Vec<usize>) {
 fn the_library_says_that_it_is_the_version_that_was_measured() {
     // SAFETY: returns a constant string.
     let version = unsafe { qjs::JS_GetVersion() };
-    // SAFETY: it ends with NUL.
+    // SAFETY: the string ends with NUL.
     let version = unsafe { std::ffi::CStr::from_ptr(version) };
     assert_eq!(version.to_str().unwrap(), QUICKJS_VERSION);
 }
@@ -170,23 +172,23 @@ fn null_data_would_silently_replace_the_callback() {
             let opaque = ptr::from_mut(&mut asked).cast();
             qjs::JS_NewArrayBuffer(ctx.as_raw().as_ptr(), ptr::null_mut(), 0, 0, Some(callback), opaque, false)
         };
-        // SAFETY: owned by the call above.
+        // SAFETY: the call above returned an owned value.
         drop(unsafe { Value::from_raw(ctx.clone(), value) });
     });
     assert_eq!(asked.sizes, [0; 0], "why the adapter never passes null");
 }
 
 #[test]
-fn what_is_not_made_is_not_let_go_of() {
+fn a_buffer_that_was_not_made_is_not_freed() {
     let mut memory = [0_u64; 2];
     let mut asked = Asked::default();
     in_own_context(|ctx| {
-        // SAFETY: a length that is refused before the memory is looked at.
+        // SAFETY: the length is refused before the memory is accessed.
         let value = unsafe {
             let (data, opaque) = (memory.as_mut_ptr().cast(), ptr::from_mut(&mut asked).cast());
             qjs::JS_NewArrayBuffer(ctx.as_raw().as_ptr(), data, 1 << 31, 0, Some(callback), opaque, false)
         };
-        // SAFETY: looks only at the tag.
+        // SAFETY: only reads the tag.
         assert!(unsafe { qjs::JS_IsException(value) });
         assert!(ctx.catch().is_error());
     });

@@ -1,4 +1,4 @@
-//! Growable shared memory, grown by script and by Rust, and waiting on it, in isolates on several threads.
+//! Growable shared memory in isolates on several threads: growth by script and by Rust, and waiting.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ fn expose<'s>(scope: &mut Scope<'s>, store: &SharedStore, name: &str) -> Local<'
     buffer
 }
 
-/// What a script throws.
+/// The exception that a script throws, as text.
 fn thrown(scope: &mut Scope<'_>, source: &str) -> String {
     match scope.eval::<()>(&format!("{source}; undefined")) {
         Err(Error::Script { message, .. }) => message,
@@ -22,7 +22,7 @@ fn thrown(scope: &mut Scope<'_>, source: &str) -> String {
 }
 
 #[test]
-fn growth_by_script_is_the_stores() {
+fn growth_by_script_grows_the_store() {
     let store = SharedStore::growable(8, 1 << 20).unwrap();
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
@@ -115,12 +115,12 @@ fn growth_elsewhere_is_seen_at_byte_length_at_atomics_and_when_script_begins() {
         let first = expose(scope, &store, "a");
         expose(scope, &store, "b");
         scope.eval::<()>("globalThis.v = new Uint8Array(a); globalThis.w = new Int32Array(b); undefined").unwrap();
-        // When script begins.
+        // Before script starts.
         store.grow(16).unwrap();
         assert_eq!(scope.eval::<String>("String([v.length, w.length])").unwrap(), "16,4");
-        // In the middle of script, by the other buffer.
+        // While script runs, through the other buffer.
         assert_eq!(scope.eval::<String>("b.grow(20); String([v.length, w.length])").unwrap(), "20,5");
-        // In the middle of script, by other code.
+        // While script runs, by other code.
         let other = store.clone();
         scope.with_ctx(|ctx| {
             let grow = move |byte_length: usize| other.grow(byte_length).unwrap();
@@ -146,7 +146,7 @@ fn growth_elsewhere_is_seen_at_byte_length_at_atomics_and_when_script_begins() {
 }
 
 #[test]
-fn those_that_script_made_grow_before_and_after_they_are_externalized() {
+fn shared_buffers_of_script_grow_before_and_after_they_are_externalized() {
     let mut isolate = Isolate::new().unwrap();
     let store = isolate.enter(|scope| {
         let made = "globalThis.b = new SharedArrayBuffer(4, { maxByteLength: 100 }); b.grow(6); globalThis.v = new Uint8Array(b); v[5] = 1; b";
@@ -157,7 +157,7 @@ fn those_that_script_made_grow_before_and_after_they_are_externalized() {
         assert_eq!(scope.eval::<String>("v[6] = 2; b.grow(50); v[49] = 3; String([v.length, b.growable, b.maxByteLength])").unwrap(), "50,true,100");
         store.grow(100).unwrap();
         assert_eq!(scope.eval::<u32>("v.length").unwrap(), 100);
-        // A subclass, and one that can hold nothing.
+        // A subclass, and a buffer with a maximum of 0.
         let odd = scope.eval_buffer("class S extends SharedArrayBuffer {}; new S(0, { maxByteLength: 0 })").unwrap();
         let empty = scope.externalize(odd.as_handle()).unwrap();
         assert_eq!((empty.byte_length(), empty.max_byte_length()), (0, 0));
@@ -261,7 +261,7 @@ fn script_waits_in_one_isolate_and_is_notified_in_another() {
         let mut isolate = Isolate::builder().can_block(true).build().unwrap();
         isolate.enter(|scope| {
             expose(scope, &there, "b");
-            // The first number tells that it begins; it waits at the second.
+            // The first number says that the script has started. It waits at the second.
             let source = "const v = new Int32Array(b); Atomics.store(v, 0, 1); const woken = Atomics.wait(v, 1, 0, 60000); woken + v[1]";
             scope.eval::<String>(source).unwrap()
         })
@@ -272,7 +272,7 @@ fn script_waits_in_one_isolate_and_is_notified_in_another() {
         scope.eval::<()>("globalThis.v = new Int32Array(b); undefined").unwrap();
         let begun = Instant::now();
         loop {
-            // It may not be waiting yet, and a number that has changed is not waited for.
+            // The script may not be waiting yet. It does not wait if the number has changed.
             let count: u32 = scope.eval("Atomics.load(v, 0) === 1 ? Atomics.notify(v, 1) : 0").unwrap();
             if count != 0 || begun.elapsed() > Duration::from_secs(60) {
                 return count;
@@ -287,7 +287,7 @@ fn script_waits_in_one_isolate_and_is_notified_in_another() {
 #[test]
 fn waiting_is_a_type_error_unless_it_is_allowed() {
     let store = SharedStore::zeroed(8).unwrap();
-    // SAFETY: these bytes are used in no other size by Rust.
+    // SAFETY: Rust accesses these bytes only in this size.
     unsafe { store.as_atomics_of::<AtomicI32>() }.unwrap()[0].store(1, Ordering::SeqCst);
     let wait = |mut isolate: Isolate| {
         isolate.enter(|scope| {

@@ -1,4 +1,4 @@
-//! Who may touch the bytes: guards, cells, copies, and the one isolate that has a store.
+//! Access to the bytes: guards, cells, copies, and the one isolate that has a store.
 
 use std::cell::Cell;
 
@@ -66,7 +66,7 @@ fn a_guard_of_a_store_that_is_exposed_nowhere_keeps_it_from_being_exposed() {
         drop(guard);
         store.expose(ctx).unwrap();
     });
-    // In a scope too, for isolates elsewhere.
+    // In a scope too, so other isolates cannot expose it.
     Isolate::new().unwrap().enter(|scope| {
         let guard = scope.store_bytes(&store).unwrap();
         in_own_context(|ctx| {
@@ -221,7 +221,7 @@ fn a_handle_of_one_isolate_is_refused_in_another_also_where_ids_are_given_out_ag
         assert!(matches!(scope.detach(&handle, None), Err(Error::WrongIsolate { .. })));
     });
     drop(first);
-    // Ids go round, and one of these may have that of the isolate that ended.
+    // Ids are reused, so one of these isolates may have the id of the one that ended.
     for mut isolate in (0..8).map(|_| Isolate::new().unwrap()).collect::<Vec<_>>() {
         isolate.enter(|scope| {
             let error = scope.state(&handle).unwrap_err();
@@ -248,7 +248,7 @@ fn isolates_are_entered_inside_each_other() {
     });
 }
 
-/// Cells are those of one thread, and so is their view: `&[Cell<u8>]` is what the guard derefs to.
+/// Cells belong to one thread, and so does their view: the guard derefs to `&[Cell<u8>]`.
 #[test]
 fn cells_deref_to_a_slice_of_cells() {
     in_own_context(|ctx| {

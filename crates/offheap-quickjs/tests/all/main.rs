@@ -1,5 +1,5 @@
-//! The tests of this crate, in one program: each program takes time to link. A file beside this folder is a program of its own,
-//! since it sets something for the whole process: an allocator, the observer.
+//! The tests of this crate in one program, because each program takes time to link. A file next to this folder is a
+//! separate program, because it changes something for the whole process: the allocator or the observer.
 
 mod common;
 mod copies;

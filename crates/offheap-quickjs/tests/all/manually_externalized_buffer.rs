@@ -1,4 +1,4 @@
-//! The type that all of this began with: what it gives, and that its drop frees nothing.
+//! `ManuallyExternalizedBuffer`: what it gives access to, and that dropping it frees nothing.
 
 use crate::common::counted;
 use offheap_quickjs::offheap::{self, BackingStore, ManualMemory};
@@ -8,7 +8,7 @@ use offheap_quickjs::{Engine, Error, Isolate, ManuallyExternalizedBuffer};
 fn destructor_drops_a_reference_and_frees_nothing() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
-        // Memory with an owner: the drop takes one reference away, the owner stays while there is another.
+        // Memory with an owner: the drop removes one reference, and the owner stays alive while there is another.
         let (store, dropped) = counted(vec![7; 64]);
         let buffer = scope.expose(&store).unwrap().into_handle();
         let external = ManuallyExternalizedBuffer::new(buffer.clone()).unwrap();
@@ -21,7 +21,7 @@ fn destructor_drops_a_reference_and_frees_nothing() {
         drop(store);
         assert_eq!(dropped.get(), 1, "the last reference frees it, once");
 
-        // Manual memory: not even the last reference frees it.
+        // Manual memory: even the last reference does not free it.
         let memory = ManualMemory::allocate(64).unwrap();
         let buffer = scope.expose(memory.store()).unwrap().into_handle();
         drop(ManuallyExternalizedBuffer::new(buffer.clone()).unwrap());

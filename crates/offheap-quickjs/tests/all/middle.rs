@@ -1,5 +1,5 @@
-//! Externalizing while QuickJS is in the middle of something: a buffer that is being detached, values that are being freed,
-//! a collection. Nothing gets other memory then; what native functions of script's ask for they get.
+//! Externalizing while QuickJS is busy: while it detaches a buffer, frees values, or collects. No buffer gets other
+//! memory then. Native functions that script calls can still externalize their arguments.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::common::{Count, in_own_context};
 
 thread_local! {
     static HANDLES: RefCell<Vec<Handle<JsArrayBuffer>>> = const { RefCell::new(Vec::new()) };
-    /// What came of externalizing them: the error's text, or the bytes.
+    /// The results of externalizing: the bytes, or the text of the error.
     static TOLD: RefCell<Vec<Result<Vec<u8>, String>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -31,7 +31,7 @@ fn externalize_the_handles() {
     }
 }
 
-/// A value whose `Drop` externalizes what the handles are for.
+/// A value whose `Drop` externalizes the buffers of the handles.
 struct Externalizes;
 
 impl Drop for Externalizes {
@@ -40,14 +40,15 @@ impl Drop for Externalizes {
     }
 }
 
-/// Memory of a library that knows nothing of stores; its owner externalizes when it goes. The bytes go before it does.
+/// Memory of a library that knows nothing of stores. When its owner is dropped, it externalizes. The bytes are
+/// freed before that.
 struct Foreign {
     bytes: Vec<u8>,
     last: Externalizes,
     drops: Count,
 }
 
-// SAFETY: the vector's memory stays where it is while its owner moves.
+// SAFETY: the vector's memory does not move when its owner moves.
 unsafe impl ArrayBufferSource for Foreign {
     fn as_ptr(&self) -> *mut u8 {
         self.bytes.as_ptr().cast_mut()
@@ -72,8 +73,8 @@ enum Made {
     Shared,
 }
 
-/// A buffer over foreign memory as the global `b`, and how often its owner was dropped. The handles are for `b`, for a buffer
-/// of script's, and for one over a store.
+/// Makes a buffer over foreign memory the global `b`, and returns how often its owner was dropped. The handles are
+/// for `b`, for a buffer that script made, and for a buffer over a store.
 fn define(scope: &mut Scope<'_>, made: Made) -> Count {
     let drops = Count::default();
     let source = Foreign { bytes: vec![5; 64], last: Externalizes, drops: drops.clone() };
@@ -100,7 +101,7 @@ fn check(drops: &Count, what: &str) {
         let message = refused.as_ref().unwrap_err();
         assert!(message.contains("`BackingStore::externalize`"), "{what}: {message}");
     }
-    // Nothing is to be moved for a buffer that is over a store.
+    // A buffer that is over a store needs no move.
     assert_eq!(told[2], Ok(vec![0, 1, 2, 3]), "{what}");
 }
 
@@ -132,13 +133,14 @@ fn a3_a_foreign_owner_does_not_get_other_memory_for_the_buffer_that_is_being_det
 #[test]
 fn a3_a_foreign_owner_that_goes_with_its_buffer_moves_nothing() {
     for made in [Made::Source, Made::Immutable, Made::Shared] {
-        // Freed by script, by a collection, by the next call after a handle went, and by a handle outside.
+        // Freed by script, by a collection, by the next call after a handle was dropped, and by a handle that is
+        // dropped outside.
         for way in 0..4 {
             let mut isolate = Isolate::new().unwrap();
             let handle = isolate.enter(|scope| {
                 let drops = define(scope, made);
                 let b = HANDLES.with_borrow_mut(|handles| handles.remove(0));
-                // One more, so that there are three.
+                // One more handle, so there are three.
                 HANDLES.with_borrow_mut(|handles| handles.insert(0, handles[0].clone()));
                 match way {
                     0 => {
@@ -173,7 +175,7 @@ fn a3_a_foreign_owner_that_goes_with_its_buffer_moves_nothing() {
 
 #[test]
 fn a3_a_captured_value_that_goes_in_a_collection_moves_nothing() {
-    // Dropped by a collection, by a count that comes to nothing, and by a `Persistent` that goes outside.
+    // Dropped by a collection, by its last reference, and by a `Persistent` that is dropped outside.
     for way in 0..3 {
         let mut isolate = Isolate::new().unwrap();
         let persistent = isolate.enter(|scope| {
@@ -201,7 +203,7 @@ fn a3_a_captured_value_that_goes_in_a_collection_moves_nothing() {
         let told = TOLD.take();
         assert_eq!(told.len(), 2, "{way}");
         assert!(told.iter().all(Result::is_err), "{way}: {told:?}");
-        // What was refused then is there afterwards.
+        // What was refused during the drop works afterwards.
         isolate.enter(|scope| {
             let b = scope.eval_buffer("b").unwrap();
             assert_eq!(scope.externalize(b.as_handle()).unwrap().to_vec().unwrap(), [5; 64]);
@@ -211,7 +213,7 @@ fn a3_a_captured_value_that_goes_in_a_collection_moves_nothing() {
     }
 }
 
-/// A buffer of script's that is externalized when a function is dropped which holds it.
+/// A buffer made by script. It is externalized when a function that holds it is dropped.
 struct HeldByAFunction<'js>(Value<'js>);
 
 impl Drop for HeldByAFunction<'_> {
@@ -235,7 +237,7 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
             in_own_context(|ctx| {
                 let value: Value<'_> = ctx.eval("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
                 if known {
-                    // The private context of the adapter is there.
+                    // This makes the adapter's private context.
                     BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
                 }
                 let function = function_that_holds(ctx, value.clone());
@@ -250,7 +252,8 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
                 let told = TOLD.take();
                 assert_eq!(told.len(), 1, "{known} {collected}");
                 assert!(told[0].as_ref().is_err_and(|message| message.contains("afterwards")), "{told:?}");
-                // Nothing is left of that: it works now, and in the middle of something where there is a store already.
+                // Nothing is left of that: it works now. It also works while QuickJS is busy, if there is a store
+                // already.
                 let store = BackingStore::externalize(&value).unwrap();
                 let function = function_that_holds(ctx, value.clone());
                 function.set("itself", function.clone()).unwrap();
@@ -266,7 +269,8 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
     }
 }
 
-/// A class whose objects hold a value that the collector knows of, and externalize it when they are dropped: it may be gone.
+/// A class whose objects hold a value that the collector knows of. They externalize that value when they are
+/// dropped, when it may already be gone.
 struct Holds<'js>(RefCell<Option<Value<'js>>>);
 
 impl Drop for Holds<'_> {
@@ -308,7 +312,7 @@ fn a3_from_js_of_what_a_collection_has_finalized_already_is_an_error_at_the_wors
             };
             ctx.globals().set("externalize", Function::new(ctx.clone(), take).unwrap()).unwrap();
             ctx.eval::<(), _>("globalThis.take = (b) => { externalize(b); return b }; undefined").unwrap();
-            // QuickJS finalizes the buffer first, then what holds the view, then the view.
+            // QuickJS finalizes the buffer first, then the object that holds the view, then the view.
             ctx.eval::<(), _>(format!("globalThis.b = {buffer}; undefined")).unwrap();
             let holder = Class::instance(ctx.clone(), Holds(RefCell::new(None))).unwrap();
             let value: Object<'_> = ctx.eval(format!("{{ const v = {value}; delete globalThis.b; v }}")).unwrap();
@@ -339,7 +343,8 @@ fn a3_native_functions_externalize_what_script_passes() {
         scope.with_ctx(|ctx| {
             let by_handle = handle.clone();
             let take = move |value: Value<'_>| {
-                // By a handle nobody can tell whether QuickJS is about to let go of it; by the value it is there.
+                // A handle cannot tell whether QuickJS is about to free its buffer. A value that script passes is
+                // alive.
                 let refused = ManuallyExternalizedBuffer::new(by_handle.clone()).unwrap_err().to_string();
                 assert!(refused.contains("`BackingStore::externalize`"), "{refused}");
                 into.borrow_mut().push(BackingStore::externalize(&value).unwrap());

@@ -6,7 +6,7 @@ use offheap_quickjs::{BackingStoreExt, Error, Isolate, ScopeExt, detach};
 
 use crate::common::{counted, in_own_context, numbered, run};
 
-/// The value of a global.
+/// The value of a global variable.
 fn global<'js>(ctx: &offheap_quickjs::rquickjs::Ctx<'js>, name: &str) -> Value<'js> {
     ctx.globals().get(name).unwrap()
 }
@@ -35,8 +35,8 @@ fn a_transfer_to_another_length_lets_go_of_the_store_once() {
     assert_eq!(drops.get(), 1);
 }
 
-/// The opaque of a buffer that moved is the address of a block that is gone, where later memory of the buffer may come to
-/// be. With glibc's allocator it is there soon, in these lengths.
+/// The opaque of a buffer that has moved is the address of a freed block. The buffer's later memory may get that
+/// address. With glibc's allocator and these lengths, it soon does.
 #[test]
 fn buffers_that_move_again_and_again_keep_their_bytes() {
     in_own_context(|ctx| {
@@ -59,7 +59,7 @@ fn buffers_that_move_again_and_again_keep_their_bytes() {
     });
 }
 
-/// A buffer that was made over moved memory goes before or after the one that was moved there: each has its own hold.
+/// A second buffer over moved memory may be freed before or after the one that moved there. Each has its own hold.
 #[test]
 fn a_second_buffer_over_moved_memory_has_a_hold_of_its_own() {
     for first in ["c", "e"] {
@@ -228,7 +228,7 @@ fn a_resizable_buffer_with_a_maximum_of_0_keeps_its_store() {
 
 #[test]
 fn more_than_2_gib_minus_1_is_refused_before_the_engine_sees_it() {
-    // SAFETY: nothing reads the bytes: the length is refused first.
+    // SAFETY: no code reads the bytes, because the length is refused first.
     let store = unsafe { UniqueStore::from_raw_parts(8 as *mut u8, 1 << 31, |_, _| ()) }.unwrap();
     let store = BackingStore::from(store);
     in_own_context(|ctx| {

@@ -1,4 +1,4 @@
-//! QuickJS without memory: each allocation fails in turn, and nothing is lost, freed twice, or half done.
+//! QuickJS without memory: each allocation fails in turn, and nothing is lost, freed twice, or left half done.
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Ctx, Function, Runtime, Value, qjs};
@@ -6,12 +6,12 @@ use offheap_quickjs::{BackingStoreExt, Error, Isolate, IsolateExt, ScopeExt, Thr
 
 use crate::common::counted;
 
-/// Where the sweeps end: beyond this nothing fails any more.
+/// The end of the sweeps: with more memory than this, nothing fails.
 const MOST: usize = 64 << 10;
-/// One limit in so many bytes is tried: QuickJS rounds up to no less.
+/// The step between limits: QuickJS rounds up to at least this many bytes.
 const STEP: usize = 8;
 
-/// The step of a sweep, a longer one where each takes long (`OFFHEAP_TEST_STRIDE`, under valgrind).
+/// The step of a sweep. `OFFHEAP_TEST_STRIDE` makes it longer where each run takes long, under valgrind.
 fn every(step: usize) -> usize {
     let stride = std::env::var("OFFHEAP_TEST_STRIDE").ok().and_then(|stride| stride.parse().ok());
     step * stride.unwrap_or(1_usize).max(1)
@@ -81,7 +81,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
     ] {
         let (mut failures, mut successes) = (0, 0);
         for warm in [false, true] {
-            // Where nothing was externalized yet, the private context of the adapter is to be made too.
+            // If nothing was externalized yet, the adapter's private context must be made too.
             let (most, step) = if warm { (8 << 10, STEP * 8) } else { (256 << 10, STEP * 64) };
             for more in (0..most).step_by(every(step)) {
                 let runtime = Runtime::new().unwrap();
@@ -130,7 +130,7 @@ fn a_foreign_owner_is_dropped_once_wherever_externalizing_fails() {
     for more in (0..4096).step_by(every(STEP * 4)) {
         let drops = crate::common::Count::default();
         struct Source(Box<[u8]>, crate::common::Count);
-        // SAFETY: the boxed bytes stay where they are, and nobody else has them.
+        // SAFETY: the boxed bytes do not move, and no other code has them.
         unsafe impl offheap_quickjs::rquickjs::ArrayBufferSource for Source {
             fn as_ptr(&self) -> *mut u8 {
                 self.0.as_ptr()
@@ -155,7 +155,7 @@ fn a_foreign_owner_is_dropped_once_wherever_externalizing_fails() {
         runtime.set_memory_limit(used(&runtime) + more);
         let store = context.with(|ctx| BackingStore::externalize(&ctx.globals().get("b").unwrap()));
         runtime.set_memory_limit(0);
-        // It may be kept until the runtime ends, where there was no memory to see that nobody uses it.
+        // If there was no memory to detect that it is unused, it may be kept until the runtime ends.
         assert!(drops.get() <= usize::from(store.is_ok()));
         drop((context, runtime));
         assert_eq!(drops.get(), 1);
@@ -168,7 +168,7 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     let mut finished = 0;
     let mut limits = 0;
-    // Smaller than what the set-up itself took, up to more than enough.
+    // From less than the set-up itself needed up to more than enough.
     for limit in (0..MOST).step_by(every(STEP * 8)) {
         limits += 1;
         let (store, drops) = counted(vec![1; 64]);
@@ -208,8 +208,8 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
     assert!(finished > 0 && finished < limits, "{finished} of {limits}");
 }
 
-/// A bug of QuickJS: `transfer` detaches the source, and when it has no memory for the new object after that it loses what
-/// the source had. Nothing is freed twice; one reference is never given back.
+/// A bug of QuickJS: `transfer` detaches the source before it makes the new object. If there is no memory for that,
+/// the memory of the source is lost. Nothing is freed twice, but one reference is never released.
 #[test]
 fn leaks_regress_quickjs_transfer_without_memory_loses_a_reference() {
     let mut lost = 0;
@@ -239,9 +239,9 @@ fn leaks_regress_quickjs_transfer_without_memory_loses_a_reference() {
     println!("{lost} references lost");
 }
 
-/// Sets the memory limit of the runtime of `ctx`, 0 for none.
+/// Sets the memory limit of the runtime of `ctx`; 0 means no limit.
 fn limit_memory(ctx: &Ctx<'_>, byte_length: usize) {
-    // SAFETY: a live context, and its runtime.
+    // SAFETY: reads a field of a live context.
     let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) };
     // SAFETY: sets a field of a live runtime.
     unsafe { qjs::JS_SetMemoryLimit(runtime, byte_length as _) };

@@ -1,4 +1,5 @@
-//! Read-only memory: every way for script to write a buffer that we know of, on a map that faults when it is written.
+//! Read-only memory: every way that we know for script to write to a buffer, tried on a mapped page that faults on
+//! a write.
 
 use std::fs;
 
@@ -24,7 +25,7 @@ const TYPES: [&str; 12] = [
     "BigUint64Array",
 ];
 
-/// With `t` a typed array of the type `T` over the whole buffer, `v` and `w` values for it.
+/// Scripts with `t`, a typed array of the type `T` over the whole buffer, and `v` and `w`, values for it.
 const EACH_TYPE: &[&str] = &[
     "t[0] = v",
     "'use strict'; t[0] = v",
@@ -125,7 +126,7 @@ const EACH_TYPE: &[&str] = &[
     "`${{ toString() { t[0] = v; return '' } }}`",
 ];
 
-/// `Atomics` that write, with `t`, `v` and `w` as above.
+/// `Atomics` that write, with `t`, `v` and `w` as in `EACH_TYPE`.
 const ATOMICS: &[&str] = &[
     "Atomics.add(t, 0, v)",
     "Atomics.and(t, 0, v)",
@@ -137,7 +138,7 @@ const ATOMICS: &[&str] = &[
     "Atomics.xor(t, 0, v)",
 ];
 
-/// Ways around the replaced `Atomics`; `name` is one of them, `use(f)` tries to write with it.
+/// Ways around the replaced `Atomics`. `name` is one of their names, and `use(f)` tries to write with `f`.
 const AROUND_ATOMICS: &[&str] = &[
     "const { [name]: f } = Atomics; use(f)",
     "use((...a) => Reflect.apply(Atomics[name], undefined, a))",
@@ -157,7 +158,7 @@ const AROUND_ATOMICS: &[&str] = &[
     "use(Atomics[name].prototype?.constructor ?? Atomics[name].constructor.prototype)",
     "let f; try { f = Object.getOwnPropertyDescriptor(Atomics, name).value.caller } catch {} if (f) use(f); use(Atomics[name])",
     "const g = Object.getOwnPropertyNames(Atomics[name]).map((k) => { try { return Atomics[name][k] } catch {} }); for (const f of g) if (typeof f === 'function') use(f); use(Atomics[name])",
-    // A frame of the stack would give the function that runs there.
+    // A stack frame would reveal the function that runs there.
     "const found = []; Error.prepareStackTrace = (e, frames) => { for (const f of frames) found.push(f.getFunction?.(), f.getThis?.()); return '' };
      const other = new (T.name.startsWith('Big') ? BigInt64Array : Int32Array)(4);
      try { Atomics[name](other, { valueOf() { new Error().stack; return 0 } }, { valueOf() { new Error().stack; return v } }, { valueOf() { new Error().stack; return v } }) } catch {}
@@ -170,7 +171,7 @@ const AROUND_ATOMICS: &[&str] = &[
     "const o = {}; Error.captureStackTrace?.(o); String(o.stack); use(Atomics[name])",
 ];
 
-/// With `b` the buffer and `d` a DataView of it.
+/// Scripts with the buffer `b`, and `d`, a DataView of it.
 const ONCE: &[&str] = &[
     "b.resize(8)",
     "b.resize(b.byteLength)",
@@ -219,7 +220,7 @@ const SETTERS: [(&str, &str); 11] = [
     ("setBigUint64", "7n"),
 ];
 
-/// All of the above as source texts that use the global `ro`.
+/// All of the scripts, as source texts that use the global `ro`.
 fn paths() -> Vec<String> {
     let mut paths = Vec::new();
     for name in TYPES {
@@ -227,7 +228,7 @@ fn paths() -> Vec<String> {
         let is_float = name.starts_with("Float");
         let atomics = ATOMICS.iter().filter(|_| !is_float && name != "Uint8ClampedArray");
         for path in EACH_TYPE.iter().chain(atomics) {
-            // A directive is one only at the beginning.
+            // A directive counts only at the beginning.
             let (directive, path) =
                 path.strip_prefix("'use strict'; ").map_or(("", *path), |path| ("'use strict'; ", path));
             paths.push(format!(
@@ -248,7 +249,7 @@ fn paths() -> Vec<String> {
     paths
 }
 
-/// The same, for paths that change what script's own world is: each in an isolate of its own.
+/// All of the scripts that change script's own global environment, each for a separate isolate.
 fn paths_around_atomics() -> Vec<String> {
     let mut paths = Vec::new();
     for name in ["add", "and", "compareExchange", "exchange", "or", "store", "sub", "xor"] {
@@ -265,7 +266,7 @@ fn paths_around_atomics() -> Vec<String> {
     paths
 }
 
-/// Tries a path: it may throw a TypeError, or what its syntax needs may be missing, but the bytes stay.
+/// Runs a script. It may throw a TypeError, or its syntax may be missing, but the bytes must not change.
 fn try_path(scope: &mut Scope<'_>, path: &str, buffer: &Handle<JsArrayBuffer>, expected: &[u8], store: &BackingStore) {
     scope.set_global("ro", buffer).unwrap();
     let outcome = scope.eval::<()>(&format!("{path}; 0"));
@@ -279,7 +280,7 @@ fn try_path(scope: &mut Scope<'_>, path: &str, buffer: &Handle<JsArrayBuffer>, e
     assert!(state.immutable && !state.detached && state.byte_length == expected.len(), "{path} changed it");
 }
 
-/// A read-only map of a page of bytes that are all different from what is written.
+/// A read-only map of a page. All its bytes differ from the values that the scripts write.
 fn read_only_map() -> (Mapped, Vec<u8>) {
     let path = std::env::temp_dir().join(format!(
         "offheap-read-only-{}-{:?}",
@@ -347,7 +348,7 @@ fn no_path_writes_a_frozen_store() {
     println!("{} write paths on a frozen store", paths.len());
 }
 
-/// The positive control: the same paths do write a buffer that may be written.
+/// The positive control: the same scripts do write to a writable buffer.
 #[test]
 fn most_paths_write_where_it_is_allowed() {
     let mut written = 0;
@@ -382,7 +383,7 @@ fn a_stack_frame_does_not_give_its_function() {
 }
 
 #[test]
-fn in_a_context_of_the_programs_own_frozen_memory_is_copied_and_says_so() {
+fn frozen_memory_in_your_own_context_is_copied_and_says_so() {
     static WORDS: [u64; 2] = [1, 2];
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();
     in_own_context(|ctx| {

@@ -1,4 +1,4 @@
-//! Externalizing, detaching and moving from inside the engine's own functions, which call script back while they work.
+//! Externalizing, detaching and moving from inside the engine's own functions, when they call back into script.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,8 +9,8 @@ use offheap_quickjs::{BackingStoreExt, Isolate, ScopeExt, Throw, detach};
 
 use crate::common::in_own_context;
 
-/// Each uses the typed array `t` over the buffer `b` of 16 elements, and calls `hook()` in the middle of an engine's
-/// function. The value is what script sees afterwards.
+/// Each script uses the typed array `t` over the buffer `b` of 16 elements, and calls `hook()` in the middle of one
+/// of the engine's functions. Its value is what script sees afterwards.
 const SCENES: &[&str] = &[
     "t.sort((x, y) => { hook(); return y - x })",
     "t.toSorted((x, y) => { hook(); return y - x })",
@@ -69,7 +69,7 @@ const SCENES: &[&str] = &[
     "({ __proto__: t, go() { super[2] = { valueOf() { hook(); return 9 } } } }).go()",
 ];
 
-/// What script sees after `scene`, with this body of `hook`.
+/// The value of `scene` if `hook` has this body.
 fn play<'js>(ctx: &Ctx<'js>, scene: &str, buffer: &str, hook: &str) -> Result<String, String> {
     let source = format!(
         "(() => {{
@@ -88,7 +88,7 @@ fn play<'js>(ctx: &Ctx<'js>, scene: &str, buffer: &str, hook: &str) -> Result<St
     })
 }
 
-/// Defines `take(buffer)`, which externalizes it; what was taken is here.
+/// Defines `take(buffer)`, which externalizes the buffer and records the store here.
 fn define_take(ctx: &Ctx<'_>) -> Rc<RefCell<Vec<BackingStore>>> {
     let taken = Rc::new(RefCell::new(Vec::new()));
     let into = Rc::clone(&taken);
@@ -150,7 +150,7 @@ fn detaching_and_moving_in_the_middle_of_an_engine_function_is_as_it_is_without_
             for hook in hooks {
                 in_own_context(|ctx| {
                     define_take(ctx);
-                    // With memory of the engine's own, and with a store behind it from the first call of the hook on.
+                    // With the engine's own memory, and with a store from the first call of the hook on.
                     let expected = play(ctx, scene, buffer, hook);
                     let found = play(ctx, scene, buffer, &format!("if (calls === 1) take(b); {hook}"));
                     assert_eq!(found, expected, "{scene} on {buffer} with {hook}");
@@ -160,7 +160,7 @@ fn detaching_and_moving_in_the_middle_of_an_engine_function_is_as_it_is_without_
     }
 }
 
-/// QuickJS's own memory is limited: it would run out if what buffers used before stayed.
+/// The limit of QuickJS's own memory would be reached if the buffers kept their old memory.
 #[test]
 fn b16_many_buffers_externalized_from_script_do_not_keep_their_old_memory() {
     let mut isolate = Isolate::builder().memory_limit(8 << 20).build().unwrap();
@@ -172,7 +172,7 @@ fn b16_many_buffers_externalized_from_script_do_not_keep_their_old_memory() {
     isolate.enter(|scope| {
         scope.with_ctx(define);
         scope.eval::<u32>("for (let n = 0; n < 64; n++) take(new ArrayBuffer(1 << 20)); 0").unwrap();
-        // Neither while a function of the engine's own waits.
+        // Nor while one of the engine's own functions is waiting.
         let mapped = "[...Array(64).keys()].map(() => take(new ArrayBuffer(1 << 20))); 0";
         scope.eval::<u32>(mapped).unwrap();
         scope.eval::<u32>(&mapped.replace("map", "forEach")).unwrap();

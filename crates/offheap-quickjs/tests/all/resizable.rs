@@ -1,4 +1,4 @@
-//! Resizable stores that Rust made, behind resizable buffers of script.
+//! Resizable stores made by Rust, under resizable buffers of script.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +105,7 @@ fn b16_the_store_of_a_buffer_that_script_makes_empty_is_empty() {
             }
             scope.resize(buffer.as_handle(), 0).unwrap();
             assert_eq!(store.byte_length(), 0);
-            // A buffer that is moved, made empty or not.
+            // A buffer that was moved, before and after it is made empty.
             scope.eval::<()>("b.resize(4); b = b.transfer(1); undefined").unwrap();
             assert_eq!(store.byte_length(), 1);
         }
@@ -113,7 +113,7 @@ fn b16_the_store_of_a_buffer_that_script_makes_empty_is_empty() {
 }
 
 #[test]
-fn b16_a_store_of_no_length_whatever_shows_its_maximum() {
+fn b16_a_store_with_a_maximum_of_0_shows_that_maximum() {
     let shape = "String([b.byteLength, b.maxByteLength, b.resizable])";
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
@@ -129,7 +129,7 @@ fn b16_a_store_of_no_length_whatever_shows_its_maximum() {
         assert_eq!(scope.eval::<String>(&format!("b = b.transfer(); {shape}")).unwrap(), "0,0,true");
         let grown = scope.eval_buffer("b.transferToFixedLength(1)").unwrap();
         assert_eq!(scope.externalize(grown.as_handle()).unwrap().to_vec().unwrap(), [0]);
-        // One that script made, and that native code gives back.
+        // A buffer that script made, and that native code exposes again.
         let made = scope.eval_buffer("globalThis.b = new ArrayBuffer(0, { maxByteLength: 0 }); b").unwrap();
         let store = scope.externalize(made.as_handle()).unwrap();
         assert_eq!((store.byte_length(), store.max_byte_length()), (0, 0));
@@ -143,7 +143,7 @@ fn b16_a_store_of_no_length_whatever_shows_its_maximum() {
     crate::common::in_own_context(|ctx| {
         ctx.globals().set("b", resizable(0, 0).expose(ctx).unwrap()).unwrap();
         assert_eq!(ctx.eval::<String, _>(shape).unwrap(), "0,0,true");
-        // What needs memory of its own gets that.
+        // A buffer that needs separate memory gets it.
         assert_eq!(ctx.eval::<u32, _>("b.resize(0); new Uint8Array(b.transferToFixedLength(1))[0] + 1").unwrap(), 1);
     });
 }
@@ -160,7 +160,7 @@ fn a_maximum_beyond_the_engines_is_refused() {
 #[test]
 fn a6_a_buffer_is_as_long_as_its_store_that_others_resize_until_it_is_exposed() {
     const ROUNDS: usize = 500;
-    // Then the other thread stops by itself, whether or not the threads ever ran at the same time.
+    // After this many resizes the other thread stops, whether or not the threads ran at the same time.
     const RESIZES: usize = 500;
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {

@@ -1,4 +1,5 @@
-//! The store of a buffer that script, or rquickjs, made: its memory moves into a store and nobody sees a difference.
+//! The store of a buffer that script or rquickjs made: its memory moves into a store, and no code sees a
+//! difference.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ fn store_of(ctx: &Ctx<'_>, name: &str) -> BackingStore {
 
 #[test]
 fn memory_of_every_size_is_shared_from_the_first_call_on() {
-    // 504 bytes is the most that QuickJS takes from its arena.
+    // QuickJS takes at most 504 bytes from its arena.
     for size in [0, 1, 2, 7, 8, 64, 503, 504, 505, 512, 1023, 1024, 4096, 65_537, 1 << 20] {
         in_own_context(|ctx| {
             run(ctx, &format!("globalThis.b = new ArrayBuffer({size}); globalThis.v = new Uint8Array(b); v.fill(3)"));
@@ -207,7 +208,7 @@ struct Source {
     drops: Count,
 }
 
-// SAFETY: the boxed bytes stay where they are, and nobody else has them.
+// SAFETY: the boxed bytes do not move, and no other code has them.
 unsafe impl offheap_quickjs::rquickjs::ArrayBufferSource for Source {
     fn as_ptr(&self) -> *mut u8 {
         self.bytes.as_ptr()
@@ -256,7 +257,7 @@ fn the_former_owner_is_dropped_once_when_its_memory_was_moved_into_a_store() {
 }
 
 #[test]
-fn a_store_is_told_by_the_line_that_externalized_it() {
+fn a_store_names_the_line_that_externalized_it() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(3)").unwrap();
         let line = line!() + 1;

@@ -1,4 +1,4 @@
-//! Script: what it throws, where it is, when its microtasks run, detach keys, modules.
+//! Script: exceptions and their places, microtasks, detach keys, modules.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ fn what_is_thrown_has_its_message_and_its_stack() {
         assert!(stack.contains("eval_script:1:"), "{stack}");
         let (message, stack) = thrown(scope, "throw new (class Mine extends RangeError { name = 'Mine' })('too far')");
         assert!(message == "Mine: too far" && stack.contains("eval_script"), "{message} {stack}");
-        // Half of a pair in a name is no text of Rust's.
+        // A name with half of a surrogate pair is not valid text in Rust.
         let half = "({ ['a\\ud800']() { throw new Error('b\\udc00') } })['a\\ud800']()";
         let (message, stack) = thrown(scope, half);
         assert!(message.starts_with("Error: b\u{fffd}") && stack.contains("eval_script:1:"), "{message} {stack}");
@@ -89,7 +89,7 @@ fn whatever_is_thrown_is_an_error_here() {
             assert_eq!((message.as_str(), stack.as_str()), (expected, ""), "{source}");
             assert_eq!(scope.eval::<u32>("41 + 1").unwrap(), 42, "nothing stays pending after {source}");
         }
-        // QuickJS throws null where it has no memory for an error.
+        // QuickJS throws null if it has no memory for an error object.
         assert!(matches!(scope.eval::<u32>("throw null"), Err(Error::EngineFailed { .. })));
         assert!(matches!(scope.eval::<u32>("'no number'"), Err(Error::Script { .. })));
     });
@@ -110,7 +110,7 @@ fn deep_recursion_and_an_interrupt_are_errors() {
         stop.store(true, Ordering::Relaxed);
         let (message, _) = thrown(scope, "for (;;);");
         assert!(message.contains("interrupted"), "{message}");
-        // Externalizing while every call is interrupted fails, and the buffer stays as it is.
+        // While every call is interrupted, externalizing fails, and the buffer stays unchanged.
         stop.store(false, Ordering::Relaxed);
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64); new Uint8Array(b).fill(6); b").unwrap();
         stop.store(true, Ordering::Relaxed);
@@ -180,7 +180,7 @@ fn detach_keys_are_asked_for_by_rust_and_by_script() {
             assert!(message.starts_with("TypeError") && message.contains("detach key"), "{transfer}: {message}");
         }
         assert!(!scope.state(handle).unwrap().detached);
-        // No original through a stack frame either.
+        // A stack frame must not reveal an original function either.
         let leaked: String = scope
             .eval(
                 "let seen = []; Error.prepareStackTrace = (e, frames) => { seen.push(...frames.map((f) => f.getFunction())); return '' };
@@ -233,7 +233,7 @@ fn the_replaced_functions_look_as_they_did() {
     });
 }
 
-/// `site()` for script: its value is where it was called, as Rust finds it.
+/// Defines `site()` for script, which returns the place of its call as Rust finds it.
 fn define_site(ctx: &Ctx<'_>) {
     let site =
         Function::new(ctx.clone(), |ctx: Ctx<'_>| script_site(&ctx).map_or("none".to_owned(), |site| site.to_string()));
@@ -283,7 +283,7 @@ fn c21_a_site_is_taken_from_call_sites_and_not_from_text() {
                 assert_eq!(site, format!("{name}:2:17"));
             }
         });
-        // The place is that of script, and not of the isolate's own function in between.
+        // The place is that of script, not that of the isolate's own function in between.
         let source = "let where;\n  Atomics.load(new Uint8Array(1), { valueOf: site, toString() {} }); 1";
         scope.with_ctx(|ctx| {
             let noted = Rc::new(RefCell::new(String::new()));
@@ -309,7 +309,7 @@ fn an_error_of_ours_is_a_type_error_or_a_range_error_in_script() {
             Err(error.throw(&ctx))
         });
         ctx.globals().set("fail", fail).unwrap();
-        // SAFETY: nothing reads the bytes: the length is refused first.
+        // SAFETY: no code reads the bytes, because the length is refused first.
         let huge = unsafe { UniqueStore::from_raw_parts(8 as *mut u8, 1 << 31, |_, _| ()) }.unwrap();
         let huge = offheap::BackingStore::from(huge);
         let number: Value<'_> = ctx.eval("5").unwrap();

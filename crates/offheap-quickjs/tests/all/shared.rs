@@ -1,4 +1,4 @@
-//! Shared stores behind SharedArrayBuffers: of Rust and of script, in several isolates, on several threads.
+//! Shared stores behind SharedArrayBuffers, made by Rust and by script, in several isolates and on several threads.
 
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use offheap_quickjs::offheap::{self, BackingStore, SharedStore};
 use offheap_quickjs::rquickjs::{ArrayBuffer, ArrayBufferSource, Value};
 use offheap_quickjs::{BackingStoreExt, Engine, Error, Isolate, ScopeExt, SharedStoreExt, detach};
 
-/// Memory that counts its end.
+/// Memory that counts its drops.
 struct Source(Vec<u64>, Count);
 
 impl Drop for Source {
@@ -18,14 +18,14 @@ impl Drop for Source {
     }
 }
 
-// SAFETY: the memory is the vector's, which does not move, and nobody else uses it.
+// SAFETY: the memory is the vector's, which does not move, and no other code uses it.
 unsafe impl offheap::Owner for Source {
     fn memory(&mut self) -> NonNull<[u8]> {
         NonNull::slice_from_raw_parts(NonNull::from(self.0.as_mut_slice()).cast(), self.0.len() * 8)
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the memory is the vector's, which does not move, and no other code uses it.
 unsafe impl ArrayBufferSource for Source {
     fn as_ptr(&self) -> *mut u8 {
         self.0.as_ptr().cast_mut().cast()
@@ -37,7 +37,7 @@ unsafe impl ArrayBufferSource for Source {
 }
 
 #[test]
-fn script_and_rust_share_the_memory_in_a_context_of_ones_own() {
+fn script_and_rust_share_the_memory_in_your_own_context() {
     let store = SharedStore::zeroed(8).unwrap();
     in_own_context(|ctx| {
         let buffer = store.expose(ctx).unwrap();
@@ -57,7 +57,7 @@ fn script_and_rust_share_the_memory_in_a_context_of_ones_own() {
 }
 
 #[test]
-fn of_one_that_script_made_the_store_is_the_same_each_time_and_in_another_isolate() {
+fn a_shared_buffer_of_script_has_one_store_also_in_another_isolate() {
     let mut isolate = Isolate::new().unwrap();
     let store = isolate.enter(|scope| {
         let buffer =
@@ -88,9 +88,9 @@ fn of_one_that_script_made_the_store_is_the_same_each_time_and_in_another_isolat
 }
 
 #[test]
-fn of_script_in_a_context_of_ones_own_too() {
+fn a_shared_buffer_of_script_in_your_own_context_has_a_store_too() {
     in_own_context(|ctx| {
-        // Made before this runtime was ever seen.
+        // Made before the adapter has seen this runtime.
         run(ctx, "globalThis.early = new SharedArrayBuffer(100); globalThis.v = new Uint8Array(early); v[99] = 1");
         run(
             ctx,
@@ -130,7 +130,7 @@ fn memory_that_another_library_shares_stays_its_own() {
 }
 
 #[test]
-fn a_runtime_with_somebody_elses_function_for_freeing_is_refused() {
+fn a_runtime_with_a_foreign_free_function_is_refused() {
     use offheap_quickjs::rquickjs::qjs;
     unsafe extern "C" fn free(_: *mut std::ffi::c_void, _: *mut std::ffi::c_void) {}
     in_own_context(|ctx| {
@@ -217,7 +217,7 @@ fn one_too_large_for_the_engine_is_refused() {
     isolate.enter(|scope| {
         assert!(matches!(scope.expose(store.as_store()), Err(Error::TooLargeForEngine { limit: 0x7fff_ffff, .. })));
     });
-    // There it has the length that it has, for good.
+    // In a context of the program, the buffer keeps its current length forever.
     in_own_context(|ctx| {
         let buffer = store.expose(ctx).unwrap();
         ctx.globals().set("b", buffer).unwrap();

@@ -1,5 +1,5 @@
-//! `slice` and its sisters, which an isolate replaces: QuickJS's own copy by `memcpy`, whatever the species constructor gives,
-//! and refuse to read immutable buffers.
+//! `slice` and its relatives, which an isolate replaces. QuickJS's own functions copy with `memcpy`, whatever
+//! buffer the species constructor returns, and refuse to read immutable buffers.
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore, SharedStore};
 use offheap_quickjs::{Isolate, Scope};
@@ -11,14 +11,14 @@ fn expose(scope: &mut Scope<'_>, store: &BackingStore, name: &str) {
     scope.set_global(name, buffer.as_handle()).unwrap();
 }
 
-/// What a script's last value is, as text, or what it throws.
+/// The last value of a script as text, or its exception.
 fn run(scope: &mut Scope<'_>, source: &str) -> String {
     let caught =
         format!("(() => {{ try {{ return String((() => {{ {source} }})()) }} catch (e) {{ return String(e) }} }})()");
     scope.eval(&caught).unwrap()
 }
 
-/// Under valgrind or ASan `memcpy` with an overlap is an error.
+/// Under valgrind or ASan, a `memcpy` of overlapping memory is an error.
 #[test]
 fn a8_a_slice_into_a_buffer_over_the_same_memory_is_a_move() {
     for (from, to) in [(0, 8), (8, 0), (0, 0), (16, 8)] {
@@ -36,7 +36,7 @@ fn a8_a_slice_into_a_buffer_over_the_same_memory_is_a_move() {
             );
             assert_eq!(made, "true");
             assert_eq!(store.to_vec().unwrap()[to..][..2048], before[from..][..2048], "{from} to {to}");
-            // What is beyond stays.
+            // The bytes after the copy do not change.
             assert_eq!(store.to_vec().unwrap()[to + 2048..], before[to + 2048..]);
         });
     }
@@ -76,7 +76,7 @@ fn a8_an_immutable_buffer_is_read_and_not_written() {
             let words = "const words = (b) => [...new BigUint64Array(b)].join()";
             assert_eq!(run(scope, &format!("{words}; {source}")), expected, "{source}");
         }
-        // An immutable result is what is refused.
+        // Only an immutable result is refused.
         let thrown = run(
             scope,
             "const b = new ArrayBuffer(8); b.constructor = { [Symbol.species]: function () { return i } }; return b.slice()",
@@ -86,7 +86,7 @@ fn a8_an_immutable_buffer_is_read_and_not_written() {
     });
 }
 
-/// What ECMAScript 25.1.6.7 and 25.2.5.6 say, step by step.
+/// The steps of ECMAScript 25.1.6.7 and 25.2.5.6.
 #[test]
 fn slices_are_those_of_ecmascript() {
     const CASES: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Threads with less stack than QuickJS takes for granted.
+//! Threads with a smaller stack than QuickJS assumes.
 
 use std::process::Command;
 use std::thread;
@@ -7,7 +7,7 @@ use offheap_quickjs::Isolate;
 
 const CHILD: &str = "OFFHEAP_QUICKJS_STACK_CHILD";
 
-/// Script that ends the stack, in several ways; each is a `RangeError`, after which all goes on.
+/// Scripts that exhaust the stack in several ways. Each throws a `RangeError`, and script works afterwards.
 const ENDLESS: [&str; 4] = [
     "const again = () => again() + 1; again()",
     "const again = (...all) => all.map(() => again(1, 2, 3)); again(1)",

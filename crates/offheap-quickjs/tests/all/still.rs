@@ -1,4 +1,4 @@
-//! What runs while a slice lives: no script, whatever native code asks for then, and however it fails.
+//! No script runs while a slice lives, no matter what native code calls then, and how the call fails.
 
 use std::cell::Cell;
 
@@ -6,12 +6,12 @@ use offheap_quickjs::{Error, Handle, Isolate, IsolateBuilder, JsArrayBuffer, Man
 
 thread_local!(static ARMED: Cell<bool> = const { Cell::new(false) });
 
-/// An isolate whose script is interrupted while `ARMED`. QuickJS asks once in 10,000 calls.
+/// An isolate whose script is interrupted while `ARMED`. QuickJS calls the handler once in 10,000 calls.
 fn interruptible() -> IsolateBuilder {
     Isolate::builder().interrupt_handler(|| ARMED.get())
 }
 
-/// Script that writes to `target` wherever an error is made, described, or looked at.
+/// Script that writes to `target` whenever an error is made, converted, or inspected.
 const TRAPS: &str = "
     globalThis.target = new ArrayBuffer(16);
     const write = () => { new Uint8Array(target).fill(255); return 'written' };
@@ -29,7 +29,7 @@ const TRAPS: &str = "
     Object.prototype.toString = Object.prototype.valueOf = write;
     target";
 
-/// What this many evaluations of `source` give.
+/// The results of this many evaluations of `source`.
 fn buffers(scope: &mut Scope<'_>, count: usize, source: &str) -> Vec<Handle<JsArrayBuffer>> {
     (0..count).map(|_| scope.eval_buffer(source).unwrap().into_handle()).collect()
 }
@@ -71,7 +71,7 @@ fn a1_an_interruption_under_a_guard_runs_no_script() {
 fn a1_a_failure_under_a_guard_runs_no_script() {
     let mut failed = 0;
     for source in SOURCES {
-        // How much memory is left is what decides on where it fails.
+        // The remaining memory decides at which point it fails.
         for left in [1, 64, 256, 512, 1024, 4096] {
             let mut isolate = Isolate::builder().memory_limit(2 << 20).build().unwrap();
             isolate.enter(|scope| {
@@ -83,7 +83,7 @@ fn a1_a_failure_under_a_guard_runs_no_script() {
                        try {{ for (;;) hog[hog.length] = new ArrayBuffer(length) }} catch {{}}
                      undefined"
                 );
-                // It may end with an exception, as there is no memory.
+                // It may throw, because there is no memory.
                 let _ = scope.eval::<()>(&hog);
                 scope.bytes_mut(target.as_handle()).unwrap().fill(0);
                 let guard = scope.bytes(target.as_handle()).unwrap();

@@ -59,7 +59,7 @@ fn handles_kept_by_script_and_by_loops_of_references_end_with_the_isolate() {
     isolate.enter(|scope| {
         let handle = scope.expose(&store).unwrap().into_handle();
         scope.with_ctx(|ctx| {
-            // The function keeps the handle, the handle's root keeps the buffer, the buffer the function.
+            // The function keeps the handle, the handle's root keeps the buffer, and the buffer keeps the function.
             let id = handle.isolate();
             let keeps = Function::new(ctx.clone(), move || handle.isolate() == id).unwrap();
             ctx.globals().set("keeps", keeps).unwrap();
@@ -244,7 +244,7 @@ fn threads_with_isolates_of_their_own_free_everything_once() {
 
 const CHILD: &str = "OFFHEAP_TEST_CHILD";
 
-/// Runs the test of this name again in a process of its own, where it does what may not return.
+/// Runs the test of this name again in a separate process, in which it does something that may not return.
 fn in_child(name: &str) -> std::process::Output {
     let program = std::env::current_exe().unwrap();
     let name = format!("teardown::{name}");

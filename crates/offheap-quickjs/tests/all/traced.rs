@@ -1,4 +1,4 @@
-//! Handles that are used while QuickJS marks what lives: it has taken references out of the counts of objects then.
+//! Handles that are used while QuickJS marks live objects. Marking subtracts references from the counts of objects.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,10 +13,10 @@ thread_local! {
     static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What script keeps, and what asks for the handles' stores whenever it is marked.
+/// A value that script keeps. It asks for the handles' stores whenever it is marked.
 struct Asks;
 
-// SAFETY: it has no lifetime.
+// SAFETY: the type has no lifetime.
 unsafe impl<'js> JsLifetime<'js> for Asks {
     type Changed<'to> = Asks;
 }
@@ -42,10 +42,10 @@ impl<'js> JsClass<'js> for Asks {
 }
 
 #[test]
-fn handles_are_no_way_to_a_buffer_that_lives_by_its_view_while_values_are_marked() {
+fn handles_give_no_store_of_a_buffer_kept_by_its_view_while_values_are_marked() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
-        // The buffer has one reference, which is the view's, and which marking takes from its count.
+        // The buffer has one reference, that of the view, which marking subtracts from its count.
         let store = UniqueStore::from_owner(vec![7_u8; 64]).unwrap().into();
         let view = scope.expose_typed::<u8>(&store, 0, 64).unwrap().into_handle();
         let foreign = scope.eval_buffer("new ArrayBuffer(64)").unwrap().into_handle();

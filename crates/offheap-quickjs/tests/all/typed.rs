@@ -43,7 +43,7 @@ fn script_and_rust_share_the_elements() {
 }
 
 #[test]
-fn over_shared_memory_too() {
+fn typed_arrays_over_shared_memory_share_the_elements_too() {
     let store = SharedStore::growable(16, 4096).unwrap();
     in_own_context(|ctx| {
         ctx.globals().set("v", store.expose_typed::<i32>(ctx, 4, 3).unwrap()).unwrap();

@@ -60,7 +60,7 @@ fn bytes_are_lent_where_handles_are_for_all_buffers_that_have_them() {
 }
 
 #[test]
-fn bytes_that_the_engine_let_go_of_are_lent_after_a_look() {
+fn bytes_that_the_engine_dropped_are_lent_after_a_check() {
     let (isolate, block) = (Isolate::new(), FakeBlock::new(64, 64));
     let store = isolate.externalize(&block, BlockUse::Fixed, None);
     drop(block);

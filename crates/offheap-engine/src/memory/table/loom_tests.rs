@@ -56,7 +56,7 @@ impl Drop for Buffer {
 }
 
 #[test]
-fn table_what_was_found_is_not_used_once_its_memory_is_given_out_again() {
+fn table_a_remembered_entry_is_not_used_once_its_memory_is_reused() {
     static PLACE: [u8; 8] = [0; 8];
     loom::model(|| {
         let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));

@@ -133,7 +133,7 @@ fn a_part_of_memory_that_grows_is_refused() {
 }
 
 #[test]
-fn what_a_thread_remembers_ends_with_the_entry_that_it_found() {
+fn a_remembered_entry_is_not_used_after_its_removal() {
     static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
     let isolate = isolate();
     // Several owners of one address, one after the other, as an allocator may produce them.
@@ -155,7 +155,7 @@ fn what_a_thread_remembers_ends_with_the_entry_that_it_found() {
 }
 
 #[test]
-fn what_a_thread_remembers_is_of_one_table() {
+fn a_remembered_entry_belongs_to_one_table() {
     static FIRST: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
     static SECOND: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
     let (isolate, shared) = (isolate(), SharedStore::zeroed(64).unwrap());
