@@ -1,7 +1,7 @@
-//! An adapter to a small engine, which passes the suite: `docs/porting.md` takes it step by step.
+//! An adapter for a small engine that passes the suite. `docs/porting.md` explains it step by step.
 //!
-//! The engine, Tin, has buffers that it counts references to, and no script. A real engine is a library in C or C++; its
-//! adapter has the calls of that library where this one has a few lines of Rust.
+//! The engine, Tin, has reference-counted buffers and no script. A real engine is a library in C or C++; its adapter
+//! calls that library where this one has a few lines of Rust.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ const MAX_BYTE_LENGTH: usize = 1 << 30;
 /// An isolate of Tin.
 struct Tin {
     globals: RefCell<HashMap<String, Rc<Buffer>>>,
-    // The id is free for another isolate after this, so it is dropped last.
+    // Dropping this lets another isolate reuse the id, so it is dropped last.
     registration: IsolateRegistration,
 }
 
@@ -32,9 +32,9 @@ struct Buffer(RefCell<Memory>);
 
 /// The memory of a buffer.
 enum Memory {
-    /// Tin's own.
+    /// Tin's own memory.
     Own(Vec<u8>),
-    /// These bytes of a store. The hold keeps the store, and counts as one live buffer.
+    /// These bytes of a store. The hold keeps the store alive, and counts as one live buffer.
     Store {
         hold: Hold,
         data: *const u8,
@@ -73,7 +73,7 @@ impl Memory {
 }
 
 impl Buffer {
-    /// Takes the memory away. Dropping a hold may drop an owner, and that is a finalizer.
+    /// Takes the memory away. Dropping a hold may drop an owner, so this must be done in a finalizer.
     fn free(&self) {
         let memory = mem::replace(&mut *self.0.borrow_mut(), Memory::Detached);
         run_finalizer(Tin::NAME, || drop(memory));
@@ -110,8 +110,8 @@ fn open(buffer: Rooted<'_, Rc<Buffer>>) -> Result<Rc<Buffer>, Error> {
     buffer.with(Rc::clone)
 }
 
-// SAFETY: I-BORROW: Tin has no script, and its isolates are not `Send`. The id is that of the registration, which ends with
-// the isolate. No other isolate gets memory that Tin has, except from the core.
+// SAFETY: I-BORROW: Tin has no script, and its isolates are not `Send`. The id is that of the registration, which ends
+// with the isolate. Tin gives its memory to no other isolate; only the core does.
 unsafe impl Host for Tin {
     const NAME: &'static str = "Tin";
     const RELEASING_RUNS_CODE: bool = true;
@@ -280,7 +280,7 @@ unsafe impl Host for Tin {
         _byte_length: usize,
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // No buffer of Tin is resizable, and the check says so.
+        // No buffer of Tin is resizable, so the check fails.
         check(&self.state(buffer)?)
     }
 

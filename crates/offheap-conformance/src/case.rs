@@ -1,4 +1,4 @@
-//! A case, and what it is given.
+//! A case, and the isolates it runs on.
 
 use std::fmt;
 
@@ -6,18 +6,18 @@ use offheap_engine::{Engine, Error};
 
 use crate::{Capabilities, Failure};
 
-/// One behaviour that every engine with the needed capabilities has.
+/// A behaviour that every engine with the needed capabilities must have.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// The number: V8's test in this project's list (`A22`), or one of the promises (`P-BORROW-1`).
+    /// The number: that of V8's test in this project's list (`A22`), or of a promise of this project (`P-BORROW-1`).
     pub number: &'static str,
-    /// The name, V8's in snake case where it has one.
+    /// The name. Cases that mirror a test of V8 have its name in snake case.
     pub name: &'static str,
-    /// What the engine must be able to do for the case to have a meaning.
+    /// The capabilities that an engine needs to run the case.
     pub needs: Capabilities,
-    /// What it checks.
+    /// A summary of the behaviour.
     pub summary: &'static str,
-    /// The case itself.
+    /// The function that runs the case.
     pub run: fn(&Lab<'_>) -> Result<(), Failure>,
 }
 
@@ -27,10 +27,10 @@ impl fmt::Debug for Case {
     }
 }
 
-/// What makes isolates of the engine that is tried. Cases make several, alive at once, some of them on other threads.
+/// Makes isolates of the tested engine. Cases make several that are alive at once, some of them on other threads.
 pub type Factory<'a> = dyn Fn() -> Result<Box<dyn Engine>, Error> + Sync + 'a;
 
-/// Where a case gets its isolates.
+/// The source of a case's isolates.
 pub struct Lab<'a> {
     factory: &'a Factory<'a>,
 }
@@ -40,10 +40,10 @@ impl<'a> Lab<'a> {
         Lab { factory }
     }
 
-    /// A new isolate.
+    /// Makes a new isolate.
     ///
     /// # Errors
-    /// What the factory says.
+    /// The error of the factory.
     pub fn isolate(&self) -> Result<Box<dyn Engine>, Failure> {
         Ok((self.factory)()?)
     }

@@ -1,4 +1,4 @@
-//! One error of each sort, for tests that are about all of them.
+//! One error of each sort, for tests about all errors.
 
 use std::num::NonZeroU64;
 

@@ -1,11 +1,11 @@
-//! How a case says what it expected and what it saw.
+//! Failures of a case: the expected and the actual result.
 
 use std::fmt;
 use std::panic::Location;
 
-/// Why a case failed: what was expected, what was seen, and where in the suite.
+/// The reason why a case failed: the expected result, the actual result, and the place in the suite.
 ///
-/// Any error becomes one with `?`, with the place of the `?`.
+/// `?` turns any error into a failure, with the place of the `?`.
 #[derive(Clone, Debug)]
 pub struct Failure {
     message: String,
@@ -13,7 +13,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure at the caller's place.
+    /// Makes a failure at the caller's place.
     #[track_caller]
     pub fn new(message: impl Into<String>) -> Self {
         Failure { message: message.into(), place: Location::caller() }
@@ -42,7 +42,7 @@ macro_rules! expect {
     };
 }
 
-/// Fails the case unless what was seen equals what was expected.
+/// Fails the case unless the actual value equals the expected one.
 macro_rules! expect_eq {
     ($seen:expr, $expected:expr, $($what:tt)+) => {
         match (&$seen, &$expected) {

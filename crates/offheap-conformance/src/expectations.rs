@@ -1,4 +1,4 @@
-//! Which cases may do anything but pass, on which engine.
+//! Expectations: the cases that may fail or be unsupported, for each engine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,17 +7,17 @@ use toml::{Table, Value};
 
 use crate::{Capabilities, Case};
 
-/// What is expected of one case on one engine.
+/// The expected outcome of one case on one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// It passes.
     Pass,
     /// It fails.
     Fail {
-        /// Why, as far as is known.
+        /// The reason, as far as it is known.
         reason: String,
     },
-    /// It has no meaning there, since the engine lacks these abilities.
+    /// The case is unsupported because the engine lacks these capabilities.
     Unsupported(Capabilities),
 }
 
@@ -31,11 +31,11 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// What is expected of all engines. What is not written down passes.
+/// The expected outcomes on all engines. A case without an entry must pass.
 ///
 /// ```toml
 /// [MyEngine]
-/// lacks = ["script"]      # each case that needs script is unsupported, for want of it
+/// lacks = ["script"]      # each case that needs script is unsupported
 ///
 /// [MyEngine.fail]
 /// A9 = "issue 17: empty buffers lose their detached bit"
@@ -52,7 +52,7 @@ struct EngineExpectations {
     fail: BTreeMap<String, String>,
 }
 
-/// A text that does not say what is expected.
+/// An error in the text of expectations.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the expectations cannot be read: {problem}")]
 pub struct InvalidExpectations {
@@ -60,10 +60,10 @@ pub struct InvalidExpectations {
 }
 
 impl Expectations {
-    /// Those of the engines of this project, from `expectations.toml` in this crate.
+    /// Returns the expectations for the engines of this project, from `expectations.toml` in this crate.
     ///
     /// # Panics
-    /// If the file is wrong, which a test of this crate excludes.
+    /// If the file is invalid. A test of this crate checks that it is not.
     pub fn built_in() -> Self {
         Self::parse(include_str!("../expectations.toml")).expect("a test parses it")
     }
@@ -71,7 +71,7 @@ impl Expectations {
     /// Reads expectations from TOML.
     ///
     /// # Errors
-    /// [`InvalidExpectations`], with what is wrong.
+    /// [`InvalidExpectations`], with a description of the mistake.
     pub fn parse(text: &str) -> Result<Self, InvalidExpectations> {
         let invalid = |problem| InvalidExpectations { problem };
         let table: Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
@@ -85,7 +85,7 @@ impl Expectations {
         Ok(Expectations { engines: engines.collect::<Result<_, _>>()? })
     }
 
-    /// What is expected of a case.
+    /// The expected outcome of a case.
     pub fn of(&self, engine: &str, case: &Case) -> Expectation {
         let Some(expected) = self.engines.get(engine) else { return Expectation::Pass };
         let missing = case.needs & expected.lacks;

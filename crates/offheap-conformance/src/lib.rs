@@ -1,22 +1,24 @@
-//! The conformance suite: what every engine adapter promises, as cases that run on any [`Engine`](offheap_engine::Engine).
+//! The conformance suite: the promises of every engine adapter, as cases that run on any
+//! [`Engine`](offheap_engine::Engine).
 //!
-//! The cases are data ([`CASES`]) and not test functions, so that they also run in a process that no test harness
-//! started. Those with a letter and a number mirror tests of V8 and carry their names: `M` for the wasm tests of
+//! The cases are data ([`CASES`]) and not test functions, so that they also run in a process without a test harness.
+//! Cases with a letter and a number mirror tests of V8 and have their names: `M` stands for the wasm tests of
 //! `ManuallyExternalizedBuffer`, `A` for `test-api-array-buffer`, `B` for `backing-store-unittest`, `S` for
-//! `test-array-buffer-tracker`, `V` for `test-api-typed-array`, `U` for `v8-array-buffer-unittest`. Where V8's test looks at
-//! what no public API shows, the case's summary says what stands for it. Those that begin with `P-` are about the promises
-//! of offheap. One case, `A4`, sets the [budget](offheap_engine::offheap::Budget) of the process while it runs: nothing
-//! else should make stores of megabytes at that time.
+//! `test-array-buffer-tracker`, `V` for `test-api-typed-array`, `U` for `v8-array-buffer-unittest`. If V8's test checks
+//! something that no public API shows, the case's summary names the replacement. Cases that begin with `P-` check the
+//! promises of offheap. One case, `A4`, sets the [budget](offheap_engine::offheap::Budget) of the process while it
+//! runs: during that time no other code should make stores of megabytes.
 //!
-//! Each case passes, fails with a reason, or is unsupported because the engine lacks named [`Capabilities`]. Which ones
-//! may do anything but pass on which engine is written down in `expectations.toml`; [`Report::check`] refuses
-//! everything else, an unexpected pass too.
+//! Each case passes, fails with a reason, or is unsupported because the engine lacks named [`Capabilities`].
+//! `expectations.toml` lists the cases that may fail or be unsupported, for each engine. [`Report::check`] refuses
+//! every other deviation, including an unexpected pass.
 //!
-//! [`random`] runs random sequences of operations on several engines, side by side, and makes short what differs.
-//! [`soak`](fn@soak) has isolates on many threads pass stores around, and counts what is left.
+//! [`random`] runs random sequences of operations on several engines side by side, and shrinks a sequence whose
+//! outcomes differ. [`soak`](fn@soak) runs isolates on many threads that pass stores to each other, and checks that
+//! nothing is left at the end.
 //!
 //! # Examples
-//! An engine's author runs the suite on an adapter of their own, here the model engine:
+//! An engine's author runs the suite on their own adapter, here the model engine:
 //! ```
 //! use offheap_conformance::{Expectations, run};
 //! use offheap_engine::{Engine, Error};

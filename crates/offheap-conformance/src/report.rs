@@ -1,17 +1,17 @@
-//! What came out, and whether it is what was expected.
+//! Outcomes of cases, and their comparison with expectations.
 
 use std::fmt;
 
 use crate::{CASES, Capabilities, Case, Expectation, Expectations};
 
-/// What came out of one case.
+/// The outcome of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The engine behaves as it must.
+    /// The engine behaves as required.
     Pass,
-    /// It does not: what was expected and what was seen.
+    /// The engine does not behave as required. Has the expected and the actual result.
     Fail(String),
-    /// The case has no meaning for the engine, which lacks these abilities.
+    /// The case is unsupported because the engine lacks these capabilities.
     Unsupported(Capabilities),
 }
 
@@ -25,16 +25,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One case and what came out of it.
+/// A case with its outcome.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// The case.
     pub case: Case,
-    /// What came out.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came out of all cases on one engine. Displayed, it has a line for each case and one with the counts.
+/// The outcomes of all cases on one engine. `Display` prints one line per case, then the counts.
 #[derive(Clone, Debug)]
 #[must_use = "a report that nobody checks hides failures"]
 pub struct Report {
@@ -42,16 +42,16 @@ pub struct Report {
     verdicts: Vec<Verdict>,
 }
 
-/// One way in which a report is not what was expected.
+/// One deviation of a report from the expectations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surprise {
     /// The case's number.
     pub number: String,
-    /// What was expected and what was seen.
+    /// The expected and the actual outcome.
     pub message: String,
 }
 
-/// All ways in which a report is not what was expected.
+/// All deviations of a report from the expectations.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "{} case(s) on {engine} did not come out as expected:{}",
@@ -64,7 +64,7 @@ pub struct Surprises {
 }
 
 impl Surprises {
-    /// Each of them.
+    /// The deviations.
     pub fn list(&self) -> &[Surprise] {
         &self.surprises
     }
@@ -75,21 +75,22 @@ impl Report {
         Report { engine, verdicts }
     }
 
-    /// The engine, as the expectations call it.
+    /// The name of the engine in the expectations.
     pub fn engine(&self) -> &str {
         &self.engine
     }
 
-    /// Each case that was run, with what came out.
+    /// Each case that ran, with its outcome.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
     }
 
-    /// Compares with what was expected: each case of [`CASES`] ran, and passed unless something else is written down.
+    /// Compares with the expectations: each case of [`CASES`] must have run, and passed unless the expectations say
+    /// otherwise.
     ///
     /// # Errors
-    /// All that differs: a case that failed or was unsupported unexpectedly, or passed unexpectedly, or failed or was
-    /// unsupported otherwise than expected; a case that was not run; an expectation for a case that does not exist.
+    /// All deviations: a case that failed, passed or was unsupported unexpectedly, or for other reasons than expected;
+    /// a case that did not run; an expectation for a case that does not exist.
     pub fn check(&self, expectations: &Expectations) -> Result<(), Surprises> {
         let ran = |number: &str| self.verdicts.iter().any(|verdict| verdict.case.number == number);
         let contradicted = self.verdicts.iter().filter_map(|verdict| {

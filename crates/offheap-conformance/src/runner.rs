@@ -6,14 +6,15 @@ use std::sync::{PoisonError, RwLock};
 use crate::random::message_of;
 use crate::{CASES, Capabilities, Case, Factory, Failure, Lab, Outcome, Report, Verdict};
 
-/// Runs all cases on the engine that `factory` makes isolates of. `engine_name` is what `expectations.toml` calls it.
+/// Runs all cases on the engine whose isolates `factory` makes. `engine_name` is the engine's name in
+/// `expectations.toml`.
 ///
-/// A case that panics has failed; nothing of this unwinds to the caller.
+/// A case that panics counts as failed. The panic does not unwind to the caller.
 pub fn run(factory: &Factory<'_>, engine_name: &str) -> Report {
     run_cases(CASES, factory, engine_name)
 }
 
-/// Runs some cases, perhaps of your own.
+/// Runs the given cases, which may be your own.
 pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Report {
     let capabilities = caught(|| Ok(Lab::new(factory).isolate()?.capabilities()));
     let verdicts = cases
@@ -29,7 +30,8 @@ pub fn run_cases(cases: &[Case], factory: &Factory<'_>, engine_name: &str) -> Re
     Report::new(engine_name.to_owned(), verdicts)
 }
 
-/// Cases that set what all of the process has, its byte budget. They run while no other case does, on any thread.
+/// Cases that change a setting of the whole process, its byte budget. No other case runs at the same time, on any
+/// thread.
 const ALONE: &[&str] = &["A4"];
 static RUNNING: RwLock<()> = RwLock::new(());
 
@@ -49,7 +51,7 @@ fn run_case(case: &Case, factory: &Factory<'_>, capabilities: Capabilities) -> O
 }
 
 fn caught<T>(step: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
-    // Whatever the step used is gone with it, or isolates of its own that nobody else has.
+    // Everything that the step used was dropped with it, or belongs to isolates that no other code has.
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(result) => result.map_err(|failure| failure.to_string()),
         Err(panic) => Err(format!("expected no panic, saw: {}", message_of(panic.as_ref()))),

@@ -1,4 +1,5 @@
-//! Random sequences on the model and QuickJS, side by side; and that a fault of an engine is found, and made short.
+//! Random sequences on the model and QuickJS, side by side. A fault of an engine must be found, and the sequence
+//! shrunk.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn quickjs_and_the_model_do_the_same() {
     }
 }
 
-/// Nothing to compare with here, but for what ends the process and what a checker of memory sees.
+/// No second engine runs here, so this only detects crashes, and errors that a memory checker sees.
 #[test]
 fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
     let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
@@ -36,7 +37,7 @@ fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
     assert!(refused > 0 && answered > 0, "owners called engines: {refused} calls were refused, {answered} answered");
 }
 
-/// The first difference between the model and a model that does something wrong, and how many sequences it took.
+/// The first difference between the model and a model with a fault, and the number of sequences that it took.
 fn found(how: Sabotage) -> (Difference, Compared) {
     let sound: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
     let sabotaged =
@@ -67,7 +68,8 @@ fn an_engine_that_misbehaves_is_found_and_the_sequence_made_short() {
     ] {
         let (difference, compared) = found(how);
         println!("{how:?}, found in {compared:?}: {difference}");
-        // Of 122. Leaving out any of them would show no difference, though another sequence may be shorter yet.
+        // The sequence had 122 steps. Leaving out any of these would show no difference, though a shorter sequence may
+        // exist.
         assert!(difference.steps.len() <= 7, "{how:?} takes {} steps: {difference}", difference.steps.len());
     }
 }

@@ -1,4 +1,5 @@
-//! Random sequences while an observer calls engines at each event. It is the process's only one, hence a file of its own.
+//! Random sequences while an observer calls engines at each event. A process has only one observer, so this is a
+//! separate file.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

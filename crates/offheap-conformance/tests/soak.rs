@@ -1,4 +1,4 @@
-//! Eight threads of QuickJS isolates that pass stores around; and that a leaked reference is found.
+//! Eight threads of QuickJS isolates that pass stores to each other. A leaked reference must be found.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use offheap_engine::offheap::{BackingStore, StoreKind};
 use offheap_engine::{Engine, Error};
 use offheap_quickjs::Isolate as QuickJs;
 
-// Memory is that of the process.
+// Memory is measured for the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn quickjs() -> Result<Box<dyn Engine>, Error> {
@@ -22,12 +22,12 @@ fn quickjs_isolates_on_eight_threads_drop_every_owner_once() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let soaked = soak(&quickjs, Soak::default(), &|_| ()).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{soaked:?}");
-    // The rarest step comes once in some 2,000, for which valgrind takes its time.
+    // The rarest step occurs once in about 2,000 steps, which takes long under valgrind.
     let is_short = soaked.steps < 20_000;
     assert!(is_short || soaked.refused > 0 && soaked.isolates_ended > 0, "{soaked:?}");
 }
 
-/// The soak with one clone of a store of this kind leaked, and what it says.
+/// Runs the soak with one leaked clone of a store of this kind, and returns the failure.
 fn leaked(kind: StoreKind) -> String {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_done = AtomicBool::new(false);

@@ -1,25 +1,25 @@
-//! The balance: the numbers that say how a program dealt with its memory.
+//! The balance: numbers that describe a program's use of memory.
 
 use std::fmt;
 
-/// What a process did with memory that engines and native code share, in numbers.
+/// A summary, in numbers, of a process's use of memory that engines and native code share.
 ///
-/// Its `Display` is the line that `offheap run` ends with: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`, or
-/// `offheap: 4 stores (1 resizable, 2 shared), …` where some are.
+/// `Display` prints the last line of `offheap run`: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`, or
+/// `offheap: 4 stores (1 resizable, 2 shared), …` if there are such stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Balance {
-    /// How many stores there were, those that live included.
+    /// The number of stores, including those that live.
     pub stores: u64,
-    /// How many of them were unshared memory whose length changes: resizable, or of a WebAssembly memory.
+    /// The number of stores of unshared memory whose length changes: resizable, or of a WebAssembly memory.
     pub resizable: u64,
-    /// How many of them were shared, growable or not.
+    /// The number of shared stores, growable or not.
     pub shared: u64,
-    /// The bytes of all of them: each store once, at the greatest length that it was seen with.
+    /// The bytes of all stores. Each store counts once, with the greatest length that was observed.
     pub external_bytes: u64,
-    /// Manual memory that was never freed, and references that were never given back.
+    /// The number of leaks: manual memory that was never freed, and references that were never released.
     pub leaked: usize,
-    /// Frees that were refused.
+    /// The number of refused frees.
     pub refused: u64,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Balance {
     }
 }
 
-/// A number of bytes for people: `512 B`, `1.0 KiB`, `1.5 MiB`, `5.0 GiB`.
+/// A number of bytes for people to read: `512 B`, `1.0 KiB`, `1.5 MiB`, `5.0 GiB`.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -56,7 +56,7 @@ impl fmt::Display for Size {
         }
         let mut value = self.0 as f64 / 1024.0;
         let mut unit = 0;
-        // What would round to 1024.0 of a unit is said in the next.
+        // A number that would round to 1024.0 is printed in the next unit.
         while value >= 1023.95 && unit + 1 < UNITS.len() {
             value /= 1024.0;
             unit += 1;

@@ -9,12 +9,12 @@ use offheap::{BackingStore, Error, Length, ManualHeap, Site, StoreId};
 
 use crate::{Balance, Leak, Record, Report};
 
-/// So many refused frees are kept in full; of more only the number is.
+/// This many refused frees are kept in full. Further ones are only counted.
 pub const KEPT_REFUSALS: usize = 1000;
 
 /// A record of all stores of a process; see the [crate](crate).
 ///
-/// It may be used on any thread. No lock of its own is held while it calls anything else.
+/// It may be used on any thread. It holds no lock of its own while it calls other code.
 pub struct Ledger {
     state: Mutex<State>,
 }
@@ -39,19 +39,20 @@ struct Held {
     held: Site,
 }
 
-/// A reference that must be given back. It counts as leaked until it is passed to [`Ledger::release`]; dropping it
-/// is how a reference is forgotten.
+/// A reference that must be released. It counts as leaked until it is passed to [`Ledger::release`]. Dropping it does
+/// not release the reference.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a hold that is dropped is a leak for good"]
 pub struct Hold(u64);
 
 impl Ledger {
-    /// A ledger, set as the observer of this process. It lives as long as the process.
+    /// Makes a ledger, and sets it as the observer of this process. It lives as long as the process.
     ///
-    /// Stores that exist already are taken in when something next happens to them, except when that is their end.
+    /// Earlier events are not replayed. A store that already exists first appears at its next event, unless that event
+    /// is its end.
     ///
     /// # Errors
-    /// `Error::ObserverSet` when the process has an observer; that one can forward its events to a
+    /// `Error::ObserverSet` if the process already has an observer. That observer can forward its events to a
     /// [`Ledger::new`], which is an `Observer`.
     pub fn install() -> Result<&'static Ledger, Error> {
         let ledger: &'static Ledger = Box::leak(Box::new(Ledger::new()));
@@ -59,20 +60,20 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// A ledger that is told nothing yet.
+    /// Makes a ledger that receives no events yet.
     pub fn new() -> Self {
         Ledger { state: Mutex::default() }
     }
 
-    /// What happened up to now, in numbers.
+    /// The balance up to now.
     pub fn balance(&self) -> Balance {
         self.report().balance
     }
 
-    /// What nobody gave back up to now: manual memory of this process that was not freed, the oldest first, then
-    /// references that are held, in the order in which they were taken.
+    /// The leaks up to now: manual memory of this process that was not freed, the oldest first, then references that
+    /// are held, in the order in which they were taken.
     ///
-    /// While a program runs this is also what it still uses; at its end it is what leaked.
+    /// While a program runs, this includes memory that it still uses. At its end, everything here has leaked.
     pub fn leaks(&self) -> Vec<Leak> {
         let unfreed = ManualHeap::unfreed().expect("memory for a list").into_iter().map(|memory| Leak::Unfreed {
             store: memory.store,
@@ -93,7 +94,7 @@ impl Ledger {
         leaks
     }
 
-    /// Leaks, refusals and balance, to be printed.
+    /// A report of leaks, refusals and the balance, for printing.
     pub fn report(&self) -> Report {
         let leaks = self.leaks();
         let state = self.lock();
@@ -108,14 +109,14 @@ impl Ledger {
         Report { leaks, refusals: state.refusals.clone(), balance }
     }
 
-    /// The stores that live, the oldest first.
+    /// The live stores, the oldest first.
     pub fn live(&self) -> Vec<Record> {
         let mut live: Vec<Record> = self.lock().live.values().copied().collect();
         live.sort_unstable_by_key(|record| record.store);
         live
     }
 
-    /// Writes down a reference that must be given back, taken at `site`.
+    /// Records a reference that must be released, taken at `site`.
     pub fn hold(&self, store: &BackingStore, site: Site) -> Hold {
         let held = Held { store: store.id(), byte_length: store.byte_length(), created: store.site(), held: site };
         let mut state = self.lock();
@@ -125,16 +126,16 @@ impl Ledger {
         Hold(key)
     }
 
-    /// Strikes a reference that was given back.
+    /// Records that a reference was released.
     pub fn release(&self, hold: Hold) {
         self.lock().held.remove(&hold.0);
     }
 
-    /// Passes the result of a free on, and writes it down where the free was refused: a double free, a free of memory in
-    /// use, of an unknown address, of one that is in use again. Other errors are none of its business.
+    /// Returns the result of a free unchanged, and records it if the free was refused: a double free, or a free of
+    /// memory in use, of an unknown address, or of an address that is in use again. Other errors are not recorded.
     ///
     /// # Errors
-    /// The one that it was given.
+    /// The error in `result`.
     pub fn checked<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result
             && is_refused_free(error)
@@ -171,7 +172,7 @@ impl Observer for Ledger {
                     *external_bytes += record.count(event) as u64;
                 }
             }
-            // Of a store that was made before there was a ledger: its end is near, and nothing is known of its life.
+            // The store was made before the ledger. This event is its end, and nothing else is known of it.
             EventKind::Released { .. } if !live.contains_key(&event.store) => {}
             _ => {
                 let record = live.entry(event.store).or_insert_with(|| {

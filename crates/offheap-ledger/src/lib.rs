@@ -1,8 +1,8 @@
-//! Who allocated, held, released and freed what.
+//! Records which code allocated, held, released and freed memory.
 //!
-//! A [`Ledger`] listens to the events of all stores of a process and says, at any moment, how many there were, which
-//! memory was never freed, which references were never given back, and which frees were refused, each with the place
-//! that did it.
+//! A [`Ledger`] observes the events of all stores of a process. At any moment it reports the number of stores, the
+//! memory that was never freed, the references that were never released, and the frees that were refused, each with the
+//! place in the code.
 //!
 //! ```
 //! use offheap::ManualMemory;
@@ -21,15 +21,14 @@
 //! # }
 //! ```
 //!
-//! # What it keeps
-//! One record for each store that lives, one for each reference that is held, and the first
-//! [`KEPT_REFUSALS`] refused frees in full. Of a store that was freed only the sums remain, so a program that makes
-//! stores for ever does not grow by it.
+//! # Memory use
+//! It keeps one record for each live store, one for each held reference, and the first [`KEPT_REFUSALS`] refused frees
+//! in full. After a store is freed, it only keeps sums, so a program that makes stores forever does not make it grow.
 //!
-//! # What it is not told
-//! The core emits no event for a free that it refuses: pass the result of a free through [`Ledger::checked`]. And a
-//! plain `BackingStore` that is forgotten looks like one that is in use: tell the ledger of references that somebody
-//! must give back with [`Ledger::hold`].
+//! # What it cannot see
+//! The core emits no event for a free that it refuses: pass the result of a free through [`Ledger::checked`]. A plain
+//! `BackingStore` that was forgotten looks like one that is in use: use [`Ledger::hold`] to tell the ledger of
+//! references that must be released.
 #![forbid(unsafe_code)]
 
 mod balance;

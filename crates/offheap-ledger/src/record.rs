@@ -1,9 +1,9 @@
-//! What is kept of one store while it lives.
+//! The record of one store while it lives.
 
 use offheap::observe::{Event, EventKind};
 use offheap::{Site, StoreId, StoreKind};
 
-/// A store that lives, and how often what happened to it.
+/// A live store, with counts of its events.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Record {
@@ -11,19 +11,19 @@ pub struct Record {
     pub store: StoreId,
     /// Its kind.
     pub kind: StoreKind,
-    /// The length in bytes that it had when its last event was told.
+    /// The length in bytes at the last event.
     pub byte_length: usize,
-    /// The greatest of these lengths so far.
+    /// The greatest length so far.
     pub greatest_byte_length: usize,
-    /// Where it was made.
+    /// The place where it was made.
     pub created: Site,
-    /// How many buffers over it engines got.
+    /// The number of buffers that engines got over it.
     pub exposed: u64,
-    /// How many of those the engines let go.
+    /// The number of buffers over it that engines released.
     pub released: u64,
-    /// How often native code took a reference to it from an engine's buffer.
+    /// The number of references that native code took from an engine's buffer.
     pub externalized: u64,
-    /// How many buffers over it native code detached.
+    /// The number of buffers over it that native code detached.
     pub detached: u64,
 }
 
@@ -42,7 +42,7 @@ impl Record {
         }
     }
 
-    /// Counts an event; returns by how many bytes the store is longer than it ever was.
+    /// Counts an event. Returns the number of bytes by which the store exceeds its previous greatest length.
     pub(crate) fn count(&mut self, event: &Event) -> usize {
         match event.kind {
             EventKind::Exposed { .. } => self.exposed += 1,

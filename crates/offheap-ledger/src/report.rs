@@ -1,4 +1,4 @@
-//! The report: one line for each mistake, and the balance.
+//! The report: one line for each mistake, then the balance.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use offheap::{Site, StoreId};
 
 use crate::Balance;
 
-/// Something that nobody gave back.
+/// Memory or a reference that was not returned.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Leak {
     /// Manual memory that was never freed.
     Unfreed {
-        /// The store over it.
+        /// The store over the memory.
         store: StoreId,
-        /// Its address.
+        /// The address of the memory.
         address: usize,
-        /// How many bytes.
+        /// The length in bytes.
         byte_length: usize,
-        /// Where it was allocated or adopted.
+        /// The place where it was allocated or adopted.
         allocated: Site,
     },
-    /// A reference that was never given back, so that its memory is never freed.
+    /// A reference that was never released, so its memory is never freed.
     Held {
         /// The store.
         store: StoreId,
-        /// How many bytes it keeps.
+        /// The number of bytes that it keeps.
         byte_length: usize,
-        /// Where the store was made.
+        /// The place where the store was made.
         created: Site,
-        /// Where the reference was taken.
+        /// The place where the reference was taken.
         held: Site,
     },
 }
@@ -42,7 +42,8 @@ impl fmt::Display for Leak {
             }
             Leak::Held { byte_length, created, held, .. } => {
                 write!(f, "{}", Bytes(byte_length))?;
-                // A buffer that script made becomes a store where the reference is taken: by native code, for that script.
+                // A buffer that script made becomes a store when native code takes the reference for script. Then
+                // `created` is that native call, and adds nothing to `held`.
                 if created != held && same_language(created, held) {
                     write!(f, ", allocated at {created}")?;
                 }
@@ -64,15 +65,15 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A moment's leaks and refusals, and the balance; its `Display` has a line for each, the balance last.
+/// A snapshot of leaks, refusals and the balance. `Display` prints a line for each, and the balance last.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// What nobody gave back.
+    /// The leaks.
     pub leaks: Vec<Leak>,
-    /// What was refused, in words that name the places; at most [`KEPT_REFUSALS`](crate::KEPT_REFUSALS).
+    /// The refused frees as text that names the places, at most [`KEPT_REFUSALS`](crate::KEPT_REFUSALS).
     pub refusals: Vec<String>,
-    /// All of it in numbers.
+    /// The balance.
     pub balance: Balance,
 }
 

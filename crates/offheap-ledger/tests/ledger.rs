@@ -1,4 +1,4 @@
-//! The ledger of a process. One test, since a process has one observer and one heap of manual memory.
+//! The ledger of a process. There is one test, because a process has one observer and one heap of manual memory.
 
 use offheap::adapter;
 use offheap::observe::Observer;
@@ -58,7 +58,7 @@ fn reports_refused_frees_with_both_lines(ledger: &Ledger) {
     assert!(refusal.contains(&format!("ledger.rs:{first}:")), "{refusal}");
     assert!(refusal.contains(&format!("ledger.rs:{second}:")), "{refusal}");
     assert!(report.to_string().contains("offheap: refused: double free of 1 byte at"), "{report}");
-    // Not a refused free, so nobody's mistake with memory.
+    // This is not a refused free, so the ledger does not record it.
     ledger.checked(UniqueStore::zeroed(usize::MAX)).unwrap_err();
     assert_eq!(ledger.balance().refused, 1);
 }

@@ -1,4 +1,4 @@
-//! Promises about who may touch bytes, and where: I-BORROW, I-ONE-ISOLATE, handles of other isolates.
+//! Promises about access to bytes: I-BORROW, I-ONE-ISOLATE, and handles of other isolates.
 
 use std::thread;
 
@@ -105,7 +105,7 @@ fn writer_keeps_away(lab: &Lab<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether another thread gets to write the store.
+/// Whether another thread can write the store.
 fn on_another_thread(mut store: BackingStore) -> Result<Result<(), CoreError>, Failure> {
     let writing = thread::spawn(move || store.bytes_mut().map(|mut guard| guard[0] = 9));
     writing.join().map_err(|_| Failure::new("expected an answer from another thread, saw a panic there"))

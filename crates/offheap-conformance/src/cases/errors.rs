@@ -1,7 +1,7 @@
-//! Errors that users meet: which one, its code, and its class in JavaScript, on every engine.
+//! Errors that users meet: the variant, its code, and its class in JavaScript, on every engine.
 //!
-//! Each case makes an engine refuse something, and compares the error with what is written down here. Where script can do
-//! the same thing, it must get an error of the same class.
+//! Each case makes an engine refuse an operation, and compares the error with the expected one. If script can do the
+//! same operation, it must get an error of the same class.
 
 use offheap_engine::offheap::adapter::InFinalizer;
 use offheap_engine::offheap::{BackingStore, ManualMemory, SharedStore, UniqueStore};
@@ -10,17 +10,17 @@ use offheap_engine::{Engine, Error, Handle, JsArrayBuffer, ManuallyExternalizedB
 use super::kit::{frozen, store_of, text};
 use crate::{Capabilities, Case, Failure, Lab};
 
-/// An error that a user can meet, and how.
+/// An error that a user can meet, and the operation that provokes it.
 struct Met {
     number: &'static str,
     /// The variant, the code and the class.
     expected: [&'static str; 3],
     provoke: Provoke,
-    /// What script does to the buffer `b` to get an error of that class; empty where script has no such call.
+    /// Script that gets an error of that class from the buffer `b`. Empty if script has no such operation.
     script: &'static str,
 }
 
-/// Makes an engine refuse something, to a buffer that is `b` for script afterwards.
+/// Makes an engine refuse an operation. The refused buffer becomes the global `b` of script afterwards.
 type Provoke = fn(&Lab<'_>, &mut dyn Engine) -> Result<Refused, Failure>;
 
 struct Refused {
@@ -118,7 +118,7 @@ met! {
         => "Memory(DoubleFree)" "DOUBLE_FREE" "TypeError";
 }
 
-/// Errors that no case here provokes, each with the reason.
+/// Errors that no case here provokes, with the reason for each.
 #[cfg(test)]
 const NOT_MET: &[(&str, &str)] = &[
     ("AddressTaken", "two stores over the same bytes take unsafe code, or V8: its tests do it"),
@@ -174,13 +174,13 @@ fn check(lab: &Lab<'_>, number: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The error of `result`, and the buffer that was refused.
+/// The error of `result`, with the buffer of the refused operation.
 #[track_caller]
 fn refused<T>(result: Result<T, impl Into<Error>>, buffer: Handle<JsArrayBuffer>) -> Result<Refused, Failure> {
     Ok(Refused { buffer: Some(buffer), ..refused_outright(result)? })
 }
 
-/// The error of `result`, where no buffer takes part.
+/// The error of `result`, for an operation without a buffer.
 #[track_caller]
 fn refused_outright<T>(result: Result<T, impl Into<Error>>) -> Result<Refused, Failure> {
     match result {

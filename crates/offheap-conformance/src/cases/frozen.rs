@@ -1,4 +1,4 @@
-//! Promises about memory that nobody writes, and about script.
+//! Promises about read-only memory, and about script.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// Aligned for every element type, as engines may want it.
+/// Bytes with the alignment of every element type, in case an engine requires it.
 fn frozen_words() -> Result<FrozenStore, Failure> {
     Ok(FrozenStore::from_owner(Arc::<[u64]>::from([0x0706_0504_0302_0100; 8]))?)
 }
@@ -127,7 +127,7 @@ fn immutable_refuses(lab: &Lab<'_>) -> Result<(), Failure> {
 
 fn mapped_file(lab: &Lab<'_>) -> Result<(), Failure> {
     let mut engine = lab.isolate()?;
-    // A file that is there wherever the suite runs.
+    // A file that exists wherever the suite runs.
     let mapped = Mapped::open(std::env::current_exe()?, MapMode::ReadOnly)?;
     let before = engine.external_bytes();
     let part = mapped.store().slice(..mapped.byte_length().min(4096))?;
@@ -138,7 +138,7 @@ fn mapped_file(lab: &Lab<'_>) -> Result<(), Failure> {
 }
 
 /// Each is a function body with `view` (a `Uint8Array` over the buffer), `wide` (a `BigInt64Array`), `data` (a
-/// `DataView`) and `buffer`. The first ones throw, on every engine that has the method.
+/// `DataView`) and `buffer`. The bodies in this list throw on every engine that has the method.
 const THROWING_WRITES: &[&str] = &[
     "view.fill(9)",
     "view.set([9])",
@@ -172,7 +172,8 @@ const THROWING_WRITES: &[&str] = &[
     "buffer.resize(0)",
 ];
 
-/// These assign in strict mode, or as if they did: the engine says that an element cannot be set, and they throw.
+/// These assign in strict mode, or with the same effect: the engine reports that an element cannot be set, and they
+/// throw.
 const STRICT_ASSIGNMENTS: &[&str] = &[
     "'use strict'; view[0] = 9",
     "'use strict'; wide[0] = 9n",

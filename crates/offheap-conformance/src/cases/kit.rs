@@ -1,4 +1,4 @@
-//! What many cases do.
+//! Helpers that many cases share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -8,7 +8,7 @@ use offheap_engine::{Engine, Handle, JsArrayBuffer, ScriptValue};
 
 use crate::Failure;
 
-/// Ends what nothing reaches any more.
+/// Collects garbage until everything unreachable is finalized.
 pub(super) fn settle(engine: &mut dyn Engine) {
     engine.collect();
     engine.drain_finalizers();
@@ -47,31 +47,31 @@ impl Tally {
     }
 }
 
-/// A store over these bytes, and the calls of its deleter.
+/// Makes a store over these bytes, and records the calls of its deleter.
 pub(super) fn tallied(bytes: Vec<u8>) -> Result<(BackingStore, Tally), Failure> {
     let tally = Tally::default();
     let store = UniqueStore::from_owner_with_deleter(bytes, tally.deleter())?;
     Ok((store.into(), tally))
 }
 
-/// The same with shared memory.
+/// Makes a shared store over these bytes, and records the calls of its deleter.
 pub(super) fn tallied_shared(bytes: Vec<u8>) -> Result<(SharedStore, Tally), Failure> {
     let tally = Tally::default();
     let store = SharedStore::from_owner_with_deleter(bytes, tally.deleter())?;
     Ok((store, tally))
 }
 
-/// A read-only store of this many bytes.
+/// Makes a read-only store of this many bytes.
 pub(super) fn frozen(byte_length: usize) -> Result<BackingStore, Failure> {
     Ok(FrozenStore::from_owner(Arc::<[u8]>::from(vec![1; byte_length]))?.into())
 }
 
-/// A store over these bytes.
+/// Makes a store over these bytes.
 pub(super) fn store_of(bytes: Vec<u8>) -> Result<BackingStore, Failure> {
     Ok(UniqueStore::from_owner(bytes)?.into())
 }
 
-/// The value of a script, which must be a string.
+/// Runs a script whose value must be a string, and returns the value.
 pub(super) fn text(engine: &mut dyn Engine, source: &str) -> Result<String, Failure> {
     match engine.evaluate(source)? {
         ScriptValue::String(text) => Ok(text),
@@ -79,15 +79,15 @@ pub(super) fn text(engine: &mut dyn Engine, source: &str) -> Result<String, Fail
     }
 }
 
-/// What script answers to `source`, as a string.
+/// Runs a script, and returns its value converted to a string.
 macro_rules! expect_script {
     ($engine:expr, $source:expr, $expected:expr) => {
         expect_eq!($crate::cases::kit::text(&mut *$engine, $source)?, $expected, "`{}`", $source)
     };
 }
 
-/// The bytes of a resizable store; as script sees them where the engine unmaps what shrinking takes, so that they are
-/// not to be copied from outside of its isolate.
+/// The bytes of a resizable store. If the engine unmaps memory when it shrinks, script reads them: such memory cannot
+/// be copied outside its isolate.
 pub(super) fn present_bytes(
     engine: &mut dyn Engine,
     buffer: &Handle<JsArrayBuffer>,

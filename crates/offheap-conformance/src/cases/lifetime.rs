@@ -1,4 +1,4 @@
-//! Promises about who keeps memory, and when it goes: I-FREE-ONCE, I-LAYOUT, I-OWNER-SEND, I-NO-JS-OWNER, I-MAPPED.
+//! Promises about the lifetime of memory: I-FREE-ONCE, I-LAYOUT, I-OWNER-SEND, I-NO-JS-OWNER, I-MAPPED.
 
 use std::mem::ManuallyDrop;
 use std::thread;
@@ -105,7 +105,7 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// In which order the references go: all four end with none.
+/// The orders in which references are dropped. Every order ends without references.
 fn ends(engine: &mut dyn Engine, bytes: &[u8], order: usize) -> Result<(), Failure> {
     let (store, tally) = tallied(bytes.to_vec())?;
     let buffer = engine.expose(&store)?.0;
@@ -305,7 +305,7 @@ fn teardown_with_forgotten_handles(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!(store.exposure(), None, "the exposure of a store whose isolate ended");
     drop(store);
     expect_eq!(tally.count(), 1, "calls of the deleter");
-    // What a forgotten handle leaks is a few bytes of its own table, which leak checkers of this suite need not see.
+    // A forgotten handle leaks a few bytes of its own table. Leak checkers of this suite need not see that.
     forgotten.into_iter().map(ManuallyDrop::into_inner).for_each(drop);
     Ok(())
 }

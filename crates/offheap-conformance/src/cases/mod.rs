@@ -60,5 +60,5 @@ const ALL: [Case; COUNT] = {
     all
 };
 
-/// All cases: those that mirror tests of V8, then those of this project's promises.
+/// All cases: first those that mirror tests of V8, then this project's promises.
 pub static CASES: &[Case] = &ALL;

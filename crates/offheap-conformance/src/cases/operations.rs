@@ -1,4 +1,4 @@
-//! Promises about what the verbs do to memory: transfer, resize, detach, externalize, and what is counted.
+//! Promises about the effects of operations on memory: transfer, resize, detach, externalize, and the byte counts.
 
 use offheap_engine::offheap::Length;
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
@@ -107,7 +107,7 @@ fn fill(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>, bytes: &[u8]) -
     Ok(())
 }
 
-/// All that script reads.
+/// All bytes that script reads.
 fn contents(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>) -> Result<Vec<u8>, Failure> {
     let byte_length = engine.state(buffer)?.byte_length;
     expect_eq!(engine.read(buffer, byte_length)?, None, "what script reads past the end");

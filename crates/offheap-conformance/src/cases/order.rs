@@ -1,4 +1,4 @@
-//! Which of several refusals comes first: not detachable (shared), immutable, detached, the detach key, the length.
+//! The order of checks: not detachable (shared), immutable, detached, the detach key, the length.
 
 use offheap_engine::offheap::SharedStore;
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
@@ -6,13 +6,13 @@ use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 use super::kit::frozen;
 use crate::{Capabilities, Case, Failure, Lab};
 
-/// A call of a verb that several checks would refuse.
+/// A call that several checks would refuse.
 struct Refusal {
     buffer: Buffer,
-    /// What happens to the buffer before the call.
+    /// The preparation of the buffer before the call.
     before: &'static [Before],
     call: Call,
-    /// The name of the error of the check that comes first; `"Ok"` where none refuses.
+    /// The name of the error of the first check, or `"Ok"` if the call succeeds.
     expected: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! V8's cases of collections, of what counts as external memory, and of detach keys.
+//! V8's cases of collections, external memory, and detach keys.
 
 use offheap_engine::Error;
 
@@ -155,7 +155,7 @@ fn s3(lab: &Lab<'_>) -> Result<(), Failure> {
     let buffer = engine.expose(&store)?.0;
     settle(&mut *engine);
     drop(buffer);
-    // Waiting for finalizers may take a collection of all.
+    // Waiting for finalizers may require a full collection.
     engine.collect_young();
     expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: a young collection leaves what is old");
     settle(&mut *engine);

@@ -1,4 +1,4 @@
-//! V8's cases of sizes that are too large, of limits, and of what outlives what.
+//! V8's cases of excessive sizes, limits, and lifetimes.
 
 use offheap_engine::offheap::{Budget, Error as CoreError, SharedStore, UniqueStore};
 use offheap_engine::{Error, ManuallyExternalizedBuffer};
@@ -102,7 +102,7 @@ fn a3(lab: &Lab<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A limit on all bytes, until this goes.
+/// A limit on the bytes of the process, until this is dropped.
 struct Limited {
     before: Option<usize>,
 }
@@ -125,7 +125,7 @@ impl Drop for Limited {
 }
 
 fn a4(lab: &Lab<'_>) -> Result<(), Failure> {
-    // Room for stores that other threads of the process make and drop at the same time.
+    // Leave room for stores that other threads of the process make and drop at the same time.
     const HALF: usize = 32 << 20;
     const LEEWAY: usize = HALF / 2;
     let mut engine = lab.isolate()?;

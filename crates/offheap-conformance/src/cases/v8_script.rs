@@ -58,7 +58,7 @@ const VIEWS: &str = "
     globalThis.data = new DataView(globalThis.buffer, 1, 7);
     undefined";
 
-/// The views that tell another offset, length or length in bytes than `check` allows.
+/// The views whose offset, length or byte length is not one that `check` allows.
 const ODD_VIEWS: &str = "
     globalThis.views.filter((view) => view.length !== LENGTH
         || view.byteLength !== LENGTH * view.BYTES_PER_ELEMENT

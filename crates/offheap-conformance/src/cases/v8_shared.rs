@@ -1,4 +1,4 @@
-//! V8's cases of shared and resizable memory, and of what makes a store which.
+//! V8's cases of shared and resizable memory, and of the kinds of stores.
 
 use std::thread;
 
@@ -280,7 +280,7 @@ fn b5(lab: &Lab<'_>) -> Result<(), Failure> {
                 return Ok(steps);
             }
             match engine.resize(&buffer, seen + PAGE) {
-                // It may have been that long already, by another thread's doing.
+                // Another thread may already have grown it to that length.
                 Ok(()) => steps += 1,
                 Err(Error::InvalidLength { .. }) => {}
                 Err(error) => return Err(error.into()),

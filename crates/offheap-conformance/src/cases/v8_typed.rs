@@ -1,4 +1,4 @@
-//! V8's cases of typed arrays and DataViews over memory that native code has too.
+//! V8's cases of typed arrays and DataViews over memory that native code also uses.
 
 use offheap_engine::Engine;
 use offheap_engine::offheap::{BackingStore, SharedStore, UniqueStore};
@@ -67,7 +67,7 @@ struct Kind {
     element_size: usize,
     encode: fn(f64) -> Vec<u8>,
     decode: fn(&[u8]) -> f64,
-    /// What script writes, and the number that is there then.
+    /// The literal that script writes, and the number that is stored.
     boundaries: &'static [(&'static str, f64)],
 }
 
@@ -83,7 +83,7 @@ macro_rules! kind {
     };
 }
 
-/// What whole numbers of every size make of numbers that are none of theirs.
+/// The values that integer types of each size store for numbers outside their range.
 macro_rules! whole {
     ($name:literal, $element:ty) => {
         kind!(
@@ -160,14 +160,14 @@ const KINDS: [Kind; 9] = [
 ];
 
 const ELEMENTS: usize = 50;
-/// Elements before the view begins.
+/// The elements before the beginning of the view.
 const BEFORE: usize = 2;
 
 fn zeroed(byte_length: usize, is_shared: bool) -> Result<BackingStore, Failure> {
     Ok(if is_shared { SharedStore::zeroed(byte_length)?.into() } else { UniqueStore::zeroed(byte_length)?.into() })
 }
 
-/// Writes natively: while script has it where it is shared, otherwise between two buffers over it.
+/// Writes from native code: while script has the memory if it is shared, otherwise between two buffers over it.
 fn write_natively(
     engine: &mut dyn Engine,
     store: &mut BackingStore,

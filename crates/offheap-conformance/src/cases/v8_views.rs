@@ -1,4 +1,4 @@
-//! V8's cases of what native code sees of views.
+//! V8's cases of views as native code sees them.
 
 use offheap_engine::Engine;
 

@@ -7,7 +7,7 @@ use crate::{Capabilities, Case, Failure, Lab};
 
 const WASM: Capabilities = Capabilities::SCRIPT.union(Capabilities::WASM);
 
-/// Bytes of a page of a WebAssembly memory.
+/// The size of a page of a WebAssembly memory in bytes.
 const PAGE: usize = 65_536;
 
 pub(super) const CASES: &[Case] = &[
@@ -100,7 +100,7 @@ fn expect_number(engine: &mut dyn Engine, source: &str, expected: f64) -> Result
     Ok(())
 }
 
-/// That this buffer was detached by growing, and `memory` has another.
+/// Checks that growing detached this buffer, and that `memory` has another one.
 fn expect_outgrown(engine: &mut dyn Engine, old: &Handle<JsArrayBuffer>) -> Result<(), Failure> {
     let state = engine.state(old)?;
     expect!(state.detached && state.byte_length == 0, "the old buffer is detached: {state:?}");

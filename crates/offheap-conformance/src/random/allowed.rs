@@ -1,4 +1,4 @@
-//! Where engines may differ.
+//! Differences between engines that are allowed.
 
 use offheap_engine::BufferState;
 use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind};
@@ -6,17 +6,17 @@ use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind};
 use super::step::Step;
 use super::world::World;
 
-/// A difference that is no fault. Sequences leave the step out where such an engine takes part.
+/// A difference that is not a fault. If such an engine takes part, sequences leave the step out.
 #[derive(Clone, Copy)]
 pub struct Allowed {
     /// The engine that differs from the others.
     pub engine: &'static str,
-    /// Why it may.
+    /// The reason for the difference.
     pub reason: &'static str,
     applies: fn(Step, &mut World<'_>) -> bool,
 }
 
-/// All of them.
+/// All allowed differences.
 pub const ALLOWED: &[Allowed] = &[
     Allowed {
         engine: "QuickJS",
@@ -115,7 +115,7 @@ fn called_back(step: Step, world: &mut World<'_>, is_meant: impl Fn(&BufferState
     }
 }
 
-/// Whether an engine among those may differ from the others in this step.
+/// Whether the engine may differ from the others in this step.
 pub(super) fn may_differ(engine: &str, step: Step, world: &mut World<'_>) -> bool {
     ALLOWED.iter().any(|allowed| allowed.engine == engine && (allowed.applies)(step, world))
 }

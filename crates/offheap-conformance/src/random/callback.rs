@@ -1,4 +1,4 @@
-//! Functions of an engine that call script back, and what that does there.
+//! Functions of an engine that call script back, and the actions of script in such a call.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use offheap_engine::Capabilities;
 use proptest::sample::select;
 use proptest::strategy::Strategy;
 
-/// A call of one of the engine's own functions with the buffers `a` and `b`, in the middle of which script does something to
-/// one of them.
+/// A call of one of the engine's own functions with the buffers `a` and `b`. In the middle of the call, script does
+/// something to one of the buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Callback {
     called: &'static str,
@@ -15,9 +15,9 @@ pub struct Callback {
     number: usize,
 }
 
-/// What is called. `act(value)` does something and is `value`; `n` is a number.
+/// The calls. `act(value)` performs the action and returns `value`; `n` is a number.
 const CALLED: &[&str] = &[
-    // Numbers that are asked for in the middle.
+    // The function converts an argument to a number.
     "new Uint8Array(a).fill({ valueOf: () => act(n) })",
     "new Uint8Array(a).fill(n, { valueOf: () => act(1) }, 30)",
     "new Uint8Array(a).copyWithin(2, { valueOf: () => act(0) }, 24)",
@@ -35,12 +35,12 @@ const CALLED: &[&str] = &[
     "a.slice(2, { valueOf: () => act(30) })",
     "a.transfer({ valueOf: () => act(n) })",
     "a.resizable && a.resize({ valueOf: () => act(n) })",
-    // Functions that are called for each element.
+    // The function calls script for each element.
     "new Uint8Array(a).sort((x, y) => act(y - x))",
     "new Uint8Array(a).map((x, i) => i ? x : act(n))",
     "new Uint8Array(a).reduce((sum, x, i) => i === 2 ? act(sum) : sum + x, 0)",
     "Uint8Array.from(new Uint8Array(a), (x, i) => i ? x : act(n))",
-    // What a function makes its result of.
+    // The function asks script for the result object.
     "bySpecies(a, () => act(b)).slice(1, 20)",
     "bySpecies(a, () => act(b)).slice(0)",
     "bySpecies(new Uint8Array(a), () => act(new Uint8Array(b))).slice(1, 20)",
@@ -51,7 +51,7 @@ const CALLED: &[&str] = &[
     "new Uint8Array(b).set(new Uint8Array(a, 0, 6), act(1))",
 ];
 
-/// What script does when it is called.
+/// The action of script when it is called.
 const ACTIONS: &[&str] = &[
     "",
     "a.transfer(0)",
@@ -76,21 +76,22 @@ impl Callback {
         })
     }
 
-    /// Whether the action may change bytes, or how many there are, of what is being sorted.
+    /// Whether the action may change the bytes, or the number of bytes, that are being sorted.
     pub(super) fn changes_while_sorting(self) -> bool {
         self.called.contains("sort") && !self.action.is_empty()
     }
 
-    /// Whether script says which buffer a slice goes into.
+    /// Whether script chooses the buffer that a slice is copied into.
     pub(super) fn slices_by_species(self) -> bool {
         self.called.contains("bySpecies(a,")
     }
 
-    /// Script whose value is text: the bytes of what comes, or that it throws: engines differ in the classes of their errors.
+    /// Script whose value is a string: the bytes of the result, or a note that it throws. The class of the error is
+    /// left out because engines differ in it.
     pub(super) fn source(self) -> String {
         let Callback { called, action, number } = self;
-        // The action is done once: a comparison may be called in another order by each engine. Buffers whose memory goes to
-        // nobody are dropped at once by some engines and later by others, so `kept` has them to the end.
+        // The action runs once, because engines may compare elements in different orders. `kept` holds buffers whose
+        // memory has no other owner until the end, because some engines drop them at once and others later.
         format!(
             "(() => {{
                'use strict';

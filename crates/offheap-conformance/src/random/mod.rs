@@ -1,4 +1,4 @@
-//! Random sequences of steps, the same on several engines, whose outcomes must be equal.
+//! Random sequences of steps that run on several engines, and must have equal outcomes.
 
 mod allowed;
 mod callback;
@@ -22,40 +22,40 @@ pub use step::{Made, Step};
 use world::World;
 pub(crate) use world::kind_of;
 
-/// What makes isolates of an engine, with a seed for engines that have one.
+/// Makes isolates of an engine. The argument is a seed, for engines that have one.
 pub type SeededFactory<'a> = dyn Fn(u64) -> Result<Box<dyn Engine>, Error> + 'a;
 
-/// What came out of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A slot that it uses is empty.
+    /// A slot that the step uses is empty.
     Nothing,
-    /// It was done.
+    /// The step succeeded.
     Done,
-    /// A store was exposed so.
+    /// A store was exposed in this way.
     Exposed(Exposure),
-    /// What script read.
+    /// The bytes that script read.
     Byte(Option<u8>),
-    /// What script answered.
+    /// The value that script returned.
     Answer(ScriptValue),
-    /// What native code copied out.
+    /// The bytes that native code copied out.
     Bytes(Vec<u8>),
-    /// An error of this name.
+    /// The step failed with an error of this name.
     Refused(String),
-    /// A line for each slot.
+    /// One line for each slot.
     Everything(Vec<String>),
-    /// A panic, which is wrong whatever the others answer.
+    /// A panic, which is always wrong, even if all engines panic.
     Panicked(String),
 }
 
-/// Engines that came to different outcomes, or one that panicked. Displayed, it is the shortest sequence with the
-/// simplest values that was found to end so, as a script, and how to see it again.
+/// Engines that had different outcomes, or one that panicked. `Display` prints the shortest sequence with the simplest
+/// values that was found to have the difference, as a script, and the command that repeats it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Difference {
     /// The seed of the sequence.
     pub seed: u64,
-    /// The steps that lead to it. The last one is where the outcomes differ.
+    /// The steps up to the difference. The last one is the step whose outcomes differ.
     pub steps: Vec<Step>,
     /// Each engine, with its outcome of the last step.
     pub outcomes: Vec<(&'static str, Outcome)>,
@@ -77,30 +77,30 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How much was compared.
+/// The amount of work that was compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     /// Sequences.
     pub sequences: usize,
-    /// Steps that did something, refusals among them.
+    /// Steps that did something, including refused ones.
     pub steps: usize,
-    /// Steps that were left out, since an engine [may differ](ALLOWED) there.
+    /// Steps that were left out because an engine [may differ](ALLOWED) there.
     pub left_out: usize,
 }
 
-/// How many steps a sequence has, the comparison at its end apart.
+/// The number of steps in a sequence, without the comparison at its end.
 const STEPS: usize = 120;
 
-/// Runs random sequences on all these engines, for as long as `duration`, and compares the outcome of each step.
+/// Runs random sequences on all these engines for the time `duration`, and compares the outcome of each step.
 ///
-/// The environment decides more: with `OFFHEAP_SEED` only the sequence of that seed is run, and `OFFHEAP_RANDOM_SECONDS`
-/// stands in for `duration`. Every sequence only has what all the engines can do.
+/// Environment variables override this: with `OFFHEAP_SEED` only the sequence of that seed runs, and
+/// `OFFHEAP_RANDOM_SECONDS` replaces `duration`. Sequences use only capabilities that all the engines have.
 ///
 /// # Errors
-/// [`Difference`], with the shortest sequence and the simplest values that were found to have it.
+/// [`Difference`], with the shortest sequence and the simplest values that were found to have the difference.
 ///
 /// # Panics
-/// If an environment variable is no number, an engine does not start, or nothing was compared.
+/// If an environment variable is not a number, an engine does not start, or nothing was compared.
 pub fn side_by_side(factories: &[&SeededFactory<'_>], duration: Duration) -> Result<Compared, Box<Difference>> {
     if let Some(seed) = variable("OFFHEAP_SEED") {
         let mut compared = Compared::default();
@@ -119,10 +119,10 @@ pub fn side_by_side(factories: &[&SeededFactory<'_>], duration: Duration) -> Res
     Ok(compared)
 }
 
-/// Compares the sequence of one seed.
+/// Runs the sequence of one seed on all engines, and compares the outcomes.
 ///
 /// # Errors
-/// As for [`side_by_side`].
+/// [`Difference`], with the shortest sequence and the simplest values that were found to have the difference.
 ///
 /// # Panics
 /// If an engine does not start.
@@ -141,13 +141,13 @@ pub fn compare_seed(
     }
 }
 
-/// What the environment variable says.
+/// The number in an environment variable.
 pub(crate) fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`, and must be a whole number")))
 }
 
-/// What all of them can do.
+/// The capabilities that all the engines have.
 fn common_capabilities(factories: &[&SeededFactory<'_>]) -> Capabilities {
     let all = factories.iter().map(|factory| factory(0).expect("an engine starts").capabilities());
     all.reduce(|common, one| common & one).expect("there is an engine to compare")
@@ -169,7 +169,7 @@ fn differ(factories: &[&SeededFactory<'_>], seed: u64, steps: &[Step], compared:
         }
         let outcomes: Vec<_> = worlds.iter_mut().map(|world| caught(|| world.run(step))).collect();
         if outcomes.iter().any(|outcome| *outcome != outcomes[0] || matches!(outcome, Outcome::Panicked(_))) {
-            // What panicked may panic again at its end.
+            // An isolate that panicked may panic again when it is dropped.
             worlds.into_iter().for_each(|world| drop(catch_unwind(AssertUnwindSafe(|| drop(world)))));
             return Some(difference(index + 1, outcomes));
         }

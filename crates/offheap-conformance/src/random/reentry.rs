@@ -1,4 +1,4 @@
-//! Owners and an observer that call engines while an engine may be in the middle of something.
+//! Owners and an observer that call engines, possibly in the middle of an engine's operation.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +8,20 @@ use offheap_engine::offheap::{BackingStore, UniqueStore};
 use offheap_engine::{Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
 
 thread_local! {
-    /// The buffers of the engine that does a step on this thread at the moment.
+    /// The buffers of the engine that performs a step on this thread at the moment.
     static BUFFERS: RefCell<Vec<Handle<JsArrayBuffer>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls that an owner or an observer made: those that were refused, and those that an engine answered.
+/// The calls that an owner or an observer made: refused ones, and answered ones.
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 static ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
-/// How many calls of engines the owners and the observer of all sequences made: refused ones, and answered ones.
+/// The number of calls that the owners and the observer of all sequences made: refused ones, and answered ones.
 pub fn calls_of_engines() -> (usize, usize) {
     (REFUSED.load(Ordering::Relaxed), ANSWERED.load(Ordering::Relaxed))
 }
 
-/// These buffers are within the reach of owners and the observer until the value is dropped.
+/// Lets owners and the observer reach these buffers until the value is dropped.
 pub(super) fn reach(buffers: Vec<Handle<JsArrayBuffer>>) -> WithinReach {
     BUFFERS.set(buffers);
     WithinReach
@@ -31,21 +31,21 @@ pub(super) struct WithinReach;
 
 impl Drop for WithinReach {
     fn drop(&mut self) {
-        // Out of the cell first: a handle that goes may drop an owner, which looks there.
+        // Take the handles out of the cell first: dropping one may drop an owner, which looks into the cell.
         drop(BUFFERS.take());
     }
 }
 
-/// Externalizes all buffers within reach, and reads what comes: how many an engine gave, of all.
+/// Externalizes all reachable buffers, and reads their bytes. Returns how many were answered, and how many there were.
 fn call_engines() -> (usize, usize) {
-    // On a thread that is ending there is nothing within reach.
+    // On a thread that is ending, no buffer is reachable.
     let buffers = BUFFERS.try_with(|buffers| buffers.borrow().clone()).unwrap_or_default();
     let all = buffers.len();
     let mut answered = 0;
     for buffer in buffers {
         if let Ok(externalized) = ManuallyExternalizedBuffer::new(buffer) {
             answered += 1;
-            // What of it may be read from here is read: a checker of memory sees where that is gone.
+            // Reads the bytes that may be read on this thread. If they were freed, a memory checker reports it.
             let _ = externalized.store().to_vec();
         }
     }
@@ -54,8 +54,8 @@ fn call_engines() -> (usize, usize) {
     (answered, all)
 }
 
-/// A store whose owner calls engines when it is dropped. Whether they answer depends on who drops it: an engine that is
-/// waiting refuses.
+/// Makes a store whose owner calls engines when it is dropped. Whether they answer depends on the code that drops it:
+/// an engine that is waiting for the drop refuses.
 pub(super) fn calling(bytes: Vec<u8>) -> Result<BackingStore, Error> {
     let deleter = |_: *mut u8, _: usize| {
         call_engines();
@@ -63,7 +63,7 @@ pub(super) fn calling(bytes: Vec<u8>) -> Result<BackingStore, Error> {
     Ok(UniqueStore::from_owner_with_deleter(bytes, deleter)?.into())
 }
 
-/// An observer that calls engines at each event, which none may answer.
+/// An observer that calls engines at each event. No engine may answer.
 pub struct Reentrant;
 
 impl Observer for Reentrant {

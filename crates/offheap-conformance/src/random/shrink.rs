@@ -1,12 +1,12 @@
-//! Makes a sequence shorter, and its values simpler, for as long as engines differ.
+//! Shrinks a sequence: fewer steps and simpler values, while engines still differ.
 
 use proptest::strategy::ValueTree;
 
 use super::step::StepTree;
 use super::{Compared, Difference, Step};
 
-/// The simplest sequence that leaving out steps, and then making their values simpler, leads to. Each attempt may end in
-/// another difference than the one before, which does as well.
+/// Leaves out steps, then makes values simpler, and returns the simplest sequence found. An attempt may end in a
+/// different difference than before, which is also accepted.
 pub(super) fn shrink(
     found: Difference,
     steps: Vec<StepTree>,
@@ -16,20 +16,20 @@ pub(super) fn shrink(
     simplest.forget_steps_after_it();
     simplest.leave_out_steps();
     simplest.simplify_values();
-    // What a simpler value made useless.
+    // Simpler values may have made more steps unnecessary.
     simplest.leave_out_steps();
     simplest.difference
 }
 
 struct Simplest<A> {
     difference: Difference,
-    /// As many as the steps of the difference.
+    /// The number of steps up to the difference.
     steps: Vec<StepTree>,
     attempt: A,
 }
 
 impl<A: Fn(&[Step], &mut Compared) -> Option<Difference>> Simplest<A> {
-    /// Whether engines differ in these steps: then this is the difference.
+    /// Runs these steps. If engines differ, keeps the difference and returns true.
     fn try_steps(&mut self, steps: &[Step]) -> bool {
         match (self.attempt)(steps, &mut Compared::default()) {
             Some(difference) => {
@@ -44,7 +44,7 @@ impl<A: Fn(&[Step], &mut Compared) -> Option<Difference>> Simplest<A> {
         self.steps.truncate(self.difference.steps.len());
     }
 
-    /// Leaves out chunks at first, then single steps, until nothing can be left out.
+    /// Leaves out large chunks first, then single steps, until no step can be left out.
     fn leave_out_steps(&mut self) {
         let mut chunk = self.steps.len().div_ceil(2);
         loop {
@@ -71,7 +71,7 @@ impl<A: Fn(&[Step], &mut Compared) -> Option<Difference>> Simplest<A> {
         }
     }
 
-    /// Makes the values of one step after the other simpler: slots and lengths less, keys none.
+    /// Makes the values of each step simpler in turn: smaller slots and lengths, no keys.
     fn simplify_values(&mut self) {
         let mut index = 0;
         while index < self.steps.len() {
@@ -99,7 +99,7 @@ mod tests {
     use super::super::{Outcome, step};
     use super::*;
 
-    /// Where engines "differ": a buffer of 10 bytes or more, and after that a byte of more than 3.
+    /// The engines "differ" if there is a buffer of at least 10 bytes, followed by a byte greater than 3.
     fn differ(steps: &[Step], _: &mut Compared) -> Option<Difference> {
         let is_long = |step: &Step| matches!(step, Step::Allocate { byte_length: 10.., .. });
         let is_large = |step: &Step| matches!(step, Step::Write { value: 4.., .. });

@@ -1,4 +1,4 @@
-//! The steps that sequences consist of, how they are chosen, and how a person reads them.
+//! The steps of sequences, the strategy that generates them, and their text for people.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,35 +12,36 @@ use proptest::{arbitrary::any, bool};
 
 use super::callback::Callback;
 
-/// How many slots there are for each sort of thing.
+/// The number of slots for each sort of object.
 pub(super) const ISOLATES: usize = 2;
 pub(super) const SLOTS: usize = 5;
 
 /// Memory that native code makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// Of one length.
+    /// Fixed length.
     Fixed,
-    /// With room to be resized.
+    /// Resizable.
     Resizable,
-    /// Shared, of one length.
+    /// Shared, fixed length.
     Shared,
-    /// Shared, with room to grow.
+    /// Shared and growable.
     Growable,
     /// Read-only.
     Frozen,
     /// Freed by hand.
     Manual,
-    /// Of one length, with an owner that calls engines when it is dropped.
+    /// Fixed length, with an owner that calls engines when it is dropped.
     Calling,
 }
 
-/// One step. Numbers name slots of isolates, buffers and stores; where a slot that a step uses is empty, it does nothing.
+/// One step. Numbers name slots of isolates, buffers and stores. If a slot that a step uses is empty, the step does
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are what `Display` says they are")]
 #[non_exhaustive]
 pub enum Step {
-    /// Native code makes a store; its bytes are 1, 2, 3, and so on, where it does not begin zeroed.
+    /// Native code makes a store. Its bytes are 1, 2, 3, and so on, unless the memory begins zeroed.
     Make { store: usize, made: Made, byte_length: usize, max_byte_length: usize },
     /// An engine makes a buffer.
     Allocate { isolate: usize, buffer: usize, byte_length: usize, max_byte_length: Option<usize>, shared: bool },
@@ -48,9 +49,9 @@ pub enum Step {
     Expose { isolate: usize, store: usize, buffer: usize },
     /// A buffer's store is taken.
     Externalize { buffer: usize, store: usize },
-    /// A handle to a part of a store.
+    /// Native code makes a handle to a part of a store.
     Slice { from: usize, store: usize, start: usize, end: usize },
-    /// One more handle to a buffer.
+    /// Native code makes another handle to a buffer.
     CloneBuffer { from: usize, buffer: usize },
     /// A buffer becomes a global variable.
     SetGlobal { buffer: usize, name: usize },
@@ -64,23 +65,23 @@ pub enum Step {
     CopyIn { store: usize, offset: usize, byte_length: usize, value: u8 },
     /// Native code detaches.
     Detach { buffer: usize, key: Option<&'static str> },
-    /// Native code sets a detach key, or takes it away.
+    /// Native code sets or removes a detach key.
     SetDetachKey { buffer: usize, key: Option<&'static str> },
     /// Script transfers.
     Transfer { from: usize, buffer: usize, byte_length: Option<usize> },
     /// Script resizes, or grows.
     Resize { buffer: usize, byte_length: usize },
-    /// Script calls a function of the engine with two buffers, and that calls script back, which takes memory away.
+    /// Script calls a function of the engine with two buffers. The function calls script back, which takes memory away.
     CallBack { first: usize, second: usize, callback: Callback },
     /// Native code resizes, or grows.
     ResizeStore { store: usize, byte_length: usize },
     /// Native code frees manual memory.
     Free { store: usize },
-    /// Native code asks to be the only owner.
+    /// Native code asks for the unique reference.
     TakeUnique { store: usize },
-    /// A handle goes.
+    /// A handle is dropped.
     DropBuffer { buffer: usize },
-    /// A reference goes.
+    /// A reference is dropped.
     DropStore { store: usize },
     /// An isolate collects.
     Collect { isolate: usize },
@@ -88,7 +89,7 @@ pub enum Step {
     CollectYoung { isolate: usize },
     /// An isolate ends; the next step that uses its slot makes another.
     EndIsolate { isolate: usize },
-    /// Everything that there is, is compared.
+    /// The complete state is compared.
     Compare,
     /// The external bytes of all isolates are compared.
     CompareExternalBytes,
@@ -99,7 +100,7 @@ const KEYS: [&str; 2] = ["one", "two"];
 /// A step, and simpler ones of its sort.
 pub(super) type StepTree = Box<dyn ValueTree<Value = Step>>;
 
-/// A sequence that its seed repeats, of what all the engines are able to do.
+/// A sequence that is determined by its seed, within the capabilities of all the engines.
 pub(super) fn sequence(seed: u64, count: usize, can: Capabilities) -> Vec<StepTree> {
     let mut random = Rng::with_seed(seed);
     let values = TestRng::from_seed(RngAlgorithm::XorShift, &random.u128(..).to_le_bytes());
@@ -107,7 +108,7 @@ pub(super) fn sequence(seed: u64, count: usize, can: Capabilities) -> Vec<StepTr
     let mut tree = |sort: &BoxedStrategy<Step>| sort.new_tree(&mut runner).expect("no sort of steps rejects a value");
     let sorts = sorts(can);
     let weights: usize = sorts.iter().map(|(weight, _)| weight).sum();
-    // Not by a strategy over all sorts: a step is made simpler, and never one of another sort.
+    // This is not a strategy over all sorts of steps, because shrinking must never change the sort of a step.
     let mut any_sort = || {
         let mut chosen = random.usize(..weights);
         let sort = sorts.iter().find(|(weight, _)| match chosen.checked_sub(*weight) {
@@ -157,7 +158,7 @@ fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
         sorts.push((6, map((slot(), key(can)), |(buffer, key)| Step::SetDetachKey { buffer, key })));
     }
     if has(Capabilities::SCRIPT) {
-        // One of five.
+        // One of five values.
         let others: usize = sorts.iter().map(|(weight, _)| weight).sum();
         let call_back = |(first, second, callback)| Step::CallBack { first, second, callback };
         sorts.push((others / 4, map((slot(), slot(), Callback::any(can)), call_back)));
@@ -177,10 +178,10 @@ fn isolate() -> Range<usize> {
     0..ISOLATES
 }
 
-// Choices are numbers that are mapped, and not `prop_oneof!` or `option::of`: those copy the runner for each choice, which
-// makes a sequence cost ten times as much.
+// Choices are mapped numbers rather than `prop_oneof!` or `option::of`: those copy the runner for each choice, which
+// makes a sequence ten times as slow.
 
-/// Mostly a few bytes, sometimes none or one, sometimes pages.
+/// Usually a few bytes, sometimes none or one, sometimes pages.
 fn length() -> impl Strategy<Value = usize> {
     (0..130_usize).prop_map(|choice| match choice {
         0..16 => 0,
@@ -190,7 +191,7 @@ fn length() -> impl Strategy<Value = usize> {
     })
 }
 
-/// A value, one time in so many.
+/// A value with a probability of 1 in `times`, otherwise none.
 fn one_in<S: Strategy>(times: u32, value: S) -> impl Strategy<Value = Option<S::Value>> {
     (bool::weighted(1.0 / f64::from(times)), value).prop_map(|(is_there, value)| is_there.then_some(value))
 }
@@ -238,7 +239,7 @@ fn allocate(can: Capabilities) -> BoxedStrategy<Step> {
 }
 
 fn slice() -> BoxedStrategy<Step> {
-    // Mostly at a multiple of 8.
+    // Usually a multiple of 8.
     let start = (0..48_usize).prop_map(|choice| if choice < 36 { 8 * (choice / 12) } else { choice - 36 });
     map((slot(), slot(), start, 0..24_usize), |(from, store, start, byte_length)| Step::Slice {
         from,
@@ -269,7 +270,7 @@ fn quoted(key: Option<&str>) -> String {
     key.map_or(String::new(), |key| format!(", {key:?}"))
 }
 
-/// A line of script for what script sees; native steps are comments.
+/// A line of script if script performs the step. Native steps are comments.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -1,4 +1,4 @@
-//! One engine's side of a sequence: its isolates, and what the slots hold.
+//! One engine's side of a sequence: its isolates, and the contents of the slots.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,17 +17,17 @@ pub(super) struct World<'a> {
     factory: &'a SeededFactory<'a>,
     seed: u64,
     isolates: [Option<Box<dyn Engine>>; ISOLATES],
-    /// With the slot of the isolate that it was made in.
+    /// Each buffer has the slot of the isolate that it was made in.
     buffers: [Option<Buffer>; SLOTS],
-    /// Whether the buffer there was made, by the engine, with a maximum.
+    /// Whether the engine made the buffer in the slot with a maximum length.
     has_maximum: [bool; SLOTS],
     stores: [Option<BackingStore>; SLOTS],
     manual: [Option<ManualMemory>; SLOTS],
-    // Manual memory that no slot names any more and that nobody freed.
+    // Manual memory that no slot refers to any more and that was not freed.
     left: Vec<ManualMemory>,
     // Buffers may have died that no collection has found yet.
     unsettled: bool,
-    // There are stores whose owners call engines, so that it matters who drops them.
+    // Some stores have owners that call engines, so the code that drops them matters.
     owners_call: bool,
 }
 
@@ -55,7 +55,7 @@ impl<'a> World<'a> {
         Ok(&mut **self.isolates[slot].as_mut().expect("just made"))
     }
 
-    /// Does something with a buffer and the engine of its isolate.
+    /// Calls `work` with a buffer and the engine of its isolate.
     fn with_buffer<R>(
         &mut self,
         slot: usize,
@@ -72,12 +72,12 @@ impl<'a> World<'a> {
         self.has_maximum[slot] = false;
     }
 
-    /// Whether the buffer in a slot was made, by its engine, with a maximum.
+    /// Whether the engine made the buffer in a slot with a maximum length.
     pub(super) fn has_maximum(&self, slot: usize) -> bool {
         self.has_maximum[slot]
     }
 
-    /// A store's state must not depend on when an engine collects: where it is looked at, all that died is collected.
+    /// A store's state must not depend on when an engine collects, so all dead buffers are collected before it is read.
     fn settle(&mut self) {
         if std::mem::take(&mut self.unsettled) {
             for engine in self.isolates.iter_mut().flatten() {
@@ -87,17 +87,17 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a store slot holds.
+    /// The store in a slot.
     pub(super) fn store(&self, slot: usize) -> Option<&BackingStore> {
         self.stores[slot].as_ref()
     }
 
-    /// What script sees of the buffer in a slot.
+    /// The state of the buffer in a slot, as script sees it.
     pub(super) fn state_of(&mut self, slot: usize) -> Option<BufferState> {
         self.with_buffer(slot, |engine, buffer| engine.state(buffer)).ok().flatten()
     }
 
-    /// Does a step.
+    /// Performs a step.
     pub(super) fn run(&mut self, step: Step) -> Outcome {
         let _within_reach = reentry::reach(self.buffers.iter().flatten().map(|(_, buffer)| buffer.clone()).collect());
         self.try_step(step).unwrap_or_else(|error| Outcome::Refused(kind_of(&error)))
@@ -203,7 +203,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Has script call a function of the engine with two buffers of one isolate.
+    /// Makes script call a function of the engine with two buffers of one isolate.
     fn call_back(&mut self, first: usize, second: usize, callback: Callback) -> Result<Outcome, Error> {
         self.unsettled = true;
         let (Some((isolate, a)), Some((_, b))) = (self.buffers[first].clone(), self.buffers[second].clone()) else {
@@ -217,7 +217,7 @@ impl<'a> World<'a> {
         Ok(Outcome::Answer(answer?))
     }
 
-    /// The steps that no engine has a part in.
+    /// Performs the steps that involve no engine.
     fn try_native(&mut self, step: Step) -> Result<Outcome, Error> {
         self.settle();
         let (Step::CopyOut { store }
@@ -239,7 +239,7 @@ impl<'a> World<'a> {
                     Ok(shared) => shared.copy_from_slice(offset, &bytes)?,
                     Err(_) => {
                         let mut guard = held.bytes_mut()?;
-                        // Outside of the bytes nothing is written, and it is no error here.
+                        // Script ignores a write outside the bytes, so this is not an error.
                         if let Some(target) = guard.get_mut(offset..offset + byte_length) {
                             target.copy_from_slice(&bytes);
                         }
@@ -314,7 +314,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Everything that there is, as text, one line for each slot.
+    /// The complete state as text, with one line for each slot.
     fn everything(&mut self) -> Vec<String> {
         self.unsettled = true;
         self.settle();
@@ -360,7 +360,7 @@ impl Drop for World<'_> {
         self.isolates = Default::default();
         self.stores = Default::default();
         for memory in self.left.drain(..).chain(self.manual.iter_mut().filter_map(Option::take)) {
-            // It was freed, or is freed here; it is still in use only after a panic.
+            // It was freed before, or is freed here. It can still be in use only after a panic.
             let freed = memory.freed().is_some() || memory.free().is_ok();
             assert!(
                 freed || thread::panicking(),
@@ -375,7 +375,7 @@ fn done(result: Option<()>) -> Outcome {
     result.map_or(Outcome::Nothing, |()| Outcome::Done)
 }
 
-/// The name of an error, without what differs by engine.
+/// The name of an error, without the parts that differ between engines.
 pub(crate) fn kind_of(error: &Error) -> String {
     let name = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     match error {

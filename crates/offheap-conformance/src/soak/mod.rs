@@ -1,4 +1,4 @@
-//! Isolates on many threads that pass stores around, for as long as one likes.
+//! Isolates on many threads that pass stores to each other, for a given time.
 
 mod memory;
 mod worker;
@@ -13,16 +13,16 @@ use offheap_engine::offheap::{BackingStore, ManualMemory, WeakStore};
 use crate::{Factory, Failure};
 use worker::Worker;
 
-/// How to soak.
+/// The settings of a soak.
 #[derive(Clone, Copy, Debug)]
 pub struct Soak {
-    /// Threads.
+    /// The number of threads.
     pub threads: usize,
-    /// The most isolates that one thread has at a time.
+    /// The largest number of isolates that one thread has at a time.
     pub isolates_per_thread: usize,
-    /// How long, which `OFFHEAP_SOAK_SECONDS` in the environment overrides.
+    /// The duration. `OFFHEAP_SOAK_SECONDS` in the environment overrides it.
     pub duration: Duration,
-    /// By how many bytes the memory of the process may grow between the first third and the end.
+    /// The number of bytes by which the memory of the process may grow between the first third and the end.
     pub memory_allowance: usize,
 }
 
@@ -34,35 +34,35 @@ impl Default for Soak {
     }
 }
 
-/// What was done.
+/// The work that a soak did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Soaked {
     /// Steps, on all threads.
     pub steps: usize,
-    /// Steps that were refused with an error, as some must be, for example because another isolate had the store.
+    /// Steps that were refused with an expected error, for example because another isolate had the store.
     pub refused: usize,
     /// Isolates that ended before their thread did.
     pub isolates_ended: usize,
-    /// Owners that were given to stores, each of which was dropped once.
+    /// Owners that were given to stores. Each was dropped once.
     pub owners: usize,
-    /// Bytes of the process after a third of the time.
+    /// The resident bytes of the process after a third of the time.
     pub bytes_before: usize,
-    /// Bytes of the process when the time was over.
+    /// The resident bytes of the process at the end.
     pub bytes_after: usize,
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Common<'a> {
     factory: &'a Factory<'a>,
     visit: &'a (dyn Fn(&BackingStore) + Sync),
     isolates_per_thread: usize,
     end: Instant,
-    /// Stores on their way from a thread to another.
+    /// Stores on their way from one thread to another.
     pool: Mutex<Vec<BackingStore>>,
     /// All manual memory; it is freed at the end.
     manual: Mutex<Vec<ManualMemory>>,
-    /// All stores without a deleter of ours, as long as they may live.
+    /// All stores that do not have our deleter, for as long as they may live.
     watched: Mutex<Vec<WeakStore>>,
     owners_made: AtomicUsize,
     owners_dropped: std::sync::Arc<AtomicUsize>,
@@ -73,16 +73,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs threads with isolates that make, expose, write, detach, transfer, resize, externalize and drop stores of every
-/// kind, hand them to each other, collect, and end in any order. Each store that native code made is shown to `visit` once.
+/// kind, pass them to each other, collect, and end in any order. `visit` is called once with each store that native
+/// code made.
 ///
-/// It must run in a process of its own where memory is to be measured.
+/// To measure memory, run it in a separate process.
 ///
 /// # Errors
-/// [`Failure`] where a byte is none that was written, an error is none that such a step may have, a thread panics, an owner
-/// was not dropped exactly once, a store is alive at the end, or memory grew.
+/// [`Failure`] if a byte was read that was never written, a step fails with an unexpected error, a thread panics, an
+/// owner was not dropped exactly once, a store is alive at the end, or memory grew.
 ///
 /// # Panics
-/// If `OFFHEAP_SOAK_SECONDS` is no number.
+/// If `OFFHEAP_SOAK_SECONDS` is not a number.
 pub fn soak(factory: &Factory<'_>, plan: Soak, visit: &(dyn Fn(&BackingStore) + Sync)) -> Result<Soaked, Failure> {
     let duration = crate::random::variable("OFFHEAP_SOAK_SECONDS").map_or(plan.duration, Duration::from_secs);
     let begun = Instant::now();
@@ -125,7 +126,7 @@ pub fn soak(factory: &Factory<'_>, plan: Soak, visit: &(dyn Fn(&BackingStore) + 
 }
 
 impl Common<'_> {
-    /// After all threads have ended, nothing may be left.
+    /// Checks that nothing is left after all threads have ended.
     fn check(self, soaked: &Soaked, memory_allowance: usize) -> Result<(), Failure> {
         drop(self.pool);
         for memory in locked(&self.manual).drain(..) {

@@ -11,9 +11,10 @@ use offheap_engine::{Capabilities, Engine, Error, Handle, JsArrayBuffer};
 use super::{Common, Soaked, locked};
 use crate::Failure;
 
-/// The byte that is written. New memory is 0, so any other byte is from memory that was never a store's.
+/// The byte that is written. New memory is 0, so any other byte comes from memory that never belonged to a store.
 const WRITTEN: [u8; 2] = [0xa5, 0x5a];
-/// How many stores wait in the pool at most, handles in a thread, and stores that are watched before the dead are forgotten.
+/// The largest number of stores in the pool, of handles in a thread, and of watched stores before dead ones are
+/// forgotten.
 const POOLED: usize = 48;
 const HELD: usize = 24;
 const WATCHED: usize = 1024;
@@ -42,7 +43,7 @@ impl<'a> Worker<'a> {
                 Err(Stopped::Wrong(failure)) => return Err(failure),
             }
         }
-        // What ends first is random: isolates with live handles, handles, and what is in the pool.
+        // The drop order is random: isolates with live handles, handles, and stores in the pool.
         while !self.isolates.is_empty() {
             let slot = self.random.usize(..self.isolates.len());
             if self.random.bool() {
@@ -71,7 +72,7 @@ impl<'a> Worker<'a> {
                 }
             }
             34..37 => {
-                // The last reference of some goes here, on whichever thread.
+                // For some stores this drops the last reference, on any of the threads.
                 let pooled = self.random.usize(..POOLED);
                 let mut pool = locked(&self.common.pool);
                 let gone = (pooled < pool.len()).then(|| pool.swap_remove(pooled));
@@ -107,7 +108,7 @@ impl<'a> Worker<'a> {
         Ok(&mut **self.isolates[slot].as_mut().expect("just made"))
     }
 
-    /// A store, and what says that its owner was dropped.
+    /// A store, and a counter that tells whether its owner was dropped.
     fn make(&mut self) -> Result<BackingStore, Error> {
         let byte_length = self.random.usize(..4096);
         let max_byte_length = byte_length + self.random.usize(..16_384);
@@ -144,7 +145,7 @@ impl<'a> Worker<'a> {
         Ok(store)
     }
 
-    /// Keeps manual memory until somebody frees it: some of what came before is freed now, where nobody uses it.
+    /// Keeps manual memory until it is freed. Some of the earlier memory is freed now, if it is not in use.
     fn manual(&mut self, memory: ManualMemory) {
         let mut manual = locked(&self.common.manual);
         manual.push(memory);
@@ -171,7 +172,7 @@ impl<'a> Worker<'a> {
             }
             false => Some(std::mem::replace(&mut pool[replaced], store)),
         };
-        // An owner may drop: not under the lock.
+        // This may drop an owner, so it must not happen under the lock.
         drop(pool);
         drop(gone);
     }
@@ -188,7 +189,7 @@ impl<'a> Worker<'a> {
     fn expose(&mut self) -> Result<(), Stopped> {
         let (pooled, slot) = (self.random.usize(..POOLED), self.random.usize(..self.isolates.len()));
         let Some(store) = locked(&self.common.pool).get(pooled).cloned() else { return Ok(()) };
-        // Parts that begin where engines have elements begin.
+        // Parts begin at multiples of the element size.
         let byte_length = store.byte_length();
         let part = match self.random.usize(..4) {
             0 if byte_length > 64 => store.slice(64..byte_length)?,
@@ -257,7 +258,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Why a step ended early.
+/// The reason why a step ended early.
 enum Stopped {
     Refused(Error),
     Wrong(Failure),
@@ -276,7 +277,7 @@ fn check_bytes(bytes: &[u8]) -> Result<(), Stopped> {
     }
 }
 
-/// Whether an error is one that a random step on a store that others have, too, may have.
+/// Whether a random step may fail with this error on a store that other threads also use.
 fn may_be(error: &Error) -> bool {
     match error {
         Error::Memory(error) => matches!(

@@ -1,4 +1,4 @@
-//! The folders of unsafe code can be read from the bottom up: no file in them uses another one that uses it, directly or
+//! The folders of unsafe code can be read from the bottom up: no file uses another one that uses it, directly or
 //! through others.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +30,9 @@ fn the_calls_into_v8_have_no_circle() {
     assert_eq!(circle(&Folder::read("offheap-v8/src/sys")), None);
 }
 
-/// The files of a folder, by the name of their module, and its `mod.rs`. A subfolder belongs to the file of its name.
+/// The files of a folder by module name, and its `mod.rs`. A subfolder counts as the file of its name.
 struct Folder {
-    /// How the rest of the crate names the folder: `sys`.
+    /// The folder's name in the rest of the crate: `sys`.
     name: String,
     module: String,
     files: BTreeMap<String, String>,
@@ -49,7 +49,7 @@ impl Folder {
         Folder { name: name.to_owned(), module, files }
     }
 
-    /// Which files each file names.
+    /// The files that each file refers to.
     fn uses(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let reexported = self.reexported();
         let uses_of = |name: &str, source: &str| {
@@ -61,7 +61,7 @@ impl Folder {
         self.files.iter().map(|(name, source)| (name.as_str(), uses_of(name, source))).collect()
     }
 
-    /// What `mod.rs` re-exports, and from which file.
+    /// The names that `mod.rs` re-exports, with their files.
     fn reexported(&self) -> BTreeMap<String, &str> {
         let tokens = tokens(&self.module);
         let mut reexported = BTreeMap::new();
@@ -78,7 +78,7 @@ impl Folder {
     }
 }
 
-/// Adds the sources in a folder; those of subfolders to the file that `file` names.
+/// Adds the sources in a folder. Those in subfolders count as the file that `file` names.
 fn collect(folder: &Path, file: Option<&str>, files: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
@@ -95,8 +95,8 @@ fn collect(folder: &Path, file: Option<&str>, files: &mut BTreeMap<String, Strin
     }
 }
 
-/// The names that a source takes from its folder: the first after `super::` or `crate::FOLDER::`, or all the first ones in
-/// the braces there.
+/// The names that a source uses from its folder: the first one after `super::` or `crate::FOLDER::`, or the first of
+/// each path in braces there.
 fn named_in(source: &str, folder: &str) -> BTreeSet<String> {
     let tokens = tokens(source);
     let mut named = BTreeSet::new();
@@ -127,7 +127,7 @@ fn named_in(source: &str, folder: &str) -> BTreeSet<String> {
     named
 }
 
-/// The words and signs of a source, without comments and the tests at its end.
+/// The words and signs of a source, without comments and without the tests at its end.
 fn tokens(source: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut lines = source.lines().peekable();
@@ -150,7 +150,7 @@ fn tokens(source: &str) -> Vec<&str> {
     tokens
 }
 
-/// Files that use each other in a circle, where there are any: the first one again at the end.
+/// Files that use each other in a circle, if there are any. The first one is repeated at the end.
 fn circle(folder: &Folder) -> Option<Vec<String>> {
     let uses = folder.uses();
     let mut done = BTreeSet::new();
@@ -189,7 +189,7 @@ fn a_circle_is_found_however_a_file_names_another() {
         "use super::{\n    other,\n    top::{Top, other},\n};",
         "use crate::sys::top::Top;",
         "fn f() { super::top::call() }",
-        // Through `mod.rs`.
+        // This goes through `mod.rs`.
         "use super::{Other, Top};",
         "#[cfg(test)]\nuse super::Top;",
         "#[cfg(all(test, loom))]\nmod loom_tests;\nuse super::Top;",

@@ -1,4 +1,4 @@
-//! An engine that does one thing wrong.
+//! An engine with one fault.
 #![allow(dead_code, reason = "each test needs some of it")]
 
 use offheap_engine::offheap::{self, BackingStore, IsolateId, UniqueStore};
@@ -7,7 +7,7 @@ use offheap_engine::{
 };
 use offheap_model::ModelEngine;
 
-/// What is wrong with an engine.
+/// The fault of an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Sabotage {
     Nothing,

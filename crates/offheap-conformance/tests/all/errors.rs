@@ -1,4 +1,4 @@
-//! Which error of JavaScript each error becomes, and its code, on every engine.
+//! The JavaScript class and the code of each error, on every engine.
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -19,7 +19,7 @@ fn there_is_one_error_of_each_sort() {
         };
         assert!(is_new, "two of {error:?}");
     }
-    // As many as there are; whoever adds one adds it there, too.
+    // The number of errors. A new error must be added to this list, too.
     assert_eq!(errors.len(), 34 + 18);
 }
 

@@ -1,5 +1,5 @@
-//! The cases and what is around them, in one program: each program takes time to link. The files beside this folder are programs of
-//! their own: they run for as long as they are told to, or set the observer of the whole process.
+//! The tests of the cases and their tools, in one program, because linking takes time. The files next to this folder
+//! are separate programs: they run for a configured time, or set the observer of the process.
 #![forbid(unsafe_code)]
 
 mod circles;

@@ -1,4 +1,4 @@
-//! That the runner notices: cases that fail, that pass unexpectedly, that are missing, and engines that misbehave.
+//! The runner detects cases that fail, pass unexpectedly or are missing, and engines with faults.
 
 use offheap_conformance::{
     CASES, Capabilities, Case, Expectation, Expectations, Failure, Lab, Outcome, Report, run, run_cases,
