@@ -11,7 +11,8 @@ const CHUNK: usize = 1024;
 
 impl BackingStore {
     /// Copies the bytes `range` of `from` into these bytes, starting at byte `offset`. The two may be the same store, and the
-    /// places may overlap: the result is as if the bytes went through memory of their own.
+    /// places may overlap: the result is as if the bytes went through memory of their own. Two maps of one file are two
+    /// stores. If the places overlap in the file, bytes that were written may be read again.
     ///
     /// The bytes that are read may be exposed, as for [`copy_to_slice`](Self::copy_to_slice). Those that are written may
     /// not, unless they are shared memory, into which any thread may copy at any time. If there is an error, no byte was
