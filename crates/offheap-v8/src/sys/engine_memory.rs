@@ -34,7 +34,7 @@ pub(crate) enum Located {
     Store(BackingStore),
     Detached,
     /// V8 is dropping the owner of the memory right now, and that owner asks for the memory.
-    LettingGo,
+    InFinalizer,
     /// Memory without a store, with the block that keeps it: memory of our allocator, or V8's own.
     Unsettled(Memory),
     EngineMade(Memory),
@@ -95,7 +95,7 @@ pub(crate) fn locate(buffer: &Buffer<'_>, facts: Facts) -> Located {
     // When V8 detaches a buffer, it takes the block away before it marks the buffer as detached (V8's I8), which may
     // drop the owner. During the owner's drop the buffer still has the address of the memory, but an empty block.
     if block.0.data() != Some(data) {
-        return Located::LettingGo;
+        return Located::InFinalizer;
     }
     match look_up(data, byte_length) {
         Made::Store(store) => Located::Store(store),
@@ -150,7 +150,7 @@ impl Located {
         let store = match self {
             Located::Store(store) => store,
             Located::Detached => return Ok(UniqueStore::zeroed(0)?.into()),
-            Located::LettingGo => return Err(refused_in_finalizer(ENGINE)),
+            Located::InFinalizer => return Err(refused_in_finalizer(ENGINE)),
             Located::EngineMade(memory) => adopt(state, memory)?,
             Located::Unsettled(memory) => {
                 let Memory { block, data, byte_length, facts, .. } = memory;
