@@ -79,8 +79,8 @@ pub trait Engine {
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::LayoutChanged`], [`Error::Memory`].
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error>;
 
-    /// Detaches a buffer. `key` must be the buffer's detach key, or `None` if it has none. Detaching a detached
-    /// buffer does nothing.
+    /// Detaches a buffer. `key` must be the buffer's detach key, or `None` if it has none. A detached buffer
+    /// stays detached.
     ///
     /// # Errors
     /// [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`].
@@ -131,7 +131,7 @@ pub trait Engine {
     /// Runs a script whose value is a typed array or DataView, and returns what native code sees of that view.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`] if the value is no view, [`Error::Script`] if the script throws or does not
+    /// [`Error::NotAnArrayBuffer`] if the value is not a view, [`Error::Script`] if the script throws or does not
     /// parse, [`Error::Unsupported`] on an engine without script.
     fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error>;
 

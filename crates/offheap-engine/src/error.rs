@@ -167,9 +167,9 @@ pub enum Error {
     /// A handle of one isolate was used in another.
     #[error("a handle of {handle} was used in {here}; externalize it there and expose the store here")]
     WrongIsolate {
-        /// The isolate in which it was used.
+        /// The handle's isolate.
         handle: IsolateId,
-        /// Where it was used.
+        /// The isolate in which it was used.
         here: IsolateId,
     },
     /// The handle's isolate has ended.

@@ -110,7 +110,7 @@ pub unsafe trait Host: Sized + 'static {
     /// Runs a script whose value is a view, and returns what native code sees of it. Runs script.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`] if the value is no view, [`Error::Script`] if the script throws or does not
+    /// [`Error::NotAnArrayBuffer`] if the value is not a view, [`Error::Script`] if the script throws or does not
     /// parse.
     fn evaluate_view(&self, source: &str) -> Result<ViewState, Error>;
 

@@ -81,7 +81,7 @@ impl<T> Slots<T> {
         })
     }
 
-    /// Adds a handle and returns its slot; `usize::MAX`, which is no slot, if the value is gone.
+    /// Adds a handle and returns its slot; `usize::MAX`, which is not a slot, if the value is gone.
     pub(crate) fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
             Some(Slot::Root { handles, .. }) => {

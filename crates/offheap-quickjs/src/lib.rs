@@ -63,11 +63,11 @@
 //!   QuickJS decides to collect.
 //! - A buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - Its own memory cannot be taken over where it is. The first `externalize` of a buffer that script made, shared
+//! - QuickJS's own memory cannot become a store in place. The first `externalize` of a buffer that script made, shared
 //!   or not, copies the bytes into a store, and the buffer uses the store from then on.
-//! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length within its
+//! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length is within its
 //!   maximum. `resize` keeps the memory where it is.
-//! - Each SharedArrayBuffer has a length of its own. In an [`Isolate`], buffers over a growable store follow its
+//! - Each SharedArrayBuffer keeps a separate length. In an [`Isolate`], buffers over a growable store follow its
 //!   length: at `byteLength`, at `grow`, at every call of `Atomics`, and whenever script starts; `grow` asks the
 //!   store first. In your own `Ctx`, a buffer over a growable store keeps one length, and script cannot make
 //!   growable buffers.
@@ -79,7 +79,7 @@
 //! - Its `Atomics` that write ignore immutability, and it has no detach keys. An [`Isolate`] replaces these functions
 //!   before any user code runs. Your own `Ctx` has neither, so frozen memory is copied there, and the call says so.
 //! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers. Its `transfer` loses
-//!   a buffer's memory if there is none for the new buffer. An [`Isolate`] has functions of its own.
+//!   a buffer's memory if there is none for the new buffer. An [`Isolate`] replaces these functions.
 //! - While QuickJS runs script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that already has one, and
 //!   an error for any other buffer, because QuickJS may be freeing its memory. Native functions call
 //!   [`externalize`](BackingStoreExt::externalize).

@@ -72,7 +72,7 @@ pub(crate) fn expose_typed<'js, T: RquickjsElement>(
     element_count: usize,
     expose: impl FnOnce() -> Result<Value<'js>, Error>,
 ) -> Result<TypedArray<'js, T::Element>, Error> {
-    // This comes before anything is exposed.
+    // Checked before anything is exposed.
     T::ELEMENT.check(ENGINE, store, byte_offset, element_count)?;
     let buffer = expose()?;
     let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, T::ELEMENT)?;

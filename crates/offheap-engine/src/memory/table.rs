@@ -264,7 +264,7 @@ impl<B: Block> AddressTable<B> {
     /// during the call. The table is a static: each thread remembers the last store that it found, and the table by its address.
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
-        // An empty buffer over a program's own block has no entry, and may end where a store begins.
+        // An empty buffer over a program's own block may end where a store begins, and it keeps no entry alive.
         if byte_length != 0
             && let Some(last) = LAST.with(Cell::get)
             && last.address == address

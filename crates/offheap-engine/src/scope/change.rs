@@ -38,9 +38,9 @@ impl<'s, H: Host> Scope<'s, H> {
     /// `buffer.transfer(byteLength)`.
     ///
     /// # Errors
-    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`]; [`Error::Memory`] on QuickJS or [`Error::Script`] on V8
-    /// if there is no memory. After an error the buffer is unchanged.
-    /// there is no memory; the buffer is as it was then.
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`],
+    /// [`Error::WrongDetachKey`], [`Error::InvalidLength`]; [`Error::Memory`] on QuickJS or [`Error::Script`] on V8 if
+    /// there is no memory. After an error the buffer is unchanged.
     pub fn transfer(
         &mut self,
         buffer: &Handle<JsArrayBuffer>,

@@ -11,7 +11,7 @@ pub(crate) fn detect_module(source: &str) -> bool {
     let Ok(text) = CString::new(source) else { return false };
     // SAFETY: the text has this length, ends with NUL, and is only read.
     let is_module = unsafe { qjs::JS_DetectModule(text.as_ptr(), source.len() as qjs::size_t) };
-    // QuickJS takes every text that parses as a module for one, and most scripts do too.
+    // For QuickJS, every text that parses as a module is one, and most scripts parse as modules too.
     is_module && !is_script(&text).unwrap_or_default()
 }
 

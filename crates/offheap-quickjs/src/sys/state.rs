@@ -47,7 +47,7 @@ impl Drop for State {
 
 impl State {
     pub(crate) fn isolate(&self) -> IsolateId {
-        self.name.get().expect("named before anybody has the state")
+        self.name.get().expect("a state is named before it is used")
     }
 
     /// The private realm, made at the first call. It must not be made while values are being freed, because making

@@ -1,4 +1,4 @@
-//! `ManuallyExternalizedBuffer`: what it gives access to, and that dropping it frees nothing.
+//! `ManuallyExternalizedBuffer`: its accessors, and a drop that frees nothing.
 
 use crate::common::counted;
 use offheap_quickjs::offheap::{self, BackingStore, ManualMemory};

@@ -331,7 +331,7 @@ fn a3_from_js_of_what_a_collection_has_finalized_already_is_an_error_at_the_wors
             ctx.run_gc();
         });
     }
-    assert!(errors > 0, "what was made first is finalized first");
+    assert!(errors > 0, "the object that was made first is finalized first");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Calls from where none belong: from an owner's drop while QuickJS waits for it, from an interrupt handler in the middle
-//! of externalizing, from a handle's drop under a guard.
+//! Calls at forbidden times: from an owner's drop while QuickJS waits for it, from an interrupt handler during
+//! externalizing, and from a handle's drop under a guard.
 
 use std::cell::{Cell, RefCell};
 use std::process::Command;
@@ -15,7 +15,7 @@ thread_local! {
     static REFUSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A store whose deleter does this.
+/// A store with a deleter that calls `work`.
 fn with_deleter(deleter: impl FnOnce() + Send + 'static) -> BackingStore {
     UniqueStore::from_owner_with_deleter(vec![1_u8; 64], move |_, _| deleter()).unwrap().into()
 }
@@ -194,7 +194,7 @@ fn dropping_a_handle_under_a_guard_runs_no_script() {
         drop(holder);
         assert_eq!(*bytes, [0; 16]);
         drop(bytes);
-        // The next call that may run script is where it goes.
+        // The next call that may run script releases the handle.
         assert_eq!(scope.eval::<u32>("new Uint8Array(target)[0]").unwrap(), 255);
     });
 }

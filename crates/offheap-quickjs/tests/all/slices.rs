@@ -1,5 +1,5 @@
-//! `slice` and its relatives, which an isolate replaces. QuickJS's own functions copy with `memcpy`, whatever
-//! buffer the species constructor returns, and refuse to read immutable buffers.
+//! `slice` and its relatives, which an isolate replaces. QuickJS's own functions copy with `memcpy`, no matter
+//! which buffer the species constructor returns, and refuse to read immutable buffers.
 
 use offheap_quickjs::offheap::{BackingStore, FrozenStore, SharedStore};
 use offheap_quickjs::{Isolate, Scope};
