@@ -1,4 +1,4 @@
-//! One `Vec` through V8 and then QuickJS, by detaching, without a copy; and back as the same `Vec`.
+//! Moves one `Vec` through V8 and then QuickJS by detaching, without a copy, and gets the same `Vec` back.
 
 use offheap_v8::Isolate;
 use offheap_v8::offheap::BackingStore;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         scope.set_global("numbers", buffer.as_handle())?;
         scope.eval::<()>("new Float64Array(numbers).forEach((x, i, all) => { all[i] = x * 10 })")?;
 
-        // Both at once would be two writers that know nothing of each other.
+        // If both engines had it at once, there would be two unsynchronized writers.
         let refused = quickjs.enter(|scope| scope.expose(&store).map(drop)).expect_err("V8 has it");
         println!("{refused}");
 

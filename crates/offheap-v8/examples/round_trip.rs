@@ -1,4 +1,5 @@
-//! A `Vec` through a function of script in your own scope, and back as the same `Vec`. The README shows `apply`.
+//! Moves a `Vec` through a function of script in your own scope, and gets the same `Vec` back. The README shows
+//! `apply`.
 
 use offheap_v8::offheap::BackingStore;
 use offheap_v8::{BackingStoreExt, detach, start, v8};

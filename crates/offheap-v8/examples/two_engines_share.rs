@@ -1,5 +1,5 @@
-//! One shared store in QuickJS and V8 at once, each on a thread of its own: both count in it with `Atomics`, and nothing
-//! that either added is lost.
+//! One shared store in QuickJS and V8 at the same time, each on its own thread. Both count in it with `Atomics`, and no
+//! addition is lost.
 
 use std::thread;
 

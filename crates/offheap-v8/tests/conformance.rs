@@ -1,4 +1,4 @@
-//! All cases of the conformance suite, in a process of their own: one of them sets the process's byte budget.
+//! All cases of the conformance suite, in their own process, because one of them sets the process's byte budget.
 #![forbid(unsafe_code)]
 
 use offheap_conformance::{Expectations, run};
@@ -6,7 +6,7 @@ use offheap_v8::{Engine, Error, Isolate};
 
 #[test]
 fn v8_conforms() {
-    // With the flag that lets V8 collect only young objects.
+    // With this flag V8 can collect only the young objects.
     offheap_v8::start("--expose-gc").expect("V8 starts");
     let make = || -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Isolate::new()?)) };
     let report = run(&make, "V8");

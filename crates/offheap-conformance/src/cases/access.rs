@@ -13,38 +13,39 @@ pub(super) const CASES: &[Case] = &[
         number: "P-BORROW-1",
         name: "p_borrow_a_writer_keeps_everybody_away",
         needs: Capabilities::empty(),
-        summary: "While a guard writes, another handle neither reads nor writes, on this thread or another, and no \
-                  engine gets the store.",
+        summary: "While a guard writes, another handle can neither read nor write, on this thread or another, \
+                  and no engine gets the store.",
         run: writer_keeps_away,
     },
     Case {
         number: "P-BORROW-2",
         name: "p_borrow_readers_keep_writers_away",
         needs: Capabilities::empty(),
-        summary: "While a guard reads, others read and nobody writes, and no engine gets the store.",
+        summary: "While a guard reads, others may read, but writes are refused, and no engine gets the store.",
         run: readers_keep_writers_away,
     },
     Case {
         number: "P-BORROW-3",
         name: "p_borrow_no_guard_while_exposed",
         needs: Capabilities::empty(),
-        summary: "While an engine has a store, guards outside are refused with an error that names the isolate, and \
-                  copies are not, from any thread.",
+        summary: "While an engine has a store, guards outside are refused with an error that names the \
+                  isolate. Copies are allowed, from any thread.",
         run: no_guard_while_exposed,
     },
     Case {
         number: "P-ONE-ISOLATE-1",
         name: "p_one_isolate_second_is_refused_until_detached",
         needs: Capabilities::empty(),
-        summary: "A store that one isolate has is refused to a second, with an error that names the first, until \
-                  its buffers are detached.",
+        summary: "A store that one isolate has is refused to a second one, with an error that names the first, \
+                  until its buffers are detached.",
         run: refused_until_detached,
     },
     Case {
         number: "P-ONE-ISOLATE-2",
         name: "p_one_isolate_second_is_refused_until_collected",
         needs: Capabilities::empty(),
-        summary: "The same until its buffers are collected, and until the isolate has ended.",
+        summary: "A store that one isolate has is refused to a second one until its buffers are collected, or \
+                  the isolate has ended.",
         run: refused_until_collected,
     },
     Case {
@@ -58,29 +59,29 @@ pub(super) const CASES: &[Case] = &[
         number: "P-ONE-BUFFER-1",
         name: "p_one_buffer_over_resizable_memory",
         needs: Capabilities::RESIZABLE,
-        summary: "Resizable memory has at most one live buffer: exposing it a second time is refused, or a reported \
-                  copy.",
+        summary: "Resizable memory has at most one live buffer: exposing it a second time is refused, or makes \
+                  a reported copy.",
         run: one_buffer_over_resizable_memory,
     },
     Case {
         number: "P-TWO-BUFFERS-1",
         name: "p_two_buffers_over_one_store",
         needs: Capabilities::empty(),
-        summary: "Two buffers over one store see each other's bytes; detaching one leaves the other.",
+        summary: "Two buffers over one store see each other's writes. Detaching one leaves the other unchanged.",
         run: two_buffers,
     },
     Case {
         number: "P-WRONG-ISOLATE-1",
         name: "p_wrong_isolate_every_verb_refuses",
         needs: Capabilities::empty(),
-        summary: "A handle of one isolate is refused by every verb of another, and nothing happens to its buffer.",
+        summary: "A handle of one isolate is refused by every function of another, and its buffer does not change.",
         run: wrong_isolate,
     },
     Case {
         number: "P-WRONG-ISOLATE-2",
         name: "p_wrong_isolate_after_the_first_has_ended",
         needs: Capabilities::empty(),
-        summary: "A handle whose isolate has ended is refused by the next isolate too, which may have its number.",
+        summary: "A handle whose isolate has ended is refused by the next isolate, even if that has the same number.",
         run: isolate_that_has_ended,
     },
 ];

@@ -13,67 +13,69 @@ pub(super) const CASES: &[Case] = &[
         number: "P-FROZEN-1",
         name: "p_frozen_memory_is_never_written",
         needs: Capabilities::empty(),
-        summary: "Frozen memory is exposed as an immutable buffer, or as a reported copy: writing either never changes \
-                  the memory.",
+        summary: "Frozen memory is exposed as an immutable buffer, or as a reported copy. Writing to either \
+                  never changes the memory.",
         run: never_written,
     },
     Case {
         number: "P-FROZEN-2",
         name: "p_frozen_immutable_buffers_refuse_every_verb",
         needs: Capabilities::IMMUTABLE,
-        summary: "An immutable buffer is not written, detached or transferred; collecting it lets the memory go.",
+        summary: "An immutable buffer cannot be written, detached or transferred. Collecting it releases the memory.",
         run: immutable_refuses,
     },
     Case {
         number: "P-FROZEN-3",
         name: "p_frozen_a_mapped_file_is_never_written",
         needs: Capabilities::IMMUTABLE,
-        summary: "The same for a file that is mapped read-only, where a write would end the process.",
+        summary: "Exposing a file that is mapped read-only as an immutable buffer or a reported copy never \
+                  lets script write to the mapping, which would end the process.",
         run: mapped_file,
     },
     Case {
         number: "P-FROZEN-4",
         name: "p_frozen_script_cannot_write",
         needs: Capabilities::SCRIPT.union(Capabilities::IMMUTABLE),
-        summary: "No way that script has to write bytes changes an immutable buffer; those of methods throw.",
+        summary: "No operation of script changes the bytes of an immutable buffer. Methods that would write \
+                  them throw.",
         run: script_cannot_write,
     },
     Case {
         number: "P-FROZEN-5",
         name: "p_frozen_assignments_of_strict_script_throw",
         needs: Capabilities::SCRIPT.union(Capabilities::IMMUTABLE),
-        summary: "Strict script that assigns to an element of an immutable buffer gets a TypeError, and so do methods \
-                  that assign or define; an assignment of sloppy script is ignored.",
+        summary: "In strict mode, assigning to an element of an immutable buffer throws a TypeError, and so do \
+                  methods that assign or define. In sloppy mode the assignment is ignored.",
         run: strict_assignments,
     },
     Case {
         number: "P-SCRIPT-1",
         name: "p_script_errors_and_values",
         needs: Capabilities::SCRIPT,
-        summary: "Script that throws or does not parse is an error with its message, and values come back as what they \
-                  are.",
+        summary: "Script that throws or does not parse is an error with its message. Values are returned with \
+                  their types.",
         run: errors_and_values,
     },
     Case {
         number: "P-SCRIPT-2",
         name: "p_script_a_global_keeps_a_buffer",
         needs: Capabilities::SCRIPT,
-        summary: "A buffer that script reaches is kept, whatever becomes of the handle, until script lets go of it.",
+        summary: "A buffer that script can reach stays alive, with or without a handle, until script drops it.",
         run: global_keeps_a_buffer,
     },
     Case {
         number: "P-SCRIPT-3",
         name: "p_script_transfer_moves_the_store",
         needs: Capabilities::SCRIPT,
-        summary: "Script that transfers a buffer moves its store, and one that detaches it lets it go.",
+        summary: "Script that transfers a buffer moves its store; script that detaches a buffer releases its store.",
         run: script_transfers,
     },
     Case {
         number: "P-SCRIPT-4",
         name: "p_script_length_tracking_views_survive_externalizing",
         needs: Capabilities::SCRIPT.union(Capabilities::RESIZABLE),
-        summary: "A view that tracks the length of a resizable buffer does so before and after externalizing, and shares \
-                  its bytes with native code.",
+        summary: "A view that tracks the length of a resizable buffer does so before and after externalizing, \
+                  and shares its bytes with native code.",
         run: length_tracking_views,
     },
 ];

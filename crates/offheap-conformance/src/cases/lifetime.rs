@@ -14,22 +14,22 @@ pub(super) const CASES: &[Case] = &[
         number: "P-FREE-ONCE-1",
         name: "p_free_once_across_detach_collect_and_drop",
         needs: Capabilities::empty(),
-        summary: "An owner is dropped once, with the last reference, whichever order detaching, dropping the handle, \
-                  collecting and dropping the store come in.",
+        summary: "An owner is dropped once, with the last reference, in every order of detaching, dropping the \
+                  handle, collecting and dropping the store.",
         run: free_once,
     },
     Case {
         number: "P-FREE-ONCE-2",
         name: "p_free_once_empty",
         needs: Capabilities::empty(),
-        summary: "The same for an owner without bytes.",
+        summary: "An owner without bytes is dropped once, with the last reference, in every order of those steps.",
         run: free_once_empty,
     },
     Case {
         number: "P-FREE-ONCE-3",
         name: "p_free_once_by_the_engine",
         needs: Capabilities::empty(),
-        summary: "Where the engine has the last reference, the owner is dropped by detaching, or by the collection.",
+        summary: "If the engine has the last reference, detaching or collecting the buffer drops the owner.",
         run: free_once_by_the_engine,
     },
     Case {
@@ -43,69 +43,70 @@ pub(super) const CASES: &[Case] = &[
         number: "P-UNIQUE-1",
         name: "p_unique_refused_while_exposed",
         needs: Capabilities::empty(),
-        summary: "A store that an engine has is not handed back as unique; after detaching it is.",
+        summary: "A store that an engine has cannot become unique; after detaching it can.",
         run: unique_after_detach,
     },
     Case {
         number: "P-OWNER-SEND-1",
         name: "p_owner_send_last_drop_on_another_thread",
         needs: Capabilities::empty(),
-        summary: "The last reference may go on another thread, and the owner with it, while the isolate lives.",
+        summary: "The last reference, and the owner with it, may be dropped on another thread while the isolate lives.",
         run: last_drop_on_another_thread,
     },
     Case {
         number: "P-OWNER-SEND-2",
         name: "p_owner_send_last_drop_after_the_isolate",
         needs: Capabilities::empty(),
-        summary: "A store, the engine's own memory too, outlives its isolate: it is read, and goes on another thread.",
+        summary: "A store outlives its isolate, even over the engine's own memory: it can be read, and dropped \
+                  on another thread.",
         run: last_drop_after_the_isolate,
     },
     Case {
         number: "P-NO-JS-OWNER-1",
         name: "p_no_js_owner_a_store_does_not_keep_the_buffer",
         needs: Capabilities::empty(),
-        summary: "A store keeps no object of script: a buffer whose store is held natively is collected.",
+        summary: "A store keeps no object of script alive: a buffer is collected even if native code holds its store.",
         run: store_does_not_keep_the_buffer,
     },
     Case {
         number: "P-TEARDOWN-1",
         name: "p_teardown_with_live_handles_and_stores",
         needs: Capabilities::empty(),
-        summary: "An isolate ends with handles and stores alive: it lets go of the stores, and they stay.",
+        summary: "An isolate that ends with live handles and stores releases the stores, and they stay usable.",
         run: teardown_with_live_handles,
     },
     Case {
         number: "P-TEARDOWN-2",
         name: "p_teardown_with_forgotten_handles",
         needs: Capabilities::empty(),
-        summary: "Handles that were forgotten change nothing about that.",
+        summary: "An isolate that ends with forgotten handles also releases its stores.",
         run: teardown_with_forgotten_handles,
     },
     Case {
         number: "P-MANUAL-1",
         name: "p_manual_destructor_frees_nothing",
         needs: Capabilities::empty(),
-        summary: "Dropping a ManuallyExternalizedBuffer drops a reference and frees nothing; the memory is freed by \
-                  hand, and not while the engine has it.",
+        summary: "Dropping a ManuallyExternalizedBuffer drops a reference and frees nothing. The memory is \
+                  freed explicitly, and not while the engine has it.",
         run: destructor_frees_nothing,
     },
     Case {
         number: "P-MANUAL-2",
         name: "p_manual_second_free_is_refused",
         needs: Capabilities::empty(),
-        summary: "A second free names the first and touches nothing; freed memory is exposed no more.",
+        summary: "A second free is refused with an error that names the first one. Freed memory cannot be exposed.",
         run: second_free_is_refused,
     },
     Case {
         number: "P-MAPPED-1",
         name: "p_mapped_bytes_stay_after_detach_and_collect",
         needs: Capabilities::empty(),
-        summary: "The bytes of a store stay, at their address, after its buffer was detached or collected.",
+        summary: "The bytes of a store stay at their address after its buffer was detached or collected.",
         run: bytes_stay,
     },
 ];
 
-/// The orders in which references are dropped. Every order ends without references.
+/// Drops all references in the order with this number, and checks when the owner is dropped.
 fn ends(engine: &mut dyn Engine, bytes: &[u8], order: usize) -> Result<(), Failure> {
     let (store, tally) = tallied(bytes.to_vec())?;
     let buffer = engine.expose(&store)?.0;

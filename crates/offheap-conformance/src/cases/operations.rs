@@ -11,91 +11,92 @@ pub(super) const CASES: &[Case] = &[
         number: "P-TRANSFER-1",
         name: "p_transfer_to_the_same_length_moves_the_store",
         needs: Capabilities::empty(),
-        summary: "Transferred to the same length, a buffer's store moves: same store, same address, native references \
-                  keep sharing; the source is detached.",
+        summary: "Transferring a buffer to the same length moves its store: same store, same address, and \
+                  native references still share the bytes. The source is detached.",
         run: transfer_same,
     },
     Case {
         number: "P-TRANSFER-2",
         name: "p_transfer_to_another_length_copies",
         needs: Capabilities::empty(),
-        summary: "Transferred to another length, a fixed-length buffer's bytes are copied, cut off or filled up with \
-                  zeros; the source is detached and native references keep the old store.",
+        summary: "Transferring a fixed-length buffer to another length copies its bytes, cut off or padded \
+                  with zeros. The source is detached, and native references keep the old store.",
         run: transfer_other,
     },
     Case {
         number: "P-TRANSFER-3",
         name: "p_transfer_to_zero_is_empty",
         needs: Capabilities::empty(),
-        summary: "Transferred to length 0, a buffer lets its store go; the target is empty, and nothing native is in it.",
+        summary: "Transferring a buffer to length 0 releases its store. The target is empty, and has none of \
+                  the store's memory.",
         run: transfer_zero,
     },
     Case {
         number: "P-TRANSFER-4",
         name: "p_transfer_of_a_detached_buffer_fails",
         needs: Capabilities::empty(),
-        summary: "A detached buffer is not transferred, read or written.",
+        summary: "A detached buffer cannot be transferred, read or written.",
         run: transfer_detached,
     },
     Case {
         number: "P-TRANSFER-5",
         name: "p_transfer_keeps_a_buffer_resizable",
         needs: Capabilities::RESIZABLE,
-        summary: "A resizable buffer stays resizable when it is transferred, with the same maximum, which the new length \
-                  may not pass.",
+        summary: "A resizable buffer stays resizable when it is transferred. It keeps its maximum, which the \
+                  new length must not exceed.",
         run: transfer_resizable,
     },
     Case {
         number: "P-NO-MOVE-1",
         name: "p_no_move_across_resizing",
         needs: Capabilities::RESIZABLE,
-        summary: "Resizing within the maximum moves nothing: address and sharing stay; what was cut off is zero when it \
-                  comes back.",
+        summary: "Resizing within the maximum keeps the address and the sharing. Bytes that shrinking cut off \
+                  are zero after growing again.",
         run: no_move,
     },
     Case {
         number: "P-RESIZE-1",
         name: "p_resize_refusals",
         needs: Capabilities::RESIZABLE,
-        summary: "A buffer is not resized beyond its maximum, when it has none, or when it is detached.",
+        summary: "A buffer cannot be resized beyond its maximum, without a maximum, or when it is detached.",
         run: resize_refusals,
     },
     Case {
         number: "P-DETACH-1",
         name: "p_detach_is_idempotent_and_leaves_the_store",
         needs: Capabilities::empty(),
-        summary: "Detaching empties the buffer and leaves the store; a second time does nothing; the store of a \
-                  detached buffer is a new, empty one at each call.",
+        summary: "Detaching empties the buffer and keeps the store. Detaching again does nothing. \
+                  Externalizing a detached buffer returns a new, empty store each time.",
         run: detach,
     },
     Case {
         number: "P-DETACH-KEY-1",
         name: "p_detach_key_is_needed_to_detach_and_transfer",
         needs: Capabilities::DETACH_KEYS,
-        summary: "A buffer with a detach key is detached with that key alone, and not transferred, until the key is \
-                  taken away.",
+        summary: "A buffer with a detach key can be detached only with that key, and cannot be transferred \
+                  until the key is removed.",
         run: detach_key,
     },
     Case {
         number: "P-EXTERNALIZE-1",
         name: "p_externalize_memory_of_every_size",
         needs: Capabilities::empty(),
-        summary: "Buffers that the engine made, of every size, externalize to stores with their bytes, to the same \
-                  store again, and keep sharing with script.",
+        summary: "Buffers of every size that the engine made externalize to stores with their bytes, to the \
+                  same store each time, and keep sharing with script.",
         run: externalize_sizes,
     },
     Case {
         number: "P-ACCOUNTED-1",
         name: "p_accounted_each_store_once_while_it_is_exposed",
         needs: Capabilities::empty(),
-        summary: "External bytes are those of the stores that live buffers are over, each once.",
+        summary: "External bytes are the bytes of all stores with live buffers. Each store counts once.",
         run: accounted,
     },
     Case {
         number: "P-TOO-LARGE-1",
         name: "p_too_large_is_an_error",
         needs: Capabilities::empty(),
-        summary: "More bytes than the engine takes are an error that names the limit.",
+        summary: "Exposing or allocating more bytes than the engine accepts is an error that names the limit.",
         run: too_large,
     },
 ];

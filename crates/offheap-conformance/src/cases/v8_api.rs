@@ -11,68 +11,71 @@ pub(super) const CASES: &[Case] = &[
         number: "M1",
         name: "m1_run_wasm_module_buffer_externalized_detach",
         needs: Capabilities::empty(),
-        summary: "An engine-made buffer of one wasm page, without wasm: externalized and detached, its memory is still \
-                  written natively, and goes once, with the last reference.",
+        summary: "An engine-made buffer of one wasm page, without wasm, is externalized and detached. Native \
+                  code can still write its memory, which is freed once, with the last reference.",
         run: m1,
     },
     Case {
         number: "A1",
         name: "a1_array_buffer_api_internal_to_external",
         needs: Capabilities::empty(),
-        summary: "Bytes that script writes to an engine-made buffer are seen natively and, as nobody writes from \
-                  outside while script has them, the other way round after detaching and exposing again.",
+        summary: "Native code sees the bytes that script writes to an engine-made buffer. Native code does not \
+                  write while script has the buffer, so script sees native writes after detaching and exposing \
+                  again.",
         run: a1,
     },
     Case {
         number: "A6",
         name: "a6_array_buffer_disable_detach",
         needs: Capabilities::DETACH_KEYS,
-        summary: "A buffer that may not be detached is not, until it may. No verb of an engine takes detaching away, \
-                  so a detach key that the caller does not give stands for it.",
+        summary: "A buffer that must not be detached is not detached, until it may be. No function of an \
+                  engine makes a buffer undetachable, so a detach key that the caller does not give replaces \
+                  that.",
         run: a6,
     },
     Case {
         number: "A9",
         name: "a9_array_buffer_was_detached",
         needs: Capabilities::empty(),
-        summary: "An empty buffer knows whether it was detached.",
+        summary: "An empty buffer reports whether it was detached.",
         run: a9,
     },
     Case {
         number: "A16",
         name: "a16_regress1006600",
         needs: Capabilities::empty(),
-        summary: "A fresh empty buffer has nothing attached, whatever was at its place before. Engines here have no \
-                  internal fields, so the store stands for them.",
+        summary: "A new empty buffer has nothing attached, even if another buffer was at its address before. \
+                  Engines here have no internal fields, so the store replaces them.",
         run: a16,
     },
     Case {
         number: "A17",
         name: "a17_array_buffer_new_backing_store",
         needs: Capabilities::empty(),
-        summary: "A store that was exposed is the one that comes back: identity, address, length; it is not resizable.",
+        summary: "Externalizing a buffer over a store returns that store, with its identity, address and \
+                  length. It is not resizable.",
         run: a17,
     },
     Case {
         number: "A22",
         name: "a22_array_buffer_new_backing_store_custom_deleter",
         needs: Capabilities::empty(),
-        summary: "The deleter is called once, with the address and the length of the memory and the data that it \
-                  captured, when the last reference goes; no isolate has a part in it.",
+        summary: "The deleter is called once, when the last reference is dropped, with the address and length \
+                  of the memory and the data that it captured. No isolate is involved.",
         run: a22,
     },
     Case {
         number: "A24",
         name: "a24_array_buffer_new_backing_store_empty_deleter",
         needs: Capabilities::empty(),
-        summary: "Memory that is freed by hand does not count as external memory of the engine.",
+        summary: "Manual memory does not count as external memory of the engine.",
         run: a24,
     },
     Case {
         number: "A34",
         name: "a34_array_buffer_data_api_with_empty_external",
         needs: Capabilities::empty(),
-        summary: "The address of an empty buffer is stable, and is the given one for memory that has one.",
+        summary: "The address of an empty buffer is stable. If its memory has an address, it is that address.",
         run: a34,
     },
 ];

@@ -12,68 +12,71 @@ pub(super) const CASES: &[Case] = &[
         number: "A14",
         name: "a14_skip_array_buffer_backing_store_during_gc",
         needs: Capabilities::empty(),
-        summary: "Collections neither read nor move the memory behind a buffer: its bytes, all sorts of addresses among \
-                  them, and its own address stay.",
+        summary: "Collections neither read nor move the memory behind a buffer: its address stays, and so do \
+                  its bytes, which include addresses of all sorts.",
         run: a14,
     },
     Case {
         number: "A15",
         name: "a15_skip_array_buffer_during_scavenge",
         needs: GENERATIONS,
-        summary: "The same when young objects are collected, with the buffer's memory beside that of a buffer which died. \
-                  Which addresses the engine's heap has is not public, so that its own freed memory stands for them.",
+        summary: "Collections of young objects neither read nor move the memory behind a buffer, next to the \
+                  memory of a buffer that died. The addresses of the engine's heap are not public, so its own \
+                  freed memory replaces them.",
         run: a15,
     },
     Case {
         number: "S1",
         name: "s1_array_buffer_only_mc",
         needs: Capabilities::empty(),
-        summary: "A buffer that is reached outlives full collections, and the first one after that frees it. Which list \
-                  of the engine has it is not public; whether its store is exposed stands for it, here and below.",
+        summary: "A reachable buffer survives full collections, and the first one after it became unreachable \
+                  frees it. The engine's lists of buffers are not public, so this case and the following ones \
+                  check whether its store is exposed.",
         run: s1,
     },
     Case {
         number: "S2",
         name: "s2_array_buffer_only_scavenge",
         needs: GENERATIONS,
-        summary: "A buffer that is reached outlives collections of young objects and one of all, and goes with the first \
-                  of all after that.",
+        summary: "A reachable buffer survives collections of young objects and a full one, and the first full \
+                  one after it became unreachable frees it.",
         run: s2,
     },
     Case {
         number: "S3",
         name: "s3_array_buffer_scavenge_and_mc",
         needs: GENERATIONS,
-        summary: "A buffer that became old and died is not freed by a collection of young objects, and is by one of all.",
+        summary: "A buffer that became old and then died is not freed by a collection of young objects, but by \
+                  a full one.",
         run: s3,
     },
     Case {
         number: "S5",
         name: "s5_array_buffer_unregister_during_sweep",
         needs: Capabilities::empty(),
-        summary: "Buffers that are detached right after a collection, while those that died may still be on their way, \
-                  let go of their stores once, as those do.",
+        summary: "Buffers may be detached right after a collection, while dead ones are still being finalized. \
+                  Both release their stores exactly once.",
         run: s5,
     },
     Case {
         number: "S11",
         name: "s11_external_backing_store_size_increases",
         needs: Capabilities::empty(),
-        summary: "A buffer over 117 bytes makes the external bytes 117 more.",
+        summary: "A buffer over 117 bytes adds 117 to the external bytes.",
         run: s11,
     },
     Case {
         number: "S12",
         name: "s12_external_backing_store_size_decreases",
         needs: Capabilities::empty(),
-        summary: "They are what they were before once it was collected.",
+        summary: "Collecting a buffer restores the external bytes to their previous value.",
         run: s12,
     },
     Case {
         number: "U1",
         name: "u1_transfer_with_detach_key",
         needs: Capabilities::SCRIPT.union(Capabilities::DETACH_KEYS),
-        summary: "Script does not transfer a buffer that has a detach key, until the key is taken away.",
+        summary: "Script cannot transfer a buffer that has a detach key, until the key is removed.",
         run: u1,
     },
 ];

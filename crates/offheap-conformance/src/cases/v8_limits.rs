@@ -16,62 +16,62 @@ pub(super) const CASES: &[Case] = &[
         number: "A2",
         name: "a2_array_buffer_api_maybe_new",
         needs: Capabilities::empty(),
-        summary: "An engine makes a buffer of a size that there is, and answers an error for one that there is not.",
+        summary: "An engine makes a buffer of a possible size, and returns an error for an impossible one.",
         run: a2,
     },
     Case {
         number: "A3",
         name: "a3_array_buffer_max_size",
         needs: Capabilities::empty(),
-        summary: "The limit of an engine is one for each buffer: two buffers of a length are made where one is, and one \
-                  byte more than the limit is an error that names it. Whether that collected is not asked, as some \
-                  engines may collect at any time.",
+        summary: "The limit of an engine applies to each buffer: if one buffer of a length can be made, so can \
+                  two, and one byte more than the limit is an error that names it. The case does not check \
+                  whether that collected, because some engines may collect at any time.",
         run: a3,
     },
     Case {
         number: "A4",
         name: "a4_array_buffer_total_size",
         needs: SHARED,
-        summary: "Under a limit on all bytes, what is too large is refused; two halves are made, and a third is refused \
-                  until the engine collected one. The budget stands for V8's counting allocator: one for the process, set \
-                  while this runs.",
+        summary: "Under a limit on all bytes, a size above the limit is refused. Two halves can be made, and a \
+                  third is refused until the engine collected one. The budget replaces V8's counting \
+                  allocator: it is set for the process while this case runs.",
         run: a4,
     },
     Case {
         number: "A20",
         name: "a20_array_buffer_new_backing_store_unreasonable",
         needs: Capabilities::empty(),
-        summary: "A store of a size that there is not is an error.",
+        summary: "A store of an impossible size is an error.",
         run: a20,
     },
     Case {
         number: "A21",
         name: "a21_shared_array_buffer_new_backing_store_unreasonable",
         needs: SHARED,
-        summary: "The same of shared stores, and of an engine's SharedArrayBuffers.",
+        summary: "A shared store, or an engine's SharedArrayBuffer, of an impossible size is an error.",
         run: a21,
     },
     Case {
         number: "A29",
         name: "a29_backing_store_hold_allocator_alive_until_isolate_shutdown",
         needs: Capabilities::empty(),
-        summary: "What frees the memory of a buffer lives as long as the isolate that has it, and goes with that. An owner \
-                  with its deleter stands for V8's allocator.",
+        summary: "The deleter of a buffer's memory lives as long as the isolate that has the memory, and ends \
+                  with it. An owner with its deleter replaces V8's allocator.",
         run: a29,
     },
     Case {
         number: "A30",
         name: "a30_backing_store_hold_allocator_alive_after_isolate_shutdown",
         needs: Capabilities::empty(),
-        summary: "Where a reference outlives the isolate, what frees the memory does so too; memory of the engine's own \
-                  is read after its end.",
+        summary: "If a reference outlives the isolate, so does the deleter. The engine's own memory can be \
+                  read after the isolate's end.",
         run: a30,
     },
     Case {
         number: "A31",
         name: "a31_backing_store_release_allocator_nullptr_backing_store",
         needs: Capabilities::empty(),
-        summary: "A store without bytes releases what frees it, at the end of the isolate.",
+        summary: "A store without bytes drops its deleter at the end of the isolate.",
         run: a31,
     },
 ];

@@ -12,40 +12,40 @@ pub(super) const CASES: &[Case] = &[
         number: "A5",
         name: "a5_array_buffer_js_internal_to_external",
         needs: SCRIPT,
-        summary: "Views that script made of its own buffer before it was externalized, and after, are over the memory \
-                  that native code sees.",
+        summary: "Views that script made of its own buffer, before and after it was externalized, are over the \
+                  memory that native code sees.",
         run: a5,
     },
     Case {
         number: "A7",
         name: "a7_array_buffer_detaching_api",
         needs: SCRIPT,
-        summary: "Nine typed arrays and a DataView lose their lengths and offsets when native code detaches their \
-                  buffer. Script makes the views, as no verb of an engine does.",
+        summary: "Nine typed arrays and a DataView lose their lengths and offsets when native code detaches \
+                  their buffer. Script makes the views, because no function of an engine does.",
         run: a7,
     },
     Case {
         number: "A8",
         name: "a8_array_buffer_detaching_script",
         needs: SCRIPT,
-        summary: "The same when script detaches the buffer, which it does by transferring it; the getters of a \
-                  DataView throw then.",
+        summary: "Nine typed arrays and a DataView lose their lengths and offsets when script detaches the \
+                  buffer by transferring it. The getters of a DataView then throw.",
         run: a8,
     },
     Case {
         number: "A11",
         name: "a11_array_buffer_externalize_empty",
         needs: SCRIPT,
-        summary: "An empty view of a buffer leads to the buffer's own store and does not disturb it.",
+        summary: "An empty view of a buffer leads to the buffer's own store, and does not change it.",
         run: a11,
     },
     Case {
         number: "A28",
         name: "a28_array_buffer_new_backing_store_null_data",
         needs: SCRIPT,
-        summary: "A store without bytes can be exposed: script that writes to it writes nothing, and what it reads \
-                  coerces to 0. Safe code makes no store at address null, so an empty `Vec` stands for it; its deleter runs \
-                  once, where V8 would skip that of a null store.",
+        summary: "A store without bytes can be exposed: script that writes to it writes nothing, and its reads \
+                  coerce to 0. Safe code cannot make a store at address null, so an empty `Vec` replaces it. \
+                  Its deleter runs once, where V8 would skip that of a null store.",
         run: a28,
     },
 ];

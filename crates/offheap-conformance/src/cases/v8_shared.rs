@@ -16,81 +16,86 @@ pub(super) const CASES: &[Case] = &[
         number: "A12",
         name: "a12_shared_array_buffer_api_internal_to_external",
         needs: SHARED,
-        summary: "Bytes that script writes to an engine-made SharedArrayBuffer are seen natively, and the other way round.",
+        summary: "Native code sees the bytes that script writes to an engine-made SharedArrayBuffer, and \
+                  script sees those of native code.",
         run: a12,
     },
     Case {
         number: "A13",
         name: "a13_shared_array_buffer_js_internal_to_external",
         needs: Capabilities::SCRIPT.union(Capabilities::SHARED),
-        summary: "The same of a SharedArrayBuffer that script made, through views from before it was externalized and after.",
+        summary: "Native code and script share the bytes of a SharedArrayBuffer that script made, through \
+                  views from before and after it was externalized.",
         run: a13,
     },
     Case {
         number: "A18",
         name: "a18_array_buffer_new_resizable_backing_store",
         needs: RESIZABLE,
-        summary: "A resizable buffer and its store have the lengths that were asked for, and it is the same store each \
-                  time. Not every engine has resizable memory that it did not make, so that the engine makes it here.",
+        summary: "A resizable buffer and its store have the requested lengths, and externalizing returns the \
+                  same store each time. Not every engine accepts resizable memory that it did not make, so the \
+                  engine makes it here.",
         run: a18,
     },
     Case {
         number: "A19",
         name: "a19_shared_array_buffer_new_backing_store",
         needs: SHARED,
-        summary: "A shared store that was exposed is the one that comes back: identity, address, length; it is shared.",
+        summary: "Externalizing a buffer over a shared store returns that store, with its identity, address \
+                  and length. It is shared.",
         run: a19,
     },
     Case {
         number: "A23",
         name: "a23_shared_array_buffer_new_backing_store_custom_deleter",
         needs: Capabilities::empty(),
-        summary: "The deleter of shared memory is called once, with its address and length, when the last reference goes; \
-                  no isolate has a part in it.",
+        summary: "The deleter of shared memory is called once, with its address and length, when the last \
+                  reference is dropped. No isolate is involved.",
         run: a23,
     },
     Case {
         number: "A25",
         name: "a25_shared_array_buffer_new_backing_store_empty_deleter",
         needs: SHARED,
-        summary: "Shared memory does not count as external memory of the engine, whoever made it.",
+        summary: "Shared memory does not count as external memory of the engine, even if the engine made it.",
         run: a25,
     },
     Case {
         number: "A26",
         name: "a26_backing_store_not_shared",
         needs: Capabilities::empty(),
-        summary: "Memory is unshared that an engine made as such, that was zeroed, and that had an owner.",
+        summary: "Engine-made unshared memory, zeroed memory, and memory with an owner are all unshared.",
         run: a26,
     },
     Case {
         number: "A27",
         name: "a27_backing_store_shared",
         needs: SHARED,
-        summary: "Memory is shared that an engine made as such, that was zeroed, and that had an owner.",
+        summary: "Engine-made shared memory, zeroed shared memory, and shared memory with an owner are all shared.",
         run: a27,
     },
     Case {
         number: "A32",
         name: "a32_array_buffer_resizable",
         needs: Capabilities::SCRIPT.union(Capabilities::RESIZABLE).union(Capabilities::SHARED),
-        summary: "Buffers that script made with a maximum tell it, shared and not.",
+        summary: "Buffers that script made with a maximum report it, shared or not.",
         run: a32,
     },
     Case {
         number: "A33",
         name: "a33_array_buffer_fixed_length",
         needs: SHARED,
-        summary: "The maximum of a fixed-length buffer is its length, on the buffer and on its store, shared and not.",
+        summary: "The maximum of a fixed-length buffer is its length, on the buffer and on its store, shared or not.",
         run: a33,
     },
     Case {
         number: "B5",
         name: "b5_racy_grow_wasm_memory_in_place",
         needs: Capabilities::RESIZABLE.union(Capabilities::SHARED),
-        summary: "Ten threads grow the same memory page by page to 1,024 pages: each sees lengths that rise, each step is \
-                  taken once, and the last length is exact. No verb hands a WebAssembly memory to another isolate, so that \
-                  a growable SharedArrayBuffer stands for it, exposed in an isolate of each thread.",
+        summary: "Ten threads grow the same memory page by page to 1,024 pages. The lengths that each sees \
+                  only rise, each step is taken once, and the last length is exact. No function hands a \
+                  WebAssembly memory to another isolate, so a growable SharedArrayBuffer, exposed in an \
+                  isolate of each thread, replaces it.",
         run: b5,
     },
 ];

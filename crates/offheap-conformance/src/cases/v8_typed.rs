@@ -56,9 +56,9 @@ pub(super) const CASES: &[Case] = &[
     case("V29", "v29_is_uint8_clamped_array", SCRIPT, IS, is::<8>),
     case("V30", "v30_is_data_view", SCRIPT, IS, is::<9>),
     case("V31", "v31_internal_fields_on_typed_array", SCRIPT,
-        "A fresh typed array has nothing attached. Engines here have no internal fields, so its own properties, and the \
-         bytes of its buffer, stand for them.", nothing_attached::<0>),
-    case("V32", "v32_internal_fields_on_data_view", SCRIPT, "The same of a fresh DataView.", nothing_attached::<9>),
+        "A new typed array has nothing attached. Engines here have no internal fields, so its own properties and the \
+         bytes of its buffer replace them.", nothing_attached::<0>),
+    case("V32", "v32_internal_fields_on_data_view", SCRIPT, "A new DataView has nothing attached.", nothing_attached::<9>),
 ];
 
 /// A sort of typed array.

@@ -22,15 +22,15 @@ pub(super) const CASES: &[Case] = &[
     case("A35", "a35_array_buffer_view_get_contents_small_uint8", SCRIPT,
         "The bytes of a typed array so small that an engine may keep them in the object itself.", contents::<0>),
     case("A36", "a36_array_buffer_view_get_contents_large_uint8", SCRIPT,
-        "The bytes of a larger one.", contents::<1>),
+        "The bytes of a larger typed array.", contents::<1>),
     case("A37", "a37_array_buffer_view_get_contents_uint8_view", SCRIPT,
         "The bytes of a typed array over the middle of a buffer.", contents::<2>),
     case("A38", "a38_array_buffer_view_get_contents_small_uint32", SCRIPT,
         "The bytes of a small typed array of larger elements.", contents::<3>),
     case("A39", "a39_array_buffer_view_get_contents_large_uint16", SCRIPT,
-        "The bytes of a large one of larger elements.", contents::<4>),
+        "The bytes of a large typed array of larger elements.", contents::<4>),
     case("A40", "a40_array_buffer_view_get_contents_uint16_view", SCRIPT,
-        "The bytes of one of larger elements over the middle of a buffer.", contents::<5>),
+        "The bytes of a typed array of larger elements over the middle of a buffer.", contents::<5>),
     case("A41", "a41_array_buffer_view_get_contents_small_data_view", SCRIPT,
         "The bytes of a small DataView.", contents::<6>),
     case("A42", "a42_array_buffer_view_get_contents_large_data_view", SCRIPT,
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
     case("A44", "a44_array_buffer_view_get_contents_small_resizable_data_view", RESIZABLE,
         "The bytes of a DataView that follows the length of a small buffer.", contents::<9>),
     case("A45", "a45_array_buffer_view_get_contents_resizable_typed_array", RESIZABLE,
-        "The bytes of a typed array that follows the length of a buffer which got longer, whole elements alone.",
+        "The bytes of a typed array that follows the length of a buffer which got longer: only whole elements count.",
         contents::<10>),
     case("A46", "a46_array_buffer_view_get_contents_large_resizable_data_view", RESIZABLE,
         "The bytes of a DataView that follows the length of a large buffer.", contents::<11>),
@@ -51,10 +51,11 @@ pub(super) const CASES: &[Case] = &[
     case("A49", "a49_array_buffer_view_get_contents_out_of_bounds", RESIZABLE,
         "A view that begins beyond the end of its buffer has no bytes.", contents::<14>),
     case("V33", "v33_detached_array_buffer_views_pretend_offset_and_length_are_zero", RESIZABLE,
-        "Typed arrays and DataViews of a resizable buffer, of one length and following it, have offset and length 0 once \
-         native code detached the buffer.", detached_views),
+        "Typed arrays and DataViews of a resizable buffer, with a fixed length or following it, have offset and length 0 \
+         once native code detached the buffer.", detached_views),
     case("V34", "v34_out_of_bounds_array_buffer_views_pretend_offset_and_length_are_zero", RESIZABLE,
-        "The same once the buffer was resized to nothing; and they are back when it has its length again.",
+        "Typed arrays and DataViews of a resizable buffer have offset and length 0 once the buffer was resized to 0, and \
+         their old ones once it has its old length.",
         out_of_bounds_views),
 ];
 

@@ -15,77 +15,77 @@ pub(super) const CASES: &[Case] = &[
         number: "M2",
         name: "m2_run_wasm_module_buffer_externalized_regression_use_after_free",
         needs: WASM,
-        summary: "The reference to a memory's old buffer, detached by growing by nothing, goes: the memory behind the new \
-                  buffer is still there to be written.",
+        summary: "Growing by zero pages detaches the old buffer. After the reference to its store is dropped, \
+                  the memory behind the new buffer can still be written.",
         run: m2,
     },
     Case {
         number: "M3",
         name: "m3_run_wasm_module_buffer_externalized_grow_mem_mem_size",
         needs: WASM,
-        summary: "Growing by nothing answers the pages that there were, gives the memory a new buffer, and detaches the \
-                  externalized one.",
+        summary: "Growing by zero pages returns the old number of pages, gives the memory a new buffer, and \
+                  detaches the externalized one.",
         run: m3,
     },
     Case {
         number: "M4",
         name: "m4_run_wasm_module_buffer_externalized_grow_mem",
         needs: WASM,
-        summary: "Growth by script and growth by an instruction of the module each detach the buffer that was \
-                  externalized before.",
+        summary: "Script and an instruction of the module can both grow a memory. Each detaches the buffer \
+                  that was externalized before.",
         run: m4,
     },
     Case {
         number: "M5",
         name: "m5_grow_mem_detaches",
         needs: WASM,
-        summary: "The same of a buffer whose store nobody took: growing by nothing detaches it.",
+        summary: "Growing by zero pages detaches a buffer whose store was never externalized.",
         run: m5,
     },
     Case {
         number: "M6",
         name: "m6_backing_store_reclaim",
         needs: WASM,
-        summary: "Memories that nothing keeps give their reserved addresses back: 256 of them are made in turn.",
+        summary: "Unreachable memories return their reserved addresses: 256 of them are made in turn.",
         run: m6,
     },
     Case {
         number: "A10",
         name: "a10_array_buffer_non_detachable_was_detached",
         needs: WASM,
-        summary: "The buffer of a WebAssembly memory is not detached or transferred by anybody, and yet is detached once \
-                  the memory grew.",
+        summary: "The buffer of a WebAssembly memory cannot be detached or transferred, by script or native \
+                  code. Growing the memory detaches it.",
         run: a10,
     },
     Case {
         number: "B1",
         name: "b1_grow_wasm_memory_in_place",
         needs: WASM,
-        summary: "A memory of one page grows to its maximum of two, answers the one, and stays at its address: the new \
-                  buffer's store is the one that was taken before.",
+        summary: "A memory of one page grows to its maximum of two, returns the old page count of one, and \
+                  stays at its address: the store of the new buffer is the store that was externalized before.",
         run: b1,
     },
     Case {
         number: "B2",
         name: "b2_grow_wasm_memory_in_place_neg",
         needs: WASM,
-        summary: "A memory does not grow beyond its maximum, and its length and buffer stay.",
+        summary: "A memory does not grow beyond its maximum, and keeps its length and buffer.",
         run: b2,
     },
     Case {
         number: "B3",
         name: "b3_grow_shared_wasm_memory_in_place",
         needs: Capabilities::SCRIPT.union(Capabilities::WASM).union(Capabilities::SHARED),
-        summary: "A shared memory grows in place: its store has the new length, and the old buffer the old one.",
+        summary: "A shared memory grows in place: its store has the new length, and the old buffer keeps the old one.",
         run: b3,
     },
     Case {
         number: "B4",
         name: "b4_copy_wasm_memory",
         needs: WASM,
-        summary: "A memory without maximum grows, wherever its engine puts it: the new buffer begins with the old bytes, \
-                  and the reference from before still reads them. No public verb copies a memory, so that growing stands \
-                  for it.",
+        summary: "A memory without a maximum grows, even if its engine moves it: the new buffer begins with \
+                  the old bytes, and an earlier reference still reads them. No public function copies a \
+                  memory, so growing replaces the copy of V8's test.",
         run: b4,
     },
 ];

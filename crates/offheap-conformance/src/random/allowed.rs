@@ -20,7 +20,7 @@ pub struct Allowed {
 pub const ALLOWED: &[Allowed] = &[
     Allowed {
         engine: "QuickJS",
-        reason: "a maximum of 0 is how it says that there is none, so that the least it has room for is one byte",
+        reason: "it uses a maximum of 0 for buffers without a maximum, so the smallest possible maximum is one byte",
         applies: |step, world| match step {
             Step::Allocate { max_byte_length: Some(0), .. } => true,
             step => exposed(step, world, |store| {
@@ -30,17 +30,17 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "QuickJS",
-        reason: "it sorts where the elements are, and so sees what script does to them meanwhile",
+        reason: "it sorts in place, so the sort sees changes that script makes during the sort",
         applies: |step, _| matches!(step, Step::CallBack { callback, .. } if callback.changes_while_sorting()),
     },
     Allowed {
         engine: "QuickJS",
-        reason: "some writes to an immutable buffer do nothing there where ECMAScript says TypeError",
+        reason: "it ignores some writes to an immutable buffer, for which ECMAScript requires a TypeError",
         applies: |step, world| called_back(step, world, |state| state.immutable),
     },
     Allowed {
         engine: "QuickJS",
-        reason: "a slice of shared memory may go into another buffer over the same memory, where ECMAScript says TypeError",
+        reason: "it accepts a slice of shared memory into another buffer over that memory; ECMAScript requires a TypeError",
         applies: |step, world| match step {
             Step::CallBack { callback, .. } if callback.slices_by_species() => {
                 called_back(step, world, |state| state.shared)
@@ -50,12 +50,12 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "V8",
-        reason: "shared buffers of no bytes are over one memory, so that a slice of one into another is refused",
+        reason: "all empty shared buffers are over one memory, so it refuses a slice of one into another",
         applies: |step, world| called_back(step, world, |state| state.shared && state.byte_length == 0),
     },
     Allowed {
         engine: "V8",
-        reason: "it makes resizable memory itself, so that a store of Rust's is copied, or has one length if it is shared",
+        reason: "it resizes only its own memory, so a store of Rust is copied, or has a fixed length if it is shared",
         applies: |step, world| {
             exposed(step, world, |store| match SharedStore::try_from(store.clone()) {
                 Ok(shared) => shared.is_growable(),
@@ -65,7 +65,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "V8",
-        reason: "memory of its own with a maximum gives pages back, so that only its isolate reads it, and resizes it",
+        reason: "its own memory with a maximum returns pages, so only its isolate may read and resize it",
         applies: |step, world| match step {
             Step::Externalize { buffer, .. } => world.has_maximum(buffer),
             _ => false,
@@ -73,12 +73,12 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "V8",
-        reason: "its buffers of script's own are stores from the start or never, where others make one of them when it is asked for",
+        reason: "buffers that script makes are stores from the beginning or never; others make the store on request",
         applies: |step, _| step == Step::CompareExternalBytes,
     },
     Allowed {
         engine: "V8",
-        reason: "shared memory of its own is grown through the engine alone, and native code is told so",
+        reason: "only the engine grows its own shared memory, and native code gets an error",
         applies: |step, world| match step {
             Step::ResizeStore { store, .. } => world.store(store).is_some_and(|store| store.kind().is_shared()),
             _ => false,
@@ -86,7 +86,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         engine: "V8",
-        reason: "it has no memory for a buffer of no bytes, and no use of the store that such a buffer is given",
+        reason: "it has no memory for an empty buffer, and does not use the store that such a buffer is given",
         applies: |step, world| match step {
             Step::Externalize { buffer, .. } => world.state_of(buffer).is_some_and(|state| state.byte_length == 0),
             _ => false,

@@ -69,6 +69,6 @@ pub struct Reentrant;
 impl Observer for Reentrant {
     fn event(&self, event: &Event) {
         let (answered, all) = call_engines();
-        assert_eq!(answered, 0, "an observer called engines at {:?}, and so many of {all} answered", event.kind);
+        assert_eq!(answered, 0, "an observer called engines at {:?}, and some of {all} answered", event.kind);
     }
 }

@@ -1,4 +1,4 @@
-//! What script's own buffers cost with our allocator, beside V8's.
+//! The cost of script's own buffers: our allocator compared with V8's.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use benches::{Row, timed_row};
 use crate::isolate::Prepared;
 
 const BUFFERS: u32 = 20_000;
-/// Each buffer is written, as script would, and nothing keeps it.
+/// Each buffer is written, as script would do, and then dropped.
 const SOURCE: &str = "(count) => { for (let i = 0; i < count; i++) new Uint8Array(new ArrayBuffer(64))[63] = i; }";
 
 pub(crate) fn js_alloc_64(name: &'static str) -> Row {

@@ -1,4 +1,4 @@
-//! `x * 2 + 1` over a column of a million `f64`s in batches: by script, in and out without a copy, and by Rust.
+//! `x * 2 + 1` over a column of a million `f64`s in batches: in script, in script without copies, and in Rust.
 
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ const SOURCE: &str = "(input, output) => {
     for (let i = 0; i < x.length; i++) y[i] = x[i] * 2 + 1;
 }";
 
-/// A step is the whole column.
+/// One step is the whole column.
 pub(crate) fn column_f64(name: &'static str) -> Row {
     let numbers: Vec<f64> = (0..ROWS).map(|index| index as f64).collect();
     let input = BackingStore::from(UniqueStore::from_owner(numbers.clone()).expect("room"));

@@ -1,4 +1,4 @@
-//! A buffer over memory that is there already, made and let go of.
+//! Making and dropping a buffer over existing memory.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use offheap_v8::v8::{self, PinScope};
 use crate::bare;
 use crate::isolate::in_isolate;
 
-/// How many buffers are made before V8 is told to collect; it may do so earlier.
+/// The number of buffers before V8 is told to collect. It may collect earlier.
 const BUFFERS: u32 = 1_000;
 
 pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
     let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8; byte_length]).expect("room"));
     let arc = Arc::new(vec![1_u8; byte_length]);
     let row = in_isolate(|scope| {
-        // Both in one isolate, each with a collection of its own at the end of its turn. A scope per buffer, so that it
-        // can be collected at once.
+        // Both use one isolate, and each collects at the end of its turn. Each buffer has its own scope, so it can be
+        // collected at once.
         let scope = std::cell::RefCell::new(scope);
         let ours = || {
             turn(&mut scope.borrow_mut(), |scope| {

@@ -1,4 +1,4 @@
-//! The store behind a buffer: of one that script made, and of one that is over a store already.
+//! Externalizing a buffer that script made, and one that is already over a store.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -25,8 +25,8 @@ pub(crate) fn first(name: &'static str) -> Row {
     timed_row(name, 2.5, by_us, || turn(&mut peer, |_, buffer| drop(black_box(buffer.get_backing_store()))))
 }
 
-/// Script makes buffers, which is not measured; then each is externalized once and the reference dropped: nanoseconds per
-/// buffer.
+/// Script makes buffers, which is not measured. Then each is externalized once and the reference dropped. Returns
+/// nanoseconds per buffer.
 fn turn(
     make: &mut Prepared,
     mut externalize: impl for<'s> FnMut(&mut PinScope<'s, '_>, Local<'s, v8::ArrayBuffer>),

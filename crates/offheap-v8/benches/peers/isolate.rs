@@ -1,4 +1,4 @@
-//! An isolate of V8 with its own settings, for ours and for the peer.
+//! An isolate of V8 with its own settings, for our side and for the peer.
 
 use offheap_v8::v8::{self, Global, Local, PinScope};
 use offheap_v8::{Isolate, ScopeExt};
@@ -19,19 +19,19 @@ pub(crate) fn function<'s>(scope: &mut PinScope<'s, '_>, source: &str) -> Local<
     script.run(scope).and_then(|value| value.try_into().ok()).expect("a function")
 }
 
-/// A function in an isolate of its own.
+/// A function in its own isolate.
 pub(crate) struct Prepared {
     isolate: Isolate,
     function: Global<v8::Function>,
 }
 
 impl Prepared {
-    /// In an isolate of ours, with our allocator.
+    /// Makes a function in an isolate of ours, with our allocator.
     pub(crate) fn ours(source: &str) -> Self {
         Self::new(Isolate::new().expect("an isolate"), source)
     }
 
-    /// In one with V8's allocator.
+    /// Makes a function in an isolate with V8's allocator.
     pub(crate) fn theirs(source: &str) -> Self {
         Self::new(Isolate::builder().v8_allocator().build().expect("an isolate"), source)
     }
@@ -46,7 +46,7 @@ impl Prepared {
         Prepared { isolate, function }
     }
 
-    /// Calls the function with `count`, and `work` with what it returns.
+    /// Calls the function with `count`, and `work` with the result.
     pub(crate) fn call<R>(
         &mut self,
         count: u32,

@@ -1,6 +1,6 @@
-//! `cargo bench -p offheap-v8 --bench peers`: what offheap costs on V8 beside what a careful program does with the crate
-//! `v8`, as `what | ours | peer | ratio`; and `peers-v8.json` in the target directory. With `-- TEXT` only the rows whose
-//! names have TEXT in them.
+//! `cargo bench -p offheap-v8 --bench peers`: the cost of offheap on V8, compared with a careful program that uses the
+//! crate `v8`. Prints rows of `what | ours | peer | ratio`, and writes `peers-v8.json` to the target directory. `--
+//! TEXT` selects the rows whose names contain TEXT.
 
 mod alloc;
 mod bare;

@@ -1,4 +1,4 @@
-//! One pointer, two owners: refused, as V8 itself does not notice it (pitfall F2).
+//! Two owners of one pointer are refused, because V8 itself does not notice them (pitfall F2).
 #![allow(unsafe_code, reason = "only unsafe code makes two stores of one memory")]
 
 use offheap_v8::offheap::{BackingStore, UniqueStore};
@@ -6,10 +6,10 @@ use offheap_v8::{BackingStoreExt, Error};
 
 use crate::common::{in_own_scope, isolate};
 
-/// A second store over the memory of `store`, which outlives it.
+/// Makes a second store over the memory of `store`, which outlives it.
 fn twin(store: &BackingStore) -> BackingStore {
     let keeps = store.clone();
-    // SAFETY: I-MAPPED: the deleter keeps the memory; the tests write through neither.
+    // SAFETY: I-MAPPED: the deleter keeps the memory. The tests write through neither store.
     let twin =
         unsafe { UniqueStore::from_raw_parts(store.as_ptr().cast(), store.byte_length(), move |_, _| drop(keeps)) };
     twin.unwrap().into()
@@ -42,7 +42,7 @@ fn a_second_owner_of_memory_of_v8_is_refused() {
         let store = scope.externalize(buffer.as_handle()).unwrap();
         let error = scope.expose(&twin(&store)).unwrap_err();
         assert!(matches!(error, Error::AddressTaken { .. }), "{error}");
-        // The store itself is.
+        // The store itself can be exposed.
         let again = scope.expose(&store).unwrap();
         assert_eq!(scope.externalize(again.as_handle()).unwrap(), store);
     });

@@ -1,4 +1,4 @@
-//! Memory of V8's own that V8 resizes, exposed again: by V8's own block, so that the buffers keep up with each other.
+//! Exposing V8's own resizable memory again uses V8's own block, so all its buffers have the same length.
 
 use offheap_v8::offheap::{BackingStore, SharedStore, StoreKind};
 use offheap_v8::{Error, Exposure, Isolate, Scope};
@@ -12,7 +12,7 @@ fn growable(scope: &mut Scope<'_>) -> SharedStore {
     SharedStore::try_from(scope.externalize(buffer.as_handle()).unwrap()).unwrap()
 }
 
-/// A buffer over the store as a global variable.
+/// Makes a buffer over the store, and a global variable for it.
 fn expose(scope: &mut Scope<'_>, store: &BackingStore) {
     let buffer = scope.expose(store).unwrap();
     let state = scope.state(buffer.as_handle()).unwrap();
@@ -48,7 +48,7 @@ fn growth_is_seen_on_two_threads() {
         threads.spawn(move || {
             isolate().enter(|scope| {
                 expose(scope, there.as_store());
-                // Waits for the other side to grow it, then for it to see that this side did.
+                // Waits for the other side to grow it, then for the other side to see that this side grew it.
                 scope
                     .eval::<()>(
                         "while (shared.byteLength < 4096) Atomics.wait(new Int32Array(shared), 0, 0, 1);
@@ -87,7 +87,7 @@ fn isolates_end_in_both_orders_and_the_store_outlives_them() {
         let mut last = [0];
         store.copy_to_slice(69_999, &mut last).unwrap();
         assert_eq!((last, store.byte_length(), store.reference_count()), ([9], 70_000, 1));
-        // And it is exposed again after all of them.
+        // It can be exposed again after all of them.
         isolate().enter(|scope| {
             expose(scope, store.as_store());
             scope.eval::<()>("shared.grow(80000)").unwrap();
@@ -157,7 +157,7 @@ fn shared_memory_of_webassembly_has_the_length_of_the_moment_elsewhere() {
             let buffer = scope.expose(&store).unwrap();
             scope.set_global("there", buffer.as_handle()).unwrap();
             first.enter(|scope| scope.eval::<()>("memory.grow(2)").unwrap());
-            // A buffer that grows by itself would need that memory's object, which is of the other isolate.
+            // A growable buffer would need the memory's object, which is in the other isolate.
             assert_eq!(scope.eval::<String>("there.growable + ' ' + there.byteLength").unwrap(), "false 65536");
             scope.eval::<()>("Atomics.store(new Uint8Array(there), 0, 5); undefined").unwrap();
         });
@@ -190,7 +190,7 @@ fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
         });
         assert_eq!((store.exposure(), store.to_vec().unwrap()), (None, vec![6; 4]));
     }
-    // Its second isolate ends with a live buffer, and the store is everybody's again.
+    // The second isolate ends with a live buffer. After that, every isolate can have the store.
     second.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
         scope.set_global("shared", buffer.as_handle()).unwrap();

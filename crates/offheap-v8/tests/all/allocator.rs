@@ -1,4 +1,4 @@
-//! Buffers that script makes are stores of ours from the beginning.
+//! Buffers that script makes are over our stores from the beginning.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -31,7 +31,7 @@ fn a_buffer_of_script_is_a_store_that_comes_back_whole() {
         scope.detach(buffer.as_handle(), None)?;
         let unique: UniqueStore = store.try_into_unique()?;
         assert_eq!((&unique[..], unique.as_ptr().cast()), (&[7u8; 100][..], address.cast_const()));
-        // It may have a buffer again, here or elsewhere, as memory of Rust.
+        // It can have a buffer again, in any isolate, because it is Rust's memory.
         let store = BackingStore::from(unique);
         let again = scope.expose(&store)?;
         assert_eq!(scope.externalize(again.as_handle())?, store);
@@ -74,7 +74,7 @@ fn every_way_to_make_memory_gives_a_store() {
             let store = scope.externalize(buffer.as_handle())?;
             assert_eq!((store.kind(), store.byte_length()), (StoreKind::FIXED, 24), "{source}");
             scope.detach(buffer.as_handle(), None)?;
-            // V8's own memory never comes back.
+            // V8's own memory never becomes unique.
             assert_eq!(store.try_into_unique()?.len(), 24, "{source}");
         }
         Ok(())
@@ -216,7 +216,7 @@ fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
     assert!(matches!(store.site(), Site::Native(_)));
 }
 
-/// The test of this name passed in a process of its own.
+/// Runs the test of this name in its own process, and checks that it passed.
 fn passed(test: &str) -> bool {
     let Some(output) = in_child(test) else { return false };
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -232,7 +232,7 @@ fn a_budget_counts_script_s_buffers_and_makes_new_ones_throw() {
     }
     in_scope(|scope| {
         Budget::set(10 * MIB);
-        // V8 collects what is garbage before it gives up, and that gives the budget back.
+        // Before V8 gives up it collects garbage, which returns bytes to the budget.
         scope.eval::<()>("for (let n = 0; n < 100; n++) new Uint8Array(2 ** 20)")?;
         scope.collect();
         scope.collect();
@@ -284,7 +284,8 @@ fn b14_a_budget_counts_the_smallest_buffers_too() {
             );
             assert_eq!(scope.eval::<String>(&source)?, "RangeError", "{make}");
             assert!(Budget::used() <= BUDGET && Budget::used() > BUDGET - 128, "{make}: {}", Budget::used());
-            // Some of them make two at once. What was made before has its buffer, which is asked for without memory.
+            // Some of these make two buffers at once. The first one exists already, and asking for its store needs no
+            // memory.
             assert!(scope.eval::<bool>("kept.every(made => (made.buffer ?? made).byteLength === made.byteLength)")?);
             scope.eval::<()>("kept = null")?;
             scope.collect();
@@ -295,7 +296,7 @@ fn b14_a_budget_counts_the_smallest_buffers_too() {
     });
 }
 
-/// What happened to stores of 12,345 bytes.
+/// The events of stores of 12,345 bytes.
 struct Seen(Mutex<Vec<(EventKind, StoreKind, String)>>);
 static SEEN: Seen = Seen(Mutex::new(Vec::new()));
 

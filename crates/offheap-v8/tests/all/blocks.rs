@@ -1,5 +1,5 @@
-//! V8's own blocks (`v8::BackingStore`), which a program takes from a buffer and makes buffers of elsewhere, as embedders
-//! post messages.
+//! V8's own blocks (`v8::BackingStore`): a program takes one from a buffer and makes another buffer of it in another
+//! isolate, as embedders do to post messages.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,14 +13,14 @@ use crate::common::{in_own_scope, isolate, numbered, run, set, start};
 
 type Block = v8::SharedRef<v8::BackingStore>;
 
-/// The block of the buffer that script has as `b`.
+/// The block of script's buffer `b`.
 fn block_of_b(isolate: &mut Isolate) -> Block {
     isolate.enter(|scope| {
         scope.with_v8(|scope| v8::Local::<v8::ArrayBuffer>::try_from(run(scope, "b")).unwrap().get_backing_store())
     })
 }
 
-/// Makes the buffer `b` of script over a block.
+/// Makes script's buffer `b` over a block.
 fn take(isolate: &mut Isolate, block: &Block) {
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
@@ -30,13 +30,13 @@ fn take(isolate: &mut Isolate, block: &Block) {
     });
 }
 
-/// The stores of the buffers in the array `all`, asked for once `arrived` threads are here.
+/// The stores of the buffers in the array `all`, requested once `arrived` threads are here.
 fn externalize_all(here: &AtomicUsize, arrived: usize, isolate: &mut Isolate) -> Vec<BackingStore> {
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let buffers: Vec<_> = (0..AT_ONCE).map(|index| run(scope, &format!("all[{index}]"))).collect();
             here.fetch_add(1, Ordering::SeqCst);
-            // A waiting thread that sleeps would come too late.
+            // Spins, because a thread that sleeps would come too late.
             while here.load(Ordering::SeqCst) < arrived {
                 spin_loop();
             }
@@ -88,7 +88,7 @@ fn isolate_of_v8() -> Isolate {
     Isolate::builder().v8_allocator().build().unwrap()
 }
 
-/// How a test comes by an isolate, and by the buffer `b` of script with its store.
+/// How a test makes an isolate with script's buffer `b`, and gets its store.
 type Source = (&'static str, fn() -> Isolate, fn(&mut Isolate) -> (Handle<JsArrayBuffer>, BackingStore));
 
 fn from_script(isolate: &mut Isolate, source: &str) -> (Handle<JsArrayBuffer>, BackingStore) {
@@ -99,7 +99,7 @@ fn from_script(isolate: &mut Isolate, source: &str) -> (Handle<JsArrayBuffer>, B
     })
 }
 
-/// Memory of every origin that script writes.
+/// Memory of every origin that script can write.
 const SOURCES: [Source; 4] = [
     ("our allocator", isolate, |isolate| from_script(isolate, "globalThis.b = new Uint8Array([1, 2, 3, 4]).buffer")),
     ("V8's allocator", isolate_of_v8, |isolate| {
@@ -134,7 +134,7 @@ fn a5_no_slice_is_lent_of_memory_that_moved_to_another_isolate() {
         first.enter(|scope| scope.detach(&buffer, None)).unwrap();
         take(&mut second, &block);
         drop(block);
-        // Script of the other isolate writes from here on, on another thread as well.
+        // From here on, script of the other isolate writes, also on another thread.
         second.enter(|scope| scope.eval::<()>("new Uint8Array(b)[0] = 9; undefined")).unwrap();
         first.enter(|scope| {
             assert_not_lent(scope.store_bytes(&store), "with_v8", source);
@@ -155,7 +155,7 @@ fn a5_no_slice_is_lent_of_memory_that_moved_to_another_isolate() {
             assert_not_lent(scope.bytes_mut(moved.as_handle()), "moved here", source);
             scope.detach(moved.as_handle(), None).unwrap();
         });
-        // V8 let go of it.
+        // V8 has released it.
         first.enter(|scope| scope.collect());
         assert_eq!((store.exposure(), store.bytes().unwrap()[0]), (None, 9), "{source}");
     }
@@ -199,7 +199,7 @@ fn a5_an_isolate_of_the_programs_own_ends_with_its_memory_let_go_of() {
     });
     assert_eq!(stores.iter().map(|store| store.exposure().is_some()).collect::<Vec<_>>(), [false, false, true]);
     drop(block);
-    // Looked at when anything is collected next.
+    // It is looked at during the next collection.
     isolate().enter(|scope| scope.collect());
     assert_eq!(stores[2].exposure(), None);
 }

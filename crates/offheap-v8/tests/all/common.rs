@@ -1,4 +1,4 @@
-//! What several of the tests use.
+//! Helpers that several tests use.
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Once};
 use offheap_v8::offheap::{BackingStore, UniqueStore};
 use offheap_v8::{Isolate, v8};
 
-/// V8 starts once for all tests, with the flag that lets them collect only young objects, and those of
-/// `OFFHEAP_V8_FLAGS`, as `.ci/valgrind-v8` gives some.
+/// Starts V8 once for all tests, with the flag that allows collections of only young objects, and with the flags in
+/// `OFFHEAP_V8_FLAGS`, which `.ci/valgrind-v8` sets.
 pub(crate) fn start() {
     static START: Once = Once::new();
     START.call_once(|| {
@@ -17,13 +17,13 @@ pub(crate) fn start() {
     });
 }
 
-/// An isolate of a V8 that was started for tests.
+/// Makes an isolate. V8 is started for tests.
 pub(crate) fn isolate() -> Isolate {
     start();
     Isolate::new().unwrap()
 }
 
-/// How often something was dropped.
+/// Counts drops.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicUsize>);
 
@@ -37,7 +37,7 @@ impl Count {
     }
 }
 
-/// A store over these bytes, and how often its owner was dropped.
+/// Makes a store over these bytes, and counts the drops of its owner.
 pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
     let count = Count::default();
     let told = count.clone();
@@ -45,7 +45,7 @@ pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
     (unique.into(), count)
 }
 
-/// A store of this many bytes, 0, 1, 2 and so on.
+/// Makes a store of this many bytes: 0, 1, 2 and so on.
 pub(crate) fn numbered(byte_length: usize) -> BackingStore {
     let filled = UniqueStore::filled(byte_length, |bytes| {
         for (index, byte) in bytes.iter_mut().enumerate() {
@@ -55,7 +55,7 @@ pub(crate) fn numbered(byte_length: usize) -> BackingStore {
     filled.unwrap().into()
 }
 
-/// Runs in an isolate and a context of the crate `v8`'s own.
+/// Runs `work` in a new isolate and context of the crate `v8`.
 pub(crate) fn in_own_scope<R>(work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
     start();
     let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
@@ -72,14 +72,14 @@ pub(crate) fn run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str) -> v8::Loc
     result.unwrap_or_else(|| panic!("threw: {source}"))
 }
 
-/// Gives script a value under a name.
+/// Gives a value to script under a name.
 pub(crate) fn set<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, value: v8::Local<'s, v8::Value>) {
     let name = v8::String::new(scope, name).unwrap();
     let global = scope.get_current_context().global(scope);
     assert_eq!(global.set(scope, name.into(), value), Some(true));
 }
 
-/// Runs the test of this name in a process of its own, as its only one; `None` in that process itself.
+/// Runs the test of this name as the only one in a new process. Returns `None` in that process itself.
 pub(crate) fn in_child(test: &str) -> Option<Output> {
     const CHILD: &str = "OFFHEAP_V8_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {

@@ -1,5 +1,5 @@
-//! What the crate `v8` tests of its buffers (152.2.0), told in this project's words. Each test has the name of the
-//! crate's.
+//! The crate `v8`'s own tests of its buffers (152.2.0), translated to this project's API. Each test has the name of the
+//! crate's test.
 
 use std::sync::mpsc;
 
@@ -18,7 +18,7 @@ fn array_buffer() {
     isolate().enter(|scope| {
         let made = scope.eval_buffer("new ArrayBuffer(42)").unwrap();
         assert_eq!(scope.state(made.as_handle()).unwrap().byte_length, 42);
-        // The second time does nothing.
+        // The second call does nothing.
         for _ in 0..2 {
             scope.detach(made.as_handle(), None).unwrap();
             let state = scope.state(made.as_handle()).unwrap();
@@ -48,7 +48,7 @@ fn backing_store_segfault() {
         scope.externalize(buffer.as_handle()).unwrap()
     });
     drop(isolate);
-    // The store outlives the isolate, and keeps the allocator whose memory it has.
+    // The store outlives the isolate, and keeps the allocator of its memory alive.
     drop(allocator);
     assert_eq!(store.to_vec().unwrap(), [7; 10]);
     drop(store);
@@ -78,7 +78,7 @@ fn array_buffer_with_shared_backing_store() {
         assert_eq!(scope.externalize(second.as_handle()).unwrap(), store);
         scope.bytes_mut(second.as_handle()).unwrap()[41] = 9;
         assert_eq!(scope.bytes(first.as_handle()).unwrap()[41], 9);
-        // One goes, the other stays.
+        // One reference is dropped, the other stays.
         scope.detach(first.as_handle(), None).unwrap();
         assert_eq!(scope.bytes(second.as_handle()).unwrap().len(), 42);
     });
@@ -99,7 +99,7 @@ fn deref_empty_backing_store() {
 fn array_buffer_view() {
     isolate().enter(|scope| {
         let buffer = scope.eval_buffer("new Uint8Array([0, 1, 2, 3, 4, 5, 6, 7]).subarray(2, 5)").unwrap();
-        // The buffer of a view is all of it; the view is a part.
+        // The buffer of a view is the whole buffer, of which the view is a part.
         let store = scope.externalize(buffer.as_handle()).unwrap();
         assert_eq!(store.to_vec().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(store.slice(2..5).unwrap().to_vec().unwrap(), [2, 3, 4]);
@@ -138,7 +138,8 @@ fn shared_array_buffer() {
 
 #[test]
 fn value_serializer_and_deserializer_array_buffers() {
-    // What a program does around V8's serializer: take the stores, detach, make buffers of them in the other isolate.
+    // A program does this around V8's serializer: it takes the stores, detaches, and makes buffers over them in the
+    // other isolate.
     let (mut from, mut to) = (isolate(), isolate());
     let store = from.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();

@@ -1,4 +1,5 @@
-//! Scopes whose isolate is not the current one: V8 takes the current one for theirs, and mixes their heaps.
+//! Scopes of an isolate that is not the current one. V8 assumes that they belong to the current isolate, and mixes the
+//! heaps.
 
 use offheap_v8::offheap::{BackingStore, FrozenStore, SharedStore};
 use offheap_v8::{
@@ -8,7 +9,7 @@ use offheap_v8::{
 
 use crate::common::{in_own_scope, isolate, numbered, run, set};
 
-/// What each verb that takes a scope answers, for a buffer that is over `exposed` and one that script made.
+/// The results of every function that takes a scope, for a buffer over `exposed` and a buffer that script made.
 fn answers<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     exposed: &BackingStore,
@@ -43,7 +44,7 @@ fn assert_refused(answers: Vec<(&'static str, Option<Error>)>) {
     }
 }
 
-/// A buffer over a store, which script has as `b`, and one that script made.
+/// Makes a buffer over a store, which script has as `b`, and a buffer that script made.
 fn prepare<'s>(scope: &mut v8::PinScope<'s, '_>) -> (BackingStore, [v8::Local<'s, v8::Value>; 2]) {
     let store = numbered(64);
     let buffer = store.expose(scope).unwrap();
@@ -52,7 +53,7 @@ fn prepare<'s>(scope: &mut v8::PinScope<'s, '_>) -> (BackingStore, [v8::Local<'s
     (store, [buffer.into(), made])
 }
 
-/// Nothing changed, and all of it works again.
+/// Checks that nothing changed, and that all functions work again.
 fn assert_unharmed<'s>(scope: &mut v8::PinScope<'s, '_>, store: &BackingStore, values: [v8::Local<'s, v8::Value>; 2]) {
     assert!(run(scope, "new Uint8Array(b)[63] === 63 && made.byteLength === 8").is_true());
     assert_eq!(BackingStore::externalize(scope, values[0]).unwrap(), *store);

@@ -1,4 +1,5 @@
-//! Where deleters run: inside a detach, on a thread that sweeps, after the isolate's death; and what they must not do.
+//! Where deleters run: inside a detach, on a sweeper thread, after the end of the isolate. And what deleters must not
+//! do.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, mpsc};
@@ -16,7 +17,7 @@ thread_local! {
     static REFUSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A store whose deleter does this.
+/// Makes a store with this deleter.
 fn with_deleter(deleter: impl FnOnce() + Send + 'static) -> BackingStore {
     UniqueStore::from_owner_with_deleter(vec![1_u8; 64], move |_, _| deleter()).unwrap().into()
 }
@@ -29,7 +30,7 @@ fn externalize_the_kept_handle() {
     }
 }
 
-/// Script that lets go of the memory at once.
+/// Script that releases the memory at once.
 const DETACH: &str = "b.transfer(0); delete globalThis.b; undefined";
 
 #[test]
@@ -115,7 +116,7 @@ fn deleters_run_on_a_thread_that_sweeps() {
     let threads: Arc<Mutex<Vec<ThreadId>>> = Arc::default();
     let until = Instant::now() + Duration::from_secs(60);
     let mut made = 0;
-    // V8 decides where it sweeps; a collection that is not asked to save memory leaves it to a thread.
+    // V8 decides where it sweeps. A collection that is not asked to save memory leaves the work to a thread.
     while !threads.lock().unwrap().iter().any(|&thread| thread != here) {
         assert!(Instant::now() < until, "no deleter ran on another thread in a minute");
         isolate.enter(|scope| {

@@ -1,11 +1,11 @@
-//! Detaching: what V8 would end the process for is an error (pitfalls F13, F14).
+//! Detaching is an error in the cases where V8 would end the process (pitfalls F13, F14).
 
 use offheap_v8::offheap::{BackingStore, FrozenStore, SharedStore};
 use offheap_v8::{BackingStoreExt, Error, SharedStoreExt, detach};
 
 use crate::common::{counted, in_own_scope, isolate, numbered, run};
 
-/// A memory of one page.
+/// A WebAssembly memory of one page.
 const MEMORY: &str = "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 4 }); memory.buffer";
 
 #[test]
@@ -88,7 +88,7 @@ fn keys_are_v8s_own() {
         assert_eq!(store.exposure().unwrap().1, 1);
         scope.detach(buffer.as_handle(), Some("only we")).unwrap();
         assert!(scope.state(buffer.as_handle()).unwrap().detached);
-        // Once more is nothing: V8 compares the key of a detached buffer too.
+        // Detaching again changes nothing, but V8 compares the key of a detached buffer, too.
         scope.detach(buffer.as_handle(), Some("only we")).unwrap();
     });
     drop(store);

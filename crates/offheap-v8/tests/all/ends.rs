@@ -1,4 +1,4 @@
-//! Ends: of isolates in any order, with live handles and stores, on many threads.
+//! The ends of isolates: in any order, with live handles and stores, on many threads.
 
 use offheap_v8::{Error, Isolate, ManuallyExternalizedBuffer, ScopeExt, Throw, v8};
 
@@ -33,7 +33,7 @@ fn isolates_are_entered_inside_of_each_other_and_end_there() {
         scope.set_global("b", buffer.as_handle()).unwrap();
         inner.enter(|other| {
             assert_eq!(other.eval::<String>("typeof b").unwrap(), "undefined");
-            // A handle of the isolate that is not the inner one.
+            // This handle belongs to the outer isolate.
             let external = ManuallyExternalizedBuffer::new(buffer.as_handle().clone()).unwrap();
             assert_eq!(*external.store(), store);
             assert!(matches!(other.state(buffer.as_handle()), Err(Error::WrongIsolate { .. })));
@@ -107,7 +107,7 @@ fn threads_with_isolates_pass_stores_around() {
             })
             .collect();
         for thread in threads {
-            // V8's own memory, after its isolate and its thread.
+            // V8's own memory outlives its isolate and its thread.
             let made = thread.join().unwrap();
             assert_eq!(made.bytes().unwrap()[..], [round; 256]);
         }
@@ -159,9 +159,9 @@ fn make_isolates_until_the_stack_ends() {
 
 #[test]
 fn where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made() {
-    // In a process of its own, where no larger stack of another thread is used again.
+    // It runs in its own process, where a thread cannot get the larger stack of an earlier thread.
     let Some(output) = in_child("ends::where_the_stack_ends_an_isolate_is_an_error_and_the_next_is_made") else {
-        // Little more than what V8 gives to script.
+        // This is little more stack than V8 gives to script.
         let thread = std::thread::Builder::new().stack_size(1150 << 10);
         start();
         return thread.spawn(make_isolates_until_the_stack_ends).unwrap().join().unwrap();

@@ -27,7 +27,7 @@ fn a_vec_goes_in_and_the_same_vec_comes_out() {
 fn cells_live_while_script_runs_and_keep_others_away() {
     in_own_scope(|scope| {
         let store = numbered(16);
-        // Before the isolate was asked for anything, too.
+        // It also works before any function was called in the isolate.
         store.cells(scope).unwrap()[0].set(9);
         let buffer = store.expose(scope).unwrap();
         set(scope, "b", buffer.into());

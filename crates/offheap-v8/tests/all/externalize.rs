@@ -1,4 +1,4 @@
-//! The stores of buffers that script made, and of those that are over stores.
+//! Externalizing buffers that script made, and buffers over stores.
 
 use offheap_v8::offheap::{self, BackingStore, FrozenStore, StoreKind};
 use offheap_v8::{BackingStoreExt, Engine, Error, Isolate, ManuallyExternalizedBuffer, ScopeExt, v8};
@@ -25,7 +25,7 @@ fn script_made_memory_is_taken_over_where_it_is() {
         assert_eq!(store.to_vec().unwrap()[..3], [7, 8, 7]);
         scope.store_bytes_mut(&store).unwrap()[2] = 9;
         assert_eq!(scope.eval::<u32>("new Uint8Array(b)[2]").unwrap(), 9);
-        // It moves, and stays the same.
+        // The store moves to another buffer, and stays the same store.
         let moved = scope.eval_buffer("globalThis.c = b.transfer()").unwrap();
         assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
     });
@@ -53,7 +53,7 @@ fn memory_of_v8_counts_as_exposed_until_v8_let_go_of_it() {
     });
     assert_eq!(store.exposure(), None);
     assert_eq!(isolate.id().external_bytes(), 0);
-    // The bytes are Rust's now, and the last reference frees V8's block.
+    // The bytes now belong to Rust, and the last reference frees V8's block.
     let mut unique = store.try_into_unique().unwrap();
     unique.fill(3);
     drop(isolate);

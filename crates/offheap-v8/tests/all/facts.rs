@@ -1,4 +1,4 @@
-//! Facts about this version of V8 that the adapter relies on: an upgrade breaks these, and not a user.
+//! Facts about this version of V8 that the adapter relies on. If an upgrade changes one, a test fails here first.
 
 use offheap_v8::offheap::{BackingStore, UniqueStore};
 use offheap_v8::{BackingStoreExt, Capabilities, Engine, Error, Isolate, V8_VERSION, v8};
@@ -26,7 +26,7 @@ fn flags_after_the_start_are_an_error_and_so_are_unknown_ones() {
         let error = offheap_v8::start("--expose-gc").unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         drop(isolate);
-        // Without the flag there is no collection of only the young objects.
+        // Without the flag, V8 cannot collect only the young objects.
         assert!(!Isolate::new().unwrap().capabilities().contains(Capabilities::GENERATIONS));
         return;
     };
@@ -62,7 +62,7 @@ fn b14_a_flag_for_which_v8_ends_the_process_is_an_error_that_names_it() {
             assert!(matches!(&error, Error::Flag { flag, .. } if flag == named), "{flags}: {error}");
             assert!(error.to_string().contains(named), "{flags}: {error}");
         }
-        // None of them left anything behind.
+        // None of them changed anything permanently.
         offheap_v8::start("--no-help --stack-size 20000 --external-memory-max-reasonable-size=1 --logfile")
             .unwrap_err();
         offheap_v8::start("--no-help --stack-size 20000 --external-memory-max-reasonable-size=1").unwrap();
@@ -158,7 +158,7 @@ fn transferring_to_the_same_length_moves_and_to_another_copies() {
 fn external_memory_is_counted_for_each_buffer_over_a_store() {
     in_own_scope(|scope| {
         let store = BackingStore::from(UniqueStore::zeroed(1 << 20).unwrap());
-        // What the adapter makes for itself comes first.
+        // Let the adapter make its own objects first.
         let other = v8::ArrayBuffer::new(scope, 1);
         offheap_v8::detach(scope, other.into(), None).unwrap();
         let before = scope.get_heap_statistics().external_memory();

@@ -1,4 +1,4 @@
-//! Memory of the crate `v8`'s own (`new_backing_store_from_bytes`), whose owner V8 drops in the middle of what it does.
+//! Memory that the crate `v8` made (`new_backing_store_from_bytes`). V8 drops its owner in the middle of an operation.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,7 @@ use offheap_v8::{BackingStoreExt, Handle, JsArrayBuffer, ManuallyExternalizedBuf
 
 use crate::common::{isolate, run, set};
 
-/// What an owner of the program's own calls when V8 drops it.
+/// The code that the owner runs when V8 drops it.
 struct Reenters(Vec<u8>);
 
 thread_local! {
@@ -31,7 +31,7 @@ impl Drop for Reenters {
     }
 }
 
-/// A buffer over such memory, as `b` of script.
+/// Makes a buffer over such memory, as script's `b`.
 fn foreign(scope: &mut Scope<'_>, byte: u8) -> Handle<JsArrayBuffer> {
     scope.with_v8(|scope| {
         let block = v8::ArrayBuffer::new_backing_store_from_bytes(Box::new(Reenters(vec![byte; 64]))).make_shared();
@@ -59,7 +59,7 @@ fn a3_an_owner_that_a_detach_drops_cannot_externalize_the_buffer_that_is_detache
                 "" => scope.detach(&buffer, None).unwrap(),
                 script => scope.eval::<()>(script).unwrap(),
             }
-            // What the owner was given would be over memory that is freed by now.
+            // A store that the owner got would now be over freed memory.
             let answers = ANSWERS.take();
             assert!(answers.iter().flatten().all(|store| store.to_vec().unwrap() == [7; 64]), "freed memory was read");
             assert_eq!(answers.len(), 2);
@@ -111,7 +111,7 @@ fn a3_memory_that_is_externalized_outlives_a_detach() {
         HANDLES.with_borrow_mut(|handles| handles.push(buffer.clone()));
         scope.detach(&buffer, None).unwrap();
         assert_eq!(store.to_vec().unwrap(), [7; 64]);
-        // The owner goes with the store, and the buffer is detached by then.
+        // The owner is dropped with the store. By then the buffer is detached.
         drop(store);
         assert_eq!(ANSWERS.take()[0].as_ref().unwrap().byte_length(), 0);
     });

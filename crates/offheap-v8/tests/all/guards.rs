@@ -1,4 +1,4 @@
-//! Who may touch the bytes: guards, and the one isolate that has a store.
+//! Access to bytes: guards, and the one isolate that has a store.
 
 use offheap_v8::Error;
 use offheap_v8::offheap::{self, Holder};
@@ -37,7 +37,7 @@ fn readers_live_together_and_keep_writers_away() {
         let made = scope.eval_buffer("globalThis.m = new Uint8Array([5, 6, 7])").unwrap();
         let first = scope.bytes(buffer.as_handle()).unwrap();
         let second = scope.store_bytes(&store).unwrap();
-        // Externalizing for the first time, under a guard.
+        // The first externalization happens under a guard.
         let third = scope.bytes(made.as_handle()).unwrap();
         assert_eq!((first[5] + second[6], third[2]), (11, 7));
         assert_eq!(store.to_vec().unwrap()[7], 7);

@@ -1,4 +1,4 @@
-//! V8's heap, full.
+//! A full heap of V8.
 
 use offheap_v8::{Error, Isolate, Scope, ScopeExt};
 
@@ -6,13 +6,13 @@ use crate::common::{counted, in_child, start};
 
 const MIB: usize = 1 << 20;
 
-/// Script that wants more than there is, each in its own way.
+/// Different scripts that need more memory than the heap has.
 const GREEDY: [&str; 6] = [
     "const all = []; for (;;) all.push({ all })",
     "const all = []; for (;;) all.push(new Array(10_000).fill(1.5))",
     // So short a loop that V8 would unroll it, and stop it no more.
     "const all = []; for (;;) all.push(new Array(1000))",
-    // Two objects that are each larger than the heap.
+    // Two objects, each larger than the heap.
     "new Array(2 ** 23).fill(1.5); new Array(2 ** 23).fill(1.5); for (;;);",
     "Array.from({ length: 1e9 }, (_, n) => ({ n }))",
     "const grow = () => Promise.all(Array.from({ length: 1000 }, grow)); grow()",
@@ -61,13 +61,13 @@ fn b14_what_fills_the_heap_and_stays_makes_each_call_an_error_until_it_goes() {
                 assert!(is_full(scope, more));
                 lengths.push(scope.eval::<u32>("all.length").unwrap());
             }
-            // It has no more room each time: about what the limit is, and what it takes to stop.
+            // The heap does not grow from one time to the next: it stays at about the limit, plus the room to stop.
             assert!(lengths[2] < 8 * lengths[0], "{lengths:?}");
             scope.eval::<()>("all = null; undefined").unwrap();
             scope.collect();
             let made = "Array.from({ length: 100_000 }, (_, n) => ({ n })).length";
             assert_eq!(scope.eval::<u32>(made).unwrap(), 100_000);
-            // A scope of the crate's is left as after any other script that was stopped.
+            // A scope of the crate `v8` can be left as after any other terminated script.
             scope.with_v8(|scope| {
                 let source = offheap_v8::v8::String::new(scope, more).unwrap();
                 let script = offheap_v8::v8::Script::compile(scope, source, None).unwrap();
@@ -120,7 +120,7 @@ fn b14_script_that_keeps_what_fills_the_heap_is_run_no_more_before_the_process_e
             let refused = scope.eval::<u32>("6 * 7").unwrap_err().to_string();
             assert!(refused.contains("no more of it is run"), "{refused}");
             assert!(matches!(scope.run_microtasks(), Err(Error::Script { .. })));
-            // Until the program makes room.
+            // This stays so until the program frees memory.
             scope.with_v8(|scope| {
                 let source = offheap_v8::v8::String::new(scope, "all = null").unwrap();
                 offheap_v8::v8::Script::compile(scope, source, None).unwrap().run(scope).unwrap();

@@ -1,4 +1,4 @@
-//! Loops that expose and drop: V8 lets go in time.
+//! Loops that expose and drop. V8 must release the memory in time.
 
 use offheap_v8::offheap::UniqueStore;
 use offheap_v8::{BackingStoreExt, ScopeExt, v8};
@@ -13,7 +13,7 @@ fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|number| number.trim().parse().ok());
-    // Elsewhere than on Linux the count of living stores below is what is left of this test.
+    // On systems other than Linux, this test only checks the number of live stores below.
     kibibytes.map_or(0, |kibibytes: usize| kibibytes << 10)
 }
 
@@ -53,7 +53,7 @@ fn a_thousand_megabytes_through_nested_scopes() {
             for made in 0..TIMES / 4 {
                 drop(scope.expose(&megabyte(&dropped)).unwrap());
                 inner.enter(|other| drop(other.expose(&megabyte(&dropped)).unwrap()));
-                // Of script's own making, externalized.
+                // Script makes this buffer, and native code externalizes it.
                 let source = format!("new ArrayBuffer({BYTES})");
                 let buffer = scope.eval_buffer(&source).unwrap();
                 drop(scope.externalize(buffer.as_handle()).unwrap());

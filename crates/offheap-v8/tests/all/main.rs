@@ -1,4 +1,4 @@
-//! The tests of this crate, in one program but for the conformance suite: linking V8 takes its time.
+//! All tests of this crate in one program, except the conformance suite, because linking V8 takes long.
 #![deny(unsafe_code)]
 
 mod addresses;

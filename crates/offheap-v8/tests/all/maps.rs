@@ -1,4 +1,4 @@
-//! Mapped files that others write at the same time.
+//! Mapped files that another process writes at the same time.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use crate::common::{in_child, isolate};
 
 const BYTE_LENGTH: usize = 1 << 16;
 
-/// A file that goes with this value.
+/// A file that is removed when this value is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -29,7 +29,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Writes the file over and over, as another process would: not through the mapping.
+/// Writes the file again and again, as another process would: not through the mapping.
 fn write_until(done: &AtomicBool, file: &File) {
     let mut state = 1_u64;
     let mut bytes = vec![0_u8; 4096];

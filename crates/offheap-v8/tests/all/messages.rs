@@ -1,4 +1,4 @@
-//! Messages with V8's own serializer: the array buffers that it transfers, as an embedder does it.
+//! Messages with V8's own serializer, with transferred array buffers, as embedders send them.
 
 use offheap_v8::offheap::{self, BackingStore};
 use offheap_v8::{BackingStoreExt, Error, ScopeExt, v8};
@@ -17,7 +17,7 @@ impl v8::ValueSerializerImpl for Plain {
 
 impl v8::ValueDeserializerImpl for Plain {}
 
-/// The message `{ bytes }` with its buffer's block, which this isolate has no more.
+/// The message `{ bytes }` with the block of its buffer, which this isolate no longer has.
 fn post(scope: &mut v8::PinScope<'_, '_>) -> (Vec<u8>, v8::SharedRef<v8::BackingStore>) {
     let message = run(scope, "({ bytes: view })");
     let buffer: v8::Local<'_, v8::ArrayBuffer> = run(scope, "view.buffer").try_into().unwrap();

@@ -1,5 +1,5 @@
-//! Random steps with isolates between which a program moves V8's blocks. Where the buffers and blocks are is written down
-//! beside it: whatever is lent must be nobody else's.
+//! Random steps with isolates between which a program moves V8's blocks. The test records where the buffers and blocks
+//! are. Bytes may only be lent if no other code has them.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const ISOLATES: usize = 3;
 const MEMORIES: usize = 4;
 const BYTES: usize = 4;
 
-/// One memory, and who has it.
+/// One memory, with the buffers and blocks that refer to it.
 #[derive(Default)]
 struct Memory {
     store: Option<BackingStore>,
@@ -29,7 +29,7 @@ impl Memory {
         self.store.is_some() || self.block.is_some() || self.buffers.iter().any(Option::is_some)
     }
 
-    /// Whether nobody but `isolate` has it.
+    /// Whether only `isolate` has it.
     fn is_only_in(&self, isolate: Option<usize>) -> bool {
         self.block.is_none() && (0..ISOLATES).all(|other| self.buffers[other].is_none() || Some(other) == isolate)
     }
@@ -114,11 +114,11 @@ impl World {
         here.buffers[isolate] = Some(Some(buffer));
     }
 
-    /// Makes a buffer of the block in another isolate.
+    /// Makes a buffer over the block in another isolate.
     fn give(&mut self, memory: usize, isolate: usize) {
         let here = &mut self.memories[memory];
         let Some(block) = &here.block else { return };
-        // Two buffers that resize one block would fault, which is the crate's affair.
+        // Two buffers that resize one block would fault. Preventing that is up to the crate `v8`.
         if here.buffers[isolate].is_some() || here.resizable && here.buffers.iter().any(Option::is_some) {
             return;
         }
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// A handle to the buffer, and its store.
+    /// A handle to the buffer, with its store.
     fn handle(&mut self, memory: usize, isolate: usize) {
         let here = &mut self.memories[memory];
         if here.buffers[isolate].is_none() {
@@ -188,7 +188,7 @@ impl World {
         self.seen.ended += 1;
     }
 
-    /// Without an isolate.
+    /// A step that uses no isolate.
     fn look_outside(&mut self, memory: usize) {
         let here = &mut self.memories[memory];
         let Some(store) = &here.store else { return };
@@ -232,13 +232,13 @@ impl World {
 
 #[test]
 fn a5_what_is_lent_is_nobody_elses_whatever_moved_before() {
-    // In a process of its own, where nothing else takes ids and memory.
+    // It runs in its own process, where no other code takes ids and memory.
     if let Some(output) = in_child("moves::a5_what_is_lent_is_nobody_elses_whatever_moved_before") {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
     let until = Instant::now() + Duration::from_secs(3);
-    // One at least, for which valgrind takes its time.
+    // At least one, because valgrind is slow.
     for seed in 1.. {
         let mut world = World::new(seed);
         (0..5_000).for_each(|_| world.step());

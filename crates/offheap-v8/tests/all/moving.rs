@@ -1,4 +1,4 @@
-//! An isolate of the program's own that moves between threads (`v8::SharedIsolate`).
+//! A program's isolate that moves between threads (`v8::SharedIsolate`).
 #![allow(unsafe_code, reason = "the crate `v8` asks for a promise about what hangs off such an isolate")]
 
 use std::thread;
@@ -12,7 +12,7 @@ use crate::common::{counted, run, set, start};
 fn stores_move_with_an_isolate_from_thread_to_thread() {
     start();
     let (store, dropped) = counted(vec![1; 16]);
-    // On a thread of its own, whose end the isolate outlives.
+    // The isolate outlives the thread on which it was made.
     let (shared, context) = thread::spawn(|| {
         let mut isolate = v8::Isolate::new(v8::CreateParams::default());
         let context = {
@@ -20,7 +20,7 @@ fn stores_move_with_an_isolate_from_thread_to_thread() {
             let context = v8::Context::new(scope, v8::ContextOptions::default());
             v8::Global::new(scope, context)
         };
-        // SAFETY: I-OWNER-SEND: nothing hangs off it but what the adapter keeps there, which is `Send`.
+        // SAFETY: I-OWNER-SEND: nothing is attached to the isolate except the adapter's state, which is `Send`.
         (unsafe { isolate.try_into_shared() }.unwrap(), context)
     })
     .join()

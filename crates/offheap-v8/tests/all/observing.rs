@@ -1,5 +1,5 @@
-//! An observer that calls V8 at every event, by a handle in a thread local. Each test has a process of its own, since a
-//! process has one observer.
+//! An observer that calls V8 at every event, through a handle in a thread local. Each test has its own process, because
+//! a process has only one observer.
 
 use std::cell::{Cell, RefCell};
 
@@ -35,7 +35,7 @@ impl Observer for Reenters {
     }
 }
 
-/// Runs the test of this name under the observer, in a process of its own.
+/// Runs the test of this name under the observer, in a new process.
 fn observed(test: &str, work: impl FnOnce(&mut Isolate)) {
     if let Some(output) = in_child(test) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -47,7 +47,7 @@ fn observed(test: &str, work: impl FnOnce(&mut Isolate)) {
     HANDLE.set(None);
 }
 
-/// What the observer tried, each of which must have been refused.
+/// Checks that every attempt of the observer was refused.
 fn refused() -> Vec<EventKind> {
     let answers = ANSWERS.take();
     for (kind, answer) in &answers {
@@ -63,7 +63,7 @@ fn has(kinds: &[EventKind], which: fn(&EventKind) -> bool) -> bool {
     kinds.iter().any(which)
 }
 
-/// Externalizes the buffer of this script under an observer that does so too.
+/// Externalizes the buffer of this script under an observer that also externalizes.
 fn externalize_observed(isolate: &mut Isolate, source: &str) {
     isolate.enter(|scope| {
         let buffer = scope.eval_buffer(source).unwrap().into_handle();

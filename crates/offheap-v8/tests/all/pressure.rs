@@ -1,4 +1,4 @@
-//! How much memory V8 believes that it keeps, and how long what it let go of stays.
+//! The amount of memory that V8 counts, and the time until released memory is freed.
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -27,7 +27,7 @@ fn b13_dead_buffers_of_many_mebibytes_go_however_many_stores_there_are() {
                 v8::scope!(let scope, scope);
                 large.push(externalize(scope, 64 << 20).1.downgrade());
             }
-            // V8 lets go of it; nothing of ours is told.
+            // V8 releases it without a notice to us.
             scope.low_memory_notification();
         }
         let alive = large.iter().filter(|store| store.upgrade().is_some()).count();
@@ -36,7 +36,7 @@ fn b13_dead_buffers_of_many_mebibytes_go_however_many_stores_there_are() {
     });
 }
 
-/// A file of zeros that takes no room, removed with this value.
+/// A sparse file of zeros, removed when this value is dropped.
 struct SparseFile(PathBuf);
 
 impl SparseFile {
@@ -53,10 +53,10 @@ impl Drop for SparseFile {
     }
 }
 
-/// What V8 counts behind a buffer over this store; it goes with the buffer.
+/// The bytes that V8 counts for a buffer over this store. The buffer is dropped.
 fn counted_behind(store: &BackingStore) -> usize {
     in_own_scope(|scope| {
-        // What the adapter makes for itself comes first.
+        // Let the adapter make its own objects first.
         let first = FrozenStore::from_owner(Arc::<[u64]>::from([1])).unwrap().expose(scope).unwrap().0;
         let before = scope.get_heap_statistics().external_memory();
         let count = {
@@ -90,7 +90,7 @@ fn b12_memory_that_letting_go_does_not_free_counts_as_nothing() {
 
     assert_eq!(counted_behind(&UniqueStore::zeroed(BYTE_LENGTH).unwrap().into()), BYTE_LENGTH);
     let frozen = FrozenStore::from_owner(Arc::<[u64]>::from(vec![1; BYTE_LENGTH / 8])).unwrap();
-    // And once in the function of V8's that made the block immutable, until that is collected.
+    // V8's function that made the block immutable counts it once more, until its result is collected.
     assert_eq!(counted_behind(&frozen.into()), 2 * BYTE_LENGTH);
 }
 
@@ -98,7 +98,7 @@ fn b12_memory_that_letting_go_does_not_free_counts_as_nothing() {
 fn b12_an_uncounted_block_tells_once_that_it_is_gone() {
     static WORDS: [u64; 16] = [5; 16];
     in_own_scope(|scope| {
-        // By a detach, by a collection, and by the end of its isolate.
+        // It goes down after a detach, after a collection, and at the end of the isolate.
         let detached = ManualMemory::allocate(64).unwrap();
         let buffer = detached.store().expose(scope).unwrap();
         assert!(detached.free().is_err());
@@ -162,19 +162,19 @@ fn b12_windows_of_a_map_make_v8_collect_no_sooner() {
 
 const GIB: usize = 1 << 30;
 
-/// A store of this many bytes that V8 counts, which takes no memory.
-#[allow(unsafe_code, reason = "memory of the test's own length, that nobody touches")]
+/// A store of this many bytes that V8 counts, but that takes no memory.
+#[allow(unsafe_code, reason = "memory of the length that the test needs, which no code accesses")]
 fn counted(mapped: &Mapped, byte_offset: usize, byte_length: usize) -> BackingStore {
     let keeps = mapped.clone();
     let data = mapped.store().slice(byte_offset..byte_offset + byte_length).unwrap().as_ptr().cast();
-    // SAFETY: I-MAPPED: the deleter keeps the mapping, which is not shorter; the tests touch nothing of it.
+    // SAFETY: I-MAPPED: the deleter keeps the mapping, which is at least this long. The tests do not access it.
     let store = unsafe { UniqueStore::from_raw_parts(data, byte_length, move |_, _| drop(keeps)) };
     store.unwrap().into()
 }
 
 #[test]
 fn b10_buffers_of_32_gib_and_more_come_and_go() {
-    // Under valgrind a process has less room than this one takes.
+    // Under valgrind a process has fewer addresses than this test needs.
     let Some(output) = in_child("pressure::b10_buffers_of_32_gib_and_more_come_and_go") else { return large_buffers() };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -223,10 +223,10 @@ fn within_the_limit() {
             let refused = scope.allocate(1, Some(byte_length)).map(drop);
             assert!(matches!(refused, Err(Error::TooLargeForEngine { limit: LIMIT, .. })), "{refused:?}");
         }
-        // A map is not counted.
+        // V8 does not count a mapped file.
         let buffer = scope.expose(mapped.store()).unwrap();
         assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, 40 * GIB);
-        // One collection takes away what several dead buffers had, and more than V8 would let it.
+        // One collection subtracts the bytes of several dead buffers, more than V8 allows at once.
         for _ in 0..3 {
             let stores = [(8, LIMIT), (16, 20 * GIB), (24, GIB)]
                 .map(|(byte_offset, byte_length)| counted(&mapped, byte_offset, byte_length));

@@ -1,4 +1,5 @@
-//! What runs no script: all that takes `&self` of a scope, or a handle. Whatever a program may hook into V8 waits until it is done.
+//! Functions that run no script: all that take `&self` of a scope, or a handle. Hooks of a program in V8 wait until
+//! they return.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -9,7 +10,7 @@ use offheap_v8::{Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, Scope
 use crate::common::{isolate, run, set};
 
 thread_local! {
-    /// How often something of the program's own ran.
+    /// Counts calls of the program's own code.
     static RAN: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -42,7 +43,7 @@ extern "C" fn promise(_: v8::PromiseHookType, _: v8::Local<'_, v8::Promise>, _: 
     note();
 }
 
-/// Script and native code wherever V8 has a place for them.
+/// Installs script and native code in every place where V8 accepts a hook.
 const HOOKS: &str = "
     globalThis.b = new Uint8Array([1, 2, 3, 4]).buffer;
     const getter = { get() { write(); return 1 } };
@@ -116,13 +117,13 @@ fn a1_nothing_of_a_program_runs_while_a_guard_lives() {
         drop(guard);
         let mut guard = scope.bytes_mut(&buffer).unwrap();
         RAN.set(0);
-        // All that is left then are handles.
+        // Only handles are left then.
         let held = ManuallyExternalizedBuffer::new(buffer.clone()).unwrap();
         guard.fill(9);
         drop((held, buffer.clone()));
         assert_eq!(RAN.get(), 0);
         drop(guard);
-        // And they were hooked up: all of it runs where it may.
+        // The hooks were installed: all of them run where they may.
         scope.collect();
         assert!(scope.eval::<()>("null.x").is_err());
         assert!(RAN.get() >= 4, "{}", RAN.get());

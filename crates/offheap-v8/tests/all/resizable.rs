@@ -1,4 +1,4 @@
-//! Resizable and growable buffers of V8's own, externalized.
+//! Externalizing V8's own resizable and growable buffers.
 
 use std::sync::atomic::Ordering;
 
@@ -28,7 +28,7 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
         scope.copy_in(&store, 89_998, &[8u8])?;
         assert_eq!(scope.eval::<u32>("const b = new Uint8Array(buffer); b[89999] * 10 + b[89998]")?, 98);
 
-        // What was taken is unmapped: a read of it would end this process.
+        // The memory that shrinking took is unmapped, so a read would end this process.
         scope.eval::<()>("buffer.resize(2)")?;
         assert_eq!(*scope.store_bytes(&store)?, [1, 2]);
         let mut copied = [0; 2];
@@ -102,7 +102,7 @@ fn it_stays_exposed_while_script_transfers_it() {
         let moved = scope.eval_buffer("globalThis.moved = buffer.transfer(); buffer = undefined; moved")?;
         scope.collect();
         let of_moved = scope.externalize(moved.as_handle())?;
-        // Whether V8 moves the block or copies it: what may be shrunk is exposed.
+        // V8 may move the block or copy it. In both cases, memory that may shrink counts as exposed.
         assert_eq!(store.exposure().is_some(), of_moved == store);
         assert_eq!(*scope.store_bytes(&of_moved)?, [5; 4]);
         assert_eq!(*scope.store_bytes(&store)?, [5; 4]);
@@ -169,7 +169,7 @@ fn lengths_that_cannot_be_are_errors() {
         assert!(matches!(shorter, Err(Error::Memory(offheap::Error::MaximumTooSmall { .. }))));
         assert!(matches!(scope.allocate(0, Some(usize::MAX)), Err(Error::TooLargeForEngine { .. })));
         assert!(matches!(scope.allocate(0, Some(1 << 52)), Err(Error::Script { .. })));
-        // Whatever script made of the constructor.
+        // This works even if script replaced the constructor.
         scope.eval::<()>("globalThis.ArrayBuffer = function () { throw new Error('never called') }")?;
         let buffer = scope.allocate(0, Some(8))?;
         assert_eq!(scope.externalize(buffer.as_handle())?.max_byte_length(), 8);
@@ -207,7 +207,7 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
             101 * PAGE
         ))?;
         let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
-        // What posting it to workers does.
+        // Posting it to workers does the same.
         let block = scope.with_v8(|scope| {
             v8::Local::<v8::SharedArrayBuffer>::try_from(run(scope, "shared")).unwrap().get_backing_store()
         });
@@ -220,7 +220,7 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
                             let shared = v8::SharedArrayBuffer::with_backing_store(scope, &block);
                             assert_eq!(BackingStore::externalize(scope, shared.into()).unwrap(), *store.as_store());
                             crate::common::set(scope, "shared", shared.into());
-                            // Of those who ask for the same length one may be late, and throws.
+                            // If several threads ask for one length, one may be late and throw.
                             let grow = format!("try {{ shared.grow(shared.byteLength + {PAGE}) }} catch {{}}");
                             let mut seen = 0;
                             while seen < 101 * PAGE {
@@ -249,7 +249,7 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
             "new WebAssembly.Memory({ initial: 1, maximum: 2 }).buffer",
             "new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }).buffer",
         ] {
-            // Not every V8 has WebAssembly: `--jitless` has none.
+            // V8 with `--jitless` has no WebAssembly.
             if !scope.eval::<bool>("typeof WebAssembly === 'object'")? && source.contains("WebAssembly") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Random sequences on V8, QuickJS and the model, and a soak, each in a process of its own.
+//! Random sequences on V8, QuickJS and the model, and a soak, each in its own process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use offheap_v8::{Engine, Error, Isolate};
 
 use crate::common::{in_child, start};
 
-/// Does the work of the test of this name in a process of its own.
+/// Runs the test of this name in a new process.
 fn apart(test: &str, work: impl FnOnce()) {
     let Some(output) = in_child(&format!("side_by_side::{test}")) else {
         start();
@@ -51,7 +51,7 @@ fn no_engine_answers_an_observer() {
     });
 }
 
-/// The model has no script, so it takes no part.
+/// The model has no script, so it does not take part.
 #[test]
 fn v8_and_quickjs_do_the_same_when_script_is_called_back() {
     apart("v8_and_quickjs_do_the_same_when_script_is_called_back", || {
@@ -71,11 +71,11 @@ fn v8() -> Result<Box<dyn Engine>, Error> {
 #[test]
 fn isolates_on_eight_threads_drop_every_owner_once() {
     apart("isolates_on_eight_threads_drop_every_owner_once", || {
-        // One isolate each at first, and what V8 keeps of heaps that ended.
+        // Each thread begins with one isolate. V8 also keeps some memory of heaps that ended.
         let plan = Soak { isolates_per_thread: 1, memory_allowance: 256 << 20, ..Soak::default() };
         let soaked = soak(&v8, plan, &|_| ()).unwrap_or_else(|failure| panic!("{failure}"));
         println!("{soaked:?}");
-        // The rarest step comes once in some 2,000, for which valgrind takes its time.
+        // The rarest step occurs once in about 2,000 steps, which takes long under valgrind.
         let is_short = soaked.steps < 20_000;
         assert!(is_short || soaked.refused > 0 && soaked.isolates_ended > 0, "{soaked:?}");
     });

@@ -1,11 +1,11 @@
-//! A start-up snapshot of the program's own, whose functions are not V8's: read-only memory is kept from them.
+//! A program's start-up snapshot whose functions are not V8's. Read-only memory must be kept from them.
 
 use offheap_v8::offheap::{BackingStore, FrozenStore};
 use offheap_v8::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, v8};
 
 use crate::common::{counted, in_child, run, set};
 
-/// An isolate whose contexts are as this script left the first one.
+/// An isolate whose contexts begin in the state in which this script left the first one.
 fn isolate_after(source: &str) -> v8::OwnedIsolate {
     let mut creator = v8::Isolate::snapshot_creator(None, None);
     {
@@ -22,7 +22,7 @@ fn isolate_after(source: &str) -> v8::OwnedIsolate {
 #[test]
 fn functions_that_are_not_v8s_do_not_get_read_only_memory() {
     let Some(output) = in_child("snapshot::functions_that_are_not_v8s_do_not_get_read_only_memory") else {
-        // Without immutable buffers: V8 ends the process where a snapshot has them already.
+        // This runs without immutable buffers, because V8 ends the process if a snapshot has them enabled.
         v8::V8::initialize_platform(v8::new_default_platform(0, false).make_shared());
         v8::V8::initialize();
         return hostile_snapshots();
@@ -33,7 +33,7 @@ fn functions_that_are_not_v8s_do_not_get_read_only_memory() {
 fn hostile_snapshots() {
     let write = "function () { new Bytes(this)[0] = 66; globalThis.stash = this; return this; }";
     let words: &'static [u64] = vec![7; 4].leak();
-    // What the probe asks for is there, too: only V8's own account of the function tells.
+    // The probe's functions exist, too. Only V8's own report about the function reveals the difference.
     let pretend = "Object.defineProperty(ArrayBuffer.prototype, 'immutable', { get() { return true } });
                    globalThis.Bytes = Uint8Array; globalThis.transfer = ArrayBuffer.prototype.transfer;
                    ArrayBuffer.prototype.transfer = () => {}; globalThis.Uint8Array = class { every() { return true } };";
@@ -83,7 +83,7 @@ fn b14_a_snapshot_has_copies_of_the_bytes_of_stores() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A snapshot of an isolate with buffers over stores, which are free afterwards.
+/// Makes a snapshot of an isolate with buffers over stores. The stores are free afterwards.
 fn blob_with_buffers() -> v8::StartupData {
     static WORDS: [u64; 4] = [7; 4];
     let frozen = FrozenStore::from_owner(&WORDS[..]).unwrap();

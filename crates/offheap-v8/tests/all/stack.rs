@@ -1,4 +1,4 @@
-//! Threads with less stack than V8 takes for granted.
+//! Threads with less stack than V8 assumes.
 
 use std::hint::black_box;
 use std::thread;
@@ -7,7 +7,7 @@ use offheap_v8::{Error, Isolate};
 
 use crate::common::in_child;
 
-/// Script that ends the stack, in several ways; each is a `RangeError`, after which all goes on.
+/// Different scripts that exhaust the stack. Each gets a `RangeError`, and the isolate stays usable.
 const ENDLESS: [&str; 6] = [
     "const again = () => again() + 1; again()",
     "const again = (...all) => all.map(() => again(1, 2, 3)); again(1)",
@@ -57,7 +57,7 @@ fn b14_a_thread_with_too_little_stack_has_no_isolate() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Calls `work` where the stack is `byte_length` deeper than `from`.
+/// Calls `work` with the stack `byte_length` bytes deeper than `from`.
 fn deep_by(from: usize, byte_length: usize, work: &mut dyn FnMut()) {
     let used = [0_u8; 4 << 10];
     match from - black_box(&used).as_ptr().addr() >= byte_length {
@@ -67,7 +67,7 @@ fn deep_by(from: usize, byte_length: usize, work: &mut dyn FnMut()) {
     black_box(&used);
 }
 
-/// How deep script can call itself: more than a thousand times in the stack that V8 has for it.
+/// The depth to which script can call itself: more than a thousand calls in V8's stack for script.
 fn depth(isolate: &mut Isolate) -> u32 {
     let source =
         "(() => { let depth = 0; const again = () => { depth++; again() }; try { again() } catch { return depth } })()";

@@ -1,4 +1,4 @@
-//! `WebAssembly.Memory`: its buffers, externalized.
+//! Externalizing the buffers of a `WebAssembly.Memory`.
 
 use std::sync::atomic::Ordering;
 
@@ -27,7 +27,7 @@ fn growing_in_place_keeps_the_store_and_lengthens_it() {
 
         assert_eq!(scope.eval::<u32>("memory.grow(3)")?, 1);
         assert!(scope.state(buffer.as_handle())?.detached);
-        // V8 grew it in place behind its guard regions (I15): the same store, four times as long.
+        // V8 grew the memory in place, behind its guard regions (I15): the same store is four times as long.
         let grown = scope.eval_buffer("memory.buffer")?;
         assert_eq!(scope.externalize(grown.as_handle())?, store);
         assert_eq!((store.byte_length(), store.max_byte_length() >= 4 * PAGE), (4 * PAGE, true));
@@ -36,7 +36,7 @@ fn growing_in_place_keeps_the_store_and_lengthens_it() {
         let copied = std::thread::spawn(move || elsewhere.to_vec()).join().unwrap()?;
         assert_eq!((copied[0], copied[3 * PAGE], copied.len()), (7, 9, 4 * PAGE));
         assert_eq!(scope.store_bytes(&store)?[3 * PAGE], 9);
-        // The old buffer has nothing, as a detached one.
+        // The old buffer is detached, and empty.
         assert_eq!(scope.externalize(buffer.as_handle())?.byte_length(), 0);
         Ok(())
     });
@@ -130,7 +130,7 @@ fn a_store_outlives_the_memory_and_the_isolate() {
 #[test]
 fn many_memories_come_and_go() {
     in_scope(|scope| {
-        // Each reserves 8 GiB of addresses, which have to be given back (M6).
+        // Each reserves 8 GiB of addresses, which must be returned (M6).
         for _ in 0..256 {
             let buffer = scope.eval_buffer("new WebAssembly.Memory({ initial: 1, maximum: 1 }).buffer")?;
             let store = scope.externalize(buffer.as_handle())?;
@@ -140,7 +140,7 @@ fn many_memories_come_and_go() {
     });
 }
 
-/// A shared memory of one isolate, in another: what posting it to a worker does.
+/// A shared memory of one isolate in another isolate, as when it is posted to a worker.
 fn share(from: &mut Scope<'_>) -> v8::SharedRef<v8::BackingStore> {
     from.with_v8(|scope| {
         let source = v8::String::new(scope, "memory.buffer").unwrap();
@@ -165,7 +165,7 @@ fn shared_memory_is_one_store_however_long_it_was_when_it_was_asked_for() {
         store.as_atomics()[3 * PAGE - 1].store(4, Ordering::SeqCst);
         assert_eq!(scope.eval::<u32>("Atomics.load(new Uint8Array(memory.buffer), 3 * 65536 - 1)")?, 4);
 
-        // Another isolate with V8's block: the same store.
+        // Another isolate has V8's block, and gets the same store.
         let block = share(scope);
         Isolate::new()?.enter(|other| {
             let there = other.with_v8(|scope| {
@@ -213,7 +213,7 @@ fn a5_memory_of_webassembly_is_copied_once_a_scope_was_lent() {
         assert_eq!(scope.bytes(&buffer).unwrap().len(), PAGE);
         let store = scope.externalize(&buffer).unwrap();
         scope.with_v8(|scope| store.cells(scope).unwrap()[0].set(7));
-        // Its memory object refers to the block too, and V8 does not say that it is this.
+        // The memory object also refers to the block, and V8 does not report who holds a reference.
         let error = scope.bytes(&buffer).unwrap_err();
         assert!(matches!(error, Error::NotLent { .. }), "{error}");
         assert_eq!(store.to_vec().unwrap()[0], 7);
