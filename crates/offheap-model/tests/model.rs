@@ -334,7 +334,7 @@ fn c22_advice_for_what_is_too_large_leads_somewhere() -> Done {
     let growable = SharedStore::growable(8, 32)?;
     let whole = engine.expose(growable.as_store()).unwrap_err().to_string();
     assert!(
-        whole.ends_with("make it with a max_byte_length of at most 16, since such memory is exposed as a whole"),
+        whole.ends_with("create it with a max_byte_length of at most 16: such memory is exposed as a whole"),
         "{whole}"
     );
     let part = engine.expose(growable.slice(..4)?.as_store()).unwrap_err().to_string();

@@ -15,7 +15,7 @@ thread_local! {
     static REFUSED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A store with a deleter that calls `work`.
+/// A store with this deleter.
 fn with_deleter(deleter: impl FnOnce() + Send + 'static) -> BackingStore {
     UniqueStore::from_owner_with_deleter(vec![1_u8; 64], move |_, _| deleter()).unwrap().into()
 }
