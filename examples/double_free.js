@@ -1,5 +1,5 @@
-// A free too early and a free too many. Both are refused, so nothing breaks; both are reported with every place that
-// took part, although the errors are caught. Exit status 3.
+// A free too early, and a free too many. Both are refused, so nothing breaks. Although script catches the errors, both
+// are reported, with every place that was involved. Exit status 3.
 
 const memory = nativeModule.allocateMemory(1024);
 const buffer = nativeModule.arrayBuffer(memory);

@@ -1,6 +1,6 @@
 // A buffer's memory outlives the buffer. An ArrayBuffer made here is externalized: native code takes a reference to its
-// backing store. Detaching then takes the memory away from script, and from script alone: native code goes on writing
-// it, and a new buffer shows what was written. It is freed once, when the last reference is released.
+// backing store. Detaching takes the memory away only from script: native code continues to write it, and a new buffer
+// shows what was written. The memory is freed once, when the last reference is released.
 
 const { externalizeBuffer, arrayBuffer, detach, gc, stats } = nativeModule;
 

@@ -8,11 +8,11 @@ function makeFrame(byteLength) {
 let frame = makeFrame(640 * 480 * 4);
 new Uint8Array(frame).fill(128);
 
-// That the buffer is gone frees nothing: manual memory is freed by hand, and its last name went with `makeFrame`.
+// The buffer's end frees nothing: manual memory must be freed explicitly, and its last name ended with `makeFrame`.
 frame = undefined;
 nativeModule.gc();
 
-// A reference that native code took is the other thing to give back.
+// A reference that native code took must be released, too.
 const samples = new Float32Array(1000);
 nativeModule.externalizeBuffer(samples); // <- reported: nothing ever releases it
 

@@ -1,14 +1,14 @@
-// Prints rows of a log or CSV file of any size, counted from 0:
+// Prints rows of a log or CSV file of any size. Rows are counted from 0:
 //
 //     offheap run --map log=FILE examples/lines.js 41 [ROW]...
 //
-// The file is mapped, never read as a whole: script looks at it through windows, one at a time, and the system brings in
-// the pages that are touched and takes them back when it needs the room.
+// The file is mapped, and never read as a whole. Script looks at it through one window at a time. The system loads the
+// pages that are used, and takes them back when it needs the memory.
 
 const { mapped, arrayBuffer, args } = nativeModule;
 
-const WINDOW = 64 * 2 ** 20; // Any multiple of 8 that the engine takes (2 GiB - 1 in QuickJS).
-const SHOWN = 4096; // The most bytes of a row that are printed.
+const WINDOW = 64 * 2 ** 20; // Any multiple of 8 up to the engine's limit (2 GiB - 1 in QuickJS).
+const SHOWN = 4096; // The largest number of bytes of a row that are printed.
 const NEWLINE = 10;
 const RETURN = 13;
 
@@ -18,7 +18,7 @@ if (!file || !wanted.length || !args.every((row) => /^\d{1,15}$/.test(row))) {
   throw new Error("usage: offheap run --map log=FILE examples/lines.js ROW...");
 }
 
-// The window that `offset` lies in. The one before it is let go.
+// The window that contains `offset`. The previous window is dropped.
 let window = { start: 0, end: 0 };
 function windowAt(offset) {
   if (offset < window.start || offset >= window.end) {
@@ -29,7 +29,7 @@ function windowAt(offset) {
   return window;
 }
 
-// Where the row after the one at `offset` begins: past the next newline, which may be in a later window, or at the end.
+// The beginning of the next row: after the next newline, which may be in a later window, or the end of the file.
 function nextRow(offset) {
   while (offset < file.byteLength) {
     const { start, end, bytes } = windowAt(offset);
@@ -45,7 +45,7 @@ function byteAt(offset) {
   return bytes[offset - start];
 }
 
-// One pass, as far as the last row that is wanted; the index has where each of them begins and ends.
+// One pass, up to the last requested row. The index has the beginning and the end of each requested row.
 const index = new Map(wanted.map((row) => [row, undefined]));
 const last = Math.max(...wanted);
 let rows = 0;
@@ -65,7 +65,7 @@ function text(from, to) {
   }
 }
 
-// A file may begin with a byte order mark, which is no part of its first row.
+// A file may begin with a byte order mark, which does not belong to its first row.
 const MARK = [0xef, 0xbb, 0xbf];
 const isMarked = file.byteLength >= 3 && MARK.every((byte, at) => byteAt(at) === byte);
 
@@ -77,10 +77,10 @@ for (const row of wanted) {
   }
   let { start, end } = index.get(row);
   if (row === 0 && isMarked) start += MARK.length;
-  if (end > start && byteAt(end - 1) === NEWLINE) end--; // The last row may have none.
+  if (end > start && byteAt(end - 1) === NEWLINE) end--; // The last row may have no newline.
   if (end > start && byteAt(end - 1) === RETURN) end--;
   let shown = Math.min(end, start + SHOWN);
-  while (shown < end && (byteAt(shown) & 0xc0) === 0x80) shown--; // Not within a character.
+  while (shown < end && (byteAt(shown) & 0xc0) === 0x80) shown--; // Do not cut a character in two.
   console.log(text(start, shown) + (shown < end ? `... (${end - start} bytes)` : ""));
 }
 if (missing) throw new Error(missing);

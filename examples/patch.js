@@ -1,21 +1,22 @@
-// Mends the header of a WAV file in place:
+// Repairs the header of a WAV file in place:
 //
 //     offheap run --map file=FILE.wav:rw examples/patch.js
 //
-// A recorder that was cut off leaves the lengths in its header at 0 or at a guess, and players stop there. The file is
-// mapped `rw`: what is written to the buffer, a SharedArrayBuffer since others may write the file too, is written to the
-// file, four bytes of it here and not a copy of the rest. A file that is right, or that is not understood, stays as it is.
+// A recorder that was interrupted leaves the lengths in the header at 0, or at a guess, and players stop there. The
+// file is mapped `rw`: a write to the buffer is a write to the file, here of four bytes and without a copy of the rest.
+// The buffer is a SharedArrayBuffer, because others may write the file, too. A file that is correct or unknown is not
+// changed.
 
 const { mapped, arrayBuffer } = nativeModule;
 
 const file = mapped.file;
-// What is not shared is mapped `ro`.
+// A buffer that is not shared was mapped `ro`.
 if (!file?.shared) throw new Error("usage: offheap run --map file=FILE.wav:rw examples/patch.js");
 
 const size = file.byteLength;
 const refuse = (why) => { throw new Error(`${why}; the file stays as it is`) };
 
-// The bytes from `offset` on, through a small window, which begins at a multiple of 8.
+// The bytes from `offset` on, through a small window that begins at a multiple of 8.
 function view(offset, length) {
   const start = offset - (offset % 8);
   return new DataView(arrayBuffer(file, start, offset + length - start), offset - start);
@@ -26,8 +27,8 @@ const uint32 = (offset) => view(offset, 4).getUint32(0, true);
 if (size < 12 || name(0) !== "RIFF" || name(8) !== "WAVE") throw new Error("this is no WAV file");
 if (size - 8 > 0xffffffff) refuse(`a WAV file has at most 4294967303 bytes, and this one has ${size}`);
 
-// Chunks follow each other: four letters, a length, that many bytes, and one more where they are odd. Some writers leave
-// that out at the end.
+// Chunks follow each other: four letters, a length, that many bytes, and a padding byte if the length is odd. Some
+// writers omit the last padding byte.
 function chunkAt(at) {
   if (at + 8 > size || !/^[\x20-\x7e]{4}$/.test(name(at))) return undefined;
   const length = uint32(at + 4);
@@ -35,7 +36,7 @@ function chunkAt(at) {
   return { name: name(at), at, length, end, next: end + (length % 2) };
 }
 
-// Where the chunks from `at` on end, if they end with the file or where it says that it ends.
+// The end of the chunks from `at` on, if they end with the file or at the end that the header states.
 const said = uint32(4) + 8;
 function endOfChunks(at) {
   while (at < size && at !== said) {
@@ -56,7 +57,7 @@ while (data && data.name !== "data") {
 if (!data) refuse("it has no chunk of data");
 if (!frame) refuse("it does not say how long a sample is");
 
-// Samples that go on to the end of the file, or what the header says of them.
+// The length of the samples: up to the end of the file if it was left open, otherwise as the header says.
 const begin = data.at + 8;
 const whole = size - begin - ((size - begin) % frame);
 const end = endOfChunks(Math.min(data.next, size));

@@ -1,4 +1,4 @@
-// A buffer whose length changes, and native code that goes along: a reference sees each new length, at one address.
+// A resizable buffer and native code: a reference sees each new length, and the address stays.
 
 const { externalizeBuffer, detach, stats } = nativeModule;
 
@@ -17,7 +17,7 @@ append("second\n");
 console.log("appended:", held.byteLength, "bytes, script reads", JSON.stringify(String.fromCharCode(...new Uint8Array(lines))));
 
 lines.resize(6);
-lines.resize(8); // What shrinking took comes back as zeros.
+lines.resize(8); // The bytes that shrinking cut off are zero after growing again.
 console.log("shrunk:  ", held.byteLength, "bytes, native code reads", held.read(4));
 
 detach(lines);

@@ -1,5 +1,5 @@
-// The call that looks right and is not: ArrayBuffer has no constructor that takes memory. The error says what to call,
-// and is caught nowhere, so the run ends with status 1; the memory is freed on the way out.
+// This call looks right, but ArrayBuffer has no constructor that takes memory. The error names the function to call. It
+// is not caught, so the run ends with status 1. The memory is freed at the end of the run.
 
 const memory = nativeModule.allocateMemory(1024);
 try {

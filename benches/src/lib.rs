@@ -1,4 +1,5 @@
-//! Ours beside a peer's, in one process: alternately, so that whatever slows the machine down slows both down.
+//! Compares our code with a peer's, in one process. The two alternate, so that anything that slows the machine down
+//! affects both.
 #![forbid(unsafe_code)]
 
 mod report;
@@ -11,12 +12,12 @@ use serde_json::{Value, json};
 
 pub use report::{Measure, profile_directory, run};
 
-/// Rounds per row. What is told is the one with the median ratio.
+/// Rounds per row. The round with the median ratio is reported.
 const ROUNDS: usize = 5;
-/// Turns per round. In a turn ours and the peer's run once each, one right after the other: a machine that is slower for
-/// a while is so for both. A round is the turn with the median ratio.
+/// Turns per round. In a turn, our code and the peer's run once each, one directly after the other, so a machine that
+/// is slower for a while is slower for both. The result of a round is the turn with the median ratio.
 const TURNS: usize = 41;
-/// How long ours, or the peer's, runs in one turn.
+/// The duration of our code, or the peer's, in one turn.
 const TURN: Duration = Duration::from_micros(1500);
 
 /// One row of the table.
@@ -24,31 +25,32 @@ const TURN: Duration = Duration::from_micros(1500);
 pub struct Row {
     /// Its name.
     pub name: &'static str,
-    /// What ours / peer should be at the most.
+    /// The largest acceptable value of ours / peer.
     pub goal: f64,
-    /// Nanoseconds per step of ours.
+    /// Nanoseconds per step of our code.
     pub ours_ns: f64,
-    /// Nanoseconds per step of the peer's.
+    /// Nanoseconds per step of the peer's code.
     pub peer_ns: f64,
     /// `ours_ns / peer_ns`.
     pub ratio: f64,
-    /// The least and the greatest ratio of a round.
+    /// The smallest and the largest ratio of a round.
     pub spread: (f64, f64),
 }
 
-/// Measures one step of ours beside one step of the peer's.
+/// Measures one step of our code and one step of the peer's.
 pub fn row<A, B>(name: &'static str, goal: f64, mut ours: impl FnMut() -> A, mut peer: impl FnMut() -> B) -> Row {
     let (our_steps, peer_steps) = (steps_per_turn(&mut ours), steps_per_turn(&mut peer));
     let ours = || nanoseconds_per_step(our_steps, &mut ours);
     timed_row(name, goal, ours, || nanoseconds_per_step(peer_steps, &mut peer))
 }
 
-/// The same where a turn has parts that are not to be measured: each closure takes one turn, of a millisecond or more, and
-/// answers its nanoseconds per step.
+/// Measures turns of which only a part counts. Each closure performs one turn, of a millisecond or more, and returns
+/// its nanoseconds per step.
 pub fn timed_row(name: &'static str, goal: f64, mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> Row {
     let mut round = || {
         median((0..TURNS).map(|turn| {
-            // Whoever goes second finds caches and branch predictors as the other left them; so they take turns at it.
+            // The second one finds caches and branch predictors as the first one left them, so they take turns at being
+            // first.
             if turn % 2 == 0 {
                 let ours_ns = ours();
                 Turn { ours_ns, peer_ns: peer() }

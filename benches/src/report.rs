@@ -1,4 +1,4 @@
-//! The program around the rows: which are wanted, the table, and the file.
+//! The command line, the table and the file of a benchmark program.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use crate::{Row, goals, table, to_json};
 /// Measures the row of this name.
 pub type Measure = fn(&'static str) -> Row;
 
-/// Measures the rows whose names have the program's first argument in them, or all, and prints them. After all of them
-/// it does what is left, and writes `file` into cargo's target directory.
+/// Measures the rows whose names contain the program's first argument, or all rows, and prints them. Then calls `then`,
+/// and writes `file` into cargo's target directory.
 ///
 /// # Errors
-/// Those of `then`, and where the file cannot be written.
+/// The errors of `then`, and an error if the file cannot be written.
 pub fn run(
     file: &str,
     all: &[(&'static str, Measure)],
@@ -34,16 +34,16 @@ pub fn run(
     Ok(())
 }
 
-/// Where cargo put the programs of this profile: `target/release`.
+/// The directory in which cargo put the programs of this profile: `target/release`.
 ///
 /// # Errors
-/// Where this program is not where cargo puts it.
+/// If this program is not in a target directory of cargo.
 pub fn profile_directory() -> Result<PathBuf, Box<dyn Error>> {
     let executable = std::env::current_exe()?;
     Ok(executable.ancestors().nth(2).ok_or("an executable of cargo is in <profile>/deps")?.to_owned())
 }
 
-/// What the copies depend on: with fast short `rep movsb` the start of it costs little.
+/// The speed of copies depends on this: with fast short `rep movsb`, starting one is cheap.
 fn cpu_flags() -> String {
     let Ok(cpu) = std::fs::read_to_string("/proc/cpuinfo") else { return "unknown (no /proc/cpuinfo)".to_owned() };
     let field = |name: &str| {
@@ -55,7 +55,7 @@ fn cpu_flags() -> String {
     format!("{}, erms: {}, fsrm: {}", field("model name").unwrap_or("unknown"), has("erms"), has("fsrm"))
 }
 
-/// Cargo's target directory, however it was set: as cargo says, or two above the executable where that is elsewhere
+/// Cargo's target directory: as cargo reports it, or two levels above the executable if that is elsewhere
 /// (`--target-dir`).
 fn target_directory(profile_directory: &Path) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

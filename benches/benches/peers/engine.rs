@@ -1,4 +1,4 @@
-//! Buffers in QuickJS: ours, and what a careful program does by hand, with an `Arc` as opaque.
+//! Buffers in QuickJS: ours, and those of a careful program that passes an `Arc` as the opaque pointer.
 #![allow(unsafe_code, reason = "the peer is QuickJS's C interface")]
 
 use std::ffi::c_void;
@@ -12,7 +12,7 @@ use offheap_quickjs::rquickjs::{Context, Ctx, Runtime, qjs};
 
 const GOAL: f64 = 1.3;
 
-/// Exposing a store and dropping the buffer, over and over.
+/// Exposes a store and drops the buffer, again and again.
 pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
     let runtime = Runtime::new().expect("room for a runtime");
     let context = Context::full(&runtime).expect("room for a context");
@@ -32,11 +32,12 @@ fn expose_by_hand(ctx: &Ctx<'_>, arc: &Arc<Vec<u8>>) {
     let data = arc.as_ptr().cast_mut();
     let opaque = Arc::into_raw(Arc::clone(arc)).cast_mut();
     let (byte_length, fixed) = (arc.len() as qjs::size_t, 0);
-    // SAFETY: the memory lives while the opaque's count does, which the callback takes back. Nothing reads or writes it.
+    // SAFETY: the memory lives while the count in the opaque pointer does, and the callback gives it back. Nothing
+    // reads or writes it.
     let buffer = unsafe { qjs::JS_NewArrayBuffer(ctx, data, byte_length, fixed, Some(let_go), opaque.cast(), false) };
-    // SAFETY: looks only at the tag.
+    // SAFETY: this only reads the tag.
     assert!(!unsafe { qjs::JS_IsException(buffer) }, "room for a buffer");
-    // SAFETY: made by the call above, used by nobody else, freed once.
+    // SAFETY: the call above made the value, no other code uses it, and it is freed once.
     unsafe { qjs::JS_FreeValue(ctx, buffer) };
 }
 
@@ -47,7 +48,7 @@ unsafe extern "C" fn let_go(
     size: qjs::size_t,
 ) -> *mut c_void {
     if size == 0 {
-        // SAFETY: the count that `expose_by_hand` gave with this callback; size 0 comes once.
+        // SAFETY: this is the count that `expose_by_hand` passed with this callback. QuickJS calls it with size 0 once.
         drop(unsafe { Arc::from_raw(opaque.cast_const().cast::<Vec<u8>>()) });
     }
     null_mut()

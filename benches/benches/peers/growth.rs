@@ -1,4 +1,4 @@
-//! Growing from nothing to 64 MiB in steps of a page, each new page written: what a resizable store is for.
+//! Growing from nothing to 64 MiB in steps of a page, and writing each new page: the purpose of a resizable store.
 
 use std::hint::black_box;
 use std::ptr;
@@ -9,7 +9,7 @@ use offheap::UniqueStore;
 const STEP: usize = 4 << 10;
 const MOST: usize = 64 << 20;
 
-/// Beside `Vec::resize`, which moves what it has when its room ends.
+/// Compared with `Vec::resize`, which moves the contents when the capacity is exhausted.
 pub(crate) fn beside_vec(name: &'static str) -> Row {
     let peer = || {
         let mut vec = Vec::new();
@@ -22,7 +22,7 @@ pub(crate) fn beside_vec(name: &'static str) -> Row {
     row(name, 1.0, ours, peer)
 }
 
-/// Beside a reservation by hand, to which each step adds the access that it needs.
+/// Compared with a reservation made by hand, to which each step adds access to the pages that it needs.
 pub(crate) fn beside_mprotect(name: &'static str) -> Row {
     let peer = || {
         let reserved = Reserved::new();
@@ -49,7 +49,7 @@ struct Reserved(*mut u8);
 impl Reserved {
     fn new() -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the system's choice touches no memory that exists.
+        // SAFETY: a new mapping, at an address that the system chooses, touches no existing memory.
         let start = unsafe { libc::mmap(ptr::null_mut(), MOST, libc::PROT_NONE, flags, -1, 0) };
         assert_ne!(start, libc::MAP_FAILED);
         Reserved(start.cast())
@@ -58,21 +58,21 @@ impl Reserved {
     /// Makes the page before `end` readable and writable.
     fn commit(&self, end: usize) {
         let page = self.0.wrapping_add(end - STEP).cast();
-        // SAFETY: a page of this reservation, since `end` is at most its length.
+        // SAFETY: this page is inside the reservation, because `end` is at most its length.
         let done = unsafe { libc::mprotect(page, STEP, libc::PROT_READ | libc::PROT_WRITE) };
         assert_eq!(done, 0);
     }
 
     fn write(&self, offset: usize) {
         let byte = self.0.wrapping_add(offset);
-        // SAFETY: inside of a page that was committed just now, and nobody else's.
+        // SAFETY: this is inside a page that was committed just now, and no other code has it.
         unsafe { byte.write(black_box(1)) };
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length, and unmapped only here.
+        // SAFETY: `new` mapped it with this length, and it is unmapped only here.
         let done = unsafe { libc::munmap(self.0.cast(), MOST) };
         assert_eq!(done, 0);
     }

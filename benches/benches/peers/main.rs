@@ -1,5 +1,6 @@
-//! `cargo bench -p benches --bench peers`: what offheap costs beside what does the same by hand, as `what | ours | peer |
-//! ratio`; and `peers.json` in the target directory. With `-- TEXT` only the rows whose names contain TEXT.
+//! `cargo bench -p benches --bench peers`: the cost of offheap, compared with code that does the work by hand. Prints
+//! rows of `what | ours | peer | ratio`, and writes `peers.json` to the target directory. `-- TEXT` selects the rows
+//! whose names contain TEXT.
 
 mod engine;
 mod growth;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use benches::{Measure, Row, profile_directory, row, run};
 use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 
-/// What the control block may have before its owner.
+/// The largest size of the control block before its owner.
 const CONTROL_BLOCK_LIMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,11 +46,12 @@ fn clone_drop(name: &'static str) -> Row {
     row(name, 1.1, || black_box(&store).clone(), || black_box(&arc).clone())
 }
 
-/// From `Vec` to free, nobody observing.
+/// From `Vec` to free, without an observer.
 fn from_vec_64(name: &'static str) -> Row {
     let vec = || {
         let mut vec = vec![1_u8; 64];
-        // Not the `Vec` itself: writing and reading it back would be part of both, and as slow as what is measured.
+        // The `Vec` itself is not used: both sides would write it and read it back, which takes as long as the measured
+        // code.
         black_box(vec.as_mut_ptr());
         vec
     };
@@ -57,7 +59,7 @@ fn from_vec_64(name: &'static str) -> Row {
     row(name, 1.05, ours, || bytes::Bytes::from_owner(vec()))
 }
 
-/// `copy_to_slice` beside `memcpy`, which is what `copy_from_slice` calls where the length is not known before.
+/// `copy_to_slice` compared with `memcpy`, which `copy_from_slice` calls if the length is not known at compile time.
 fn copy(name: &'static str, byte_length: usize, goal: f64) -> Row {
     let source: Vec<u8> = (0..byte_length).map(|index| index as u8).collect();
     let store = store_of(source.clone());
@@ -72,7 +74,7 @@ fn copy(name: &'static str, byte_length: usize, goal: f64) -> Row {
     copied
 }
 
-/// `copy_to_slice` of shared memory, which nothing excludes, beside `memcpy`.
+/// `copy_to_slice` of shared memory, which takes no lock, compared with `memcpy`.
 fn atomic_copy_1m(name: &'static str) -> Row {
     let source: Vec<u8> = (0..1 << 20).map(|index: usize| index as u8).collect();
     let store = SharedStore::from_owner(source.clone()).expect("room for a control block");
@@ -85,7 +87,7 @@ fn atomic_copy_1m(name: &'static str) -> Row {
     )
 }
 
-/// A handle to a part, made and dropped.
+/// Makes and drops a handle to a part.
 fn substore(name: &'static str) -> Row {
     let store = store_of(vec![1; 64]);
     let whole = bytes::Bytes::from_owner(vec![1_u8; 64]);

@@ -1,4 +1,4 @@
-//! What `offheap run` keeps in memory of a file that is larger than memory should be.
+//! The resident memory of `offheap run` with a file that is larger than the memory it may use.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -7,15 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const FILE_BYTES: u64 = 5 << 30;
-/// What may be resident of anonymous memory: the file's pages are the file's.
+/// The limit on resident anonymous memory. The pages of the file are not anonymous.
 const LIMIT_KIB: u64 = 32 << 10;
-/// The file has one row at each end and one of zeros, never written, between them.
+/// The file has one row at each end, and between them one row of zeros that is never written.
 const FIRST: &str = "the first row\n";
 const LAST: &str = "\nthe last row\n";
 const LAST_ROW: &str = "2";
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(300);
 
-/// A line about the run of `examples/lines.js`, or about why there was none.
+/// One line about the run of `examples/lines.js`, or about the reason why it did not run.
 pub(crate) fn of_lines_on_a_large_file(profile_directory: &Path) -> String {
     let what = "anonymous memory of lines.js on a sparse file of 5 GiB";
     let offheap = profile_directory.join("offheap");
@@ -42,7 +42,7 @@ fn write_sparse(path: &Path) -> io::Result<()> {
     file.write_all(LAST.as_bytes())
 }
 
-/// The most anonymous memory that was resident, in KiB, and how long the run took.
+/// The largest resident anonymous memory in KiB, and the duration of the run.
 fn peak_of_run(offheap: &Path, file: &Path) -> io::Result<(u64, Duration)> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/lines.js");
     let mut map = std::ffi::OsString::from("log=");
@@ -78,7 +78,7 @@ fn peak_of_run(offheap: &Path, file: &Path) -> io::Result<(u64, Duration)> {
     }
 }
 
-/// `None` before the child has memory, after it has none, and where there is no `/proc`.
+/// `None` before the child has memory, after it has released it, and on systems without `/proc`.
 fn anonymous_kib(child: &Child) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;

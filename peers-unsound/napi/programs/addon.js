@@ -1,4 +1,4 @@
-// The addon, where `cargo build` put it: in the folder that UNSOUND_NAPI names.
+// The addon, in the folder UNSOUND_NAPI, where `cargo build` put it.
 const { dlopen } = require("node:process");
 const addon = { exports: {} };
 dlopen(addon, process.env.UNSOUND_NAPI);

@@ -1,3 +1,3 @@
-// Seen: the same memory on the way in, other memory on the way back.
+// Seen: the memory is the same on the way in, and different on the way back.
 const { sameMemory } = require("./addon.js");
 console.log(`the same memory: ${sameMemory().join(" and ")}`);

@@ -1,4 +1,4 @@
-// The buffer of the main thread is given to script of a worker: a value of one isolate in another, and a reference that is
+// The main thread's buffer is given to script of a worker: one isolate gets a value of another, and the reference is
 // deleted there.
 // Seen: the process ends in V8.
 const { Worker, isMainThread } = require("node:worker_threads");

@@ -1,4 +1,4 @@
-// Another thread writes to memory that is not shared, while script reads it and writes nothing.
+// Another thread writes to unshared memory while script reads it and writes nothing.
 // Seen: one element of a plain ArrayBuffer has many values in one turn.
 const { countElsewhere } = require("./addon.js");
 const buffer = Buffer.alloc(64 << 10);

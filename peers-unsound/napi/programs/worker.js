@@ -1,4 +1,4 @@
-// A worker gives its buffer to the addon, which keeps it as it may, and ends: its memory goes with it.
+// A worker gives its buffer to the addon, which may keep it. When the worker ends, the memory is freed.
 // Seen: SIGSEGV when the main thread reads the first byte.
 const { Worker, isMainThread } = require("node:worker_threads");
 const { keep, firstKept } = require("./addon.js");

@@ -1,6 +1,6 @@
-//! What offheap does not mend: a session of the crate `v8`'s inspector runs script by `&self`, without a scope. This one is
-//! used while a guard lives.
-//! Seen: SIGSEGV, since no isolate is entered.
+//! Not prevented by offheap: an inspector session of the crate `v8` runs script through `&self`, without a scope. This
+//! program uses one while a guard lives.
+//! Seen: SIGSEGV, because no isolate is entered.
 #![forbid(unsafe_code)]
 
 use adapter::v8::inspector::{

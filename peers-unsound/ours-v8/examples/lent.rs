@@ -1,5 +1,5 @@
-//! What offheap does not mend: `with_v8` lends a scope of the crate `v8`, and that crate's own safe API takes the store of
-//! any buffer out of it, whose `Cell`s write frozen memory too.
+//! Not prevented by offheap: `with_v8` lends a scope of the crate `v8`, and that crate's safe API gets the
+//! `v8::BackingStore` of any buffer from it. Its `Cell`s can also write frozen memory.
 //! Seen: bytes change under a `&[u8]`.
 #![forbid(unsafe_code)]
 

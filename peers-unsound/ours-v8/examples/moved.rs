@@ -1,6 +1,7 @@
-//! What offheap does not mend: a program takes V8's block of a store, by the crate's own safe API, and makes a buffer of it in
-//! an isolate on another thread, while cells of the store live, or before they are lent. V8 tells nobody.
-//! Seen: bytes change under `Cell`s that stay on their thread, either way.
+//! Not prevented by offheap: a program takes V8's block of a store through the crate's safe API, and makes a buffer
+//! over it in an isolate on another thread, before cells of the store are lent or while they live. V8 reports this to
+//! nobody.
+//! Seen: in both cases, bytes change under `Cell`s that stay on their thread.
 #![forbid(unsafe_code)]
 
 use std::sync::mpsc::{Receiver, channel};
@@ -9,7 +10,7 @@ use std::thread::spawn;
 use adapter::offheap::{BackingStore, UniqueStore};
 use adapter::{BackingStoreExt, v8};
 
-/// Makes a buffer of a block in an isolate of this thread, and writes to it when it is told to.
+/// Makes a buffer over a block in an isolate of this thread, and writes to it on request.
 fn write(block: v8::SharedRef<v8::BackingStore>, now: &Receiver<()>) {
     let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
     v8::scope!(let scope, isolate);

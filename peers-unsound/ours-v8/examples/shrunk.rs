@@ -1,6 +1,6 @@
-//! What offheap does not mend: V8's block of a resizable buffer is given to an isolate on another thread, by the crate's own
-//! safe API, and the buffer is detached here. Script there shrinks the memory, and V8 unmaps it, while it is copied here: V8
-//! does not say that the one buffer over it is another isolate's.
+//! Not prevented by offheap: a program gives V8's block of a resizable buffer to an isolate on another thread, through
+//! the crate's safe API, and detaches the buffer here. During a copy here, script there shrinks the memory, and V8
+//! unmaps it. V8 does not report that the only buffer over the block belongs to another isolate.
 //! Seen: SIGSEGV in the copy.
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ fn run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str) -> v8::Local<'s, v8::
     v8::Script::compile(scope, source, None).unwrap().run(scope).unwrap()
 }
 
-/// Runs in an isolate of this thread.
+/// Runs work in an isolate of this thread.
 fn in_isolate(work: impl FnOnce(&mut v8::PinScope<'_, '_>)) {
     let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
     v8::scope!(let scope, isolate);

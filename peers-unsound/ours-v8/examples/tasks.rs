@@ -1,6 +1,6 @@
-//! What offheap does not mend: a platform of the program's own is given V8's tasks, and runs them by the crate's safe API,
-//! without a scope. This one does so while a guard lives; the task calls back a FinalizationRegistry of script.
-//! Seen: SIGSEGV, since no isolate is entered.
+//! Not prevented by offheap: a program's own platform gets V8's tasks, and runs them through the crate's safe API,
+//! without a scope. This one does so while a guard lives, and the task calls a FinalizationRegistry of script.
+//! Seen: SIGSEGV, because no isolate is entered.
 #![forbid(unsafe_code)]
 
 use std::ffi::c_void;

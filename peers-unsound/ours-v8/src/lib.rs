@@ -1,2 +1,3 @@
-//! The examples of `ours`, the same files, with offheap-v8 as the adapter; and what V8 answers in `tests/answered.rs`.
+//! The examples of `ours`, compiled from the same files, with offheap-v8 as the adapter. `tests/answered.rs` has V8's
+//! answers.
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! What simply works on V8, where a program of the crate `v8` goes wrong. One test, because on machines with
-//! memory-protection keys V8 does not run on threads that are older than its start.
+//! Programs that work on V8, while their counterparts with the crate `v8` go wrong. There is one test, because on
+//! machines with memory-protection keys V8 cannot run on threads that are older than its start.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn what_v8_answers() {
     exposing_frees_once();
 }
 
-/// Beside `v8/src/wrong_size.rs`.
+/// Counterpart of `v8/src/wrong_size.rs`.
 fn memory_is_freed_with_the_size_it_was_allocated_with() {
     let mut isolate = Isolate::new().unwrap();
     let store = BackingStore::from(UniqueStore::from_owner(vec![1_u32, 2, 3]).unwrap());
@@ -32,7 +32,7 @@ fn memory_is_freed_with_the_size_it_was_allocated_with() {
     assert_eq!(sizes::wrong_size(), None);
 }
 
-/// Beside `v8/src/resize.rs`: memory that script may shrink is read where it cannot fault.
+/// Counterpart of `v8/src/resize.rs`: memory that script may shrink is read only where the read cannot fault.
 fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     Isolate::new().unwrap().enter(|scope| {
         let source = "globalThis.buffer = new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })";
@@ -44,7 +44,7 @@ fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     });
 }
 
-/// Beside `v8/src/immutable.rs`.
+/// Counterpart of `v8/src/immutable.rs`.
 fn no_write_reaches_memory_that_is_frozen() {
     let owner: Arc<[u8]> = Arc::from([7_u8; 8]);
     let store = FrozenStore::from_owner(owner.clone()).unwrap();
@@ -58,7 +58,7 @@ fn no_write_reaches_memory_that_is_frozen() {
     assert_eq!(owner[0], 7);
 }
 
-/// Beside `v8/src/race.rs`: two engines at once.
+/// Counterpart of `v8/src/race.rs`, with two engines at once.
 fn a_store_is_in_one_isolate_at_a_time() {
     let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
     let second =
@@ -72,7 +72,7 @@ fn a_store_is_in_one_isolate_at_a_time() {
     second().expect("the first isolate has ended");
 }
 
-/// Beside `v8/src/borrowed.rs`, and `napi/programs/worker.js`.
+/// Counterpart of `v8/src/borrowed.rs`, and `napi/programs/worker.js`.
 fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     let store = std::thread::spawn(|| {
         Isolate::new().unwrap().enter(|scope| {
@@ -84,7 +84,7 @@ fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     assert_eq!((store.to_vec().unwrap()[(64 << 20) - 1], store.exposure()), (7, None));
 }
 
-/// Beside `v8/src/leak.rs`, and `napi/src/lib.rs`, `expose_by_reference`.
+/// Counterpart of `v8/src/leak.rs`, and `napi/src/lib.rs`, `expose_by_reference`.
 fn exposing_frees_once() {
     let freed = Arc::new(AtomicUsize::new(0));
     let mut isolate = Isolate::new().unwrap();

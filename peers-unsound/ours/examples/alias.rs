@@ -1,4 +1,4 @@
-//! Two `&mut [u8]` to one buffer. Beside `napi/src/lib.rs`, `write_both`.
+//! Two `&mut [u8]` to one buffer. Counterpart of `napi/src/lib.rs`, `write_both`.
 use adapter::Isolate;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! A store over a borrowed local that outlives it. Beside `v8/src/borrowed.rs`.
+//! A store over a borrowed local, which outlives the local. Counterpart of `v8/src/borrowed.rs`.
 use adapter::offheap::FrozenStore;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! A slice where an owner is wanted, which would have to be copied. Beside `rquickjs/src/copy.rs`.
+//! A slice instead of an owner, which would require a copy. Counterpart of `rquickjs/src/copy.rs`.
 use adapter::offheap::UniqueStore;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Two threads run script in one runtime. Beside `rquickjs/src/ctx.rs`.
+//! Two threads run script in one runtime. Counterpart of `rquickjs/src/ctx.rs`.
 use adapter::Isolate;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Detaching under a slice. Beside `v8/src/contents.rs`, and `napi/src/lib.rs`, `detach_and_read`.
+//! Detaching a buffer under a slice. Counterpart of `v8/src/contents.rs`, and `napi/src/lib.rs`, `detach_and_read`.
 use adapter::Isolate;
 
 fn main() {

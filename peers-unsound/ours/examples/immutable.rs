@@ -1,4 +1,4 @@
-//! Writing to memory that script was promised not to change. Beside `v8/src/immutable.rs`.
+//! Writing to memory that must not change for script. Counterpart of `v8/src/immutable.rs`.
 use adapter::Isolate;
 use adapter::offheap::FrozenStore;
 

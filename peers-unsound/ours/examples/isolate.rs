@@ -1,4 +1,4 @@
-//! A buffer of one thread's engine, on another thread. Beside `napi/programs/isolate.js`.
+//! Using a buffer of one thread's engine on another thread. Counterpart of `napi/programs/isolate.js`.
 use adapter::Isolate;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Two threads that write the bytes of a store at once. Beside `v8/src/race.rs`.
+//! Two threads write the bytes of a store at once. Counterpart of `v8/src/race.rs`.
 use adapter::offheap::UniqueStore;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! An owner that is not `Send`, in a store that is. Beside `v8/src/rc.rs`.
+//! An owner that is not `Send`, in a store that is. Counterpart of `v8/src/rc.rs`.
 use std::rc::Rc;
 
 use adapter::offheap::UniqueStore;

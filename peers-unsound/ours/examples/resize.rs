@@ -1,11 +1,11 @@
-//! Script that shrinks a buffer under a slice of it. Beside `v8/src/resize.rs`.
+//! Script shrinks a buffer under a slice of it. Counterpart of `v8/src/resize.rs`.
 use adapter::Isolate;
 
 fn main() {
     Isolate::new().unwrap().enter(|scope| {
         let source = "globalThis.buffer = new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })";
         let buffer = scope.eval_buffer(source).unwrap();
-        // Where an adapter does not take such memory over, this is the error that says so.
+        // An adapter that does not take such memory over returns this error.
         let Ok(bytes) = scope.bytes(buffer.as_handle()) else { return };
         #[cfg(feature = "refused")] // E0502
         scope.eval::<()>("buffer.resize(0)").unwrap();

@@ -1,4 +1,4 @@
-//! Memory that others read through a `&[u8]`, given to script for writing. Beside `rquickjs/src/text.rs`.
+//! Giving script write access to memory that is read through a `&[u8]`. Counterpart of `rquickjs/src/text.rs`.
 use std::sync::Arc;
 
 use adapter::offheap::{FrozenStore, UniqueStore};

@@ -1,4 +1,4 @@
-//! Another thread that writes while script runs. Beside `napi/programs/race.js`.
+//! Another thread writes while script runs. Counterpart of `napi/programs/race.js`.
 use adapter::Isolate;
 
 fn main() {

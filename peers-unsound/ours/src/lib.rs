@@ -1,4 +1,4 @@
-//! The programs of the other folders in the API of offheap. What the compiler refuses is in `examples/`, with the error in
-//! the line before, and `tests/refused.rs` sees that it does; what an error answers, or simply works, is
-//! `tests/answered.rs`.
+//! The programs of the other folders, written with the API of offheap. `examples/` has the programs that the compiler
+//! refuses, with the error before the refused line, and `tests/refused.rs` checks the errors. `tests/answered.rs` has
+//! the programs that get an error or work.
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What offheap answers by an error, and what simply works.
+//! Programs that get an error from offheap, and programs that work.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use offheap_ledger::Ledger;
 #[global_allocator]
 static SIZES: sizes::Sizes = sizes::Sizes;
 
-/// Beside `v8/src/wrong_size.rs`.
+/// Counterpart of `v8/src/wrong_size.rs`.
 #[test]
 fn memory_is_freed_with_the_size_it_was_allocated_with() {
     drop(BackingStore::from(UniqueStore::from_owner(vec![1_u32, 2, 3]).unwrap()));
@@ -22,7 +22,7 @@ fn memory_is_freed_with_the_size_it_was_allocated_with() {
     assert_eq!(sizes::wrong_size(), None);
 }
 
-/// Beside `v8/src/swap.rs`.
+/// Counterpart of `v8/src/swap.rs`.
 #[test]
 fn stores_that_are_swapped_keep_their_owners() {
     let freed = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
@@ -39,7 +39,7 @@ fn stores_that_are_swapped_keep_their_owners() {
     assert_eq!(freed.map(|bytes| bytes.load(Ordering::SeqCst)), [64, 32]);
 }
 
-/// Beside `v8/src/resize.rs`: what the store of a shrunk buffer says when no slice is held.
+/// Counterpart of `v8/src/resize.rs`: the store of a shrunk buffer, while no slice is held.
 #[test]
 fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     Isolate::new().unwrap().enter(|scope| {
@@ -51,7 +51,7 @@ fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     });
 }
 
-/// Beside `v8/src/leak.rs`: memory that is freed by hand and was not, and a store that was forgotten.
+/// Counterpart of `v8/src/leak.rs`: manual memory that was not freed, and a store that was forgotten.
 #[test]
 fn a_leak_is_named_with_its_place() {
     let ledger = Ledger::install().unwrap();
@@ -67,7 +67,7 @@ fn a_leak_is_named_with_its_place() {
     assert!(leak.contains("tests/answered.rs:"), "{leak}");
 }
 
-/// Beside all of "double or wrong free".
+/// Counterpart of all programs under "double or wrong free".
 #[test]
 fn a_second_free_is_an_error_that_names_the_first() {
     let memory = ManualMemory::allocate(1024).unwrap();
@@ -76,7 +76,8 @@ fn a_second_free_is_an_error_that_names_the_first() {
     assert!(again.contains("double free of 1024 bytes") && again.contains("answered.rs"), "{again}");
 }
 
-/// Beside `rquickjs/src/text.rs` and `copy.rs`: in a program's own `Ctx` frozen memory is copied, and the call says so.
+/// Counterpart of `rquickjs/src/text.rs` and `copy.rs`: in a program's own `Ctx` frozen memory is copied, and the
+/// result reports it.
 #[test]
 fn script_gets_a_reported_copy_of_shared_memory() {
     let bytes: Arc<[u8]> = Arc::from("plain".repeat(8).as_bytes());
@@ -86,13 +87,13 @@ fn script_gets_a_reported_copy_of_shared_memory() {
         let (buffer, exposure) = store.expose(&ctx).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
         ctx.globals().set("buffer", buffer).unwrap();
-        // Whether QuickJS writes to the copy or throws, the memory is another.
+        // QuickJS may write to the copy or throw; the original memory does not change.
         let _ = ctx.eval::<(), _>("Atomics.store(new Uint8Array(buffer), 39, 0xf0)");
     });
     assert_eq!(text.chars().last(), Some('n'));
 }
 
-/// Beside `rquickjs/src/atomics.rs`.
+/// Counterpart of `rquickjs/src/atomics.rs`.
 #[test]
 fn no_write_reaches_memory_that_is_frozen() {
     let owner: Arc<[u8]> = Arc::from([7_u8; 8]);
@@ -107,7 +108,7 @@ fn no_write_reaches_memory_that_is_frozen() {
     assert_eq!(owner[0], 7);
 }
 
-/// Beside `rquickjs/src/runtimes.rs`.
+/// Counterpart of `rquickjs/src/runtimes.rs`.
 #[test]
 fn a_store_is_in_one_isolate_at_a_time() {
     let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
@@ -115,7 +116,7 @@ fn a_store_is_in_one_isolate_at_a_time() {
         Isolate::new().unwrap().enter(|scope| {
             let buffer = scope.expose(store).map_err(|error| error.to_string())?;
             scope.set_global("buffer", buffer.as_handle()).unwrap();
-            // Meanwhile another thread tries.
+            // At the same time another thread tries to expose the store.
             std::thread::scope(|threads| threads.spawn(|| second(store)).join().unwrap())
         })
     };
@@ -127,7 +128,7 @@ fn a_store_is_in_one_isolate_at_a_time() {
     second(&store).expect("the first isolate has ended");
 }
 
-/// Beside `rquickjs/src/leak.rs`: the cycle through a function of Rust, which holds a handle, and a handle that is lost.
+/// Counterpart of `rquickjs/src/leak.rs`: a cycle through a Rust function that holds a handle, and a lost handle.
 #[test]
 fn handles_that_are_kept_or_lost_do_not_end_the_process() {
     let store = BackingStore::from(UniqueStore::zeroed(1 << 20).unwrap());
@@ -148,7 +149,7 @@ fn handles_that_are_kept_or_lost_do_not_end_the_process() {
     assert_eq!((store.reference_count(), store.exposure()), (1, None));
 }
 
-/// Beside `napi/programs/worker.js`.
+/// Counterpart of `napi/programs/worker.js`.
 #[test]
 fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     let store = std::thread::spawn(|| {
@@ -161,7 +162,7 @@ fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     assert_eq!((store.to_vec().unwrap()[(64 << 20) - 1], store.exposure()), (7, None));
 }
 
-/// Beside `napi/src/lib.rs`, `same_memory`: in and back, through script, without a copy.
+/// Counterpart of `napi/src/lib.rs`, `same_memory`: through script and back without a copy.
 #[test]
 fn the_owner_comes_back_as_it_went() {
     let bytes = vec![0_u8; 4096];
@@ -175,7 +176,7 @@ fn the_owner_comes_back_as_it_went() {
     assert_eq!((back.as_ptr(), back[0]), (address, 1));
 }
 
-/// Beside `napi/src/lib.rs`, `expose_by_reference`.
+/// Counterpart of `napi/src/lib.rs`, `expose_by_reference`.
 #[test]
 fn exposing_by_reference_frees_once() {
     let freed = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,6 @@
-//! Each of `examples/` has a line that only the feature `refused` compiles, and the error that the compiler then gives.
-//! Without it the program compiles and runs, so that none is refused for another reason. `ours-v8` runs this file too.
+//! Each file of `examples/` has a line that is compiled only with the feature `refused`, and the error that the
+//! compiler must report. Without that line the program compiles and runs, so none is refused for another reason.
+//! `ours-v8` also runs this file.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;

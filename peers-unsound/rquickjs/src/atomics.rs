@@ -1,5 +1,5 @@
-//! `from_source_immutable` says that sharing an `Arc<[u8]>` with script is sound, since writes throw. `Atomics.store` does
-//! not throw in QuickJS-NG 0.16.2, and writes.
+//! The documentation of `from_source_immutable` says that sharing an `Arc<[u8]>` with script is sound, because writes
+//! throw. But `Atomics.store` in QuickJS-NG 0.16.2 does not throw, and writes.
 //! Seen: bytes change under a `&[u8]`.
 
 use std::sync::Arc;

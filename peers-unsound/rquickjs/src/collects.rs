@@ -1,5 +1,5 @@
-//! What a Rust function of JavaScript captured is dropped by a collection, and collects: QuickJS does not look whether it is in
-//! one already.
+//! A collection drops a value that a Rust function of JavaScript captured, and that value starts a collection. QuickJS
+//! does not check whether it is already collecting.
 //! Seen: an assertion of QuickJS, or a crash.
 
 use rquickjs::{Ctx, Function};

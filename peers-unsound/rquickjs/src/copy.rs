@@ -1,5 +1,5 @@
-//! `ArrayBuffer::new` takes a `Vec` without copying, and with the same words copies a slice.
-//! Seen: the first buffer is where its bytes were, the second is not; nothing tells which.
+//! `ArrayBuffer::new` takes a `Vec` without a copy, but copies a slice, with the same call.
+//! Seen: the first buffer is over the original bytes, the second is not, and nothing reports which is which.
 
 use rquickjs::ArrayBuffer;
 

@@ -1,5 +1,5 @@
-//! Programs in the safe API of rquickjs that go wrong: `unsound-rquickjs NAME`. Each file says what it does, and what was
-//! seen; `../check` runs them and looks for it.
+//! Programs in the safe API of rquickjs that go wrong: `unsound-rquickjs NAME`. Each file describes its program and the
+//! observed fault; `../check` runs the programs and looks for the faults.
 #![forbid(unsafe_code)]
 
 mod atomics;
@@ -27,7 +27,7 @@ fn main() {
     println!("ended");
 }
 
-/// A context in a runtime of its own.
+/// A context in a new runtime.
 fn context() -> rquickjs::Context {
     rquickjs::Context::full(&rquickjs::Runtime::new().unwrap()).unwrap()
 }

@@ -1,6 +1,6 @@
 //! `from_source` takes an `Arc<[u8]>`, and script writes to it while Rust reads it as a `&str`.
 //! Its documentation says that this is unsound; the function is safe.
-//! Seen: a read behind the end of the memory (valgrind), since the text is no longer UTF-8.
+//! Seen: a read past the end of the memory (valgrind), because the text is no longer UTF-8.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A Rust value of JavaScript clones what it has, and drops the clone, while a collection asks it what it has: QuickJS has taken
-//! references out of the counts then.
+//! While a collection traces a Rust value of JavaScript, the value clones a reference and drops the clone. At that time
+//! QuickJS has subtracted references from the counts.
 //! Seen: an assertion of QuickJS.
 
 use rquickjs::class::{Trace, Tracer};

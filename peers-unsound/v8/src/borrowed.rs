@@ -1,4 +1,4 @@
-//! The owner of a store need not be `'static`: a store over a borrowed local outlives it.
+//! The owner of a store need not be `'static`, so a store over a borrowed local can outlive the local.
 //! Seen: an invalid read of freed memory (valgrind).
 
 use v8::{ArrayBuffer, BackingStore, SharedRef};

@@ -1,5 +1,5 @@
-//! `get_contents` gives a slice of a view's memory, and neither detaching the buffer nor running a script needs `&mut`:
-//! the memory goes while the slice is there.
+//! `get_contents` returns a slice of a view's memory. Neither detaching the buffer nor running script requires `&mut`,
+//! so the memory can be freed while the slice lives.
 //! Seen: SIGSEGV (the memory went back to the system).
 
 pub(super) fn main() {

@@ -1,4 +1,5 @@
-//! The store of an immutable ArrayBuffer gives `Cell`s: what script was promised not to change, changes.
+//! The store of an immutable ArrayBuffer gives out `Cell`s, through which memory that must not change for script is
+//! written.
 //! Seen: script reads 9 from a buffer that says it is immutable and that held 7.
 
 pub(super) fn main() {

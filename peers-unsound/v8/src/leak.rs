@@ -1,5 +1,5 @@
-//! A store that is taken out of its smart pointer by safe `into_raw`, and that nobody frees.
-//! Seen: the program ends with status 0 and says nothing; valgrind says "definitely lost".
+//! Safe `into_raw` takes a store out of its smart pointer, and the store is never freed.
+//! Seen: the program ends with status 0 and no message; valgrind reports "definitely lost".
 
 use v8::ArrayBuffer;
 

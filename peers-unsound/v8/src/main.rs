@@ -1,5 +1,5 @@
-//! Programs in the safe API of the crate `v8` that go wrong: `unsound-v8 NAME`. Each file says what it does, and what was
-//! seen; `../check` runs them and looks for it.
+//! Programs in the safe API of the crate `v8` that go wrong: `unsound-v8 NAME`. Each file describes its program and the
+//! observed fault; `../check` runs the programs and looks for the faults.
 #![forbid(unsafe_code)]
 
 mod borrowed;
@@ -13,7 +13,7 @@ mod resize;
 mod swap;
 mod wrong_size;
 
-/// Counts nothing but blocks that are freed with a wrong size.
+/// Counts only blocks that are freed with a wrong size.
 #[global_allocator]
 static SIZES: sizes::Sizes = sizes::Sizes;
 
@@ -35,19 +35,19 @@ fn main() {
     println!("ended");
 }
 
-/// V8 with the immutable buffers that its flag turns on, and without threads of its own.
+/// V8 with immutable buffers, which its flag turns on, and without its own threads.
 fn start() {
     v8::V8::set_flags_from_string("--single-threaded --js-immutable-arraybuffer");
     v8::V8::initialize_platform(v8::new_single_threaded_default_platform(false).make_shared());
     v8::V8::initialize();
 }
 
-/// How often: with `FEW` in the environment less, for valgrind. A multiple of 64.
+/// The number of repetitions, a multiple of 64. It is smaller if `FEW` is set in the environment, for valgrind.
 fn rounds(many: usize) -> usize {
     if std::env::var_os("FEW").is_some() { 640 } else { many }
 }
 
-/// Runs a script for its result.
+/// Runs a script and returns its result.
 fn eval<'s>(scope: &v8::PinScope<'s, '_>, source: &str) -> v8::Local<'s, v8::Value> {
     let source = v8::String::new(scope, source).unwrap();
     v8::Script::compile(scope, source, None).unwrap().run(scope).unwrap()

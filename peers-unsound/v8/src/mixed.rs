@@ -1,5 +1,5 @@
-//! A value of one isolate is given to another: a `Local` has the lifetime of its scope, and no name of its isolate.
-//! Seen: SIGSEGV, when it collects a heap that leads into another one.
+//! A value of one isolate is given to another: a `Local` has the lifetime of its scope, but does not name its isolate.
+//! Seen: SIGSEGV when V8 collects a heap with a reference into another one.
 
 pub(super) fn main() {
     super::start();

@@ -1,4 +1,4 @@
-//! `BackingStore` derefs to `&[Cell<u8>]` and is `Sync`: two threads write the same bytes, with no lock between them.
+//! `BackingStore` dereferences to `&[Cell<u8>]` and is `Sync`: two threads write the same bytes without a lock.
 //! Seen: "Possible data race" (helgrind), and lost updates.
 
 use std::hint::black_box;

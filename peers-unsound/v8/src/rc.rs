@@ -1,6 +1,6 @@
-//! The owner of a store need not be `Send`, and the store is: an `Rc` is counted on two threads at once.
-//! Seen: "Possible data race" (helgrind), and a count that is wrong when all owners are gone: memory never freed, or freed
-//! while in use.
+//! The owner of a store need not be `Send`, although the store is: two threads change the count of an `Rc` at once.
+//! Seen: "Possible data race" (helgrind), and a wrong count after all owners were dropped: the memory is never freed,
+//! or freed while in use.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The slice of a resizable buffer's store keeps its length while script shrinks the buffer, and V8 takes the pages away.
+//! The slice of a resizable buffer's store keeps its length when script shrinks the buffer and V8 takes the pages away.
 //! Seen: SIGSEGV.
 
 use std::cell::Cell;

@@ -1,5 +1,6 @@
-//! A `BackingStore` in Rust is smaller than V8's, and `UniqueRef` gives `&mut` to it: swapping two swaps a part of each.
-//! Seen: SIGSEGV in the `Drop` of an owner: each deleter is given the owner of the other store.
+//! A `BackingStore` in Rust is smaller than V8's, and `UniqueRef` gives `&mut` to it: swapping two stores swaps a part
+//! of each.
+//! Seen: SIGSEGV in the `Drop` of an owner, because each deleter gets the owner of the other store.
 
 use v8::ArrayBuffer;
 

@@ -1,4 +1,4 @@
-//! The deleter of a `Vec<u32>` takes the store's length in bytes for a count of elements.
+//! The deleter of a `Vec<u32>` treats the store's length in bytes as a number of elements.
 //! Seen: 12 bytes allocated, freed as 48.
 
 use v8::ArrayBuffer;

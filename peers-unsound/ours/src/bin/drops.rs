@@ -1,5 +1,5 @@
-//! What offheap does not mend: rquickjs lets a Rust value that JavaScript keeps use JavaScript in its `Drop`. It may be dropped
-//! by a `Persistent`, for which no scope is borrowed, while a slice lives.
+//! Not prevented by offheap: in rquickjs, a Rust value that JavaScript keeps can use JavaScript in its `Drop`. A
+//! `Persistent`, which borrows no scope, can drop such a value while a slice lives.
 //! Seen: bytes change under a `&[u8]`.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! What offheap does not mend: in a `Ctx` of a program's own script has QuickJS's `slice` before any store is there, so that
-//! nothing can be put in its place, and that copies by `memcpy` between two buffers over the same memory.
-//! Seen: "memcpy-param-overlap" (ASan); without it the bytes are what the C library makes of it.
+//! Not prevented by offheap: script in a program's own `Ctx` gets QuickJS's `slice` before the first store exists, so
+//! the adapter cannot replace it. That `slice` copies with `memcpy` between two buffers over the same memory.
+//! Seen: "memcpy-param-overlap" (ASan). Without ASan, the resulting bytes depend on the C library.
 #![forbid(unsafe_code)]
 
 use adapter::BackingStoreExt;
