@@ -77,9 +77,9 @@ pub unsafe trait Host: Sized + 'static {
 
     /// Runs `work` with the isolate prepared for script, for example for the stack of this thread.
     ///
-    /// When a handle is used or dropped outside of a scope, [`externalize`](Self::externalize) or [`release`](Self::release)
-    /// may run code of the program, and that code may enter the isolate. If the engine cannot run script at that point, this
-    /// panics.
+    /// When a handle is used or dropped outside of a scope, [`externalize`](Self::externalize) or
+    /// [`release`](Self::release) may run code of the program, and that code may enter the isolate. If the engine
+    /// cannot run script at that point, this panics.
     fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         work()
     }

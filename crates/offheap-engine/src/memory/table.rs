@@ -261,7 +261,8 @@ impl<B: Block> AddressTable<B> {
     ///
     /// # Safety
     /// Unless `byte_length` is 0, a live buffer of this engine has these bytes, and the engine does not drop it
-    /// during the call. The table is a static: each thread remembers the last store that it found, and the table by its address.
+    /// during the call. The table is a static: each thread remembers the last store that it found, and the table by
+    /// its address.
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         // An empty buffer over a program's own block may end where a store begins, and it keeps no entry alive.
