@@ -5,7 +5,7 @@ use crate::ScriptValue;
 /// A type that a script's value converts to; see [`Scope::eval`](crate::Scope::eval).
 ///
 /// Nothing is coerced: `"1"` is not a number and `1.5` is not a `u32`. `2 ** 53` is not a `u64`, because a script
-/// cannot tell it from `2 ** 53 + 1`. `undefined` and `null` are `None`.
+/// cannot tell it from `2 ** 53 + 1`. `undefined` and `null` are `None`. `()` takes any value, and drops it.
 pub trait FromJs: Sized {
     /// Converts the value.
     ///

@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
         let buffer = scope.expose(&store)?;
         scope.set_global("buffer", buffer.as_handle())?;
-        scope.eval::<()>("void new Uint8Array(buffer).set([1, 2, 3])")?;
+        scope.eval::<()>("new Uint8Array(buffer).set([1, 2, 3])")?;
         Ok(())
     })?;
 

@@ -14,7 +14,7 @@
 //! let store = BackingStore::from_owner(vec![1.0_f64, 2.0])?;
 //! context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
 //!     ctx.globals().set("buffer", store.expose(&ctx)?)?;
-//!     ctx.eval::<(), _>("new Float64Array(buffer)[0] = 7; void delete globalThis.buffer")?;
+//!     ctx.eval::<(), _>("new Float64Array(buffer)[0] = 7; delete globalThis.buffer")?;
 //!     Ok(())
 //! })?;
 //! let vec: Vec<f64> = store.try_into_unique()?.try_into_owner()?;
