@@ -13,12 +13,12 @@ function attempt(free) {
   }
 }
 
-// A buffer is still over the memory: whoever reads it next would read freed memory.
+// A buffer is still over the memory. Its next reader would read freed memory.
 attempt(() => nativeModule.free(memory));
 
 nativeModule.detach(buffer);
 nativeModule.free(memory);
 console.log("freed:", memory.freed);
 
-// Freed already: elsewhere this would free somebody else's memory, or corrupt the heap.
+// Already freed. Without the check, this would free the memory of other code, or corrupt the heap.
 attempt(() => nativeModule.free(memory));

@@ -22,7 +22,7 @@ buffer = held.arrayBuffer();
 const again = new Uint8Array(buffer);
 console.log("read back:   ", again.subarray(0, 8), "...", again.subarray(1020));
 
-held.release(); // Native code lets go; the new buffer still has the memory.
+held.release(); // Native code releases its reference; the new buffer still has the memory.
 console.log("released:    ", stats().liveStores, "store lives,", again[6], "is still there");
 
 detach(buffer); // The last reference.

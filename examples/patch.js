@@ -2,10 +2,9 @@
 //
 //     offheap run --map file=FILE.wav:rw examples/patch.js
 //
-// A recorder that was interrupted leaves the lengths in the header at 0, or at a guess, and players stop there. The
-// file is mapped `rw`: a write to the buffer is a write to the file, here of four bytes and without a copy of the rest.
-// The buffer is a SharedArrayBuffer, because others may write the file, too. A file that is correct or unknown is not
-// changed.
+// An interrupted recorder leaves the lengths in the header at 0, or at a guess, and players stop there. The file is
+// mapped `rw`, so four bytes are written in place, without a copy of the rest. The buffer is a SharedArrayBuffer, since
+// others may write the file, too. A file that is correct, or in an unknown format, is not changed.
 
 const { mapped, arrayBuffer } = nativeModule;
 
@@ -24,7 +23,7 @@ function view(offset, length) {
 const name = (offset) => String.fromCharCode(...[0, 1, 2, 3].map((i) => view(offset, 4).getUint8(i)));
 const uint32 = (offset) => view(offset, 4).getUint32(0, true);
 
-if (size < 12 || name(0) !== "RIFF" || name(8) !== "WAVE") throw new Error("this is no WAV file");
+if (size < 12 || name(0) !== "RIFF" || name(8) !== "WAVE") throw new Error("this is not a WAV file");
 if (size - 8 > 0xffffffff) refuse(`a WAV file has at most 4294967303 bytes, and this one has ${size}`);
 
 // Chunks follow each other: four letters, a length, that many bytes, and a padding byte if the length is odd. Some
@@ -54,7 +53,7 @@ while (data && data.name !== "data") {
   if (data.name === "fmt " && data.length >= 14) frame = view(data.at + 20, 2).getUint16(0, true);
   data = chunkAt(data.next);
 }
-if (!data) refuse("it has no chunk of data");
+if (!data) refuse("it has no data chunk");
 if (!frame) refuse("it does not say how long a sample is");
 
 // The length of the samples: up to the end of the file if it was left open, otherwise as the header says.
@@ -62,10 +61,10 @@ const begin = data.at + 8;
 const whole = size - begin - ((size - begin) % frame);
 const end = endOfChunks(Math.min(data.next, size));
 const isLeftOpen = data.end > size || (data.length === 0 && end === undefined);
-if (!isLeftOpen && end === undefined) refuse(`what follows the data, at ${data.next}, is no chunk`);
+if (!isLeftOpen && end === undefined) refuse(`what follows the data, at ${data.next}, is not a chunk`);
 const length = isLeftOpen ? whole : data.length;
 const last = isLeftOpen ? Math.min(begin + whole + (whole % 2), size) : end;
-if (!isLeftOpen && said !== 8 && said < last) refuse("it says that it ends in the middle of a chunk");
+if (!isLeftOpen && said !== 8 && said < last) refuse("its header says that it ends in the middle of a chunk");
 
 function mend(what, at, found, expected) {
   if (found === expected) {

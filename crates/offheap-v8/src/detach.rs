@@ -16,8 +16,7 @@ fn check_detachable<'s>(buffer: &Buffer<'s>, attempted: &'static str) -> Result<
         // V8 ends the process if such a memory grows while its buffer has a key: growing detaches the buffer without a
         // key.
         Buffer::Unshared(_) => {
-            let why =
-                "it is a WebAssembly memory's, which detaches it without a key as it grows; grow the memory instead";
+            let why = "it belongs to a WebAssembly memory, which detaches it when it grows; grow the memory instead";
             Err(Error::NotDetachable { engine: ENGINE, attempted, why })
         }
         Buffer::Shared(_) => unreachable!("asked before"),

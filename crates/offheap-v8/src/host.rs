@@ -79,7 +79,7 @@ impl V8 {
 /// V8 stopped the script, because its heap has no room even for an exception.
 #[cold]
 fn heap_is_full() -> Error {
-    let message = "out of memory: V8's heap is full, and what ran was stopped; keep fewer objects, or raise \
+    let message = "out of memory: V8's heap is full, so the script was stopped; keep fewer objects, or raise \
                    `IsolateBuilder::heap_limits`";
     Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
@@ -87,8 +87,8 @@ fn heap_is_full() -> Error {
 /// Script keeps so much memory that V8 would end the process sooner or later.
 #[cold]
 fn heap_is_exceeded() -> Error {
-    let message = "out of memory: V8's heap was full, and script keeps more than twice what it may have; no more of it is run, \
-                   so drop the isolate, or raise `IsolateBuilder::heap_limits`";
+    let message = "out of memory: V8's heap was full, and script keeps more than twice its limit, so no more script runs; \
+                   drop the isolate, or raise `IsolateBuilder::heap_limits`";
     Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
 }
 

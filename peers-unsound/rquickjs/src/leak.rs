@@ -1,6 +1,6 @@
 //! A Rust function holds the buffer whose property it is: a cycle that QuickJS's collector does not see.
 //! The documentation of `Persistent` says that the runtime then aborts the process.
-//! Seen: an assertion of QuickJS ends the process when the runtime is dropped. It names neither the buffer nor its place.
+//! Seen: an assertion of QuickJS ends the process when the runtime is dropped. Nothing names the buffer.
 
 use rquickjs::{ArrayBuffer, Function, Persistent};
 

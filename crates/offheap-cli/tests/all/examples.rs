@@ -254,7 +254,7 @@ fn patch_refuses_a_file_that_it_cannot_write(engine: Engine) {
 
     let path = folder.write("b.wav", "no WAV file");
     let ran = run_in_root(engine, &["--map", &format!("file={}:rw", path.display()), "examples/patch.js"]);
-    assert!(ran.stderr.starts_with("offheap: uncaught Error: this is no WAV file\n"), "{ran:?}");
+    assert!(ran.stderr.starts_with("offheap: uncaught Error: this is not a WAV file\n"), "{ran:?}");
 }
 
 /// A WAV file of 16-bit mono with these lengths in its header, these bytes of sound, and what follows them.
@@ -300,11 +300,11 @@ fn c23_patch_refuses_what_it_does_not_understand(engine: Engine) {
     let mut too_long = wav(46, 10, SOUND, b"");
     too_long[16] = 200;
     for (odd, why) in [
-        (wav(80, 4, SOUND, b"\x01\x02\x03"), "what follows the data, at 48, is no chunk"),
-        (wav(40, 10, SOUND, LIST), "it says that it ends in the middle of a chunk"),
+        (wav(80, 4, SOUND, b"\x01\x02\x03"), "what follows the data, at 48, is not a chunk"),
+        (wav(40, 10, SOUND, LIST), "its header says that it ends in the middle of a chunk"),
         (no_format, "it does not say how long a sample is"),
         (too_long, "the chunk \"fmt \" at 12 is longer than the file"),
-        (b"RIFF\x04\0\0\0WAVE".to_vec(), "it has no chunk of data"),
+        (b"RIFF\x04\0\0\0WAVE".to_vec(), "it has no data chunk"),
     ] {
         let (ran, after) = patched(engine, &odd);
         assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);

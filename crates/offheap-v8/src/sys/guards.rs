@@ -12,13 +12,13 @@ use crate::{ENGINE, Error};
 
 /// The reasons why bytes are not lent, and remedies.
 pub(super) const ADVICE: LendingAdvice = LendingAdvice {
-    unknown: "since `with_v8` lent a scope a program may have taken the memory to another isolate, and V8 does not \
-        say who has it; keep a handle to each of its buffers, let go of what else refers to their `v8::BackingStore`s, or copy \
-        the bytes",
-    moved: "its buffer was moved here by means of V8's own, and it counts as exposed where it was until V8 lets go \
-        of the memory; copy the bytes, and move the store instead: externalize and detach there, expose here",
-    held: "something beside its buffer refers to its `v8::BackingStore`, which may be a buffer in another isolate; \
-        let go of that, or copy the bytes",
+    unknown: "`with_v8` lent a scope, so the program may have given the memory to another isolate, and V8 does not \
+        report which isolates have it; keep a handle to each of its buffers and drop other references to their \
+        `v8::BackingStore`s, or copy the bytes",
+    moved: "its buffer was moved here with V8's own functions, so it counts as exposed in the previous isolate until V8 \
+        releases the memory; copy the bytes, or move the store instead: externalize and detach there, expose here",
+    held: "its `v8::BackingStore` has another reference besides its buffer, possibly a buffer in another isolate; \
+        drop that reference, or copy the bytes",
 };
 
 /// Proves that this thread has the isolate of a scope.

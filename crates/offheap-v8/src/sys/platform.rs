@@ -74,8 +74,8 @@ pub(crate) fn check_thread() -> Result<(), Error> {
     }
     Err(Error::Unsupported {
         engine: ENGINE,
-        what: "run on a thread that was made before V8 was started: its memory-protection key is closed to it",
-        instead: "call `start` first of all, or start with the flag `--no-memory-protection-keys`",
+        what: "run on a thread that is older than V8: the thread has no access to V8's memory-protection key",
+        instead: "call `start` before you make threads, or start V8 with the flag `--no-memory-protection-keys`",
     })
 }
 

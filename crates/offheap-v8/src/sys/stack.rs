@@ -33,7 +33,7 @@ pub(super) fn check() -> Result<(), Error> {
     match lowest() {
         Some(lowest) if here.saturating_sub(lowest) < LEAST => Err(Error::Unsupported {
             engine: ENGINE,
-            what: "run in the little stack that this thread has left",
+            what: "run on this thread: too little of its stack is left",
             instead: "give the thread at least 512 KiB (`std::thread::Builder::stack_size`)",
         }),
         _ => Ok(()),

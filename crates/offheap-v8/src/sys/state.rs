@@ -125,8 +125,8 @@ fn check_entered(isolate: &v8::Isolate) -> Result<(), Error> {
         (false, true) => Ok(()),
         (false, false) => Err(Error::Unsupported {
             engine: ENGINE,
-            what: "be called in this scope: its isolate is not the current one, since another was entered inside of it",
-            instead: "leave that one first, or use a scope of it",
+            what: "be called in this scope: its isolate is not the current one, because another was entered later",
+            instead: "leave the other isolate first, or use a scope of it",
         }),
     }
 }

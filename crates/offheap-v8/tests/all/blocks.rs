@@ -274,14 +274,14 @@ fn a5_cells_and_memory_that_may_shrink_wait_for_a_block_that_a_program_has() {
             let block = v8::Local::<v8::ArrayBuffer>::try_from(value).unwrap().get_backing_store();
             match resizable {
                 true => {
-                    assert_not_lent(store.copy_to(scope, 0, &mut [0]), "refers to its", source);
-                    assert_not_lent(store.copy_in(scope, 0, &[1_u8]), "refers to its", source);
+                    assert_not_lent(store.copy_to(scope, 0, &mut [0]), "has another reference", source);
+                    assert_not_lent(store.copy_in(scope, 0, &[1_u8]), "has another reference", source);
                     drop(block);
                     store.copy_in(scope, 0, &[1_u8]).unwrap();
                     store.copy_to(scope, 0, &mut [0]).unwrap();
                 }
                 false => {
-                    assert_not_lent(store.cells(scope), "refers to its", source);
+                    assert_not_lent(store.cells(scope), "has another reference", source);
                     drop(block);
                     store.cells(scope).unwrap()[0].set(1);
                 }

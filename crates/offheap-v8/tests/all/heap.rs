@@ -118,7 +118,7 @@ fn b14_script_that_keeps_what_fills_the_heap_is_run_no_more_before_the_process_e
                 assert!(is_full(scope, more));
             }
             let refused = scope.eval::<u32>("6 * 7").unwrap_err().to_string();
-            assert!(refused.contains("no more of it is run"), "{refused}");
+            assert!(refused.contains("no more script runs"), "{refused}");
             assert!(matches!(scope.run_microtasks(), Err(Error::Script { .. })));
             // This stays so until the program frees memory.
             scope.with_v8(|scope| {
