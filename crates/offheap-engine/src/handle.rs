@@ -20,7 +20,8 @@ pub enum JsTypedArray {}
 ///
 /// A handle is `'static` and may outlive its isolate. A table that ends with the isolate keeps the object, so a
 /// forgotten handle leaks nothing after that and does not disturb the engine's teardown. A handle whose isolate has
-/// ended answers [`Error::IsolateGone`]. A handle stays on the isolate's thread.
+/// ended answers [`Error::IsolateGone`]; in the scope of another isolate, [`Error::WrongIsolate`]. A handle stays on
+/// the isolate's thread.
 ///
 /// Only a [`Scope`](crate::Scope) creates handles, so every handle is for an object of its type. A program can
 /// `clone` a handle. It cannot invent one, or make one of another type:

@@ -207,7 +207,8 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
     with_state(ctx, |state| Ok(state.own().is_some()))
 }
 
-/// Detaches an ArrayBuffer, or the buffer of a view (V8's `Detach(key)`). It stays detached.
+/// Detaches an ArrayBuffer, or the buffer of a view (V8's `Detach(key)`). It stays detached,
+/// and detaching it again changes nothing.
 ///
 /// Its views then have length 0, and the store loses one reference. Native references keep the store.
 ///
