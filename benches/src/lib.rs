@@ -110,10 +110,10 @@ fn median(turns: impl IntoIterator<Item = Turn>) -> Turn {
 /// The rows as an aligned table: `what | ours | peer | ratio`.
 pub fn table(rows: &[Row]) -> String {
     let mut table = format!("{:<18} | {:>12} | {:>12} | {:>5}\n", "what", "ours", "peer", "ratio");
-    writeln!(table, "{:-<18}-|-{:->12}-|-{:->12}-|-{:->5}", "", "", "", "").expect("a string takes what is written");
+    writeln!(table, "{:-<18}-|-{:->12}-|-{:->12}-|-{:->5}", "", "", "", "").expect("writing to a string never fails");
     for row in rows {
         let line = format!("{:<18} | {:>9.2} ns | {:>9.2} ns | {:>5.2}", row.name, row.ours_ns, row.peer_ns, row.ratio);
-        writeln!(table, "{line}").expect("a string takes what is written");
+        writeln!(table, "{line}").expect("writing to a string never fails");
     }
     table
 }
@@ -124,7 +124,7 @@ pub fn goals(rows: &[Row]) -> String {
     for Row { name, goal, ratio, spread: (least, most), .. } in rows {
         let verdict = if ratio <= goal { "reached" } else { "MISSED" };
         writeln!(goals, "{name:<18}   to reach {goal:.2}: {verdict} (rounds {least:.2} to {most:.2})")
-            .expect("a string takes what is written");
+            .expect("writing to a string never fails");
     }
     goals
 }

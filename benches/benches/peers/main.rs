@@ -67,7 +67,7 @@ fn copy(name: &'static str, byte_length: usize, goal: f64) -> Row {
     let copied = row(
         name,
         goal,
-        || black_box(&store).copy_to_slice(0, black_box(&mut ours)).expect("nobody writes"),
+        || black_box(&store).copy_to_slice(0, black_box(&mut ours)).expect("no guard writes"),
         || black_box(&mut peer[..]).copy_from_slice(black_box(&source)),
     );
     assert!(ours == source && peer == source, "both copy all");

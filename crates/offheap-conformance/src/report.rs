@@ -36,7 +36,7 @@ pub struct Verdict {
 
 /// The outcomes of all cases on one engine. `Display` prints one line per case, then the counts.
 #[derive(Clone, Debug)]
-#[must_use = "a report that nobody checks hides failures"]
+#[must_use = "an unchecked report hides failures"]
 pub struct Report {
     engine: String,
     verdicts: Vec<Verdict>,

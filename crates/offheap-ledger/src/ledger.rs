@@ -14,7 +14,7 @@ pub const KEPT_REFUSALS: usize = 1000;
 
 /// A record of all stores of a process; see the [crate](crate).
 ///
-/// It may be used on any thread. It holds no lock of its own while it calls other code.
+/// It may be used on any thread. It holds no lock while it calls other code.
 pub struct Ledger {
     state: Mutex<State>,
 }

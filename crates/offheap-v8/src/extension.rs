@@ -1,8 +1,9 @@
 //! Stores for programs that use the crate `v8`: traits on the types of the core, over the program's own scope.
 //!
-//! None of this needs a guard: bytes are copied, or lent as cells, and lent as slices only if nothing writes them. SAFETY.md lists
-//! the few things that the crate `v8` allows and a program must not do. For example, it must not access the bytes of a
-//! `v8::BackingStore`, which the crate makes `Sync`, or take one to another isolate and then ask for cells of it.
+//! None of this needs a guard: bytes are copied, or lent as cells, and lent as slices only if nothing writes them.
+//! SAFETY.md lists the few things that the crate `v8` allows and a program must not do. For example, it must not access
+//! the bytes of a `v8::BackingStore`, which the crate makes `Sync`, or take one to another isolate and then ask for
+//! cells of it.
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
@@ -13,31 +14,35 @@ use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
 
 /// The functions of a [`BackingStore`] that need a scope of V8.
 pub trait BackingStoreExt: Sized {
-    /// Makes an ArrayBuffer over these bytes, without a copy. Over read-only memory it is immutable. From now on script may write
-    /// other memory: until the last such buffer is detached or collected, Rust reads by copy or through [`cells`](Self::cells).
+    /// Makes an ArrayBuffer over these bytes, without a copy. Over read-only memory it is immutable. From now on script
+    /// may write other memory: until the last such buffer is detached or collected, Rust reads by copy or through
+    /// [`cells`](Self::cells).
     ///
-    /// A store may have several buffers in one isolate, but not buffers in two isolates at once. `transfer` to the same length
-    /// moves the store to the new buffer; to any other length, script gets new memory (ECMAScript 25.1.3.5
+    /// A store may have several buffers in one isolate, but not buffers in two isolates at once. `transfer` to the same
+    /// length moves the store to the new buffer; to any other length, script gets new memory (ECMAScript 25.1.3.5
     /// ArrayBufferCopyAndDetach allows both).
     ///
-    /// A store that was externalized from a resizable ArrayBuffer of V8's own gets a resizable buffer again, once V8 has released
-    /// the first: it has one buffer at a time.
+    /// A store that was externalized from a resizable ArrayBuffer of V8's own gets a resizable buffer again, once V8
+    /// has released the first: it has one buffer at a time.
     ///
     /// # Errors
-    /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes, and from 32 GiB on if the program started V8 and a collection would free
-    /// the memory. [`Error::Misaligned`] if the first byte is not at a multiple of 8. [`Error::AddressTaken`] if another store has
-    /// the same memory. [`Error::Unsupported`] for read-only memory if V8 was started without immutable buffers, for shared memory,
-    /// which has [`SharedStoreExt::expose`], and for resizable memory of Rust. [`Error::Memory`] if another isolate has the store,
-    /// a guard uses it, or it was freed. After an error nothing has changed.
+    /// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes, and from 32 GiB on if the program started V8 and a
+    /// collection would free the memory. [`Error::Misaligned`] if the first byte is not at a multiple of 8.
+    /// [`Error::AddressTaken`] if another store has the same memory. [`Error::Unsupported`] for read-only memory if V8
+    /// was started without immutable buffers, for shared memory, which has [`SharedStoreExt::expose`], and for
+    /// resizable memory of Rust. [`Error::Memory`] if another isolate has the store, a guard uses it, or it was freed.
+    /// After an error nothing has changed.
     fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
 
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy. It is the result of
-    /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as [`expose`](Self::expose)
-    /// makes it. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a `BigInt64Array`.
+    /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as
+    /// [`expose`](Self::expose) makes it. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a
+    /// `BigInt64Array`.
     ///
     /// # Errors
     /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's size.
-    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these bytes.
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these
+    /// bytes.
     fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
@@ -45,20 +50,20 @@ pub trait BackingStoreExt: Sized {
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
 
-    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a view (V8's `GetBackingStore`). The store
-    /// outlives the object and the isolate. Each call returns equal stores for the same memory. A detached buffer gives a new, empty
-    /// store each time.
+    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a view (V8's `GetBackingStore`).
+    /// The store outlives the object and the isolate. Each call returns equal stores for the same memory. A detached
+    /// buffer gives a new, empty store each time.
     ///
-    /// A store of memory that V8 itself allocated counts as exposed in this isolate until V8 has released the memory. The store of a
-    /// resizable buffer ([`ENGINE_RESIZABLE`](offheap::StoreKind::ENGINE_RESIZABLE)) has the length that script gave it last. It is
-    /// read in the isolate's scope, because V8 unmaps pages when the buffer shrinks. The store of a `WebAssembly.Memory`
-    /// ([`ENGINE_GROWABLE`](offheap::StoreKind::ENGINE_GROWABLE)) grows with the memory in place. If V8 moves the memory to grow it,
-    /// the store keeps the old memory.
+    /// A store of memory that V8 itself allocated counts as exposed in this isolate until V8 has released the memory.
+    /// The store of a resizable buffer ([`ENGINE_RESIZABLE`](offheap::StoreKind::ENGINE_RESIZABLE)) has the length that
+    /// script gave it last. It is read in the isolate's scope, because V8 unmaps pages when the buffer shrinks. The
+    /// store of a `WebAssembly.Memory` ([`ENGINE_GROWABLE`](offheap::StoreKind::ENGINE_GROWABLE)) grows with the memory
+    /// in place. If V8 moves the memory to grow it, the store keeps the old memory.
     ///
-    /// To move a store to another isolate, call [`detach`] here and [`expose`](Self::expose) there. If a program moves a buffer by
-    /// V8's own functions (`get_backing_store`, `detach`, and `with_backing_store` there), this function returns the same store in
-    /// the other isolate. The store counts as exposed in the first isolate until V8 releases the memory, and until then its bytes
-    /// can only be copied.
+    /// To move a store to another isolate, call [`detach`] here and [`expose`](Self::expose) there. If a program moves
+    /// a buffer by V8's own functions (`get_backing_store`, `detach`, and `with_backing_store` there), this function
+    /// returns the same store in the other isolate. The store counts as exposed in the first isolate until V8 releases
+    /// the memory, and until then its bytes can only be copied.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`]. [`Error::Memory`] if memory runs out.
@@ -68,30 +73,31 @@ pub trait BackingStoreExt: Sized {
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
     /// # Errors
-    /// [`Error::Memory`] if the range is not within the store, a guard uses the store, another isolate has it, or it is read-only or
-    /// was freed. [`Error::NotLent`] in the cases of [`copy_to`](Self::copy_to).
+    /// [`Error::Memory`] if the range is not within the store, a guard uses the store, another isolate has it, or it is
+    /// read-only or was freed. [`Error::NotLent`] in the cases of [`copy_to`](Self::copy_to).
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error>;
 
-    /// Copies bytes out, from `byte_offset` on, on the isolate's thread. This also works for resizable buffers of V8's own. While script
-    /// may shrink those, no other thread may read their bytes; other memory can be copied on any thread
-    /// ([`BackingStore::copy_to_slice`](offheap::BackingStore::copy_to_slice)).
+    /// Copies bytes out, from `byte_offset` on, on the isolate's thread. This also works for resizable buffers of V8's
+    /// own. While script may shrink those, no other thread may read their bytes; other memory can be copied on any
+    /// thread ([`BackingStore::copy_to_slice`](offheap::BackingStore::copy_to_slice)).
     ///
     /// # Errors
-    /// [`Error::Memory`] if the range is not within the store, a guard writes the store, another isolate has it, or it was freed.
-    /// [`Error::NotLent`] for memory that script may shrink, if anything except one buffer refers to its `v8::BackingStore`.
+    /// [`Error::Memory`] if the range is not within the store, a guard writes the store, another isolate has it, or it
+    /// was freed. [`Error::NotLent`] for memory that script may shrink, if anything except one buffer refers to its
+    /// `v8::BackingStore`.
     fn copy_to(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, into: &mut [u8]) -> Result<(), Error>;
 
-    /// Lends the bytes as cells. The view stays valid whatever script does while it lives. Other threads and other guards are
-    /// refused until it is dropped.
+    /// Lends the bytes as cells. The view stays valid even if script runs while it lives. Other threads and other
+    /// guards are refused until it is dropped.
     ///
     /// # Errors
-    /// [`Error::Memory`] if the store is in use, another isolate has it, or it is read-only, shared, a mapped file, or was freed.
-    /// [`Error::NotLent`] if V8 made the memory and more than one reference to its `v8::BackingStore` is not ours, because one of them
-    /// may be another isolate's buffer.
+    /// [`Error::Memory`] if the store is in use, another isolate has it, or it is read-only, shared, a mapped file, or
+    /// was freed. [`Error::NotLent`] if V8 made the memory and more than one reference to its `v8::BackingStore` is not
+    /// ours, because one of them may be another isolate's buffer.
     ///
-    /// V8 does not say who holds a single reference, does not report references that are taken later, and reports nothing about
-    /// memory that it did not make. So a program must not give the `v8::BackingStore` of these bytes to another isolate before it
-    /// asks for cells, or while they live.
+    /// V8 does not say who holds a single reference, does not report references that are taken later, and reports
+    /// nothing about memory that it did not make. So a program must not give the `v8::BackingStore` of these bytes to
+    /// another isolate before it asks for cells, or while they live.
     fn cells<'a>(&'a self, scope: &'a v8::PinScope<'_, '_>) -> Result<Cells<'a>, Error>;
 }
 
@@ -153,10 +159,11 @@ fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Va
 pub trait SharedStoreExt {
     /// Makes a SharedArrayBuffer over these bytes, without a copy. Any number of isolates may have such buffers.
     ///
-    /// V8 makes growable buffers only over its own memory. If the store was externalized from a growable SharedArrayBuffer that V8
-    /// made, and is all of its memory, the new buffer is growable too, and all of them grow together. A buffer over a
-    /// [growable store](SharedStore::growable) of Rust keeps the length that the store has now; once the store grew, the next call
-    /// makes a longer buffer. A buffer over memory of a `WebAssembly.Memory` keeps its length, too.
+    /// V8 makes growable buffers only over its own memory. If the store was externalized from a growable
+    /// SharedArrayBuffer that V8 made, and is all of its memory, the new buffer is growable too, and all of them grow
+    /// together. A buffer over a [growable store](SharedStore::growable) of Rust keeps the length that the store has
+    /// now; once the store grew, the next call makes a longer buffer. A buffer over memory of a `WebAssembly.Memory`
+    /// keeps its length, too.
     ///
     /// # Errors
     /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].
@@ -167,7 +174,8 @@ pub trait SharedStoreExt {
     ///
     /// # Errors
     /// Those of [`expose`](Self::expose). [`Error::Misaligned`] if the offset is not a multiple of the element's size.
-    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these bytes.
+    /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the elements are not all within these
+    /// bytes.
     fn expose_typed<'s, T: TypedElement>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
@@ -195,11 +203,11 @@ impl SharedStoreExt for SharedStore {
 /// The functions of a [`FrozenStore`] that need a scope of V8.
 pub trait FrozenStoreExt {
     /// Makes an immutable ArrayBuffer over the store's own memory, if V8 was started with immutable buffers, as
-    /// [`start`](crate::start) does. Otherwise it makes a plain ArrayBuffer over a copy, as the result says. Memory that does not
-    /// begin at a multiple of 8 is copied too; `include_bytes!` aligns to 1.
+    /// [`start`](crate::start) does. Otherwise it makes a plain ArrayBuffer over a copy, as the result says. Memory
+    /// that does not begin at a multiple of 8 is copied too; `include_bytes!` aligns to 1.
     ///
-    /// If several frozen stores are over the same memory, for example of one `static`, externalizing such a buffer returns any of
-    /// them.
+    /// If several frozen stores are over the same memory, for example of one `static`, externalizing such a buffer
+    /// returns any of them.
     ///
     /// # Errors
     /// Those of [`BackingStoreExt::expose`], and [`Error::Memory`] if there is no memory for a copy.
@@ -231,8 +239,8 @@ impl FrozenStoreExt for FrozenStore {
 /// Its views then have length 0, and the store loses one reference. Native references keep the store.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::NotDetachable`] for a SharedArrayBuffer, and for the buffer of a `WebAssembly.Memory`.
-/// [`Error::Immutable`]. [`Error::WrongDetachKey`].
+/// [`Error::NotAnArrayBuffer`]. [`Error::NotDetachable`] for a SharedArrayBuffer, and for the buffer of a
+/// `WebAssembly.Memory`. [`Error::Immutable`]. [`Error::WrongDetachKey`].
 pub fn detach<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: v8::Local<'s, v8::Value>,

@@ -1,8 +1,8 @@
 //! offheap on V8, through the crate `v8`: memory that Rust and script share without copying.
 //!
 //! Bring your own scope. [`expose`](BackingStoreExt::expose) makes an ArrayBuffer over a
-//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of any ArrayBuffer.
-//! The memory is freed once, when both sides have dropped it:
+//! [`BackingStore`](offheap::BackingStore), and [`externalize`](BackingStoreExt::externalize) returns the store of any
+//! ArrayBuffer. The memory is freed once, when both sides have dropped it:
 //!
 //! ```
 //! use offheap_v8::BackingStoreExt;
@@ -61,26 +61,28 @@
 //! ```
 //!
 //! # What this engine does
-//! - It decides itself when to collect. A buffer is finalized some time after its last reference was dropped: on one of V8's
-//!   sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
+//! - It decides itself when to collect. A buffer is finalized some time after its last reference was dropped: on one of
+//!   V8's sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
 //! - Its own memory is taken over where it is: [`externalize`](BackingStoreExt::externalize) copies nothing.
-//! - Buffers of fixed length that script makes in an [`Isolate`] are over memory of this crate's allocator, which Rust can take
-//!   over whole. [`IsolateBuilder::v8_allocator`] leaves such memory to V8.
-//! - Resizable buffers, and those of a `WebAssembly.Memory`, are in V8's own memory, and only V8 resizes them. V8 unmaps pages as
-//!   soon as a buffer shrinks, so while script has such a buffer, its store is read in the isolate's scope.
-//! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys, a thread
-//!   that is older cannot run it, and gets an error.
-//! - It assumes that everything it is given belongs to the isolate that was entered last. So a scope of another isolate is refused
-//!   until that one was left. Handles know their isolate, and enter it.
-//! - It has detach keys. It keeps script from writing to immutable buffers if it was started for that, as [`start`] does. An
-//!   immutable buffer cannot be detached, only collected.
-//! - It throws a `RangeError` when a thread has used 984 KiB of stack (`--stack-size`). An [`Isolate`] gives script that much,
-//!   counted from where it is entered, or as much as the thread has left. A program does this itself for isolates that it makes.
-//! - It ends the process when its heap is full, because its API has no errors for that; script's `new ArrayBuffer` throws. An
-//!   [`Isolate`] stops the script before that with an error, and stays usable.
-//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files, memory that is
-//!   freed by hand, and a `static` count as nothing. If the count is too high (two buffers over one store), it cannot be corrected:
-//!   V8 ends the process if more is subtracted than is left.
+//! - Buffers of fixed length that script makes in an [`Isolate`] are over memory of this crate's allocator, which Rust
+//!   can take over whole. [`IsolateBuilder::v8_allocator`] leaves such memory to V8.
+//! - Resizable buffers, and those of a `WebAssembly.Memory`, are in V8's own memory, and only V8 resizes them. V8
+//!   unmaps pages as soon as a buffer shrinks, so while script has such a buffer, its store is read in the isolate's
+//!   scope.
+//! - It starts once in a process, by [`start`] or with the first [`Isolate`]. On machines with memory-protection keys,
+//!   a thread that is older cannot run it, and gets an error.
+//! - It assumes that everything it is given belongs to the isolate that was entered last. So a scope of another isolate
+//!   is refused until that one was left. Handles know their isolate, and enter it.
+//! - It has detach keys. It keeps script from writing to immutable buffers if it was started for that, as [`start`]
+//!   does. An immutable buffer cannot be detached, only collected.
+//! - It throws a `RangeError` when a thread has used 984 KiB of stack (`--stack-size`). An [`Isolate`] gives script
+//!   that much, counted from where it is entered, or as much as the thread has left. A program does this itself for
+//!   isolates that it makes.
+//! - It ends the process when its heap is full, because its API has no errors for that; script's `new ArrayBuffer`
+//!   throws. An [`Isolate`] stops the script before that with an error, and stays usable.
+//! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files,
+//!   memory that is freed by hand, and a `static` count as nothing. If the count is too high (two buffers over one
+//!   store), it cannot be corrected: V8 ends the process if more is subtracted than is left.
 //! - If the program started V8, one buffer that it counts must be smaller than 32 GiB.
 #![deny(unsafe_code)]
 
@@ -117,15 +119,17 @@ const ENGINE: &str = "V8";
 /// The version of V8 in the crate `v8` 152.2.0.
 pub const V8_VERSION: &str = "15.2.124.1";
 
-/// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Before these flags are read, immutable buffers
-/// are switched on, and the unrolling of loops is switched off. Without this call, the first [`Isolate`] starts V8 without flags.
+/// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Before these flags are read, immutable
+/// buffers are switched on, and the unrolling of loops is switched off. Without this call, the first [`Isolate`] starts
+/// V8 without flags.
 ///
-/// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8 cannot run it
-/// (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does nothing.
+/// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8
+/// cannot run it (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does
+/// nothing.
 ///
 /// # Errors
-/// [`Error::Flag`] for text that is not a flag, and for a flag that makes V8 print and end the process, or end it for another
-/// reason; [`Error::Unsupported`] for flags once V8 runs.
+/// [`Error::Flag`] for text that is not a flag, and for a flag that makes V8 print and end the process, or end it for
+/// another reason; [`Error::Unsupported`] for flags once V8 runs.
 ///
 /// # Panics
 /// If the program started V8 itself and did not [say so](started_by_the_program).

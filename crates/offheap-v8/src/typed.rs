@@ -69,7 +69,7 @@ pub(crate) fn expose_typed<'s>(
         true => Buffer::Shared(sys::expose_shared(scope, store)?),
         false => Buffer::Unshared(store.expose(scope)?),
     };
-    // Another isolate may have made the store shorter before it let go of it.
+    // Another isolate may have made the store shorter before it released it.
     element.check(ENGINE, store, byte_offset, element_count)?;
     let array = new_array(scope, buffer.as_unshared(), element, byte_offset, element_count);
     array.ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a typed array" })

@@ -102,7 +102,7 @@ fn writer_keeps_away(lab: &Lab<'_>) -> Result<(), Failure> {
     }
     other.bytes_mut()?[1] = 2;
     let buffer = engine.expose(&other)?.0;
-    expect_eq!(engine.read(&buffer, 0)?, Some(1), "what the guard wrote");
+    expect_eq!(engine.read(&buffer, 0)?, Some(1), "the byte that the guard wrote");
     Ok(())
 }
 
@@ -119,13 +119,13 @@ fn readers_keep_writers_away(lab: &Lab<'_>) -> Result<(), Failure> {
     let (elsewhere, later) = (store.clone(), store.clone());
     {
         let guard = store.bytes()?;
-        expect_eq!(other.bytes()?[0], guard[0], "what a second reader sees");
+        expect_eq!(other.bytes()?[0], guard[0], "the byte that a second reader sees");
         expect_error!(other.bytes_mut(), CoreError::Busy { .. }, "a writer beside a reader");
         expect_error!(engine.expose(&other), Error::Memory(CoreError::Busy { .. }), "exposing beside a reader");
         expect_error!(on_another_thread(elsewhere)?, CoreError::Busy { .. }, "a writer on another thread");
     }
     on_another_thread(later)??;
-    expect_eq!(other.bytes()?[0], 9, "what another thread wrote afterwards");
+    expect_eq!(other.bytes()?[0], 9, "the byte that another thread wrote afterwards");
     Ok(())
 }
 
@@ -223,7 +223,11 @@ fn two_buffers(lab: &Lab<'_>) -> Result<(), Failure> {
     let store = store_of(vec![0; 64])?;
     let (first, second) = (engine.expose(&store)?.0, engine.expose(&store)?.0);
     engine.write(&first, 3, 33)?;
-    expect_eq!(engine.read(&second, 3)?, Some(33), "what the first buffer wrote, through the second");
+    expect_eq!(
+        engine.read(&second, 3)?,
+        Some(33),
+        "the byte written through the first buffer, read through the second"
+    );
     expect_eq!(engine.externalize(&first)?, engine.externalize(&second)?, "the stores of both");
     engine.detach(&first, None)?;
     expect!(!engine.state(&second)?.detached, "the second buffer is not detached with the first");

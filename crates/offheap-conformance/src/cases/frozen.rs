@@ -272,7 +272,11 @@ fn errors_and_values(lab: &Lab<'_>) -> Result<(), Failure> {
         expect_eq!(engine.evaluate(source)?, expected, "`{source}`");
     }
     engine.evaluate("globalThis.later = 1; Promise.resolve().then(() => { globalThis.later = 2; }); undefined")?;
-    expect_eq!(engine.evaluate("later")?, ScriptValue::Number(2.0), "what a microtask of the script before did");
+    expect_eq!(
+        engine.evaluate("later")?,
+        ScriptValue::Number(2.0),
+        "the value that a microtask of the previous script set"
+    );
     Ok(())
 }
 
@@ -293,7 +297,7 @@ fn global_keeps_a_buffer(lab: &Lab<'_>) -> Result<(), Failure> {
     drop(again);
     engine.evaluate("view = undefined")?;
     settle(&mut *engine);
-    expect_eq!(tally.count(), 1, "calls of the deleter once script let go");
+    expect_eq!(tally.count(), 1, "calls of the deleter after script dropped the buffer");
     Ok(())
 }
 
@@ -309,7 +313,7 @@ fn script_transfers(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!(engine.externalize(&fixed)?, store, "the store of the fixed-length target");
     let longer = engine.evaluate_buffer("globalThis.longer = fixed.transfer(8)")?;
     let copy = engine.externalize(&longer)?;
-    expect!(copy != store, "a longer target has a store of its own");
+    expect!(copy != store, "a longer target has its own store");
     expect_eq!(copy.to_vec()?, [1, 2, 3, 4, 0, 0, 0, 0], "its bytes");
     expect_eq!(store.exposure(), None, "the exposure of the store that was copied");
     Ok(())

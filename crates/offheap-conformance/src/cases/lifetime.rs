@@ -188,13 +188,13 @@ fn same_vec(lab: &Lab<'_>) -> Result<(), Failure> {
     numbers.extend([1, 2, 3]);
     let expected = (numbers.as_ptr(), numbers.capacity());
     let store = BackingStore::from(UniqueStore::from_owner(numbers)?);
-    expect_eq!(store.byte_length(), 12, "the length of the elements, without what the `Vec` has spare");
+    expect_eq!(store.byte_length(), 12, "the length of the elements, without the spare capacity of the `Vec`");
     let buffer = engine.expose(&store)?.0;
     engine.write(&buffer, 4, 0xff)?;
     engine.detach(&buffer, None)?;
     let numbers: Vec<u32> = store.try_into_unique()?.try_into_owner()?;
     expect_eq!((numbers.as_ptr(), numbers.capacity()), expected, "the `Vec` that came back");
-    expect_eq!(numbers[1].to_ne_bytes()[0], 0xff, "what script wrote into it");
+    expect_eq!(numbers[1].to_ne_bytes()[0], 0xff, "the byte that script wrote into it");
     Ok(())
 }
 

@@ -111,7 +111,7 @@ fn fill(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>, bytes: &[u8]) -
 /// All bytes that script reads.
 fn contents(engine: &mut dyn Engine, buffer: &Handle<JsArrayBuffer>) -> Result<Vec<u8>, Failure> {
     let byte_length = engine.state(buffer)?.byte_length;
-    expect_eq!(engine.read(buffer, byte_length)?, None, "what script reads past the end");
+    expect_eq!(engine.read(buffer, byte_length)?, None, "the value that script reads past the end");
     let bytes = (0..byte_length).map(|index| engine.read(buffer, index)).collect::<Result<Option<Vec<u8>>, _>>()?;
     bytes.ok_or_else(|| Failure::new(format!("expected {byte_length} bytes, saw `undefined` among them")))
 }
@@ -130,8 +130,8 @@ fn transfer_same(lab: &Lab<'_>) -> Result<(), Failure> {
         buffer = target;
     }
     engine.write(&buffer, 0, 9)?;
-    expect_eq!(store.to_vec()?, [9, 2, 3, 4], "what script wrote to the target, seen natively");
-    expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: the sources let go");
+    expect_eq!(store.to_vec()?, [9, 2, 3, 4], "the bytes that script wrote to the target, as native code sees them");
+    expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: the sources are detached");
 
     let made = engine.allocate(64, None)?;
     engine.write(&made, 5, 5)?;
@@ -153,10 +153,10 @@ fn transfer_other(lab: &Lab<'_>) -> Result<(), Failure> {
             expect!(engine.state(&source)?.detached, "the source of a transfer to {byte_length} is detached");
             expect_eq!(contents(&mut *engine, &target)?, expected, "the target's bytes");
             let copy = engine.externalize(&target)?;
-            expect!(copy != store, "the target has a store of its own");
+            expect!(copy != store, "the target has its own store");
             expect_eq!(copy.byte_length(), byte_length, "the length of the target's store");
             engine.write(&target, 0, 7)?;
-            expect_eq!(copy.to_vec()?[0], 7, "what script wrote to the target");
+            expect_eq!(copy.to_vec()?[0], 7, "the byte that script wrote to the target");
         }
         expect_eq!(store.to_vec()?, [1, 2, 3, 4], "the bytes of the old store");
         expect_eq!(store.exposure(), None, "the exposure of the old store");
@@ -230,7 +230,7 @@ fn no_move(lab: &Lab<'_>) -> Result<(), Failure> {
             if let Some(last) = step.checked_sub(1) {
                 engine.write(&buffer, last, 0xef)?;
                 let bytes = present_bytes(&mut *engine, &buffer, &store)?;
-                expect_eq!(bytes[last], 0xef, "what script wrote last, seen natively");
+                expect_eq!(bytes[last], 0xef, "the bytes that script wrote last, as native code sees them");
             }
         }
         expect_eq!(engine.externalize(&buffer)?, store, "the store after all that");

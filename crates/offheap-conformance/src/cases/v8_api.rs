@@ -92,10 +92,10 @@ fn m1(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!(store.as_ptr(), external.backing_store(), "the address of the struct and of its store");
     {
         let mut bytes = store.bytes_mut()?;
-        expect_eq!(bytes[0], 7, "what script wrote before");
+        expect_eq!(bytes[0], 7, "the byte that script wrote before");
         bytes[..4].copy_from_slice(&0_u32.to_ne_bytes());
     }
-    expect_eq!(store.to_vec()?[0], 0, "what was written after detaching");
+    expect_eq!(store.to_vec()?[0], 0, "the byte after detaching");
     let weak = store.downgrade();
     drop((store, external));
     settle(&mut *engine);
@@ -114,13 +114,13 @@ fn a1(lab: &Lab<'_>) -> Result<(), Failure> {
     engine.write(&buffer, 0, 0x2a)?;
     engine.write(&buffer, 1023, 0x2b)?;
     let bytes = store.to_vec()?;
-    expect_eq!((bytes[0], bytes[1023]), (0x2a, 0x2b), "what script wrote, seen natively");
+    expect_eq!((bytes[0], bytes[1023]), (0x2a, 0x2b), "the bytes that script wrote, as native code sees them");
 
     engine.detach(&buffer, None)?;
     store.bytes_mut()?[1] = 0x2c;
     let again = engine.expose(&store)?.0;
-    expect_eq!(engine.read(&again, 0)?, Some(0x2a), "what script wrote before, seen by script");
-    expect_eq!(engine.read(&again, 1)?, Some(0x2c), "what was written natively, seen by script");
+    expect_eq!(engine.read(&again, 0)?, Some(0x2a), "the byte that script wrote before, as script sees it");
+    expect_eq!(engine.read(&again, 1)?, Some(0x2c), "the byte that native code wrote, as script sees it");
     Ok(())
 }
 
@@ -187,7 +187,7 @@ fn a22(_: &Lab<'_>) -> Result<(), Failure> {
     drop(store);
     let calls = tally.calls();
     expect_eq!(calls.len(), 1, "calls of the deleter");
-    expect_eq!((calls[0].address, calls[0].byte_length), (address, 100), "what it was called with");
+    expect_eq!((calls[0].address, calls[0].byte_length), (address, 100), "the arguments of the deleter");
     Ok(())
 }
 

@@ -160,7 +160,7 @@ fn s3(lab: &Lab<'_>) -> Result<(), Failure> {
     drop(buffer);
     // Waiting for finalizers may require a full collection.
     engine.collect_young();
-    expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: a young collection leaves what is old");
+    expect_eq!(store.exposure(), Some((engine.isolate(), 1)), "the exposure: a young collection keeps old buffers");
     settle(&mut *engine);
     expect_eq!(store.exposure(), None, "the exposure after a collection of all");
     Ok(())

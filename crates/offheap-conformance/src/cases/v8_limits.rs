@@ -142,7 +142,7 @@ fn a4(lab: &Lab<'_>) -> Result<(), Failure> {
     drop(SharedStore::zeroed(HALF)?);
     drop(second);
     settle(&mut *engine);
-    expect!(Budget::used() < before + LEEWAY, "what was used is given back: {} and {before} before", Budget::used());
+    expect!(Budget::used() < before + LEEWAY, "the budget is returned: {} and {before} before", Budget::used());
     Ok(())
 }
 

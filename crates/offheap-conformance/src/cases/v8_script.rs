@@ -92,9 +92,13 @@ fn a5(lab: &Lab<'_>) -> Result<(), Failure> {
     )?;
     settle(&mut *engine);
     let mut store = engine.externalize(&buffer)?;
-    expect_eq!(store.to_vec()?, [0x1d, 0x1e], "what script wrote before, seen natively");
+    expect_eq!(store.to_vec()?, [0x1d, 0x1e], "the bytes that script wrote before, as native code sees them");
     engine.evaluate("globalThis.after = new Uint8Array(made); after[0] = 0x2d; before[1] = 0x2e;")?;
-    expect_eq!(store.to_vec()?, [0x2d, 0x2e], "what script wrote through both views, seen natively");
+    expect_eq!(
+        store.to_vec()?,
+        [0x2d, 0x2e],
+        "the bytes that script wrote through both views, as native code sees them"
+    );
     expect_script!(engine, "String([before[0], after[1]])", "45,46");
     expect!(engine.evaluate_buffer("made").is_ok(), "script still has its buffer");
     expect_eq!(engine.externalize(&buffer)?, store, "the store, asked again");

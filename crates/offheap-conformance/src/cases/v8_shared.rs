@@ -114,9 +114,9 @@ fn a12(lab: &Lab<'_>) -> Result<(), Failure> {
     engine.write(external.buffer(), 0, 0x2a)?;
     engine.write(external.buffer(), 1023, 0x2b)?;
     let bytes = store.to_vec()?;
-    expect_eq!((bytes[0], bytes[1023]), (0x2a, 0x2b), "what script wrote, seen natively");
+    expect_eq!((bytes[0], bytes[1023]), (0x2a, 0x2b), "the bytes that script wrote, as native code sees them");
     store.copy_from_slice(1, &[0x2c])?;
-    expect_eq!(engine.read(external.buffer(), 1)?, Some(0x2c), "what was written natively, seen by script");
+    expect_eq!(engine.read(external.buffer(), 1)?, Some(0x2c), "the byte that native code wrote, as script sees it");
     expect_error!(engine.detach(external.buffer(), None), Error::NotDetachable { .. }, "detaching it");
     Ok(())
 }
@@ -132,9 +132,13 @@ fn a13(lab: &Lab<'_>) -> Result<(), Failure> {
     expect!(engine.state(&buffer)?.shared, "the buffer is shared");
     settle(&mut *engine);
     let store = shared(engine.externalize(&buffer)?)?;
-    expect_eq!(store.to_vec()?, [0x1d, 0x1e], "what script wrote before, seen natively");
+    expect_eq!(store.to_vec()?, [0x1d, 0x1e], "the bytes that script wrote before, as native code sees them");
     engine.evaluate("globalThis.after = new Uint8Array(made); after[0] = 0x2d; before[1] = 0x2e;")?;
-    expect_eq!(store.to_vec()?, [0x2d, 0x2e], "what script wrote through both views, seen natively");
+    expect_eq!(
+        store.to_vec()?,
+        [0x2d, 0x2e],
+        "the bytes that script wrote through both views, as native code sees them"
+    );
     store.copy_from_slice(0, &[0x3d, 0x3e])?;
     expect_script!(engine, "String([before[1], after[0], Atomics.load(after, 1)])", "62,61,62");
     expect_eq!(engine.externalize(&buffer)?, *store.as_store(), "the store, asked again");
@@ -185,7 +189,7 @@ fn a23(_: &Lab<'_>) -> Result<(), Failure> {
     drop(other);
     let calls = tally.calls();
     expect_eq!(calls.len(), 1, "calls of the deleter");
-    expect_eq!((calls[0].address, calls[0].byte_length), (address, 100), "what it was called with");
+    expect_eq!((calls[0].address, calls[0].byte_length), (address, 100), "the arguments of the deleter");
     Ok(())
 }
 

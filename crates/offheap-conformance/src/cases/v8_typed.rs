@@ -8,10 +8,11 @@ use crate::{Capabilities, Case, Failure, Lab};
 const SCRIPT: Capabilities = Capabilities::SCRIPT;
 const SHARED: Capabilities = Capabilities::SCRIPT.union(Capabilities::SHARED);
 
-const OVER_BUFFER: &str = "50 elements from the third on over an ArrayBuffer: what is written natively is seen by script, \
-    also by code that is warm, and back; boundary values convert as they must; nothing lies out of bounds.";
-const OVER_SHARED: &str = "The same over a SharedArrayBuffer, written from both sides without a pause.";
-const IS: &str = "Script and native code agree on what sort of view it is.";
+const OVER_BUFFER: &str = "50 elements from the third on over an ArrayBuffer. Script sees native writes, also in warm code, and \
+    native code sees those of script. Boundary values convert as ECMAScript requires, and no access is out of bounds.";
+const OVER_SHARED: &str = "50 elements from the third on over a SharedArrayBuffer, which native code writes while script has it. \
+    Both see the other's writes. Boundary values convert as ECMAScript requires, and no access is out of bounds.";
+const IS: &str = "Script and native code agree on the type of the view.";
 
 const fn case(
     number: &'static str,
@@ -216,7 +217,7 @@ fn typed<const KIND: usize, const SHARED: bool>(lab: &Lab<'_>) -> Result<(), Fai
     );
     engine.evaluate("add(view)")?;
     let doubled: Vec<u8> = (0..ELEMENTS).flat_map(|index| encode(2.0 * index as f64)).collect();
-    expect_eq!(store.to_vec()?[start..], doubled, "what script wrote, seen natively");
+    expect_eq!(store.to_vec()?[start..], doubled, "the bytes that script wrote, as native code sees them");
 
     let limits = match element_size {
         _ if name.starts_with("Float") => match element_size {

@@ -122,7 +122,10 @@ fn m2(lab: &Lab<'_>) -> Result<(), Failure> {
     let current = engine.evaluate_buffer("memory.buffer")?;
     let bytes = engine.externalize(&current)?.to_vec()?;
     expect_eq!(bytes.len(), PAGE, "the length of the new buffer's store");
-    expect!(bytes.chunks(4).all(|element| element == 7_u32.to_ne_bytes()), "what script wrote is seen natively");
+    expect!(
+        bytes.chunks(4).all(|element| element == 7_u32.to_ne_bytes()),
+        "native code sees the bytes that script wrote"
+    );
     Ok(())
 }
 
@@ -203,7 +206,7 @@ fn b1(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!(after.byte_length(), 2 * PAGE, "the length of the new buffer's store");
     expect_eq!(after.as_ptr(), before.as_ptr(), "its address");
     expect_eq!(after, before, "the new buffer's store");
-    expect_eq!(engine.read(&current, 5)?, Some(5), "what was written before");
+    expect_eq!(engine.read(&current, 5)?, Some(5), "the byte that was written before");
     expect_eq!(engine.read(&current, 2 * PAGE - 1)?, Some(0), "the last byte of the new page");
     Ok(())
 }

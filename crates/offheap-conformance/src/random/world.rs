@@ -227,7 +227,7 @@ impl<'a> World<'a> {
         | Step::TakeUnique { store }
         | Step::DropStore { store }) = step
         else {
-            unreachable!("{step:?} is none of them")
+            unreachable!("{step:?} involves an engine")
         };
         let manual = self.manual[store].clone();
         let Some(held) = &mut self.stores[store] else { return Ok(Outcome::Nothing) };

@@ -95,7 +95,7 @@ fn panics(_: &Lab<'_>) -> Result<(), Failure> {
 }
 
 fn fails(_: &Lab<'_>) -> Result<(), Failure> {
-    Err(Failure::new("saw what it did not expect"))
+    Err(Failure::new("saw an unexpected value"))
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_panic_and_a_failure_say_what_they_saw() {
     let report = run_cases(&cases, &make, "Model");
     let text = report.to_string();
     assert!(text.contains("FAIL: expected no panic, saw: on purpose"), "{text}");
-    assert!(text.contains("FAIL: saw what it did not expect (") && text.contains("runner.rs:"), "{text}");
+    assert!(text.contains("FAIL: saw an unexpected value (") && text.contains("runner.rs:"), "{text}");
     assert!(text.ends_with("Model: 0 passed, 2 failed, 0 unsupported"), "{text}");
 }
 

@@ -1,5 +1,5 @@
 //! The peer: a careful program that uses the crate `v8` with an `Arc` behind each buffer.
-#![allow(unsafe_code, reason = "what the crate `v8` asks for where memory comes from outside")]
+#![allow(unsafe_code, reason = "the crate `v8` requires it for external memory")]
 
 use std::ffi::c_void;
 use std::sync::Arc;

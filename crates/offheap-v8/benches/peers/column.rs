@@ -31,7 +31,7 @@ pub(crate) fn column_f64(name: &'static str) -> Row {
             }
         })
     });
-    assert!(output.copy_out::<f64>().expect("nobody writes") == by_rust, "both have the same results");
+    assert!(output.copy_out::<f64>().expect("no guard writes") == by_rust, "both have the same results");
     row
 }
 

@@ -363,7 +363,7 @@ fn settle_hold(
     let kind = hold.kind();
     let hold = hold.into_raw();
     prefix.hold.store(hold.as_ptr(), Ordering::Release);
-    assert!(!facts.shared || kind.is_shared(), "nobody has a store before it is settled");
+    assert!(!facts.shared || kind.is_shared(), "native code cannot have a store before it is settled");
     if is_new {
         // A panic of the observer may pass through: the state is already written.
         // SAFETY: I-FREE-ONCE: this is V8's hold, as above.

@@ -4,8 +4,8 @@
 use super::stack;
 use crate::{ENGINE, Error};
 
-/// The first flag switches immutable buffers on. V8 then enforces them everywhere. V8 15.2 does not interrupt a short loop that
-/// it unrolled: `for (;;) all.push(new Array(1000))` ended the process before it could be stopped.
+/// The first flag switches immutable buffers on. V8 then enforces them everywhere. V8 15.2 does not interrupt a short
+/// loop that it unrolled: `for (;;) all.push(new Array(1000))` ended the process before it could be stopped.
 const BEFORE: [&str; 2] = ["--js-immutable-arraybuffer", "--no-turboshaft-loop-unrolling"];
 
 /// Without this flag V8 ends the process if a buffer has 32 GiB (see `counted`).

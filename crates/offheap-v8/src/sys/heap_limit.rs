@@ -1,8 +1,8 @@
 //! When V8's heap is full, V8 would end the process. An isolate of ours stops the script instead. It gives V8 room to
 //! stop, and takes that room back afterwards.
 //!
-//! V8 calls the same callback before it gives up on a buffer without memory, although its heap is far from full. The bytes in
-//! use tell the two apart when script is about to continue: an object that filled the heap exists by then.
+//! V8 calls the same callback before it gives up on a buffer without memory, although its heap is far from full. The
+//! bytes in use tell the two apart when script is about to continue: an object that filled the heap exists by then.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;

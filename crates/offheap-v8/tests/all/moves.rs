@@ -197,7 +197,7 @@ impl World {
             Err(error) => assert!(matches!(error, offheap::Error::EngineMayShrink { .. }), "{error}"),
         }
         if let Ok(bytes) = store.bytes() {
-            assert!(here.is_only_in(None), "lent outside while somebody has it");
+            assert!(here.is_only_in(None), "lent outside an isolate while an isolate has it");
             assert_eq!(bytes[..], here.bytes);
             self.seen.outside += 1;
         }
@@ -218,7 +218,7 @@ impl World {
             };
             match lent {
                 Ok(mut lent) => {
-                    assert!(is_only_here, "lent while somebody else has it");
+                    assert!(is_only_here, "lent while another isolate has it");
                     assert_eq!(lent[..], *bytes);
                     (lent[0], bytes[0]) = (value, value);
                     seen.lent += 1;

@@ -257,7 +257,7 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
             let store = scope.externalize(buffer.as_handle())?;
             drop(buffer);
             scope.collect();
-            assert_eq!(store.exposure(), None, "{source}: V8 let go of it");
+            assert_eq!(store.exposure(), None, "{source}: V8 released it");
             let part = store.slice(0..8)?;
             let buffer = scope.expose(&part)?;
             let again = scope.externalize(buffer.as_handle())?;

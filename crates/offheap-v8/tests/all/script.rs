@@ -1,4 +1,4 @@
-//! Values of script, what it throws, and where it is.
+//! Values of script, exceptions, and positions in script.
 
 use offheap_conformance::one_of_each_error;
 use offheap_v8::{Engine, Error, Isolate, IsolateExt, ScopeExt, ScriptValue, Throw, ViewState, script_site, v8};
