@@ -22,7 +22,7 @@ pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
         let ours = || assert!(black_box(&store).expose(&ctx).is_ok(), "room for a buffer");
         row(name, GOAL, ours, || expose_by_hand(&ctx, black_box(&arc)))
     });
-    assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer let go");
+    assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer released its reference");
     row
 }
 

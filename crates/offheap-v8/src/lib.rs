@@ -63,7 +63,7 @@
 //! # What this engine does
 //! - It decides itself when to collect. A buffer is finalized some time after its last reference was dropped: on one of
 //!   V8's sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
-//! - Its own memory is taken over where it is: [`externalize`](BackingStoreExt::externalize) copies nothing.
+//! - Its own memory is taken over in place: [`externalize`](BackingStoreExt::externalize) copies nothing.
 //! - Buffers of fixed length that script makes in an [`Isolate`] are over memory of this crate's allocator, which Rust
 //!   can take over whole. [`IsolateBuilder::v8_allocator`] leaves such memory to V8.
 //! - Resizable buffers, and those of a `WebAssembly.Memory`, are in V8's own memory, and only V8 resizes them. V8

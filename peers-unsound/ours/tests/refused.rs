@@ -19,7 +19,7 @@ fn each_program_is_refused_for_the_line_that_says_so() {
         let path = entry.unwrap().path();
         let source = std::fs::read_to_string(&path).unwrap();
         let codes: Vec<_> = source.split("#[cfg(feature = \"refused\")] // ").skip(1).map(|rest| &rest[..5]).collect();
-        let &[code] = &codes[..] else { panic!("one line is to be refused in {path:?}") };
+        let &[code] = &codes[..] else { panic!("exactly one line must be refused in {path:?}") };
         expected.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), code.to_owned());
     }
     assert_eq!(expected.len(), 12);
@@ -27,7 +27,7 @@ fn each_program_is_refused_for_the_line_that_says_so() {
     for name in expected.keys() {
         let example = format!("{name}{}", if env!("CARGO_PKG_NAME") == "ours-v8" { "_v8" } else { "" });
         let (runs, said) = cargo(&["run", "--quiet", "--example", &example]);
-        assert!(runs, "{name} is to run without its refused line: {said}");
+        assert!(runs, "{name} must run without its refused line: {said}");
     }
 
     let check = ["check", "--quiet", "--examples", "--features", "refused", "--keep-going", "--message-format=short"];

@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
         out_of_bounds_views),
 ];
 
-/// A view, where it begins, and its bytes.
+/// A view, its offset, and its bytes.
 struct Sight {
     source: &'static str,
     byte_offset: usize,

@@ -33,7 +33,7 @@ pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
             })
         })
     });
-    assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer let go");
+    assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer released its reference");
     row
 }
 

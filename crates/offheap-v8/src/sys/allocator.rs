@@ -4,7 +4,7 @@
 //! ```text
 //!   alignment bytes before the data                    byte_length bytes
 //! +------------------------------+-------------------+------------------
-//! | (only where more is asked)   | hold, byte_length | data
+//! | (only if alignment > 16)     | hold, byte_length | data
 //! +------------------------------+-------------------+------------------
 //! ```
 //!
