@@ -20,7 +20,7 @@ pub enum JsTypedArray {}
 ///
 /// A handle is `'static` and may outlive its isolate. A table that ends with the isolate keeps the object, so a
 /// forgotten handle leaks nothing after that and does not disturb the engine's teardown. A handle whose isolate has
-/// ended answers [`Error::IsolateGone`]; in the scope of another isolate, [`Error::WrongIsolate`]. A handle stays on
+/// ended answers [`Error::IsolateGone`], also in the scope of another isolate. A handle stays on
 /// the isolate's thread.
 ///
 /// Only a [`Scope`](crate::Scope) creates handles, so every handle is for an object of its type. A program can
@@ -42,6 +42,9 @@ pub struct Handle<T> {
 pub(crate) trait RootTable {
     /// The id of the isolate, also after its end.
     fn isolate(&self) -> IsolateId;
+
+    /// Whether the isolate has ended.
+    fn has_ended(&self) -> bool;
 
     /// Adds a root for the same object and returns its slot, which may be `slot` itself.
     fn duplicate(&self, slot: usize) -> usize;

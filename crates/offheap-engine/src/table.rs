@@ -110,6 +110,7 @@ impl<H: Host> Table<H> {
     pub(crate) fn check<T>(&self, handle: &Handle<T>) -> Result<(), Error> {
         match std::ptr::addr_eq(Rc::as_ptr(handle.table()), self) {
             true => Ok(()),
+            false if handle.table().has_ended() => Err(Error::IsolateGone),
             false => Err(Error::WrongIsolate { handle: handle.isolate(), here: self.id }),
         }
     }
@@ -196,6 +197,10 @@ impl<H: Host> Drop for Entered<'_, H> {
 impl<H: Host> RootTable for Table<H> {
     fn isolate(&self) -> IsolateId {
         self.id
+    }
+
+    fn has_ended(&self) -> bool {
+        self.host.try_borrow().is_ok_and(|host| host.is_none())
     }
 
     fn duplicate(&self, slot: usize) -> usize {

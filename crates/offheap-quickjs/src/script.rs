@@ -1,6 +1,7 @@
 //! Exceptions that script throws, and their places.
 
 use offheap::{ErrorClass, Site};
+use rquickjs::object::Property;
 use rquickjs::{Ctx, Value};
 
 use crate::sys::{self, with_state};
@@ -86,7 +87,8 @@ pub fn run_job(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
     crate::sys::run_job(ctx)
 }
 
-/// Throws an [`Error`] into script, as a JavaScript error of the class [`Error::class`].
+/// Throws an [`Error`] into script, as a JavaScript error of the class [`Error::class`], with [`Error::code`] as its
+/// `code`.
 pub trait Throw {
     /// Makes the error the pending exception of `ctx`, and returns the value that a callback returns then.
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error;
@@ -94,7 +96,7 @@ pub trait Throw {
 
 impl Throw for Error {
     fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
-        let message = self.to_string();
+        let (message, code) = (self.to_string(), self.code());
         match self.class() {
             ErrorClass::RangeError => rquickjs::Exception::throw_range(ctx, ""),
             _ => rquickjs::Exception::throw_type(ctx, ""),
@@ -105,6 +107,7 @@ impl Throw for Error {
         let error = ctx.catch();
         if let Some(object) = error.as_object() {
             let _ = object.set("message", message);
+            let _ = object.prop("code", Property::from(code).writable().configurable());
         }
         ctx.throw(error)
     }

@@ -94,7 +94,8 @@ pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
     })
 }
 
-/// Throws an [`Error`] into script. [`Error::class`] decides the JavaScript class.
+/// Throws an [`Error`] into script. [`Error::class`] decides the JavaScript class, and
+/// [`Error::code`] is its `code`.
 pub trait Throw {
     /// Makes this error the pending exception. The callback must then return immediately.
     fn throw(self, scope: &mut v8::PinScope<'_, '_>);
@@ -109,6 +110,12 @@ impl Throw for Error {
             ErrorClass::RangeError => v8::Exception::range_error(scope, message),
             _ => v8::Exception::type_error(scope, message),
         };
+        let thrown_object = v8::Local::<v8::Object>::try_from(thrown);
+        if let (Ok(object), Some(name), Some(code)) =
+            (thrown_object, v8::String::new(scope, "code"), v8::String::new(scope, self.code()))
+        {
+            object.create_data_property(scope, name.into(), code.into());
+        }
         scope.throw_exception(thrown);
     }
 }

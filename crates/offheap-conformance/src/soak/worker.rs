@@ -295,6 +295,7 @@ fn may_be(error: &Error) -> bool {
         | Error::InvalidLength { .. }
         | Error::Immutable { .. }
         | Error::WrongIsolate { .. }
+        | Error::IsolateGone
         | Error::Unsupported { .. } => true,
         _ => false,
     }

@@ -38,12 +38,13 @@ fn a_code_is_a_word_in_capitals_and_has_one_class() {
 fn quickjs_throws_each_error_in_its_class() {
     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
         for error in one_of_each_error() {
-            let (class, message) = (error.class(), error.to_string());
+            let (class, message, code) = (error.class(), error.to_string(), error.code());
             let _ = error.throw(&ctx);
             let thrown = ctx.catch();
             let thrown = thrown.as_object().unwrap();
             let (name, said): (String, String) = (thrown.get("name").unwrap(), thrown.get("message").unwrap());
             assert_eq!((name.as_str(), said), (class.name(), message));
+            assert_eq!(thrown.get::<_, String>("code").unwrap(), code);
         }
     });
 }

@@ -74,11 +74,14 @@ fn v8_throws_each_error_in_its_class() {
     isolate().enter(|scope| {
         scope.with_v8(|scope| {
             for error in one_of_each_error() {
-                let (class, message) = (error.class(), error.to_string());
+                let (class, message, code) = (error.class(), error.to_string(), error.code());
                 v8::tc_scope!(let caught, scope);
                 error.throw(caught);
-                let thrown = caught.exception().unwrap().to_rust_string_lossy(caught);
-                assert_eq!(thrown, format!("{class}: {message}"));
+                let thrown = caught.exception().unwrap();
+                assert_eq!(thrown.to_rust_string_lossy(caught), format!("{class}: {message}"));
+                let name = v8::String::new(caught, "code").unwrap();
+                let thrown: v8::Local<'_, v8::Object> = thrown.try_into().unwrap();
+                assert_eq!(thrown.get(caught, name.into()).unwrap().to_rust_string_lossy(caught), code);
                 caught.reset();
             }
         });
