@@ -181,6 +181,12 @@ impl Heap {
     fn move_out(&mut self, id: BufferId, bytes: Vec<u8>) -> Result<BackingStore, Error> {
         let max_byte_length = self.buffer(id).max_byte_length;
         let made = match max_byte_length {
+            None if self.buffer(id).immutable => {
+                FrozenStore::from_owner(bytes).map(BackingStore::from).map_err(|rejected| {
+                    let (error, bytes) = rejected.into_parts();
+                    (Error::from(error), bytes)
+                })
+            }
             None => UniqueStore::from_owner(bytes).map(BackingStore::from).map_err(|rejected| {
                 let (error, bytes) = rejected.into_parts();
                 (Error::from(error), bytes)

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use offheap_engine::offheap::adapter;
-use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
+use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, StoreKind, UniqueStore};
 use offheap_engine::{
     Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
 };
@@ -230,6 +230,7 @@ fn memory_at_an_address_for_no_element_is_refused_or_copied() -> Done {
     let (buffer, exposure) = engine.expose(&FrozenStore::from_owner(&bytes[1..])?.into())?;
     assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
     assert_eq!((engine.read(&buffer, 0)?, engine.state(&buffer)?.immutable), (Some(1), true));
+    assert_eq!(engine.externalize(&buffer)?.kind(), StoreKind::FROZEN);
     let whole = BackingStore::from(FrozenStore::from_owner(bytes)?);
     let (buffer, exposure) = engine.expose(&whole.slice(1..3)?)?;
     assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });

@@ -226,12 +226,26 @@ impl FrozenStoreExt for FrozenStore {
                 None => CopyReason::ImmutableNotEnforced,
             }
         } else {
+            if let Some(buffer) = sys::expose_immutable(scope, &aligned_copy(self)?.into())? {
+                return Ok((buffer, Exposure::Copied { reason: CopyReason::Misaligned }));
+            }
             CopyReason::Misaligned
         };
         // The copy is in Rust's memory, because V8 ends the process when its own allocation fails.
         let copy = UniqueStore::filled(self.byte_length(), |bytes| bytes.copy_from_slice(self))?;
         Ok((sys::expose(scope, &copy.into())?, Exposure::Copied { reason }))
     }
+}
+
+/// A copy that begins at a multiple of 8.
+fn aligned_copy(bytes: &[u8]) -> Result<FrozenStore, Error> {
+    let mut words = Vec::<u64>::new();
+    let count = bytes.len().div_ceil(size_of::<u64>());
+    words.try_reserve_exact(count).map_err(|_| offheap::Error::OutOfMemory { requested: bytes.len() })?;
+    words.resize(count, 0);
+    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    let whole = FrozenStore::from_owner(words).map_err(|rejected| rejected.into_parts().0)?;
+    Ok(whole.slice(..bytes.len())?)
 }
 
 /// Detaches an ArrayBuffer, or the buffer of a view (V8's `Detach(key)`). It stays detached.

@@ -212,8 +212,9 @@ unsafe impl Host for V8 {
         if may_copy && let Ok(frozen) = FrozenStore::try_from(store.clone()) {
             return self.run(|scope| {
                 let (buffer, exposure) = frozen.expose(scope)?;
-                let facts = if exposure.is_external() { Facts::IMMUTABLE } else { Facts::PLAIN };
-                Ok((Root::of_buffer(scope, &Buffer::Unshared(buffer), facts), exposure))
+                let buffer = Buffer::Unshared(buffer);
+                let facts = if exposure.is_external() { Facts::IMMUTABLE } else { buffer.facts() };
+                Ok((Root::of_buffer(scope, &buffer, facts), exposure))
             });
         }
         self.run(|scope| {

@@ -63,6 +63,9 @@ fn frozen_memory_is_shared_and_what_is_not_aligned_is_copied() {
         let (copy, exposure) = odd.expose(scope).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
         assert_eq!(copy.byte_length(), 7);
+        set(scope, "c", copy.into());
+        run(scope, "if (!c.immutable) throw new Error('script can write the copy')");
+        assert_eq!(BackingStore::externalize(scope, copy.into()).unwrap().kind(), StoreKind::FROZEN);
     });
 }
 
