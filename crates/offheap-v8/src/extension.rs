@@ -204,7 +204,7 @@ impl SharedStoreExt for SharedStore {
 pub trait FrozenStoreExt {
     /// Makes an immutable ArrayBuffer over the store's own memory, if V8 was started with immutable buffers, as
     /// [`start`](crate::start) does. Otherwise it makes a plain ArrayBuffer over a copy, as the result says. Memory
-    /// that does not begin at a multiple of 8 is copied too; `include_bytes!` aligns to 1.
+    /// that does not begin at a multiple of 8 is copied too, into an immutable buffer; `include_bytes!` aligns to 1.
     ///
     /// If several frozen stores are over the same memory, for example of one `static`, externalizing such a buffer
     /// returns any of them.
