@@ -34,7 +34,7 @@ impl ModelOptions {
     /// A model with these settings.
     ///
     /// # Errors
-    /// As for [`model`].
+    /// [`Error::Memory`] when too many isolates are alive, [`Error::Unsupported`] in an owner's `Drop` or an observer.
     ///
     /// # Panics
     /// If the options ask for an ability that the model does not have.

@@ -91,6 +91,14 @@ fn script_value(value: &Value<'_>) -> ScriptValue {
     }
 }
 
+/// A buffer over a store, without a copy: a SharedArrayBuffer if the store is shared.
+fn buffer_over<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<Value<'js>, Error> {
+    match store.kind().is_shared() {
+        true => Ok(SharedStore::try_from(store.clone())?.expose(ctx)?.into_value()),
+        false => Ok(store.expose(ctx)?.into_value()),
+    }
+}
+
 fn open<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Error> {
     object.with(|root| value_of(ctx, root))
 }
@@ -189,10 +197,7 @@ unsafe impl Host for QuickJs {
                 let (buffer, exposure) = frozen.expose(ctx)?;
                 return Ok((Root::new(buffer.as_value()), exposure));
             }
-            let buffer = match SharedStore::try_from(store.clone()) {
-                Ok(shared) => shared.expose(ctx)?.into_value(),
-                Err(_) => store.expose(ctx)?.into_value(),
-            };
+            let buffer = buffer_over(ctx, store)?;
             Ok((Root::new(&buffer), Exposure::External))
         })
     }
@@ -205,10 +210,7 @@ unsafe impl Host for QuickJs {
         element_count: usize,
     ) -> Result<Root, Error> {
         self.call(|ctx| {
-            let buffer = match SharedStore::try_from(store.clone()) {
-                Ok(shared) => shared.expose(ctx)?.into_value(),
-                Err(_) => store.expose(ctx)?.into_value(),
-            };
+            let buffer = buffer_over(ctx, store)?;
             let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, element)?;
             Ok(Root::new(&array))
         })
