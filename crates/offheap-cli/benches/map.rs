@@ -114,7 +114,7 @@ fn by_reading(isolate: &mut Isolate, file: &Path) -> Result<Run, Box<dyn Error>>
 fn sum(isolate: &mut Isolate, store: &BackingStore, begin: Instant) -> Result<Run, Box<dyn Error>> {
     let run = isolate.enter(|scope| -> Result<Run, Box<dyn Error>> {
         let buffer = scope.expose(store)?;
-        scope.set_global("bytes", buffer.as_handle())?;
+        scope.set_global("bytes", &buffer)?;
         let total = scope.eval::<f64>("sum(bytes)")?;
         let taken_ns = begin.elapsed().as_nanos() as f64;
         let run = Run { total, taken_ns, anonymous_kib: anonymous_kib()? };

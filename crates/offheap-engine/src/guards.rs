@@ -1,7 +1,7 @@
 //! UNSAFE: lends the bytes of stores to code that has the isolate. The only calls of the core's `*_in` functions.
 #![allow(unsafe_code, reason = "a borrow of the isolate is the proof that guards ask for")]
 
-use offheap::{BackingStore, Bytes, BytesMut, Cells, IsolateId, adapter};
+use offheap::{BackingStore, Cells, IsolateId, ReadGuard, WriteGuard, adapter};
 
 use crate::host::Host;
 use crate::{Error, Scope};
@@ -34,7 +34,7 @@ pub unsafe trait HasIsolate {
 /// Lends the bytes of a store to read. The guard borrows `scope` for as long as it lives.
 #[track_caller]
 #[inline]
-pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) -> Result<Bytes<'a>, Error> {
+pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) -> Result<ReadGuard<'a>, Error> {
     // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
     Ok(unsafe { adapter::bytes_in(store, scope.isolate()) }?)
 }
@@ -42,7 +42,10 @@ pub(crate) fn bytes<'a, H: Host>(scope: &'a Scope<'_, H>, store: &BackingStore) 
 /// Lends the bytes of a store to write. The guard borrows `scope` for as long as it lives.
 #[track_caller]
 #[inline]
-pub(crate) fn bytes_mut<'a, H: Host>(scope: &'a mut Scope<'_, H>, store: &BackingStore) -> Result<BytesMut<'a>, Error> {
+pub(crate) fn bytes_mut<'a, H: Host>(
+    scope: &'a mut Scope<'_, H>,
+    store: &BackingStore,
+) -> Result<WriteGuard<'a>, Error> {
     // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
     Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
 }

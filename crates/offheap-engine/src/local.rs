@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use crate::Handle;
 
-/// An object of an isolate in one of its scopes: a [`Handle`] with the scope's brand.
+/// An object of an isolate in one of its scopes: a [`Handle`] with the scope's brand. A `&Local` is accepted wherever a
+/// `&Handle` is.
 ///
 /// The brand is invariant, so the compiler does not take a local of one isolate for a local of another. Where the
 /// compiler cannot tell them apart, the isolates are compared when the local is used.
@@ -25,9 +27,12 @@ impl<T> Local<'_, T> {
     pub fn into_handle(self) -> Handle<T> {
         self.handle
     }
+}
 
-    /// The object's handle.
-    pub fn as_handle(&self) -> &Handle<T> {
+impl<T> Deref for Local<'_, T> {
+    type Target = Handle<T>;
+
+    fn deref(&self) -> &Handle<T> {
         &self.handle
     }
 }

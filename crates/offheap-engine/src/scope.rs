@@ -4,19 +4,16 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use bytemuck::NoUninit;
-use offheap::{BackingStore, Bytes, BytesMut, IsolateId};
+use offheap::{BackingStore, IsolateId};
 
-use crate::checks::check_mutable;
 use crate::handle::RootTable;
-use crate::host::{Host, UseOfBytes};
+use crate::host::Host;
 use crate::table::{Rooted, Table};
-use crate::{
-    BufferState, Error, Exposure, FromJs, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement, ViewState, guards,
-    unexpected_value,
-};
+use crate::{BufferState, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement};
 
+mod bytes;
 mod change;
+mod script;
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -37,47 +34,6 @@ impl<'s, H: Host> Scope<'s, H> {
     /// The id of this scope's isolate.
     pub fn isolate(&self) -> IsolateId {
         self.table.id()
-    }
-
-    /// Runs a script and returns its value. Microtasks run only when [asked](Self::run_microtasks).
-    ///
-    /// # Errors
-    /// [`Error::Script`] if the script throws, does not parse, or its value is of another type; see [`FromJs`].
-    pub fn eval<T: FromJs>(&mut self, source: &str) -> Result<T, Error> {
-        let value = self.run(|host| host.evaluate(source))?;
-        T::from_js(value).map_err(|value| unexpected_value::<T>(H::NAME, &value))
-    }
-
-    /// Runs a script whose value is an ArrayBuffer, a SharedArrayBuffer or a view, and returns that buffer or the
-    /// view's buffer.
-    ///
-    /// # Errors
-    /// [`Error::NotAnArrayBuffer`] if the value is none of these, [`Error::Script`] if the script throws or does
-    /// not parse.
-    pub fn eval_buffer(&mut self, source: &str) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        self.make(|host| host.evaluate_buffer(source))
-    }
-
-    pub(crate) fn eval_view(&mut self, source: &str) -> Result<ViewState, Error> {
-        self.run(|host| host.evaluate_view(source))
-    }
-
-    /// Runs the microtasks that are due, and those that they queue.
-    ///
-    /// # Errors
-    /// [`Error::Script`]. On QuickJS, if a microtask throws; the microtasks after it stay queued. On V8, if
-    /// execution was terminated; an exception that a microtask throws is lost. Promises that reject are reported to
-    /// the engine's own rejection callback.
-    pub fn run_microtasks(&mut self) -> Result<(), Error> {
-        self.run(H::run_microtasks)
-    }
-
-    /// Makes a buffer, or another object that has a handle, a global variable of script.
-    ///
-    /// # Errors
-    /// [`Error::WrongIsolate`], [`Error::Script`] if a setter throws.
-    pub fn set_global<T>(&mut self, name: &str, object: &Handle<T>) -> Result<(), Error> {
-        self.step_on(object, |host, object| host.set_global(name, object))
     }
 
     /// Opens a handle of this isolate as a local of this scope.
@@ -197,74 +153,6 @@ impl<'s, H: Host> Scope<'s, H> {
         self.store(buffer)
     }
 
-    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. The
-    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
-    ///
-    /// # Errors
-    /// Those of [`externalize`](Self::externalize), and [`Error::Memory`] for a mapped file, for shared memory, and
-    /// while a guard writes the bytes. [`Error::NotLent`] on V8 once its own scope was lent, unless every buffer
-    /// over the store has a handle and nothing else refers to the memory of those buffers: the program may have
-    /// given a `v8::BackingStore` to another isolate.
-    #[track_caller]
-    pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<Bytes<'_>, Error> {
-        let store = self.store(buffer)?;
-        self.check_lendable(&store, UseOfBytes::Read, Some(buffer))?;
-        guards::bytes(self, &store)
-    }
-
-    /// Lends the bytes of a buffer to write. The guard borrows the scope, so no script runs while it lives. The
-    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
-    ///
-    /// # Errors
-    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads the bytes, and
-    /// [`Error::Immutable`].
-    #[track_caller]
-    pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BytesMut<'_>, Error> {
-        self.relieve();
-        self.table.check(buffer)?;
-        let immutable = self.table.entered_host().is_immutable(self.table.rooted(buffer.slot()))?;
-        check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
-        let store = self.store(buffer)?;
-        self.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
-        guards::bytes_mut(self, &store)
-    }
-
-    /// Lends the bytes of a store to read, if no other isolate has the store. The guard borrows the scope, so no
-    /// script runs while it lives.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if another isolate has the store, a guard writes it, it is shared, it is a mapped file, or
-    /// it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
-    pub fn store_bytes(&self, store: &BackingStore) -> Result<Bytes<'_>, Error> {
-        self.check_lendable(store, UseOfBytes::Read, None)?;
-        guards::bytes(self, store)
-    }
-
-    /// Lends the bytes of a store to write, if no other isolate has the store. The guard borrows the scope, so no
-    /// script runs while it lives.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if another isolate has the store, a guard uses it, it is read-only, shared or a mapped
-    /// file, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
-    pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<BytesMut<'_>, Error> {
-        self.relieve();
-        self.check_lendable(store, UseOfBytes::Write, None)?;
-        guards::bytes_mut(self, store)
-    }
-
-    /// Copies elements into a store from `byte_offset` on, in the machine's byte order, if no other isolate has the
-    /// store. Mapped files are allowed.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if the range is not in the store, a guard uses the store, another isolate has it, it is
-    /// read-only, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes), for resizable memory
-    /// of V8's own.
-    pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
-        self.relieve();
-        self.check_lendable(store, UseOfBytes::CopyIn, None)?;
-        guards::copy_in_scope(self, store, byte_offset, bytemuck::cast_slice(from))
-    }
-
     /// The properties of a buffer that script sees.
     ///
     /// # Errors
@@ -333,16 +221,5 @@ impl<'s, H: Host> Scope<'s, H> {
     fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.table.check(buffer)?;
         self.table.externalize(buffer.slot())
-    }
-
-    #[inline]
-    fn check_lendable(
-        &self,
-        store: &BackingStore,
-        use_of_bytes: UseOfBytes,
-        buffer: Option<&Handle<JsArrayBuffer>>,
-    ) -> Result<(), Error> {
-        let buffer = buffer.map(|buffer| self.table.rooted(buffer.slot()));
-        self.table.entered_host().check_lendable(store, use_of_bytes, buffer, self.table.roots())
     }
 }

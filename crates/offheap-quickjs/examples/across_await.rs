@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
         let buffer = scope.expose(&store)?;
-        scope.set_global("buffer", buffer.as_handle())?;
+        scope.set_global("buffer", &buffer)?;
         scope.eval::<()>("new Uint8Array(buffer).set([1, 2, 3])")?;
         Ok(())
     })?;

@@ -19,16 +19,16 @@ fn on_another_layout_externalizing_is_an_error_and_all_else_works() {
     Isolate::new().unwrap().enter(|scope| {
         scope.with_ctx(|ctx| pretend_layout_changed(&ctx).unwrap());
         let made_by_script = scope.eval_buffer("globalThis.b = new ArrayBuffer(3)").unwrap();
-        let error = scope.externalize(made_by_script.as_handle()).unwrap_err();
+        let error = scope.externalize(&made_by_script).unwrap_err();
         assert!(matches!(error, Error::LayoutChanged { .. }), "{error}");
         assert!(error.to_string().contains(QUICKJS_VERSION), "{error}");
-        assert!(matches!(scope.bytes(made_by_script.as_handle()).unwrap_err(), Error::LayoutChanged { .. }));
-        scope.detach(made_by_script.as_handle(), None).unwrap();
+        assert!(matches!(scope.bytes(&made_by_script).unwrap_err(), Error::LayoutChanged { .. }));
+        scope.detach(&made_by_script, None).unwrap();
         let exposed = scope.expose(&store).unwrap();
-        scope.set_global("e", exposed.as_handle()).unwrap();
+        scope.set_global("e", &exposed).unwrap();
         assert_eq!(scope.eval::<u32>("new Uint8Array(e)[63] += 1").unwrap(), 2);
         assert_eq!(scope.store_bytes(&store).unwrap()[63], 2);
-        scope.detach(exposed.as_handle(), None).unwrap();
+        scope.detach(&exposed, None).unwrap();
         assert_eq!(store.exposure(), None);
     });
     drop(store);
@@ -41,7 +41,7 @@ fn on_another_layout_nobody_grows_a_buffer_beyond_its_store() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(store.as_store()).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         scope.with_ctx(|ctx| pretend_layout_changed(&ctx)).unwrap();
         let refused = scope.eval::<()>("b.grow(100); undefined").unwrap_err();
         assert!(matches!(&refused, Error::Script { message, .. } if message.starts_with("TypeError: QuickJS 0.16.2")));

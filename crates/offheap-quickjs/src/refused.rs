@@ -77,10 +77,10 @@ mod cells_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[0], 0);
+///         assert_eq!(scope.bytes(&buffer).unwrap()[0], 0);
 ///         scope.collect();
 ///         scope.run_microtasks().unwrap();
-///         scope.detach(buffer.as_handle(), None).unwrap();
+///         scope.detach(&buffer, None).unwrap();
 ///     });
 /// }
 /// ```
@@ -90,7 +90,7 @@ mod cells_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         scope.collect();
 ///         assert_eq!(bytes[0], 0);
 ///     });
@@ -102,7 +102,7 @@ mod cells_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         scope.run_microtasks().unwrap();
 ///         assert_eq!(bytes[0], 0);
 ///     });
@@ -114,8 +114,8 @@ mod cells_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
-///         scope.detach(buffer.as_handle(), None).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
+///         scope.detach(&buffer, None).unwrap();
 ///         assert_eq!(bytes[0], 0);
 ///     });
 /// }
@@ -205,7 +205,7 @@ mod function_with_a_borrowed_scope {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let store = scope.externalize(buffer.as_handle()).unwrap();
+///         let store = scope.externalize(&buffer).unwrap();
 ///         let waits = async move {
 ///             ready(()).await;
 ///             store.to_vec().unwrap()[0]
@@ -224,7 +224,7 @@ mod function_with_a_borrowed_scope {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         let waits = async move {
 ///             ready(()).await;
 ///             bytes[0]
@@ -246,7 +246,7 @@ mod guard_across_await {}
 ///     let mut isolate = Isolate::new().unwrap();
 ///     let (handle, store) = isolate.enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let store = scope.externalize(buffer.as_handle()).unwrap();
+///         let store = scope.externalize(&buffer).unwrap();
 ///         (buffer.into_handle(), store)
 ///     });
 ///     assert_eq!(store.to_vec().unwrap(), [0; 4]);
@@ -260,7 +260,7 @@ mod guard_across_await {}
 ///     let mut isolate = Isolate::new().unwrap();
 ///     let bytes = isolate.enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         scope.bytes(buffer.as_handle()).unwrap()
+///         scope.bytes(&buffer).unwrap()
 ///     });
 ///     assert_eq!(bytes[0], 0);
 /// }
@@ -318,7 +318,7 @@ mod isolate_on_another_thread {}
 /// }
 ///
 /// fn byte_length<'s>(scope: &mut Scope<'s>, buffer: &Local<'s, JsArrayBuffer>) -> usize {
-///     scope.state(buffer.as_handle()).unwrap().byte_length
+///     scope.state(&buffer).unwrap().byte_length
 /// }
 /// ```
 /// ```compile_fail,E0521
@@ -335,7 +335,7 @@ mod isolate_on_another_thread {}
 /// }
 ///
 /// fn byte_length<'s>(scope: &mut Scope<'s>, buffer: &Local<'s, JsArrayBuffer>) -> usize {
-///     scope.state(buffer.as_handle()).unwrap().byte_length
+///     scope.state(&buffer).unwrap().byte_length
 /// }
 /// ```
 mod local_of_another_isolate {}
@@ -403,7 +403,7 @@ mod scope_kept {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let store = scope.externalize(buffer.as_handle()).unwrap();
+///         let store = scope.externalize(&buffer).unwrap();
 ///         std::thread::scope(|threads| {
 ///             threads.spawn(|| assert_eq!(store.to_vec().unwrap(), [0; 4]));
 ///         });
@@ -431,7 +431,7 @@ mod scope_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         assert_eq!(bytes[0], 0);
 ///         drop(bytes);
 ///         scope.eval::<u32>("b.transfer(0); 1").unwrap();
@@ -444,7 +444,7 @@ mod scope_on_another_thread {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         scope.eval::<u32>("b.transfer(0); 1").unwrap();
 ///         assert_eq!(bytes[0], 0);
 ///     });
@@ -460,9 +460,9 @@ mod script_during_bytes {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(4)").unwrap();
-///         scope.bytes_mut(buffer.as_handle()).unwrap()[0] = 5;
+///         scope.bytes_mut(&buffer).unwrap()[0] = 5;
 ///         scope.with_ctx(|ctx| ctx.eval::<(), _>("new Uint8Array(b)[0] = 1; undefined").unwrap());
-///         assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[0], 1);
+///         assert_eq!(scope.bytes(&buffer).unwrap()[0], 1);
 ///     });
 /// }
 /// ```
@@ -472,7 +472,7 @@ mod script_during_bytes {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(4)").unwrap();
-///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+///         let mut bytes = scope.bytes_mut(&buffer).unwrap();
 ///         scope.with_ctx(|ctx| ctx.eval::<(), _>("new Uint8Array(b)[0] = 1; undefined").unwrap());
 ///         bytes[0] = 1;
 ///     });
@@ -484,8 +484,8 @@ mod script_during_bytes {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(4)").unwrap();
-///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
-///         let again = scope.bytes(buffer.as_handle()).unwrap();
+///         let mut bytes = scope.bytes_mut(&buffer).unwrap();
+///         let again = scope.bytes(&buffer).unwrap();
 ///         bytes[0] = again[0];
 ///     });
 /// }

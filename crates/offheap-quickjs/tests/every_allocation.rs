@@ -101,27 +101,27 @@ fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     let buffer = scope.expose(&store)?;
     // More handles than there was room for; each of them may need memory.
-    let again = [buffer.clone(), buffer.clone(), scope.open(buffer.as_handle().clone())?];
+    let again = [buffer.clone(), buffer.clone(), scope.open(offheap_quickjs::Handle::clone(&buffer))?];
     let more = [scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?, scope.expose(&store)?];
     drop((again, more));
-    scope.bytes_mut(buffer.as_handle())?.fill(1);
-    assert_eq!(scope.bytes(buffer.as_handle())?[15], 1);
+    scope.bytes_mut(&buffer)?.fill(1);
+    assert_eq!(scope.bytes(&buffer)?[15], 1);
     scope.store_bytes(&store)?;
     scope.copy_in(&store, 0, &[7_u32])?;
-    scope.set_global("b", buffer.as_handle())?;
-    assert_eq!(scope.state(buffer.as_handle())?.byte_length, 16);
-    scope.set_detach_key(buffer.as_handle(), Some("key"))?;
-    assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::WrongDetachKey { .. })));
-    scope.set_detach_key(buffer.as_handle(), None)?;
-    let moved = scope.transfer(buffer.as_handle(), None)?;
-    let longer = scope.transfer(moved.as_handle(), Some(1000))?;
-    assert_ne!(scope.externalize(longer.as_handle())?, store);
-    scope.detach(longer.as_handle(), None)?;
-    let empty = scope.externalize(longer.as_handle())?;
+    scope.set_global("b", &buffer)?;
+    assert_eq!(scope.state(&buffer)?.byte_length, 16);
+    scope.set_detach_key(&buffer, Some("key"))?;
+    assert!(matches!(scope.detach(&buffer, None), Err(Error::WrongDetachKey { .. })));
+    scope.set_detach_key(&buffer, None)?;
+    let moved = scope.transfer(&buffer, None)?;
+    let longer = scope.transfer(&moved, Some(1000))?;
+    assert_ne!(scope.externalize(&longer)?, store);
+    scope.detach(&longer, None)?;
+    let empty = scope.externalize(&longer)?;
     assert_eq!(empty.byte_length(), 0);
     let resizable = BackingStore::from(UniqueStore::resizable(16, 4096)?);
     let buffer = scope.expose(&resizable)?;
-    scope.resize(buffer.as_handle(), 4000)?;
+    scope.resize(&buffer, 4000)?;
     scope.collect();
     scope.run_microtasks()
 }
@@ -129,15 +129,15 @@ fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
 fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     let view = scope.expose_typed::<u32>(&store, 4, 2)?;
-    scope.set_global("v", view.as_handle())?;
+    scope.set_global("v", &view)?;
     let frozen = FrozenStore::from_owner(&[1_u64, 2][..])?;
     let (buffer, _) = scope.expose_or_copy(&frozen.clone().into())?;
-    assert!(scope.state(buffer.as_handle())?.immutable);
+    assert!(scope.state(&buffer)?.immutable);
     let shared = SharedStore::growable(16, 4096)?;
     let buffer = scope.expose(shared.as_store())?;
-    scope.resize(buffer.as_handle(), 100)?;
-    assert_eq!(scope.externalize(buffer.as_handle())?, *shared.as_store());
-    let refused = scope.bytes(buffer.as_handle()).map(drop).unwrap_err();
+    scope.resize(&buffer, 100)?;
+    assert_eq!(scope.externalize(&buffer)?, *shared.as_store());
+    let refused = scope.bytes(&buffer).map(drop).unwrap_err();
     assert!(matches!(refused, Error::Memory(offheap::Error::SharedSlice { .. })), "{refused}");
     Ok(())
 }
@@ -151,8 +151,8 @@ fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
         "new SharedArrayBuffer(16, { maxByteLength: 64 })",
     ] {
         let buffer = of_script(scope, source);
-        let store = scope.externalize(buffer.as_handle())?;
-        assert_eq!((store.byte_length(), scope.externalize(buffer.as_handle())?), (16, store));
+        let store = scope.externalize(&buffer)?;
+        assert_eq!((store.byte_length(), scope.externalize(&buffer)?), (16, store));
     }
     Ok(())
 }

@@ -12,20 +12,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     v8.enter(|scope| -> Result<(), offheap_v8::Error> {
         let buffer = scope.expose(&store)?;
-        scope.set_global("numbers", buffer.as_handle())?;
+        scope.set_global("numbers", &buffer)?;
         scope.eval::<()>("new Float64Array(numbers).forEach((x, i, all) => { all[i] = x * 10 })")?;
 
         // If both engines had it at once, there would be two unsynchronized writers.
         let refused = quickjs.enter(|scope| scope.expose(&store).map(drop)).expect_err("V8 has it");
         println!("{refused}");
 
-        scope.detach(buffer.as_handle(), None)
+        scope.detach(&buffer, None)
     })?;
     quickjs.enter(|scope| -> Result<(), offheap_quickjs::Error> {
         let buffer = scope.expose(&store)?;
-        scope.set_global("numbers", buffer.as_handle())?;
+        scope.set_global("numbers", &buffer)?;
         scope.eval::<()>("new Float64Array(numbers).forEach((x, i, all) => { all[i] = x + 1 })")?;
-        scope.detach(buffer.as_handle(), None)
+        scope.detach(&buffer, None)
     })?;
 
     let numbers: Vec<f64> = store.try_into_unique()?.try_into_owner()?;

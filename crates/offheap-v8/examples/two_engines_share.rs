@@ -20,13 +20,13 @@ fn main() -> Result<()> {
     let quickjs = thread::spawn(move || -> Result<()> {
         offheap_quickjs::Isolate::new()?.enter(|scope| {
             let buffer = scope.expose(&memory)?;
-            scope.set_global("memory", buffer.as_handle())?;
+            scope.set_global("memory", &buffer)?;
             Ok(scope.eval(COUNT)?)
         })
     });
     let in_v8 = Isolate::new()?.enter(|scope| -> Result<i32> {
         let buffer = scope.expose(store.as_store())?;
-        scope.set_global("memory", buffer.as_handle())?;
+        scope.set_global("memory", &buffer)?;
         scope.eval::<()>(COUNT)?;
         quickjs.join().expect("QuickJS's thread does not panic")?;
         Ok(scope.eval("Atomics.load(new Int32Array(memory), 0)")?)

@@ -41,7 +41,7 @@
 //! let mut isolate = Isolate::new()?;
 //! isolate.enter(|scope| {
 //!     let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4)")?;
-//!     scope.bytes_mut(buffer.as_handle())?.fill(7);
+//!     scope.bytes_mut(&buffer)?.fill(7);
 //!     assert_eq!(scope.eval::<u32>("new Uint8Array(buffer)[3]")?, 7);
 //!     Ok(())
 //! })
@@ -54,7 +54,7 @@
 //! # let mut isolate = offheap_v8::Isolate::new().unwrap();
 //! isolate.enter(|scope| {
 //!     let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4)").unwrap();
-//!     let bytes = scope.bytes(buffer.as_handle()).unwrap();
+//!     let bytes = scope.bytes(&buffer).unwrap();
 //!     scope.eval::<u32>("buffer.transfer(0); 1").unwrap();
 //!     assert_eq!(bytes[0], 0);
 //! });

@@ -33,7 +33,7 @@ mod borrowed_owner {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         assert_eq!(bytes.len(), 4);
 ///         drop(bytes);
 ///         scope.collect();
@@ -46,7 +46,7 @@ mod borrowed_owner {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         scope.collect();
 ///         assert_eq!(bytes.len(), 4);
 ///     });
@@ -75,7 +75,7 @@ mod collecting_during_bytes {}
 ///     let mut isolate = Isolate::new().unwrap();
 ///     let bytes = isolate.enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         scope.bytes(buffer.as_handle()).unwrap()
+///         scope.bytes(&buffer).unwrap()
 ///     });
 ///     assert_eq!(bytes.len(), 4);
 /// }
@@ -90,7 +90,7 @@ mod guard_kept {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let store = scope.externalize(buffer.as_handle()).unwrap();
+///         let store = scope.externalize(&buffer).unwrap();
 ///         std::thread::scope(|threads| {
 ///             threads.spawn(|| assert_eq!(store.byte_length(), 4));
 ///         });
@@ -103,7 +103,7 @@ mod guard_kept {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let bytes = scope.bytes(buffer.as_handle()).unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
 ///         std::thread::scope(|threads| {
 ///             threads.spawn(|| assert_eq!(bytes.len(), 4));
 ///         });
@@ -172,7 +172,7 @@ mod lent_scope_kept {}
 ///         let mut local = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
 ///         inner.enter(|other| drop(other.eval_buffer("new ArrayBuffer(4)").unwrap()));
 ///         local = scope.open(local.into_handle()).unwrap();
-///         assert_eq!(scope.state(local.as_handle()).unwrap().byte_length, 4);
+///         assert_eq!(scope.state(&local).unwrap().byte_length, 4);
 ///     });
 /// }
 /// ```
@@ -184,7 +184,7 @@ mod lent_scope_kept {}
 ///     outer.enter(|scope| {
 ///         let mut local = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
 ///         inner.enter(|other| local = other.eval_buffer("new ArrayBuffer(4)").unwrap());
-///         assert_eq!(scope.state(local.as_handle()).unwrap().byte_length, 4);
+///         assert_eq!(scope.state(&local).unwrap().byte_length, 4);
 ///     });
 /// }
 /// ```
@@ -221,7 +221,7 @@ mod scope_kept {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+///         let mut bytes = scope.bytes_mut(&buffer).unwrap();
 ///         bytes.fill(1);
 ///         drop(bytes);
 ///         scope.with_v8(|scope| {
@@ -236,7 +236,7 @@ mod scope_kept {}
 /// fn main() {
 ///     Isolate::new().unwrap().enter(|scope| {
 ///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
-///         let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+///         let mut bytes = scope.bytes_mut(&buffer).unwrap();
 ///         scope.with_v8(|scope| {
 ///             let _ = scope.get_current_context();
 ///         });

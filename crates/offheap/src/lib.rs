@@ -15,7 +15,7 @@
 //!      |     |      |
 //!      |     |      +------ Hold: an engine's hold, one for each live ArrayBuffer
 //!      |     +------------- BackingStore: clones, and handles to parts, on any thread
-//!      +------------------- Bytes, BytesMut: guards, which mark the access word
+//!      +------------------- ReadGuard, WriteGuard: guards, which mark the access word
 //! ```
 //!
 //! # A `Vec` in, the same `Vec` out
@@ -128,7 +128,7 @@ pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::IsolateId;
 pub use kind::{Length, MapMode, Sharing, StoreKind};
-pub use lend::{AtomicElement, Bytes, BytesMut, Cells, DeleterCallback};
+pub use lend::{AtomicElement, Cells, DeleterCallback, ReadGuard, WriteGuard};
 pub use manual::{ManualHeap, ManualMemory, ManualOptions};
 pub use mapped::Mapped;
 pub use raw::{CONTROL_BLOCK_BYTES, FrozenOwner, Owner, Unfreed};

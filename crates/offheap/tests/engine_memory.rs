@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use offheap::adapter::{self, EngineMemory, Hold, IsolateRegistration};
-use offheap::{BackingStore, Budget, Bytes, Cells, Error, NotUnique, Site, StoreKind};
+use offheap::{BackingStore, Budget, Cells, Error, NotUnique, ReadGuard, Site, StoreKind};
 
 /// Shared by the engine and the store: V8's `BackingStore`, behind its `shared_ptr`.
 struct Inner {
@@ -58,7 +58,7 @@ fn exposed(memory: &Memory, isolate: &IsolateRegistration, may_shrink: bool) -> 
     (hold, store)
 }
 
-fn read<'a>(store: &BackingStore, isolate: &IsolateRegistration) -> Result<Bytes<'a>, Error> {
+fn read<'a>(store: &BackingStore, isolate: &IsolateRegistration) -> Result<ReadGuard<'a>, Error> {
     // SAFETY: there is no script, and the tests of this file do not write under a guard.
     unsafe { adapter::bytes_in(store, isolate.id()) }
 }

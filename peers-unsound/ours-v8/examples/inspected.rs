@@ -31,7 +31,7 @@ fn main() {
             let session = inspector.connect(1, channel, StringView::from(&b"{}"[..]), trust);
             (inspector, session)
         });
-        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes = scope.bytes(&buffer).unwrap();
         let before = bytes[0];
         println!("a &[u8] holds {before}");
         let message = br#"{"id":1,"method":"Runtime.evaluate","params":{"contextId":1,"expression":"new Uint8Array(b).fill(9)"}}"#;

@@ -11,7 +11,7 @@ fn main() {
     let bytes: &[u8] = &store;
     Isolate::new().unwrap().enter(|scope| {
         let (buffer, _exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
-        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        scope.set_global("buffer", &buffer).unwrap();
         let kept = scope.with_v8(|scope| {
             let name = v8::String::new(scope, "buffer").unwrap();
             let global = scope.get_current_context().global(scope);

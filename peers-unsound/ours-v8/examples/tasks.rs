@@ -35,7 +35,7 @@ fn main() {
              (() => registry.register({}, 0))(); b";
         let buffer = scope.eval_buffer(source).unwrap();
         scope.collect();
-        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes = scope.bytes(&buffer).unwrap();
         let before = bytes[0];
         println!("a &[u8] holds {before}");
         let tasks = std::mem::take(&mut *TASKS.lock().unwrap());

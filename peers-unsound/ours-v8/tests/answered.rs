@@ -37,7 +37,7 @@ fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     Isolate::new().unwrap().enter(|scope| {
         let source = "globalThis.buffer = new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })";
         let buffer = scope.eval_buffer(source).unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         scope.eval::<()>("buffer.resize(16)").unwrap();
         assert!(store.to_vec().is_err(), "script may take it away");
         assert_eq!(scope.store_bytes(&store).unwrap()[..], [0; 16]);
@@ -51,7 +51,7 @@ fn no_write_reaches_memory_that_is_frozen() {
     Isolate::new().unwrap().enter(|scope| {
         let (buffer, exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         assert_eq!(exposure, Exposure::External);
-        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        scope.set_global("buffer", &buffer).unwrap();
         let thrown = scope.eval::<()>("Atomics.store(new Uint8Array(buffer), 0, 9)").unwrap_err().to_string();
         assert!(thrown.contains("TypeError"), "{thrown}");
     });
@@ -65,7 +65,7 @@ fn a_store_is_in_one_isolate_at_a_time() {
         || Isolate::new().unwrap().enter(|scope| scope.expose(&store).map(drop).map_err(|error| error.to_string()));
     let refused = Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        scope.set_global("buffer", &buffer).unwrap();
         std::thread::scope(|threads| threads.spawn(second).join().unwrap()).unwrap_err()
     });
     assert!(refused.contains("isolate"), "{refused}");
@@ -77,7 +77,7 @@ fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     let store = std::thread::spawn(|| {
         Isolate::new().unwrap().enter(|scope| {
             let buffer = scope.eval_buffer("new Uint8Array(64 << 20).fill(7).buffer").unwrap();
-            scope.externalize(buffer.as_handle()).unwrap()
+            scope.externalize(&buffer).unwrap()
         })
     });
     let store = store.join().unwrap();

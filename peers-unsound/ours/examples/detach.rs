@@ -4,9 +4,9 @@ use adapter::Isolate;
 fn main() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new Uint8Array(64 << 20).fill(7).buffer").unwrap();
-        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes = scope.bytes(&buffer).unwrap();
         #[cfg(feature = "refused")] // E0502
-        scope.detach(buffer.as_handle(), None).unwrap();
+        scope.detach(&buffer, None).unwrap();
         assert_eq!(bytes[0], 7);
     });
 }

@@ -4,7 +4,7 @@ use adapter::Isolate;
 fn main() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        let mut bytes = scope.bytes_mut(buffer.as_handle()).unwrap();
+        let mut bytes = scope.bytes_mut(&buffer).unwrap();
         std::thread::scope(|threads| {
             #[cfg(feature = "refused")] // E0277
             threads.spawn(move || bytes[0] += 1);

@@ -45,7 +45,7 @@ fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
     Isolate::new().unwrap().enter(|scope| {
         let source = "globalThis.buffer = new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })";
         let buffer = scope.eval_buffer(source).unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         scope.eval::<()>("buffer.resize(16)").unwrap();
         assert_eq!(store.to_vec().unwrap(), [0; 16]);
     });
@@ -101,7 +101,7 @@ fn no_write_reaches_memory_that_is_frozen() {
     Isolate::new().unwrap().enter(|scope| {
         let (buffer, exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         assert_eq!(exposure, Exposure::External);
-        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        scope.set_global("buffer", &buffer).unwrap();
         let thrown = scope.eval::<()>("Atomics.store(new Uint8Array(buffer), 0, 9)").unwrap_err().to_string();
         assert!(thrown.contains("TypeError"), "{thrown}");
     });
@@ -115,7 +115,7 @@ fn a_store_is_in_one_isolate_at_a_time() {
     let expose = |store: &BackingStore| {
         Isolate::new().unwrap().enter(|scope| {
             let buffer = scope.expose(store).map_err(|error| error.to_string())?;
-            scope.set_global("buffer", buffer.as_handle()).unwrap();
+            scope.set_global("buffer", &buffer).unwrap();
             // At the same time another thread tries to expose the store.
             std::thread::scope(|threads| threads.spawn(|| second(store)).join().unwrap())
         })
@@ -135,7 +135,7 @@ fn handles_that_are_kept_or_lost_do_not_end_the_process() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("buffer", buffer.as_handle()).unwrap();
+        scope.set_global("buffer", &buffer).unwrap();
         let kept = buffer.into_handle();
         let lost = scope.eval_buffer("buffer").unwrap().into_handle();
         std::mem::forget(lost);
@@ -155,7 +155,7 @@ fn a_store_outlives_the_engine_and_the_thread_that_made_it() {
     let store = std::thread::spawn(|| {
         Isolate::new().unwrap().enter(|scope| {
             let buffer = scope.eval_buffer("new Uint8Array(64 << 20).fill(7).buffer").unwrap();
-            scope.externalize(buffer.as_handle()).unwrap()
+            scope.externalize(&buffer).unwrap()
         })
     });
     let store = store.join().unwrap();

@@ -213,6 +213,6 @@ fn a_finalization_registry_is_told_of_a_buffer_over_foreign_memory_by_a_microtas
 fn the_layout_of_this_version_is_known() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(3)").unwrap();
-        scope.externalize(buffer.as_handle()).unwrap();
+        scope.externalize(&buffer).unwrap();
     });
 }

@@ -9,7 +9,7 @@ use offheap_quickjs::{BufferState, Error, Isolate, JsArrayBuffer, Local, Scope, 
 
 fn expose<'s>(scope: &mut Scope<'s>, store: &SharedStore, name: &str) -> Local<'s, JsArrayBuffer> {
     let buffer = scope.expose(store.as_store()).unwrap();
-    scope.set_global(name, buffer.as_handle()).unwrap();
+    scope.set_global(name, &buffer).unwrap();
     buffer
 }
 
@@ -49,13 +49,10 @@ fn growth_by_script_grows_the_store() {
         ] {
             assert!(thrown(scope, wrong).starts_with("TypeError"), "{wrong}");
         }
-        assert!(matches!(scope.resize(buffer.as_handle(), 5), Err(Error::InvalidLength { limit: 100_001, .. })));
-        assert!(matches!(
-            scope.resize(buffer.as_handle(), 1 << 21),
-            Err(Error::InvalidLength { limit: 0x10_0000, .. })
-        ));
-        scope.resize(buffer.as_handle(), 1 << 20).unwrap();
-        let state = scope.state(buffer.as_handle()).unwrap();
+        assert!(matches!(scope.resize(&buffer, 5), Err(Error::InvalidLength { limit: 100_001, .. })));
+        assert!(matches!(scope.resize(&buffer, 1 << 21), Err(Error::InvalidLength { limit: 0x10_0000, .. })));
+        scope.resize(&buffer, 1 << 20).unwrap();
+        let state = scope.state(&buffer).unwrap();
         let expected = BufferState {
             byte_length: 1 << 20,
             max_byte_length: 1 << 20,
@@ -135,8 +132,8 @@ fn growth_elsewhere_is_seen_at_byte_length_at_atomics_and_when_script_begins() {
         );
         assert!(thrown(scope, "growElsewhere(64); a.grow(40)").starts_with("RangeError"));
         store.grow(128).unwrap();
-        assert_eq!(scope.state(first.as_handle()).unwrap().byte_length, 128);
-        assert_eq!(scope.externalize(first.as_handle()).unwrap(), *store.as_store());
+        assert_eq!(scope.state(&first).unwrap().byte_length, 128);
+        assert_eq!(scope.externalize(&first).unwrap(), *store.as_store());
         // Microtasks are script too.
         scope.eval::<()>("Promise.resolve().then(() => { globalThis.seen = v.length }); undefined").unwrap();
         store.grow(256).unwrap();
@@ -151,15 +148,15 @@ fn shared_buffers_of_script_grow_before_and_after_they_are_externalized() {
     let store = isolate.enter(|scope| {
         let made = "globalThis.b = new SharedArrayBuffer(4, { maxByteLength: 100 }); b.grow(6); globalThis.v = new Uint8Array(b); v[5] = 1; b";
         let buffer = scope.eval_buffer(made).unwrap();
-        scope.resize(buffer.as_handle(), 7).unwrap();
-        let store = SharedStore::try_from(scope.externalize(buffer.as_handle()).unwrap()).unwrap();
+        scope.resize(&buffer, 7).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&buffer).unwrap()).unwrap();
         assert_eq!((store.byte_length(), store.max_byte_length(), store.is_growable()), (7, 100, true));
         assert_eq!(scope.eval::<String>("v[6] = 2; b.grow(50); v[49] = 3; String([v.length, b.growable, b.maxByteLength])").unwrap(), "50,true,100");
         store.grow(100).unwrap();
         assert_eq!(scope.eval::<u32>("v.length").unwrap(), 100);
         // A subclass, and a buffer with a maximum of 0.
         let odd = scope.eval_buffer("class S extends SharedArrayBuffer {}; new S(0, { maxByteLength: 0 })").unwrap();
-        let empty = scope.externalize(odd.as_handle()).unwrap();
+        let empty = scope.externalize(&odd).unwrap();
         assert_eq!((empty.byte_length(), empty.max_byte_length()), (0, 0));
         store
     });
@@ -214,7 +211,7 @@ fn a_growable_store_of_nothing_is_exposed() {
     let store = SharedStore::growable(0, 0).unwrap();
     isolate.enter(|scope| {
         let buffer = expose(scope, &store, "b");
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *store.as_store());
+        assert_eq!(scope.externalize(&buffer).unwrap(), *store.as_store());
         assert!(thrown(scope, "b.grow(1)").starts_with("RangeError"));
         assert_eq!(scope.eval::<u32>("b.byteLength").unwrap(), 0);
     });

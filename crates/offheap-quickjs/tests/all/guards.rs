@@ -19,7 +19,7 @@ fn a_writer_keeps_others_away_on_the_same_and_on_another_thread() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        let guard = scope.bytes_mut(buffer.as_handle()).unwrap();
+        let guard = scope.bytes_mut(&buffer).unwrap();
         let here = [other.to_vec().map(drop), other.bytes().map(drop)];
         let there = std::thread::scope(|threads| {
             let (store, mut again) = (&other, other.clone());
@@ -43,13 +43,13 @@ fn readers_live_together_and_keep_writers_away() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        let first = scope.bytes(buffer.as_handle()).unwrap();
+        let first = scope.bytes(&buffer).unwrap();
         let second = scope.store_bytes(&store).unwrap();
         assert_eq!(first[5] + second[6], 11);
         assert_eq!(store.to_vec().unwrap()[7], 7);
         drop((first, second));
-        scope.bytes_mut(buffer.as_handle()).unwrap()[0] = 200;
-        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[0], 200);
+        scope.bytes_mut(&buffer).unwrap()[0] = 200;
+        assert_eq!(scope.bytes(&buffer).unwrap()[0], 200);
         let part = store.slice(8..16).unwrap();
         scope.store_bytes_mut(&part).unwrap().fill(1);
         assert_eq!(scope.store_bytes(&store).unwrap()[7..17], [7, 1, 1, 1, 1, 1, 1, 1, 1, 16]);
@@ -88,9 +88,9 @@ fn bytes_of_what_script_made_are_those_that_script_sees() {
         ] {
             let made = format!("globalThis.b = {made}; if (!b.immutable) new Uint8Array(b).fill(4); b");
             let buffer = scope.eval_buffer(&made).unwrap();
-            let length = scope.state(buffer.as_handle()).unwrap().byte_length;
-            assert_eq!(scope.bytes(buffer.as_handle()).unwrap().len(), length);
-            match scope.bytes_mut(buffer.as_handle()) {
+            let length = scope.state(&buffer).unwrap().byte_length;
+            assert_eq!(scope.bytes(&buffer).unwrap().len(), length);
+            match scope.bytes_mut(&buffer) {
                 Ok(mut bytes) => bytes.fill(9),
                 Err(error) => assert!(matches!(error, Error::Immutable { .. }), "{error}"),
             }
@@ -99,7 +99,7 @@ fn bytes_of_what_script_made_are_those_that_script_sees() {
             assert_eq!(script, "true");
         }
         let detached = scope.eval_buffer("const d = new ArrayBuffer(8); d.transfer(); d").unwrap();
-        assert!(scope.bytes(detached.as_handle()).unwrap().is_empty());
+        assert!(scope.bytes(&detached).unwrap().is_empty());
     });
 }
 
@@ -110,14 +110,14 @@ fn b11_a_mapped_file_is_copied_and_never_lent_and_shared_where_it_may_be_written
     let map = Mapped::open(&path, MapMode::ReadWrite).unwrap();
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.expose(map.store()).unwrap();
-        scope.set_global("m", buffer.as_handle()).unwrap();
-        assert!(matches!(scope.bytes(buffer.as_handle()), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
-        assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
+        scope.set_global("m", &buffer).unwrap();
+        assert!(matches!(scope.bytes(&buffer), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
+        assert!(matches!(scope.bytes_mut(&buffer), Err(Error::Memory(offheap::Error::SharedSlice { .. }))));
         assert_eq!(scope.eval::<String>("m.constructor.name").unwrap(), "SharedArrayBuffer");
         scope.eval::<u32>("new Uint8Array(m)[0] = 99").unwrap();
         scope.copy_in(map.store(), 1, &[98_u8]).unwrap();
         assert_eq!(scope.eval::<String>("new Uint8Array(m).join()").unwrap(), "99,98,3,4,5,6,7,8");
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *map.store());
+        assert_eq!(scope.externalize(&buffer).unwrap(), *map.store());
         assert_eq!(map.store().exposure(), None);
     });
     assert_eq!(std::fs::read(&path).unwrap(), [99, 98, 3, 4, 5, 6, 7, 8]);
@@ -238,7 +238,7 @@ fn isolates_are_entered_inside_each_other() {
     let (mut outer, mut inner) = (Isolate::new().unwrap(), Isolate::new().unwrap());
     outer.enter(|out| {
         let there: Local<'_, _> = out.expose(&store).unwrap();
-        let guard = out.bytes(there.as_handle()).unwrap();
+        let guard = out.bytes(&there).unwrap();
         inner.enter(|scope| {
             assert!(scope.expose(&store).is_err());
             scope.eval::<u32>("new Uint8Array(100).fill(1); 0").unwrap();

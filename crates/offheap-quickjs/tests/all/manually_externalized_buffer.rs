@@ -93,6 +93,6 @@ fn c21_the_type_and_the_verb_record_their_caller() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        here(&scope.externalize(buffer.as_handle()).unwrap());
+        here(&scope.externalize(&buffer).unwrap());
     });
 }

@@ -206,7 +206,7 @@ fn a3_a_captured_value_that_goes_in_a_collection_moves_nothing() {
         // What was refused during the drop works afterwards.
         isolate.enter(|scope| {
             let b = scope.eval_buffer("b").unwrap();
-            assert_eq!(scope.externalize(b.as_handle()).unwrap().to_vec().unwrap(), [5; 64]);
+            assert_eq!(scope.externalize(&b).unwrap().to_vec().unwrap(), [5; 64]);
             let s = scope.eval_buffer("s").unwrap().into_handle();
             assert_eq!(ManuallyExternalizedBuffer::new(s).unwrap().store().to_vec().unwrap(), [6; 8]);
         });

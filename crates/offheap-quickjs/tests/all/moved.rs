@@ -149,17 +149,17 @@ fn a_part_is_exposed_as_its_bytes_and_comes_back_as_the_part() {
 fn no_buffer_is_made_over_a_part_of_resizable_memory() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(64, { maxByteLength: 64 })").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
-        scope.detach(buffer.as_handle(), None).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
+        scope.detach(&buffer, None).unwrap();
         for range in [8..16, 0..16, 64..64] {
             let error = scope.expose(&store.slice(range).unwrap()).unwrap_err();
             assert!(matches!(error, Error::Unsupported { .. }), "{error}");
             assert_eq!(store.exposure(), None);
         }
         let again = scope.expose(&store).unwrap();
-        assert!(scope.state(again.as_handle()).unwrap().resizable);
-        scope.resize(again.as_handle(), 8).unwrap();
-        assert_eq!(scope.externalize(again.as_handle()).unwrap(), store);
+        assert!(scope.state(&again).unwrap().resizable);
+        scope.resize(&again, 8).unwrap();
+        assert_eq!(scope.externalize(&again).unwrap(), store);
     });
 }
 
@@ -250,9 +250,9 @@ fn a_frozen_part_is_exposed_where_it_is_aligned() {
     let store = BackingStore::from(FrozenStore::from_owner(&WORDS[..]).unwrap());
     Isolate::new().unwrap().enter(|scope| {
         let part = scope.expose(&store.slice(8..24).unwrap()).unwrap();
-        scope.set_global("p", part.as_handle()).unwrap();
+        scope.set_global("p", &part).unwrap();
         assert_eq!(scope.eval::<f64>("Number(new BigUint64Array(p)[1])").unwrap(), 3.0);
-        assert_eq!(scope.externalize(part.as_handle()).unwrap(), store.slice(8..24).unwrap());
+        assert_eq!(scope.externalize(&part).unwrap(), store.slice(8..24).unwrap());
     });
 }
 

@@ -179,19 +179,19 @@ fn everything_an_isolate_does_may_run_out_of_memory() {
         let mut isolate = Isolate::builder().memory_limit(base - (8 << 10) + limit).build().unwrap();
         let done = isolate.enter(|scope| -> Result<(), Error> {
             let buffer = scope.expose(&store)?;
-            scope.set_global("b", buffer.as_handle())?;
-            scope.set_detach_key(buffer.as_handle(), Some("key"))?;
-            scope.set_detach_key(buffer.as_handle(), None)?;
+            scope.set_global("b", &buffer)?;
+            scope.set_detach_key(&buffer, Some("key"))?;
+            scope.set_detach_key(&buffer, None)?;
             let (ro, _) = scope.expose_or_copy(&frozen.clone().into())?;
-            scope.set_global("ro", ro.as_handle())?;
+            scope.set_global("ro", &ro)?;
             let made = scope.eval_buffer("globalThis.m = new ArrayBuffer(100)")?;
-            scope.bytes_mut(made.as_handle())?.fill(1);
+            scope.bytes_mut(&made)?.fill(1);
             scope.eval::<u32>("Promise.resolve().then(() => { globalThis.late = [m, b] }); 0")?;
             scope.run_microtasks()?;
             scope.collect();
             scope.eval::<u32>("try { Atomics.store(new Int32Array(ro), 0, 5) } catch (e) { if (!(e instanceof TypeError)) throw e } 0")?;
             scope.eval::<u32>("new Uint8Array(b).fill(2); 0")?;
-            scope.detach(made.as_handle(), None)?;
+            scope.detach(&made, None)?;
             Ok(())
         });
         finished += usize::from(done.is_ok());
@@ -259,7 +259,7 @@ fn b16_a_transfer_without_memory_leaves_the_buffer_as_it_was() {
             let mut isolate = Isolate::new().unwrap();
             let buffer = isolate.enter(|scope| {
                 let buffer = scope.expose(&store).unwrap();
-                scope.set_global("b", buffer.as_handle()).unwrap();
+                scope.set_global("b", &buffer).unwrap();
                 scope
                     .eval::<()>(&format!(
                         "globalThis.go = () => {{ globalThis.c = b.{function} }}; go.x = 1; c = 0; undefined"

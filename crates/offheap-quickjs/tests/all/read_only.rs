@@ -302,12 +302,12 @@ fn no_path_writes_a_read_only_map() {
     isolate.enter(|scope| {
         let buffer = scope.expose(map.store()).unwrap();
         for path in &paths {
-            try_path(scope, path, buffer.as_handle(), &bytes, map.store());
+            try_path(scope, path, &buffer, &bytes, map.store());
         }
-        assert!(matches!(scope.bytes_mut(buffer.as_handle()).unwrap_err(), Error::Immutable { .. }));
-        assert!(matches!(scope.transfer(buffer.as_handle(), None).unwrap_err(), Error::Immutable { .. }));
-        assert!(matches!(scope.resize(buffer.as_handle(), 8).unwrap_err(), Error::Immutable { .. }));
-        assert!(matches!(scope.detach(buffer.as_handle(), None).unwrap_err(), Error::Immutable { .. }));
+        assert!(matches!(scope.bytes_mut(&buffer).unwrap_err(), Error::Immutable { .. }));
+        assert!(matches!(scope.transfer(&buffer, None).unwrap_err(), Error::Immutable { .. }));
+        assert!(matches!(scope.resize(&buffer, 8).unwrap_err(), Error::Immutable { .. }));
+        assert!(matches!(scope.detach(&buffer, None).unwrap_err(), Error::Immutable { .. }));
         assert!(matches!(scope.copy_in(map.store(), 0, &[1_u8]).unwrap_err(), Error::Memory(_)));
     });
     println!("{} write paths on a read-only map", paths.len());
@@ -321,7 +321,7 @@ fn no_way_around_the_replaced_atomics_writes_a_read_only_map() {
         let mut isolate = Isolate::new().unwrap();
         isolate.enter(|scope| {
             let buffer = scope.expose(map.store()).unwrap();
-            scope.set_global("ro", buffer.as_handle()).unwrap();
+            scope.set_global("ro", &buffer).unwrap();
             let _ = scope.eval::<()>(path);
             assert!(map.store().to_vec().unwrap() == bytes, "{path}");
         });
@@ -341,9 +341,9 @@ fn no_path_writes_a_frozen_store() {
         let (buffer, exposure) = scope.expose_or_copy(&frozen.clone().into()).unwrap();
         assert_eq!(exposure, Exposure::External);
         for path in &paths {
-            try_path(scope, path, buffer.as_handle(), &bytes, &store);
+            try_path(scope, path, &buffer, &bytes, &store);
         }
-        assert_eq!(&scope.bytes(buffer.as_handle()).unwrap()[..], &frozen[..]);
+        assert_eq!(&scope.bytes(&buffer).unwrap()[..], &frozen[..]);
     });
     println!("{} write paths on a frozen store", paths.len());
 }
@@ -360,7 +360,7 @@ fn most_paths_write_where_it_is_allowed() {
                 "globalThis.ro = new ArrayBuffer(64); new Uint8Array(ro).forEach((_, i, a) => { a[i] = 0x40 + i }); ro";
             let buffer = scope.eval_buffer(made).unwrap();
             let _ = scope.eval::<()>(&format!("{path}; 0"));
-            let unchanged = scope.bytes(buffer.as_handle()).unwrap().iter().copied().eq(0x40..0x80);
+            let unchanged = scope.bytes(&buffer).unwrap().iter().copied().eq(0x40..0x80);
             written += usize::from(!unchanged);
         });
     }
@@ -412,7 +412,7 @@ fn misaligned_frozen_memory_is_copied_and_says_so() {
             let (buffer, exposure) = scope.expose_or_copy(&frozen.clone().into()).unwrap();
             let expected = reason.map_or(Exposure::External, |reason| Exposure::Copied { reason });
             assert_eq!(exposure, expected, "from {start} on");
-            let state = scope.state(buffer.as_handle()).unwrap();
+            let state = scope.state(&buffer).unwrap();
             assert!(state.immutable && !state.resizable && state.byte_length == 16 - start);
         }
     });
@@ -426,7 +426,7 @@ fn frozen_memory_may_be_in_any_number_of_isolates() {
     for isolate in &mut isolates {
         isolate.enter(|scope| {
             let (buffer, _) = scope.expose_or_copy(&frozen.clone().into()).unwrap();
-            scope.set_global("ro", buffer.as_handle()).unwrap();
+            scope.set_global("ro", &buffer).unwrap();
             assert_eq!(scope.eval::<u32>("new Uint32Array(ro)[2]").unwrap(), 2);
         });
     }

@@ -190,7 +190,7 @@ fn dropping_a_handle_under_a_guard_runs_no_script() {
             holder.set("held", held.unwrap()).unwrap();
             ctx.eval::<(), _>("delete globalThis.holder; undefined").unwrap();
         });
-        let bytes = scope.bytes(target.as_handle()).unwrap();
+        let bytes = scope.bytes(&target).unwrap();
         drop(holder);
         assert_eq!(*bytes, [0; 16]);
         drop(bytes);
@@ -207,7 +207,7 @@ fn many_transfers_in_one_script_each_find_their_memory() {
             for transfers in 2..9 {
                 let (store, dropped) = counted(vec![9; 600]);
                 let buffer = scope.expose(&store).unwrap();
-                scope.set_global("b", buffer.as_handle()).unwrap();
+                scope.set_global("b", &buffer).unwrap();
                 drop((buffer, store));
                 let script = format!(
                     "for (let i = 0; i < {transfers}; i++) {{
@@ -217,9 +217,9 @@ fn many_transfers_in_one_script_each_find_their_memory() {
                 );
                 let last = scope.eval_buffer(&script).unwrap();
                 assert_eq!(dropped.get(), 1, "{length} {transfers}");
-                let moved = scope.externalize(last.as_handle()).unwrap();
+                let moved = scope.externalize(&last).unwrap();
                 assert_eq!((moved.byte_length(), moved.reference_count()), (length + transfers - 1, 2));
-                scope.detach(last.as_handle(), None).unwrap();
+                scope.detach(&last, None).unwrap();
                 assert_eq!((moved.exposure(), moved.reference_count()), (None, 1));
             }
         }
@@ -232,12 +232,12 @@ fn an_immutable_buffer_of_scripts_is_externalized_as_memory_that_nobody_writes()
     isolate.enter(|scope| {
         let buffer =
             scope.eval_buffer("globalThis.i = new Uint8Array([1, 2, 3]).buffer.transferToImmutable()").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         assert_eq!(store.kind(), StoreKind::FROZEN);
         assert!(matches!(scope.store_bytes_mut(&store), Err(Error::Memory(_))));
         assert!(matches!(scope.copy_in(&store, 0, &[9_u8]), Err(Error::Memory(_))));
         let again = scope.expose(&store).unwrap();
-        assert!(scope.state(again.as_handle()).unwrap().immutable);
+        assert!(scope.state(&again).unwrap().immutable);
         assert_eq!(scope.eval::<String>("new Uint8Array(i).join()").unwrap(), "1,2,3");
     });
 }

@@ -17,15 +17,15 @@ fn script_resizes_the_store_in_place_and_both_sides_go_on_sharing() {
     let address = store.as_ptr();
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
-        let state = scope.state(buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
+        let state = scope.state(&buffer).unwrap();
         assert_eq!((state.resizable, state.byte_length, state.max_byte_length), (true, 8, 1 << 20));
         scope
             .eval::<()>("globalThis.v = new Uint8Array(b); b.resize(1 << 20); v[(1 << 20) - 1] = 7; undefined")
             .unwrap();
         assert_eq!((store.byte_length(), store.as_ptr()), (1 << 20, address));
         assert_eq!(store.to_vec().unwrap()[(1 << 20) - 1], 7);
-        scope.bytes_mut(buffer.as_handle()).unwrap()[100_000] = 9;
+        scope.bytes_mut(&buffer).unwrap()[100_000] = 9;
         assert_eq!(scope.eval::<u32>("v[100000]").unwrap(), 9);
     });
     drop(isolate);
@@ -38,7 +38,7 @@ fn what_script_shrinks_away_is_zero_when_it_comes_back() {
     let store = resizable(64 << 10, 64 << 10);
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         scope.eval::<()>("new Uint8Array(b).fill(255); b.resize(10); undefined").unwrap();
         assert_eq!(store.to_vec().unwrap(), [255; 10]);
         scope.eval::<()>("b.resize(65536); undefined").unwrap();
@@ -56,7 +56,7 @@ fn a_resizable_store_has_one_live_buffer() {
         let buffer = scope.expose(&store).unwrap();
         let again = scope.expose(&store).unwrap_err();
         assert!(matches!(again, Error::Memory(offheap::Error::OneBuffer { .. })), "{again}");
-        scope.detach(buffer.as_handle(), None).unwrap();
+        scope.detach(&buffer, None).unwrap();
         scope.expose(&store).unwrap();
     });
 }
@@ -71,7 +71,7 @@ fn rust_resizes_it_while_it_is_exposed_nowhere() {
     store.resize(4096).unwrap();
     let length = isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.state(buffer.as_handle()).unwrap().byte_length
+        scope.state(&buffer).unwrap().byte_length
     });
     assert_eq!(length, 4096);
 }
@@ -82,10 +82,10 @@ fn transferring_it_within_its_maximum_moves_the_store() {
     let store = resizable(8, 4096);
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        let moved = scope.transfer(buffer.as_handle(), Some(100)).unwrap();
-        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
+        let moved = scope.transfer(&buffer, Some(100)).unwrap();
+        assert_eq!(scope.externalize(&moved).unwrap(), store);
         assert_eq!(store.byte_length(), 100);
-        assert!(scope.state(moved.as_handle()).unwrap().resizable);
+        assert!(scope.state(&moved).unwrap().resizable);
     });
 }
 
@@ -94,7 +94,7 @@ fn b16_the_store_of_a_buffer_that_script_makes_empty_is_empty() {
     Isolate::new().unwrap().enter(|scope| {
         for made in ["new ArrayBuffer(8, { maxByteLength: 16 })", "new ArrayBuffer(8, { maxByteLength: 8 })"] {
             let buffer = scope.eval_buffer(&format!("globalThis.b = {made}; new Uint8Array(b).fill(7); b")).unwrap();
-            let store = scope.externalize(buffer.as_handle()).unwrap();
+            let store = scope.externalize(&buffer).unwrap();
             for resize in ["b.resize(0)", "b.resize(1); b.resize({ valueOf: () => 0 })", "b.resize()", "b.resize(0.9)"]
             {
                 scope.eval::<()>(&format!("{resize}; undefined")).unwrap();
@@ -103,7 +103,7 @@ fn b16_the_store_of_a_buffer_that_script_makes_empty_is_empty() {
                 scope.eval::<()>("b.resize(1); undefined").unwrap();
                 assert_eq!(store.to_vec().unwrap(), [0]);
             }
-            scope.resize(buffer.as_handle(), 0).unwrap();
+            scope.resize(&buffer, 0).unwrap();
             assert_eq!(store.byte_length(), 0);
             // A buffer that was moved, before and after it is made empty.
             scope.eval::<()>("b.resize(4); b = b.transfer(1); undefined").unwrap();
@@ -119,25 +119,25 @@ fn b16_a_store_with_a_maximum_of_0_shows_that_maximum() {
     isolate.enter(|scope| {
         let store = resizable(0, 0);
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         assert_eq!(scope.eval::<String>(shape).unwrap(), "0,0,true");
         assert_eq!(scope.eval::<String>(&format!("b.resize(0); {shape}")).unwrap(), "0,0,true");
         assert!(scope.eval::<()>("b.resize(1)").is_err());
-        assert!(scope.resize(buffer.as_handle(), 1).is_err());
-        scope.resize(buffer.as_handle(), 0).unwrap();
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert!(scope.resize(&buffer, 1).is_err());
+        scope.resize(&buffer, 0).unwrap();
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
         assert_eq!(scope.eval::<String>(&format!("b = b.transfer(); {shape}")).unwrap(), "0,0,true");
         let grown = scope.eval_buffer("b.transferToFixedLength(1)").unwrap();
-        assert_eq!(scope.externalize(grown.as_handle()).unwrap().to_vec().unwrap(), [0]);
+        assert_eq!(scope.externalize(&grown).unwrap().to_vec().unwrap(), [0]);
         // A buffer that script made, and that native code exposes again.
         let made = scope.eval_buffer("globalThis.b = new ArrayBuffer(0, { maxByteLength: 0 }); b").unwrap();
-        let store = scope.externalize(made.as_handle()).unwrap();
+        let store = scope.externalize(&made).unwrap();
         assert_eq!((store.byte_length(), store.max_byte_length()), (0, 0));
         scope.eval::<()>("b.resize(0)").unwrap();
-        assert_eq!(scope.externalize(made.as_handle()).unwrap(), store);
-        scope.detach(made.as_handle(), None).unwrap();
+        assert_eq!(scope.externalize(&made).unwrap(), store);
+        scope.detach(&made, None).unwrap();
         let again = scope.expose(&store).unwrap();
-        scope.set_global("b", again.as_handle()).unwrap();
+        scope.set_global("b", &again).unwrap();
         assert_eq!(scope.eval::<String>(shape).unwrap(), "0,0,true");
     });
     crate::common::in_own_context(|ctx| {
@@ -188,9 +188,9 @@ fn a6_a_buffer_is_as_long_as_its_store_that_others_resize_until_it_is_exposed() 
                     Err(error) => assert!(matches!(error, Error::Memory(offheap::Error::Busy { .. })), "{error}"),
                 }
             };
-            assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, store.byte_length());
+            assert_eq!(scope.state(&buffer).unwrap().byte_length, store.byte_length());
             resizer.join().unwrap();
-            assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, store.byte_length());
+            assert_eq!(scope.state(&buffer).unwrap().byte_length, store.byte_length());
         }
     });
 }

@@ -261,7 +261,7 @@ fn a_store_names_the_line_that_externalized_it() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(3)").unwrap();
         let line = line!() + 1;
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         assert!(store.site().to_string().contains(&format!("retarget.rs:{line}:")), "{}", store.site());
     });
 }

@@ -116,11 +116,11 @@ fn deep_recursion_and_an_interrupt_are_errors() {
         stop.store(true, Ordering::Relaxed);
         let mut failed = 0;
         for _ in 0..20_000 {
-            let fresh = scope.externalize(buffer.as_handle());
+            let fresh = scope.externalize(&buffer);
             failed += usize::from(fresh.is_err());
         }
         stop.store(false, Ordering::Relaxed);
-        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[..], [6; 64]);
+        assert_eq!(scope.bytes(&buffer).unwrap()[..], [6; 64]);
         assert_eq!(scope.eval::<u32>("new Uint8Array(b)[63]").unwrap(), 6);
         let _ = failed;
     });
@@ -160,7 +160,7 @@ fn microtasks_run_only_when_asked_and_what_they_throw_is_told() {
 fn detach_keys_are_asked_for_by_rust_and_by_script() {
     Isolate::new().unwrap().enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(8)").unwrap();
-        let handle = buffer.as_handle();
+        let handle = &buffer;
         scope.set_detach_key(handle, Some("secret")).unwrap();
         for (key, given) in [(None, "no key was given"), (Some("other"), "another was given"), (Some(""), "another was given")] {
             let error = scope.detach(handle, key).unwrap_err();
@@ -198,7 +198,7 @@ fn detach_keys_are_asked_for_by_rust_and_by_script() {
         assert!(scope.state(handle).unwrap().detached);
         scope.detach(handle, Some("again")).unwrap();
         let plain = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        let refused = scope.detach(plain.as_handle(), Some("not needed")).unwrap_err();
+        let refused = scope.detach(&plain, Some("not needed")).unwrap_err();
         assert!(matches!(refused, Error::WrongDetachKey { given: "it has none", .. }), "{refused}");
     });
 }

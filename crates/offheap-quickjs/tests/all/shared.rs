@@ -63,8 +63,8 @@ fn a_shared_buffer_of_script_has_one_store_also_in_another_isolate() {
         let buffer =
             scope.eval_buffer("globalThis.b = new SharedArrayBuffer(8); globalThis.v = new Uint8Array(b)").unwrap();
         scope.eval::<()>("v[1] = 5; undefined").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        let store = scope.externalize(&buffer).unwrap();
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
         assert_eq!(store.to_vec().unwrap(), [0, 5, 0, 0, 0, 0, 0, 0]);
         scope.eval::<()>("v[2] = 6; new DataView(b).setUint8(3, 7); undefined").unwrap();
         SharedStore::try_from(store).unwrap()
@@ -75,8 +75,8 @@ fn a_shared_buffer_of_script_has_one_store_also_in_another_isolate() {
         let mut isolate = Isolate::new().unwrap();
         isolate.enter(|scope| {
             let buffer = scope.expose(there.as_store()).unwrap();
-            assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *there.as_store());
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            assert_eq!(scope.externalize(&buffer).unwrap(), *there.as_store());
+            scope.set_global("b", &buffer).unwrap();
             scope.eval::<u32>("const v = new Uint8Array(b); v[0] = 1; v[3]").unwrap()
         })
     });
@@ -157,7 +157,7 @@ fn it_cannot_be_detached_or_lent_as_a_slice_and_is_no_array_buffer() {
     let store = SharedStore::zeroed(8).unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(store.as_store()).unwrap();
-        let buffer = buffer.as_handle();
+        let buffer = &buffer;
         let state = scope.state(buffer).unwrap();
         assert!(state.shared && !state.resizable && !state.detached && !state.immutable);
         assert_eq!((state.byte_length, state.max_byte_length), (8, 8));
@@ -240,7 +240,7 @@ fn a_store_outlives_its_runtimes_and_is_dropped_once() {
                     let mut isolate = Isolate::new().unwrap();
                     let kept = isolate.enter(|scope| {
                         let buffer = scope.expose(store.as_store()).unwrap();
-                        scope.set_global("b", buffer.as_handle()).unwrap();
+                        scope.set_global("b", &buffer).unwrap();
                         scope
                             .eval::<()>(
                                 "Atomics.add(new Int32Array(b), 3, 1); b.self = [b, new Uint8Array(b)]; undefined",

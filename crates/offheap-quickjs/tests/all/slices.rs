@@ -8,7 +8,7 @@ use crate::common::numbered;
 
 fn expose(scope: &mut Scope<'_>, store: &BackingStore, name: &str) {
     let buffer = scope.expose(store).unwrap();
-    scope.set_global(name, buffer.as_handle()).unwrap();
+    scope.set_global(name, &buffer).unwrap();
 }
 
 /// The last value of a script as text, or its exception.
@@ -63,7 +63,7 @@ fn a8_an_immutable_buffer_is_read_and_not_written() {
         static WORDS: [u64; 4] = [1, 2, 3, 4];
         let store = FrozenStore::from_owner(&WORDS[..]).unwrap();
         let (buffer, _) = scope.expose_or_copy(&store.clone().into()).unwrap();
-        scope.set_global("i", buffer.as_handle()).unwrap();
+        scope.set_global("i", &buffer).unwrap();
         for (source, expected) in [
             ("const s = i.slice(8, 24); return [words(s), s.immutable, s.byteLength]", "2,3,false,16"),
             ("const s = i.slice(); new BigUint64Array(s)[0] = 9n; return [words(s), words(i)]", "9,2,3,4,1,2,3,4"),

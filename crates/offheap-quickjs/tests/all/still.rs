@@ -48,8 +48,8 @@ fn a1_an_interruption_under_a_guard_runs_no_script() {
         isolate.enter(|scope| {
             let all = buffers(scope, 12_000, source);
             let target = scope.eval_buffer(TRAPS).unwrap();
-            scope.externalize(target.as_handle()).unwrap();
-            let guard = scope.bytes(target.as_handle()).unwrap();
+            scope.externalize(&target).unwrap();
+            let guard = scope.bytes(&target).unwrap();
             ARMED.set(true);
             let mut interrupted = 0;
             for (index, buffer) in all.into_iter().enumerate() {
@@ -85,8 +85,8 @@ fn a1_a_failure_under_a_guard_runs_no_script() {
                 );
                 // It may throw, because there is no memory.
                 let _ = scope.eval::<()>(&hog);
-                scope.bytes_mut(target.as_handle()).unwrap().fill(0);
-                let guard = scope.bytes(target.as_handle()).unwrap();
+                scope.bytes_mut(&target).unwrap().fill(0);
+                let guard = scope.bytes(&target).unwrap();
                 assert_eq!(*guard, [0; 16], "{source}");
                 for buffer in all {
                     failed += u32::from(scope.state(&buffer).is_err());

@@ -16,7 +16,7 @@ fn an_isolate_ends_with_live_handles_and_stores() {
     let mut isolate = Isolate::new().unwrap();
     let (handle, external) = isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         scope.eval::<u32>("b.self = { b }; 0").unwrap();
         let made = scope.eval_buffer("globalThis.m = new ArrayBuffer(100); new Uint8Array(m).fill(5); m").unwrap();
         (buffer.into_handle(), ManuallyExternalizedBuffer::new(made.into_handle()).unwrap())
@@ -125,7 +125,7 @@ fn the_last_reference_of_script_drops_the_owner_on_the_isolates_thread() {
         let mut isolate = Isolate::new().unwrap();
         isolate.enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            scope.set_global("b", &buffer).unwrap();
             drop(buffer);
             drop(store);
             assert_eq!(drops.get(), 0);
@@ -200,7 +200,7 @@ fn leaks_an_isolate_that_is_forgotten_keeps_what_it_has() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
     });
     let id = isolate.id();
     std::mem::forget(isolate);
@@ -224,10 +224,10 @@ fn threads_with_isolates_of_their_own_free_everything_once() {
                     let mut isolate = Isolate::new().unwrap();
                     isolate.enter(|scope| {
                         let buffer = scope.expose(&store).unwrap();
-                        scope.set_global("b", buffer.as_handle()).unwrap();
+                        scope.set_global("b", &buffer).unwrap();
                         scope.eval::<u32>("globalThis.c = b.transfer(b.byteLength + 8); 0").unwrap();
                         let made = scope.eval_buffer("new ArrayBuffer(1000)").unwrap();
-                        kept.push(scope.externalize(made.as_handle()).unwrap());
+                        kept.push(scope.externalize(&made).unwrap());
                     });
                 }
                 kept

@@ -36,7 +36,7 @@ fn script_and_rust_share_the_elements() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
-        scope.set_global("v", view.as_handle()).unwrap();
+        scope.set_global("v", &view).unwrap();
         assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
     });
     assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
@@ -53,7 +53,7 @@ fn typed_arrays_over_shared_memory_share_the_elements_too() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let view = scope.expose_typed::<i32>(store.as_store(), 12, 1).unwrap();
-        scope.set_global("v", view.as_handle()).unwrap();
+        scope.set_global("v", &view).unwrap();
         let seen: String = scope.eval("v.buffer.grow(64); String([v.length, v[0], v.buffer.byteLength])").unwrap();
         assert_eq!((seen.as_str(), store.byte_length()), ("1,7,64", 64));
     });

@@ -246,7 +246,7 @@ mod tests {
         let mut isolate = crate::Isolate::builder().v8_allocator().build().unwrap();
         isolate.enter(|scope| {
             let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(64)").unwrap();
-            scope.externalize(buffer.as_handle()).unwrap();
+            scope.externalize(&buffer).unwrap();
             let state = scope.with_v8(|scope| super::state(scope)).unwrap();
             assert!(LOOKS.state.set(state).is_ok());
         });

@@ -28,9 +28,9 @@ fn a_second_owner_of_a_pointer_is_refused() {
             "{error}"
         );
         assert_eq!(twin.exposure(), None);
-        scope.detach(buffer.as_handle(), None).unwrap();
+        scope.detach(&buffer, None).unwrap();
         let buffer = scope.expose(&twin).unwrap();
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), twin);
+        assert_eq!(scope.externalize(&buffer).unwrap(), twin);
     });
 }
 
@@ -39,12 +39,12 @@ fn a_second_owner_of_memory_of_v8_is_refused() {
     let mut isolate = isolate();
     isolate.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64)").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         let error = scope.expose(&twin(&store)).unwrap_err();
         assert!(matches!(error, Error::AddressTaken { .. }), "{error}");
         // The store itself can be exposed.
         let again = scope.expose(&store).unwrap();
-        assert_eq!(scope.externalize(again.as_handle()).unwrap(), store);
+        assert_eq!(scope.externalize(&again).unwrap(), store);
     });
 }
 

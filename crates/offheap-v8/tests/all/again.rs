@@ -9,16 +9,16 @@ const GROWABLE: &str = "globalThis.shared = new SharedArrayBuffer(8, { maxByteLe
 
 fn growable(scope: &mut Scope<'_>) -> SharedStore {
     let buffer = scope.eval_buffer(GROWABLE).unwrap();
-    SharedStore::try_from(scope.externalize(buffer.as_handle()).unwrap()).unwrap()
+    SharedStore::try_from(scope.externalize(&buffer).unwrap()).unwrap()
 }
 
 /// Makes a buffer over the store, and a global variable for it.
 fn expose(scope: &mut Scope<'_>, store: &BackingStore) {
     let buffer = scope.expose(store).unwrap();
-    let state = scope.state(buffer.as_handle()).unwrap();
+    let state = scope.state(&buffer).unwrap();
     assert_eq!((state.resizable, state.max_byte_length), (true, 100_000));
-    assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *store);
-    scope.set_global("shared", buffer.as_handle()).unwrap();
+    assert_eq!(scope.externalize(&buffer).unwrap(), *store);
+    scope.set_global("shared", &buffer).unwrap();
 }
 
 fn length(scope: &mut Scope<'_>) -> u32 {
@@ -105,7 +105,7 @@ fn the_buffers_keep_the_memory_without_the_store() {
     second.enter(|scope| {
         scope.eval::<()>("shared.grow(90000); new Uint8Array(shared)[89999] = 3; undefined").unwrap();
         let buffer = scope.eval_buffer("shared").unwrap();
-        let again = scope.externalize(buffer.as_handle()).unwrap();
+        let again = scope.externalize(&buffer).unwrap();
         assert_eq!(again.to_vec().unwrap()[89_999], 3);
     });
 }
@@ -127,7 +127,7 @@ fn growable_memory_of_no_bytes_is_found_once_it_grew() {
     isolate().enter(|scope| {
         let buffer = scope.expose(store.as_store()).unwrap();
         store.grow(64).unwrap();
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), *store.as_store());
+        assert_eq!(scope.externalize(&buffer).unwrap(), *store.as_store());
     });
 }
 
@@ -137,10 +137,10 @@ fn growable_memory_of_rust_has_the_length_of_the_moment() {
     isolate().enter(|scope| {
         let buffer = scope.expose(store.as_store()).unwrap();
         store.grow(5000).unwrap();
-        let state = scope.state(buffer.as_handle()).unwrap();
+        let state = scope.state(&buffer).unwrap();
         assert_eq!((state.byte_length, state.resizable), (8, false));
         let again = scope.expose(store.as_store()).unwrap();
-        assert_eq!(scope.state(again.as_handle()).unwrap().byte_length, 5000);
+        assert_eq!(scope.state(&again).unwrap().byte_length, 5000);
     });
 }
 
@@ -151,11 +151,11 @@ fn shared_memory_of_webassembly_has_the_length_of_the_moment_elsewhere() {
         let store = first.enter(|scope| {
             let memory = "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 9, shared: true })";
             let buffer = scope.eval_buffer(&format!("{memory}; {source}")).unwrap();
-            scope.externalize(buffer.as_handle()).unwrap()
+            scope.externalize(&buffer).unwrap()
         });
         isolate().enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
-            scope.set_global("there", buffer.as_handle()).unwrap();
+            scope.set_global("there", &buffer).unwrap();
             first.enter(|scope| scope.eval::<()>("memory.grow(2)").unwrap());
             // A growable buffer would need the memory's object, which is in the other isolate.
             assert_eq!(scope.eval::<String>("there.growable + ' ' + there.byteLength").unwrap(), "false 65536");
@@ -170,30 +170,30 @@ fn a_resizable_buffer_is_made_again_once_v8_let_go_of_the_first() {
     let (mut first, mut second) = (isolate(), isolate());
     let store = first.enter(|scope| {
         let buffer = scope.allocate(4, Some(100_000)).unwrap();
-        scope.bytes_mut(buffer.as_handle()).unwrap().fill(6);
-        let store = scope.externalize(buffer.as_handle()).unwrap();
-        scope.detach(buffer.as_handle(), None).unwrap();
+        scope.bytes_mut(&buffer).unwrap().fill(6);
+        let store = scope.externalize(&buffer).unwrap();
+        scope.detach(&buffer, None).unwrap();
         store
     });
     for isolate in [&mut first, &mut second] {
         isolate.enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
-            scope.set_global("shared", buffer.as_handle()).unwrap();
-            let state = scope.state(buffer.as_handle()).unwrap();
+            scope.set_global("shared", &buffer).unwrap();
+            let state = scope.state(&buffer).unwrap();
             assert_eq!((state.resizable, state.max_byte_length), (true, 100_000));
-            assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+            assert_eq!(scope.externalize(&buffer).unwrap(), store);
             assert!(matches!(scope.expose(&store), Err(Error::Memory(offheap_v8::offheap::Error::OneBuffer { .. }))));
             assert!(matches!(store.to_vec(), Err(offheap_v8::offheap::Error::EngineMayShrink { .. })));
             scope.eval::<()>("shared.resize(90000); new Uint8Array(shared)[89999] = 5; shared.resize(4)").unwrap();
             assert_eq!(*scope.store_bytes(&store).unwrap(), [6; 4]);
-            scope.detach(buffer.as_handle(), None).unwrap();
+            scope.detach(&buffer, None).unwrap();
         });
         assert_eq!((store.exposure(), store.to_vec().unwrap()), (None, vec![6; 4]));
     }
     // The second isolate ends with a live buffer. After that, every isolate can have the store.
     second.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("shared", buffer.as_handle()).unwrap();
+        scope.set_global("shared", &buffer).unwrap();
     });
     assert_eq!((store.kind(), store.exposure().is_some()), (StoreKind::ENGINE_RESIZABLE, true));
     drop((first, second));

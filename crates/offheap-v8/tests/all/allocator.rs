@@ -17,24 +17,24 @@ fn a_buffer_of_script_is_a_store_that_comes_back_whole() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(100)")?;
         let line = line!() + 1;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert_eq!(
             (store.kind(), store.byte_length(), store.exposure()),
             (StoreKind::FIXED, 100, Some((scope.isolate(), 1)))
         );
         assert!(store.site().to_string().contains(&format!("allocator.rs:{line}:")), "{}", store.site());
-        assert_eq!(scope.externalize(buffer.as_handle())?, store);
+        assert_eq!(scope.externalize(&buffer)?, store);
         scope.eval::<()>("new Uint8Array(buffer).fill(7)")?;
         assert_eq!(store.to_vec()?, [7; 100]);
 
         let address = store.as_ptr();
-        scope.detach(buffer.as_handle(), None)?;
+        scope.detach(&buffer, None)?;
         let unique: UniqueStore = store.try_into_unique()?;
         assert_eq!((&unique[..], unique.as_ptr().cast()), (&[7u8; 100][..], address.cast_const()));
         // It can have a buffer again, in any isolate, because it is Rust's memory.
         let store = BackingStore::from(unique);
         let again = scope.expose(&store)?;
-        assert_eq!(scope.externalize(again.as_handle())?, store);
+        assert_eq!(scope.externalize(&again)?, store);
         Ok(())
     });
 }
@@ -43,10 +43,10 @@ fn a_buffer_of_script_is_a_store_that_comes_back_whole() {
 fn transferring_moves_the_store_and_collecting_lets_go_of_it() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(100)")?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         drop(buffer);
         let moved = scope.eval_buffer("globalThis.moved = buffer.transfer()")?;
-        assert_eq!(scope.externalize(moved.as_handle())?, store);
+        assert_eq!(scope.externalize(&moved)?, store);
         drop(moved);
         scope.eval::<()>("buffer = moved = undefined")?;
         scope.collect();
@@ -71,9 +71,9 @@ fn every_way_to_make_memory_gives_a_store() {
             "Float64Array.from([1, 2, 3])",
         ] {
             let buffer = scope.eval_buffer(source)?;
-            let store = scope.externalize(buffer.as_handle())?;
+            let store = scope.externalize(&buffer)?;
             assert_eq!((store.kind(), store.byte_length()), (StoreKind::FIXED, 24), "{source}");
-            scope.detach(buffer.as_handle(), None)?;
+            scope.detach(&buffer, None)?;
             // V8's own memory never becomes unique.
             assert_eq!(store.try_into_unique()?.len(), 24, "{source}");
         }
@@ -85,12 +85,12 @@ fn every_way_to_make_memory_gives_a_store() {
 fn a_shared_buffer_is_a_shared_store() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(100)")?;
-        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&buffer)?).unwrap();
         assert!(!store.is_growable());
         assert!(matches!(store.as_store().bytes(), Err(offheap::Error::SharedSlice { .. })));
         store.copy_from_slice(0, &[4])?;
         assert_eq!(scope.eval::<u32>("new Uint8Array(shared)[0]")?, 4);
-        assert_eq!(scope.externalize(buffer.as_handle())?, *store.as_store());
+        assert_eq!(scope.externalize(&buffer)?, *store.as_store());
         Ok(())
     });
 }
@@ -99,7 +99,7 @@ fn a_shared_buffer_is_a_shared_store() {
 fn an_immutable_buffer_of_script_is_frozen() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3]).buffer.transferToImmutable()")?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert_eq!((store.kind(), store.to_vec()?), (StoreKind::FROZEN, vec![1, 2, 3]));
         Ok(())
     });
@@ -111,7 +111,7 @@ fn a_store_outlives_its_isolate() {
     let mut isolate = Isolate::new().unwrap();
     let store = isolate.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new Uint8Array([1, 2, 3])").unwrap();
-        scope.externalize(buffer.as_handle()).unwrap()
+        scope.externalize(&buffer).unwrap()
     });
     drop(isolate);
     assert_eq!(store.exposure(), None);
@@ -130,7 +130,7 @@ fn isolates_on_threads_make_and_free_at_the_same_time() {
                     isolate.enter(|scope| {
                         let buffer = scope
                             .eval_buffer("for (let n = 0; n < 99; n++) new ArrayBuffer(n); new ArrayBuffer(n = 50)");
-                        kept.push(scope.externalize(buffer.unwrap().as_handle()).unwrap());
+                        kept.push(scope.externalize(&buffer.unwrap()).unwrap());
                     });
                 }
                 drop(isolate);
@@ -148,7 +148,7 @@ fn buffers_are_aligned_as_asked_for() {
             let buffers: Vec<_> =
                 (1..50).map(|n| scope.eval_buffer(&format!("new ArrayBuffer({n})")).unwrap()).collect();
             for buffer in &buffers {
-                let store = scope.externalize(buffer.as_handle()).unwrap();
+                let store = scope.externalize(buffer).unwrap();
                 assert!(store.as_ptr().addr().is_multiple_of(alignment));
             }
         });
@@ -199,11 +199,8 @@ fn v8s_own_allocator_and_the_programs_own_are_left_alone() {
     for builder in [with_v8s, with_its_own] {
         builder.build().unwrap().enter(|scope| {
             let buffer = scope.eval_buffer("new Uint8Array([1, 2, 3])").unwrap();
-            let store = scope.externalize(buffer.as_handle()).unwrap();
-            assert_eq!(
-                (store.to_vec().unwrap(), scope.externalize(buffer.as_handle()).unwrap() == store),
-                (vec![1, 2, 3], true)
-            );
+            let store = scope.externalize(&buffer).unwrap();
+            assert_eq!((store.to_vec().unwrap(), scope.externalize(&buffer).unwrap() == store), (vec![1, 2, 3], true));
         });
     }
     let isolate = &mut v8::Isolate::new(v8::CreateParams::default());
@@ -249,8 +246,8 @@ fn a_budget_counts_script_s_buffers_and_makes_new_ones_throw() {
             }
         }
         let buffer = scope.eval_buffer("kept = null; new ArrayBuffer(2 ** 20)")?;
-        let store = scope.externalize(buffer.as_handle())?;
-        scope.detach(buffer.as_handle(), None)?;
+        let store = scope.externalize(&buffer)?;
+        scope.detach(&buffer, None)?;
         scope.collect();
         scope.collect();
         assert_eq!(Budget::used(), MIB);
@@ -330,7 +327,7 @@ fn an_observer_is_told_of_script_s_buffers_from_their_beginning() {
             kinds(seen),
             [(EventKind::Created, StoreKind::FIXED), (EventKind::Exposed { isolate: id }, StoreKind::FIXED)]
         );
-        drop(scope.externalize(buffer.as_handle()).unwrap());
+        drop(scope.externalize(&buffer).unwrap());
         drop(buffer);
         scope.collect();
         scope.collect();
@@ -339,7 +336,7 @@ fn an_observer_is_told_of_script_s_buffers_from_their_beginning() {
         assert_eq!(kinds(take()), events.map(|event| (event, StoreKind::FIXED)));
 
         let shared = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(12345)").unwrap();
-        let store = scope.externalize(shared.as_handle()).unwrap();
+        let store = scope.externalize(&shared).unwrap();
         assert_eq!(store.kind(), StoreKind::SHARED);
         assert_eq!(kinds(take()).last(), Some(&(EventKind::Externalized { isolate: id }, StoreKind::SHARED)));
     });

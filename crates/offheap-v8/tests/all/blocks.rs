@@ -113,7 +113,7 @@ const SOURCES: [Source; 4] = [
         let store = BackingStore::from(offheap::UniqueStore::from_owner(vec![1_u8, 2, 3, 4]).unwrap());
         isolate.enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            scope.set_global("b", &buffer).unwrap();
             (buffer.into_handle(), store)
         })
     }),
@@ -150,10 +150,10 @@ fn a5_no_slice_is_lent_of_memory_that_moved_to_another_isolate() {
         }
         second.enter(|scope| {
             let moved = scope.eval_buffer("b").unwrap();
-            assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store, "{source}");
-            assert_not_lent(scope.bytes(moved.as_handle()), "moved here", source);
-            assert_not_lent(scope.bytes_mut(moved.as_handle()), "moved here", source);
-            scope.detach(moved.as_handle(), None).unwrap();
+            assert_eq!(scope.externalize(&moved).unwrap(), store, "{source}");
+            assert_not_lent(scope.bytes(&moved), "moved here", source);
+            assert_not_lent(scope.bytes_mut(&moved), "moved here", source);
+            scope.detach(&moved, None).unwrap();
         });
         // V8 has released it.
         first.enter(|scope| scope.collect());
@@ -178,7 +178,7 @@ fn a5_memory_that_moved_stays_exposed_when_its_first_isolate_ends() {
         assert!(others.iter().all(|other| other.id() != id), "{source}: the id is not given out again");
         second.enter(|scope| {
             let moved = scope.eval_buffer("b").unwrap();
-            scope.detach(moved.as_handle(), None).unwrap();
+            scope.detach(&moved, None).unwrap();
         });
         assert_eq!((store.exposure(), store.bytes().unwrap()[0]), (None, 1), "{source}");
     }
@@ -236,13 +236,13 @@ fn a5_a_slice_is_lent_where_handles_are_for_all_buffers_of_a_store() {
         let first = scope.expose(&store).unwrap();
         let second = scope.expose(&store.slice(8..16).unwrap()).unwrap();
         let third = scope.expose_typed::<u32>(&store, 0, 4).unwrap();
-        assert_eq!(scope.bytes(second.as_handle()).unwrap()[0], 8);
+        assert_eq!(scope.bytes(&second).unwrap()[0], 8);
         assert_eq!(scope.store_bytes(&store).unwrap()[1], 1);
         drop(third);
-        assert_not_lent(scope.bytes(first.as_handle()), "keep a handle", "two of three");
+        assert_not_lent(scope.bytes(&first), "keep a handle", "two of three");
         scope.collect();
-        assert_eq!(scope.bytes(first.as_handle()).unwrap()[1], 1);
-        scope.set_global("b", second.as_handle()).unwrap();
+        assert_eq!(scope.bytes(&first).unwrap()[1], 1);
+        scope.set_global("b", &second).unwrap();
         drop((first, second));
         assert_not_lent(scope.store_bytes(&store), "keep a handle", "none");
         let again = scope.eval_buffer("b").unwrap();
@@ -260,7 +260,7 @@ fn a5_a_buffer_that_v8_let_go_of_is_no_reason_to_lend_nothing() {
         scope.with_v8(|scope| assert!(run(scope, "b.transfer(0).byteLength === 0").is_true()));
         drop(buffer);
         let again = scope.expose(&store).unwrap();
-        assert_eq!(scope.bytes(again.as_handle()).unwrap().len(), 4);
+        assert_eq!(scope.bytes(&again).unwrap().len(), 4);
     });
 }
 

@@ -17,20 +17,20 @@ fn array_buffer() {
     let store: BackingStore = UniqueStore::from_owner_with_deleter(numbers, deleter).map_err(drop).unwrap().into();
     isolate().enter(|scope| {
         let made = scope.eval_buffer("new ArrayBuffer(42)").unwrap();
-        assert_eq!(scope.state(made.as_handle()).unwrap().byte_length, 42);
+        assert_eq!(scope.state(&made).unwrap().byte_length, 42);
         // The second call does nothing.
         for _ in 0..2 {
-            scope.detach(made.as_handle(), None).unwrap();
-            let state = scope.state(made.as_handle()).unwrap();
+            scope.detach(&made, None).unwrap();
+            let state = scope.state(&made).unwrap();
             assert_eq!((state.byte_length, state.detached), (0, true));
         }
         let empty = scope.eval_buffer("new ArrayBuffer(0)").unwrap();
-        assert!(!scope.state(empty.as_handle()).unwrap().detached);
-        scope.detach(empty.as_handle(), None).unwrap();
-        assert!(scope.state(empty.as_handle()).unwrap().detached);
+        assert!(!scope.state(&empty).unwrap().detached);
+        scope.detach(&empty, None).unwrap();
+        assert!(scope.state(&empty).unwrap().detached);
 
         let buffer = scope.expose(&store).unwrap();
-        assert_eq!(&*scope.bytes(buffer.as_handle()).unwrap(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(&*scope.bytes(&buffer).unwrap(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(store.as_ptr().addr(), address);
     });
     assert!(deleted.try_recv().is_err(), "a reference is left");
@@ -45,7 +45,7 @@ fn backing_store_segfault() {
     let mut isolate = Isolate::builder().array_buffer_allocator(allocator.clone()).build().unwrap();
     let store = isolate.enter(|scope| {
         let buffer = scope.eval_buffer("const b = new ArrayBuffer(10); new Uint8Array(b).fill(7); b").unwrap();
-        scope.externalize(buffer.as_handle()).unwrap()
+        scope.externalize(&buffer).unwrap()
     });
     drop(isolate);
     // The store outlives the isolate, and keeps the allocator of its memory alive.
@@ -72,15 +72,15 @@ fn shared_array_buffer_allocator() {
 fn array_buffer_with_shared_backing_store() {
     isolate().enter(|scope| {
         let first = scope.eval_buffer("new ArrayBuffer(42)").unwrap();
-        let store = scope.externalize(first.as_handle()).unwrap();
-        assert_eq!(scope.externalize(first.as_handle()).unwrap(), store);
+        let store = scope.externalize(&first).unwrap();
+        assert_eq!(scope.externalize(&first).unwrap(), store);
         let second = scope.expose(&store).unwrap();
-        assert_eq!(scope.externalize(second.as_handle()).unwrap(), store);
-        scope.bytes_mut(second.as_handle()).unwrap()[41] = 9;
-        assert_eq!(scope.bytes(first.as_handle()).unwrap()[41], 9);
+        assert_eq!(scope.externalize(&second).unwrap(), store);
+        scope.bytes_mut(&second).unwrap()[41] = 9;
+        assert_eq!(scope.bytes(&first).unwrap()[41], 9);
         // One reference is dropped, the other stays.
-        scope.detach(first.as_handle(), None).unwrap();
-        assert_eq!(scope.bytes(second.as_handle()).unwrap().len(), 42);
+        scope.detach(&first, None).unwrap();
+        assert_eq!(scope.bytes(&second).unwrap().len(), 42);
     });
 }
 
@@ -88,9 +88,9 @@ fn array_buffer_with_shared_backing_store() {
 fn deref_empty_backing_store() {
     isolate().enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(0)").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         assert!(!store.as_ptr().is_null());
-        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes = scope.bytes(&buffer).unwrap();
         assert!(bytes.is_empty());
     });
 }
@@ -100,7 +100,7 @@ fn array_buffer_view() {
     isolate().enter(|scope| {
         let buffer = scope.eval_buffer("new Uint8Array([0, 1, 2, 3, 4, 5, 6, 7]).subarray(2, 5)").unwrap();
         // The buffer of a view is the whole buffer, of which the view is a part.
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         assert_eq!(store.to_vec().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(store.slice(2..5).unwrap().to_vec().unwrap(), [2, 3, 4]);
     });
@@ -111,7 +111,7 @@ fn typed_array_constructors() {
     let store = BackingStore::from(UniqueStore::zeroed(64).unwrap());
     isolate().enter(|scope| {
         let array = scope.expose_typed::<f64>(&store, 16, 4).unwrap();
-        scope.set_global("a", array.as_handle()).unwrap();
+        scope.set_global("a", &array).unwrap();
         let shape = scope.eval::<String>("[a.constructor.name, a.byteOffset, a.length, a.buffer.byteLength].join()");
         assert_eq!(shape.unwrap(), "Float64Array,16,4,64");
         // The crate's constructors end the process for these.
@@ -126,13 +126,13 @@ fn typed_array_constructors() {
 fn shared_array_buffer() {
     isolate().enter(|scope| {
         let made = scope.eval_buffer("new SharedArrayBuffer(42)").unwrap();
-        let state = scope.state(made.as_handle()).unwrap();
+        let state = scope.state(&made).unwrap();
         assert_eq!((state.byte_length, state.shared), (42, true));
         let store = SharedStore::from_owner((0..10).collect::<Vec<u8>>()).map_err(drop).unwrap();
         let buffer = scope.expose(store.as_store()).unwrap();
-        scope.set_global("shared", buffer.as_handle()).unwrap();
+        scope.set_global("shared", &buffer).unwrap();
         assert_eq!(scope.eval::<u32>("new Uint8Array(shared).reduce((a, b) => a + b)").unwrap(), 45);
-        assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::NotDetachable { .. })));
+        assert!(matches!(scope.detach(&buffer, None), Err(Error::NotDetachable { .. })));
     });
 }
 
@@ -143,16 +143,16 @@ fn value_serializer_and_deserializer_array_buffers() {
     let (mut from, mut to) = (isolate(), isolate());
     let store = from.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
-        scope.detach(buffer.as_handle(), None).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
+        scope.detach(&buffer, None).unwrap();
         assert_eq!(scope.eval::<u32>("b.byteLength").unwrap(), 0);
         store
     });
     to.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         assert_eq!(scope.eval::<String>("new Uint8Array(b).join()").unwrap(), "1,2,3");
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
     });
 }
 
@@ -162,8 +162,8 @@ fn backing_store_from_empty_boxed_slice() {
         UniqueStore::from_owner(Vec::<u8>::new().into_boxed_slice()).map_err(drop).unwrap().into();
     isolate().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, 0);
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.state(&buffer).unwrap().byte_length, 0);
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
     });
 }
 
@@ -172,8 +172,8 @@ fn backing_store_from_empty_vec() {
     let store: BackingStore = UniqueStore::from_owner(Vec::<u8>::new()).map_err(drop).unwrap().into();
     isolate().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, 0);
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.state(&buffer).unwrap().byte_length, 0);
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
     });
 }
 
@@ -182,7 +182,7 @@ fn backing_store_data() {
     let store: BackingStore = UniqueStore::from_owner(vec![1_u8, 2, 3, 4, 5]).map_err(drop).unwrap().into();
     isolate().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        let bytes = scope.bytes(buffer.as_handle()).unwrap();
+        let bytes = scope.bytes(&buffer).unwrap();
         assert_eq!(&*bytes, &[1, 2, 3, 4, 5]);
         assert_eq!(bytes.as_ptr().addr(), store.as_ptr().addr());
     });
@@ -192,10 +192,10 @@ fn backing_store_data() {
 fn backing_store_resizable() {
     isolate().enter(|scope| {
         let fixed = scope.expose(&UniqueStore::from_owner(vec![1_u8; 5]).map_err(drop).unwrap().into()).unwrap();
-        assert!(!scope.state(fixed.as_handle()).unwrap().resizable);
+        assert!(!scope.state(&fixed).unwrap().resizable);
         let resizable = scope.eval_buffer("new ArrayBuffer(100, { maxByteLength: 200 })").unwrap();
-        let state = scope.state(resizable.as_handle()).unwrap();
+        let state = scope.state(&resizable).unwrap();
         assert_eq!((state.byte_length, state.max_byte_length, state.resizable), (100, 200, true));
-        assert_eq!(scope.externalize(resizable.as_handle()).unwrap().max_byte_length(), 200);
+        assert_eq!(scope.externalize(&resizable).unwrap().max_byte_length(), 200);
     });
 }

@@ -56,7 +56,7 @@ fn a_handle_that_a_deleter_drops_is_released_afterwards() {
     isolate.enter(|scope| {
         HANDLE.set(Some(scope.expose(&other).unwrap().into_handle()));
         let buffer = scope.expose(&with_deleter(|| drop(HANDLE.take()))).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         scope.eval::<()>(DETACH).unwrap();
         assert!(HANDLE.with_borrow(Option::is_none));
         scope.collect();
@@ -78,7 +78,7 @@ fn an_isolate_that_a_deleter_enters_ends_the_process() {
         isolate.enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
             drop(store);
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            scope.set_global("b", &buffer).unwrap();
             scope.eval::<()>(DETACH).unwrap();
         });
         eprintln!("not reached");
@@ -96,7 +96,7 @@ fn a_panic_in_a_deleter_ends_the_process_with_a_message() {
     let Some(output) = in_child("deleters::a_panic_in_a_deleter_ends_the_process_with_a_message") else {
         isolate().enter(|scope| {
             let buffer = scope.expose(&with_deleter(|| panic!("the owner's own words"))).unwrap();
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            scope.set_global("b", &buffer).unwrap();
             scope.eval::<()>(DETACH).unwrap();
         });
         eprintln!("not reached");

@@ -15,12 +15,12 @@ fn shared_and_wasm_buffers_are_refused() {
         for source in ["new SharedArrayBuffer(8)", MEMORY, "new Uint8Array(memory.buffer, 4, 4)"] {
             let buffer = scope.eval_buffer(source).unwrap();
             for key in [None, Some("key")] {
-                let error = scope.detach(buffer.as_handle(), key).unwrap_err();
+                let error = scope.detach(&buffer, key).unwrap_err();
                 assert!(matches!(error, Error::NotDetachable { .. }), "{source}: {error}");
             }
-            let error = scope.transfer(buffer.as_handle(), None).unwrap_err();
+            let error = scope.transfer(&buffer, None).unwrap_err();
             assert!(matches!(error, Error::NotDetachable { .. }), "{source}: {error}");
-            assert!(!scope.state(buffer.as_handle()).unwrap().detached);
+            assert!(!scope.state(&buffer).unwrap().detached);
         }
     });
     in_own_scope(|scope| {
@@ -36,9 +36,9 @@ fn immutable_buffers_are_refused_and_collected() {
     isolate.enter(|scope| {
         let (buffer, exposure) = scope.expose_or_copy(&store.clone().into()).unwrap();
         assert!(exposure.is_external());
-        assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::Immutable { .. })));
-        assert!(matches!(scope.bytes_mut(buffer.as_handle()), Err(Error::Immutable { .. })));
-        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[8], 2);
+        assert!(matches!(scope.detach(&buffer, None), Err(Error::Immutable { .. })));
+        assert!(matches!(scope.bytes_mut(&buffer), Err(Error::Immutable { .. })));
+        assert_eq!(scope.bytes(&buffer).unwrap()[8], 2);
         assert!(store.reference_count() > 1);
         drop(buffer);
         scope.collect();
@@ -57,9 +57,9 @@ fn immutable_buffers_are_refused_whatever_the_key() {
         let (empty, _) = scope.expose_or_copy(&empty.clone().into()).unwrap();
         for buffer in [buffer, empty] {
             for is_set in [Some("key"), None] {
-                scope.set_detach_key(buffer.as_handle(), is_set).unwrap();
+                scope.set_detach_key(&buffer, is_set).unwrap();
                 for key in [None, Some("another"), Some("key")] {
-                    assert!(matches!(scope.detach(buffer.as_handle(), key), Err(Error::Immutable { .. })));
+                    assert!(matches!(scope.detach(&buffer, key), Err(Error::Immutable { .. })));
                 }
             }
         }
@@ -72,24 +72,21 @@ fn keys_are_v8s_own() {
     let (store, dropped) = counted(vec![1; 8]);
     isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
-        scope.set_detach_key(buffer.as_handle(), Some("only we")).unwrap();
+        scope.set_global("b", &buffer).unwrap();
+        scope.set_detach_key(&buffer, Some("only we")).unwrap();
+        assert!(matches!(scope.detach(&buffer, None), Err(Error::WrongDetachKey { given: "no key was given", .. })));
         assert!(matches!(
-            scope.detach(buffer.as_handle(), None),
-            Err(Error::WrongDetachKey { given: "no key was given", .. })
-        ));
-        assert!(matches!(
-            scope.detach(buffer.as_handle(), Some("others")),
+            scope.detach(&buffer, Some("others")),
             Err(Error::WrongDetachKey { given: "another was given, or it has none", .. })
         ));
-        assert!(matches!(scope.transfer(buffer.as_handle(), None), Err(Error::WrongDetachKey { .. })));
+        assert!(matches!(scope.transfer(&buffer, None), Err(Error::WrongDetachKey { .. })));
         let error = scope.eval::<()>("b.transfer()").unwrap_err().to_string();
         assert!(error.contains("TypeError"), "{error}");
         assert_eq!(store.exposure().unwrap().1, 1);
-        scope.detach(buffer.as_handle(), Some("only we")).unwrap();
-        assert!(scope.state(buffer.as_handle()).unwrap().detached);
+        scope.detach(&buffer, Some("only we")).unwrap();
+        assert!(scope.state(&buffer).unwrap().detached);
         // Detaching again changes nothing, but V8 compares the key of a detached buffer, too.
-        scope.detach(buffer.as_handle(), Some("only we")).unwrap();
+        scope.detach(&buffer, Some("only we")).unwrap();
     });
     drop(store);
     assert_eq!(dropped.get(), 1);
@@ -110,11 +107,11 @@ fn script_that_replaces_everything_changes_nothing() {
             .unwrap();
         let store = numbered(16);
         let buffer = scope.expose(&store).unwrap();
-        let moved = scope.transfer(buffer.as_handle(), None).unwrap();
-        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
-        let longer = scope.transfer(moved.as_handle(), Some(32)).unwrap();
-        assert_eq!(scope.state(longer.as_handle()).unwrap().byte_length, 32);
-        assert_eq!(scope.bytes(longer.as_handle()).unwrap()[15], 15);
+        let moved = scope.transfer(&buffer, None).unwrap();
+        assert_eq!(scope.externalize(&moved).unwrap(), store);
+        let longer = scope.transfer(&moved, Some(32)).unwrap();
+        assert_eq!(scope.state(&longer).unwrap().byte_length, 32);
+        assert_eq!(scope.bytes(&longer).unwrap()[15], 15);
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
         assert!(scope.expose_or_copy(&frozen.clone().into()).unwrap().1.is_external());
     });
@@ -125,11 +122,11 @@ fn a_transferred_buffer_is_one_of_its_context() {
     let mut isolate = isolate();
     isolate.enter(|scope| {
         let buffer = scope.expose(&numbered(8)).unwrap();
-        let moved = scope.transfer(buffer.as_handle(), Some(4)).unwrap();
-        scope.set_global("moved", moved.as_handle()).unwrap();
+        let moved = scope.transfer(&buffer, Some(4)).unwrap();
+        scope.set_global("moved", &moved).unwrap();
         let frozen = FrozenStore::from_owner(&[7_u64; 4][..]).unwrap();
         let (frozen, _) = scope.expose_or_copy(&frozen.clone().into()).unwrap();
-        scope.set_global("frozen", frozen.as_handle()).unwrap();
+        scope.set_global("frozen", &frozen).unwrap();
         assert!(scope.eval::<bool>("moved instanceof ArrayBuffer && frozen instanceof ArrayBuffer").unwrap());
     });
     in_own_scope(|scope| {

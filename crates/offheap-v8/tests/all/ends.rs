@@ -30,13 +30,13 @@ fn isolates_are_entered_inside_of_each_other_and_end_there() {
     let (store, _) = counted(vec![3; 8]);
     outer.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         inner.enter(|other| {
             assert_eq!(other.eval::<String>("typeof b").unwrap(), "undefined");
             // This handle belongs to the outer isolate.
-            let external = ManuallyExternalizedBuffer::new(buffer.as_handle().clone()).unwrap();
+            let external = ManuallyExternalizedBuffer::new(offheap_v8::Handle::clone(&buffer)).unwrap();
             assert_eq!(*external.store(), store);
-            assert!(matches!(other.state(buffer.as_handle()), Err(Error::WrongIsolate { .. })));
+            assert!(matches!(other.state(&buffer), Err(Error::WrongIsolate { .. })));
             assert!(other.expose(&store).is_err());
         });
         drop(inner);
@@ -53,7 +53,7 @@ fn an_isolate_ends_with_live_handles_and_stores() {
     let mut isolate = isolate();
     let (handle, external) = isolate.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         scope.eval::<()>("b.self = { b }").unwrap();
         let made = scope.eval_buffer("globalThis.m = new ArrayBuffer(100); new Uint8Array(m).fill(5); m").unwrap();
         (buffer.into_handle(), ManuallyExternalizedBuffer::new(made.into_handle()).unwrap())
@@ -99,7 +99,7 @@ fn threads_with_isolates_pass_stores_around() {
                     let made = isolate.enter(|scope| {
                         let source = format!("globalThis.b = new ArrayBuffer(256); new Uint8Array(b).fill({round}); b");
                         let buffer = scope.eval_buffer(&source).unwrap();
-                        scope.externalize(buffer.as_handle()).unwrap()
+                        scope.externalize(&buffer).unwrap()
                     });
                     drop(isolate);
                     made
@@ -115,7 +115,7 @@ fn threads_with_isolates_pass_stores_around() {
             let mut isolate = Isolate::new().unwrap();
             isolate.enter(|scope| {
                 let buffer = scope.expose(&store).unwrap();
-                scope.set_global("b", buffer.as_handle()).unwrap();
+                scope.set_global("b", &buffer).unwrap();
                 scope.eval::<()>("new Uint8Array(b)[0]++; undefined").unwrap();
             });
             store

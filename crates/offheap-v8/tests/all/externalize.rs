@@ -10,7 +10,7 @@ fn script_made_memory_is_taken_over_where_it_is() {
     let mut isolate = isolate();
     isolate.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(100); new Uint8Array(b).fill(7); b").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         let address = scope.with_v8(|scope| {
             let buffer: v8::Local<'_, v8::ArrayBuffer> = run(scope, "b").try_into().unwrap();
             buffer.data().unwrap().as_ptr()
@@ -19,7 +19,7 @@ fn script_made_memory_is_taken_over_where_it_is() {
         assert_eq!(store.kind(), StoreKind::FIXED);
         for source in ["b", "new Uint8Array(b, 5, 6)", "new DataView(b)"] {
             let again = scope.eval_buffer(source).unwrap();
-            assert_eq!(scope.externalize(again.as_handle()).unwrap(), store, "{source}");
+            assert_eq!(scope.externalize(&again).unwrap(), store, "{source}");
         }
         scope.eval::<()>("new Uint8Array(b)[1] = 8; undefined").unwrap();
         assert_eq!(store.to_vec().unwrap()[..3], [7, 8, 7]);
@@ -27,7 +27,7 @@ fn script_made_memory_is_taken_over_where_it_is() {
         assert_eq!(scope.eval::<u32>("new Uint8Array(b)[2]").unwrap(), 9);
         // The store moves to another buffer, and stays the same store.
         let moved = scope.eval_buffer("globalThis.c = b.transfer()").unwrap();
-        assert_eq!(scope.externalize(moved.as_handle()).unwrap(), store);
+        assert_eq!(scope.externalize(&moved).unwrap(), store);
     });
 }
 
@@ -37,7 +37,7 @@ fn memory_of_v8_counts_as_exposed_until_v8_let_go_of_it() {
     let id = isolate.id();
     let store = isolate.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64)").unwrap();
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        let store = scope.externalize(&buffer).unwrap();
         assert_eq!(store.exposure(), Some((id, 1)));
         assert!(matches!(store.bytes(), Err(offheap::Error::Exposed { .. })));
         drop(buffer);
@@ -65,7 +65,7 @@ fn memory_of_v8_moves_to_another_isolate_by_detaching() {
     let (mut first, mut second) = (isolate(), isolate());
     let (store, buffer) = first.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(8); new Uint8Array(b)[0] = 5; b").unwrap();
-        (scope.externalize(buffer.as_handle()).unwrap(), buffer.into_handle())
+        (scope.externalize(&buffer).unwrap(), buffer.into_handle())
     });
     second.enter(|scope| {
         let error = scope.expose(&store).unwrap_err();
@@ -74,9 +74,9 @@ fn memory_of_v8_moves_to_another_isolate_by_detaching() {
     first.enter(|scope| scope.detach(&buffer, None)).unwrap();
     second.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("b", buffer.as_handle()).unwrap();
+        scope.set_global("b", &buffer).unwrap();
         assert_eq!(scope.eval::<u32>("new Uint8Array(b)[0]").unwrap(), 5);
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
     });
 }
 
@@ -86,17 +86,17 @@ fn detached_and_empty_buffers_give_empty_stores() {
     isolate.enter(|scope| {
         for source in ["new ArrayBuffer(0)", "(() => { const b = new ArrayBuffer(8); b.transfer(); return b })()"] {
             let buffer = scope.eval_buffer(source).unwrap();
-            let store = scope.externalize(buffer.as_handle()).unwrap();
+            let store = scope.externalize(&buffer).unwrap();
             assert_eq!(store.byte_length(), 0, "{source}");
             assert!(!store.as_ptr().is_null(), "{source}");
-            let detached = scope.state(buffer.as_handle()).unwrap().detached;
-            let again = scope.externalize(buffer.as_handle()).unwrap();
+            let detached = scope.state(&buffer).unwrap().detached;
+            let again = scope.externalize(&buffer).unwrap();
             assert_eq!(again == store, !detached, "{source}");
-            assert!(scope.bytes(buffer.as_handle()).unwrap().is_empty());
-            assert!(scope.bytes_mut(buffer.as_handle()).unwrap().is_empty());
+            assert!(scope.bytes(&buffer).unwrap().is_empty());
+            assert!(scope.bytes_mut(&buffer).unwrap().is_empty());
         }
         let shared = scope.eval_buffer("new SharedArrayBuffer(0)").unwrap();
-        assert!(scope.externalize(shared.as_handle()).unwrap().kind().is_shared());
+        assert!(scope.externalize(&shared).unwrap().kind().is_shared());
     });
 }
 
@@ -106,15 +106,15 @@ fn two_buffers_over_one_store_are_one_memory() {
     let (store, dropped) = counted(vec![0; 16]);
     isolate.enter(|scope| {
         let (first, second) = (scope.expose(&store).unwrap(), scope.expose(&store).unwrap());
-        scope.set_global("a", first.as_handle()).unwrap();
-        scope.set_global("b", second.as_handle()).unwrap();
+        scope.set_global("a", &first).unwrap();
+        scope.set_global("b", &second).unwrap();
         assert!(scope.eval::<bool>("new Uint8Array(a)[3] = 4; a !== b && new Uint8Array(b)[3] === 4").unwrap());
-        assert_eq!(scope.externalize(first.as_handle()).unwrap(), scope.externalize(second.as_handle()).unwrap());
+        assert_eq!(scope.externalize(&first).unwrap(), scope.externalize(&second).unwrap());
         assert_eq!(store.exposure().unwrap().1, 2);
-        scope.detach(first.as_handle(), None).unwrap();
+        scope.detach(&first, None).unwrap();
         assert_eq!(store.exposure().unwrap().1, 1);
         assert_eq!(scope.eval::<u32>("new Uint8Array(b)[3]").unwrap(), 4);
-        scope.detach(second.as_handle(), None).unwrap();
+        scope.detach(&second, None).unwrap();
     });
     assert_eq!(store.bytes().unwrap()[3], 4);
     drop(store);
@@ -127,15 +127,15 @@ fn shared_memory_of_script_outlives_its_isolate_and_moves_on() {
     let store = first.enter(|scope| {
         let buffer =
             scope.eval_buffer("globalThis.s = new SharedArrayBuffer(16); new Uint8Array(s)[1] = 6; s").unwrap();
-        assert!(scope.state(buffer.as_handle()).unwrap().shared);
-        scope.externalize(buffer.as_handle()).unwrap()
+        assert!(scope.state(&buffer).unwrap().shared);
+        scope.externalize(&buffer).unwrap()
     });
     assert!(store.kind().is_shared(), "{:?}", store.kind());
     second.enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        scope.set_global("s", buffer.as_handle()).unwrap();
+        scope.set_global("s", &buffer).unwrap();
         assert_eq!(scope.eval::<u32>("Atomics.add(new Uint8Array(s), 1, 1)").unwrap(), 6);
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
     });
     assert_eq!(first.enter(|scope| scope.eval::<u32>("new Uint8Array(s)[1]")).unwrap(), 7);
     drop((first, second));
@@ -148,8 +148,8 @@ fn immutable_buffers_of_script_are_frozen_stores() {
     isolate.enter(|scope| {
         let buffer =
             scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer.transferToImmutable()").unwrap();
-        assert!(scope.state(buffer.as_handle()).unwrap().immutable);
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        assert!(scope.state(&buffer).unwrap().immutable);
+        let store = scope.externalize(&buffer).unwrap();
         assert_eq!((store.kind(), store.to_vec().unwrap()), (StoreKind::FROZEN, vec![1, 2, 3]));
         assert!(matches!(scope.store_bytes_mut(&store), Err(Error::Memory(offheap::Error::ReadOnly { .. }))));
     });
@@ -222,6 +222,6 @@ fn c21_the_type_and_the_verb_record_their_caller() {
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
-        here(&scope.externalize(buffer.as_handle()).unwrap());
+        here(&scope.externalize(&buffer).unwrap());
     });
 }

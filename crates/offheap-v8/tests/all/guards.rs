@@ -11,7 +11,7 @@ fn a_writer_keeps_others_away_on_the_same_and_on_another_thread() {
     let other = store.clone();
     isolate().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
-        let guard = scope.bytes_mut(buffer.as_handle()).unwrap();
+        let guard = scope.bytes_mut(&buffer).unwrap();
         let here = [other.to_vec().map(drop), other.bytes().map(drop)];
         let there = std::thread::scope(|threads| {
             let (store, mut again) = (&other, other.clone());
@@ -35,16 +35,16 @@ fn readers_live_together_and_keep_writers_away() {
     isolate().enter(|scope| {
         let buffer = scope.expose(&store).unwrap();
         let made = scope.eval_buffer("globalThis.m = new Uint8Array([5, 6, 7])").unwrap();
-        let first = scope.bytes(buffer.as_handle()).unwrap();
+        let first = scope.bytes(&buffer).unwrap();
         let second = scope.store_bytes(&store).unwrap();
         // The first externalization happens under a guard.
-        let third = scope.bytes(made.as_handle()).unwrap();
+        let third = scope.bytes(&made).unwrap();
         assert_eq!((first[5] + second[6], third[2]), (11, 7));
         assert_eq!(store.to_vec().unwrap()[7], 7);
-        assert!(scope.state(buffer.as_handle()).is_ok());
+        assert!(scope.state(&buffer).is_ok());
         drop((first, second, third));
-        scope.bytes_mut(buffer.as_handle()).unwrap()[0] = 200;
-        assert_eq!(scope.bytes(buffer.as_handle()).unwrap()[0], 200);
+        scope.bytes_mut(&buffer).unwrap()[0] = 200;
+        assert_eq!(scope.bytes(&buffer).unwrap()[0], 200);
         let part = store.slice(8..16).unwrap();
         scope.store_bytes_mut(&part).unwrap().fill(1);
         assert_eq!(scope.store_bytes(&store).unwrap()[7..17], [7, 1, 1, 1, 1, 1, 1, 1, 1, 16]);
@@ -83,7 +83,7 @@ fn one_isolate_has_a_store_at_a_time() {
 fn shared_memory_is_never_lent() {
     isolate().enter(|scope| {
         let buffer = scope.eval_buffer("new SharedArrayBuffer(8)").unwrap();
-        let error = scope.bytes(buffer.as_handle()).unwrap_err();
+        let error = scope.bytes(&buffer).unwrap_err();
         assert!(matches!(error, Error::Memory(offheap::Error::SharedSlice { .. })), "{error}");
     });
 }

@@ -33,7 +33,7 @@ fn b14_a_full_heap_is_an_error_and_all_goes_on() {
         let mut isolate = Isolate::builder().heap_limits(MIB, 32 * MIB).build().unwrap();
         isolate.enter(|scope| {
             let buffer = scope.expose(&store).unwrap();
-            scope.set_global("buffer", buffer.as_handle()).unwrap();
+            scope.set_global("buffer", &buffer).unwrap();
             for source in GREEDY {
                 let source =
                     format!("(() => {{ try {{ {source} }} catch (e) {{ return e }} finally {{ 1 }} }})(); undefined");

@@ -56,7 +56,7 @@ fn a_thousand_megabytes_through_nested_scopes() {
                 // Script makes this buffer, and native code externalizes it.
                 let source = format!("new ArrayBuffer({BYTES})");
                 let buffer = scope.eval_buffer(&source).unwrap();
-                drop(scope.externalize(buffer.as_handle()).unwrap());
+                drop(scope.externalize(&buffer).unwrap());
                 drop(buffer);
                 scope.with_v8(|scope| {
                     v8::scope!(let scope, scope);

@@ -58,7 +58,7 @@ fn sort_beside_a_writer(test: &str, mode: MapMode) {
         threads.spawn(|| write_until(&done, &file));
         isolate.enter(|scope| {
             let buffer = scope.expose(mapped.store()).unwrap();
-            scope.set_global("b", buffer.as_handle()).unwrap();
+            scope.set_global("b", &buffer).unwrap();
             let sort = "const views = [Uint8Array, Float32Array, Float64Array, Uint32Array, BigInt64Array].map((V) => new V(b));
                 for (let i = 0; i < 60; i++) for (const view of views) { view.sort(); view.toSorted(); }
                 b.constructor.name";

@@ -47,15 +47,15 @@ fn a5_a_buffer_in_a_message_is_copied_where_it_was_and_where_it_is_until_it_goes
     let (store, (message, block)) = first.enter(|scope| {
         scope.eval::<()>("globalThis.view = new Uint8Array([1, 2, 3, 4]); undefined").unwrap();
         let buffer = scope.eval_buffer("view").unwrap();
-        (scope.externalize(buffer.as_handle()).unwrap(), scope.with_v8(post))
+        (scope.externalize(&buffer).unwrap(), scope.with_v8(post))
     });
     second.enter(|scope| {
         scope.with_v8(|scope| receive(scope, &message, &block));
         drop(block);
         scope.eval::<()>("message.bytes[0] = 9; undefined").unwrap();
         let buffer = scope.eval_buffer("message.bytes").unwrap();
-        assert_eq!(scope.externalize(buffer.as_handle()).unwrap(), store);
-        let error = scope.bytes(buffer.as_handle()).unwrap_err();
+        assert_eq!(scope.externalize(&buffer).unwrap(), store);
+        let error = scope.bytes(&buffer).unwrap_err();
         assert!(matches!(error, Error::NotLent { .. }), "{error}");
         let error = scope.with_v8(|scope| store.cells(scope).map(drop)).unwrap_err();
         assert!(matches!(error, Error::Memory(offheap::Error::OtherIsolate { .. })), "{error}");

@@ -100,7 +100,7 @@ impl World {
             2 => {
                 let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8, 2, 3, 4]).unwrap());
                 let buffer = scope.expose(&store).unwrap();
-                scope.set_global(&name["globalThis.".len()..], buffer.as_handle()).unwrap();
+                scope.set_global(&name["globalThis.".len()..], &buffer).unwrap();
                 here.store = Some(store);
                 buffer.into_handle()
             }
@@ -149,7 +149,7 @@ impl World {
         if self.memories[memory].buffers[isolate].take().is_some() {
             self.isolates[isolate].enter(|scope| {
                 let buffer = scope.eval_buffer(&name(memory)).unwrap();
-                scope.detach(buffer.as_handle(), None).unwrap();
+                scope.detach(&buffer, None).unwrap();
             });
         }
     }

@@ -149,10 +149,10 @@ fn b12_windows_of_a_map_make_v8_collect_no_sooner() {
             for window in 0..WINDOWS {
                 let part = mapped.store().slice(window * 4096..window * 4096 + GIB).unwrap();
                 let buffer = scope.expose(&part).unwrap();
-                scope.set_global("window", buffer.as_handle()).unwrap();
+                scope.set_global("window", &buffer).unwrap();
                 drop(buffer);
                 let found = scope.eval_buffer("new Uint8Array(window, 7, 1)").unwrap();
-                assert_eq!(scope.externalize(found.as_handle()).unwrap(), part);
+                assert_eq!(scope.externalize(&found).unwrap(), part);
             }
             let collections = COLLECTIONS.load(Ordering::SeqCst);
             assert!(collections < 3, "{mode}: {collections} full collections");
@@ -187,7 +187,7 @@ fn large_buffers() {
             let store = counted(&mapped, 0, byte_length);
             for _ in 0..10 {
                 let buffer = scope.expose(&store).unwrap();
-                scope.set_global("buffer", buffer.as_handle()).unwrap();
+                scope.set_global("buffer", &buffer).unwrap();
                 let last = format!("new Uint8Array(buffer, {})[0] + buffer.byteLength", byte_length - 1);
                 assert_eq!(scope.eval::<f64>(&last).unwrap(), byte_length as f64);
             }
@@ -225,7 +225,7 @@ fn within_the_limit() {
         }
         // V8 does not count a mapped file.
         let buffer = scope.expose(mapped.store()).unwrap();
-        assert_eq!(scope.state(buffer.as_handle()).unwrap().byte_length, 40 * GIB);
+        assert_eq!(scope.state(&buffer).unwrap().byte_length, 40 * GIB);
         // One collection subtracts the bytes of several dead buffers, more than V8 allows at once.
         for _ in 0..3 {
             let stores = [(8, LIMIT), (16, 20 * GIB), (24, GIB)]

@@ -15,7 +15,7 @@ fn in_scope(work: impl for<'s> FnOnce(&mut Scope<'s>) -> Result<(), Error>) {
 fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4, { maxByteLength: 100000 })")?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert_eq!(
             (store.kind(), store.byte_length(), store.max_byte_length()),
             (StoreKind::ENGINE_RESIZABLE, 4, 100_000)
@@ -38,10 +38,10 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
             store.copy_to(scope, 0, &mut copied)
         })?;
         assert_eq!(copied, [1, 2]);
-        assert_eq!(*scope.bytes(buffer.as_handle())?, [1, 2]);
+        assert_eq!(*scope.bytes(&buffer)?, [1, 2]);
         let beyond = scope.copy_in(&store, 2, &[8u8]);
         assert!(matches!(beyond, Err(Error::Memory(offheap::Error::OutOfRange { store_byte_length: 2, .. }))));
-        assert_eq!(scope.externalize(buffer.as_handle())?, store);
+        assert_eq!(scope.externalize(&buffer)?, store);
         Ok(())
     });
 }
@@ -50,16 +50,16 @@ fn a_resizable_buffer_of_script_is_read_in_its_scope_at_the_length_of_the_moment
 fn other_threads_copy_it_once_v8_let_go() {
     in_scope(|scope| {
         let buffer = scope.allocate(4, Some(100_000))?;
-        let store = scope.externalize(buffer.as_handle())?;
-        scope.bytes_mut(buffer.as_handle())?.fill(7);
+        let store = scope.externalize(&buffer)?;
+        scope.bytes_mut(&buffer)?.fill(7);
         let elsewhere = store.clone();
         let copied = std::thread::spawn(move || elsewhere.to_vec()).join().unwrap();
         assert!(matches!(copied, Err(offheap::Error::EngineMayShrink { .. })), "{copied:?}");
         let cells = scope.with_v8(|scope| offheap_v8::BackingStoreExt::cells(&store, scope).map(drop));
         assert!(matches!(cells, Err(Error::Memory(offheap::Error::EngineMayShrink { .. }))));
 
-        scope.resize(buffer.as_handle(), 3)?;
-        scope.detach(buffer.as_handle(), None)?;
+        scope.resize(&buffer, 3)?;
+        scope.detach(&buffer, None)?;
         assert_eq!((store.exposure(), store.byte_length()), (None, 3));
         let elsewhere = store.clone();
         assert_eq!(std::thread::spawn(move || elsewhere.to_vec()).join().unwrap()?, [7, 7, 7]);
@@ -73,7 +73,7 @@ fn it_is_everybodys_once_its_isolate_has_ended() {
     let mut isolate = Isolate::new().unwrap();
     let store = isolate.enter(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(3, { maxByteLength: 10 })").unwrap();
-        scope.externalize(buffer.as_handle()).unwrap()
+        scope.externalize(&buffer).unwrap()
     });
     assert!(matches!(store.to_vec(), Err(offheap::Error::EngineMayShrink { .. })));
     drop(isolate);
@@ -84,7 +84,7 @@ fn it_is_everybodys_once_its_isolate_has_ended() {
 fn it_has_one_live_buffer_and_one_isolate() {
     in_scope(|scope| {
         let buffer = scope.allocate(4, Some(16))?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert!(matches!(scope.expose(&store), Err(Error::Memory(offheap::Error::OneBuffer { .. }))));
         let other = Isolate::new()?.enter(|scope| scope.expose(&store).map(drop));
         assert!(matches!(other, Err(Error::Memory(offheap::Error::OtherIsolate { .. }))));
@@ -96,12 +96,12 @@ fn it_has_one_live_buffer_and_one_isolate() {
 fn it_stays_exposed_while_script_transfers_it() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(4, { maxByteLength: 16 })")?;
-        let store = scope.externalize(buffer.as_handle())?;
-        scope.bytes_mut(buffer.as_handle())?.fill(5);
+        let store = scope.externalize(&buffer)?;
+        scope.bytes_mut(&buffer)?.fill(5);
         drop(buffer);
         let moved = scope.eval_buffer("globalThis.moved = buffer.transfer(); buffer = undefined; moved")?;
         scope.collect();
-        let of_moved = scope.externalize(moved.as_handle())?;
+        let of_moved = scope.externalize(&moved)?;
         // V8 may move the block or copy it. In both cases, memory that may shrink counts as exposed.
         assert_eq!(store.exposure().is_some(), of_moved == store);
         assert_eq!(*scope.store_bytes(&of_moved)?, [5; 4]);
@@ -116,7 +116,7 @@ fn collected_buffers_let_go_of_their_stores() {
         let stores: Vec<BackingStore> = (0..200)
             .map(|_| {
                 let buffer = scope.allocate(8, Some(4096))?;
-                scope.externalize(buffer.as_handle())
+                scope.externalize(&buffer)
             })
             .collect::<Result<_, _>>()?;
         scope.collect();
@@ -135,10 +135,10 @@ fn a_resizable_store_of_rust_is_a_reported_copy() {
         assert!(matches!(scope.expose(&store), Err(Error::Unsupported { .. })));
         let (buffer, exposure) = scope.expose_or_copy(&store)?;
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Resizable });
-        let state = scope.state(buffer.as_handle())?;
+        let state = scope.state(&buffer)?;
         assert_eq!((state.byte_length, state.max_byte_length, state.resizable), (4, 16, true));
-        scope.resize(buffer.as_handle(), 6)?;
-        assert_eq!(*scope.bytes(buffer.as_handle())?, [3, 3, 3, 3, 0, 0]);
+        scope.resize(&buffer, 6)?;
+        assert_eq!(*scope.bytes(&buffer)?, [3, 3, 3, 3, 0, 0]);
         assert_eq!((store.byte_length(), store.exposure()), (4, None));
         Ok(())
     });
@@ -153,8 +153,8 @@ fn resizable_manual_memory_is_a_reported_copy_until_it_was_freed() {
         assert!(matches!(scope.expose(memory.store()), Err(Error::Unsupported { .. })));
         let (buffer, exposure) = scope.expose_or_copy(memory.store())?;
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Resizable });
-        scope.resize(buffer.as_handle(), 6)?;
-        assert_eq!(*scope.bytes(buffer.as_handle())?, [3, 3, 3, 3, 0, 0]);
+        scope.resize(&buffer, 6)?;
+        assert_eq!(*scope.bytes(&buffer)?, [3, 3, 3, 3, 0, 0]);
         memory.free()?;
         let freed = scope.expose_or_copy(memory.store()).map(|(_, exposure)| exposure);
         assert!(matches!(freed, Err(Error::Memory(offheap::Error::Freed { .. }))), "{freed:?}");
@@ -172,7 +172,7 @@ fn lengths_that_cannot_be_are_errors() {
         // This works even if script replaced the constructor.
         scope.eval::<()>("globalThis.ArrayBuffer = function () { throw new Error('never called') }")?;
         let buffer = scope.allocate(0, Some(8))?;
-        assert_eq!(scope.externalize(buffer.as_handle())?.max_byte_length(), 8);
+        assert_eq!(scope.externalize(&buffer)?.max_byte_length(), 8);
         Ok(())
     });
 }
@@ -181,7 +181,7 @@ fn lengths_that_cannot_be_are_errors() {
 fn a_growable_shared_buffer_is_as_long_as_script_made_it() {
     in_scope(|scope| {
         let buffer = scope.eval_buffer("globalThis.shared = new SharedArrayBuffer(4, { maxByteLength: 100000 })")?;
-        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&buffer)?).unwrap();
         assert_eq!((store.byte_length(), store.max_byte_length(), store.is_growable()), (4, 100_000, true));
         scope.eval::<()>("shared.grow(90000); new Uint8Array(shared)[89999] = 6")?;
         let elsewhere = store.clone();
@@ -193,7 +193,7 @@ fn a_growable_shared_buffer_is_as_long_as_script_made_it() {
         .unwrap();
         assert_eq!(scope.eval::<String>("String(new Uint8Array(shared).slice(-2))")?, "5,6");
         assert!(matches!(store.grow(100_000), Err(offheap::Error::EngineResizes { .. })));
-        assert_eq!(scope.externalize(buffer.as_handle())?, *store.as_store());
+        assert_eq!(scope.externalize(&buffer)?, *store.as_store());
         Ok(())
     });
 }
@@ -206,7 +206,7 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
             "globalThis.shared = new SharedArrayBuffer({PAGE}, {{ maxByteLength: {} }})",
             101 * PAGE
         ))?;
-        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&buffer)?).unwrap();
         // Posting it to workers does the same.
         let block = scope.with_v8(|scope| {
             v8::Local::<v8::SharedArrayBuffer>::try_from(run(scope, "shared")).unwrap().get_backing_store()
@@ -236,7 +236,7 @@ fn a_growable_shared_buffer_is_grown_by_ten_isolates_at_once() {
             }
         });
         assert_eq!(store.as_atomics()[101 * PAGE - 1].load(Ordering::SeqCst), 10);
-        assert_eq!(scope.state(buffer.as_handle())?.byte_length, 101 * PAGE);
+        assert_eq!(scope.state(&buffer)?.byte_length, 101 * PAGE);
         Ok(())
     });
 }
@@ -254,14 +254,14 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
                 continue;
             }
             let buffer = scope.eval_buffer(source)?;
-            let store = scope.externalize(buffer.as_handle())?;
+            let store = scope.externalize(&buffer)?;
             drop(buffer);
             scope.collect();
             assert_eq!(store.exposure(), None, "{source}: V8 released it");
             let part = store.slice(0..8)?;
             let buffer = scope.expose(&part)?;
-            let again = scope.externalize(buffer.as_handle())?;
-            assert_eq!((again.byte_length(), scope.state(buffer.as_handle())?.byte_length), (8, 8), "{source}");
+            let again = scope.externalize(&buffer)?;
+            assert_eq!((again.byte_length(), scope.state(&buffer)?.byte_length), (8, 8), "{source}");
             assert_eq!(again, part, "{source}");
         }
         Ok(())
@@ -272,18 +272,18 @@ fn a_buffer_over_the_beginning_of_memory_that_v8_made_has_a_store_of_its_length(
 fn a_part_that_script_took_away_has_no_buffer_until_it_is_there_again() {
     in_scope(|scope| {
         let buffer = scope.allocate(16, Some(32))?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         let part = store.slice(8..16)?;
-        scope.resize(buffer.as_handle(), 4)?;
-        scope.detach(buffer.as_handle(), None)?;
-        let refused = scope.expose(&part).map(|buffer| scope.externalize(buffer.as_handle()));
+        scope.resize(&buffer, 4)?;
+        scope.detach(&buffer, None)?;
+        let refused = scope.expose(&part).map(|buffer| scope.externalize(&buffer));
         assert!(matches!(refused, Err(Error::Memory(offheap::Error::OutOfRange { .. }))), "{refused:?}");
         assert_eq!(store.exposure(), None);
         let buffer = scope.expose(&store)?;
-        scope.resize(buffer.as_handle(), 16)?;
-        scope.detach(buffer.as_handle(), None)?;
+        scope.resize(&buffer, 16)?;
+        scope.detach(&buffer, None)?;
         let buffer = scope.expose(&part)?;
-        assert_eq!(scope.externalize(buffer.as_handle())?, part);
+        assert_eq!(scope.externalize(&buffer)?, part);
         Ok(())
     });
 }

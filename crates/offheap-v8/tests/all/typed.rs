@@ -39,7 +39,7 @@ fn script_and_rust_share_the_elements() {
     let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0, 4.0]).unwrap());
     isolate().enter(|scope| {
         let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
-        scope.set_global("v", view.as_handle()).unwrap();
+        scope.set_global("v", &view).unwrap();
         assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
     });
     assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
@@ -89,10 +89,10 @@ fn a_store_that_another_isolate_shortens_meanwhile_is_an_error() {
     let other = thread::spawn(move || {
         isolate().enter(|scope| {
             let buffer = scope.eval_buffer("globalThis.b = new ArrayBuffer(64, { maxByteLength: 64 })").unwrap();
-            send_store.send(scope.externalize(buffer.as_handle()).unwrap()).unwrap();
+            send_store.send(scope.externalize(&buffer).unwrap()).unwrap();
             is_asked.recv().unwrap();
-            scope.resize(buffer.as_handle(), 8).unwrap();
-            scope.detach(buffer.as_handle(), None).unwrap();
+            scope.resize(&buffer, 8).unwrap();
+            scope.detach(&buffer, None).unwrap();
             shortened.send(()).unwrap();
         });
     });

@@ -20,16 +20,16 @@ fn growing_in_place_keeps_the_store_and_lengthens_it() {
              new Uint8Array(memory.buffer)[0] = 7;
              memory.buffer",
         )?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert_eq!((store.kind(), store.byte_length()), (StoreKind::ENGINE_GROWABLE, PAGE));
         assert_eq!(store.exposure(), Some((scope.isolate(), 1)));
-        assert!(matches!(scope.detach(buffer.as_handle(), None), Err(Error::NotDetachable { .. })));
+        assert!(matches!(scope.detach(&buffer, None), Err(Error::NotDetachable { .. })));
 
         assert_eq!(scope.eval::<u32>("memory.grow(3)")?, 1);
-        assert!(scope.state(buffer.as_handle())?.detached);
+        assert!(scope.state(&buffer)?.detached);
         // V8 grew the memory in place, behind its guard regions (I15): the same store is four times as long.
         let grown = scope.eval_buffer("memory.buffer")?;
-        assert_eq!(scope.externalize(grown.as_handle())?, store);
+        assert_eq!(scope.externalize(&grown)?, store);
         assert_eq!((store.byte_length(), store.max_byte_length() >= 4 * PAGE), (4 * PAGE, true));
         scope.eval::<()>("new Uint8Array(memory.buffer)[3 * 65536] = 9")?;
         let elsewhere = store.clone();
@@ -37,7 +37,7 @@ fn growing_in_place_keeps_the_store_and_lengthens_it() {
         assert_eq!((copied[0], copied[3 * PAGE], copied.len()), (7, 9, 4 * PAGE));
         assert_eq!(scope.store_bytes(&store)?[3 * PAGE], 9);
         // The old buffer is detached, and empty.
-        assert_eq!(scope.externalize(buffer.as_handle())?.byte_length(), 0);
+        assert_eq!(scope.externalize(&buffer)?.byte_length(), 0);
         Ok(())
     });
 }
@@ -49,7 +49,7 @@ fn it_may_be_a_resizable_buffer_and_still_only_grows() {
             "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 4 });
              globalThis.buffer = memory.toResizableBuffer()",
         )?;
-        let store = scope.externalize(buffer.as_handle())?;
+        let store = scope.externalize(&buffer)?;
         assert_eq!((store.kind(), store.max_byte_length()), (StoreKind::ENGINE_GROWABLE, 4 * PAGE));
         scope.eval::<()>("buffer.resize(2 * 65536)")?;
         assert_eq!(store.byte_length(), 2 * PAGE);
@@ -68,25 +68,25 @@ fn b14_what_to_resizable_buffer_gives_is_resizable_shared_or_not() {
                 "globalThis.memory = new WebAssembly.Memory({{ initial: 1, maximum: 4, shared: {shared} }});
                  globalThis.fixed = memory.buffer; globalThis.buffer = memory.toResizableBuffer()"
             ))?;
-            let state = scope.state(buffer.as_handle())?;
+            let state = scope.state(&buffer)?;
             assert_eq!(
                 (state.resizable, state.byte_length, state.max_byte_length, state.shared),
                 (true, PAGE, 4 * PAGE, shared)
             );
-            scope.resize(buffer.as_handle(), 2 * PAGE)?;
-            let beyond = scope.resize(buffer.as_handle(), 5 * PAGE);
+            scope.resize(&buffer, 2 * PAGE)?;
+            let beyond = scope.resize(&buffer, 5 * PAGE);
             assert!(matches!(beyond, Err(Error::InvalidLength { limit, .. }) if limit == 4 * PAGE), "{beyond:?}");
-            let part = scope.resize(buffer.as_handle(), 2 * PAGE + 1);
+            let part = scope.resize(&buffer, 2 * PAGE + 1);
             assert!(matches!(part, Err(Error::Script { .. })), "{part:?}");
-            let store = scope.externalize(buffer.as_handle())?;
+            let store = scope.externalize(&buffer)?;
             assert_eq!((store.byte_length(), store.max_byte_length()), (2 * PAGE, 4 * PAGE));
             assert_eq!(scope.eval::<u32>("memory.grow(1)")?, 2);
-            assert_eq!((store.byte_length(), scope.state(buffer.as_handle())?.byte_length), (3 * PAGE, 3 * PAGE));
+            assert_eq!((store.byte_length(), scope.state(&buffer)?.byte_length), (3 * PAGE, 3 * PAGE));
 
             let fixed = scope.eval_buffer("shared = memory.toFixedLengthBuffer()")?;
-            let state = scope.state(fixed.as_handle())?;
+            let state = scope.state(&fixed)?;
             assert_eq!((state.resizable, state.max_byte_length), (false, 3 * PAGE));
-            assert!(matches!(scope.resize(fixed.as_handle(), 4 * PAGE), Err(Error::NotResizable { .. })));
+            assert!(matches!(scope.resize(&fixed, 4 * PAGE), Err(Error::NotResizable { .. })));
         }
         Ok(())
     });
@@ -99,7 +99,7 @@ fn its_buffers_take_no_detach_key_since_growing_detaches_them_without_one() {
             let make = "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 9 })";
             let buffer = scope.eval_buffer(&format!("{make}; {source}"))?;
             for key in [Some("key"), None] {
-                let refused = scope.set_detach_key(buffer.as_handle(), key).unwrap_err();
+                let refused = scope.set_detach_key(&buffer, key).unwrap_err();
                 assert!(matches!(refused, Error::NotDetachable { .. }), "{refused}");
             }
             assert_eq!(scope.eval::<u32>("memory.toFixedLengthBuffer(); memory.grow(1)")?, 1);
@@ -115,8 +115,8 @@ fn a_store_outlives_the_memory_and_the_isolate() {
     let mut isolate = Isolate::new().unwrap();
     let store = isolate.enter(|scope| {
         let buffer = scope.eval_buffer("new WebAssembly.Memory({ initial: 1 }).buffer").unwrap();
-        scope.bytes_mut(buffer.as_handle()).unwrap().fill(3);
-        let store = scope.externalize(buffer.as_handle()).unwrap();
+        scope.bytes_mut(&buffer).unwrap().fill(3);
+        let store = scope.externalize(&buffer).unwrap();
         drop(buffer);
         scope.collect();
         scope.collect();
@@ -133,7 +133,7 @@ fn many_memories_come_and_go() {
         // Each reserves 8 GiB of addresses, which must be returned (M6).
         for _ in 0..256 {
             let buffer = scope.eval_buffer("new WebAssembly.Memory({ initial: 1, maximum: 1 }).buffer")?;
-            let store = scope.externalize(buffer.as_handle())?;
+            let store = scope.externalize(&buffer)?;
             assert_eq!(store.byte_length(), PAGE);
         }
         Ok(())
@@ -155,13 +155,13 @@ fn shared_memory_is_one_store_however_long_it_was_when_it_was_asked_for() {
         let old = scope.eval_buffer(
             "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 10, shared: true }); memory.buffer",
         )?;
-        let store = SharedStore::try_from(scope.externalize(old.as_handle())?).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&old)?).unwrap();
         assert_eq!(store.byte_length(), PAGE);
         assert_eq!(scope.eval::<u32>("memory.grow(2)")?, 1);
         assert_eq!(store.byte_length(), 3 * PAGE);
         let new = scope.eval_buffer("memory.buffer")?;
-        assert_eq!(scope.externalize(new.as_handle())?, *store.as_store());
-        assert_eq!(scope.externalize(old.as_handle())?, *store.as_store());
+        assert_eq!(scope.externalize(&new)?, *store.as_store());
+        assert_eq!(scope.externalize(&old)?, *store.as_store());
         store.as_atomics()[3 * PAGE - 1].store(4, Ordering::SeqCst);
         assert_eq!(scope.eval::<u32>("Atomics.load(new Uint8Array(memory.buffer), 3 * 65536 - 1)")?, 4);
 
@@ -184,7 +184,7 @@ fn shared_memory_is_read_by_nine_threads_while_script_grows_it() {
         let buffer = scope.eval_buffer(
             "globalThis.memory = new WebAssembly.Memory({ initial: 1, maximum: 513, shared: true }); memory.buffer",
         )?;
-        let store = SharedStore::try_from(scope.externalize(buffer.as_handle())?).unwrap();
+        let store = SharedStore::try_from(scope.externalize(&buffer)?).unwrap();
         std::thread::scope(|threads| {
             for _ in 0..9 {
                 let store = store.clone();

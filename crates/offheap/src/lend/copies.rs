@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::raw::{Copying, Writing, load_bytes, store_bytes};
-use crate::{BackingStore, Bytes, Error, IsolateId, StoreKind};
+use crate::{BackingStore, Error, IsolateId, ReadGuard, StoreKind};
 
 impl BackingStore {
     /// Copies `into.len()` bytes out, starting at byte `offset`. Any thread may do so, also while the store is exposed.
@@ -54,7 +54,7 @@ impl BackingStore {
     }
 
     /// A guard under which bytes are copied out.
-    pub(super) fn bytes_to_copy(&self) -> Result<Bytes<'_>, Error> {
+    pub(super) fn bytes_to_copy(&self) -> Result<ReadGuard<'_>, Error> {
         self.bytes().map_err(|error| match error {
             Error::Exposed { store, isolate, .. } => Error::EngineMayShrink { store, attempted: "read", isolate },
             other => other,

@@ -14,7 +14,7 @@ use crate::{BackingStore, Error, IsolateId, StoreKind};
 /// While it lives the bytes are not written: writers are refused with [`Error::Busy`], and script either cannot run, since
 /// the guard borrows a scope, or has no buffer over the store. It is not `Send`, since a guard that is stored away would
 /// lock out other users.
-pub struct Bytes<'a> {
+pub struct ReadGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Read>,
     // Borrows the scope that stops script, or the handle.
@@ -23,8 +23,8 @@ pub struct Bytes<'a> {
 
 /// A guard for writing, which derefs to `&mut [u8]`.
 ///
-/// While it lives no other code reads or writes the bytes; see [`Bytes`].
-pub struct BytesMut<'a> {
+/// While it lives no other code reads or writes the bytes; see [`ReadGuard`].
+pub struct WriteGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Write>,
     // Borrows the scope that stops script, or the handle.
@@ -49,7 +49,7 @@ impl BackingStore {
     /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while other code writes or shrinks it,
     /// [`Error::MappedSlice`] for a mapped file, [`Error::SharedSlice`] for shared memory, [`Error::Freed`] for manual
     /// memory after its free, [`Error::OutOfRange`] for a part that is [out of bounds](Self::is_out_of_bounds).
-    pub fn bytes(&self) -> Result<Bytes<'_>, Error> {
+    pub fn bytes(&self) -> Result<ReadGuard<'_>, Error> {
         self.begin_bytes(None)
     }
 
@@ -57,23 +57,23 @@ impl BackingStore {
     ///
     /// # Errors
     /// Those of [`bytes`](Self::bytes); [`Error::Busy`] also while other code reads; [`Error::ReadOnly`] for frozen memory.
-    pub fn bytes_mut(&mut self) -> Result<BytesMut<'_>, Error> {
+    pub fn bytes_mut(&mut self) -> Result<WriteGuard<'_>, Error> {
         self.begin_bytes_mut(None)
     }
 
-    pub(super) fn begin_bytes<'a>(&self, scope: Option<IsolateId>) -> Result<Bytes<'a>, Error> {
+    pub(super) fn begin_bytes<'a>(&self, scope: Option<IsolateId>) -> Result<ReadGuard<'a>, Error> {
         const ATTEMPTED: &str = "read";
         self.check_sliceable(ATTEMPTED)?;
         let marked = Marked::new(self.view(), scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
-        Ok(Bytes { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
+        Ok(ReadGuard { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
     }
 
-    pub(super) fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<BytesMut<'a>, Error> {
+    pub(super) fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<WriteGuard<'a>, Error> {
         const ATTEMPTED: &str = "write";
         self.check_sliceable(ATTEMPTED)?;
         self.check_writable(ATTEMPTED)?;
         let marked = Marked::new(self.view(), scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
-        Ok(BytesMut { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
+        Ok(WriteGuard { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
     }
 }
 
@@ -84,7 +84,7 @@ impl BackingStore {
 ///
 /// # Errors
 /// Those of [`BackingStore::bytes`], with [`Error::OtherIsolate`] if another isolate has the store.
-pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<Bytes<'a>, Error> {
+pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<ReadGuard<'a>, Error> {
     store.begin_bytes(Some(isolate))
 }
 
@@ -95,7 +95,7 @@ pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<B
 ///
 /// # Errors
 /// Those of [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] if another isolate has the store.
-pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<BytesMut<'a>, Error> {
+pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<WriteGuard<'a>, Error> {
     store.begin_bytes_mut(Some(isolate))
 }
 
@@ -110,11 +110,11 @@ pub unsafe fn cells_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<C
     if store.kind() == StoreKind::ENGINE_RESIZABLE {
         return Err(Error::EngineMayShrink { store: store.id(), attempted: "lend cells of", isolate });
     }
-    let BytesMut { marked, lent } = store.begin_bytes_mut(Some(isolate))?;
+    let WriteGuard { marked, lent } = store.begin_bytes_mut(Some(isolate))?;
     Ok(Cells { marked, lent })
 }
 
-impl Deref for Bytes<'_> {
+impl Deref for ReadGuard<'_> {
     type Target = [u8];
 
     #[inline]
@@ -124,17 +124,17 @@ impl Deref for Bytes<'_> {
     }
 }
 
-impl Deref for BytesMut<'_> {
+impl Deref for WriteGuard<'_> {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: I-BORROW: as for `Bytes`.
+        // SAFETY: I-BORROW: as for `ReadGuard`.
         unsafe { self.marked.bytes().as_ref() }
     }
 }
 
-impl DerefMut for BytesMut<'_> {
+impl DerefMut for WriteGuard<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: I-BORROW: the mark keeps other users away, the guard's creator keeps script away, and `&mut self` other
@@ -155,31 +155,31 @@ impl Deref for Cells<'_> {
     }
 }
 
-impl AsRef<[u8]> for Bytes<'_> {
+impl AsRef<[u8]> for ReadGuard<'_> {
     fn as_ref(&self) -> &[u8] {
         self
     }
 }
 
-impl AsRef<[u8]> for BytesMut<'_> {
+impl AsRef<[u8]> for WriteGuard<'_> {
     fn as_ref(&self) -> &[u8] {
         self
     }
 }
 
-impl AsMut<[u8]> for BytesMut<'_> {
+impl AsMut<[u8]> for WriteGuard<'_> {
     fn as_mut(&mut self) -> &mut [u8] {
         self
     }
 }
 
-impl fmt::Debug for Bytes<'_> {
+impl fmt::Debug for ReadGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-impl fmt::Debug for BytesMut<'_> {
+impl fmt::Debug for WriteGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -21,7 +21,7 @@ pub use atomics::AtomicElement;
 pub use copies::copy_from_slice_in;
 pub use engine::shared_engine_memory;
 pub use foreign::DeleterCallback;
-pub use guard::{Bytes, BytesMut, Cells, bytes_in, bytes_mut_in, cells_in};
+pub use guard::{Cells, ReadGuard, WriteGuard, bytes_in, bytes_mut_in, cells_in};
 pub use hold::{Hold, frees_bytes};
 
 impl BackingStore {

@@ -48,8 +48,8 @@ const LAYERS: [Layer; 4] = [
         types: &[
             "AtomicElement",
             "BackingStore",
-            "Bytes",
-            "BytesMut",
+            "ReadGuard",
+            "WriteGuard",
             "Cells",
             "DeleterCallback",
             "FrozenStore",

@@ -24,7 +24,7 @@ fn main() {
             });
             Persistent::save(&ctx, function.unwrap())
         });
-        let guard = scope.bytes(buffer.as_handle()).unwrap();
+        let guard = scope.bytes(&buffer).unwrap();
         let bytes: &[u8] = &guard;
         let before = bytes[0];
         drop(persistent);

@@ -1,0 +1,90 @@
+//! What a scope lends: the bytes of buffers and of stores.
+
+use bytemuck::NoUninit;
+use offheap::{BackingStore, ReadGuard, WriteGuard};
+
+use super::Scope;
+use crate::checks::check_mutable;
+use crate::host::{Host, UseOfBytes};
+use crate::{Error, Handle, JsArrayBuffer, guards};
+
+impl<H: Host> Scope<'_, H> {
+    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. The
+    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize), and [`Error::Memory`] for a mapped file, for shared memory, and
+    /// while a guard writes the bytes. [`Error::NotLent`] on V8 once its own scope was lent, unless every buffer
+    /// over the store has a handle and nothing else refers to the memory of those buffers: the program may have
+    /// given a `v8::BackingStore` to another isolate.
+    #[track_caller]
+    pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<ReadGuard<'_>, Error> {
+        let store = self.store(buffer)?;
+        self.check_lendable(&store, UseOfBytes::Read, Some(buffer))?;
+        guards::bytes(self, &store)
+    }
+
+    /// Lends the bytes of a buffer to write. The guard borrows the scope, so no script runs while it lives. The
+    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    ///
+    /// # Errors
+    /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads the bytes, and
+    /// [`Error::Immutable`].
+    #[track_caller]
+    pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<WriteGuard<'_>, Error> {
+        self.relieve();
+        self.table.check(buffer)?;
+        let immutable = self.table.entered_host().is_immutable(self.table.rooted(buffer.slot()))?;
+        check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
+        let store = self.store(buffer)?;
+        self.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
+        guards::bytes_mut(self, &store)
+    }
+
+    /// Lends the bytes of a store to read, if no other isolate has the store. The guard borrows the scope, so no
+    /// script runs while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if another isolate has the store, a guard writes it, it is shared, it is a mapped file, or
+    /// it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
+    pub fn store_bytes(&self, store: &BackingStore) -> Result<ReadGuard<'_>, Error> {
+        self.check_lendable(store, UseOfBytes::Read, None)?;
+        guards::bytes(self, store)
+    }
+
+    /// Lends the bytes of a store to write, if no other isolate has the store. The guard borrows the scope, so no
+    /// script runs while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if another isolate has the store, a guard uses it, it is read-only, shared or a mapped
+    /// file, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes).
+    pub fn store_bytes_mut(&mut self, store: &BackingStore) -> Result<WriteGuard<'_>, Error> {
+        self.relieve();
+        self.check_lendable(store, UseOfBytes::Write, None)?;
+        guards::bytes_mut(self, store)
+    }
+
+    /// Copies elements into a store from `byte_offset` on, in the machine's byte order, if no other isolate has the
+    /// store. Mapped files are allowed.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the range is not in the store, a guard uses the store, another isolate has it, it is
+    /// read-only, or it was freed; [`Error::NotLent`] in the cases of [`bytes`](Self::bytes), for resizable memory
+    /// of V8's own.
+    pub fn copy_in<T: NoUninit>(&mut self, store: &BackingStore, byte_offset: usize, from: &[T]) -> Result<(), Error> {
+        self.relieve();
+        self.check_lendable(store, UseOfBytes::CopyIn, None)?;
+        guards::copy_in_scope(self, store, byte_offset, bytemuck::cast_slice(from))
+    }
+
+    #[inline]
+    fn check_lendable(
+        &self,
+        store: &BackingStore,
+        use_of_bytes: UseOfBytes,
+        buffer: Option<&Handle<JsArrayBuffer>>,
+    ) -> Result<(), Error> {
+        let buffer = buffer.map(|buffer| self.table.rooted(buffer.slot()));
+        self.table.entered_host().check_lendable(store, use_of_bytes, buffer, self.table.roots())
+    }
+}
