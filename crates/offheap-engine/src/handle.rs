@@ -12,9 +12,17 @@ use crate::Error;
 #[derive(Clone, Copy, Debug)]
 pub enum JsArrayBuffer {}
 
-/// The type parameter of a [`Handle`] to a typed array (V8's `JSTypedArray`). The type has no values.
+/// The type parameter of a [`Handle`] to a typed array or a DataView (V8's `JSArrayBufferView`). The type has no values.
 #[derive(Clone, Copy, Debug)]
-pub enum JsTypedArray {}
+pub enum JsArrayBufferView {}
+
+/// The type parameter of a [`Handle`] to a function (V8's `JSFunction`). The type has no values.
+#[derive(Clone, Copy, Debug)]
+pub enum JsFunction {}
+
+/// The type parameter of a [`Handle`] to any object (V8's `JSObject`). The type has no values.
+#[derive(Clone, Copy, Debug)]
+pub enum JsObject {}
 
 /// A root for an object of an engine, released on drop.
 ///
@@ -26,9 +34,9 @@ pub enum JsTypedArray {}
 /// Only a [`Scope`](crate::Scope) creates handles, so every handle is for an object of its type. A program can
 /// `clone` a handle. It cannot invent one, or make one of another type:
 /// ```compile_fail,E0624
-/// use offheap_engine::{Handle, JsArrayBuffer, JsTypedArray};
+/// use offheap_engine::{Handle, JsArrayBuffer, JsArrayBufferView};
 ///
-/// fn as_buffer(view: &Handle<JsTypedArray>) -> Handle<JsArrayBuffer> {
+/// fn as_buffer(view: &Handle<JsArrayBufferView>) -> Handle<JsArrayBuffer> {
 ///     Handle::new(view.table().clone(), view.slot())
 /// }
 /// ```

@@ -38,7 +38,7 @@ pub use externalized::ManuallyExternalizedBuffer;
 pub use finalizer::{refused_in_finalizer, run_finalizer};
 pub use from_js::FromJs;
 pub use guards::{HasIsolate, cells, copy_in, copy_to};
-pub use handle::{Handle, JsArrayBuffer, JsTypedArray};
+pub use handle::{Handle, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject};
 pub use host::{ByIsolate, Host, UseOfBytes};
 pub use isolate::Isolate;
 pub use local::Local;

@@ -9,7 +9,7 @@ use offheap::{BackingStore, IsolateId};
 use crate::handle::RootTable;
 use crate::host::Host;
 use crate::table::{Rooted, Table};
-use crate::{BufferState, Error, Exposure, Handle, JsArrayBuffer, JsTypedArray, Local, TypedElement};
+use crate::{BufferState, Error, Exposure, Handle, JsArrayBuffer, JsArrayBufferView, Local, TypedElement};
 
 mod bytes;
 mod change;
@@ -134,7 +134,7 @@ impl<'s, H: Host> Scope<'s, H> {
         store: &BackingStore,
         byte_offset: usize,
         element_count: usize,
-    ) -> Result<Local<'s, JsTypedArray>, Error> {
+    ) -> Result<Local<'s, JsArrayBufferView>, Error> {
         self.make(|host| {
             // Before anything is exposed, and after code that may run between two steps and shrink the store.
             T::ELEMENT.check(H::NAME, store, byte_offset, element_count)?;
