@@ -61,8 +61,10 @@ pub trait BackingStoreExt: Sized {
     /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView (V8's
     /// `GetBackingStore`). The store outlives the object.
     ///
-    /// The first call copies the memory of a buffer that script made into a store, and the buffer uses the store
-    /// from then on. Later calls return equal stores, without a copy. A detached buffer gives a new, empty store
+    /// The first call for a buffer that script made moves its memory into a store, and the buffer uses the store from
+    /// then on. With our [`Allocator`](crate::Allocator), which every [`Isolate`](crate::Isolate) has, memory of more
+    /// than 504 bytes with a fixed length stays where it is; other memory is copied. Later calls return equal stores,
+    /// without a copy. A detached buffer gives a new, empty store
     /// each time. The first call ends every slice that an `unsafe` function of rquickjs lent, like a call of script
     /// does.
     ///

@@ -10,7 +10,7 @@ use rquickjs::{Array, Context, Ctx, Function, Runtime, Value};
 use crate::host::{Key, QuickJs};
 use crate::script::from_rquickjs;
 use crate::sys::{self, Own, OwnContext, with_state};
-use crate::{ENGINE, Error};
+use crate::{Allocator, ENGINE, Error};
 
 /// One QuickJS runtime with one context. Only its [scopes](Scope) run script in it.
 ///
@@ -97,7 +97,7 @@ impl IsolateBuilder {
     /// Starts QuickJS.
     pub(crate) fn start(self) -> Result<QuickJs, Error> {
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
-        let runtime = Runtime::new().map_err(failed)?;
+        let runtime = Runtime::new_with_alloc(Allocator::new()).map_err(failed)?;
         let context = Context::full(&runtime).map_err(failed)?;
         let (id, own) = context.with(|ctx| set_up(&ctx))?;
         // The isolate has allocated what it needs itself by now.

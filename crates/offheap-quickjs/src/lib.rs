@@ -63,8 +63,10 @@
 //!   QuickJS decides to collect.
 //! - A buffer has at most 2 GiB - 1 bytes. Expose parts of larger stores
 //!   ([`BackingStore::slice`](offheap::BackingStore::slice)).
-//! - QuickJS's own memory cannot become a store in place. The first `externalize` of a buffer that script made, shared
-//!   or not, copies the bytes into a store, and the buffer uses the store from then on.
+//! - The first `externalize` of a buffer that script made, shared or not, makes its memory that of a store, where it
+//!   is. Memory of up to 504 bytes and memory whose length may change is copied, and so is all memory of a runtime
+//!   that does not have our [`Allocator`]. The buffer uses the store from then on. QuickJS no longer counts the bytes,
+//!   also not in its memory limit.
 //! - `transfer` to another length copies into new memory, unless the buffer is resizable and the length is within its
 //!   maximum. `resize` keeps the memory where it is.
 //! - Each SharedArrayBuffer keeps a separate length. In an [`Isolate`], buffers over a growable store follow its
@@ -110,6 +112,7 @@ pub use offheap_engine::{
 };
 pub use rquickjs;
 pub use script::{Throw, collect, is_module, run_job, script_site};
+pub use sys::Allocator;
 pub use typed::RquickjsElement;
 
 /// The engine's name in errors, and in [`offheap::IsolateId::engine`].

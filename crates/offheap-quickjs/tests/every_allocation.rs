@@ -144,15 +144,19 @@ fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
 
 fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
     for source in [
-        "new ArrayBuffer(16)",
-        "new ArrayBuffer(16, { maxByteLength: 64 })",
-        "new ArrayBuffer(16).transferToImmutable()",
-        "new SharedArrayBuffer(16)",
-        "new SharedArrayBuffer(16, { maxByteLength: 64 })",
+        "new ArrayBuffer(N)",
+        "new ArrayBuffer(N, { maxByteLength: 2 * N })",
+        "new ArrayBuffer(N).transferToImmutable()",
+        "new SharedArrayBuffer(N)",
+        "new SharedArrayBuffer(N, { maxByteLength: 2 * N })",
     ] {
-        let buffer = of_script(scope, source);
-        let store = scope.externalize(&buffer)?;
-        assert_eq!((store.byte_length(), scope.externalize(&buffer)?), (16, store));
+        // Small memory is copied, and large memory is taken where it is.
+        for byte_length in [16, 4096] {
+            let source = spared(|| source.replace('N', &byte_length.to_string()));
+            let buffer = of_script(scope, &source);
+            let store = scope.externalize(&buffer)?;
+            assert_eq!((store.byte_length(), scope.externalize(&buffer)?), (byte_length, store));
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! From the bottom up:
 //!
+//! - `allocator` is the allocator of QuickJS.
 //! - `layout` knows the one private struct of QuickJS that is needed.
 //! - `middle` detects when nothing may be moved.
 //! - `realm` is a context in which no user code ever runs.
@@ -13,13 +14,15 @@
 //! - `sort` finds out the type of a value, `found` the memory behind a buffer, and `look` the state that script
 //!   sees.
 //! - `buffer` makes buffers over stores, and `shared` makes SharedArrayBuffers.
-//! - `retarget` moves the memory of a buffer that script made into a store.
+//! - `take` makes a store of the block that a buffer's memory is, and `retarget` finds or makes the store of any
+//!   buffer, by a copy if there is no such block.
 //! - `transfer` moves memory from one buffer to another.
 //! - `natives` are the native functions for the set-up script.
 //!
 //! The files do not import each other in circles (`circles.rs` of offheap-conformance checks it).
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
 
+mod allocator;
 mod buffer;
 mod callback;
 mod found;
@@ -40,8 +43,10 @@ mod shared;
 mod sort;
 mod stack;
 mod state;
+mod take;
 mod transfer;
 
+pub use allocator::Allocator;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned};
 pub(crate) use guards::OnThread;
 pub(crate) use job::run_job;

@@ -10,6 +10,7 @@ use offheap::Site;
 use offheap::adapter;
 use rquickjs::{Ctx, Value, qjs};
 
+use super::allocator::keeps_blocks;
 use super::layout;
 use super::middle::NoCollection;
 use crate::script::try_text;
@@ -28,6 +29,8 @@ pub(crate) struct Realm {
     shared_class: qjs::JSClassID,
     /// The callback that frees QuickJS's own memory.
     own_realloc: qjs::JSReallocArrayBufferDataFunc,
+    /// Whether the runtime has our allocator, which keeps blocks that QuickJS frees.
+    keeps_blocks: bool,
     /// Whether the layout of buffers is the one in `layout`.
     pub(super) layout_known: Cell<bool>,
     /// Whether SharedArrayBuffers call their callback, once that has been tried.
@@ -64,6 +67,8 @@ const DATA_VIEW: [&CStr; 3] = [
     c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteOffset').get",
     c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteLength').get",
 ];
+/// Larger than any block of QuickJS's arena.
+const LARGE_BUFFER: &CStr = c"new ArrayBuffer(1024)";
 const SHARED_BUFFER: &CStr = c"new SharedArrayBuffer(1)";
 /// User code may reach this realm through an error that was made here. It must then find no functions that write to
 /// immutable buffers or grow a shared buffer without its store.
@@ -94,6 +99,7 @@ impl Realm {
             data_view: NO_GETTERS,
             shared_class: 0,
             own_realloc: None,
+            keeps_blocks: false,
             layout_known: Cell::new(false),
             shared_released: Cell::new(None),
         };
@@ -118,6 +124,14 @@ impl Realm {
             let fields = unsafe { layout::BufferFields::of(shared) };
             // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
             realm.own_realloc = unsafe { fields.as_ref() }.realloc;
+            let large = realm.evaluate(LARGE_BUFFER)?;
+            // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
+            let fields = unsafe { layout::BufferFields::of(large) };
+            // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
+            let fields = unsafe { fields.as_ref() };
+            let data = NonNull::new(fields.data).expect("the buffer is not detached");
+            let byte_length = fields.byte_length as usize;
+            realm.keeps_blocks = keeps_blocks(data, byte_length, || realm.free(large));
         }
         realm.free(shared);
         Ok(realm)
@@ -224,6 +238,12 @@ impl Realm {
     ) -> bool {
         let address = |function: qjs::JSReallocArrayBufferDataFunc| function.map(|function| function as usize);
         opaque.is_none() && realloc.is_some() && address(realloc) == address(self.own_realloc)
+    }
+
+    /// Whether a buffer with these fields has memory of QuickJS's own, in a block that can be taken unless it is part
+    /// of QuickJS's arena.
+    pub(super) fn takes_blocks(&self, fields: &layout::BufferFields) -> bool {
+        self.keeps_blocks && self.is_own_memory(fields.realloc, NonNull::new(fields.opaque))
     }
 
     /// The buffer of the view `value`, even if script has changed the view's prototype; the caller owns it. `None`

@@ -1,7 +1,7 @@
 //! Externalizing: finds the store of a buffer, or makes one.
 //!
-//! If a buffer is over a store, that is the result. The memory of any other buffer is copied into a new store once,
-//! and the buffer is made to use that store: its realloc callback and opaque are set to ours, and QuickJS's own
+//! If a buffer is over a store, that is the result. Otherwise its memory becomes that of a store where it is, if that
+//! is possible (`take`). If not, the memory is copied into a new store once, and the buffer is made to use it: its realloc callback and opaque are set to ours, and QuickJS's own
 //! `resize` is called with the buffer's current length. It asks the callback for the memory and updates every view.
 //! Script sees no difference.
 //!
@@ -14,7 +14,7 @@
 use std::ffi::{c_int, c_void};
 
 use offheap::adapter::{self, Hold};
-use offheap::{BackingStore, UniqueStore};
+use offheap::{BackingStore, Site, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::callback::store_realloc;
@@ -25,6 +25,7 @@ use super::middle::{NoCollection, in_call};
 use super::realm::Realm;
 use super::sort::{is_buffer, view_buffer};
 use super::state::{State, with_state};
+use super::take::take;
 use crate::Error;
 
 /// The memory of a buffer, with the callback that frees it.
@@ -70,9 +71,15 @@ pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: b
             with_state(ctx, |state| state.check_not_freeing(ctx))?;
             // A collection would run foreign code, which may use this buffer.
             let _no_collection = NoCollection::begin(ctx.as_raw());
-            let store = memory.into_store()?;
-            let old = with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
-            (store, Some(old))
+            let site = Site::here();
+            match with_state(ctx, |state| take(ctx, state, &buffer, site))? {
+                Some(store) => (store, None),
+                None => {
+                    let store = memory.into_store()?;
+                    let old = with_state(ctx, |state| retarget(ctx, state, &buffer, &store))?;
+                    (store, Some(old))
+                }
+            }
         }
     };
     adapter::note_externalized(&store, isolate);

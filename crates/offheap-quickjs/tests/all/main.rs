@@ -21,6 +21,7 @@ mod shared;
 mod slices;
 mod stack;
 mod still;
+mod taken;
 mod teardown;
 mod traced;
 mod typed;
