@@ -54,8 +54,8 @@ pub struct Surprise {
 /// All deviations of a report from the expectations.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "{} case(s) on {engine} did not come out as expected:{}",
-    surprises.len(),
+    "{} on {engine} did not come out as expected:{}",
+    match surprises.len() { 1 => "1 case".to_owned(), count => format!("{count} cases") },
     surprises.iter().map(|surprise| format!("\n  {}: {}", surprise.number, surprise.message)).collect::<String>()
 )]
 pub struct Surprises {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::reason::LiveBuffers;
 use crate::{Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 
 /// An error of the core.
@@ -197,8 +198,9 @@ pub enum Error {
     },
     /// The store is exposed, so script may use its bytes until its buffers are detached or collected.
     #[error(
-        "cannot {attempted} store {store}: it is exposed in {isolate} through {buffers} live buffer(s); \
+        "cannot {attempted} store {store}: it is exposed in {isolate} through {}; \
          use that isolate's scope{}, or detach or collect first",
+        LiveBuffers(*buffers),
         // A copy needs no guard.
         if *attempted == "read" { ", copy the bytes (`to_vec`, `copy_to_slice`)" } else { "" }
     )]
@@ -214,8 +216,10 @@ pub enum Error {
     },
     /// The store is exposed in another isolate.
     #[error(
-        "cannot {attempted} store {store} in {requested}: it is exposed in {isolate} through {buffers} live buffer(s); \
-         detach or collect them there first, or copy its bytes"
+        "cannot {attempted} store {store} in {requested}: it is exposed in {isolate} through {}; \
+         detach or collect {} there first, or copy its bytes",
+        LiveBuffers(*buffers),
+        LiveBuffers(*buffers).pronoun()
     )]
     OtherIsolate {
         /// The store.

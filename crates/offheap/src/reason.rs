@@ -4,6 +4,22 @@ use std::fmt;
 
 use crate::{IsolateId, MapMode};
 
+/// A number of live buffers: "1 live buffer", "2 live buffers".
+pub(crate) struct LiveBuffers(pub(crate) u16);
+
+impl LiveBuffers {
+    /// The pronoun for them.
+    pub(crate) fn pronoun(&self) -> &'static str {
+        if self.0 == 1 { "it" } else { "them" }
+    }
+}
+
+impl fmt::Display for LiveBuffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} live buffer{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 /// Who uses the bytes of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,7 +61,7 @@ impl fmt::Display for Holder {
             Holder::References(1) => write!(f, "a reference or buffer to it lives"),
             Holder::References(count) => write!(f, "{count} references or buffers to it live"),
             Holder::Isolate { isolate, buffers } => {
-                write!(f, "{isolate} uses its bytes through {buffers} live buffer(s)")
+                write!(f, "{isolate} uses its bytes through {}", LiveBuffers(*buffers))
             }
         }
     }
@@ -77,13 +93,19 @@ impl fmt::Display for NotUnique {
         match self {
             NotUnique::References(count) => write!(f, "{count} references to it live; drop the others first"),
             NotUnique::Exposed { isolate, buffers, others: 0 } => {
-                write!(f, "{isolate} has it through {buffers} live buffer(s); detach or collect them first")
+                let buffers = LiveBuffers(*buffers);
+                write!(f, "{isolate} has it through {buffers}; detach or collect {} first", buffers.pronoun())
             }
-            NotUnique::Exposed { isolate, buffers, others } => write!(
-                f,
-                "{isolate} has it through {buffers} live buffer(s), and {others} other reference(s) live; detach or \
-                 collect the buffers, and drop the references, first"
-            ),
+            NotUnique::Exposed { isolate, buffers, others } => {
+                let buffers = LiveBuffers(*buffers);
+                let references = if *others == 1 { "reference lives" } else { "references live" };
+                write!(
+                    f,
+                    "{isolate} has it through {buffers}, and {others} other {references}; first detach or collect {}, and drop all other \
+                     references",
+                    buffers.pronoun()
+                )
+            }
             NotUnique::SubStore => write!(f, "this handle is to a part of it; use a handle to all of it"),
             NotUnique::Kind => write!(f, "memory of this kind cannot be taken back; copy its bytes instead"),
         }

@@ -88,7 +88,7 @@ fn double_free(engine: Engine) {
         3,
         "FREE_IN_USE\nfreed: true\nDOUBLE_FREE\n",
         "offheap: refused: cannot free 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: ⟦engine⟧ isolate 1 \
-         uses its bytes through 1 live buffer(s); the free at examples/double_free.js:17:⟦33|28⟧ touched nothing, detach \
+         uses its bytes through 1 live buffer; the free at examples/double_free.js:17:⟦33|28⟧ touched nothing, detach \
          the buffer or drop the guard first\n\
          offheap: refused: double free of 1024 bytes at 0x…, allocated at examples/double_free.js:4:29: freed at \
          examples/double_free.js:20:⟦19|14⟧, and again at examples/double_free.js:24:⟦33|28⟧; nothing was touched, remove the \

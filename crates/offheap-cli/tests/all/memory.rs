@@ -148,7 +148,7 @@ fn resizable_memory_is_freed_once_and_not_while_it_is_used() {
              FREE_IN_USE\nUint8Array(2) [ 0, 0 ]\nFREED\nFREED\nFREED\nDOUBLE_FREE\n"
         ),
         "offheap: refused: cannot free 32 bytes at 0x…, allocated at a.js:2:25: ⟦engine⟧ isolate 1 uses its bytes through \
-         1 live buffer(s); the free at a.js:10:29 touched nothing, detach the buffer or drop the guard first\n\
+         1 live buffer; the free at a.js:10:29 touched nothing, detach the buffer or drop the guard first\n\
          offheap: refused: double free of 32 bytes at 0x…, allocated at a.js:2:25: freed at a.js:13:15, and again at \
          a.js:17:29; nothing was touched, remove the second free\n\
          offheap: 1 store (1 resizable), 32 B external, 0 leaked, 2 refused\n",

@@ -159,7 +159,7 @@ fn refused_until_detached(lab: &Lab<'_>) -> Result<(), Failure> {
         expect_error!(
             refused,
             Error::Memory(CoreError::OtherIsolate { isolate, buffers, .. }) if isolate == here && buffers == live,
-            "exposing it in a second isolate with {live} live buffer(s) in the first"
+            "exposing it in a second isolate, live buffers in the first: {live}"
         );
         first.detach(buffer, None)?;
     }

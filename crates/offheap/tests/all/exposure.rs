@@ -125,8 +125,8 @@ fn c22_an_exposed_store_is_not_unique_and_the_error_names_the_isolate() {
     let rejected = store.try_into_unique().unwrap_err();
     let message = rejected.to_string();
     let expected = format!(
-        "{} has it through 2 live buffer(s), and 1 other reference(s) live; detach or collect the buffers, and drop the \
-         references, first",
+        "{} has it through 2 live buffers, and 1 other reference lives; first detach or collect them, and drop all other \
+         references",
         isolate.id()
     );
     assert!(message.ends_with(&expected), "{message}");
@@ -136,7 +136,7 @@ fn c22_an_exposed_store_is_not_unique_and_the_error_names_the_isolate() {
     assert!(
         matches!(rejected.error(), Error::NotUnique { reason: NotUnique::Exposed { isolate, buffers: 2, others: 0 }, .. } if *isolate == id)
     );
-    assert!(rejected.to_string().ends_with("has it through 2 live buffer(s); detach or collect them first"));
+    assert!(rejected.to_string().ends_with("has it through 2 live buffers; detach or collect them first"));
     drop(exposed);
     rejected.into_inner().try_into_unique().unwrap();
 }

@@ -90,3 +90,42 @@ fn a_length_of_half_an_element_says_what_to_do() -> Result {
     assert!(error.ends_with("ask for a type that has a size"), "{error}");
     Ok(())
 }
+
+#[test]
+fn one_buffer_is_not_counted_in_the_plural() -> Result {
+    let (first, second) = (IsolateRegistration::new("test")?, IsolateRegistration::new("test")?);
+    let (here, there) = (first.id(), second.id());
+    let mut store = BackingStore::from(UniqueStore::zeroed(8)?);
+    let one = Hold::new(&store, here)?;
+    let check = |store: &mut BackingStore, count: &str, pronoun: &str| {
+        let id = store.id();
+        let message = Hold::new(store, there).unwrap_err().to_string();
+        let there = format!(
+            "cannot expose store {id} in {there}: it is exposed in {here} through {count}; detach or collect {pronoun} \
+             there first, or copy its bytes"
+        );
+        assert_eq!(message, there);
+        let message = store.bytes_mut().unwrap_err().to_string();
+        assert!(message.contains(&format!("it is exposed in {here} through {count}; use")), "{message}");
+        let message = store.clone().try_into_unique().unwrap_err().to_string();
+        assert!(
+            message
+                .contains(&format!("through {count}, and 1 other reference lives; first detach or collect {pronoun},")),
+            "{message}"
+        );
+    };
+    check(&mut store, "1 live buffer", "it");
+    let two = Hold::new(&store, here)?;
+    check(&mut store, "2 live buffers", "them");
+    let others = [store.clone(), store.clone()];
+    let rejected = store.try_into_unique().unwrap_err();
+    assert!(rejected.to_string().contains("2 live buffers, and 2 other references live; first"), "{rejected}");
+    drop((two, others));
+    let message = rejected.into_inner().try_into_unique().unwrap_err().to_string();
+    assert!(
+        message.ends_with(&format!("{here} has it through 1 live buffer; detach or collect it first")),
+        "{message}"
+    );
+    drop(one);
+    Ok(())
+}
