@@ -93,8 +93,13 @@ impl FrozenStore {
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<FrozenStore, Error> {
-        let part = BackingStore::of_view(self.frozen.view()).slice(range)?;
+        let part = self.as_store().slice(range)?;
         Ok(FrozenStore::try_from(part)?)
+    }
+
+    /// This reference as a `BackingStore`, for example to expose it. A write through it is [`Error::ReadOnly`].
+    pub fn as_store(&self) -> &BackingStore {
+        BackingStore::of_view(self.frozen.view())
     }
 
     /// Where the store was made.

@@ -65,7 +65,7 @@
 //! | exposed nowhere | [`bytes`](BackingStore::bytes) and [`bytes_mut`](BackingStore::bytes_mut): many readers or one writer; [`resize`](BackingStore::resize), where it is [resizable](UniqueStore::resizable) |
 //! | exposed, in its isolate's scope | take the same guards through the adapter |
 //! | exposed, from anywhere else | copies out: [`copy_to_slice`](BackingStore::copy_to_slice), [`to_vec`](BackingStore::to_vec), [`copy_out`](BackingStore::copy_out), [`copy_from_store`](BackingStore::copy_from_store) |
-//! | shared: [`SharedStore`] | `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
+//! | shared: [`SharedStore`] | [`AtomicSlice`], `&[AtomicU8]`, and copies in and out, on any thread, exposed in any number of isolates |
 //! | frozen: [`FrozenStore`] | `&[u8]`, on any thread, exposed in any number of isolates |
 //! | a mapped file: [`Mapped`] | copies, and never a slice, since other processes may write the file. A map that may be written is shared memory |
 //! | an engine's, with a length that script may [shorten](StoreKind::ENGINE_RESIZABLE) | as in the rows for exposed memory, but no copies from elsewhere: the bytes behind a shorter length are unmapped at once |
@@ -83,6 +83,7 @@
 //! # Features
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `arrow` | no | [`FrozenOwner`] for `arrow_buffer::Buffer` (arrow 59), `Buffer::from(frozen)` and `Buffer::try_from(unique)`, all without a copy; turns on `bytes` |
 //! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut`, `bytes::Bytes::from(frozen)` without a copy |
 //! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //!
@@ -97,6 +98,7 @@ compile_error!("offheap runs on Linux and macOS, on x86-64 and aarch64");
 pub mod adapter;
 mod budget;
 mod class;
+mod cursor;
 mod error;
 mod finalizer;
 mod frozen;
@@ -123,12 +125,13 @@ mod unique;
 
 pub use budget::Budget;
 pub use class::ErrorClass;
+pub use cursor::StoreCursor;
 pub use error::Error;
 pub use frozen::FrozenStore;
 pub use id::StoreId;
 pub use isolate::IsolateId;
 pub use kind::{Length, MapMode, Sharing, StoreKind};
-pub use lend::{AtomicElement, Cells, DeleterCallback, ReadGuard, WriteGuard};
+pub use lend::{AtomicElement, AtomicInteger, AtomicSlice, Cells, DeleterCallback, ReadGuard, WriteGuard};
 pub use manual::{ManualHeap, ManualMemory, ManualOptions};
 pub use mapped::Mapped;
 pub use raw::{CONTROL_BLOCK_BYTES, FrozenOwner, Owner, Unfreed};

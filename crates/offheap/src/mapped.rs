@@ -20,7 +20,7 @@ use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 /// Other processes may write the file, so its bytes are never lent as a slice: they are read and written by copies. If
 /// script may write them (`CopyOnWrite` and `ReadWrite`) they are shared memory: an engine has them as a
 /// `SharedArrayBuffer`, whose functions allow for other writers, and any number of isolates may have them.
-/// `SharedStore::try_from` turns such a store into a [`SharedStore`](crate::SharedStore), which has atomics too.
+/// `SharedStore::try_from` turns such a map into a [`SharedStore`](crate::SharedStore), which has atomics too.
 ///
 /// The map of an empty file has no bytes, even if the file gets longer afterwards. If another program truncates the file
 /// while it is mapped, an access to the missing bytes raises SIGBUS; a program can turn that into a message with

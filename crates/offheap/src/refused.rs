@@ -375,6 +375,64 @@ mod owner_that_not_every_byte_fits {}
 /// ```
 mod owner_with_pointers {}
 
+/// Atomics end with the handle that keeps the memory.
+///
+/// ```
+/// use offheap::SharedStore;
+///
+/// fn main() {
+///     let store = SharedStore::zeroed(4).unwrap();
+///     let counter = store.atomic_slice::<u32>().unwrap();
+///     counter.fetch_add(0, 1);
+///     drop(store);
+/// }
+/// ```
+/// ```compile_fail,E0505
+/// use offheap::SharedStore;
+///
+/// fn main() {
+///     let store = SharedStore::zeroed(4).unwrap();
+///     let counter = store.atomic_slice::<u32>().unwrap();
+///     drop(store);
+///     counter.fetch_add(0, 1);
+/// }
+/// ```
+/// Only integers are atomic.
+/// ```compile_fail,E0277
+/// use offheap::SharedStore;
+///
+/// fn main() {
+///     let store = SharedStore::zeroed(4).unwrap();
+///     let counter = store.atomic_slice::<f32>().unwrap();
+/// }
+/// ```
+mod atomics_without_their_store {}
+
+/// A `Buffer` of Arrow is never written, so memory that script may write does not turn into one.
+///
+/// ```
+/// use arrow_buffer::Buffer;
+/// use offheap::BackingStore;
+///
+/// fn main() {
+///     let store = BackingStore::from_owner(vec![1u8]).unwrap();
+///     let buffer = Buffer::try_from(store.try_into_unique().unwrap()).unwrap();
+///     println!("{}", buffer[0]);
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use arrow_buffer::Buffer;
+/// use offheap::BackingStore;
+///
+/// fn main() {
+///     let store = BackingStore::from_owner(vec![1u8]).unwrap();
+///     let buffer = Buffer::try_from(store).unwrap();
+///     println!("{}", buffer[0]);
+/// }
+/// ```
+#[cfg(feature = "arrow")]
+mod writable_arrow_buffer {}
+
 /// One handle does not read and write at a time; another handle's write is refused when it is tried.
 ///
 /// ```

@@ -7,15 +7,16 @@ use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
 
-use crate::lend::AtomicElement;
+use crate::lend::{AtomicElement, AtomicInteger, AtomicSlice};
 use crate::raw::{Owner, RawStore, WithDeleter};
 use crate::sys::Reservation;
-use crate::{BackingStore, Error, Rejected, Site, StoreId, WeakStore};
+use crate::{BackingStore, Error, Mapped, Rejected, Site, StoreId, WeakStore};
 
 /// A reference to memory behind a `SharedArrayBuffer`, or to a part of it. Any number of isolates may have it, on any
 /// threads, while Rust reads and writes it.
 ///
-/// It is never lent as a slice. It is used through [atomics](Self::as_atomics), and through copies in both directions.
+/// It is never lent as a slice. It is used through atomics ([`atomic_slice`](Self::atomic_slice)), and through copies in both
+/// directions.
 /// These set no mark and are never refused. Each byte of a copy is a value that was stored there at some time, in no
 /// particular order.
 ///
@@ -192,7 +193,27 @@ impl SharedStore {
         self.store.atomics()
     }
 
-    /// The bytes as larger atomics, in the machine's byte order. An `Int32Array` of script shows the same numbers as
+    /// The bytes as integers, up to the present length, in the machine's byte order: script's `Int32Array` over them shows the
+    /// same numbers. They stay mapped at their address while the handle lives. Other threads and script may use the bytes at
+    /// the same time, also as integers of other sizes.
+    ///
+    /// ```
+    /// use offheap::SharedStore;
+    ///
+    /// let store = SharedStore::zeroed(16)?;
+    /// store.atomic_slice::<i32>()?.fetch_sub(3, 1);
+    /// assert_eq!(store.copy_out::<i32>()?, [0, 0, 0, -1]);
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Misaligned`] unless the address is aligned for `T`, as the address of a whole store always is.
+    /// [`Error::PartialElement`] if the length is not a whole number of elements.
+    pub fn atomic_slice<T: AtomicInteger>(&self) -> Result<AtomicSlice<'_, T>, Error> {
+        self.store.atomic_slice()
+    }
+
+    /// The bytes as std's larger atomics, in the machine's byte order. An `Int32Array` of script shows the same numbers as
     /// `as_atomics_of::<AtomicI32>()`.
     ///
     /// ```
@@ -209,15 +230,11 @@ impl SharedStore {
     ///
     /// # Safety
     /// This is the contract of `AtomicI32::from_ptr`: while Rust uses an element in one size, no other thread uses the same
-    /// bytes through atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something orders
-    /// the two uses. Accesses by script through an engine do not count. This crate's copies do not count on x86-64, and
-    /// count as atomics of one byte on other machines.
+    /// bytes through std's atomics of another size, those of [`as_atomics`](Self::as_atomics) included, unless something
+    /// orders the two uses. Accesses by script and by an [`AtomicSlice`] do not count. This crate's copies do not count on
+    /// x86-64, and count as atomics of one byte on other machines.
     ///
-    /// The function cannot be safe, because the size of the elements is not a property of the store. Any holder of a handle
-    /// to it, on any thread, can use the same bytes through [`as_atomics`](Self::as_atomics), and an engine's handle becomes
-    /// a `SharedStore` too. Rust does not define what two accesses of different sizes do at the same time if one of them
-    /// writes. A safe function needs a kind of store whose element size is fixed when it is made: one that lends no other
-    /// atomics, and whose copies access whole elements.
+    /// An [`AtomicSlice`] needs no `unsafe`. This function is for code that wants std's types, or a weaker order.
     ///
     /// # Errors
     /// [`Error::Misaligned`] unless the address is aligned for `A`, as the address of a whole store always is.
@@ -279,6 +296,19 @@ impl TryFrom<BackingStore> for SharedStore {
         }
         let error = Error::OtherKind { store: store.id(), requested: "SharedStore", kind };
         Err(Rejected::new(error, store))
+    }
+}
+
+impl TryFrom<Mapped> for SharedStore {
+    type Error = Rejected<Mapped>;
+
+    /// A reference to the map as shared memory, if script may write it. A map that is read-only comes back with
+    /// [`Error::OtherKind`].
+    fn try_from(mapped: Mapped) -> Result<SharedStore, Rejected<Mapped>> {
+        match SharedStore::try_from(mapped.store().clone()) {
+            Ok(shared) => Ok(shared),
+            Err(rejected) => Err(Rejected::new(rejected.into_parts().0, mapped)),
+        }
     }
 }
 

@@ -14,6 +14,23 @@ use crate::{BackingStore, Error, IsolateId, StoreKind};
 /// While it lives the bytes are not written: writers are refused with [`Error::Busy`], and script either cannot run, since
 /// the guard borrows a scope, or has no buffer over the store. It is not `Send`, since a guard that is stored away would
 /// lock out other users.
+///
+/// Like std's `RwLockReadGuard`, it ends when it is dropped: at the end of its block, or by `drop(guard)`. Keep it for as long
+/// as you need the slice, and no longer.
+///
+/// ```
+/// use offheap::{BackingStore, Error, ReadGuard};
+///
+/// fn sum(store: &BackingStore) -> Result<u32, Error> {
+///     let bytes: ReadGuard<'_> = store.bytes()?;
+///     Ok(bytes.iter().map(|&byte| u32::from(byte)).sum())
+/// }
+///
+/// let mut store = BackingStore::from_owner(vec![1u8, 2, 3])?;
+/// assert_eq!(sum(&store)?, 6);
+/// store.bytes_mut()?.fill(0); // the guard in `sum` is gone
+/// # Ok::<(), Error>(())
+/// ```
 pub struct ReadGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Read>,
@@ -23,7 +40,19 @@ pub struct ReadGuard<'a> {
 
 /// A guard for writing, which derefs to `&mut [u8]`.
 ///
-/// While it lives no other code reads or writes the bytes; see [`ReadGuard`].
+/// While it lives no other code reads or writes the bytes. Like std's `RwLockWriteGuard`, it ends when it is dropped; see
+/// [`ReadGuard`].
+///
+/// ```
+/// use offheap::{BackingStore, Error};
+///
+/// let mut store = BackingStore::from_owner(vec![3u8, 1, 2])?;
+/// let mut bytes = store.bytes_mut()?;
+/// bytes.sort();
+/// drop(bytes);
+/// assert_eq!(store.to_vec()?, [1, 2, 3]);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct WriteGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
     marked: Marked<Write>,

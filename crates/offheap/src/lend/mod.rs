@@ -5,6 +5,7 @@
 //! [`Hold`] for each of its buffers.
 #![allow(unsafe_code, reason = "slices and cells of memory that is marked, pointers that an engine keeps")]
 
+mod atomic_slice;
 mod atomics;
 mod between;
 mod copies;
@@ -17,6 +18,7 @@ mod script_memory;
 use crate::BackingStore;
 use crate::raw::View;
 
+pub use atomic_slice::{AtomicInteger, AtomicSlice};
 pub use atomics::AtomicElement;
 pub use copies::copy_from_slice_in;
 pub use engine::shared_engine_memory;

@@ -13,6 +13,7 @@
 #![allow(unsafe_code, reason = "the reference count, and the memory that the safe types rest on")]
 
 mod access;
+mod atomic;
 mod block;
 mod claim;
 mod copy;
@@ -33,6 +34,7 @@ mod view;
 mod loom_tests;
 
 pub(crate) use access::{Denied, MAX_BUFFERS};
+pub(crate) use atomic::Machine;
 pub use block::CONTROL_BLOCK_BYTES;
 pub(crate) use block::{RawStore, RawWeak};
 pub(crate) use claim::Claim;

@@ -54,8 +54,8 @@ pub unsafe trait Owner: Send + 'static {
 /// A value that owns memory which is not written any more.
 ///
 /// Implemented for `Vec<T>`, `Box<[T]>`, `Arc<[T]>`, `Arc<Vec<T>>`, `&'static [T]` and `&'static [T; N]` with `T: NoUninit`,
-/// for `String` and `&'static str`, for [`UniqueStore`](crate::UniqueStore), and with the feature `bytes` for
-/// `bytes::Bytes`.
+/// for `String` and `&'static str`, for [`UniqueStore`](crate::UniqueStore), with the feature `bytes` for `bytes::Bytes`, and
+/// with the feature `arrow` for `arrow_buffer::Buffer`.
 ///
 /// # Safety
 /// From the first call of [`memory`](Self::memory) until the owner is dropped:

@@ -44,9 +44,11 @@ const LAYERS: [Layer; 4] = [
     Layer { name: "raw", modules: &["raw"], types: &["FrozenOwner", "Owner", "CONTROL_BLOCK_BYTES", "Unfreed"] },
     Layer {
         name: "stores, and what lends them",
-        modules: &["frozen", "lend", "manual", "mapped", "resizable", "shared", "store", "unique"],
+        modules: &["cursor", "frozen", "lend", "manual", "mapped", "resizable", "shared", "store", "unique"],
         types: &[
             "AtomicElement",
+            "AtomicInteger",
+            "AtomicSlice",
             "BackingStore",
             "ReadGuard",
             "WriteGuard",
@@ -58,6 +60,7 @@ const LAYERS: [Layer; 4] = [
             "ManualOptions",
             "Mapped",
             "SharedStore",
+            "StoreCursor",
             "UniqueStore",
             "WeakStore",
         ],

@@ -2,8 +2,12 @@
 //! since it sets something for the whole process: an allocator, the
 //! observer, a budget, or because it takes most of the addresses.
 
+#[cfg(feature = "arrow")]
+mod arrow;
+mod atomic_slices;
 mod between;
 mod conversions;
+mod cursors;
 mod cut_short;
 mod exposure;
 mod foreign;

@@ -287,3 +287,17 @@ fn the_mode_is_free_again_only_when_the_last_reference_is_gone() {
     drop(second);
     Mapped::open(&path, MapMode::ReadWrite).unwrap();
 }
+
+#[test]
+fn a_writable_map_is_a_shared_store_and_a_read_only_one_comes_back() {
+    let path = std::env::temp_dir().join(format!("offheap-shared-map-{}", std::process::id()));
+    std::fs::write(&path, "abcd").unwrap();
+    let shared = SharedStore::try_from(Mapped::open(&path, MapMode::CopyOnWrite).unwrap()).unwrap();
+    shared.copy_from_slice(1, b"X").unwrap();
+    assert_eq!(shared.to_vec().unwrap(), b"aXcd");
+    drop(shared);
+    let rejected = SharedStore::try_from(Mapped::open(&path, MapMode::ReadOnly).unwrap()).unwrap_err();
+    assert!(matches!(rejected.error(), Error::OtherKind { requested: "SharedStore", .. }), "{rejected}");
+    assert_eq!(rejected.into_inner().path(), path);
+    std::fs::remove_file(&path).unwrap();
+}
