@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU64;
 
-use offheap_engine::Error;
 use offheap_engine::offheap::adapter::IsolateRegistration;
 use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
+use offheap_engine::{Error, ScriptError};
 
 /// One error of each sort that the core and the adapters have, in the order of their declarations.
 ///
@@ -62,7 +62,7 @@ fn engine_errors(isolate: IsolateId) -> Vec<Error> {
     let store = StoreId::from(NonZeroU64::MIN);
     let (engine, attempted) = ("Engine", "detach");
     vec![
-        Error::Script { engine, message: "Error".into(), stack: String::new() },
+        ScriptError::new(engine, "Error".into(), String::new()).into(),
         Error::TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
         Error::Misaligned { engine, store, byte_offset: 1, alignment: 8 },
         Error::AddressTaken { engine, store, other: store },

@@ -5,7 +5,7 @@ use std::fmt;
 use offheap::adapter::type_name_without_paths;
 use offheap::{BackingStore, IsolateId};
 
-use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer};
+use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer, ScriptError};
 
 /// One isolate of one engine, driven by a tool.
 ///
@@ -223,5 +223,5 @@ pub fn unexpected_value<T>(engine: &'static str, found: &ScriptValue) -> Error {
     let message = format!(
         "the script's value is {found}, but a `{expected}` was requested; request its own type, or convert it in script"
     );
-    Error::Script { engine, message, stack: String::new() }
+    ScriptError::new(engine, message, String::new()).into()
 }

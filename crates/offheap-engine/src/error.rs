@@ -2,6 +2,8 @@
 
 use offheap::{ErrorClass, IsolateId, Rejected, StoreId};
 
+use crate::ScriptError;
+
 /// An error of an adapter. All adapters share this type, so code moves from one to another by changing a `use`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,15 +12,8 @@ pub enum Error {
     #[error(transparent)]
     Memory(#[from] offheap::Error),
     /// The script threw or did not parse, or its value is not of the requested type.
-    #[error("{engine}: {message}{}", place_in(stack))]
-    Script {
-        /// The engine.
-        engine: &'static str,
-        /// The thrown value as a string: `TypeError: not a function`.
-        message: String,
-        /// The stack, one frame a line; empty if the engine gave none.
-        stack: String,
-    },
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The engine does not take this many bytes in one buffer.
     #[error(
         "{engine} takes at most {limit} bytes in one ArrayBuffer, and {}",
@@ -279,47 +274,5 @@ impl<T> From<Rejected<T, Error>> for Error {
 impl<T> From<Rejected<T>> for Error {
     fn from(rejected: Rejected<T>) -> Error {
         Error::Memory(rejected.into())
-    }
-}
-
-/// The place of the innermost frame of a stack, for the end of a message: ` at file.js:3:5`. Empty if the stack
-/// names no place.
-fn place_in(stack: &str) -> String {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    for frame in stack.lines() {
-        let frame = frame.trim();
-        let frame = frame.strip_prefix("at ").unwrap_or(frame);
-        // `name (place)`, or only the place; a path may contain brackets too.
-        let place = match frame.strip_suffix(')').and_then(|frame| frame.split_once(" (")) {
-            Some((_, place)) => place,
-            None => frame,
-        };
-        // For code that `eval` ran, V8 puts the place of the call of `eval` first.
-        let place = place.rsplit_once("), ").map_or(place, |(_, place)| place);
-        // Functions of the engine have no place.
-        if place.rsplit_once(':').is_some_and(|(_, column)| is_number(column)) {
-            return format!(" at {place}");
-        }
-    }
-    String::new()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_innermost_frame_with_a_place_ends_the_message() {
-        for (stack, expected) in [
-            ("", "E: Error: no"),
-            ("    at f (file.js:3:5)\n    at g (file.js:9:1)", "E: Error: no at file.js:3:5"),
-            ("    at file:///a%20b.js:3:5", "E: Error: no at file:///a%20b.js:3:5"),
-            ("    at map (native)\n    at <eval> (x (86)/a.js:1:2)\n", "E: Error: no at x (86)/a.js:1:2"),
-            ("    at eval (eval at f (a.js:1:2), <anonymous>:3:4)", "E: Error: no at <anonymous>:3:4"),
-            ("    at Array.map (<anonymous>)", "E: Error: no"),
-        ] {
-            let error = Error::Script { engine: "E", message: "Error: no".into(), stack: stack.into() };
-            assert_eq!(error.to_string(), expected);
-        }
     }
 }

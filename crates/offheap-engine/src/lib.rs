@@ -22,7 +22,10 @@ mod host;
 mod isolate;
 mod local;
 pub mod memory;
+#[cfg(feature = "rquickjs")]
+mod rquickjs;
 mod scope;
+mod script_error;
 mod slots;
 mod sync;
 mod table;
@@ -45,4 +48,5 @@ pub use local::Local;
 pub use offheap;
 pub use offheap::adapter::in_finalizer;
 pub use scope::Scope;
+pub use script_error::ScriptError;
 pub use table::{Rooted, Roots};

@@ -5,7 +5,7 @@ use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 
 use crate::NAME;
 use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
-use offheap_engine::{Capabilities, CopyReason, Error, Exposure};
+use offheap_engine::{Capabilities, CopyReason, Error, Exposure, ScriptError};
 
 /// What the address of a buffer's bytes must be a multiple of, as in other engines: elements have up to 8 bytes.
 const ALIGNMENT: usize = 8;
@@ -274,7 +274,7 @@ fn no_shared() -> Error {
 
 fn out_of_memory() -> Error {
     let message = "RangeError: Array buffer allocation failed".to_owned();
-    Error::Script { engine: NAME, message, stack: String::new() }
+    ScriptError::new(NAME, message, String::new()).into()
 }
 
 fn resizable_store(bytes: &[u8], max_byte_length: usize) -> Result<BackingStore, Error> {

@@ -203,6 +203,14 @@ impl SharedStoreExt for SharedStore {
     }
 }
 
+/// A buffer over a store, without a copy: a SharedArrayBuffer if the store is shared.
+pub(crate) fn buffer_over<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<Value<'js>, Error> {
+    match store.kind().is_shared() {
+        true => Ok(SharedStore::try_from(store.clone())?.expose(ctx)?.into_value()),
+        false => Ok(store.expose(ctx)?.into_value()),
+    }
+}
+
 /// Whether all contexts of this runtime keep script from writing to immutable buffers. The runtime of an `Isolate`
 /// has only one context, which does, and nothing can make another.
 fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {

@@ -3,14 +3,14 @@
 
 use std::rc::Rc;
 
-use offheap::{BackingStore, FrozenStore, IsolateId, SharedStore};
+use offheap::{BackingStore, FrozenStore, IsolateId};
 use offheap_engine::{ByIsolate, Element, Host, Rooted};
 use rquickjs::context::EvalOptions;
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, Runtime, Type, Value};
 
 use crate::detach::{check_key, detach_with_key};
-use crate::extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt};
+use crate::extension::{FrozenStoreExt, buffer_over};
 use crate::script::from_rquickjs;
 use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, Transfer, value_of};
 use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState};
@@ -88,14 +88,6 @@ fn script_value(value: &Value<'_>) -> ScriptValue {
             text.map_or(ScriptValue::Other("string"), ScriptValue::String)
         }
         other => ScriptValue::Other(other.as_str()),
-    }
-}
-
-/// A buffer over a store, without a copy: a SharedArrayBuffer if the store is shared.
-fn buffer_over<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<Value<'js>, Error> {
-    match store.kind().is_shared() {
-        true => Ok(SharedStore::try_from(store.clone())?.expose(ctx)?.into_value()),
-        false => Ok(store.expose(ctx)?.into_value()),
     }
 }
 

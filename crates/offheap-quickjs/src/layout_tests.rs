@@ -44,7 +44,7 @@ fn on_another_layout_nobody_grows_a_buffer_beyond_its_store() {
         scope.set_global("b", &buffer).unwrap();
         scope.with_ctx(|ctx| pretend_layout_changed(&ctx)).unwrap();
         let refused = scope.eval::<()>("b.grow(100); undefined").unwrap_err();
-        assert!(matches!(&refused, Error::Script { message, .. } if message.starts_with("TypeError: QuickJS 0.16.2")));
+        assert!(matches!(&refused, Error::Script(error) if error.message().starts_with("TypeError: QuickJS 0.16.2")));
         assert_eq!(scope.eval::<u32>("b.byteLength").unwrap(), 8);
     });
     // If no buffer is over a store, script may grow buffers.

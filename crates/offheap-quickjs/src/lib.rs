@@ -23,7 +23,28 @@
 //! # }
 //! ```
 //!
-//! This needs no guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate
+//! A function that script calls takes and returns stores by the types of the [`prelude`]:
+//!
+//! ```
+//! use offheap_quickjs::prelude::*;
+//! use offheap_quickjs::rquickjs::{self, Context, Ctx, Function, Runtime};
+//!
+//! fn invert(ctx: Ctx<'_>, Buffer(pixels): Buffer) -> rquickjs::Result<()> {
+//!     let inverted: Vec<u8> = pixels.to_vec()?.iter().map(|byte| !byte).collect();
+//!     pixels.copy_in(&ctx, 0, &inverted).or_throw(&ctx)
+//! }
+//!
+//! # fn main() -> Result<(), offheap_quickjs::Error> {
+//! Context::full(&Runtime::new()?)?.with(|ctx| {
+//!     ctx.globals().set("invert", Function::new(ctx.clone(), invert)?)?;
+//!     let script = "const pixels = new Uint8Array([0, 255]); invert(pixels); pixels.join()";
+//!     assert_eq!(ctx.eval::<String, _>(script).caught(&ctx)?, "255,0");
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! None of this needs a guard: bytes are copied, or lent as cells. SAFETY.md lists the few things that the crate
 //! `rquickjs` allows and a program must not do. Borrowing a slice requires proof that no script runs while it
 //! lives. An [`Isolate`] of this crate gives it: the slice borrows its [`Scope`].
 //!
@@ -55,7 +76,10 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `loader` | `IsolateBuilder::loader`: ES modules, through rquickjs's resolvers and loaders |
+//! | `loader` | rquickjs's feature, and `IsolateBuilder::loader`: ES modules, through rquickjs's resolvers and loaders |
+//! | `futures` | rquickjs's feature: `AsyncContext`, async functions |
+//! | `macro` | rquickjs's feature: `#[function]`, `#[class]`, `#[module]`; they need `rquickjs` in your `Cargo.toml` too |
+//! | `parallel` | rquickjs's feature: a `Runtime` and its contexts may move between threads; an [`Isolate`] does not |
 //!
 //! # What this engine does
 //! - It counts references. A buffer is finalized at once, on the isolate's thread, when its last reference is
@@ -95,10 +119,13 @@ mod host;
 mod isolate;
 #[cfg(test)]
 mod layout_tests;
+mod newtypes;
+pub mod prelude;
 #[cfg(doctest)]
 mod refused;
 mod script;
 mod sys;
+mod throw;
 mod typed;
 
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach};
@@ -107,12 +134,13 @@ pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,
-    JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptValue, TypedElement, U8Clamped,
-    ViewState,
+    JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptError, ScriptValue, TypedElement,
+    U8Clamped, ViewState,
 };
 pub use rquickjs;
-pub use script::{Throw, collect, is_module, run_job, script_site};
+pub use script::{collect, is_module, run_job, script_site};
 pub use sys::Allocator;
+pub use throw::{Caught, OrThrow, Throw};
 pub use typed::RquickjsElement;
 
 /// The engine's name in errors, and in [`offheap::IsolateId::engine`].

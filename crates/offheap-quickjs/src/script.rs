@@ -1,11 +1,10 @@
 //! Exceptions that script throws, and their places.
 
-use offheap::{ErrorClass, Site};
-use rquickjs::object::Property;
+use offheap::Site;
 use rquickjs::{Ctx, Value};
 
 use crate::sys::{self, with_state};
-use crate::{ENGINE, Error};
+use crate::{ENGINE, Error, ScriptError};
 
 /// A text for an error, or `None` if there is no memory for it. Bytes that are not valid UTF-8 are replaced.
 pub(crate) fn try_text(bytes: &[u8]) -> Option<String> {
@@ -49,7 +48,7 @@ pub(crate) fn thrown_error(thrown: &Value<'_>) -> Error {
         // A getter may have thrown.
         ctx.catch();
     }
-    Error::Script { engine: ENGINE, message, stack: stack.unwrap_or_default() }
+    ScriptError::new(ENGINE, message, stack.unwrap_or_default()).into()
 }
 
 /// The text of a value, as script would see it.
@@ -66,7 +65,7 @@ fn text_of(value: &Value<'_>) -> Option<String> {
 pub(crate) fn from_rquickjs(ctx: &Ctx<'_>, error: rquickjs::Error) -> Error {
     match error {
         rquickjs::Error::Exception => caught(ctx),
-        other => Error::Script { engine: ENGINE, message: other.to_string(), stack: String::new() },
+        other => other.into(),
     }
 }
 
@@ -85,32 +84,6 @@ pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
 /// `rquickjs::Error::Exception` if the job throws. The exception is pending then, and later jobs stay queued.
 pub fn run_job(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
     crate::sys::run_job(ctx)
-}
-
-/// Throws an [`Error`] into script, as a JavaScript error of the class [`Error::class`], with [`Error::code`] as its
-/// `code`.
-pub trait Throw {
-    /// Makes the error the pending exception of `ctx`, and returns the value that a callback returns then.
-    fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error;
-}
-
-impl Throw for Error {
-    fn throw(self, ctx: &Ctx<'_>) -> rquickjs::Error {
-        let (message, code) = (self.to_string(), self.code());
-        match self.class() {
-            ErrorClass::RangeError => rquickjs::Exception::throw_range(ctx, ""),
-            _ => rquickjs::Exception::throw_type(ctx, ""),
-        };
-        // QuickJS cuts the message off at 255 bytes when it throws, and our messages may name several places, so
-        // set it afterwards. If that fails, there is no memory for the message or for the error, and the value that
-        // was thrown instead stays thrown.
-        let error = ctx.catch();
-        if let Some(object) = error.as_object() {
-            let _ = object.set("message", message);
-            let _ = object.prop("code", Property::from(code).writable().configurable());
-        }
-        ctx.throw(error)
-    }
 }
 
 /// Whether a source is that of an ES module: it has an `import`, an `export` or a top-level `await`, so it parses

@@ -207,7 +207,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
             Ok(()) if !reached => return count,
             // The allocation that failed was not needed, for example because it was for a stack that is not used.
             Ok(()) => {}
-            Err(Error::Script { message, .. }) => assert!(message.contains("out of memory"), "{count}: {message}"),
+            Err(Error::Script(error)) => assert!(error.message().contains("out of memory"), "{count}: {error}"),
             Err(Error::Memory(offheap::Error::OutOfMemory { .. })) => {}
             Err(other) => panic!("allocation {count}: {other}"),
         }

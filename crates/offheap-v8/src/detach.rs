@@ -103,7 +103,7 @@ pub(crate) fn transfer<'s>(
     let moved = state.realm(scope)?.call(scope, Function::Transfer, object, length.as_slice());
     let moved = moved.map_err(|error| match error {
         // Every other reason for a TypeError was checked above, so only the key remains.
-        Error::Script { message, .. } if message.starts_with("TypeError") => {
+        Error::Script(error) if error.message().starts_with("TypeError") => {
             Error::WrongDetachKey { engine: ENGINE, attempted: TRANSFER, given: "no key was given" }
         }
         other => match too_long {

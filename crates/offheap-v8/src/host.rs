@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind, adapter};
-use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, UseOfBytes};
+use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOfBytes};
 
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::{BackingStoreExt, FrozenStoreExt};
@@ -81,7 +81,7 @@ impl V8 {
 fn heap_is_full() -> Error {
     let message = "out of memory: V8's heap is full, so the script was stopped; keep fewer objects, or raise \
                    `IsolateBuilder::heap_limits`";
-    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
+    ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
 }
 
 /// Script keeps so much memory that V8 would end the process sooner or later.
@@ -89,7 +89,7 @@ fn heap_is_full() -> Error {
 fn heap_is_exceeded() -> Error {
     let message = "out of memory: V8's heap was full, and script keeps more than twice its limit, so no more script runs; \
                    drop the isolate, or raise `IsolateBuilder::heap_limits`";
-    Error::Script { engine: ENGINE, message: message.to_owned(), stack: String::new() }
+    ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
 }
 
 // SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `externalize` and `check_lendable` call no function of V8

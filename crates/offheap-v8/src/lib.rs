@@ -102,8 +102,8 @@ pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,
-    JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptValue, TypedElement, U8Clamped,
-    ViewState,
+    JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptError, ScriptValue, TypedElement,
+    U8Clamped, ViewState,
 };
 pub use script::{Throw, collect, script_site};
 pub use v8;

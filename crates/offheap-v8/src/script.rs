@@ -4,7 +4,7 @@ use offheap::adapter::{self, in_finalizer};
 use offheap::{ErrorClass, Site};
 
 use crate::sys;
-use crate::{ENGINE, Error, ScriptValue};
+use crate::{ENGINE, Error, ScriptError, ScriptValue};
 
 /// Runs work that may throw, and turns an exception into an error.
 pub(crate) fn catching<'s, 'i, T>(
@@ -17,7 +17,7 @@ pub(crate) fn catching<'s, 'i, T>(
     }
     if caught.has_terminated() {
         let message = "execution was terminated".to_owned();
-        return Err(Error::Script { engine: ENGINE, message, stack: String::new() });
+        return Err(ScriptError::new(ENGINE, message, String::new()).into());
     }
     let thrown = caught.exception();
     caught.reset();
@@ -39,7 +39,7 @@ fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::
     let text = thrown.to_string(scope).map(|text| text.to_rust_string_lossy(scope));
     let message = text.unwrap_or_else(|| native_text(scope, thrown));
     let stack = stack_of(scope, thrown).unwrap_or_default();
-    Error::Script { engine: ENGINE, message, stack }
+    ScriptError::new(ENGINE, message, stack).into()
 }
 
 /// V8's own description of an exception, made without running script. It is used if the exception's own text throws, or

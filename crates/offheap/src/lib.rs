@@ -86,6 +86,7 @@
 //! | `arrow` | no | [`FrozenOwner`] for `arrow_buffer::Buffer` (arrow 59), `Buffer::from(frozen)` and `Buffer::try_from(unique)`, all without a copy; turns on `bytes` |
 //! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut`, `bytes::Bytes::from(frozen)` without a copy |
 //! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
+//! | `rquickjs` | no | `?` in a function that returns `rquickjs::Result`; `offheap-quickjs` turns it on |
 //!
 //! # Platforms
 //! Linux and macOS, on x86-64 and aarch64. After a `fork` the child may only call `exec`.

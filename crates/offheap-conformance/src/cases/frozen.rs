@@ -255,7 +255,7 @@ fn strict_assignments(lab: &Lab<'_>) -> Result<(), Failure> {
 fn errors_and_values(lab: &Lab<'_>) -> Result<(), Failure> {
     let mut engine = lab.isolate()?;
     let thrown = engine.evaluate("throw new RangeError('too far')");
-    expect_error!(thrown, Error::Script { message, .. } if message.contains("RangeError: too far"), "a thrown error");
+    expect_error!(thrown, Error::Script(error) if error.message().contains("RangeError: too far"), "a thrown error");
     expect_error!(engine.evaluate("let = ;"), Error::Script { .. }, "script that does not parse");
     for not_a_buffer in ["1", "undefined", "({})", "[1, 2]", "'text'"] {
         let refused = engine.evaluate_buffer(not_a_buffer);

@@ -222,7 +222,7 @@ fn u1(lab: &Lab<'_>) -> Result<(), Failure> {
     engine.set_detach_key(&buffer, Some("key"))?;
     for transfer in ["buffer.transfer()", "buffer.transferToFixedLength()", "buffer.transfer(0)"] {
         let refused = engine.evaluate(transfer).map(drop);
-        expect_error!(refused, Error::Script { message, .. } if message.contains("TypeError"), "`{transfer}`");
+        expect_error!(refused, Error::Script(error) if error.message().contains("TypeError"), "`{transfer}`");
         expect_eq!(engine.state(&buffer)?.byte_length, 1, "the length after `{transfer}`");
     }
     engine.set_detach_key(&buffer, None)?;

@@ -10,7 +10,7 @@ use super::shared::{grow_store, see_all_growth, see_growth};
 use super::sort::is_immutable;
 use super::state::with_state;
 use super::transfer::{Transfer, publish_length, transfer};
-use crate::script::Throw;
+use crate::throw::Throw;
 use crate::{ENGINE, Error};
 
 /// A native function, as QuickJS calls it.

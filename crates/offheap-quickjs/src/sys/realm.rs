@@ -14,7 +14,7 @@ use super::allocator::keeps_blocks;
 use super::layout;
 use super::middle::NoCollection;
 use crate::script::try_text;
-use crate::{ENGINE, Error};
+use crate::{ENGINE, Error, ScriptError};
 
 pub(crate) struct Realm {
     ctx: NonNull<qjs::JSContext>,
@@ -178,7 +178,7 @@ impl Realm {
         let message = self.message_of(exception);
         self.free(exception);
         Err(match message {
-            Some(message) => Error::Script { engine: ENGINE, message, stack: String::new() },
+            Some(message) => ScriptError::new(ENGINE, message, String::new()).into(),
             // QuickJS throws null if it has no memory for an error object.
             None => Error::EngineFailed { engine: ENGINE, attempted: "continue" },
         })

@@ -16,7 +16,7 @@ fn expose<'s>(scope: &mut Scope<'s>, store: &SharedStore, name: &str) -> Local<'
 /// The exception that a script throws, as text.
 fn thrown(scope: &mut Scope<'_>, source: &str) -> String {
     match scope.eval::<()>(&format!("{source}; undefined")) {
-        Err(Error::Script { message, .. }) => message,
+        Err(Error::Script(error)) => error.message().to_owned(),
         other => panic!("{other:?}"),
     }
 }

@@ -16,7 +16,7 @@ use crate::common::in_own_context;
 
 fn thrown(scope: &mut Scope<'_>, source: &str) -> (String, String) {
     match scope.eval::<ScriptValue>(source) {
-        Err(Error::Script { message, stack, .. }) => (message, stack),
+        Err(Error::Script(error)) => (error.message().to_owned(), error.stack().to_owned()),
         Err(other) => (other.to_string(), String::new()),
         Ok(value) => panic!("{source} gives {value}"),
     }

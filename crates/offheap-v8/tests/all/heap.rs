@@ -20,7 +20,7 @@ const GREEDY: [&str; 6] = [
 
 fn is_full(scope: &mut Scope<'_>, source: &str) -> bool {
     match scope.eval::<()>(source) {
-        Err(Error::Script { message, .. }) => message.starts_with("out of memory"),
+        Err(Error::Script(error)) => error.message().starts_with("out of memory"),
         _ => false,
     }
 }

@@ -59,8 +59,11 @@ fn an_error_of_script_says_where_it_was_thrown() {
 fn what_is_thrown_is_an_error_with_its_stack() {
     isolate().enter(|scope| {
         let error = scope.eval::<()>("function f() {\n  throw new RangeError('too far')\n}\nf()").unwrap_err();
-        let Error::Script { message, stack, .. } = error else { panic!("{error}") };
-        assert_eq!(message, "RangeError: too far");
+        assert_eq!(error.to_string(), "V8: RangeError: too far at <anonymous>:2:9");
+        let Error::Script(thrown) = error else { panic!("{error}") };
+        assert_eq!(thrown.message(), "RangeError: too far");
+        let stack = thrown.stack();
+        assert!(format!("{thrown:?}").contains("<anonymous>:2:9\n    at f (<anonymous>:2:9)\n"), "{thrown:?}");
         assert!(stack.lines().next().unwrap().trim().starts_with("at f (<anonymous>:2:"), "{stack}");
         for source in ["throw null", "throw Object.create(null)", "throw { toString() { throw 1 } }", "{ syntax"] {
             assert!(matches!(scope.eval::<()>(source), Err(Error::Script { .. })), "{source}");

@@ -7,5 +7,7 @@ mod arrow;
 mod bytes;
 #[cfg(feature = "memmap2")]
 mod memmap2;
+#[cfg(feature = "rquickjs")]
+mod rquickjs;
 mod std;
 mod unique;
