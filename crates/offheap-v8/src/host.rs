@@ -29,6 +29,9 @@ impl Key {
 impl V8 {
     /// Runs work that may run script.
     fn run<R>(&self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>) -> Result<R, Error> {
+        if self.own.stack_is_exceeded() {
+            return Err(stack_is_exceeded());
+        }
         let done = self.own.with_scope(work);
         match self.own.restore_full_heap() {
             true => done.map_err(|_| heap_is_full()),
@@ -74,6 +77,13 @@ impl V8 {
             self.own.state().realm(scope)?.call(scope, function, nothing, &arguments).map(then)
         })
     }
+}
+
+/// V8 15.2 throws this error if it is called when the stack is used up, and V8 15.0 ends the process.
+#[cold]
+fn stack_is_exceeded() -> Error {
+    let message = "RangeError: Maximum call stack size exceeded".to_owned();
+    ScriptError::new(ENGINE, message, String::new()).into()
 }
 
 /// V8 stopped the script, because its heap has no room even for an exception.

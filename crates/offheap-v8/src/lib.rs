@@ -117,8 +117,8 @@ mod pages {
 /// The name of this engine, in errors and in [`offheap::IsolateId::engine`].
 const ENGINE: &str = "V8";
 
-/// The version of V8 in the crate `v8` 152.2.0.
-pub const V8_VERSION: &str = "15.2.124.1";
+/// The version of V8 in the crate `v8` that this crate was built with, for example `"15.2.124.1-rusty"`.
+pub const V8_VERSION: &str = v8::VERSION_STRING;
 
 /// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Before these flags are read, immutable
 /// buffers are switched on, and the unrolling of loops is switched off. Without this call, the first [`Isolate`] starts

@@ -18,6 +18,9 @@ const NOT_RUN: &[&str] = &[
     "cargo test",
     "cargo test -p offheap-v8",
     "bash .ci/run",
+    "bash .ci/v8-150",
+    "cargo update -p v8@152.2.0 --precise 150.4.0",
+    "cargo run --manifest-path examples/deno/Cargo.toml",
     "bash peers-unsound/check",
     "bash peers-unsound/check rquickjs ours",
     "bash peers-unsound/check v8",
@@ -210,6 +213,7 @@ fn programs() -> Vec<String> {
         "crates/offheap-quickjs/examples",
         "crates/offheap-v8/examples",
         "crates/offheap-conformance/examples",
+        "examples/deno/src",
         "peers-unsound/rquickjs/src",
         "peers-unsound/v8/src",
     ];

@@ -1,5 +1,5 @@
 //! Queries that the crate `v8` links but does not expose: methods of V8's C++ API, by their mangled names (identical on
-//! Linux and macOS). The version of the crate is pinned, and a missing name does not link.
+//! Linux and macOS). All versions of the crate that this crate takes have them, and a missing name does not link.
 
 use std::ffi::{c_long, c_void};
 use std::ptr::{self, NonNull};
@@ -115,7 +115,7 @@ pub(super) fn new_context<'s>(scope: &v8::PinScope<'s, '_, ()>) -> Option<v8::Lo
 pub(super) type NewBlock =
     unsafe fn(*mut c_void, usize, v8::BackingStoreDeleterCallback, *mut c_void) -> v8::UniqueRef<v8::BackingStore>;
 
-/// The beginning of a block with a deleter (`BackingStore` in backing-store.h of V8 15.2, without the sandbox).
+/// The beginning of a block with a deleter (`BackingStore` in backing-store.h of V8 15.0 and 15.2, without the sandbox).
 #[repr(C)]
 struct BlockLayout {
     start: *mut c_void,

@@ -142,6 +142,12 @@ impl OwnIsolate {
         self.stack.make_room(&mut isolate);
     }
 
+    /// Whether script used up the stack, so that V8 must not be called.
+    #[inline]
+    pub(crate) fn stack_is_exceeded(&self) -> bool {
+        self.stack.is_exceeded()
+    }
+
     /// Whether V8 was started with `--expose-gc`, so that a collection of only young objects is possible.
     pub(crate) fn collects_young(&self) -> bool {
         self.collects_young

@@ -57,6 +57,13 @@ impl StackLimit {
         limit
     }
 
+    /// Whether the stack is used up, so that V8 must not be called.
+    #[inline]
+    pub(super) fn is_exceeded(&self) -> bool {
+        let here = 0_u8;
+        self.least.is_some() && (&raw const here).addr() < self.limit.get()
+    }
+
     /// Gives script, which is about to run, as much stack as the flag says, but never more than the thread has.
     #[inline]
     pub(super) fn make_room(&self, isolate: &mut v8::Isolate) {

@@ -25,9 +25,15 @@ pub(crate) struct State {
     lent: AtomicBool,
 }
 
-/// The slot, with its isolate. The isolate may move between threads, and the crate does not ask a slot whether it is
-/// `Send`.
+/// The slot, with its isolate. An isolate of the crate `v8` 152.2 may move between threads (`v8::SharedIsolate`), and the
+/// crate does not ask a slot whether it is `Send`. [`Realm`] only has handles of the crate, which may move in the versions
+/// in which isolates do.
 struct Slot(Arc<State>, RawIsolate);
+
+const _: () = {
+    const fn moves_between_threads<T: Send + Sync>() {}
+    moves_between_threads::<(Arc<IsolateRegistration>, Mutex<EngineMadeStores<Block>>, RawIsolate)>();
+};
 
 struct RawIsolate(v8::UnsafeRawIsolatePtr);
 
@@ -35,11 +41,6 @@ struct RawIsolate(v8::UnsafeRawIsolatePtr);
 unsafe impl Send for RawIsolate {}
 // SAFETY: I-OWNER-SEND: only the slot's drop uses the address, as above.
 unsafe impl Sync for RawIsolate {}
-
-const _: () = {
-    const fn moves_between_threads<T: Send + Sync>() {}
-    moves_between_threads::<Slot>();
-};
 
 impl Drop for Slot {
     fn drop(&mut self) {
@@ -215,7 +216,7 @@ pub(super) fn quick_isolate_id(isolate: &v8::Isolate) -> Option<IsolateId> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
+    use std::cell::RefCell;
     use std::sync::atomic::AtomicUsize;
 
     use offheap::observe::{Event, EventKind, Observer, set_observer};
@@ -225,18 +226,24 @@ mod tests {
 
     /// Counts how often the lock of this state was free when the observer was told of a release.
     struct Looks {
-        state: OnceLock<Arc<State>>,
         free: AtomicUsize,
         held: AtomicUsize,
     }
-    static LOOKS: Looks = Looks { state: OnceLock::new(), free: AtomicUsize::new(0), held: AtomicUsize::new(0) };
+    static LOOKS: Looks = Looks { free: AtomicUsize::new(0), held: AtomicUsize::new(0) };
+
+    thread_local! {
+        /// The state that is looked at, by the thread on which its isolate ends.
+        static STATE: RefCell<Option<Arc<State>>> = const { RefCell::new(None) };
+    }
 
     impl Observer for Looks {
         fn event(&self, event: &Event) {
-            if let (EventKind::Released { .. }, Some(state)) = (event.kind, self.state.get()) {
-                let looks = if state.engine_made.try_lock().is_ok() { &self.free } else { &self.held };
-                looks.fetch_add(1, Ordering::SeqCst);
-            }
+            STATE.with_borrow(|state| {
+                if let (EventKind::Released { .. }, Some(state)) = (event.kind, state) {
+                    let looks = if state.engine_made.try_lock().is_ok() { &self.free } else { &self.held };
+                    looks.fetch_add(1, Ordering::SeqCst);
+                }
+            });
         }
     }
 
@@ -248,7 +255,7 @@ mod tests {
             let buffer = scope.eval_buffer("globalThis.buffer = new ArrayBuffer(64)").unwrap();
             scope.externalize(&buffer).unwrap();
             let state = scope.with_v8(|scope| super::state(scope)).unwrap();
-            assert!(LOOKS.state.set(state).is_ok());
+            STATE.set(Some(state));
         });
         drop(isolate);
         assert_eq!((LOOKS.free.load(Ordering::SeqCst), LOOKS.held.load(Ordering::SeqCst)), (1, 0));

@@ -21,7 +21,6 @@ mod loops;
 mod maps;
 mod messages;
 mod moves;
-mod moving;
 mod observing;
 mod pressure;
 mod quiet;
