@@ -4,7 +4,7 @@
 use offheap::{BackingStore, Cells, IsolateId, ReadGuard, WriteGuard, adapter};
 
 use crate::host::Host;
-use crate::{Error, Scope};
+use crate::{Error, Rooted, Scope};
 
 /// A borrow of an engine's own context or scope, as a proof that this thread has the isolate. For adapters.
 ///
@@ -48,6 +48,42 @@ pub(crate) fn bytes_mut<'a, H: Host>(
 ) -> Result<WriteGuard<'a>, Error> {
     // SAFETY: I-BORROW: running script takes `&mut` of the scope, which the guard borrows.
     Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
+}
+
+/// Lends the bytes of a buffer to read: those of the engine's own memory as they are, and others by the result of
+/// `store`.
+#[track_caller]
+#[inline]
+pub(crate) fn buffer_bytes<'a, H: Host>(
+    scope: &'a Scope<'_, H>,
+    buffer: Rooted<'_, H::Root>,
+    store: impl FnOnce() -> Result<BackingStore, Error>,
+) -> Result<ReadGuard<'a>, Error> {
+    let lent = scope.table.entered_host().lend(buffer)?;
+    if let Some(lent) = lent {
+        // SAFETY: I-BORROW: only script changes or frees the bytes (`Host`), and running script takes `&mut` of the
+        // scope, which the guard borrows. While the lender counts a guard, no handle externalizes the buffer (`Table`).
+        // Guards are forgotten only where a scope is borrowed mutably, or is gone.
+        return Ok(unsafe { scope.table.lender().bytes(lent) });
+    }
+    bytes(scope, &store()?)
+}
+
+/// Lends the bytes of a buffer to write; see [`buffer_bytes`].
+#[track_caller]
+#[inline]
+pub(crate) fn buffer_bytes_mut<'a, H: Host>(
+    scope: &'a mut Scope<'_, H>,
+    buffer: Rooted<'_, H::Root>,
+    store: impl FnOnce(&Scope<'_, H>) -> Result<BackingStore, Error>,
+) -> Result<WriteGuard<'a>, Error> {
+    let lent = scope.table.entered_host().lend(buffer)?;
+    if let Some(lent) = lent {
+        // SAFETY: I-BORROW: as in `buffer_bytes`; the guard borrows the scope mutably, so there is no other guard.
+        return Ok(unsafe { scope.table.lender().bytes_mut(lent) });
+    }
+    let store = store(scope)?;
+    bytes_mut(scope, &store)
 }
 
 /// Copies `from` into a store.

@@ -2,6 +2,8 @@
 //! written once, in this crate.
 #![allow(unsafe_code, reason = "declares the contract that `guards` relies on")]
 
+use std::ptr::NonNull;
+
 use offheap::{BackingStore, IsolateId};
 
 use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, ScriptValue, ViewState};
@@ -29,7 +31,7 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 ///
 /// # Safety
 /// - [`state`](Self::state), [`is_shared`](Self::is_shared), [`is_immutable`](Self::is_immutable),
-///   [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
+///   [`lend`](Self::lend), [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
 ///   [`version`](Self::version), [`capabilities`](Self::capabilities) and
 ///   [`max_byte_length`](Self::max_byte_length) run no script.
 /// - Script of the isolate runs only in the other methods, and in what the adapter lends through
@@ -38,6 +40,9 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 ///   registered until the isolate has ended.
 /// - If `check_lendable` returns `Ok`, no other isolate has the memory of that store, and none gets it before
 ///   script of this isolate, or what the adapter lends, runs again.
+/// - The bytes that `lend` returns are initialised, and no other code has them or frees them, until script of this
+///   isolate, or what the adapter lends, runs again, or the buffer is externalized. Releasing a root does not free them
+///   while the isolate is entered; [`RELEASING_RUNS_CODE`](Self::RELEASING_RUNS_CODE) postpones that.
 pub unsafe trait Host: Sized + 'static {
     /// The engine's name in errors: `"QuickJS"`, `"V8"`.
     const NAME: &'static str;
@@ -154,6 +159,16 @@ pub unsafe trait Host: Sized + 'static {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<Self::Root, Error>;
+
+    /// The bytes of a buffer, if they are the engine's own unshared memory and in no store. A scope lends such memory as
+    /// it is. By default, and for any other buffer, this returns `None`, and a store lends the bytes. Runs no script.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`].
+    fn lend(&self, buffer: Rooted<'_, Self::Root>) -> Result<Option<NonNull<[u8]>>, Error> {
+        let _ = buffer;
+        Ok(None)
+    }
 
     /// The store of a buffer, no matter who made the buffer. Runs no script, but may run an owner's `Drop`.
     ///

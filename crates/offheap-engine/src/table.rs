@@ -3,6 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
+use offheap::adapter::Lender;
 use offheap::{BackingStore, IsolateId};
 
 use crate::handle::RootTable;
@@ -18,6 +19,8 @@ pub(crate) struct Table<H: Host> {
     slots: RefCell<Slots<H::Root>>,
     /// The number of times that the isolate is entered.
     entered: Cell<u32>,
+    /// The guards over the engine's own memory.
+    lender: Lender,
 }
 
 /// An object in the table of its isolate. For adapters.
@@ -69,7 +72,7 @@ impl<R> Roots<'_, R> {
 impl<H: Host> Table<H> {
     pub(crate) fn new(host: H) -> Self {
         let (id, host) = (host.id(), RefCell::new(Some(host)));
-        Table { id, host, slots: RefCell::default(), entered: Cell::new(0) }
+        Table { id, host, slots: RefCell::default(), entered: Cell::new(0), lender: Lender::default() }
     }
 
     pub(crate) fn id(&self) -> IsolateId {
@@ -128,9 +131,15 @@ impl<H: Host> Table<H> {
         Handle::new(Rc::clone(self) as Rc<dyn RootTable>, slot)
     }
 
+    /// The guards over the engine's own memory.
+    pub(crate) fn lender(&self) -> &Lender {
+        &self.lender
+    }
+
     /// Does deferred work between two steps of a scope, when no guard lives and no script is on the stack.
     #[inline]
     pub(crate) fn relieve(&self, host: &H) {
+        self.lender.forget_guards();
         if self.slots.borrow().has_released() {
             self.release_all(host);
         }
@@ -189,6 +198,8 @@ pub(crate) struct Entered<'a, H: Host> {
 
 impl<H: Host> Drop for Entered<'_, H> {
     fn drop(&mut self) {
+        // The scope is gone, so no guard lives.
+        self.table.lender.forget_guards();
         self.table.release_all(self.host);
         self.table.entered.set(self.table.entered.get() - 1);
     }
@@ -219,6 +230,15 @@ impl<H: Host> RootTable for Table<H> {
 
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
-        self.host()?.externalize(self.rooted(slot))
+        let (host, buffer) = (self.host()?, self.rooted(slot));
+        // A guard may lend the memory of this buffer. In a store, others could use the memory, or it could move.
+        if self.lender.is_lending() && host.lend(buffer)?.is_some() {
+            return Err(Error::Unsupported {
+                engine: H::NAME,
+                what: "externalize a buffer by its handle while a guard lends memory of the engine",
+                instead: "drop the guard first, or externalize the buffer before",
+            });
+        }
+        host.externalize(buffer)
     }
 }

@@ -1,6 +1,7 @@
 //! `Host` for QuickJS, which the `Isolate` of `offheap-engine` drives.
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use offheap::{BackingStore, FrozenStore, IsolateId};
@@ -206,6 +207,11 @@ unsafe impl Host for QuickJs {
             let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, element)?;
             Ok(Root::new(&array))
         })
+    }
+
+    fn lend(&self, buffer: Rooted<'_, Root>) -> Result<Option<NonNull<[u8]>>, Error> {
+        let ctx = self.context.ctx();
+        sys::engine_bytes(&ctx, &open(&ctx, buffer)?)
     }
 
     #[track_caller]

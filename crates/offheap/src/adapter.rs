@@ -22,7 +22,9 @@
 pub use crate::error::type_name_without_paths;
 pub use crate::finalizer::{InFinalizer, in_finalizer};
 pub use crate::isolate::IsolateRegistration;
-pub use crate::lend::{Hold, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory};
+pub use crate::lend::{
+    Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
+};
 pub use crate::observe::is_observed;
 pub use crate::raw::EngineMemory;
 pub use crate::site::{on_behalf_of_caller, script_site};

@@ -9,8 +9,12 @@ use crate::host::{Host, UseOfBytes};
 use crate::{Error, Handle, JsArrayBuffer, guards};
 
 impl<H: Host> Scope<'_, H> {
-    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. The
-    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. Nothing is
+    /// copied: on QuickJS, the memory of a buffer that script made is lent as it is. On other engines, the first use of
+    /// such a buffer [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    ///
+    /// While a guard lends memory of QuickJS, a handle does not externalize a buffer that is not over a store
+    /// ([`Error::Unsupported`]).
     ///
     /// # Errors
     /// Those of [`externalize`](Self::externalize), and [`Error::Memory`] for a mapped file, for shared memory, and
@@ -19,13 +23,15 @@ impl<H: Host> Scope<'_, H> {
     /// given a `v8::BackingStore` to another isolate.
     #[track_caller]
     pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<ReadGuard<'_>, Error> {
-        let store = self.store(buffer)?;
-        self.check_lendable(&store, UseOfBytes::Read, Some(buffer))?;
-        guards::bytes(self, &store)
+        self.table.check(buffer)?;
+        guards::buffer_bytes(self, self.table.rooted(buffer.slot()), || {
+            let store = self.store(buffer)?;
+            self.check_lendable(&store, UseOfBytes::Read, Some(buffer))?;
+            Ok(store)
+        })
     }
 
-    /// Lends the bytes of a buffer to write. The guard borrows the scope, so no script runs while it lives. The
-    /// first use of a buffer that script made [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    /// Lends the bytes of a buffer to write, as [`bytes`](Self::bytes) does to read.
     ///
     /// # Errors
     /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads the bytes, and
@@ -36,9 +42,12 @@ impl<H: Host> Scope<'_, H> {
         self.table.check(buffer)?;
         let immutable = self.table.entered_host().is_immutable(self.table.rooted(buffer.slot()))?;
         check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
-        let store = self.store(buffer)?;
-        self.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
-        guards::bytes_mut(self, &store)
+        let table = self.table;
+        guards::buffer_bytes_mut(self, table.rooted(buffer.slot()), |scope| {
+            let store = scope.store(buffer)?;
+            scope.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
+            Ok(store)
+        })
     }
 
     /// Lends the bytes of a store to read, if no other isolate has the store. The guard borrows the scope, so no

@@ -11,7 +11,7 @@ use rquickjs::{Ctx, Value};
 use super::callback::hold_of_buffer;
 use super::layout::{BufferFields, layout_changed};
 use super::moved::with_hold;
-use super::state::State;
+use super::state::{State, with_state};
 use crate::{ENGINE, Error};
 
 pub(super) enum Found {
@@ -99,6 +99,26 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
         frozen: fields.immutable != 0 && in_isolate,
         is_shared: fields.shared != 0,
     }))
+}
+
+/// The bytes of `buffer`, if they are unshared memory of QuickJS's own and in no store.
+pub(crate) fn engine_bytes<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<NonNull<[u8]>>, Error> {
+    with_state(ctx, |state| {
+        let realm = state.realm(ctx)?;
+        if !realm.layout_known.get() {
+            return Err(layout_changed());
+        }
+        // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
+        let fields = unsafe { BufferFields::of(buffer.as_raw()) };
+        // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
+        let fields = unsafe { fields.as_ref() };
+        // QuickJS has null for the data of a detached buffer, and no callback.
+        if fields.shared != 0 || !realm.is_own_memory(fields.realloc, NonNull::new(fields.opaque)) {
+            return Ok(None);
+        }
+        let byte_length = fields.byte_length as usize;
+        Ok(NonNull::new(fields.data).map(|data| NonNull::slice_from_raw_parts(data, byte_length)))
+    })
 }
 
 fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {

@@ -48,6 +48,7 @@ mod transfer;
 
 pub use allocator::Allocator;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned};
+pub(crate) use found::engine_bytes;
 pub(crate) use guards::OnThread;
 pub(crate) use job::run_job;
 pub(crate) use layout::version;

@@ -7,6 +7,7 @@ mod ending;
 mod engine_facts;
 mod growth;
 mod guards;
+mod lent;
 mod manually_externalized_buffer;
 mod middle;
 mod moved;

@@ -46,7 +46,7 @@ fn a1_an_interruption_under_a_guard_runs_no_script() {
     for source in SOURCES {
         let mut isolate = interruptible().build().unwrap();
         isolate.enter(|scope| {
-            let all = buffers(scope, 12_000, source);
+            let all = buffers(scope, 24_000, source);
             let target = scope.eval_buffer(TRAPS).unwrap();
             scope.externalize(&target).unwrap();
             let guard = scope.bytes(&target).unwrap();
@@ -77,6 +77,7 @@ fn a1_a_failure_under_a_guard_runs_no_script() {
             isolate.enter(|scope| {
                 let all = buffers(scope, 64, source);
                 let target = scope.eval_buffer(TRAPS).unwrap();
+                scope.externalize(&target).unwrap();
                 let hog = format!(
                     "globalThis.hog = [];
                      for (let length = 1 << 18; length >= {left}; length >>= 1)

@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use crate::raw::{Marked, Read, Write};
+use super::lender::{Lender, LentGuard};
+use crate::raw::{Mark, Marked, Read, Write};
 use crate::{BackingStore, Error, IsolateId, StoreKind};
 
 /// A guard for reading, which derefs to `&[u8]`.
@@ -33,7 +34,8 @@ use crate::{BackingStore, Error, IsolateId, StoreKind};
 /// ```
 pub struct ReadGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
-    marked: Marked<Read>,
+    bytes: NonNull<[u8]>,
+    _keeps: Keeps<Read>,
     // Borrows the scope that stops script, or the handle.
     lent: PhantomData<&'a ()>,
 }
@@ -55,9 +57,19 @@ pub struct ReadGuard<'a> {
 /// ```
 pub struct WriteGuard<'a> {
     // Not `Send` and not `Sync`, and neither is the guard.
-    marked: Marked<Write>,
+    bytes: NonNull<[u8]>,
+    _keeps: Keeps<Write>,
     // Borrows the scope that stops script, or the handle.
     lent: PhantomData<&'a ()>,
+}
+
+/// What keeps other users away from the bytes of a guard, until it is dropped.
+#[allow(dead_code, reason = "kept for their drops")]
+enum Keeps<M: Mark> {
+    /// A mark in the access word of the store.
+    Marked(Marked<M>),
+    /// A place in the count of guards over an engine's own memory.
+    Lent(LentGuard),
 }
 
 /// A guard for memory that script on the same thread may read and write at the same time. It derefs to `&[Cell<u8>]`.
@@ -94,15 +106,43 @@ impl BackingStore {
         const ATTEMPTED: &str = "read";
         self.check_sliceable(ATTEMPTED)?;
         let marked = Marked::new(self.view(), scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
-        Ok(ReadGuard { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
+        let marked = marked.ok_or_else(|| self.is_beyond())?;
+        Ok(ReadGuard { bytes: marked.bytes(), _keeps: Keeps::Marked(marked), lent: PhantomData })
     }
 
     pub(super) fn begin_bytes_mut<'a>(&self, scope: Option<IsolateId>) -> Result<WriteGuard<'a>, Error> {
+        let marked = self.mark_to_write(scope)?;
+        Ok(WriteGuard { bytes: marked.bytes(), _keeps: Keeps::Marked(marked), lent: PhantomData })
+    }
+
+    fn mark_to_write(&self, scope: Option<IsolateId>) -> Result<Marked<Write>, Error> {
         const ATTEMPTED: &str = "write";
         self.check_sliceable(ATTEMPTED)?;
         self.check_writable(ATTEMPTED)?;
         let marked = Marked::new(self.view(), scope).map_err(|denied| self.denied(ATTEMPTED, scope, denied))?;
-        Ok(WriteGuard { marked: marked.ok_or_else(|| self.is_beyond())?, lent: PhantomData })
+        marked.ok_or_else(|| self.is_beyond())
+    }
+}
+
+impl Lender {
+    /// Lends `bytes` for reading.
+    ///
+    /// # Safety
+    /// The bytes are initialised. During `'a` nobody writes or frees them, and [`forget_guards`](Self::forget_guards) is not
+    /// called.
+    #[inline]
+    pub unsafe fn bytes<'a>(&self, bytes: NonNull<[u8]>) -> ReadGuard<'a> {
+        ReadGuard { bytes, _keeps: Keeps::Lent(self.count()), lent: PhantomData }
+    }
+
+    /// Lends `bytes` for writing.
+    ///
+    /// # Safety
+    /// The bytes are initialised. During `'a` nobody else reads, writes or frees them, and
+    /// [`forget_guards`](Self::forget_guards) is not called.
+    #[inline]
+    pub unsafe fn bytes_mut<'a>(&self, bytes: NonNull<[u8]>) -> WriteGuard<'a> {
+        WriteGuard { bytes, _keeps: Keeps::Lent(self.count()), lent: PhantomData }
     }
 }
 
@@ -139,8 +179,7 @@ pub unsafe fn cells_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<C
     if store.kind() == StoreKind::ENGINE_RESIZABLE {
         return Err(Error::EngineMayShrink { store: store.id(), attempted: "lend cells of", isolate });
     }
-    let WriteGuard { marked, lent } = store.begin_bytes_mut(Some(isolate))?;
-    Ok(Cells { marked, lent })
+    Ok(Cells { marked: store.mark_to_write(Some(isolate))?, lent: PhantomData })
 }
 
 impl Deref for ReadGuard<'_> {
@@ -148,8 +187,8 @@ impl Deref for ReadGuard<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: I-BORROW: the mark keeps writers away, and the guard's creator keeps script away.
-        unsafe { self.marked.bytes().as_ref() }
+        // SAFETY: I-BORROW: what the guard keeps keeps writers away, and the guard's creator keeps script away.
+        unsafe { self.bytes.as_ref() }
     }
 }
 
@@ -159,16 +198,16 @@ impl Deref for WriteGuard<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: I-BORROW: as for `ReadGuard`.
-        unsafe { self.marked.bytes().as_ref() }
+        unsafe { self.bytes.as_ref() }
     }
 }
 
 impl DerefMut for WriteGuard<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: I-BORROW: the mark keeps other users away, the guard's creator keeps script away, and `&mut self` other
-        // borrows.
-        unsafe { self.marked.bytes().as_mut() }
+        // SAFETY: I-BORROW: what the guard keeps keeps other users away, the guard's creator keeps script away, and
+        // `&mut self` other borrows.
+        unsafe { self.bytes.as_mut() }
     }
 }
 

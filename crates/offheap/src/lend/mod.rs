@@ -13,6 +13,7 @@ mod engine;
 mod foreign;
 mod guard;
 mod hold;
+mod lender;
 mod script_memory;
 
 use crate::BackingStore;
@@ -25,6 +26,7 @@ pub use engine::shared_engine_memory;
 pub use foreign::DeleterCallback;
 pub use guard::{Cells, ReadGuard, WriteGuard, bytes_in, bytes_mut_in, cells_in};
 pub use hold::{Hold, frees_bytes};
+pub use lender::Lender;
 
 impl BackingStore {
     /// A view as a handle.

@@ -43,7 +43,7 @@ pub use engine::EngineMemory;
 pub(crate) use file::FileOwner;
 pub use manual::Unfreed;
 pub(crate) use manual::{ManualHandle, free_address, freed_at, unfreed};
-pub(crate) use mark::{Copying, Marked, Read, Write, Writing};
+pub(crate) use mark::{Copying, Mark, Marked, Read, Write, Writing};
 pub(crate) use memory::{HeapMemory, WithDeleter};
 pub use owner::{FrozenOwner, Owner};
 pub(crate) use resize::Refused;
