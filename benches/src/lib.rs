@@ -109,10 +109,10 @@ fn median(turns: impl IntoIterator<Item = Turn>) -> Turn {
 
 /// The rows as an aligned table: `what | ours | peer | ratio`.
 pub fn table(rows: &[Row]) -> String {
-    let mut table = format!("{:<18} | {:>12} | {:>12} | {:>5}\n", "what", "ours", "peer", "ratio");
-    writeln!(table, "{:-<18}-|-{:->12}-|-{:->12}-|-{:->5}", "", "", "", "").expect("writing to a string never fails");
+    let mut table = format!("{:<29} | {:>12} | {:>12} | {:>5}\n", "what", "ours", "peer", "ratio");
+    writeln!(table, "{:-<29}-|-{:->12}-|-{:->12}-|-{:->5}", "", "", "", "").expect("writing to a string never fails");
     for row in rows {
-        let line = format!("{:<18} | {:>9.2} ns | {:>9.2} ns | {:>5.2}", row.name, row.ours_ns, row.peer_ns, row.ratio);
+        let line = format!("{:<29} | {:>9.2} ns | {:>9.2} ns | {:>5.2}", row.name, row.ours_ns, row.peer_ns, row.ratio);
         writeln!(table, "{line}").expect("writing to a string never fails");
     }
     table
@@ -123,7 +123,7 @@ pub fn goals(rows: &[Row]) -> String {
     let mut goals = String::new();
     for Row { name, goal, ratio, spread: (least, most), .. } in rows {
         let verdict = if ratio <= goal { "reached" } else { "MISSED" };
-        writeln!(goals, "{name:<18}   to reach {goal:.2}: {verdict} (rounds {least:.2} to {most:.2})")
+        writeln!(goals, "{name:<29}   to reach {goal:.2}: {verdict} (rounds {least:.2} to {most:.2})")
             .expect("writing to a string never fails");
     }
     goals

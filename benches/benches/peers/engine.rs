@@ -1,4 +1,4 @@
-//! Buffers in QuickJS: ours, and those of a careful program that passes an `Arc` as the opaque pointer.
+//! Buffers in QuickJS: ours, those of a careful program that passes an `Arc` as the opaque pointer, and those of rquickjs.
 #![allow(unsafe_code, reason = "the peer is QuickJS's C interface")]
 
 use std::ffi::c_void;
@@ -8,19 +8,33 @@ use std::sync::Arc;
 
 use benches::{Row, row};
 use offheap_quickjs::BackingStoreExt;
-use offheap_quickjs::rquickjs::{Context, Ctx, Runtime, qjs};
+use offheap_quickjs::rquickjs::{ArrayBuffer, Context, Ctx, Runtime, qjs};
 
-const GOAL: f64 = 1.3;
+/// Beside QuickJS's C API.
+const GOAL: f64 = 1.2;
+/// Beside the safe function of rquickjs.
+const GOAL_BESIDE_RQUICKJS: f64 = 1.0;
 
 /// Exposes a store and drops the buffer, again and again.
 pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
+    expose_beside(name, byte_length, GOAL, expose_by_hand)
+}
+
+/// The same beside rquickjs's safe function, with a clone of an `Arc` as the source of the bytes.
+pub(crate) fn expose_vs_rquickjs(name: &'static str, byte_length: usize) -> Row {
+    expose_beside(name, byte_length, GOAL_BESIDE_RQUICKJS, |ctx, arc| {
+        assert!(ArrayBuffer::from_source(ctx.clone(), Arc::clone(arc)).is_ok(), "room for a buffer");
+    })
+}
+
+fn expose_beside(name: &'static str, byte_length: usize, goal: f64, peer: impl Fn(&Ctx<'_>, &Arc<Vec<u8>>)) -> Row {
     let runtime = Runtime::new().expect("room for a runtime");
     let context = Context::full(&runtime).expect("room for a context");
     let store = crate::store_of(vec![1; byte_length]);
     let arc = Arc::new(vec![1_u8; byte_length]);
     let row = context.with(|ctx| {
         let ours = || assert!(black_box(&store).expose(&ctx).is_ok(), "room for a buffer");
-        row(name, GOAL, ours, || expose_by_hand(&ctx, black_box(&arc)))
+        row(name, goal, ours, || peer(&ctx, black_box(&arc)))
     });
     assert_eq!((store.reference_count(), Arc::strong_count(&arc)), (1, 1), "each buffer released its reference");
     row

@@ -17,7 +17,7 @@ use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 const CONTROL_BLOCK_LIMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let all: [(&str, Measure); 11] = [
+    let all: [(&str, Measure); 13] = [
         ("clone_drop", clone_drop),
         ("from_vec_64", from_vec_64),
         ("copy_64", |name| copy(name, 64, 2.5)),
@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("grow_4k_steps_vec", growth::beside_vec),
         ("quickjs_expose_64", |name| engine::expose(name, 64)),
         ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
+        ("quickjs_expose_vs_rquickjs_64", |name| engine::expose_vs_rquickjs(name, 64)),
+        ("quickjs_expose_vs_rquickjs_1m", |name| engine::expose_vs_rquickjs(name, 1 << 20)),
     ];
     run("peers.json", &all, || {
         let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
