@@ -217,10 +217,9 @@ impl BackingStore {
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
     #[inline]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
-        let (start, end) = bounds(range, self.byte_length());
-        match self.view.slice(start, end) {
-            Some(view) => Ok(BackingStore { view }),
-            None => Err(self.out_of_range(start, end.saturating_sub(start))),
+        match self.view.slice(|byte_length| bounds(range, byte_length)) {
+            Ok(view) => Ok(BackingStore { view }),
+            Err((start, end)) => Err(self.out_of_range(start, end.saturating_sub(start))),
         }
     }
 
@@ -324,7 +323,7 @@ impl BackingStore {
 impl From<UniqueStore> for BackingStore {
     #[inline]
     fn from(unique: UniqueStore) -> BackingStore {
-        BackingStore::over(unique.into_block())
+        BackingStore::from_view(unique.into_view())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::budget;
-use crate::raw::{HeapMemory, Owner, RawStore, UniqueRef, WithDeleter};
+use crate::raw::{HeapMemory, Owner, RawStore, UniqueRef, View, WithDeleter};
 use crate::{Error, Rejected, Site, StoreId, StoreKind};
 
 /// A store with one handle that is exposed nowhere. It derefs to `&mut [u8]`, on any thread.
@@ -37,8 +37,8 @@ impl UniqueStore {
     }
 
     #[inline]
-    pub(crate) fn into_block(self) -> RawStore {
-        self.unique.into_block()
+    pub(crate) fn into_view(self) -> View {
+        self.unique.into_view()
     }
 
     pub(crate) fn raw(&self) -> &RawStore {

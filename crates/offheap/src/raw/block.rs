@@ -367,23 +367,32 @@ impl Drop for RawStore {
     #[inline]
     fn drop(&mut self) {
         if self.header().counts.remove_strong() {
-            self.free();
+            Self::free(self.0);
         }
     }
 }
 
 impl RawStore {
-    /// Ends the block with its last reference: tells the observer, drops the owner, frees the block. A panic on the way
-    /// still frees the block.
+    /// Drops a reference that is probably the only one, which needs no locked instruction then.
+    #[inline]
+    pub(super) fn drop_only(self) {
+        if self.header().counts.is_unique() {
+            Self::free(ManuallyDrop::new(self).0);
+        }
+    }
+
+    /// Ends a block after its last reference: tells the observer, drops the owner, frees the block. A panic on the way still
+    /// frees the block.
+    // It takes the pointer, since a reference that is passed by its address has to be in memory.
     #[inline(never)]
-    fn free(&mut self) {
-        let block = RawWeak(self.0);
-        let header = self.header();
-        let charge = self.charge();
-        let owner = OwnedOwner { owner: self.owner_ptr(), drop: header.owner.drop };
+    fn free(block: NonNull<Header>) {
+        let last = ManuallyDrop::new(RawStore(block));
+        let block = RawWeak(block);
+        let charge = last.charge();
+        let owner = OwnedOwner { owner: last.owner_ptr(), drop: last.header().owner.drop };
         // The memory of a manual store is freed by hand, and its free tells the observer.
-        if !self.kind().is_manual() {
-            observe::emit(|| self.event(EventKind::Freed { at: None }));
+        if !last.kind().is_manual() {
+            observe::emit(|| last.event(EventKind::Freed { at: None }));
         }
         drop(owner);
         drop(charge);

@@ -1,7 +1,7 @@
 //! The numbers of strong and weak references to a block, in one atomic number.
 //!
-//! With both in one number, one load tells whether a reference is unique. No other reference can be counted then, so the
-//! last reference of most stores is dropped without a locked instruction.
+//! With both in one number, one load tells whether a reference is unique. No other reference can be counted then, so a
+//! store that was never shared is dropped without a locked instruction.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -74,9 +74,6 @@ impl Counts {
     /// Removes a strong reference. Returns whether it was the last, in which case all uses through the others came before.
     #[inline]
     pub(super) fn remove_strong(&self) -> bool {
-        if self.is_unique() {
-            return true;
-        }
         let last = strong(self.0.fetch_sub(STRONG, Ordering::Release)) == 1;
         if last {
             fence(Ordering::Acquire);

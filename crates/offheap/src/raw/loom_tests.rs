@@ -178,7 +178,7 @@ fn unique_everything_done_through_the_other_reference_comes_first() {
         match UniqueRef::if_unique(store) {
             Ok(unique) => {
                 memory.write(7);
-                drop(unique.into_block());
+                drop(unique.into_view());
             }
             Err((count, store)) => {
                 assert_eq!(count, Some(2));

@@ -7,17 +7,17 @@ use crate::{Error, Site, StoreKind};
 
 /// A unique reference: there is no other one to the block, not even a weak one. The block's memory is its owner's, and
 /// exposed nowhere.
-pub(crate) struct UniqueRef(RawStore);
+pub(crate) struct UniqueRef(View);
 
 impl UniqueRef {
     #[inline]
     pub(crate) fn new<O: Owner>(owner: O, kind: StoreKind, site: Site) -> Result<Self, (Error, O)> {
-        RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(UniqueRef)
+        RawStore::new(owner, kind, site, |owner| Memory::from(owner.memory())).map(UniqueRef::of)
     }
 
     /// The reference to a new block whose memory is its owner's.
     pub(super) fn of(raw: RawStore) -> Self {
-        UniqueRef(raw)
+        UniqueRef(View::first(raw))
     }
 
     /// The reference as a unique one, if it is the last strong one; weak ones are severed.
@@ -26,22 +26,22 @@ impl UniqueRef {
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
         let unique = raw.into_unique()?;
         assert_eq!(unique.exposure(), None, "a live buffer holds a reference");
-        Ok(UniqueRef(unique))
+        Ok(UniqueRef::of(unique))
     }
 
     #[inline]
     pub(crate) fn raw(&self) -> &RawStore {
-        &self.0
+        self.0.raw()
     }
 
     #[inline]
-    pub(crate) fn into_block(self) -> RawStore {
+    pub(crate) fn into_view(self) -> View {
         self.0
     }
 
     /// The owner, if it is an `O`.
     pub(crate) fn try_into_owner<O: Owner>(self) -> Result<O, UniqueRef> {
-        self.0.into_owner().map_err(UniqueRef)
+        self.0.into_block().into_owner().map_err(UniqueRef::of)
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
@@ -66,7 +66,7 @@ impl FrozenRef {
     #[inline]
     pub(crate) fn new<O: FrozenOwner>(owner: O, site: Site) -> Result<Self, (Error, O)> {
         let raw = RawStore::new(owner, StoreKind::FROZEN, site, |owner| Memory::from(owner.memory()))?;
-        Ok(FrozenRef(View::whole(raw)))
+        Ok(FrozenRef(View::first(raw)))
     }
 
     /// The view, if its block is frozen. Only `new` and `Claim::into_frozen` make blocks of this kind.

@@ -1,5 +1,6 @@
 //! A reference to a block together with a range of its memory. Every handle of a user's is one.
 
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{RawStore, RawWeak};
@@ -9,16 +10,18 @@ use super::{RawStore, RawWeak};
 /// Three invariants hold of the fields, which only this file can write. [`View::within`] is the one place that makes a range
 /// and checks it.
 ///
-/// - **V1, whole.** A range with the length [`WHOLE`] starts at 0. Such a view is to all bytes of the block, whatever its
-///   length becomes.
+/// - **V1, whole.** A range with the length [`WHOLE`] or [`FIRST`] starts at 0. Such a view is to all bytes of the block,
+///   whatever its length becomes.
 /// - **V2, inside.** Any other range lay inside the block's memory when it was made, or inside another range that did.
 ///   Memory never moves (I-NO-MOVE) and its addresses stay taken while a reference lives, so `start + byte_length` does not
 ///   overflow, and `data + start` is the address of a byte of the memory, or of its end.
 /// - **V3, present.** Bytes of the range may be used only while it ends at or before the present length. Where the memory
 ///   was shrunk below its end, the view is *out of bounds*, and its [`byte_length`](Self::byte_length) is 0.
-#[derive(Clone)]
+///
+/// The drop of a view is the drop of its reference.
 pub(crate) struct View {
-    raw: RawStore,
+    // `drop` and `into_block` take it out.
+    raw: ManuallyDrop<RawStore>,
     range: Range,
 }
 
@@ -37,12 +40,40 @@ struct Range {
 
 /// The length of a range to all of a block.
 const WHOLE: usize = usize::MAX;
+/// The length of a range to all of a block, in a view whose reference was once the only one to the block. The drop of such a
+/// view checks whether it still is, and then needs no locked instruction. The check takes a tenth of the time of a clone and
+/// its drop, so views that were cloned do without it.
+const FIRST: usize = usize::MAX - 1;
+
+impl Range {
+    #[inline]
+    fn is_whole(self) -> bool {
+        self.byte_length >= FIRST
+    }
+
+    /// The range of another view to the same bytes.
+    #[inline]
+    fn of_clone(self) -> Self {
+        Range { byte_length: if self.is_whole() { WHOLE } else { self.byte_length }, ..self }
+    }
+}
 
 impl View {
+    #[inline]
+    fn new(raw: RawStore, range: Range) -> Self {
+        View { raw: ManuallyDrop::new(raw), range }
+    }
+
     /// A view to all of a block (V1).
     #[inline]
     pub(crate) fn whole(raw: RawStore) -> Self {
-        View { raw, range: Range { start: 0, byte_length: WHOLE } }
+        View::new(raw, Range { start: 0, byte_length: WHOLE })
+    }
+
+    /// A view to all of a block (V1) with the only reference to it.
+    #[inline]
+    pub(crate) fn first(raw: RawStore) -> Self {
+        View::new(raw, Range { start: 0, byte_length: FIRST })
     }
 
     /// A view to the bytes `start..end` of a block; `None` unless they lie inside it.
@@ -51,22 +82,24 @@ impl View {
         Self::within(raw, 0, byte_length, start, end)
     }
 
-    /// A view to the bytes `start..end` of this view; `None` unless they lie inside it.
+    /// A view to a part of this view: `range` gets the present length and returns the start and the end. If that part does
+    /// not lie inside this view, its start and end come back.
     #[inline]
-    pub(crate) fn slice(&self, start: usize, end: usize) -> Option<Self> {
+    pub(crate) fn slice(&self, range: impl FnOnce(usize) -> (usize, usize)) -> Result<Self, (usize, usize)> {
         let byte_length = self.byte_length();
+        let (start, end) = range(byte_length);
         // Checked first, so that a reference is counted only for a valid range.
         if start > end || end > byte_length {
-            return None;
+            return Err((start, end));
         }
-        Self::within(self.raw.clone(), self.range.start, byte_length, start, end)
+        Self::within(RawStore::clone(&self.raw), self.range.start, byte_length, start, end).ok_or((start, end))
     }
 
     /// A view to the bytes `start..end` of an outer range that keeps V2; `None` unless they lie inside that.
     #[inline]
     fn within(raw: RawStore, outer_start: usize, outer_byte_length: usize, start: usize, end: usize) -> Option<Self> {
         let is_inside = start <= end && end <= outer_byte_length;
-        is_inside.then(|| View { raw, range: Range { start: outer_start + start, byte_length: end - start } })
+        is_inside.then(|| View::new(raw, Range { start: outer_start + start, byte_length: end - start }))
     }
 
     #[inline]
@@ -76,13 +109,15 @@ impl View {
 
     #[inline]
     pub(crate) fn into_block(self) -> RawStore {
-        self.raw
+        let mut view = ManuallyDrop::new(self);
+        // SAFETY: I-FREE-ONCE: the reference is taken out of a view that is not dropped.
+        unsafe { ManuallyDrop::take(&mut view.raw) }
     }
 
     /// Whether this is a view to all of the block, whatever its length becomes.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {
-        self.range.byte_length == WHOLE
+        self.range.is_whole()
     }
 
     /// Where it begins in the block's memory.
@@ -108,9 +143,9 @@ impl View {
     /// The present length of the bytes; `None` if the view is out of bounds (V3).
     #[inline]
     pub(crate) fn present_byte_length(&self) -> Option<usize> {
-        match self.range.byte_length {
-            WHOLE => Some(self.raw.byte_length()),
-            byte_length => (!self.is_out_of_bounds()).then_some(byte_length),
+        match self.is_whole() {
+            true => Some(self.raw.byte_length()),
+            false => (!self.is_out_of_bounds()).then_some(self.range.byte_length),
         }
     }
 
@@ -141,12 +176,32 @@ impl View {
         let byte_length = |view: &View| if view.is_whole() { view.raw.byte_length() } else { view.range.byte_length };
         // Two views to all of it are the same, even if it grows between the two reads of its length.
         self.raw.same_block(&other.raw)
-            && (self.range == other.range
+            && (self.range.of_clone() == other.range.of_clone()
                 || self.range.start == other.range.start && byte_length(self) == byte_length(other))
     }
 
     pub(crate) fn downgrade(&self) -> WeakView {
-        WeakView { raw: self.raw.downgrade(), range: self.range }
+        WeakView { raw: self.raw.downgrade(), range: self.range.of_clone() }
+    }
+}
+
+impl Clone for View {
+    #[inline]
+    fn clone(&self) -> Self {
+        View::new(RawStore::clone(&self.raw), self.range.of_clone())
+    }
+}
+
+impl Drop for View {
+    #[inline]
+    fn drop(&mut self) {
+        let is_first = self.range.byte_length == FIRST;
+        // SAFETY: I-FREE-ONCE: the reference is taken out once: this view is being dropped.
+        let raw = unsafe { ManuallyDrop::take(&mut self.raw) };
+        match is_first {
+            true => raw.drop_only(),
+            false => drop(raw),
+        }
     }
 }
 
@@ -154,6 +209,6 @@ impl WeakView {
     /// A view to the same range, unless the memory is gone.
     pub(crate) fn upgrade(&self) -> Option<View> {
         // V2: the range was made for this block, whose memory never moves.
-        self.raw.upgrade().map(|raw| View { raw, range: self.range })
+        self.raw.upgrade().map(|raw| View::new(raw, self.range))
     }
 }
