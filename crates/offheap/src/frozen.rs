@@ -109,7 +109,7 @@ impl FrozenStore {
 
     /// The number of references, those of engines included.
     pub fn reference_count(&self) -> usize {
-        self.raw().strong_count() as usize
+        self.raw().reference_count() as usize
     }
 }
 

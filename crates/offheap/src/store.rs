@@ -195,7 +195,7 @@ impl BackingStore {
 
     /// The number of references, those of engines included (V8's `use_count`). Other threads may change it at any time.
     pub fn reference_count(&self) -> usize {
-        self.raw().strong_count() as usize
+        self.raw().reference_count() as usize
     }
 
     /// The isolate in which the store is exposed, and the number of its live buffers. `None` while the store is exposed

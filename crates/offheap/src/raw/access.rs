@@ -1,10 +1,10 @@
-//! The access word: one atomic number that says who uses the bytes of a store at this moment.
+//! The access word: one atomic number that says who uses the bytes of a store at this moment, and who keeps its block.
 //!
 //! ```text
-//!  63            48 47            32 31     30           16 15       14      13           0
-//! +----------------+----------------+------+---------------+---------+-------+-------------+
-//! | isolate        | live buffers   |writer| guards        |shrinking|growing| copies      |
-//! +----------------+----------------+------+---------------+---------+-------+-------------+
+//!  63            48 47            32 31     30           19 18       17      16         5 4        0
+//! +----------------+----------------+------+---------------+---------+-------+-----------+----------+
+//! | isolate        | live buffers   |writer| guards        |shrinking|growing| copies    | groups   |
+//! +----------------+----------------+------+---------------+---------+-------+-----------+----------+
 //! ```
 //!
 //! All uses that exclude each other are in the same word, so each step is one compare-and-swap and no two steps can miss
@@ -12,22 +12,31 @@
 //! isolate excludes every other isolate. Only one thread resizes at a time. Growing touches no byte that is in use, so
 //! besides that it excludes only exposing. Shrinking zeroes bytes, so it excludes guards too. Copies tolerate both: the
 //! bytes that they read stay mapped.
+//!
+//! A block lives while it has live buffers or handles. All handles together are a *group*, which begins with the first of
+//! them and is ended by the thread that drops the last (`Counts` says which is which). Buffers and groups are in one word, so
+//! exactly one step leaves none of either, and the thread that makes this step ends the block. So a buffer needs two atomic
+//! steps in its life: the one that counts it, and the one that does not any more. Mostly there is one group. There are more
+//! for a moment if a buffer gives a new handle before the last group was ended.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 use crate::{Holder, IsolateId};
 
-const COPY: u64 = 1;
-const COPIES: u64 = 0x3fff;
-const GROWING: u64 = 1 << 14;
-const SHRINKING: u64 = 1 << 15;
-const GUARD: u64 = 1 << 16;
-const GUARDS: u64 = 0x7fff << 16;
+const GROUP: u64 = 1;
+const GROUPS: u64 = 0x1f;
+const COPY: u64 = 1 << 5;
+const COPIES: u64 = 0xfff << 5;
+const GROWING: u64 = 1 << 17;
+const SHRINKING: u64 = 1 << 18;
+const GUARD: u64 = 1 << 19;
+const GUARDS: u64 = 0xfff << 19;
 const WRITER: u64 = 1 << 31;
 const BUFFER: u64 = 1 << 32;
 const BUFFERS: u64 = 0xffff << 32;
 const ISOLATE_SHIFT: u32 = 48;
-/// The word of manual memory that was freed. No other step reaches this bit pattern, since it has an isolate and no buffer.
-const FREED: u64 = WRITER | 0xffff << ISOLATE_SHIFT;
+const ISOLATE: u64 = 0xffff << ISOLATE_SHIFT;
+/// Manual memory that was freed has these bits. No isolate has this id.
+const FREED: u64 = ISOLATE;
 
 /// The most live buffers that one store may have in its isolate.
 pub(crate) const MAX_BUFFERS: u16 = 0xffff;
@@ -49,9 +58,21 @@ pub(crate) enum Denied {
 
 pub(crate) struct AccessWord(AtomicU64);
 
+/// The isolate that has the store. The last buffer leaves its bits behind.
 #[inline]
 fn isolate(word: u64) -> Option<IsolateId> {
-    IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16)
+    if word & BUFFERS == 0 { None } else { IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16) }
+}
+
+#[inline]
+fn is_freed(word: u64) -> bool {
+    word & ISOLATE == FREED
+}
+
+/// Whether no handle and no buffer is left.
+#[inline]
+fn is_over(word: u64) -> bool {
+    word & (BUFFERS | GROUPS) == 0
 }
 
 #[inline]
@@ -68,14 +89,23 @@ fn user(word: u64) -> Option<Holder> {
     if word & (GROWING | SHRINKING) != 0 {
         return Some(Holder::Resizing);
     }
-    let readers = ((word & GUARDS) >> 16) + (word & COPIES);
+    let readers = (word & GUARDS) / GUARD + (word & COPIES) / COPY;
     (readers != 0).then_some(Holder::Readers(readers as u32))
 }
 
+/// What became of a store when a buffer was no longer counted.
+pub(super) struct Withdrawal {
+    /// The isolate that the store was exposed in, if this was its last buffer.
+    pub(super) unexposed: Option<IsolateId>,
+    /// Whether no handle and no buffer is left. All uses through the others came before, and the caller ends the block.
+    pub(super) is_over: bool,
+}
+
 impl AccessWord {
+    /// The word of a block with one group of handles, which nobody uses.
     #[inline]
     pub(super) fn new() -> Self {
-        AccessWord(AtomicU64::new(0))
+        AccessWord(AtomicU64::new(GROUP))
     }
 
     /// One step: replaces the word by the result of `next`.
@@ -83,7 +113,7 @@ impl AccessWord {
     fn step(&self, success: Ordering, next: impl Fn(u64) -> Result<u64, Denied>) -> Result<u64, Denied> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let new = if word == FREED { return Err(Denied::Freed) } else { next(word)? };
+            let new = if is_freed(word) { return Err(Denied::Freed) } else { next(word)? };
             match self.0.compare_exchange_weak(word, new, success, Ordering::Relaxed) {
                 Ok(_) => return Ok(word),
                 Err(seen) => word = seen,
@@ -96,7 +126,7 @@ impl AccessWord {
     pub(super) fn begin_copy(&self) -> Result<(), Denied> {
         self.step(Ordering::Acquire, |word| match word {
             _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
-            _ if word & COPIES == COPIES => Err(Denied::Busy(Holder::Readers(COPIES as u32))),
+            _ if word & COPIES == COPIES => Err(Denied::Busy(Holder::Readers((COPIES / COPY) as u32))),
             _ => Ok(word + COPY),
         })
         .map(drop)
@@ -116,7 +146,7 @@ impl AccessWord {
             match word {
                 _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
                 _ if word & SHRINKING != 0 => Err(Denied::Busy(Holder::Resizing)),
-                _ if word & GUARDS == GUARDS => Err(Denied::Busy(Holder::Readers((GUARDS >> 16) as u32))),
+                _ if word & GUARDS == GUARDS => Err(Denied::Busy(Holder::Readers((GUARDS / GUARD) as u32))),
                 _ => Ok(word + GUARD),
             }
         })
@@ -177,7 +207,7 @@ impl AccessWord {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
             None => match user(word & !COPIES) {
                 Some(holder) => Err(Denied::Busy(holder)),
-                None => Ok(word | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
+                None => Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
             },
             Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
             Some(_) if one_buffer => Err(Denied::OneBuffer { isolate: id }),
@@ -187,18 +217,16 @@ impl AccessWord {
         .map(|before| buffers(before) == 0)
     }
 
-    /// Counts one live buffer less. The last one ends the isolate's claim, and that isolate is returned.
+    /// Counts one live buffer less. The last one ends the isolate's claim.
     #[inline]
-    pub(super) fn withdraw(&self) -> Option<IsolateId> {
-        let before = self.step(Ordering::Release, |word| {
-            debug_assert_ne!(buffers(word), 0);
-            match buffers(word) {
-                1 => Ok(word & (WRITER | GUARDS | SHRINKING | GROWING | COPIES)),
-                _ => Ok(word - BUFFER),
-            }
-        });
-        debug_assert!(before.is_ok(), "freed while exposed");
-        before.ok().filter(|&before| buffers(before) == 1).and_then(isolate)
+    pub(super) fn withdraw(&self) -> Withdrawal {
+        let before = self.0.fetch_sub(BUFFER, Ordering::Release);
+        debug_assert!(buffers(before) != 0 && !is_freed(before));
+        let is_over = is_over(before - BUFFER);
+        if is_over {
+            fence(Ordering::Acquire);
+        }
+        Withdrawal { unexposed: isolate(before).filter(|_| buffers(before) == 1), is_over }
     }
 
     /// Marks manual memory as freed, which is final. Refused while the memory is in use.
@@ -206,7 +234,7 @@ impl AccessWord {
         self.step(Ordering::AcqRel, |word| match (isolate(word), user(word)) {
             (Some(isolate), _) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
             (None, Some(holder)) => Err(Denied::Busy(holder)),
-            (None, None) => Ok(FREED),
+            (None, None) => Ok(word | FREED),
         })
         .map(drop)
     }
@@ -214,20 +242,76 @@ impl AccessWord {
     /// Whether it was marked as freed.
     #[inline]
     pub(super) fn is_freed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == FREED
+        is_freed(self.0.load(Ordering::Acquire))
     }
 
     /// The isolate that has the store, and the number of its live buffers.
     #[inline]
     pub(super) fn exposure(&self) -> Option<(IsolateId, u16)> {
         let word = self.0.load(Ordering::Acquire);
-        if word == FREED {
-            return None;
-        }
         isolate(word).map(|id| (id, buffers(word)))
     }
 }
 
+/// Groups of handles.
+impl AccessWord {
+    /// Counts one more group, unless no handle and no buffer is left.
+    #[cold]
+    pub(super) fn begin_group(&self) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if is_over(word) {
+                return false;
+            }
+            if word & GROUPS == GROUPS {
+                // The other threads only have one more step to do.
+                yield_now();
+                word = self.0.load(Ordering::Relaxed);
+                continue;
+            }
+            match self.0.compare_exchange_weak(word, word + GROUP, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
+    /// Ends a group. Returns whether no handle and no buffer is left. If so, all uses through the others came before, and the
+    /// caller ends the block.
+    pub(super) fn end_group(&self) -> bool {
+        is_over(self.0.fetch_sub(GROUP, Ordering::AcqRel) - GROUP)
+    }
+
+    /// Whether there is one group, and there never was a buffer.
+    #[inline]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == GROUP
+    }
+
+    /// Whether there is one group, and this number of buffers.
+    pub(super) fn has_one_group(&self, buffers: u64) -> bool {
+        self.0.load(Ordering::Acquire) & (BUFFERS | GROUPS) == buffers * BUFFER + GROUP
+    }
+
+    /// Ends the only group if there is no buffer. No other can begin then.
+    pub(super) fn end_only_group(&self) -> bool {
+        self.step(Ordering::Acquire, |word| match word & (BUFFERS | GROUPS) {
+            GROUP => Ok(0),
+            _ => Err(Denied::Freed),
+        })
+        .is_ok()
+    }
+
+    /// Undoes [`end_only_group`](Self::end_only_group).
+    pub(super) fn begin_only_group(&self) {
+        self.0.store(GROUP, Ordering::Release);
+    }
+
+    /// Counts the first buffer of a new block, which nobody else has.
+    pub(super) fn expose_new(&self, id: IsolateId) {
+        self.0.store(u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER | GROUP, Ordering::Relaxed);
+    }
+}
 /// Whether the exposure allows a guard in `scope`.
 #[inline]
 fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {
@@ -238,92 +322,4 @@ fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    fn id(bits: u16) -> IsolateId {
-        IsolateId::from_bits(bits).expect("not zero")
-    }
-
-    #[test]
-    fn a_writer_excludes_all_others() {
-        let word = AccessWord::new();
-        word.begin_write(None).unwrap();
-        assert_eq!(word.begin_copy(), Err(Denied::Busy(Holder::Writer)));
-        assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Writer)));
-        assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Writer)));
-        assert_eq!(word.expose(id(1), false), Err(Denied::Busy(Holder::Writer)));
-        assert_eq!(word.free(), Err(Denied::Busy(Holder::Writer)));
-        word.end_write();
-        word.begin_copy().unwrap();
-        assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Readers(1))));
-    }
-
-    #[test]
-    fn a_guard_outside_all_isolates_excludes_exposing_and_a_copy_does_not() {
-        let word = AccessWord::new();
-        word.begin_read(None).unwrap();
-        assert_eq!(word.expose(id(7), false), Err(Denied::Busy(Holder::Readers(1))));
-        word.end_read();
-        word.begin_copy().unwrap();
-        word.expose(id(7), false).unwrap();
-        word.end_copy();
-        assert_eq!(word.exposure(), Some((id(7), 1)));
-    }
-
-    #[test]
-    fn one_isolate_at_a_time() {
-        let word = AccessWord::new();
-        word.expose(id(7), false).unwrap();
-        word.expose(id(7), false).unwrap();
-        assert_eq!(word.expose(id(8), false), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
-        assert_eq!(word.begin_read(None), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
-        assert_eq!(word.begin_write(Some(id(8))), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
-        word.begin_write(Some(id(7))).unwrap();
-        word.end_write();
-        word.withdraw();
-        assert_eq!(word.exposure(), Some((id(7), 1)));
-        word.withdraw();
-        word.expose(id(8), true).unwrap();
-        assert_eq!(word.expose(id(8), true), Err(Denied::OneBuffer { isolate: id(8) }));
-    }
-
-    #[test]
-    fn buffers_are_counted_up_to_the_limit() {
-        let word = AccessWord::new();
-        for _ in 0..MAX_BUFFERS {
-            word.expose(id(u16::MAX - 1), false).unwrap();
-        }
-        let full = word.expose(id(u16::MAX - 1), false);
-        assert_eq!(full, Err(Denied::TooManyBuffers { isolate: id(u16::MAX - 1) }));
-        for _ in 0..MAX_BUFFERS {
-            word.withdraw();
-        }
-        assert_eq!(word.exposure(), None);
-        assert_eq!(word.free(), Ok(()));
-    }
-
-    #[test]
-    fn freed_is_for_good() {
-        let word = AccessWord::new();
-        word.free().unwrap();
-        assert_eq!(word.free(), Err(Denied::Freed));
-        assert_eq!(word.begin_copy(), Err(Denied::Freed));
-        assert_eq!(word.begin_read(None), Err(Denied::Freed));
-        assert_eq!(word.expose(id(1), false), Err(Denied::Freed));
-        assert_eq!(word.exposure(), None);
-    }
-
-    #[test]
-    fn guards_are_counted_up_to_the_limit() {
-        let word = AccessWord::new();
-        for _ in 0..0x7fff {
-            word.begin_read(None).unwrap();
-        }
-        assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Readers(0x7fff))));
-        for _ in 0..0x7fff {
-            word.end_read();
-        }
-        word.begin_write(None).unwrap();
-    }
-}
+mod tests;

@@ -46,6 +46,8 @@ struct Header {
     kind: StoreKind,
     // Whether its bytes count in the budget.
     charged: bool,
+    // Whether each claim of an isolate has a strong reference too (`Claim`).
+    claims_have_references: bool,
     witness: Witness,
 }
 
@@ -178,6 +180,7 @@ impl RawStore {
             id: StoreId::next(),
             kind,
             charged,
+            claims_have_references: false,
             witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
@@ -271,8 +274,18 @@ impl RawStore {
         self.access().exposure()
     }
 
-    pub(crate) fn strong_count(&self) -> u32 {
-        self.header().counts.strong()
+    /// The number of references: of handles, and of live buffers.
+    pub(crate) fn reference_count(&self) -> u32 {
+        let buffers = match self.claims_have_references() {
+            true => 0,
+            false => self.exposure().map_or(0, |(_, buffers)| buffers),
+        };
+        self.header().counts.strong() + u32::from(buffers)
+    }
+
+    #[inline]
+    pub(super) fn claims_have_references(&self) -> bool {
+        self.header().claims_have_references
     }
 
     /// Marks shared manual memory as freed; see `Counts::close`.
@@ -358,7 +371,11 @@ impl RawStore {
 impl Clone for RawStore {
     #[inline]
     fn clone(&self) -> Self {
-        self.header().counts.add_strong();
+        if self.header().counts.add_strong() {
+            // This is the reference of a claim, whose buffer is counted.
+            let is_alive = self.access().begin_group();
+            debug_assert!(is_alive);
+        }
         RawStore(self.0)
     }
 }
@@ -367,7 +384,7 @@ impl Drop for RawStore {
     #[inline]
     fn drop(&mut self) {
         if self.header().counts.remove_strong() {
-            Self::free(self.0);
+            Self::end_group(self.0);
         }
     }
 }
@@ -376,12 +393,39 @@ impl RawStore {
     /// Drops a reference that is probably the only one, which needs no locked instruction then.
     #[inline]
     pub(super) fn drop_only(self) {
-        if self.header().counts.is_unique() {
+        if self.is_only() {
             Self::free(ManuallyDrop::new(self).0);
         }
     }
 
-    /// Ends a block after its last reference: tells the observer, drops the owner, frees the block. A panic on the way still
+    /// Whether this is the only reference there ever was at the same time: no handle, no weak one and no buffer is left.
+    // In this order: where there is one reference and then never was a buffer, no buffer can have given another reference.
+    #[inline]
+    fn is_only(&self) -> bool {
+        self.header().counts.is_unique() && self.access().is_untouched()
+    }
+
+    /// Ends a block's group after its last reference, and the block, unless a buffer keeps it.
+    #[inline(never)]
+    fn end_group(block: NonNull<Header>) {
+        let group = ManuallyDrop::new(RawStore(block));
+        if group.access().end_group() {
+            Self::free(block);
+        }
+    }
+
+    /// The reference of a claim, whose buffer is counted in the access word. It is not counted as a strong one.
+    #[inline]
+    pub(super) fn of_buffer(&self) -> ManuallyDrop<RawStore> {
+        ManuallyDrop::new(RawStore(self.0))
+    }
+
+    /// Ends the block after its last buffer.
+    pub(super) fn free_after_buffer(last: &mut ManuallyDrop<RawStore>) {
+        Self::free(last.0);
+    }
+
+    /// Ends a block after its last reference and buffer: tells the observer, drops the owner, frees the block. A panic on the way still
     /// frees the block.
     // It takes the pointer, since a reference that is passed by its address has to be in memory.
     #[inline(never)]

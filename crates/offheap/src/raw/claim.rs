@@ -4,15 +4,20 @@ use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::access::Denied;
+use super::access::{Denied, Withdrawal};
 use super::{Memory, Owner, RawStore};
 use crate::observe::{self, EventKind};
 use crate::{Error, IsolateId, Length, Sharing, Site, StoreKind};
 
-/// One reference to a block and, if the block counts its buffers, one counted buffer of an isolate.
+/// What an engine's buffer has of a block: it keeps the block.
+///
+/// If the block counts its buffers, that is one counted buffer of an isolate. A reference would cost two more locked
+/// instructions, so there is one only in blocks that were [exposed when they were made](Self::of_new): often their buffer is
+/// all that keeps them, and a handle that is made then would begin a [group](super::access). If the block counts no buffers,
+/// it is one reference.
 ///
 /// Its drop tells the observer, withdraws the buffer and then drops the reference.
-pub(crate) struct Claim(RawStore);
+pub(crate) struct Claim(ManuallyDrop<RawStore>);
 
 impl Claim {
     /// Claims `raw` for a buffer in `isolate`. `check` runs while the buffer is counted, so no other code changes the
@@ -26,13 +31,18 @@ impl Claim {
         if !counts_buffers(raw.kind()) {
             // Checked after the reference was taken: from then on the memory is not freed.
             let held = raw.clone();
-            return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(held)) };
+            return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(ManuallyDrop::new(held))) };
         }
         count(raw, isolate)?;
-        let counted = Withdrawn(raw);
+        let mut counted = Ending { raw: raw.of_buffer(), is_counted: true, has_reference: false };
         check()?;
+        if raw.claims_have_references() {
+            std::mem::forget(raw.clone());
+        }
+        // SAFETY: I-FREE-ONCE: the buffer is taken out of a value that is not dropped.
+        let claim = Claim(ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut counted.raw) }));
         std::mem::forget(counted);
-        Ok(Claim(raw.clone()))
+        Ok(claim)
     }
 
     /// A claim on a new block over the memory of `owner`. [`tell_made`](Self::tell_made) tells the observer.
@@ -42,16 +52,16 @@ impl Claim {
     }
 
     /// Claims a block to which there is no other reference.
-    pub(crate) fn of_new(raw: RawStore, isolate: IsolateId) -> Self {
-        assert!(raw.is_unique(), "nobody else has the block yet");
-        count(&raw, isolate).expect("nobody else has the block yet");
-        Claim(raw)
+    pub(crate) fn of_new(mut raw: RawStore, isolate: IsolateId) -> Self {
+        raw.expose_new(isolate);
+        isolate.add_external_bytes(accounted_bytes(&raw));
+        Claim(ManuallyDrop::new(raw))
     }
 
     /// Claims read-only memory, which any number of isolates may have and which counts no buffers.
     pub(crate) fn of_frozen(raw: RawStore) -> Self {
         assert!(raw.kind().is_read_only(), "memory of another kind counts its buffers");
-        Claim(raw)
+        Claim(ManuallyDrop::new(raw))
     }
 
     /// Tells the observer of the claim. A panic of the observer drops the claim.
@@ -74,9 +84,9 @@ impl Claim {
     /// The claim as a pointer, for an engine to keep.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<c_void> {
-        let claim = ManuallyDrop::new(self);
-        // SAFETY: I-FREE-ONCE: the reference is read out of a value that is not dropped.
-        unsafe { std::ptr::read(&claim.0) }.into_raw()
+        let mut claim = ManuallyDrop::new(self);
+        // SAFETY: I-FREE-ONCE: what the claim has is taken out of a value that is not dropped.
+        unsafe { ManuallyDrop::take(&mut claim.0) }.into_raw()
     }
 
     /// # Safety
@@ -84,7 +94,7 @@ impl Claim {
     #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         // SAFETY: I-FREE-ONCE: the caller's promise.
-        Claim(unsafe { RawStore::from_raw(raw) })
+        Claim(ManuallyDrop::new(unsafe { RawStore::from_raw(raw) }))
     }
 
     /// Makes the memory shared, if there is no other reference to it.
@@ -101,12 +111,15 @@ impl Claim {
     }
 
     fn into_kind(mut self, kind: StoreKind) -> Result<Self, Self> {
-        if self.0.kind() != StoreKind::FIXED || !self.0.is_unique() {
+        if self.0.kind() != StoreKind::FIXED {
             return Err(self);
         }
-        // Memory of these kinds counts no buffers.
-        drop(Withdrawn(&self.0));
-        self.0.set_kind(kind);
+        let accounted_bytes = accounted_bytes(&self.0);
+        if !self.0.set_kind_if_new(kind) {
+            return Err(self);
+        }
+        // Memory of these kinds counts no buffers. The reference stays.
+        withdraw(&self.0, accounted_bytes);
         Ok(self)
     }
 }
@@ -114,14 +127,14 @@ impl Claim {
 impl Drop for Claim {
     #[inline]
     fn drop(&mut self) {
-        let raw = &self.0;
-        let is_counted = counts_buffers(raw.kind());
-        // Withdrawn after the event, so that the observer hears of another isolate's claim later. Withdrawn even if the
-        // observer panics.
-        let _withdrawn = is_counted.then(|| Withdrawn(raw));
+        let is_counted = counts_buffers(self.0.kind());
+        let has_reference = !is_counted || self.0.claims_have_references();
+        // Ended after the event, so that the observer hears of another isolate's claim later. Ended even if the observer
+        // panics.
+        let ending = Ending { raw: self.0.of_buffer(), is_counted, has_reference };
         observe::emit(|| {
-            let isolate = raw.access().exposure().filter(|_| is_counted).map(|(isolate, _)| isolate);
-            raw.event(EventKind::Released { isolate })
+            let isolate = ending.raw.exposure().filter(|_| is_counted).map(|(isolate, _)| isolate);
+            ending.raw.event(EventKind::Released { isolate })
         });
     }
 }
@@ -136,14 +149,33 @@ fn count(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
     Ok(())
 }
 
-/// A buffer that is withdrawn with this value.
-struct Withdrawn<'a>(&'a RawStore);
+/// Counts a buffer less. Returns whether no handle and no buffer is left; then the caller ends the block.
+#[inline]
+fn withdraw(raw: &RawStore, accounted_bytes: usize) -> bool {
+    let Withdrawal { unexposed, is_over } = raw.access().withdraw();
+    if let Some(isolate) = unexposed {
+        isolate.subtract_external_bytes(accounted_bytes);
+    }
+    is_over
+}
 
-impl Drop for Withdrawn<'_> {
+/// What a claim has, which ends with this value.
+struct Ending {
+    raw: ManuallyDrop<RawStore>,
+    is_counted: bool,
+    has_reference: bool,
+}
+
+impl Drop for Ending {
     #[inline]
     fn drop(&mut self) {
-        if let Some(isolate) = self.0.access().withdraw() {
-            isolate.subtract_external_bytes(accounted_bytes(self.0));
+        // Asked first: without a reference, the block may end once the buffer is withdrawn.
+        let is_over = self.is_counted && withdraw(&self.raw, accounted_bytes(&self.raw));
+        if self.has_reference {
+            // SAFETY: I-FREE-ONCE: the claim's reference, which is dropped here once.
+            unsafe { ManuallyDrop::drop(&mut self.raw) };
+        } else if is_over {
+            RawStore::free_after_buffer(&mut self.raw);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The numbers of strong and weak references to a block, in one atomic number.
+//! The numbers of strong and weak references to a block, in one atomic number. A handle is a strong reference. A buffer is
+//! not counted here but in the access word, which also decides when the block ends.
 //!
 //! With both in one number, one load tells whether a reference is unique. No other reference can be counted then, so a
 //! store that was never shared is dropped without a locked instruction.
@@ -17,15 +18,6 @@ const MAX_REFERENCES: u32 = i32::MAX as u32 >> 1;
 /// The lower half counts the strong references. The upper half, below `CLOSED`, counts the weak ones, and one more that all
 /// strong references hold together.
 pub(super) struct Counts(AtomicU64);
-
-/// A strong reference without another strong one beside it.
-pub(super) enum Unique {
-    /// There is no weak handle either.
-    OfAnySort,
-    /// There are weak handles. They fail to upgrade until [`give_back`](Counts::give_back), since the count of strong
-    /// references is 0.
-    Strong,
-}
 
 #[inline]
 fn strong(word: u64) -> u32 {
@@ -47,9 +39,16 @@ impl Counts {
         strong(self.0.load(Ordering::Acquire))
     }
 
+    /// Counts one more strong reference. Returns whether there was none: then the caller begins a group.
     #[inline]
-    pub(super) fn add_strong(&self) {
-        abort_beyond_limit(strong(self.0.fetch_add(STRONG, Ordering::Relaxed)));
+    pub(super) fn add_strong(&self) -> bool {
+        let before = strong(self.0.fetch_add(STRONG, Ordering::Relaxed));
+        // One comparison for both of the rare cases.
+        if before.wrapping_sub(1) >= MAX_REFERENCES {
+            abort_beyond_limit(before);
+            return true;
+        }
+        false
     }
 
     pub(super) fn add_weak(&self) {
@@ -71,7 +70,8 @@ impl Counts {
         false
     }
 
-    /// Removes a strong reference. Returns whether it was the last, in which case all uses through the others came before.
+    /// Removes a strong reference. Returns whether it was the last. If so, all uses through the others came before, and the
+    /// caller ends their group.
     #[inline]
     pub(super) fn remove_strong(&self) -> bool {
         let last = strong(self.0.fetch_sub(STRONG, Ordering::Release)) == 1;
@@ -92,26 +92,27 @@ impl Counts {
         last
     }
 
-    /// Whether there is one strong reference, and no weak one beside it. No other can be counted then.
+    /// Whether there is one strong reference, and no weak one beside it. No other can be counted then, except by a buffer.
     #[inline]
     pub(super) fn is_unique(&self) -> bool {
         self.0.load(Ordering::Acquire) == STRONG | WEAK
     }
 
-    /// Removes the strong reference if there is no other one; otherwise returns how many there are.
-    pub(super) fn take_unique(&self) -> Result<Unique, u32> {
+    /// Removes the strong reference if there is no other one. The caller does not end the group yet.
+    pub(super) fn take_only_strong(&self) -> bool {
         let mut word = self.0.load(Ordering::Acquire);
-        loop {
-            match word {
-                _ if strong(word) != 1 => return Err(strong(word)),
-                _ if weak(word) == 1 => return Ok(Unique::OfAnySort),
-                _ => {}
-            }
+        while strong(word) == 1 {
             match self.0.compare_exchange_weak(word, word - STRONG, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Ok(Unique::Strong),
+                Ok(_) => return true,
                 Err(seen) => word = seen,
             }
         }
+        false
+    }
+
+    /// Whether no weak reference is left besides the one that the strong ones hold. All uses through weak ones came before.
+    pub(super) fn has_no_weak(&self) -> bool {
+        weak(self.0.load(Ordering::Acquire)) == 1
     }
 
     /// Marks the block as freed if it has at most `own` strong references. Otherwise returns how many more there are, or
@@ -136,11 +137,6 @@ impl Counts {
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.0.load(Ordering::Acquire) & CLOSED != 0
-    }
-
-    /// Undoes [`take_unique`](Self::take_unique) if that found weak handles.
-    pub(super) fn give_back(&self) {
-        self.0.fetch_add(STRONG, Ordering::Release);
     }
 }
 

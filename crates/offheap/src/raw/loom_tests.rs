@@ -6,6 +6,7 @@
 //! detector, and control blocks come from loom's allocator, which reports leaks.
 
 mod access;
+mod claims;
 mod growth;
 mod manual;
 mod shared;
@@ -153,7 +154,7 @@ fn unique_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
             Ok(unique) => {
                 // As a writer would, which no other reference may see.
                 memory.write(7);
-                assert_eq!(unique.strong_count(), 1);
+                assert_eq!(unique.reference_count(), 1);
                 drop(unique);
             }
             Err((count, store)) => {

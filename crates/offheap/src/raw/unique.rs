@@ -25,7 +25,7 @@ impl UniqueRef {
         let has_slices = matches!(raw.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
         let unique = raw.into_unique()?;
-        assert_eq!(unique.exposure(), None, "a live buffer holds a reference");
+        assert_eq!(unique.exposure(), None, "a live buffer keeps the block");
         Ok(UniqueRef::of(unique))
     }
 

@@ -4,31 +4,42 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
-use crate::StoreKind;
 use crate::observe::{self, EventKind};
 use crate::raw::access::AccessWord;
-use crate::raw::counts::{Counts, Unique};
-use crate::sync::{AtomicUsize, Witness, alloc};
+use crate::raw::counts::Counts;
+use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
+use crate::{IsolateId, StoreKind};
 
 impl RawStore {
     /// Makes this reference unique. Weak ones are severed; if there are any, the owner moves to a new block.
     ///
     /// # Errors
-    /// The store comes back with the count of strong references if there are others, and with `None` if there is no memory
-    /// for a new block. Weak handles may have failed to upgrade during the call.
+    /// The store comes back with the number of references if there are others, and with `None` if there is no memory for a
+    /// new block. Weak handles may have failed to upgrade during the call.
     pub(in crate::raw) fn into_unique(self) -> Result<RawStore, (Option<u32>, RawStore)> {
+        if self.is_only() {
+            return Ok(self);
+        }
         let header = self.header();
-        match header.counts.take_unique() {
-            Err(count) => return Err((Some(count), self)),
-            Ok(Unique::OfAnySort) => return Ok(self),
-            // While the count is 0 no reference can be made: weak handles fail to upgrade, and there are no strong ones.
-            Ok(Unique::Strong) => {}
+        while !self.leave_only_group() {
+            match self.reference_count() {
+                // Another reference has just gone, or its thread has one more step to do.
+                1 => yield_now(),
+                count => return Err((Some(count), self)),
+            }
+        }
+        // No reference can be made any more: there is no buffer, and weak handles fail to upgrade.
+        if header.counts.has_no_weak() {
+            header.access.begin_only_group();
+            self.give_back();
+            return Ok(self);
         }
         let owner = header.owner;
         // SAFETY: I-LAYOUT: the layout of this block, which is not of size zero.
         let fresh = unsafe { alloc(owner.layout) };
         let Some(fresh) = NonNull::new(fresh) else {
-            header.counts.give_back();
+            header.access.begin_only_group();
+            self.give_back();
             return Err((None, self));
         };
         let moved = Header {
@@ -41,6 +52,7 @@ impl RawStore {
             id: header.id,
             kind: header.kind,
             charged: header.charged,
+            claims_have_references: false,
             witness: Witness::new(),
         };
         let unique = RawStore(fresh.cast());
@@ -48,26 +60,66 @@ impl RawStore {
         unsafe { unique.0.write(moved) };
         let old = ManuallyDrop::new(self);
         let owner_size = owner.layout.size() - owner.offset;
-        // SAFETY: I-FREE-ONCE: with the count at 0 nothing reaches the old owner, which is moved and never dropped there.
+        // SAFETY: I-FREE-ONCE: without a group and a buffer nothing reaches the old owner, which is moved and never dropped
+        // there.
         // The owner and its padding end with the block in both blocks. An owner's memory does not move with it (`Owner`).
         unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(unique.owner_ptr().cast(), owner_size) };
         drop(RawWeak(old.0));
         Ok(unique)
     }
 
-    /// Whether this reference is unique: there is no other one, not even a weak one.
-    pub(in crate::raw) fn is_unique(&self) -> bool {
-        self.header().counts.is_unique()
+    /// Ends the count of this reference and its group, if there is nothing else.
+    fn leave_only_group(&self) -> bool {
+        let header = self.header();
+        if !header.counts.take_only_strong() {
+            return false;
+        }
+        // This reference is not counted now, but its group is. A reference that a buffer or a weak handle gives meanwhile
+        // begins another group.
+        let is_left = header.access.end_only_group();
+        if !is_left {
+            self.give_back();
+        }
+        is_left
     }
 
-    /// Changes the kind of the block. The caller makes sure that the memory is as the new kind says.
+    /// Counts this reference again, after `take_only_strong`. Its group is still counted.
+    fn give_back(&self) {
+        if !self.header().counts.add_strong() {
+            // Another reference has begun a group in the meantime.
+            let is_over = self.access().end_group();
+            debug_assert!(!is_over, "there are strong references");
+        }
+    }
+
+    /// Makes this the block of a new claim: its first buffer is counted, and each of its claims has a strong reference. So
+    /// references that buffers give begin no group.
     ///
     /// # Panics
-    /// If this reference is not unique.
-    pub(in crate::raw) fn set_kind(&mut self, kind: StoreKind) {
-        assert!(self.is_unique(), "others know the block by its kind");
+    /// If there is another reference.
+    pub(in crate::raw) fn expose_new(&mut self, isolate: IsolateId) {
+        assert!(self.is_only(), "nobody else has the block yet");
+        self.access().expose_new(isolate);
         // SAFETY: I-FREE-ONCE: there is no other reference to the block, and `&mut self` keeps this one from being cloned.
-        unsafe { self.0.as_mut() }.kind = kind;
+        unsafe { self.0.as_mut() }.claims_have_references = true;
+    }
+
+    /// Changes the kind of a block that `expose_new` exposed, if there is nothing but this reference and its buffer. The
+    /// caller makes sure that the memory is as the new kind says.
+    pub(in crate::raw) fn set_kind_if_new(&mut self, kind: StoreKind) -> bool {
+        let header = self.header();
+        // Weak handles are made from strong ones. Without both, only another buffer could give a reference.
+        if !header.claims_have_references || !header.counts.take_only_strong() {
+            return false;
+        }
+        let is_new = header.counts.has_no_weak() && header.access.has_one_group(1);
+        if is_new {
+            // SAFETY: I-FREE-ONCE: there is no other reference to the block, and none can be made: as above, with this
+            // buffer being the only one. `&mut self` keeps this one from being cloned.
+            unsafe { self.0.as_mut() }.kind = kind;
+        }
+        self.give_back();
+        is_new
     }
 
     /// Takes the owner out and frees the block. The caller has checked that this reference is unique.
@@ -78,7 +130,7 @@ impl RawStore {
         if !self.is_from::<O>() {
             return Err(self);
         }
-        assert_eq!(self.strong_count(), 1, "a unique store is held elsewhere");
+        assert_eq!(self.reference_count(), 1, "a unique store is held elsewhere");
         observe::emit(|| self.event(EventKind::Freed { at: None }));
         let store = ManuallyDrop::new(self);
         drop(store.charge());

@@ -11,9 +11,23 @@ impl RawWeak {
         header
     }
 
-    /// A strong reference, unless the last one is gone.
+    /// A strong reference, unless the last one is gone and no buffer is left.
     pub(crate) fn upgrade(&self) -> Option<RawStore> {
-        self.header().counts.upgrade().then(|| RawStore(self.0))
+        let header = self.header();
+        if header.counts.upgrade() {
+            return Some(RawStore(self.0));
+        }
+        // Only a buffer may be left. The group that begins here keeps the block until the reference is counted.
+        if !header.access.begin_group() {
+            return None;
+        }
+        let strong = RawStore(self.0);
+        if !header.counts.add_strong() {
+            // In the meantime another reference began a group.
+            let is_over = header.access.end_group();
+            debug_assert!(!is_over, "there is a strong reference");
+        }
+        Some(strong)
     }
 }
 

@@ -159,7 +159,7 @@ fn exposure_two_buffers_go_on_two_threads_and_the_store_is_free() {
         let other = store.clone();
         let collector = thread::spawn(move || {
             // As a sweeper, after script wrote.
-            other.word.withdraw();
+            let _ = other.word.withdraw();
         });
         store.bytes.write(5);
         store.word.withdraw();

@@ -1,0 +1,87 @@
+use super::*;
+
+fn id(bits: u16) -> IsolateId {
+    IsolateId::from_bits(bits).expect("not zero")
+}
+
+#[test]
+fn a_writer_excludes_all_others() {
+    let word = AccessWord::new();
+    word.begin_write(None).unwrap();
+    assert_eq!(word.begin_copy(), Err(Denied::Busy(Holder::Writer)));
+    assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Writer)));
+    assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Writer)));
+    assert_eq!(word.expose(id(1), false), Err(Denied::Busy(Holder::Writer)));
+    assert_eq!(word.free(), Err(Denied::Busy(Holder::Writer)));
+    word.end_write();
+    word.begin_copy().unwrap();
+    assert_eq!(word.begin_write(None), Err(Denied::Busy(Holder::Readers(1))));
+}
+
+#[test]
+fn a_guard_outside_all_isolates_excludes_exposing_and_a_copy_does_not() {
+    let word = AccessWord::new();
+    word.begin_read(None).unwrap();
+    assert_eq!(word.expose(id(7), false), Err(Denied::Busy(Holder::Readers(1))));
+    word.end_read();
+    word.begin_copy().unwrap();
+    word.expose(id(7), false).unwrap();
+    word.end_copy();
+    assert_eq!(word.exposure(), Some((id(7), 1)));
+}
+
+#[test]
+fn one_isolate_at_a_time() {
+    let word = AccessWord::new();
+    word.expose(id(7), false).unwrap();
+    word.expose(id(7), false).unwrap();
+    assert_eq!(word.expose(id(8), false), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+    assert_eq!(word.begin_read(None), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+    assert_eq!(word.begin_write(Some(id(8))), Err(Denied::Exposed { isolate: id(7), buffers: 2 }));
+    word.begin_write(Some(id(7))).unwrap();
+    word.end_write();
+    word.withdraw();
+    assert_eq!(word.exposure(), Some((id(7), 1)));
+    word.withdraw();
+    word.expose(id(8), true).unwrap();
+    assert_eq!(word.expose(id(8), true), Err(Denied::OneBuffer { isolate: id(8) }));
+}
+
+#[test]
+fn buffers_are_counted_up_to_the_limit() {
+    let word = AccessWord::new();
+    for _ in 0..MAX_BUFFERS {
+        word.expose(id(u16::MAX - 1), false).unwrap();
+    }
+    let full = word.expose(id(u16::MAX - 1), false);
+    assert_eq!(full, Err(Denied::TooManyBuffers { isolate: id(u16::MAX - 1) }));
+    for _ in 0..MAX_BUFFERS {
+        word.withdraw();
+    }
+    assert_eq!(word.exposure(), None);
+    assert_eq!(word.free(), Ok(()));
+}
+
+#[test]
+fn freed_is_for_good() {
+    let word = AccessWord::new();
+    word.free().unwrap();
+    assert_eq!(word.free(), Err(Denied::Freed));
+    assert_eq!(word.begin_copy(), Err(Denied::Freed));
+    assert_eq!(word.begin_read(None), Err(Denied::Freed));
+    assert_eq!(word.expose(id(1), false), Err(Denied::Freed));
+    assert_eq!(word.exposure(), None);
+}
+
+#[test]
+fn guards_are_counted_up_to_the_limit() {
+    let word = AccessWord::new();
+    for _ in 0..0xfff {
+        word.begin_read(None).unwrap();
+    }
+    assert_eq!(word.begin_read(None), Err(Denied::Busy(Holder::Readers(0xfff))));
+    for _ in 0..0xfff {
+        word.end_read();
+    }
+    word.begin_write(None).unwrap();
+}

@@ -1,0 +1,218 @@
+//! Buffers keep a block without a reference. Handles come and go beside them.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{DROPPED, Plain, Watched, store, use_through};
+use crate::raw::access::Denied;
+use crate::raw::{Claim, Memory, RawStore};
+use crate::{IsolateId, Site, StoreKind};
+
+fn isolate() -> IsolateId {
+    IsolateId::from_bits(1).expect("not zero")
+}
+
+fn claim(store: &RawStore) -> Claim {
+    Claim::new(store, isolate(), || Ok::<_, Denied>(())).expect("nobody else uses it")
+}
+
+fn assert_dropped(memory: &Plain) {
+    assert_eq!(memory.read(), DROPPED);
+}
+
+#[test]
+fn claim_the_last_handle_goes_beside_the_last_buffer() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, seen) = (claim(&store), memory.clone());
+        let collector = thread::spawn(move || {
+            use_through(buffer.raw(), &seen);
+            drop(buffer);
+        });
+        use_through(&store, &memory);
+        drop(store);
+        collector.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_a_buffer_gives_a_handle_while_the_last_one_goes() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, seen) = (claim(&store), memory.clone());
+        let engine = thread::spawn(move || {
+            let handle = buffer.raw().clone();
+            drop(buffer);
+            use_through(&handle, &seen);
+        });
+        use_through(&store, &memory);
+        drop(store);
+        engine.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_two_buffers_give_handles_on_two_threads() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let buffers = [claim(&store), claim(&store)];
+        drop(store);
+        let threads = buffers.map(|buffer| {
+            let seen = memory.clone();
+            thread::spawn(move || {
+                let handle = buffer.raw().clone();
+                drop(buffer);
+                use_through(&handle, &seen);
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_a_weak_handle_finds_the_store_while_a_buffer_goes_or_never() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, weak, seen) = (claim(&store), store.downgrade(), memory.clone());
+        drop(store);
+        let collector = thread::spawn(move || drop(buffer));
+        if let Some(store) = weak.upgrade() {
+            use_through(&store, &seen);
+        }
+        drop(weak);
+        collector.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_a_weak_handle_finds_the_store_while_a_handle_goes_beside_a_buffer() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, weak, seen) = (claim(&store), store.downgrade(), memory.clone());
+        let other = thread::spawn(move || {
+            let found = weak.upgrade().expect("the buffer keeps it");
+            use_through(&found, &seen);
+        });
+        drop(store);
+        other.join().unwrap();
+        use_through(buffer.raw(), &memory);
+        drop(buffer);
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_two_weak_handles_find_the_store_of_a_buffer_at_once() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let buffer = claim(&store);
+        let (weak, other, seen) = (store.downgrade(), store.downgrade(), memory.clone());
+        drop(store);
+        let other = thread::spawn(move || {
+            let found = other.upgrade().expect("the buffer keeps it");
+            use_through(&found, &seen);
+        });
+        drop(weak.upgrade().expect("the buffer keeps it"));
+        drop(weak);
+        other.join().unwrap();
+        drop(buffer);
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_a_store_is_taken_back_while_its_buffer_gives_a_handle_or_never() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, seen) = (claim(&store), memory.clone());
+        let engine = thread::spawn(move || {
+            let handle = buffer.raw().clone();
+            drop(buffer);
+            use_through(&handle, &seen);
+        });
+        match store.into_unique() {
+            Ok(unique) => {
+                // As a writer would, which no other reference may see.
+                memory.write(7);
+                assert_eq!((unique.reference_count(), unique.exposure()), (1, None));
+                drop(unique);
+            }
+            Err((_, store)) => use_through(&store, &memory),
+        }
+        engine.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_a_store_is_taken_back_beside_a_weak_handle_after_its_buffer_went() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, weak, seen) = (claim(&store), store.downgrade(), memory.clone());
+        let other = thread::spawn(move || {
+            drop(buffer);
+            if let Some(store) = weak.upgrade() {
+                use_through(&store, &seen);
+            }
+        });
+        match store.into_unique() {
+            Ok(unique) => {
+                memory.write(7);
+                drop(unique);
+            }
+            Err((_, store)) => drop(store),
+        }
+        other.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+fn new_claim() -> (Claim, Arc<Plain>) {
+    let memory = Plain::new();
+    let none = |_: &mut Watched| Memory { data: std::ptr::NonNull::dangling(), byte_length: 0 };
+    let Ok(raw) = RawStore::untold(Watched(memory.clone()), StoreKind::FIXED, Site::here(), none) else {
+        panic!("out of memory")
+    };
+    (Claim::of_new(raw, isolate()), memory)
+}
+
+#[test]
+fn claim_of_a_new_block_goes_beside_the_handle_that_it_gave() {
+    loom::model(|| {
+        let (buffer, memory) = new_claim();
+        let (handle, seen) = (buffer.raw().clone(), memory.clone());
+        let other = thread::spawn(move || {
+            use_through(&handle, &seen);
+            drop(handle);
+        });
+        drop(buffer);
+        other.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_of_a_new_block_becomes_shared_only_without_other_references() {
+    loom::model(|| {
+        let (buffer, memory) = new_claim();
+        let (handle, seen) = (buffer.raw().clone(), memory.clone());
+        let other = thread::spawn(move || {
+            assert_eq!(handle.kind(), StoreKind::FIXED);
+            use_through(&handle, &seen);
+        });
+        match buffer.into_shared() {
+            Ok(shared) => {
+                // The kind of a block is not atomic, so no other reference may have looked at it later.
+                assert_eq!(shared.raw().kind(), StoreKind::SHARED);
+                memory.write(7);
+            }
+            Err(buffer) => drop(buffer),
+        }
+        other.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
