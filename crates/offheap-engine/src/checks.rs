@@ -33,6 +33,17 @@ pub(crate) fn check_attached(engine: &'static str, attempted: &'static str, deta
     }
 }
 
+/// Refuses a buffer that `transfer` does not move: a shared, an immutable or a detached one. For adapters.
+///
+/// # Errors
+/// [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`].
+pub fn check_transferable(engine: &'static str, state: &BufferState) -> Result<(), Error> {
+    const ATTEMPTED: &str = "transfer";
+    check_unshared(engine, ATTEMPTED, state.shared)?;
+    check_mutable(engine, ATTEMPTED, state.immutable)?;
+    check_attached(engine, ATTEMPTED, state.detached)
+}
+
 /// Refuses a new length that `resize` or `grow` cannot give to a resizable buffer.
 pub(crate) fn check_new_length(
     engine: &'static str,

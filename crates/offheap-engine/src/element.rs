@@ -62,6 +62,19 @@ pub trait TypedElement: sealed::Sealed {
     const ELEMENT: Element;
 }
 
+/// The number of elements in all bytes that a store has now. For adapters.
+///
+/// # Errors
+/// [`Error::Memory`] with [`PartialElement`](offheap::Error::PartialElement) if that is not a whole number.
+pub fn element_count<T: TypedElement>(store: &BackingStore) -> Result<usize, Error> {
+    let (byte_length, element_size) = (store.byte_length(), T::ELEMENT.byte_length());
+    if !byte_length.is_multiple_of(element_size) {
+        let (store, element) = (store.id(), std::any::type_name::<T>());
+        return Err(offheap::Error::PartialElement { store, byte_length, element, element_size }.into());
+    }
+    Ok(byte_length / element_size)
+}
+
 /// The element type of a `Uint8ClampedArray`. The type has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum U8Clamped {}

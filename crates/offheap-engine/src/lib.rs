@@ -32,8 +32,8 @@ mod table;
 mod tool;
 
 pub use capabilities::Capabilities;
-pub use checks::{check_mutable, check_unshared};
-pub use element::{Element, TypedElement, U8Clamped};
+pub use checks::{check_mutable, check_transferable, check_unshared};
+pub use element::{Element, TypedElement, U8Clamped, element_count};
 pub use engine::{BufferState, Engine, ScriptValue, ViewState, unexpected_value};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};

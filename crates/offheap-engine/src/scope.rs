@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
 
+use crate::element::element_count;
 use crate::handle::RootTable;
 use crate::host::Host;
 use crate::table::{Rooted, Table};
@@ -119,6 +120,16 @@ impl<'s, H: Host> Scope<'s, H> {
             Ok(buffer)
         })?;
         Ok((buffer, how))
+    }
+
+    /// A typed array over all of a store, shared or not, without a copy: `new Float32Array(buffer)` in script. The array
+    /// has the elements that the store has now, and its length never changes.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose), and [`Error::Memory`] with
+    /// [`PartialElement`](offheap::Error::PartialElement) if the store's length is not a multiple of the element's size.
+    pub fn expose_as<T: TypedElement>(&mut self, store: &BackingStore) -> Result<Local<'s, JsArrayBufferView>, Error> {
+        self.make(|host| host.expose_typed(store, T::ELEMENT, 0, element_count::<T>(store)?))
     }
 
     /// A typed array over a part of a store, shared or not, without a copy. Script would get the same array from

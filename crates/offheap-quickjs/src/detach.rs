@@ -1,12 +1,12 @@
 //! Detaching, and detach keys, which QuickJS does not have. A map that script cannot reach keeps the keys. `detach`
 //! checks them, and so do the three transfer functions, which an isolate replaces before any user code runs.
 
-use offheap_engine::{check_mutable, check_unshared};
-use rquickjs::{Ctx, Value};
+use offheap_engine::{check_mutable, check_transferable, check_unshared};
+use rquickjs::{ArrayBuffer, Ctx, Value};
 
 use crate::script::from_rquickjs;
-use crate::sys::{self, SetUpFunction, with_state};
-use crate::{ENGINE, Error};
+use crate::sys::{self, SetUpFunction, Transfer, with_state};
+use crate::{BufferState, ENGINE, Error};
 
 /// Detaches the buffer `value`, or the buffer of the view `value`.
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
@@ -25,6 +25,30 @@ pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Opt
 }
 
 const ATTEMPTED: &str = "detach";
+
+/// `transfer(byteLength)` of the buffer `value`, or of the buffer of the view `value`.
+pub(crate) fn transfer<'js>(
+    ctx: &Ctx<'js>,
+    value: &Value<'js>,
+    byte_length: Option<usize>,
+) -> Result<ArrayBuffer<'js>, Error> {
+    let buffer = sys::view_buffer(ctx, value)?;
+    let moved = transfer_if(ctx, &buffer, byte_length, |state| check_transferable(ENGINE, state))?;
+    let not_made = Error::EngineFailed { engine: ENGINE, attempted: "transfer a buffer" };
+    ArrayBuffer::from_value(moved).ok_or(not_made)
+}
+
+/// `transfer(byteLength)` of a buffer that `check` accepts and that has no key.
+pub(crate) fn transfer_if<'js>(
+    ctx: &Ctx<'js>,
+    buffer: &Value<'js>,
+    byte_length: Option<usize>,
+    check: impl FnOnce(&BufferState) -> Result<(), Error>,
+) -> Result<Value<'js>, Error> {
+    check(&sys::state_of(ctx, buffer)?)?;
+    check_key(ctx, buffer, None, "transfer")?;
+    sys::transfer(ctx, buffer, byte_length, Transfer::KeepMaximum)
+}
 
 /// The results of the set-up script's function `checkKey`.
 const NO_KEY: i32 = 0;

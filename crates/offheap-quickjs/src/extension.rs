@@ -5,7 +5,7 @@
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
-use offheap_engine::{cells, copy_in};
+use offheap_engine::{cells, copy_in, element_count};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
 use crate::sys::{self, OnThread, with_state};
@@ -28,6 +28,39 @@ pub trait BackingStoreExt: Sized {
     /// isolate has the store, a guard uses it, or it was freed. [`Error::Script`] if QuickJS is out of memory.
     /// After an error nothing has changed.
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error>;
+
+    /// Makes an ArrayBuffer over these bytes as [`expose`](Self::expose) does, or else over a copy of them. The
+    /// [`Exposure`] says which. Read-only memory is copied if this context does not keep script from writing to it, which
+    /// only an [`Isolate`](crate::Isolate) does, or if it does not begin at a multiple of 8. This is the way to show a
+    /// read-only [`Mapped`](offheap::Mapped) file, or a part of one, to script in your own context.
+    ///
+    /// ```
+    /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime}};
+    /// # use offheap_quickjs::offheap::{FrozenStore, MapMode, Mapped};
+    /// # let context = Context::full(&Runtime::new()?)?;
+    /// let file = Mapped::open("Cargo.toml", MapMode::ReadOnly)?;
+    /// context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+    ///     let (buffer, exposure) = file.store().slice(..9)?.expose_or_copy(&ctx)?;
+    ///     assert!(!exposure.is_external()); // a copy, since this is not the context of an `Isolate`
+    ///     ctx.globals().set("head", buffer)?;
+    ///     assert_eq!(ctx.eval::<String, _>("String.fromCharCode(...new Uint8Array(head))")?, "[package]");
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose), except for read-only memory that is copied.
+    fn expose_or_copy<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error>;
+
+    /// Makes a typed array over all of these bytes, without a copy: `new Float32Array(buffer)` in script, with a buffer
+    /// as [`expose`](Self::expose) makes it. `T` is a [`TypedElement`](crate::TypedElement): `f32` makes a
+    /// `Float32Array`, `i64` a `BigInt64Array`. The length of the array never changes.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose). [`Error::Memory`] with
+    /// [`PartialElement`](offheap::Error::PartialElement) if the length is not a multiple of the element's size.
+    fn expose_as<'js, T: RquickjsElement>(&self, ctx: &Ctx<'js>) -> Result<TypedArray<'js, T::Element>, Error>;
 
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy. It is the result of
     /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as
@@ -99,10 +132,27 @@ impl BackingStoreExt for BackingStore {
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "keep script in this context from writing to read-only memory",
-                instead: "use an `Isolate`, or expose a copy of its bytes (`to_vec`)",
+                instead: "use an `Isolate`, or let `expose_or_copy` make a copy of its bytes",
             });
         }
         sys::expose(ctx, self)
+    }
+
+    fn expose_or_copy<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
+        if !self.kind().is_read_only() {
+            return Ok((sys::expose(ctx, self)?, Exposure::External));
+        }
+        let enforces_immutable = enforces_immutable(ctx)?;
+        let reason = match enforces_immutable {
+            true if sys::is_aligned(self) => return Ok((sys::expose(ctx, self)?, Exposure::External)),
+            true => CopyReason::Misaligned,
+            false => CopyReason::ImmutableNotEnforced,
+        };
+        Ok((sys::expose_copy(ctx, self, enforces_immutable)?, Exposure::Copied { reason }))
+    }
+
+    fn expose_as<'js, T: RquickjsElement>(&self, ctx: &Ctx<'js>) -> Result<TypedArray<'js, T::Element>, Error> {
+        self.expose_typed::<T>(ctx, 0, element_count::<T>(self)?)
     }
 
     fn expose_typed<'js, T: RquickjsElement>(
@@ -141,16 +191,7 @@ pub trait FrozenStoreExt {
 
 impl FrozenStoreExt for FrozenStore {
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<(ArrayBuffer<'js>, Exposure), Error> {
-        let reason = if !enforces_immutable(ctx)? {
-            CopyReason::ImmutableNotEnforced
-        } else if !sys::is_aligned(self) {
-            CopyReason::Misaligned
-        } else {
-            let buffer = sys::expose(ctx, &BackingStore::from(self.clone()))?;
-            return Ok((buffer, Exposure::External));
-        };
-        let buffer = sys::copy_into_engine(ctx, self, true)?;
-        Ok((buffer, Exposure::Copied { reason }))
+        self.as_store().expose_or_copy(ctx)
     }
 }
 
@@ -173,6 +214,14 @@ pub trait SharedStoreExt {
     /// out of memory.
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error>;
 
+    /// Makes a typed array over all of these bytes, without a copy; see [`BackingStoreExt::expose_as`]. It has the
+    /// elements that the store has now, and its length never changes.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose). [`Error::Memory`] with
+    /// [`PartialElement`](offheap::Error::PartialElement) if the length is not a multiple of the element's size.
+    fn expose_as<'js, T: RquickjsElement>(&self, ctx: &Ctx<'js>) -> Result<TypedArray<'js, T::Element>, Error>;
+
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy; see
     /// [`BackingStoreExt::expose_typed`]. Its length never changes.
     ///
@@ -191,6 +240,10 @@ pub trait SharedStoreExt {
 impl SharedStoreExt for SharedStore {
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<Object<'js>, Error> {
         sys::expose_shared(ctx, self)
+    }
+
+    fn expose_as<'js, T: RquickjsElement>(&self, ctx: &Ctx<'js>) -> Result<TypedArray<'js, T::Element>, Error> {
+        self.expose_typed::<T>(ctx, 0, element_count::<T>(self.as_store())?)
     }
 
     fn expose_typed<'js, T: RquickjsElement>(
@@ -228,6 +281,26 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 /// in an [`Isolate`](crate::Isolate), or if a key is given and none was set.
 pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     crate::detach::detach(ctx, value, key)
+}
+
+/// `transfer(byteLength)` of an ArrayBuffer, or of the buffer of a view: a new buffer with its memory, after which the old
+/// one is detached. `None` keeps the length. Any other length shortens or extends the bytes; new ones are zero. A resizable
+/// buffer stays resizable, and its length stays within its maximum. The memory of a store moves to a buffer of the same
+/// length. For any other length script gets new memory, unless the store is resizable. No script runs, even if it replaced
+/// `ArrayBuffer.prototype.transfer`.
+///
+/// # Errors
+/// Those of [`Scope::transfer`](crate::Scope::transfer), except `WrongIsolate`: [`Error::NotAnArrayBuffer`].
+/// [`Error::NotDetachable`] for a SharedArrayBuffer. [`Error::Immutable`]. [`Error::Detached`].
+/// [`Error::WrongDetachKey`]. [`Error::InvalidLength`] beyond the maximum, or 2 GiB - 1. [`Error::Unsupported`] for another
+/// length, if another library's memory does not provide it. [`Error::LayoutChanged`]. [`Error::Memory`] if memory runs out.
+/// After an error the buffer is unchanged.
+pub fn transfer<'js>(
+    ctx: &Ctx<'js>,
+    value: &Value<'js>,
+    byte_length: Option<usize>,
+) -> Result<ArrayBuffer<'js>, Error> {
+    crate::detach::transfer(ctx, value, byte_length)
 }
 
 /// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs,

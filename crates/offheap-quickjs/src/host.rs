@@ -4,16 +4,16 @@
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use offheap::{BackingStore, FrozenStore, IsolateId};
+use offheap::{BackingStore, IsolateId};
 use offheap_engine::{ByIsolate, Element, Host, Rooted};
 use rquickjs::context::EvalOptions;
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, Runtime, Type, Value};
 
-use crate::detach::{check_key, detach_with_key};
-use crate::extension::{FrozenStoreExt, buffer_over};
+use crate::detach::{detach_with_key, transfer_if};
+use crate::extension::{BackingStoreExt, buffer_over};
 use crate::script::from_rquickjs;
-use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, Transfer, value_of};
+use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, value_of};
 use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState};
 
 /// QuickJS, as driven by an [`Isolate`](crate::Isolate).
@@ -186,8 +186,8 @@ unsafe impl Host for QuickJs {
 
     fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Root, Exposure), Error> {
         self.call(|ctx| {
-            if may_copy && let Ok(frozen) = FrozenStore::try_from(store.clone()) {
-                let (buffer, exposure) = frozen.expose(ctx)?;
+            if may_copy && !store.kind().is_shared() {
+                let (buffer, exposure) = store.expose_or_copy(ctx)?;
                 return Ok((Root::new(buffer.as_value()), exposure));
             }
             let buffer = buffer_over(ctx, store)?;
@@ -257,9 +257,7 @@ unsafe impl Host for QuickJs {
     ) -> Result<Root, Error> {
         self.call(|ctx| {
             let buffer = open(ctx, buffer)?;
-            check(&sys::state_of(ctx, &buffer)?)?;
-            check_key(ctx, &buffer, None, "transfer")?;
-            sys::transfer(ctx, &buffer, byte_length, Transfer::KeepMaximum).map(|moved| Root::new(&moved))
+            transfer_if(ctx, &buffer, byte_length, check).map(|moved| Root::new(&moved))
         })
     }
 

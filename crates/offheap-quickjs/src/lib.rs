@@ -128,7 +128,7 @@ mod sys;
 mod throw;
 mod typed;
 
-pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach};
+pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach, transfer};
 pub use host::QuickJs;
 pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;

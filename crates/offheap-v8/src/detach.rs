@@ -4,7 +4,7 @@
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{ENGINE, Error};
 use offheap::adapter;
-use offheap_engine::{check_mutable, check_unshared};
+use offheap_engine::{check_mutable, check_transferable, check_unshared};
 
 const DETACH: &str = "detach";
 const TRANSFER: &str = "transfer";
@@ -35,6 +35,20 @@ pub(crate) fn detach_value<'s>(
     check_unshared(ENGINE, DETACH, facts.shared)?;
     check_mutable(ENGINE, DETACH, facts.immutable)?;
     detach(scope, &state, &buffer, key)
+}
+
+/// Transfers an ArrayBuffer, or the buffer of a view, in a program's own scope.
+pub(crate) fn transfer_value<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+    byte_length: Option<usize>,
+) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    let state = sys::state(scope)?;
+    let buffer = Buffer::of(scope, value)?;
+    let facts = buffer.facts();
+    check_transferable(ENGINE, &buffer.state(facts))?;
+    let moved = transfer(scope, &state, &buffer, facts, byte_length)?;
+    sys::in_entered_context(scope, moved)
 }
 
 /// Detaches a buffer that is neither shared nor immutable.

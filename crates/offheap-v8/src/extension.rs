@@ -7,6 +7,7 @@
 
 use bytemuck::NoUninit;
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
+use offheap_engine::element_count;
 
 use crate::sys::{self, Buffer};
 use crate::typed::expose_typed;
@@ -33,6 +34,30 @@ pub trait BackingStoreExt: Sized {
     /// resizable memory of Rust. [`Error::Memory`] if another isolate has the store, a guard uses it, or it was freed.
     /// After an error nothing has changed.
     fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error>;
+
+    /// Makes an ArrayBuffer over these bytes as [`expose`](Self::expose) does, or else over a copy of them. The
+    /// [`Exposure`] says which. Read-only memory is copied if V8 was started without immutable buffers, or if it does not
+    /// begin at a multiple of 8. So this is the way to show a read-only [`Mapped`](offheap::Mapped) file, or a part of one,
+    /// to script on any V8. [`Scope::expose_or_copy`](crate::Scope::expose_or_copy) copies resizable memory of Rust too.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose), except for read-only memory that is copied.
+    fn expose_or_copy<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error>;
+
+    /// Makes a typed array over all of these bytes, without a copy: `new Float32Array(buffer)` in script, with a buffer as
+    /// [`expose`](Self::expose) makes it. `T` is a [`TypedElement`]: `f32` makes a `Float32Array`, `i64` a
+    /// `BigInt64Array`. The length of the array never changes.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose). [`Error::Memory`] with [`PartialElement`](offheap::Error::PartialElement) if
+    /// the length is not a multiple of the element's size.
+    fn expose_as<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
 
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy. It is the result of
     /// `new Float32Array(buffer, byteOffset, length)` in script, with a buffer over all these bytes, as
@@ -110,8 +135,25 @@ impl BackingStoreExt for BackingStore {
         sys::expose_immutable(scope, self)?.ok_or(Error::Unsupported {
             engine: ENGINE,
             what: "keep script from writing to read-only memory, since it was started without immutable buffers",
-            instead: "let `offheap_v8::start` start it, or expose a copy of its bytes (`to_vec`)",
+            instead: "let `offheap_v8::start` start it, or let `expose_or_copy` make a copy of its bytes",
         })
+    }
+
+    fn expose_or_copy<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
+        match self.kind().is_read_only() {
+            true => expose_read_only(scope, self),
+            false => Ok((sys::expose(scope, self)?, Exposure::External)),
+        }
+    }
+
+    fn expose_as<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
+        self.expose_typed::<T>(scope, 0, element_count::<T>(self)?)
     }
 
     fn expose_typed<'s, T: TypedElement>(
@@ -169,6 +211,17 @@ pub trait SharedStoreExt {
     /// [`Error::TooLargeForEngine`], [`Error::Misaligned`], [`Error::AddressTaken`].
     fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error>;
 
+    /// Makes a typed array over all of these bytes, without a copy; see [`BackingStoreExt::expose_as`]. It has the
+    /// elements that the store has now, and its length never changes.
+    ///
+    /// # Errors
+    /// Those of [`expose`](Self::expose). [`Error::Memory`] with [`PartialElement`](offheap::Error::PartialElement) if
+    /// the length is not a multiple of the element's size.
+    fn expose_as<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
+
     /// Makes a typed array over `element_count` elements from `byte_offset` on, without a copy; see
     /// [`BackingStoreExt::expose_typed`].
     ///
@@ -187,6 +240,13 @@ pub trait SharedStoreExt {
 impl SharedStoreExt for SharedStore {
     fn expose<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
         sys::expose_shared(scope, self.as_store())
+    }
+
+    fn expose_as<'s, T: TypedElement>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+    ) -> Result<v8::Local<'s, v8::TypedArray>, Error> {
+        self.expose_typed::<T>(scope, 0, element_count::<T>(self.as_store())?)
     }
 
     fn expose_typed<'s, T: TypedElement>(
@@ -220,32 +280,36 @@ impl FrozenStoreExt for FrozenStore {
         &self,
         scope: &mut v8::PinScope<'s, '_>,
     ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
-        let reason = if sys::is_aligned(self) {
-            match sys::expose_immutable(scope, &BackingStore::from(self.clone()))? {
-                Some(buffer) => return Ok((buffer, Exposure::External)),
-                None => CopyReason::ImmutableNotEnforced,
-            }
-        } else {
-            if let Some(buffer) = sys::expose_immutable(scope, &aligned_copy(self)?.into())? {
-                return Ok((buffer, Exposure::Copied { reason: CopyReason::Misaligned }));
-            }
-            CopyReason::Misaligned
-        };
-        // The copy is in Rust's memory, because V8 ends the process when its own allocation fails.
-        let copy = UniqueStore::filled(self.byte_length(), |bytes| bytes.copy_from_slice(self))?;
-        Ok((sys::expose(scope, &copy.into())?, Exposure::Copied { reason }))
+        expose_read_only(scope, self.as_store())
     }
 }
 
-/// A copy that begins at a multiple of 8.
-fn aligned_copy(bytes: &[u8]) -> Result<FrozenStore, Error> {
-    let mut words = Vec::<u64>::new();
-    let count = bytes.len().div_ceil(size_of::<u64>());
-    words.try_reserve_exact(count).map_err(|_| offheap::Error::OutOfMemory { requested: bytes.len() })?;
-    words.resize(count, 0);
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-    let whole = FrozenStore::from_owner(words).map_err(|rejected| rejected.into_parts().0)?;
-    Ok(whole.slice(..bytes.len())?)
+/// Makes an immutable buffer over read-only memory, or a buffer over a copy of it.
+fn expose_read_only<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    store: &BackingStore,
+) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
+    let reason = if sys::is_aligned(store) {
+        match sys::expose_immutable(scope, store)? {
+            Some(buffer) => return Ok((buffer, Exposure::External)),
+            None => CopyReason::ImmutableNotEnforced,
+        }
+    } else {
+        let copy = FrozenStore::from_owner(copied(store)?).map_err(|rejected| rejected.into_parts().0)?;
+        if let Some(buffer) = sys::expose_immutable(scope, copy.as_store())? {
+            return Ok((buffer, Exposure::Copied { reason: CopyReason::Misaligned }));
+        }
+        CopyReason::Misaligned
+    };
+    Ok((sys::expose(scope, &copied(store)?.into())?, Exposure::Copied { reason }))
+}
+
+/// A copy of a store's bytes, aligned to 16. It is in Rust's memory, because V8 ends the process when its own allocation
+/// fails.
+fn copied(store: &BackingStore) -> Result<UniqueStore, Error> {
+    let mut copy = UniqueStore::zeroed(store.byte_length())?;
+    store.copy_to_slice(0, &mut copy)?;
+    Ok(copy)
 }
 
 /// Detaches an ArrayBuffer, or the buffer of a view (V8's `Detach(key)`). It stays detached.
@@ -261,4 +325,23 @@ pub fn detach<'s>(
     key: Option<&str>,
 ) -> Result<(), Error> {
     crate::detach::detach_value(scope, value, key)
+}
+
+/// `transfer(byteLength)` of an ArrayBuffer, or of the buffer of a view: a new buffer with its memory, after which the old
+/// one is detached. `None` keeps the length. Any other length shortens or extends the bytes; new ones are zero. A resizable
+/// buffer stays resizable, and its length stays within its maximum. The memory of a store moves to a buffer of the same
+/// length. For any other length, and for a resizable buffer, V8 makes new memory. No script runs, even if it replaced
+/// `ArrayBuffer.prototype.transfer`. The new buffer belongs to the context that is entered.
+///
+/// # Errors
+/// Those of [`Scope::transfer`](crate::Scope::transfer), except `WrongIsolate`: [`Error::NotAnArrayBuffer`].
+/// [`Error::NotDetachable`] for a SharedArrayBuffer, and for the buffer of a `WebAssembly.Memory`. [`Error::Immutable`].
+/// [`Error::Detached`]. [`Error::WrongDetachKey`]. [`Error::InvalidLength`]. [`Error::Script`] if there is no memory. After
+/// an error the buffer is unchanged.
+pub fn transfer<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+    byte_length: Option<usize>,
+) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    crate::detach::transfer_value(scope, value, byte_length)
 }

@@ -1,11 +1,11 @@
 //! Implements `Host` for V8. The generic `Isolate` of `offheap-engine` drives it.
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
-use offheap::{BackingStore, FrozenStore, IsolateId, StoreKind, adapter};
+use offheap::{BackingStore, IsolateId, StoreKind, adapter};
 use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOfBytes};
 
 use crate::detach::{detach, resize, set_key, transfer};
-use crate::extension::{BackingStoreExt, FrozenStoreExt};
+use crate::extension::BackingStoreExt;
 use crate::script::{catching, compile_and_run, script_value};
 use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
 use crate::{
@@ -219,26 +219,23 @@ unsafe impl Host for V8 {
                 Ok((root, Exposure::Copied { reason: CopyReason::Resizable }))
             });
         }
-        if may_copy && let Ok(frozen) = FrozenStore::try_from(store.clone()) {
-            return self.run(|scope| {
-                let (buffer, exposure) = frozen.expose(scope)?;
-                let buffer = Buffer::Unshared(buffer);
-                let facts = if exposure.is_external() { Facts::IMMUTABLE } else { buffer.facts() };
-                Ok((Root::of_buffer(scope, &buffer, facts), exposure))
-            });
-        }
         self.run(|scope| {
-            let buffer = match store.kind().is_shared() {
-                true => Buffer::Shared(sys::expose_shared(scope, store)?),
-                false => Buffer::Unshared(store.expose(scope)?),
+            let (buffer, exposure) = match (store.kind().is_shared(), may_copy) {
+                (true, _) => (Buffer::Shared(sys::expose_shared(scope, store)?), Exposure::External),
+                (false, false) => (Buffer::Unshared(store.expose(scope)?), Exposure::External),
+                (false, true) => {
+                    let (buffer, exposure) = store.expose_or_copy(scope)?;
+                    (Buffer::Unshared(buffer), exposure)
+                }
             };
             let facts = match store.kind() {
+                _ if !exposure.is_external() => buffer.facts(),
                 StoreKind::FIXED | StoreKind::MANUAL => Facts::PLAIN,
                 kind if kind.is_read_only() => Facts::IMMUTABLE,
                 // If V8 made the memory, only V8 knows the facts of its buffers.
                 _ => buffer.facts(),
             };
-            Ok((Root::of_buffer(scope, &buffer, facts), Exposure::External))
+            Ok((Root::of_buffer(scope, &buffer, facts), exposure))
         })
     }
 

@@ -96,7 +96,7 @@ mod script;
 mod sys;
 mod typed;
 
-pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach};
+pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach, transfer};
 pub use host::V8;
 pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;

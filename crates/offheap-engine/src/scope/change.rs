@@ -3,7 +3,7 @@
 //! the checks that concern it.
 
 use super::Scope;
-use crate::checks::{check_attached, check_mutable, check_new_length, check_unshared};
+use crate::checks::{check_attached, check_mutable, check_new_length, check_transferable, check_unshared};
 use crate::host::Host;
 use crate::{Error, Handle, JsArrayBuffer, Local};
 
@@ -46,16 +46,9 @@ impl<'s, H: Host> Scope<'s, H> {
         buffer: &Handle<JsArrayBuffer>,
         byte_length: Option<usize>,
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
-        const ATTEMPTED: &str = "transfer";
         self.table.check(buffer)?;
         let buffer = self.table.rooted(buffer.slot());
-        self.make(|host| {
-            host.transfer(buffer, byte_length, |state| {
-                check_unshared(H::NAME, ATTEMPTED, state.shared)?;
-                check_mutable(H::NAME, ATTEMPTED, state.immutable)?;
-                check_attached(H::NAME, ATTEMPTED, state.detached)
-            })
-        })
+        self.make(|host| host.transfer(buffer, byte_length, |state| check_transferable(H::NAME, state)))
     }
 
     /// `buffer.resize(byteLength)`, or `buffer.grow(byteLength)` for a SharedArrayBuffer. Native references to the

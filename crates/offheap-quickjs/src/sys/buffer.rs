@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use offheap::adapter::Hold;
-use offheap::{BackingStore, SharedStore};
+use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::callback::store_realloc;
@@ -22,9 +22,9 @@ pub(crate) const MAX_BYTE_LENGTH: usize = i32::MAX as usize;
 /// aligned pointers.
 const ALIGNMENT: usize = 8;
 
-/// Whether a buffer may be over these bytes.
-pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
-    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+/// Whether a buffer may be over the bytes of `store`.
+pub(crate) fn is_aligned(store: &BackingStore) -> bool {
+    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
 /// An ArrayBuffer over the bytes of `store`, without a copy.
@@ -164,18 +164,27 @@ unsafe fn made<'js>(ctx: &Ctx<'js>, value: qjs::JSValue) -> ArrayBuffer<'js> {
     unsafe { ptr::from_ref(buffer).cast::<ArrayBuffer<'js>>().read() }
 }
 
-/// A buffer with a copy of `bytes`, made by QuickJS; immutable if `immutable` is true.
-pub(crate) fn copy_into_engine<'js>(ctx: &Ctx<'js>, bytes: &[u8], immutable: bool) -> Result<ArrayBuffer<'js>, Error> {
-    let (byte_length, limit) = (bytes.len(), MAX_BYTE_LENGTH);
+/// An immutable buffer with a copy of the bytes of `store`, whose length does not change. If the context keeps script from
+/// writing to immutable buffers, the copy is frozen memory.
+pub(crate) fn expose_copy<'js>(
+    ctx: &Ctx<'js>,
+    store: &BackingStore,
+    enforces_immutable: bool,
+) -> Result<ArrayBuffer<'js>, Error> {
+    let (byte_length, limit) = (store.byte_length(), MAX_BYTE_LENGTH);
     if byte_length > limit {
-        return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
     }
-    let buffer = ArrayBuffer::new_copy(ctx.clone(), bytes).map_err(|_| caught(ctx))?;
-    if immutable {
-        // SAFETY: sets a flag of a live object.
-        let set = unsafe { qjs::JS_SetImmutableArrayBuffer(buffer.as_value().as_raw(), true) };
-        assert_eq!(set, 0, "an ArrayBuffer can be immutable");
+    let mut copy = UniqueStore::zeroed(byte_length)?;
+    store.copy_to_slice(0, &mut copy)?;
+    if enforces_immutable {
+        let frozen = FrozenStore::from_owner(copy).map_err(|rejected| rejected.into_parts().0)?;
+        return expose(ctx, frozen.as_store());
     }
+    let buffer = expose(ctx, &BackingStore::from(copy))?;
+    // SAFETY: sets a flag of a live object.
+    let set = unsafe { qjs::JS_SetImmutableArrayBuffer(buffer.as_value().as_raw(), true) };
+    assert_eq!(set, 0, "an ArrayBuffer can be immutable");
     Ok(buffer)
 }
 

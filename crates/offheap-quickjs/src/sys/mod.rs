@@ -47,7 +47,7 @@ mod take;
 mod transfer;
 
 pub use allocator::Allocator;
-pub(crate) use buffer::{MAX_BYTE_LENGTH, copy_into_engine, detach, expose, is_aligned};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy, is_aligned};
 pub(crate) use found::engine_bytes;
 pub(crate) use guards::OnThread;
 pub(crate) use job::run_job;

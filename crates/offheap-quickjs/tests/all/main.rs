@@ -13,6 +13,7 @@ mod middle;
 mod moved;
 mod newtypes;
 mod out_of_memory;
+mod own_context;
 mod read_only;
 mod reentrant;
 mod reentry;

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use offheap_quickjs::offheap::{BackingStore, FrozenStore, MapMode, Mapped, UniqueStore};
+use offheap_quickjs::offheap::{BackingStore, FrozenStore, MapMode, Mapped};
 use offheap_quickjs::{
     BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Handle, Isolate, JsArrayBuffer, Scope,
 };
@@ -440,9 +440,10 @@ fn c22_a_read_only_map_in_a_context_of_the_program_is_refused_with_advice_that_w
     let (map, bytes) = read_only_map();
     in_own_context(|ctx| {
         let message = map.store().expose(ctx).unwrap_err().to_string();
-        assert!(message.ends_with("use an `Isolate`, or expose a copy of its bytes (`to_vec`)"), "{message}");
-        let copy = BackingStore::from(UniqueStore::from_owner(map.store().to_vec().unwrap()).unwrap());
-        ctx.globals().set("copy", copy.expose(ctx).unwrap()).unwrap();
+        assert!(message.ends_with("use an `Isolate`, or let `expose_or_copy` make a copy of its bytes"), "{message}");
+        let (copy, exposure) = map.store().expose_or_copy(ctx).unwrap();
+        assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced });
+        ctx.globals().set("copy", copy).unwrap();
         assert_eq!(ctx.eval::<Vec<u8>, _>("Array.from(new Uint8Array(copy))").unwrap(), bytes);
     });
 }

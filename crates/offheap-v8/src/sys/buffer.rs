@@ -12,17 +12,19 @@ use super::block::TABLE;
 use super::counted::{self, COUNTED, MAX_BYTE_LENGTH};
 use super::engine_memory::{expose_growable, expose_resizable};
 use super::natives::{self, NewBlock, new_uncounted_block};
+use super::object::Buffer;
 use super::realm::Function;
 use super::state::{State, state};
+use crate::script::catching;
 use crate::{ENGINE, Error};
 
 /// The alignment of a buffer's address. Elements of up to 8 bytes are accessed through aligned pointers, at least by
 /// `Atomics`.
 const ALIGNMENT: usize = 8;
 
-/// Whether a buffer can be over these bytes.
-pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
-    bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
+/// Whether a buffer can be over the bytes of `store`.
+pub(crate) fn is_aligned(store: &BackingStore) -> bool {
+    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
 /// The deleter of one of our blocks. V8 calls it once, when it drops its last reference: inside a detach, on a sweeper
@@ -139,4 +141,25 @@ pub(crate) fn expose_immutable<'s>(
     realm.call(scope, Function::TransferToImmutable, buffer.into(), &[])?;
     // V8 itself confirms that the block became immutable.
     Ok(natives::is_block_immutable(&block).then(|| v8::ArrayBuffer::with_backing_store(scope, &block)))
+}
+
+/// A buffer of the entered context with the memory of `buffer`, which the [realm](super::realm)'s `transfer` returned. In
+/// an isolate of a program's own, that function belongs to another context, and so does what it makes.
+pub(crate) fn in_entered_context<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    buffer: Buffer<'s>,
+) -> Result<v8::Local<'s, v8::ArrayBuffer>, Error> {
+    const FAILED: Error = Error::EngineFailed { engine: ENGINE, attempted: "transfer a buffer" };
+    // A program's snapshot may have replaced the function, so it may have returned anything.
+    let Buffer::Unshared(made) = buffer else { return Err(FAILED) };
+    if made.get_creation_context(scope) == Some(scope.get_current_context()) {
+        return Ok(made);
+    }
+    if !made.is_detachable() || natives::is_immutable(made) || made.was_detached() {
+        return Err(FAILED);
+    }
+    let block = made.get_backing_store();
+    // First, because only one buffer may resize a block.
+    catching(scope, |_| made.detach(None).filter(|&detached| detached))?;
+    Ok(v8::ArrayBuffer::with_backing_store(scope, &block))
 }

@@ -34,7 +34,7 @@ mod stack;
 mod state;
 
 pub(crate) use allocator::ALIGNMENT;
-pub(crate) use buffer::{expose, expose_immutable, expose_shared, is_aligned};
+pub(crate) use buffer::{expose, expose_immutable, expose_shared, in_entered_context, is_aligned};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
 pub(crate) use facts::Facts;

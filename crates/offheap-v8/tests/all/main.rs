@@ -22,6 +22,7 @@ mod maps;
 mod messages;
 mod moves;
 mod observing;
+mod own_scope;
 mod pressure;
 mod quiet;
 mod resizable;
