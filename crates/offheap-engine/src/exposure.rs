@@ -10,7 +10,7 @@ pub enum Exposure {
     /// memory, the buffer has a fixed length; [`BufferState::resizable`](crate::BufferState) says so. Exposing the
     /// store again gives a longer buffer.
     External,
-    /// The buffer is over a copy that the engine made. Later changes to one are not seen in the other.
+    /// The buffer is over a copy. Later changes to one are not seen in the other.
     Copied {
         /// The reason for the copy.
         reason: CopyReason,
