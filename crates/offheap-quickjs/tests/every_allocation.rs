@@ -10,7 +10,7 @@ use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, SharedStore, Uni
 use offheap_quickjs::rquickjs::Value;
 use offheap_quickjs::{
     BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Isolate, JsArrayBuffer, Local, Scope, ScopeExt,
-    SharedStoreExt, detach,
+    SharedStoreExt, detach, transfer,
 };
 
 /// If fewer allocations than this fail, the scenario no longer tests what it should.
@@ -130,6 +130,7 @@ fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     let view = scope.expose_typed::<u32>(&store, 4, 2)?;
     scope.set_global("v", &view)?;
+    scope.expose_as::<u64>(&store)?;
     let frozen = FrozenStore::from_owner(&[1_u64, 2][..])?;
     let (buffer, _) = scope.expose_or_copy(&frozen.clone().into())?;
     assert!(scope.state(&buffer)?.immutable);
@@ -168,7 +169,12 @@ fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
         store.cells(&ctx)?[0].set(1);
         store.copy_in(&ctx, 8, &[1_u8])?;
         assert_eq!(BackingStore::externalize(&buffer)?, store);
-        detach(&ctx, &buffer, None)?;
+        let moved = transfer(&ctx, &buffer, None)?.into_value();
+        assert_eq!(BackingStore::externalize(&moved)?, store);
+        let longer = transfer(&ctx, &moved, Some(1000))?.into_value();
+        detach(&ctx, &longer, None)?;
+        store.expose_as::<f64>(&ctx)?;
+        assert!(store.expose_or_copy(&ctx)?.1.is_external());
         store.expose_typed::<f64>(&ctx, 8, 1)?;
         let (_, exposure) = FrozenStore::from_owner(&ODD.0[1..])?.expose(&ctx)?;
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });

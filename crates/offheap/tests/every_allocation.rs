@@ -3,6 +3,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -121,6 +122,7 @@ fn unique_and_shared() -> Result<(), Error> {
     let growable = SharedStore::growable(8, 1 << 20)?;
     growable.grow(16)?;
     growable.copy_from_slice(0, &growable.to_vec()?)?;
+    atomics_and_cursors(&growable)?;
     copies(growable.as_store())
 }
 
@@ -140,6 +142,18 @@ fn handed_over() -> Result<(), Error> {
     drop(FrozenStore::try_from(spared(|| vec![9u8])).map_err(back(|vec: &Vec<u8>| vec[..] == [9]))?);
     let store = BackingStore::try_from(spared(|| vec![0u8; 9])).map_err(back(|vec: &Vec<u8>| vec.len() == 9))?;
     copies_between(&store, &text.slice(1..)?.into())
+}
+
+/// Needs no memory.
+fn atomics_and_cursors(store: &SharedStore) -> Result<(), Error> {
+    let left = LEFT.replace(Some(0));
+    store.atomic_slice::<u64>()?.fetch_add(0, 1);
+    let mut cursor = store.as_store().cursor();
+    let copied =
+        cursor.write(&[1, 2]).and_then(|_| cursor.seek(SeekFrom::Start(1))).and_then(|_| cursor.read(&mut [0]));
+    assert_eq!(LEFT.replace(left), Some(0), "a use of shared memory took memory");
+    assert_eq!(copied.expect("in bounds"), 1);
+    Ok(())
 }
 
 /// Needs no memory.
