@@ -4,7 +4,7 @@ use offheap::adapter;
 use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 
 use crate::NAME;
-use crate::heap::{BufferId, Heap, LetGo, Memory, OnThread};
+use crate::heap::{BufferId, Heap, Memory, OnThread, ReleasedHold};
 use offheap_engine::{Capabilities, CopyReason, Error, Exposure, ScriptError};
 
 /// What the address of a buffer's bytes must be a multiple of, as in other engines: elements have up to 8 bytes.
@@ -229,7 +229,11 @@ impl Heap {
     }
 
     /// The buffer that takes another's bytes over.
-    pub(crate) fn transfer(&mut self, id: BufferId, byte_length: Option<usize>) -> Result<(BufferId, LetGo), Error> {
+    pub(crate) fn transfer(
+        &mut self,
+        id: BufferId,
+        byte_length: Option<usize>,
+    ) -> Result<(BufferId, ReleasedHold), Error> {
         const ATTEMPTED: &str = "transfer";
         self.check_key(id, None, ATTEMPTED)?;
         let before = self.byte_length(id);
@@ -250,7 +254,7 @@ impl Heap {
             return Ok((made, self.detach(id)));
         }
         let memory = self.take_memory(id);
-        Ok((self.add(memory, max_byte_length, false), LetGo::default()))
+        Ok((self.add(memory, max_byte_length, false), ReleasedHold::default()))
     }
 
     /// A fixed-length buffer with the bytes of another, cut off or filled up with zeros.

@@ -49,29 +49,29 @@ impl Memory {
     }
 }
 
-/// A hold that the heap let go of. It is dropped when the heap is not borrowed: the owner may drop with it.
+/// A hold that the heap released. It is dropped when the heap is not borrowed: the owner may drop with it.
 #[must_use]
 #[derive(Default)]
-pub(crate) struct LetGo(Option<(Hold, OnThread)>);
+pub(crate) struct ReleasedHold(Option<(Hold, OnThread)>);
 
 pub(crate) enum OnThread {
     This,
     Another,
 }
 
-impl LetGo {
+impl ReleasedHold {
     /// Drops the hold, perhaps as a sweeper's thread would.
     pub(crate) fn finish(self) {
-        let let_go = |hold: Hold| {
+        let drop_it = |hold: Hold| {
             // As in other engines, which are in the middle of something where an owner drops.
             let _no_engine = InFinalizer::enter();
             drop(hold);
         };
         match self.0 {
             None => {}
-            Some((hold, OnThread::This)) => let_go(hold),
+            Some((hold, OnThread::This)) => drop_it(hold),
             Some((hold, OnThread::Another)) => {
-                thread::spawn(move || let_go(hold)).join().unwrap_or_else(|panic| resume_unwind(panic));
+                thread::spawn(move || drop_it(hold)).join().unwrap_or_else(|panic| resume_unwind(panic));
             }
         }
     }
@@ -137,7 +137,7 @@ impl Heap {
     }
 
     /// Runs a finalizer that was put off, where there is one.
-    pub(crate) fn finalize(&mut self) -> Option<LetGo> {
+    pub(crate) fn finalize(&mut self) -> Option<ReleasedHold> {
         if self.finalizers.is_empty() {
             return None;
         }
@@ -148,18 +148,18 @@ impl Heap {
         Some(self.release_memory(buffer.memory, on_thread))
     }
 
-    pub(crate) fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> LetGo {
-        let Some(store) = memory.store() else { return LetGo::default() };
+    pub(crate) fn release_memory(&mut self, memory: Memory, on_thread: OnThread) -> ReleasedHold {
+        let Some(store) = memory.store() else { return ReleasedHold::default() };
         let shared = self.stores.get_mut(&store).expect("a store with buffers is known");
-        let (hold, last) = shared.let_go();
+        let (hold, last) = shared.remove();
         if last {
             self.stores.remove(&store);
         }
-        LetGo(hold.map(|hold| (hold, on_thread)))
+        ReleasedHold(hold.map(|hold| (hold, on_thread)))
     }
 
     /// Takes a buffer's memory away.
-    pub(crate) fn detach(&mut self, id: BufferId) -> LetGo {
+    pub(crate) fn detach(&mut self, id: BufferId) -> ReleasedHold {
         let memory = self.take_memory(id);
         self.release_memory(memory, OnThread::This)
     }

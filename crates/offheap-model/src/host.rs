@@ -77,8 +77,8 @@ impl Model {
         let count = collect(&mut self.heap.borrow_mut());
         for _ in 0..count {
             // The heap is not borrowed while one runs: an owner drops there, and an observer may listen.
-            let Some(let_go) = self.heap.borrow_mut().finalize() else { break };
-            let_go.finish();
+            let Some(released) = self.heap.borrow_mut().finalize() else { break };
+            released.finish();
         }
     }
 
@@ -235,14 +235,14 @@ unsafe impl Host for Model {
     }
 
     fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
-        let let_go = self.with(buffer, |heap, id| {
+        let released = self.with(buffer, |heap, id| {
             heap.check_key(id, key, "detach")?;
             if let Some(store) = heap.buffer(id).memory.store() {
                 adapter::note_detached(&heap.shared(store).store(), heap.isolate);
             }
             Ok(heap.detach(id))
         })?;
-        let_go.finish();
+        released.finish();
         Ok(())
     }
 
@@ -253,9 +253,9 @@ unsafe impl Host for Model {
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<Root, Error> {
         check(&self.state(buffer)?)?;
-        let (id, let_go) = self.with(buffer, |heap, id| heap.transfer(id, byte_length))?;
+        let (id, released) = self.with(buffer, |heap, id| heap.transfer(id, byte_length))?;
         let root = self.root(id);
-        let_go.finish();
+        released.finish();
         Ok(root)
     }
 

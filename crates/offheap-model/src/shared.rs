@@ -41,7 +41,7 @@ impl Shared {
 
     /// One buffer less, and whether it was the last. The bytes are checked first: after the last buffer, native code may
     /// write them.
-    pub(crate) fn let_go(&mut self) -> (Option<Hold>, bool) {
+    pub(crate) fn remove(&mut self) -> (Option<Hold>, bool) {
         if !thread::panicking() {
             self.check(0, self.shadow.as_ref().map_or(0, Vec::len));
         }

@@ -71,7 +71,7 @@ pub(crate) fn detach<'s>(
     }
     if let Some(store) = store {
         adapter::note_detached(&store, state.isolate());
-        sys::release_let_go(state);
+        sys::drop_released(state);
     }
     Ok(())
 }

@@ -131,6 +131,6 @@ pub fn collect(isolate: &mut v8::Isolate) {
     isolate.low_memory_notification();
     // An isolate without a state has no stores.
     if let Ok(state) = sys::state(isolate) {
-        sys::release_let_go(&state);
+        sys::drop_released(&state);
     }
 }

@@ -121,7 +121,7 @@ impl Isolate {
     }
 
     pub(super) fn look(&self) {
-        EngineMadeStores::release_let_go(&self.stores, &self.ended);
+        EngineMadeStores::drop_released(&self.stores, &self.ended);
     }
 
     pub(super) fn end(self) {

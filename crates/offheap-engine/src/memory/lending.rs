@@ -43,7 +43,7 @@ pub trait Lender<B> {
     fn any_block(&self, store: &BackingStore, is_enough: &mut dyn FnMut(B) -> bool) -> Result<bool, Error>;
 
     /// Ends the exposure of the stores whose buffers the engine has dropped.
-    fn release_let_go(&self);
+    fn drop_released(&self);
 }
 
 impl<B: Block> AddressTable<B> {
@@ -92,7 +92,7 @@ impl<B: Block> AddressTable<B> {
             return Ok(true);
         }
         // A buffer that the engine has dropped still counts until it is released here.
-        lender.release_let_go();
+        lender.drop_released();
         let left = buffers();
         Ok(left == 0 || left != counted && self.are_known(lender, store, left)?)
     }

@@ -26,7 +26,7 @@ impl<B: Block> EngineMade<B> {
     }
 
     /// Whether the engine has dropped the block: only references of this crate are left.
-    fn is_let_go(&self) -> bool {
+    fn is_released(&self) -> bool {
         references(&self.block) <= KEPT_BY_US
     }
 }
@@ -62,7 +62,7 @@ impl<B: Block> EngineMadeStores<B> {
     pub fn note(stores: &Mutex<Self>, ended: &EndedIsolates<B>, made: EngineMade<B>) {
         let is_due = lock(stores).look_is_due();
         if is_due {
-            Self::release_let_go(stores, ended);
+            Self::drop_released(stores, ended);
         }
         let mut stores = lock(stores);
         stores.added_bytes = stores.added_bytes.saturating_add(made.exposed.byte_length());
@@ -71,10 +71,10 @@ impl<B: Block> EngineMadeStores<B> {
 
     /// Ends the exposure of the stores whose block the engine has dropped, including stores of isolates that have
     /// ended.
-    pub fn release_let_go(stores: &Mutex<Self>, ended: &EndedIsolates<B>) {
-        let let_go = lock(stores).take_let_go();
+    pub fn drop_released(stores: &Mutex<Self>, ended: &EndedIsolates<B>) {
+        let released = lock(stores).take_released();
         // Not under the lock: these drops may run foreign code.
-        drop(let_go);
+        drop(released);
         ended.release();
     }
 
@@ -82,7 +82,7 @@ impl<B: Block> EngineMadeStores<B> {
     pub fn end(stores: &Mutex<Self>) -> Self {
         let mut stores = std::mem::take(&mut *lock(stores));
         // Not under the lock: these drops may run foreign code.
-        drop(stores.take_let_go());
+        drop(stores.take_released());
         stores
     }
 
@@ -92,18 +92,18 @@ impl<B: Block> EngineMadeStores<B> {
     }
 
     /// Removes and returns the entries whose block the engine has dropped.
-    fn take_let_go(&mut self) -> Vec<EngineMade<B>> {
-        let mut let_go = Vec::new();
+    fn take_released(&mut self) -> Vec<EngineMade<B>> {
+        let mut released = Vec::new();
         let mut index = 0;
         while index < self.made.len() {
-            match self.made[index].is_let_go() {
-                true => let_go.push(self.made.swap_remove(index)),
+            match self.made[index].is_released() {
+                true => released.push(self.made.swap_remove(index)),
                 false => index += 1,
             }
         }
         self.added_bytes = 0;
         self.left = self.made.len();
-        let_go
+        released
     }
 
     /// Whether the list is empty.
@@ -143,7 +143,7 @@ impl<B: Block> EndedIsolates<B> {
 
     /// Takes over the stores that an isolate leaves, after its engine has ended it.
     pub fn leave(&self, mut stores: EngineMadeStores<B>, registration: Arc<IsolateRegistration>) {
-        drop(stores.take_let_go());
+        drop(stores.take_released());
         if !stores.is_empty() {
             self.lock().push(Left { stores, _registration: registration });
             self.are_left.store(true, Ordering::Release);
@@ -155,14 +155,14 @@ impl<B: Block> EndedIsolates<B> {
         if !self.are_left.load(Ordering::Acquire) {
             return;
         }
-        let mut let_go: Vec<EngineMade<B>> = Vec::new();
+        let mut released: Vec<EngineMade<B>> = Vec::new();
         let mut all = self.lock();
-        all.iter_mut().for_each(|ended| let_go.append(&mut ended.stores.take_let_go()));
+        all.iter_mut().for_each(|ended| released.append(&mut ended.stores.take_released()));
         let gone: Vec<Left<B>> = all.extract_if(.., |ended| ended.stores.is_empty()).collect();
         self.are_left.store(!all.is_empty(), Ordering::Release);
         drop(all);
         // Not under the lock: these drops may run foreign code. The ids are dropped last.
-        drop(let_go);
+        drop(released);
         drop(gone);
     }
 }

@@ -29,17 +29,17 @@ pub(crate) fn is_aligned(store: &BackingStore) -> bool {
 
 /// The deleter of one of our blocks. V8 calls it once, when it drops its last reference: inside a detach, on a sweeper
 /// thread, or when an isolate ends.
-unsafe extern "C" fn let_go(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
+unsafe extern "C" fn drop_hold(data: *mut c_void, _byte_length: usize, hold: *mut c_void) {
     let hold = NonNull::new(hold).expect("made by `wrap`");
     // SAFETY: I-FREE-ONCE: `wrap` got this hold from the table for this block, and V8 calls a block's deleter once.
     unsafe { TABLE.finalize(data, hold) };
 }
 
 /// The deleter of a block whose bytes count towards the limit of V8's external memory.
-unsafe extern "C" fn let_go_counted(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
+unsafe extern "C" fn drop_counted_hold(data: *mut c_void, byte_length: usize, hold: *mut c_void) {
     COUNTED.give_back(byte_length);
-    // SAFETY: I-FREE-ONCE: V8 calls this once, with the arguments of `let_go`.
-    unsafe { let_go(data, byte_length, hold) };
+    // SAFETY: I-FREE-ONCE: V8 calls this once, with the arguments of `drop_hold`.
+    unsafe { drop_hold(data, byte_length, hold) };
 }
 
 /// Makes a block of V8 over the bytes of `store`. The block has a hold on the store.
@@ -76,9 +76,9 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     let uncounted = match is_counted || store.kind().is_shared() {
         true => None,
         // SAFETY: I-FREE-ONCE, I-MAPPED: the hold keeps the memory, and the deleter drops the hold once, as below.
-        false => unsafe { new_uncounted_block(make, data.as_ptr(), byte_length, let_go, hold.as_ptr()) },
+        false => unsafe { new_uncounted_block(make, data.as_ptr(), byte_length, drop_hold, hold.as_ptr()) },
     };
-    let deleter = if is_counted && COUNTED.is_set() { let_go_counted } else { let_go };
+    let deleter = if is_counted && COUNTED.is_set() { drop_counted_hold } else { drop_hold };
     // SAFETY: I-FREE-ONCE, I-MAPPED: the memory is there while the hold lives, and the deleter drops the hold once. The
     // address is not null, so V8 does call the deleter.
     let block = uncounted.unwrap_or_else(|| unsafe { make(data.as_ptr(), byte_length, deleter, hold.as_ptr()) });

@@ -20,8 +20,8 @@ use super::state::{State, quick_isolate_id};
 use crate::{ENGINE, Error};
 
 /// Ends the exposure of stores whose memory V8 has released.
-pub(crate) fn release_let_go(state: &State) {
-    EngineMadeStores::release_let_go(state.engine_made(), &ENDED);
+pub(crate) fn drop_released(state: &State) {
+    EngineMadeStores::drop_released(state.engine_made(), &ENDED);
 }
 
 /// Records a store that counts as exposed until V8 has released its block.

@@ -6,7 +6,7 @@ use offheap_engine::memory::Lender;
 use offheap_engine::{Rooted, Roots, UseOfBytes};
 
 use super::block::{Block, TABLE};
-use super::engine_memory::{find, release_let_go};
+use super::engine_memory::{drop_released, find};
 use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
 use super::own_isolate::{OwnIsolate, Root};
@@ -35,8 +35,8 @@ impl Lender<Block> for Handles<'_> {
         }))
     }
 
-    fn release_let_go(&self) {
-        release_let_go(self.own.state());
+    fn drop_released(&self) {
+        drop_released(self.own.state());
     }
 }
 

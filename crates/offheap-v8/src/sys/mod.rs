@@ -36,7 +36,7 @@ mod state;
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{expose, expose_immutable, expose_shared, in_entered_context, is_aligned};
 pub(crate) use counted::max_byte_length;
-pub(crate) use engine_memory::{find, locate, release_let_go, store_of};
+pub(crate) use engine_memory::{drop_released, find, locate, store_of};
 pub(crate) use facts::Facts;
 pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use lending::check_lendable;

@@ -11,7 +11,7 @@ use offheap::adapter::IsolateRegistration;
 use offheap_engine::{Rooted, Roots};
 
 use super::allocator::new_allocator;
-use super::engine_memory::{find, release_let_go};
+use super::engine_memory::{drop_released, find};
 use super::facts::Facts;
 use super::heap_limit::HeapLimit;
 use super::natives::new_context;
@@ -217,7 +217,7 @@ impl OwnIsolate {
     #[cold]
     fn restore_heap(&self) -> bool {
         let was_full = self.heap_limit.restore(self.enter().isolate());
-        release_let_go(&self.state);
+        drop_released(&self.state);
         was_full
     }
 
@@ -231,13 +231,13 @@ impl OwnIsolate {
     pub(crate) fn collect(&self) {
         self.dropped_bytes.set(0);
         self.enter().isolate().low_memory_notification();
-        release_let_go(&self.state);
+        drop_released(&self.state);
     }
 
     /// Collects young objects. V8 must have been started with `--expose-gc`.
     pub(crate) fn collect_young(&self) {
         self.enter().isolate().request_garbage_collection_for_testing(v8::GarbageCollectionType::Minor);
-        release_let_go(&self.state);
+        drop_released(&self.state);
     }
 }
 

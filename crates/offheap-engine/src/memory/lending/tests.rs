@@ -25,7 +25,7 @@ impl Lender<FakeBlock> for Handles<'_> {
         Ok(self.blocks.iter().filter(of_store).any(|&block| is_enough(block.clone())))
     }
 
-    fn release_let_go(&self) {
+    fn drop_released(&self) {
         self.isolate.look();
     }
 }
