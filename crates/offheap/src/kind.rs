@@ -16,11 +16,14 @@ use std::fmt;
 /// # Ok::<(), offheap::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StoreKind {
-    length: Length,
-    sharing: Sharing,
-    keeper: Keeper,
-}
+pub struct StoreKind(
+    /// A [`Length`], a [`Sharing`] and a [`Keeper`], each in two bits: one comparison tells whether two kinds are the same.
+    u8,
+);
+
+const SHARING_SHIFT: u32 = 2;
+const KEEPER_SHIFT: u32 = 4;
+const PART: u8 = 0b11;
 
 /// How the length of a store may change. Its address never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +87,17 @@ impl StoreKind {
     pub const ENGINE_SHARED: StoreKind = StoreKind::of(Length::Growable, Sharing::Shared, Keeper::Engine);
 
     const fn of(length: Length, sharing: Sharing, keeper: Keeper) -> StoreKind {
-        StoreKind { length, sharing, keeper }
+        StoreKind(length as u8 | (sharing as u8) << SHARING_SHIFT | (keeper as u8) << KEEPER_SHIFT)
+    }
+
+    #[inline]
+    const fn has_sharing(self, sharing: Sharing) -> bool {
+        self.0 >> SHARING_SHIFT & PART == sharing as u8
+    }
+
+    #[inline]
+    const fn has_keeper(self, keeper: Keeper) -> bool {
+        self.0 >> KEEPER_SHIFT & PART == keeper as u8
     }
 
     /// Manual memory. With `length_changes` it is resizable, or growable if it is shared.
@@ -109,31 +122,39 @@ impl StoreKind {
     /// How the length may change.
     #[inline]
     pub const fn length(self) -> Length {
-        self.length
+        match self.0 & PART {
+            0 => Length::Fixed,
+            1 => Length::Resizable,
+            _ => Length::Growable,
+        }
     }
 
     /// Who may use the bytes at the same time.
     #[inline]
     pub const fn sharing(self) -> Sharing {
-        self.sharing
+        match self.0 >> SHARING_SHIFT & PART {
+            0 => Sharing::Unshared,
+            1 => Sharing::Shared,
+            _ => Sharing::ReadOnly,
+        }
     }
 
     /// Whether it is [`Sharing::Shared`]: an engine has it as a `SharedArrayBuffer`.
     #[inline]
     pub const fn is_shared(self) -> bool {
-        matches!(self.sharing, Sharing::Shared)
+        self.has_sharing(Sharing::Shared)
     }
 
     /// Whether it is [`Sharing::ReadOnly`]: neither script nor native code may write it.
     #[inline]
     pub const fn is_read_only(self) -> bool {
-        matches!(self.sharing, Sharing::ReadOnly)
+        self.has_sharing(Sharing::ReadOnly)
     }
 
     /// Whether its length may shrink, so that a part of it may be out of bounds.
     #[inline]
     pub const fn may_shrink(self) -> bool {
-        matches!(self.length, Length::Resizable)
+        self.0 & PART == Length::Resizable as u8
     }
 
     /// Whether it is resizable memory that is not an engine's. Its buffers are resizable, and it has at most one at a time.
@@ -145,33 +166,33 @@ impl StoreKind {
     /// Whether it is freed by hand; see [`ManualMemory`](crate::ManualMemory).
     #[inline]
     pub const fn is_manual(self) -> bool {
-        matches!(self.keeper, Keeper::Program)
+        self.has_keeper(Keeper::Program)
     }
 
     /// Whether an engine owns the memory and changes its length.
     #[inline]
     pub const fn is_of_engine(self) -> bool {
-        matches!(self.keeper, Keeper::Engine)
+        self.has_keeper(Keeper::Engine)
     }
 
     /// Whether it is a mapped file, written or not; see [`Mapped`](crate::Mapped).
     #[inline]
     pub const fn is_file(self) -> bool {
-        matches!(self.keeper, Keeper::File)
+        self.has_keeper(Keeper::File)
     }
 }
 
 impl fmt::Display for StoreKind {
     /// A noun for messages: `growable shared memory`, `a mapped file`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.keeper, self.sharing) {
-            (Keeper::File, Sharing::ReadOnly) => return f.write_str("a mapped file"),
-            (Keeper::File, _) => return f.write_str("a mapped file that may be written"),
-            (_, Sharing::ReadOnly) => return f.write_str("frozen memory"),
-            _ => {}
+        match (self.is_file(), self.is_read_only()) {
+            (true, true) => return f.write_str("a mapped file"),
+            (true, false) => return f.write_str("a mapped file that may be written"),
+            (false, true) => return f.write_str("frozen memory"),
+            (false, false) => {}
         }
         f.write_str(if self.is_manual() { "manual " } else { "" })?;
-        f.write_str(match self.length {
+        f.write_str(match self.length() {
             Length::Fixed => "",
             Length::Resizable => "resizable ",
             Length::Growable => "growable ",

@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use offheap::adapter::Hold;
-use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap::{BackingStore, FrozenStore, Length, SharedStore, UniqueStore};
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::callback::store_realloc;
@@ -36,16 +36,24 @@ pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayB
         let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
         return Err(Error::Unsupported { engine: ENGINE, what, instead });
     }
-    let max_byte_length = store.kind().is_resizable_by_rust().then(|| store.max_byte_length());
-    let value = over_store(ctx, store, byte_length, max_byte_length, None, None)?;
+    let value = match store.kind().is_resizable_by_rust() {
+        // A copy of the function without what the other kinds need.
+        false => over_store(ctx, store, byte_length, None, None, None)?,
+        true => over_resizable(ctx, store, byte_length)?,
+    };
     // SAFETY: the call above made the value, and nothing else uses it.
     Ok(unsafe { made(ctx, value) })
+}
+
+#[inline(never)]
+fn over_resizable(ctx: &Ctx<'_>, store: &BackingStore, byte_length: usize) -> Result<qjs::JSValue, Error> {
+    over_store(ctx, store, byte_length, Some(store.max_byte_length()), None, None)
 }
 
 /// A buffer of this length over `store`. With `max_byte_length`, the buffer can grow up to that. If the memory is
 /// shared, `shared` is the store, and the buffer is a SharedArrayBuffer. With `growing`, the buffer is in that list
 /// and follows the length of its store.
-#[inline]
+#[inline(always)]
 pub(super) fn over_store(
     ctx: &Ctx<'_>,
     store: &BackingStore,
@@ -65,9 +73,11 @@ pub(super) fn over_store(
         let (store, byte_offset) = (store.id(), store.byte_offset());
         return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
     }
+    let kind = store.kind();
     let hold = Hold::new(store, state::isolate_id(ctx)?)?;
     // Before the hold existed, other code could still resize unshared memory.
-    let byte_length = if shared.is_none() { store.byte_length() } else { byte_length };
+    let may_differ = shared.is_none() && kind.length() != Length::Fixed;
+    let byte_length = if may_differ { store.byte_length() } else { byte_length };
     // A handle to a part never grows beyond its length, even if its store grows. `Hold::store` could not tell a
     // buffer over the beginning of a growing store from a buffer over the whole store that has not seen it grow
     // yet, or cannot.
@@ -79,7 +89,6 @@ pub(super) fn over_store(
             instead: "copy the part; such memory is exposed as a whole",
         });
     }
-    let immutable = hold.is_read_only();
     let is_at_end = byte_length == 0 && max_byte_length.is_none() && store.byte_offset() == hold.max_byte_length();
     let opaque = hold.into_raw();
     // The end of a store may be the address of another store, so use the control block's address, at which there is
@@ -126,7 +135,7 @@ pub(super) fn over_store(
     if max_byte_length == Some(0) {
         set_no_maximum(ctx, value);
     }
-    if immutable {
+    if kind.is_read_only() {
         // SAFETY: sets a flag of the live object that was just made.
         let set = unsafe { qjs::JS_SetImmutableArrayBuffer(value, true) };
         assert_eq!(set, 0, "an ArrayBuffer can be immutable");

@@ -37,6 +37,8 @@ const ISOLATE_SHIFT: u32 = 48;
 const ISOLATE: u64 = 0xffff << ISOLATE_SHIFT;
 /// Manual memory that was freed has these bits. No isolate has this id.
 const FREED: u64 = ISOLATE;
+/// What excludes the first buffer of an isolate.
+const NOT_IDLE: u64 = BUFFERS | WRITER | GUARDS | SHRINKING | GROWING;
 
 /// The most live buffers that one store may have in its isolate.
 pub(crate) const MAX_BUFFERS: u16 = 0xffff;
@@ -205,10 +207,11 @@ impl AccessWord {
     #[inline]
     pub(super) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, |word| match isolate(word) {
-            None => match user(word & !COPIES) {
-                Some(holder) => Err(Denied::Busy(holder)),
-                None => Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
-            },
+            // One comparison for what is most frequent.
+            _ if word & NOT_IDLE == 0 => Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
+            None => {
+                Err(Denied::Busy(user(word & !COPIES).expect("it is not idle and has no buffer, so it has a user")))
+            }
             Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
             Some(_) if one_buffer => Err(Denied::OneBuffer { isolate: id }),
             Some(_) if buffers(word) == MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
@@ -226,7 +229,8 @@ impl AccessWord {
         if is_over {
             fence(Ordering::Acquire);
         }
-        Withdrawal { unexposed: isolate(before).filter(|_| buffers(before) == 1), is_over }
+        let unexposed = if before & BUFFERS == BUFFER { isolate(before) } else { None };
+        Withdrawal { unexposed, is_over }
     }
 
     /// Marks manual memory as freed, which is final. Refused while the memory is in use.

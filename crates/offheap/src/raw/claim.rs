@@ -34,15 +34,13 @@ impl Claim {
             return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(ManuallyDrop::new(held))) };
         }
         count(raw, isolate)?;
-        let mut counted = Ending { raw: raw.of_buffer(), is_counted: true, has_reference: false };
+        let counted = Counted(raw);
         check()?;
         if raw.claims_have_references() {
             std::mem::forget(raw.clone());
         }
-        // SAFETY: I-FREE-ONCE: the buffer is taken out of a value that is not dropped.
-        let claim = Claim(ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut counted.raw) }));
         std::mem::forget(counted);
-        Ok(claim)
+        Ok(Claim(raw.of_buffer()))
     }
 
     /// A claim on a new block over the memory of `owner`. [`tell_made`](Self::tell_made) tells the observer.
@@ -124,18 +122,48 @@ impl Claim {
     }
 }
 
+impl Claim {
+    #[inline]
+    fn end(&mut self) {
+        let kind = self.0.kind();
+        let is_counted = counts_buffers(kind);
+        let has_reference = !is_counted || self.0.claims_have_references();
+        // Without a reference, the block may end once the buffer is withdrawn.
+        let is_over = is_counted && withdraw(&self.0, accounted_bytes(&self.0));
+        if has_reference {
+            // SAFETY: I-FREE-ONCE: the claim's reference. It is dropped once: this is called by the drop of the claim.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        } else if is_over {
+            RawStore::free_after_buffer(&mut self.0);
+        }
+    }
+
+    #[cold]
+    fn tell_and_end(&mut self) {
+        // It ends after the event, so that the observer hears of another isolate's claim later. It ends even if the observer
+        // panics.
+        let ending = Ending(self);
+        let raw = &ending.0.0;
+        observe::emit(|| {
+            let isolate = raw.exposure().filter(|_| counts_buffers(raw.kind())).map(|(isolate, _)| isolate);
+            raw.event(EventKind::Released { isolate })
+        });
+    }
+}
+
+/// The end of a claim.
+struct Ending<'a>(&'a mut Claim);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 impl Drop for Claim {
     #[inline]
     fn drop(&mut self) {
-        let is_counted = counts_buffers(self.0.kind());
-        let has_reference = !is_counted || self.0.claims_have_references();
-        // Ended after the event, so that the observer hears of another isolate's claim later. Ended even if the observer
-        // panics.
-        let ending = Ending { raw: self.0.of_buffer(), is_counted, has_reference };
-        observe::emit(|| {
-            let isolate = ending.raw.exposure().filter(|_| is_counted).map(|(isolate, _)| isolate);
-            ending.raw.event(EventKind::Released { isolate })
-        });
+        if observe::is_observed() { self.tell_and_end() } else { self.end() }
     }
 }
 
@@ -159,24 +187,12 @@ fn withdraw(raw: &RawStore, accounted_bytes: usize) -> bool {
     is_over
 }
 
-/// What a claim has, which ends with this value.
-struct Ending {
-    raw: ManuallyDrop<RawStore>,
-    is_counted: bool,
-    has_reference: bool,
-}
+/// A counted buffer, which is withdrawn with this value. There is a handle, so the block does not end.
+struct Counted<'a>(&'a RawStore);
 
-impl Drop for Ending {
-    #[inline]
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        // Asked first: without a reference, the block may end once the buffer is withdrawn.
-        let is_over = self.is_counted && withdraw(&self.raw, accounted_bytes(&self.raw));
-        if self.has_reference {
-            // SAFETY: I-FREE-ONCE: the claim's reference, which is dropped here once.
-            unsafe { ManuallyDrop::drop(&mut self.raw) };
-        } else if is_over {
-            RawStore::free_after_buffer(&mut self.raw);
-        }
+        withdraw(self.0, accounted_bytes(self.0));
     }
 }
 
@@ -192,7 +208,7 @@ fn counts_buffers(kind: StoreKind) -> bool {
 #[inline]
 fn accounted_bytes(raw: &RawStore) -> usize {
     match raw.kind() {
-        StoreKind::FIXED => raw.byte_length(),
+        StoreKind::FIXED => raw.stored_byte_length(),
         StoreKind::RESIZABLE => raw.max_byte_length(),
         // An engine counts its own memory itself.
         _ => 0,
