@@ -19,7 +19,7 @@ mod v8_wasm;
 
 use crate::Case;
 
-const GROUPS: [&[Case]; 14] = [
+const GROUPS: [&[Case]; 15] = [
     v8_api::CASES,
     v8_script::CASES,
     v8_shared::CASES,
@@ -34,6 +34,7 @@ const GROUPS: [&[Case]; 14] = [
     frozen::CASES,
     order::CASES,
     errors::CASES,
+    errors::of_stores::CASES,
 ];
 
 const COUNT: usize = {
