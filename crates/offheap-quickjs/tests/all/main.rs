@@ -14,6 +14,7 @@ mod moved;
 mod newtypes;
 mod out_of_memory;
 mod own_context;
+mod parallel;
 mod read_only;
 mod reentrant;
 mod reentry;
