@@ -5,6 +5,7 @@
 mod engine;
 mod growth;
 mod memory;
+mod script_memory;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -17,7 +18,7 @@ use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 const CONTROL_BLOCK_LIMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let all: [(&str, Measure); 13] = [
+    let all: [(&str, Measure); 17] = [
         ("clone_drop", clone_drop),
         ("from_vec_64", from_vec_64),
         ("copy_64", |name| copy(name, 64, 2.5)),
@@ -31,12 +32,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
         ("quickjs_expose_vs_rquickjs_64", |name| engine::expose_vs_rquickjs(name, 64)),
         ("quickjs_expose_vs_rquickjs_1m", |name| engine::expose_vs_rquickjs(name, 1 << 20)),
+        ("quickjs_read_script_64m", script_memory::read),
+        ("quickjs_externalize_first_1m", script_memory::externalize_first),
+        ("quickjs_externalize_again", script_memory::externalize_again),
+        ("quickjs_round_trip_16m", script_memory::round_trip),
     ];
     run("peers.json", &all, || {
         let verdict = if CONTROL_BLOCK_BYTES <= CONTROL_BLOCK_LIMIT { "reached" } else { "MISSED" };
         println!(
             "control block before the owner: {CONTROL_BLOCK_BYTES} bytes, to reach {CONTROL_BLOCK_LIMIT}: {verdict}"
         );
+        println!("{}", script_memory::peak_of_reading());
         println!("{}", memory::of_lines_on_a_large_file(&profile_directory()?));
         Ok(())
     })
