@@ -12,7 +12,7 @@ use crate::{BufferState, ENGINE, Error};
 pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
     let buffer = sys::view_buffer(ctx, value)?;
     check_unshared(ENGINE, ATTEMPTED, sys::is_shared(ctx, &buffer)?)?;
-    check_mutable(ENGINE, ATTEMPTED, sys::is_immutable(&buffer))?;
+    check_mutable(ENGINE, ATTEMPTED, sys::is_immutable(buffer.as_raw()))?;
     detach_with_key(ctx, &buffer, key)
 }
 

@@ -164,6 +164,7 @@ impl BackingStoreExt for BackingStore {
         expose_typed::<T>(ctx, self, byte_offset, element_count, || Ok(self.expose(ctx)?.into_value()))
     }
 
+    #[inline]
     fn externalize(value: &Value<'_>) -> Result<Self, Error> {
         sys::externalize(value.ctx(), value, false)
     }

@@ -210,12 +210,14 @@ unsafe impl Host for QuickJs {
     }
 
     fn lend(&self, buffer: Rooted<'_, Root>) -> Result<Option<NonNull<[u8]>>, Error> {
-        let ctx = self.context.ctx();
-        sys::engine_bytes(&ctx, &open(&ctx, buffer)?)
+        buffer.with(|root| sys::engine_bytes(root.as_raw()))
     }
 
     #[track_caller]
     fn externalize(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
+        if let Some(store) = buffer.with(|root| sys::find_existing(root.as_raw()))? {
+            return Ok(store);
+        }
         let ctx = self.context.ctx();
         let buffer = open(&ctx, buffer)?;
         let is_in_call = self.own.is_in_call();
@@ -235,7 +237,7 @@ unsafe impl Host for QuickJs {
     }
 
     fn is_immutable(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
-        Ok(sys::is_immutable(&open(&self.context.ctx(), buffer)?))
+        buffer.with(|root| sys::is_immutable(root.as_raw()))
     }
 
     fn set_detach_key(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {

@@ -100,6 +100,7 @@ fn keep_or_move(hold: &Hold, data: *const u8, size: usize) -> Room {
 }
 
 /// The hold on a store of a buffer with these fields, as a pointer; `None` if the buffer is over other memory.
+#[inline]
 pub(super) fn hold_of_buffer(fields: &BufferFields) -> Option<NonNull<c_void>> {
     let realloc = fields.realloc? as usize;
     let opaque = NonNull::new(fields.opaque)?;

@@ -4,14 +4,14 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use offheap::BackingStore;
-use offheap::adapter::Hold;
+use offheap::adapter::{self, Hold, in_finalizer};
 use offheap_engine::memory::{BlockUse, copy_into_store};
-use rquickjs::{Ctx, Value};
+use rquickjs::{Ctx, Value, qjs};
 
 use super::callback::hold_of_buffer;
-use super::layout::{BufferFields, layout_changed};
+use super::layout::{BufferFields, known_fields, layout_changed};
 use super::moved::with_hold;
-use super::state::{State, with_state};
+use super::state::State;
 use crate::{ENGINE, Error};
 
 pub(super) enum Found {
@@ -101,26 +101,36 @@ pub(super) fn find_store<'js>(ctx: &Ctx<'js>, state: &State, buffer: &Value<'js>
     }))
 }
 
-/// The bytes of `buffer`, if they are unshared memory of QuickJS's own and in no store.
-pub(crate) fn engine_bytes<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>) -> Result<Option<NonNull<[u8]>>, Error> {
-    with_state(ctx, |state| {
-        let realm = state.realm(ctx)?;
-        if !realm.layout_known.get() {
-            return Err(layout_changed());
-        }
-        // SAFETY: I-LAYOUT: a live ArrayBuffer, and the layout was probed.
-        let fields = unsafe { BufferFields::of(buffer.as_raw()) };
-        // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
-        let fields = unsafe { fields.as_ref() };
-        // QuickJS has null for the data of a detached buffer, and no callback.
-        if fields.shared != 0 || !realm.is_own_memory(fields.realloc, NonNull::new(fields.opaque)) {
-            return Ok(None);
-        }
-        let byte_length = fields.byte_length as usize;
-        Ok(NonNull::new(fields.data).map(|data| NonNull::slice_from_raw_parts(data, byte_length)))
-    })
+/// The store of the ArrayBuffer `value`, which is alive, if that can be found out without the state of its runtime.
+/// If an observer has to hear of it, it cannot.
+#[inline]
+pub(crate) fn find_existing(value: qjs::JSValue) -> Option<BackingStore> {
+    if in_finalizer() || adapter::is_observed() {
+        return None;
+    }
+    // SAFETY: I-LAYOUT: the value is alive, and what follows calls nothing of QuickJS's.
+    let (fields, _) = unsafe { known_fields(value) }?;
+    let hold = hold_of_buffer(fields)?;
+    let byte_length = fields.byte_length as usize;
+    // SAFETY: I-FREE-ONCE: a buffer of ours that is not detached, as in `find_store`.
+    Some(unsafe { with_hold(hold, fields.data, |hold, data| store_of(hold, data, byte_length)) })
 }
 
+/// The bytes of the ArrayBuffer `value`, which is alive, if they are memory of QuickJS's own and in no store. `None` for
+/// any other value, and if the layout is not known.
+#[inline]
+pub(crate) fn engine_bytes(value: qjs::JSValue) -> Option<NonNull<[u8]>> {
+    // SAFETY: I-LAYOUT: the value is alive, and what follows calls nothing of QuickJS's.
+    let (fields, own_realloc) = unsafe { known_fields(value) }?;
+    // A detached buffer has no callback.
+    if fields.realloc? as usize != own_realloc || !fields.opaque.is_null() {
+        return None;
+    }
+    let data = NonNull::new(fields.data)?;
+    Some(NonNull::slice_from_raw_parts(data, fields.byte_length as usize))
+}
+
+#[inline]
 fn store_of(hold: &Hold, data: *const u8, byte_length: usize) -> BackingStore {
     if hold.kind().is_resizable_by_rust() {
         // The buffer can only be shorter: the callback has made room for it. A guard that lives keeps the store's

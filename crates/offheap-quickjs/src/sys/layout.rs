@@ -4,9 +4,12 @@
 //! makes a buffer and compares each field with its expected value. Every use of the layout checks that result
 //! first.
 
+#[cfg(test)]
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use rquickjs::qjs;
 
@@ -43,6 +46,53 @@ impl BufferFields {
     pub(crate) fn is_resizable(&self) -> bool {
         self.max_byte_length >= 0
     }
+}
+
+/// The callback of QuickJS's own memory; 0 until a realm has found that the layout is [known](is_known). All runtimes
+/// of the process have the same QuickJS.
+static OWN_REALLOC: AtomicUsize = AtomicUsize::new(0);
+
+/// The class of ArrayBuffers, noted before `OWN_REALLOC`.
+static ARRAY_BUFFER: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(test)]
+thread_local! {
+    static PRETENDS_CHANGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes [`known_fields`] return nothing on this thread.
+#[cfg(test)]
+pub(super) fn pretend_change() {
+    PRETENDS_CHANGE.set(true);
+}
+
+/// Notes the class of ArrayBuffers and the callback of QuickJS's own memory, after [`is_known`] has returned true.
+pub(super) fn note_own_memory(class: qjs::JSClassID, realloc: qjs::JSReallocArrayBufferDataFunc) {
+    ARRAY_BUFFER.store(class, Ordering::Relaxed);
+    OWN_REALLOC.store(realloc.map_or(0, |realloc| realloc as usize), Ordering::Release);
+}
+
+/// The fields of the ArrayBuffer `value`, and the address of the callback of QuickJS's own memory. `None` for any
+/// other value, and unless the layout is known. This does not ask for the state of a runtime, so it is fast.
+///
+/// # Safety
+/// `value` is alive, and no code of QuickJS runs while the result is used.
+#[inline]
+pub(super) unsafe fn known_fields<'a>(value: qjs::JSValue) -> Option<(&'a BufferFields, usize)> {
+    #[cfg(test)]
+    if PRETENDS_CHANGE.get() {
+        return None;
+    }
+    let own_realloc = OWN_REALLOC.load(Ordering::Acquire);
+    let mut class = 0;
+    // SAFETY: reads two fields of a live value.
+    let fields = unsafe { qjs::JS_GetAnyOpaque(value, &mut class) }.cast::<BufferFields>();
+    if own_realloc == 0 || class != ARRAY_BUFFER.load(Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: I-LAYOUT: the struct of a live ArrayBuffer, and a realm has probed the layout. The caller promises that no
+    // code of QuickJS runs while the reference lives.
+    Some((unsafe { fields.as_ref() }?, own_realloc))
 }
 
 /// The version that the library reports.

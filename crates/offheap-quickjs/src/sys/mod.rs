@@ -48,7 +48,7 @@ mod transfer;
 
 pub use allocator::Allocator;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy, is_aligned};
-pub(crate) use found::engine_bytes;
+pub(crate) use found::{engine_bytes, find_existing};
 pub(crate) use guards::OnThread;
 pub(crate) use job::run_job;
 pub(crate) use layout::version;

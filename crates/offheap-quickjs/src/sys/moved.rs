@@ -73,24 +73,31 @@ fn take_moved_hold(opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_v
 ///
 /// # Safety
 /// `opaque` came from a hold for the buffer with the memory `data`, which QuickJS has not freed.
+#[inline]
 pub(super) unsafe fn with_hold<R>(
     opaque: NonNull<c_void>,
     data: *mut u8,
     look: impl FnOnce(&Hold, *const u8) -> R,
 ) -> R {
-    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
-        0 => None,
-        // The lock is released before `look`, which may call an observer.
-        _ => moved_hold(&lock_moved(), opaque, data),
+    let raw = match MOVED_COUNT.load(Ordering::Acquire) {
+        0 => opaque,
+        _ => present_hold(opaque, data),
     };
-    let raw = moved.unwrap_or(opaque);
     // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back only on this thread, and not by `look`.
     unsafe { Hold::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
+}
+
+/// The hold of the buffer with this opaque and this data. The lock is released before anything looks at the hold, which
+/// may call an observer.
+#[inline(never)]
+fn present_hold(opaque: NonNull<c_void>, data: *mut u8) -> NonNull<c_void> {
+    moved_hold(&lock_moved(), opaque, data).unwrap_or(opaque)
 }
 
 /// The address at which a buffer with this data begins in the store of `hold`. `raw` is that hold as a pointer: an
 /// empty buffer at the end of a store has it as its data. Not the opaque, because after a move its block may be
 /// gone, and other data may have that address.
+#[inline]
 fn position(hold: &Hold, raw: NonNull<c_void>, data: *const u8) -> *const u8 {
     match data.addr() == raw.as_ptr().addr() {
         true => hold.data().as_ptr().wrapping_add(hold.byte_length()),

@@ -80,7 +80,7 @@ unsafe extern "C" fn see_view(
     let (ctx, view_of) = unsafe { borrowed(ctx, buffer) };
     // SAFETY: the call above returned an owned value; `view_of` has its own reference.
     unsafe { qjs::JS_FreeValue(ctx.as_raw().as_ptr(), buffer) };
-    if is_immutable(&view_of) {
+    if is_immutable(view_of.as_raw()) {
         return qjs::JS_TRUE;
     }
     // This does nothing for memory that is not shared. If it fails, script sees the length that it saw before.

@@ -90,6 +90,12 @@ impl Root {
         // SAFETY: I-NO-JS-OWNER: adds a reference, which `Own::free` frees.
         Root(unsafe { qjs::JS_DupValue(value.ctx().as_raw().as_ptr(), value.as_raw()) })
     }
+
+    /// The value, which lives as long as the root.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> qjs::JSValue {
+        self.0
+    }
 }
 
 /// The value of a root. `ctx` is of the root's isolate.

@@ -125,6 +125,8 @@ impl Realm {
             // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.
             realm.own_realloc = unsafe { fields.as_ref() }.realloc;
             let large = realm.evaluate(LARGE_BUFFER)?;
+            // SAFETY: reads the class of a live object.
+            layout::note_own_memory(unsafe { qjs::JS_GetClassID(large) }, realm.own_realloc);
             // SAFETY: I-LAYOUT: a live buffer, and the layout was probed.
             let fields = unsafe { layout::BufferFields::of(large) };
             // SAFETY: I-LAYOUT: no code of QuickJS runs while this reference lives.

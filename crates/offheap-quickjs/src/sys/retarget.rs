@@ -18,7 +18,7 @@ use offheap::{BackingStore, Site, UniqueStore};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::callback::store_realloc;
-use super::found::{Found, find_store};
+use super::found::{Found, find_existing, find_store};
 use super::growing::growing_realloc;
 use super::layout::BufferFields;
 use super::middle::{NoCollection, in_call};
@@ -55,7 +55,17 @@ impl Drop for OldMemory {
 /// The store of the buffer or view `value`; a new, empty store if the buffer is detached. With `is_in_call`,
 /// QuickJS may be doing anything, even freeing this buffer's memory, so nothing is moved.
 #[track_caller]
+#[inline]
 pub(crate) fn externalize<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Result<BackingStore, Error> {
+    match find_existing(value.as_raw()) {
+        Some(store) => Ok(store),
+        None => find_or_make(ctx, value, is_in_call),
+    }
+}
+
+#[track_caller]
+#[inline(never)]
+fn find_or_make<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Result<BackingStore, Error> {
     // A collection may have subtracted references from the counts. Taking and dropping a reference to a view's
     // buffer would then free it.
     if is_in_call && !is_buffer(ctx, value)? {
@@ -215,6 +225,7 @@ unsafe fn set_owner_fields(fields: *mut BufferFields, values: &BufferFields) {
 /// Makes the adapter treat the layout of the runtime of `ctx` as unknown from now on.
 #[cfg(test)]
 pub(crate) fn pretend_layout_changed(ctx: &Ctx<'_>) -> Result<(), Error> {
+    super::layout::pretend_change();
     with_state(ctx, |state| {
         state.realm(ctx)?.layout_known.set(false);
         Ok(())

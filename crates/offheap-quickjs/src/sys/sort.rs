@@ -35,10 +35,10 @@ pub(super) fn is_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<bool, Error>
     Ok(is_unshared || is_shared(ctx, value)?)
 }
 
-/// Whether the ArrayBuffer `value` is immutable.
-pub(crate) fn is_immutable(value: &Value<'_>) -> bool {
+/// Whether the ArrayBuffer `value`, which is alive, is immutable.
+pub(crate) fn is_immutable(value: qjs::JSValue) -> bool {
     // SAFETY: reads a flag of a live object; the result is -1 for another class.
-    unsafe { qjs::JS_IsImmutableArrayBuffer(value.as_raw()) == 1 }
+    unsafe { qjs::JS_IsImmutableArrayBuffer(value) == 1 }
 }
 
 /// Whether `buffer` is a SharedArrayBuffer.
