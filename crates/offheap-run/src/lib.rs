@@ -38,7 +38,7 @@
 //! |---|---|
 //! | `quickjs` (default) | [`quickjs`]: QuickJS-NG, through `offheap-quickjs` |
 //! | `v8` | `v8`: V8, through `offheap-v8` |
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod glue;
 #[cfg(feature = "quickjs")]

@@ -6,6 +6,7 @@ use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOf
 
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::BackingStoreExt;
+use crate::modules::evaluate_module;
 use crate::script::{catching, compile_and_run, script_value};
 use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
 use crate::{
@@ -50,6 +51,29 @@ impl V8 {
         self.run(work)
     }
 
+    /// Runs a module and the microtasks that are due. Returns whether the module has ended.
+    pub(crate) fn evaluate_module(&self, name: &str, source: &str) -> Result<bool, Error> {
+        self.run_script(|scope| {
+            catching(scope, |scope| {
+                let ended = evaluate_module(scope, name, source)?;
+                scope.perform_microtask_checkpoint();
+                match ended.state() {
+                    _ if scope.is_execution_terminating() => None,
+                    v8::PromiseState::Pending => Some(false),
+                    v8::PromiseState::Fulfilled => Some(true),
+                    v8::PromiseState::Rejected => {
+                        // The caller gets the reason, so the promise counts as handled.
+                        let nothing = v8::Function::new(scope, ignore)?;
+                        ended.catch(scope, nothing)?;
+                        let reason = ended.result(scope);
+                        scope.throw_exception(reason);
+                        None
+                    }
+                }
+            })
+        })
+    }
+
     /// Runs work on a buffer that may run script.
     fn run_on<R>(
         &self,
@@ -78,6 +102,8 @@ impl V8 {
         })
     }
 }
+
+fn ignore(_: &mut v8::PinScope<'_, '_>, _: v8::FunctionCallbackArguments<'_>, _: v8::ReturnValue<'_, v8::Value>) {}
 
 /// V8 15.2 throws this error if it is called when the stack is used up, and V8 15.0 ends the process.
 #[cold]

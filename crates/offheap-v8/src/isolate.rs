@@ -1,9 +1,12 @@
 //! `Isolate` and `Scope` of V8: their settings, and functions that other engines do not have.
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::Error;
+use crate::callbacks::{MessageListener, RejectionTracker};
 use crate::host::{Key, V8};
+use crate::modules::Modules;
 use crate::sys::{self, OwnIsolate};
 
 /// One isolate of V8 with one context. Script runs in it only through its [scopes](Scope).
@@ -18,11 +21,22 @@ pub struct IsolateBuilder {
     params: v8::CreateParams,
     /// The alignment of buffers that script makes, or `None` if V8's own allocator makes them.
     alignment: Option<usize>,
+    rejection_tracker: Option<RejectionTracker>,
+    message_listener: Option<MessageListener>,
+    modules: Option<MakeModules>,
 }
+
+type MakeModules = Box<dyn FnOnce(&v8::Global<v8::Context>) -> Modules>;
 
 impl Default for IsolateBuilder {
     fn default() -> Self {
-        IsolateBuilder { params: v8::CreateParams::default(), alignment: Some(sys::ALIGNMENT) }
+        IsolateBuilder {
+            params: v8::CreateParams::default(),
+            alignment: Some(sys::ALIGNMENT),
+            rejection_tracker: None,
+            message_listener: None,
+            modules: None,
+        }
     }
 }
 
@@ -69,6 +83,73 @@ impl IsolateBuilder {
         self
     }
 
+    /// Sets the function that V8 calls for a rejected promise, with the promise, its reason, and whether it is handled:
+    /// `false` when the promise is rejected without a handler, `true` when a handler is added later.
+    ///
+    /// Script is on the stack when V8 calls it, so it gets a scope of the crate `v8`. The rules of
+    /// [`with_v8`](ScopeExt::with_v8) hold for it. It may run script, and so be called again before it returns. A panic in it
+    /// ends the process, because nothing may unwind into V8.
+    pub fn rejection_tracker(
+        mut self,
+        tracker: impl for<'s, 'i> Fn(&mut v8::PinScope<'s, 'i>, v8::Local<'s, v8::Promise>, v8::Local<'s, v8::Value>, bool)
+        + 'static,
+    ) -> Self {
+        self.rejection_tracker = Some(RejectionTracker(Rc::new(tracker)));
+        self
+    }
+
+    /// Sets the function that V8 calls for an error that no code of the program gets: for example, one that the callback of a
+    /// `FinalizationRegistry` throws. Without it V8 prints such errors. V8 also calls it for an error that script threw in
+    /// [`with_v8`](ScopeExt::with_v8) outside of any `TryCatch`.
+    ///
+    /// It gets V8's message, which has the place, and the thrown value. The rules of
+    /// [`rejection_tracker`](Self::rejection_tracker) hold for it, too.
+    pub fn message_listener(
+        mut self,
+        listener: impl for<'s, 'i> Fn(&mut v8::PinScope<'s, 'i>, v8::Local<'s, v8::Message>, v8::Local<'s, v8::Value>)
+        + 'static,
+    ) -> Self {
+        self.message_listener = Some(MessageListener(Rc::new(listener)));
+        self
+    }
+
+    /// Sets the functions that find and read ES modules, for `import` declarations and for `import(specifier)`.
+    ///
+    /// `resolver` gets the name of the importing module or script (empty for the code of `eval`) and a specifier. It returns
+    /// the name of the module, which the isolate loads once. `loader` gets the name and returns the module's text. An error
+    /// becomes a `ReferenceError` in script, with this text. The name is also the module's `import.meta.url`.
+    ///
+    /// Both functions are called while script is on the stack. They get no scope, so they cannot run script of this isolate.
+    /// A panic in them ends the process, because nothing may unwind into V8. Imports with attributes (`with { .. }`) are
+    /// refused.
+    ///
+    /// ```
+    /// use offheap_v8::{Isolate, ScopeExt};
+    ///
+    /// # fn main() -> Result<(), offheap_v8::Error> {
+    /// let resolver = |_importer: &str, specifier: &str| Ok::<_, String>(specifier.to_owned());
+    /// let loader = |name: &str| match name {
+    ///     "answer" => Ok("export default 42"),
+    ///     _ => Err("there is no such module"),
+    /// };
+    /// let loader = move |name: &str| loader(name).map(str::to_owned);
+    /// let mut isolate = Isolate::builder().loader(resolver, loader).build()?;
+    /// isolate.enter(|scope| {
+    ///     scope.evaluate_module("main", "import answer from 'answer'; globalThis.answer = answer")?;
+    ///     assert_eq!(scope.eval::<u32>("answer")?, 42);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn loader<E: fmt::Display, F: fmt::Display>(
+        mut self,
+        resolver: impl Fn(&str, &str) -> Result<String, E> + 'static,
+        loader: impl Fn(&str) -> Result<String, F> + 'static,
+    ) -> Self {
+        self.modules = Some(Box::new(move |context| Modules::new(context, resolver, loader)));
+        self
+    }
+
     /// Makes the isolate. Starts V8 unless it was already [started](crate::start).
     ///
     /// # Errors
@@ -91,7 +172,19 @@ impl IsolateBuilder {
             true => Ok(alignment.max(sys::ALIGNMENT)),
             false => Err(offheap::Error::InvalidAlignment { alignment }),
         });
-        Ok(V8 { own: OwnIsolate::new(self.params, alignment.transpose()?)? })
+        let (tracker, listener, modules) = (self.rejection_tracker, self.message_listener, self.modules);
+        let configure = |isolate: &mut v8::Isolate, context: &v8::Global<v8::Context>| {
+            if let Some(tracker) = tracker {
+                tracker.install(isolate);
+            }
+            if let Some(listener) = listener {
+                listener.install(isolate);
+            }
+            if let Some(modules) = modules {
+                modules(context).install(isolate);
+            }
+        };
+        Ok(V8 { own: OwnIsolate::new(self.params, alignment.transpose()?, configure)? })
     }
 }
 
@@ -133,6 +226,15 @@ pub trait ScopeExt {
     /// The program may also make a buffer over the same memory in another isolate. Therefore, once a scope was lent,
     /// borrowing a slice requires [handles to all buffers](offheap_engine::Scope::bytes) over it.
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R;
+
+    /// Runs an ES module with this text, and then the microtasks that are due. Returns whether the module has ended: a
+    /// top-level `await` may wait for something that comes later. The isolate needs a [loader](IsolateBuilder::loader).
+    ///
+    /// `name` is for stack traces, for `import.meta.url`, and for the resolver. Later imports of this name find this module.
+    ///
+    /// # Errors
+    /// [`Error::Script`] if the module, or one that it imports, cannot be loaded or throws.
+    fn evaluate_module(&mut self, name: &str, source: &str) -> Result<bool, Error>;
 }
 
 impl ScopeExt for Scope<'_> {
@@ -143,5 +245,9 @@ impl ScopeExt for Scope<'_> {
             host.own.restore_full_heap();
             done
         })
+    }
+
+    fn evaluate_module(&mut self, name: &str, source: &str) -> Result<bool, Error> {
+        self.host(Key::new(), |host| host.evaluate_module(name, source))
     }
 }

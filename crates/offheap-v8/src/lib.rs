@@ -86,10 +86,12 @@
 //! - If the program started V8, one buffer that it counts must be smaller than 32 GiB.
 #![deny(unsafe_code)]
 
+mod callbacks;
 mod detach;
 mod extension;
 mod host;
 mod isolate;
+mod modules;
 #[cfg(doctest)]
 mod refused;
 mod script;
@@ -99,6 +101,7 @@ mod typed;
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, detach, transfer};
 pub use host::V8;
 pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
+pub use modules::evaluate_module;
 pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,

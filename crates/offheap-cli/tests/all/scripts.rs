@@ -230,11 +230,13 @@ fn modules_import_each_other_and_offheap(engine: Engine) {
          const again = await import('./lib/sum.mjs');
          await null;
          free(memory);
-         console.log(sum(2), again.sum === sum, native === nativeModule, typeof this, args);",
+         console.log(sum(2), again.sum === sum, native === nativeModule, typeof this, args);
+         console.log(import.meta.url, (await import('./lib/url.mjs')).default);",
     );
+    folder.write("lib/url.mjs", "export default import.meta.url");
     folder.run(&["a.js", "--map", "x"]).expect(
         0,
-        "3 true true undefined [ \"--map\", \"x\" ]\n",
+        "3 true true undefined [ \"--map\", \"x\" ]\na.js lib/url.mjs\n",
         "offheap: 1 store, 8 B external, 0 leaked, 0 refused\n",
     );
 }
@@ -256,6 +258,11 @@ fn modules_that_are_not_there(engine: Engine) {
         thrown("import './latin1.mjs'"),
         "offheap: uncaught ReferenceError: Error loading module 'latin1.mjs': byte 1 is not UTF-8; save the file as \
          UTF-8",
+    );
+    assert_eq!(
+        thrown("import './a.js' with { type: 'json' }"),
+        "offheap: uncaught ReferenceError: Error resolving module './a.js' from 'a.js': import attributes are not \
+         supported; leave `with` out",
     );
     assert_eq!(
         thrown("import 'lodash'"),

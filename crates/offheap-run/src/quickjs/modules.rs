@@ -23,8 +23,12 @@ impl Resolver for Files {
         _ctx: &Ctx<'js>,
         base: &str,
         name: &str,
-        _attributes: Option<ImportAttributes<'js>>,
+        attributes: Option<ImportAttributes<'js>>,
     ) -> Result<String> {
+        if attributes.is_some() {
+            let why = "import attributes are not supported; leave `with` out";
+            return Err(Error::new_resolving_message(base, name, why));
+        }
         files::resolve(base, name).map_err(|why| Error::new_resolving_message(base, name, why))
     }
 }
@@ -38,8 +42,15 @@ impl Loader for Files {
     ) -> Result<Module<'js, Declared>> {
         let text = files::read_module(name).map_err(|why| Error::new_loading_message(name, why))?;
         self.columns.add(name, &text);
-        Module::declare(ctx.clone(), name, text)
+        declare(ctx, name, text)
     }
+}
+
+/// A module with this text, and with its name as `import.meta.url`.
+pub(super) fn declare<'js>(ctx: &Ctx<'js>, name: &str, text: impl Into<Vec<u8>>) -> Result<Module<'js, Declared>> {
+    let module = Module::declare(ctx.clone(), name, text)?;
+    module.meta()?.set("url", name)?;
+    Ok(module)
 }
 
 /// Evaluates the module "offheap" before script can change the globals that it reads. Later imports find it by its

@@ -111,7 +111,9 @@ impl<'js> Realm for QuickJsRealm<'_, 'js> {
     fn evaluate(&mut self, script: &Script, kind: Kind) -> Result<Option<Promise<'js>>, Uncaught> {
         let (name, text) = (script.name(), script.text());
         let evaluated = match kind {
-            Kind::Module => Module::evaluate(self.ctx.clone(), name, text).map(Some),
+            Kind::Module => {
+                modules::declare(self.ctx, name, text).and_then(Module::eval).map(|(_, promise)| Some(promise))
+            }
             Kind::Classic => {
                 let mut options = EvalOptions::default();
                 options.strict = false;

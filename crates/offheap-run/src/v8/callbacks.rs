@@ -3,14 +3,13 @@
 
 use offheap_v8::v8;
 
-use super::hooks::TrackUncaught;
-
 /// The first of them, with V8's message about its place.
 #[derive(Default)]
 pub(super) struct Thrown(Option<(v8::Global<v8::Value>, v8::Global<v8::Message>)>);
 
-impl TrackUncaught for Thrown {
-    fn track<'s>(
+impl Thrown {
+    /// V8 told the message listener of an error.
+    pub(super) fn track<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         message: v8::Local<'s, v8::Message>,
         thrown: v8::Local<'s, v8::Value>,
@@ -20,9 +19,7 @@ impl TrackUncaught for Thrown {
             first.get_or_insert((thrown, message));
         }
     }
-}
 
-impl Thrown {
     /// The first. Forgets it.
     pub(super) fn take<'s>(
         scope: &mut v8::PinScope<'s, '_>,

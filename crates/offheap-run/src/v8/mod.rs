@@ -3,7 +3,6 @@
 mod callbacks;
 mod frames;
 mod functions;
-pub mod hooks;
 mod modules;
 mod realm;
 mod rejections;

@@ -1,15 +1,16 @@
 //! Runs scripts in a context of V8.
 
-use offheap_v8::{Isolate, IsolateBuilder, ScopeExt, V8, v8};
+use offheap_v8::{Isolate, IsolateBuilder, ScopeExt, V8, evaluate_module, v8};
 
 use super::callbacks::Thrown;
 use super::functions;
-use super::hooks::{track_rejections, track_uncaught};
-use super::modules::{self, Modules};
+use super::modules;
 use super::rejections::Rejections;
 use super::uncaught;
 use super::waits::{self, Waits};
 use crate::drive::{self, Evaluation, Kind, Realm};
+use crate::files;
+use crate::glue::OFFHEAP_MODULE;
 use crate::runner::engine::Scripts;
 use crate::{NativeModule, Script, Uncaught};
 
@@ -21,6 +22,11 @@ impl Scripts for V8 {
     type Kept = ();
 
     fn prepare(builder: IsolateBuilder) -> (IsolateBuilder, ()) {
+        let builder = builder.loader(files::resolve, files::read_module);
+        let builder = builder.message_listener(|scope, message, thrown| Thrown::track(scope, message, thrown));
+        let builder = builder.rejection_tracker(|scope, promise, reason, is_handled| {
+            Rejections::track(scope, promise, reason, is_handled);
+        });
         (builder, ())
     }
 
@@ -34,17 +40,14 @@ impl Scripts for V8 {
 }
 
 fn install(scope: &mut v8::PinScope<'_, '_>, module: NativeModule) -> Result<(), Uncaught> {
-    scope.set_slot(Modules::default());
     scope.set_slot(Rejections::default());
     scope.set_slot(Waits::default());
     scope.set_slot(Thrown::default());
-    track_rejections::<Rejections>(scope);
-    track_uncaught::<Thrown>(scope);
-    modules::allow_dynamic_imports(scope);
     let inspect = uncaught::catching(scope, None, |scope| {
         let inspect = functions::install(scope, module)?;
         waits::install(scope)?;
-        modules::evaluate_offheap(scope)?;
+        // Before script can change the globals that the module reads. Later imports find it by its name.
+        evaluate_module(scope, OFFHEAP_MODULE.name, OFFHEAP_MODULE.text)?;
         Some(v8::Global::new(scope, inspect))
     })?;
     scope.set_slot(Inspect(inspect));
@@ -71,14 +74,14 @@ impl<'s> Realm for V8Realm<'_, 's, '_> {
         v8::tc_scope!(let caught, self.scope);
         match kind {
             Kind::Classic => modules::compile_classic(caught, script.name(), script.text()).is_some(),
-            Kind::Module => modules::compile(caught, script.name(), script.text()).is_some(),
+            Kind::Module => modules::parses_as_module(caught, script.name(), script.text()),
         }
     }
 
     fn evaluate(&mut self, script: &Script, kind: Kind) -> Result<Option<Self::Promise>, Uncaught> {
         let (name, text) = (script.name(), script.text());
         uncaught::catching(self.scope, self.inspect, |scope| match kind {
-            Kind::Module => modules::evaluate(scope, name, Some(text)).map(Some),
+            Kind::Module => evaluate_module(scope, name, text).map(Some),
             Kind::Classic => modules::compile_classic(scope, name, text)?.run(scope).map(|_| None),
         })
     }

@@ -5,7 +5,6 @@ use std::mem;
 use offheap_v8::v8;
 
 use super::frames;
-use super::hooks::TrackRejections;
 use crate::unhandled::Unhandled;
 
 /// The promises of an isolate that were rejected and that nothing handles.
@@ -18,15 +17,15 @@ struct Reason {
     place: Option<String>,
 }
 
-impl TrackRejections for Rejections {
-    fn track<'s>(
+impl Rejections {
+    /// V8 told the rejection tracker of a promise.
+    pub(super) fn track<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         promise: v8::Local<'s, v8::Promise>,
-        reason: Option<v8::Local<'s, v8::Value>>,
+        value: v8::Local<'s, v8::Value>,
         is_handled: bool,
     ) {
         let hash = u64::from(promise.get_identity_hash().get().unsigned_abs());
-        let value = reason.unwrap_or_else(|| v8::undefined(scope).into());
         let place = (!is_handled && !value.is_native_error())
             .then(|| v8::Exception::create_message(scope, value))
             .and_then(|message| frames::place_of(scope, message));
@@ -38,9 +37,7 @@ impl TrackRejections for Rejections {
             false => unhandled.insert(hash, promise, reason),
         }
     }
-}
 
-impl Rejections {
     /// The reason of the promise that was rejected first, and where it was thrown. Forgets all promises.
     pub(super) fn take_first<'s>(
         scope: &mut v8::PinScope<'s, '_>,

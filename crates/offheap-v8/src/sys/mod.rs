@@ -7,7 +7,7 @@
 //! - `engine_memory` makes stores of memory that V8 allocated itself; `ended` has those of ended isolates.
 //! - `counted` limits the bytes that V8 counts.
 //! - `resizable` makes resizable buffers.
-//! - `realm` has V8's own functions.
+//! - `realm` has V8's own functions; `hooks` gives a scope to callbacks of V8 that get none.
 //! - `state` is kept per isolate; `own_isolate` is an isolate of ours and its roots.
 //! - `guards` proves which thread has an isolate; `lending` checks that no other code has the bytes of a slice.
 //! - `stack` measures the stack of a thread; `heap_limit` handles a full heap.
@@ -23,6 +23,7 @@ mod facts;
 mod flags;
 mod guards;
 mod heap_limit;
+mod hooks;
 mod lending;
 mod natives;
 mod object;
@@ -39,6 +40,7 @@ pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{drop_released, find, locate, store_of};
 pub(crate) use facts::Facts;
 pub(crate) use guards::{cells, copy_in, copy_to};
+pub(crate) use hooks::{instantiate_module, watch_import_meta, watch_messages, watch_rejections};
 pub(crate) use lending::check_lendable;
 pub(crate) use object::Buffer;
 pub(crate) use own_isolate::{OwnIsolate, Root, buffer_of, object_of};

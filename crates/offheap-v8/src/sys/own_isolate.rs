@@ -95,8 +95,13 @@ pub(crate) fn buffer_of<'s>(
 
 impl OwnIsolate {
     /// Makes an isolate, and prepares its context before any user code runs in it. V8 must be started. With an
-    /// `alignment`, script's buffers come from our allocator, unless `params` has another one.
-    pub(crate) fn new(mut params: v8::CreateParams, alignment: Option<usize>) -> Result<Self, Error> {
+    /// `alignment`, script's buffers come from our allocator, unless `params` has another one. `configure` is called when
+    /// everything else is done.
+    pub(crate) fn new(
+        mut params: v8::CreateParams,
+        alignment: Option<usize>,
+        configure: impl FnOnce(&mut v8::Isolate, &v8::Global<v8::Context>),
+    ) -> Result<Self, Error> {
         let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
         if let Some(alignment) = alignment
             && !params.has_set_array_buffer_allocator()
@@ -111,6 +116,7 @@ impl OwnIsolate {
         let state = set_state(&mut isolate, registration)?;
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
         let (context, collects_young) = Self::prepare(&mut isolate, &state)?;
+        configure(&mut isolate, &context);
         // SAFETY: I-NO-JS-OWNER: it is used only while this value lives, which keeps the isolate.
         let raw = unsafe { isolate.as_raw_isolate_ptr() };
         // SAFETY: I-BORROW: the crate entered the isolate when it was made, and it is the current one of this thread.
