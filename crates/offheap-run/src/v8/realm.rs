@@ -23,10 +23,8 @@ impl Scripts for V8 {
 
     fn prepare(builder: IsolateBuilder) -> (IsolateBuilder, ()) {
         let builder = builder.loader(files::resolve, files::read_module);
-        let builder = builder.message_listener(|scope, message, thrown| Thrown::track(scope, message, thrown));
-        let builder = builder.rejection_tracker(|scope, promise, reason, is_handled| {
-            Rejections::track(scope, promise, reason, is_handled);
-        });
+        let builder = builder.message_listener(Thrown::track);
+        let builder = builder.rejection_tracker(Rejections::track);
         (builder, ())
     }
 
