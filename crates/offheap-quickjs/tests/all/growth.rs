@@ -1,6 +1,6 @@
 //! Growable shared memory in isolates on several threads: growth by script and by Rust, and waiting.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -284,8 +284,7 @@ fn script_waits_in_one_isolate_and_is_notified_in_another() {
 #[test]
 fn waiting_is_a_type_error_unless_it_is_allowed() {
     let store = SharedStore::zeroed(8).unwrap();
-    // SAFETY: Rust accesses these bytes only in this size.
-    unsafe { store.as_atomics_of::<AtomicI32>() }.unwrap()[0].store(1, Ordering::SeqCst);
+    store.atomic_slice::<i32>().unwrap().store(0, 1);
     let wait = |mut isolate: Isolate| {
         isolate.enter(|scope| {
             expose(scope, &store, "b");

@@ -116,3 +116,32 @@ fn a_store_that_another_isolate_shortens_meanwhile_is_an_error() {
     });
     other.join().unwrap();
 }
+
+#[test]
+fn script_and_rust_count_in_the_same_elements_at_the_same_time() {
+    start();
+    let store = SharedStore::zeroed(16).unwrap();
+    let script = thread::spawn({
+        let store = store.clone();
+        move || {
+            isolate().enter(|scope| {
+                let view = scope.expose_as::<i32>(store.as_store()).unwrap();
+                scope.set_global("v", &view).unwrap();
+                let count = "for (let i = 0; i < 20000; i++) { Atomics.add(v, 1, 1); Atomics.xor(v, 2, 1) }";
+                scope.eval::<()>(count).unwrap();
+                // In the lowest byte of the same element, by another size.
+                scope.eval::<()>(
+                    "const b = new Uint8Array(v.buffer); for (let i = 0; i < 512; i++) Atomics.add(b, 12, 1)",
+                )
+            })
+        }
+    });
+    let counters = store.atomic_slice::<i32>().unwrap();
+    for _ in 0..20_000 {
+        counters.fetch_add(1, 1);
+        counters.fetch_xor(2, 2);
+        counters.fetch_add(3, 0x100);
+    }
+    script.join().unwrap().unwrap();
+    assert_eq!([0, 1, 2, 3].map(|index| counters.load(index)), [0, 40_000, 0, 20_000 << 8]);
+}
