@@ -90,13 +90,21 @@ fn what_is_not_transferred_says_why_and_does_not_change() {
         let detached = error("gone", None);
         assert!(matches!(detached, Error::Detached { attempted: "transfer", .. }), "{detached}");
         assert!(detached.to_string().contains("detached"), "{detached}");
-        for source in ["new SharedArrayBuffer(4)", "new WebAssembly.Memory({ initial: 1 }).buffer"] {
-            assert!(matches!(error(source, None), Error::NotDetachable { attempted: "transfer", .. }), "{source}");
-        }
+        let shared = error("new SharedArrayBuffer(4)", None);
+        assert!(matches!(shared, Error::NotDetachable { attempted: "transfer", .. }), "{shared}");
         assert!(matches!(error("fixed.sliceToImmutable()", None), Error::Immutable { attempted: "transfer", .. }));
         let too_long = error("fixed", Some(usize::MAX));
         assert!(matches!(too_long, Error::InvalidLength { attempted: "transfer", .. }), "{too_long}");
         assert!(run(scope, "fixed.byteLength === 4").is_true());
+    });
+}
+
+#[test]
+fn a_buffer_of_wasm_is_not_transferred() {
+    in_own_scope(|scope| {
+        let buffer = run(scope, "new WebAssembly.Memory({ initial: 1 }).buffer");
+        let error = transfer(scope, buffer, None).unwrap_err();
+        assert!(matches!(error, Error::NotDetachable { attempted: "transfer", .. }), "{error}");
     });
 }
 

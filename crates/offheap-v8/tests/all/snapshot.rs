@@ -1,7 +1,7 @@
 //! A program's start-up snapshot whose functions are not V8's. Read-only memory must be kept from them.
 
 use offheap_v8::offheap::{BackingStore, FrozenStore};
-use offheap_v8::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, v8};
+use offheap_v8::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, transfer, v8};
 
 use crate::common::{counted, in_child, run, set};
 
@@ -54,6 +54,42 @@ fn hostile_snapshots() {
         let (_, exposure) = store.expose(scope).unwrap();
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }, "{method}");
         assert_eq!(words, [7; 4], "{method}");
+    }
+}
+
+#[test]
+fn a_transfer_that_a_snapshot_replaced_is_an_error_or_moves_nothing() {
+    let Some(output) = in_child("snapshot::a_transfer_that_a_snapshot_replaced_is_an_error_or_moves_nothing") else {
+        offheap_v8::start("--no-js-immutable-arraybuffer").unwrap();
+        return replaced_transfers();
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn replaced_transfers() {
+    let gone = "const gone = new ArrayBuffer(8); const own = ArrayBuffer.prototype.transfer; own.call(gone);";
+    for (result, fails) in [
+        ("undefined", true),
+        ("new SharedArrayBuffer(8)", true),
+        ("gone", true),
+        ("new Uint8Array(8)", true),
+        ("new ArrayBuffer(3)", false),
+        ("this", false),
+    ] {
+        let source = format!("{gone} ArrayBuffer.prototype.transfer = function () {{ return {result}; }}; 0");
+        let isolate = &mut isolate_after(&source);
+        v8::scope!(let scope, isolate);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let scope = &mut v8::ContextScope::new(scope, context);
+        let (store, drops) = counted(vec![1, 2, 3]);
+        let buffer = store.expose(scope).unwrap();
+        let moved = transfer(scope, buffer.into(), None);
+        assert_eq!(moved.is_err(), fails, "{result}: {moved:?}");
+        if let Ok(moved) = moved {
+            run(scope, "0");
+            assert!(BackingStore::externalize(scope, moved.into()).is_ok(), "{result}");
+        }
+        assert_eq!((store.to_vec().unwrap(), drops.get()), (vec![1, 2, 3], 0), "{result}");
     }
 }
 
