@@ -11,21 +11,21 @@ use crate::extension::buffer_over;
 use crate::{BackingStoreExt, Error, FrozenStoreExt, OrThrow, RquickjsElement, copy_of};
 
 macro_rules! newtype {
-    ($name:ident $(<$t:ident>)? ($inner:ty)) => {
-        impl $(<$t>)? $name $(<$t>)? {
+    ($name:ident $(<$t:ident: $bound:ident>)? ($inner:ty)) => {
+        impl $(<$t: $bound>)? $name $(<$t>)? {
             /// The value inside.
             pub fn into_inner(self) -> $inner {
                 self.0
             }
         }
 
-        impl $(<$t>)? From<$inner> for $name $(<$t>)? {
+        impl $(<$t: $bound>)? From<$inner> for $name $(<$t>)? {
             fn from(inner: $inner) -> Self {
                 $name(inner)
             }
         }
 
-        impl $(<$t>)? Deref for $name $(<$t>)? {
+        impl $(<$t: $bound>)? Deref for $name $(<$t>)? {
             type Target = $inner;
 
             fn deref(&self) -> &$inner {
@@ -33,7 +33,7 @@ macro_rules! newtype {
             }
         }
 
-        impl $(<$t>)? DerefMut for $name $(<$t>)? {
+        impl $(<$t: $bound>)? DerefMut for $name $(<$t>)? {
             fn deref_mut(&mut self) -> &mut $inner {
                 &mut self.0
             }
@@ -137,9 +137,9 @@ impl<'js> IntoJs<'js> for Shared {
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Copied<T>(pub Vec<T>);
+pub struct Copied<T: RquickjsElement>(pub Vec<T>);
 
-newtype!(Copied<T>(Vec<T>));
+newtype!(Copied<T: RquickjsElement>(Vec<T>));
 
 impl<'js, T: RquickjsElement + Pod> FromJs<'js> for Copied<T> {
     fn from_js(ctx: &Ctx<'js>, value: Value<'js>) -> rquickjs::Result<Self> {
@@ -156,9 +156,9 @@ impl<'js, T: RquickjsElement + Pod> FromJs<'js> for Copied<T> {
 /// A `Vec` as a typed array over the `Vec`'s own memory, as a result: `TypedArrayOf<f32>` is a `Float32Array`. Nothing
 /// is copied. Script has the memory, and the `Vec` is dropped when script has released it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TypedArrayOf<T>(pub Vec<T>);
+pub struct TypedArrayOf<T: RquickjsElement>(pub Vec<T>);
 
-newtype!(TypedArrayOf<T>(Vec<T>));
+newtype!(TypedArrayOf<T: RquickjsElement>(Vec<T>));
 
 impl<'js, T: RquickjsElement + Pod + Send> IntoJs<'js> for TypedArrayOf<T> {
     #[track_caller]

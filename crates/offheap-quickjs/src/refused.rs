@@ -340,6 +340,31 @@ mod isolate_on_another_thread {}
 /// ```
 mod local_of_another_isolate {}
 
+/// A store itself is not an argument of rquickjs's functions, because neither it nor rquickjs's trait belongs to this
+/// crate. `Buffer` is one.
+///
+/// ```
+/// use offheap_quickjs::prelude::*;
+/// use offheap_quickjs::rquickjs::{Context, Function, Runtime};
+///
+/// fn main() {
+///     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
+///         Function::new(ctx, |Buffer(store): Buffer| store.byte_length()).unwrap();
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// use offheap_quickjs::offheap::BackingStore;
+/// use offheap_quickjs::rquickjs::{Context, Function, Runtime};
+///
+/// fn main() {
+///     Context::full(&Runtime::new().unwrap()).unwrap().with(|ctx| {
+///         Function::new(ctx, |store: BackingStore| store.byte_length()).unwrap();
+///     });
+/// }
+/// ```
+mod store_as_argument {}
+
 /// Script may free memory on any thread, so an owner must be `Send`.
 ///
 /// ```

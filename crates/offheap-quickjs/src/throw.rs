@@ -92,16 +92,21 @@ fn is_own(error: &std::io::Error) -> bool {
 /// `?` without it works too, also where there is no `Ctx`. Script then sees an `Error` with the same message, which
 /// begins with `IO Error: `, without a code: rquickjs makes it, and its `rquickjs::Error::Io` is the only variant that
 /// can have an error of others.
-pub trait OrThrow<T> {
+pub trait OrThrow<T, E> {
     /// Returns the value, or throws the error in `ctx`.
     ///
     /// # Errors
     /// `rquickjs::Error::Exception`, with the exception pending. An error of rquickjs itself is returned as it is.
-    fn or_throw(self, ctx: &Ctx<'_>) -> rquickjs::Result<T>;
+    fn or_throw(self, ctx: &Ctx<'_>) -> rquickjs::Result<T>
+    where
+        E: Throw;
 }
 
-impl<T, E: Throw> OrThrow<T> for Result<T, E> {
-    fn or_throw(self, ctx: &Ctx<'_>) -> rquickjs::Result<T> {
+impl<T, E> OrThrow<T, E> for Result<T, E> {
+    fn or_throw(self, ctx: &Ctx<'_>) -> rquickjs::Result<T>
+    where
+        E: Throw,
+    {
         self.map_err(|error| error.throw(ctx))
     }
 }

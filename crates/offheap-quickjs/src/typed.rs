@@ -9,6 +9,11 @@ use crate::{ENGINE, Error, sys};
 
 /// The rquickjs element type for each [`TypedElement`]: the type itself, or `rquickjs::U8Clamped` for
 /// [`U8Clamped`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an element of a typed array",
+    note = "use `i8`, `u8`, `U8Clamped`, `i16`, `u16`, `i32`, `u32`, `f32` or `f64`; `i64` and `u64` are for arrays of BigInts, and \
+            `u8` for the bytes of anything else"
+)]
 pub trait RquickjsElement: TypedElement {
     /// The element type of rquickjs's `TypedArray`.
     type Element;

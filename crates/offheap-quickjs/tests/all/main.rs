@@ -1,6 +1,7 @@
 //! The tests of this crate in one program, because each program takes time to link. A file next to this folder is a
 //! separate program, because it changes something for the whole process: the allocator or the observer.
 
+mod advice;
 mod common;
 mod copies;
 mod ending;

@@ -7,6 +7,10 @@ use std::sync::atomic::AtomicU8;
 use crate::{BackingStore, Error};
 
 /// An integer of shared memory: `i8`, `u8`, `i16`, `u16`, `i32`, `u32`, `i64` or `u64`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an integer that script and Rust change atomically",
+    note = "use `i8`, `u8`, `i16`, `u16`, `i32`, `u32`, `i64` or `u64`, as ECMAScript's `Atomics` do"
+)]
 pub trait AtomicInteger: sealed::Sealed + Send + Sync + 'static {}
 
 mod sealed {

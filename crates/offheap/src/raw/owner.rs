@@ -46,6 +46,12 @@ use super::Memory;
 /// - they stay where they are when the owner is moved.
 ///
 /// The owner may be dropped on any thread, and its drop must not call an engine.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the owner of a store that is written",
+    note = "an owner has its bytes to itself and keeps them until it is dropped: a `Vec` or a `Box<[T]>` of plain elements \
+            does, a borrowed slice does not (`.to_vec()`)",
+    note = "for bytes that others may read, such as those of an `Arc<[u8]>`, use `FrozenStore::from_owner`"
+)]
 pub unsafe trait Owner: Send + 'static {
     /// The address and the length in bytes. The address is not null, even for length 0.
     fn memory(&mut self) -> NonNull<[u8]>;
@@ -65,6 +71,12 @@ pub unsafe trait Owner: Send + 'static {
 /// - any thread may read them.
 ///
 /// The owner may be dropped on any thread, and its drop must not call an engine.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the owner of a frozen store",
+    note = "an owner keeps its bytes until it is dropped, and nobody writes them: a `Vec`, a `Box<[T]>`, an `Arc<[T]>`, a \
+            `String` or a static does, and with a feature `bytes::Bytes` or Arrow's `Buffer`; a borrowed slice does not \
+            (`.to_vec()`)"
+)]
 pub unsafe trait FrozenOwner: Send + 'static {
     /// The address and the length in bytes. The address is not null, even for length 0.
     fn memory(&self) -> NonNull<[u8]>;
