@@ -7,11 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
-use offheap_quickjs::rquickjs::Value;
-use offheap_quickjs::{
-    BackingStoreExt, CopyReason, Error, Exposure, FrozenStoreExt, Isolate, JsArrayBuffer, Local, Scope, ScopeExt,
-    SharedStoreExt, detach, transfer,
-};
+use offheap_quickjs::prelude::*;
+use offheap_quickjs::rquickjs::{FromJs, IntoJs, Value};
+use offheap_quickjs::{CopyReason, Error, Exposure, Isolate, JsArrayBuffer, Local, Scope, ScopeExt, detach, transfer};
 
 /// If fewer allocations than this fail, the scenario no longer tests what it should.
 const LEAST: usize = 30;
@@ -189,6 +187,25 @@ fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
     })
 }
 
+/// Arguments and results of functions of rquickjs.
+fn newtypes(scope: &mut Scope<'_>) -> Result<(), Error> {
+    scope.with_ctx(|ctx| {
+        let value = |source: &str| spared(|| ctx.eval::<Value<'_>, _>(source).unwrap());
+        let (array, shared) = (value("new Float64Array([1, 2, 3])"), value("new SharedArrayBuffer(8)"));
+        let Copied(copy) = Copied::<f64>::from_js(&ctx, array.clone()).caught(&ctx)?;
+        assert_eq!(copy, [1.0, 2.0, 3.0]);
+        let Copied(bytes) = Copied::<u8>::from_js(&ctx, array.clone()).caught(&ctx)?;
+        assert_eq!(bytes.len(), 24);
+        let buffer = Buffer::from_js(&ctx, array.clone()).caught(&ctx)?;
+        buffer.into_js(&ctx).caught(&ctx)?;
+        let shared = Shared::from_js(&ctx, shared).caught(&ctx)?;
+        shared.into_js(&ctx).caught(&ctx)?;
+        TypedArrayOf(copy).into_js(&ctx).caught(&ctx)?;
+        FrozenOrCopy(FrozenStore::from_owner(&ODD.0[1..])?).into_js(&ctx).caught(&ctx)?;
+        Ok(())
+    })
+}
+
 fn no_memory() -> Error {
     Error::Memory(offheap::Error::OutOfMemory { requested: 0 })
 }
@@ -226,7 +243,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
 #[test]
 fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
     let mut reached = 0;
-    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context] {
+    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context, newtypes] {
         reached += for_every_allocation(step);
     }
     println!("{reached} allocations of the scenario failed in turn");
