@@ -245,3 +245,45 @@ mod scope_kept {}
 /// }
 /// ```
 mod v8_during_bytes_mut {}
+
+/// What V8 calls a function with ends with the call, and the function keeps no slice.
+///
+/// ```
+/// use std::cell::RefCell;
+///
+/// use offheap_v8::{Isolate, v8};
+///
+/// fn main() {
+///     let kept = RefCell::new(None);
+///     let builder = Isolate::builder().rejection_tracker(move |scope, _, reason, _| {
+///         *kept.borrow_mut() = Some(v8::Global::new(scope, reason));
+///     });
+///     drop(builder.build().unwrap());
+/// }
+/// ```
+/// ```compile_fail,E0521
+/// use std::cell::RefCell;
+///
+/// use offheap_v8::{Isolate, v8};
+///
+/// fn main() {
+///     let kept = RefCell::new(None);
+///     let builder = Isolate::builder().rejection_tracker(move |_scope, _, reason, _| {
+///         *kept.borrow_mut() = Some(reason);
+///     });
+///     drop(builder.build().unwrap());
+/// }
+/// ```
+/// ```compile_fail,E0521
+/// use offheap_v8::Isolate;
+///
+/// fn main() {
+///     Isolate::new().unwrap().enter(|scope| {
+///         let buffer = scope.eval_buffer("new ArrayBuffer(4)").unwrap();
+///         let bytes = scope.bytes(&buffer).unwrap();
+///         let builder = Isolate::builder().rejection_tracker(move |_, _, _, _| assert_eq!(bytes.len(), 4));
+///         drop(builder.build().unwrap());
+///     });
+/// }
+/// ```
+mod callbacks {}

@@ -148,7 +148,7 @@ fn a_module_that_waits_has_not_ended() {
 #[test]
 fn long_chains_of_imports_need_no_stack() {
     start();
-    const LAST: u32 = 20_000;
+    const LAST: u32 = 6_000;
     let loader = |name: &str| {
         let number: u32 = name.parse().map_err(|_| "not a number")?;
         Ok::<_, &str>(if number < LAST { format!("import '{}'", number + 1) } else { String::new() })
