@@ -73,10 +73,10 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The values that have handles.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().filter_map(|slot| match slot {
-            Slot::Root { value, .. } => Some(value),
+    /// The next value that has handles, in the slot `from` or after it, and its slot.
+    pub(crate) fn next(&self, from: usize) -> Option<(usize, &T)> {
+        self.slots.iter().enumerate().skip(from).find_map(|(slot, there)| match there {
+            Slot::Root { value, .. } => Some((slot, value)),
             Slot::Free { .. } | Slot::Released { .. } => None,
         })
     }
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!((slots.release(held[0], true), slots.release(held[2], true)), (None, None));
         assert_eq!((slots.get(held[0]), slots.has_released()), (None, true));
         assert_eq!(slots.duplicate(held[2]), usize::MAX);
-        assert_eq!(slots.values().collect::<String>(), "b");
+        assert_eq!((slots.next(0), slots.next(2)), (Some((held[1], &'b')), None));
         assert_eq!(insert(&mut slots, 'd'), 3);
         assert_eq!((slots.take_released(), slots.take_released(), slots.take_released()), (Some('c'), Some('a'), None));
         assert_eq!(insert(&mut slots, 'e'), held[0]);

@@ -60,12 +60,12 @@ impl<R> Rooted<'_, R> {
 }
 
 impl<R> Roots<'_, R> {
-    /// Whether `is_it` returns true for one of the roots; `first` comes before the others. `is_it` must not call
-    /// anything that may drop or copy a handle.
-    pub fn any(self, first: Option<Rooted<'_, R>>, mut is_it: impl FnMut(&R) -> bool) -> bool {
-        let slots = self.0.borrow();
-        let first = first.and_then(|first| slots.get(first.slot));
-        first.into_iter().chain(slots.values()).any(&mut is_it)
+    /// Calls `look` with the next root, from the slot `from` on, and returns that slot and the result. `None` if there is none.
+    /// `look` must not call anything that may drop or copy a handle.
+    ///
+    /// Between two calls, any code may run.
+    pub fn next<T>(self, from: usize, look: impl FnOnce(&R) -> T) -> Option<(usize, T)> {
+        self.0.borrow().next(from).map(|(slot, root)| (slot, look(root)))
     }
 }
 

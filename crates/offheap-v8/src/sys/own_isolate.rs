@@ -187,10 +187,20 @@ impl OwnIsolate {
         mut is_it: impl for<'h, 'i> FnMut(&mut v8::PinScope<'h, 'i>, v8::Local<'h, v8::Object>) -> bool,
     ) -> bool {
         self.with_scope(|scope| {
-            all.any(first, |root| {
-                let object = v8::Local::new(scope, &root.object);
-                is_it(scope, object)
-            })
+            // The table is not borrowed while `is_it` runs.
+            if let Some(Ok(object)) = first.map(|first| object_of(scope, first))
+                && is_it(scope, object)
+            {
+                return true;
+            }
+            let mut from = 0;
+            while let Some((slot, object)) = all.next(from, |root| v8::Local::new(scope, &root.object)) {
+                if is_it(scope, object) {
+                    return true;
+                }
+                from = slot + 1;
+            }
+            false
         })
     }
 
