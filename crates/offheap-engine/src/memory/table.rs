@@ -3,7 +3,6 @@
 //! An entry is removed before the hold that it points to is dropped. So while its shard is locked, the hold is
 //! alive.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::ffi::c_void;
@@ -15,8 +14,9 @@ use offheap::{BackingStore, StoreId, WeakStore};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, run_finalizer};
+use remembered::Place;
 
 /// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per
 /// engine.
@@ -28,14 +28,21 @@ use crate::{Error, run_finalizer};
 /// `B` is the engine's own block if native code can refer to one, or else [`NoBlock`](super::NoBlock).
 pub struct AddressTable<B> {
     engine: &'static str,
-    shards: [Mutex<Shard<B>>; SHARDS],
-    /// The number of entries that lost their last hold on a store. While it is unchanged, a thread's remembered
-    /// entry is valid.
-    removals: AtomicU64,
+    shards: [Shard<B>; SHARDS],
 }
 
-type Shard<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
+/// The entries of some addresses. Each shard has its own cache lines, since threads use different shards at the same time.
+#[repr(align(128))]
+struct Shard<B> {
+    entries: Mutex<Entries<B>>,
+    places: [Place; PLACES],
+}
+
+type Entries<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
+/// In each shard. Two buffers whose addresses have one place are found under the lock by turns. In all shards there are
+/// enough for a thousand buffers: one in sixteen of them shares its place.
+const PLACES: usize = if cfg!(loom) { 1 } else { 256 };
 
 struct Entry<B> {
     /// The holds of the buffers over one store: all holds on a store are the same pointer.
@@ -93,32 +100,11 @@ impl<B> Entry<B> {
     }
 }
 
-/// The last result of [`AddressTable::find`] on this thread. Taking the lock again would take a third of the call's
-/// time.
-#[derive(Clone, Copy)]
-struct Last {
-    table: *const (),
-    address: usize,
-    hold: NonNull<c_void>,
-    removals: u64,
-}
-
-#[cfg(not(loom))]
-thread_local! {
-    static LAST: Cell<Option<Last>> = const { Cell::new(None) };
-}
-
-#[cfg(loom)]
-loom::thread_local! {
-    static LAST: Cell<Option<Last>> = Cell::new(None);
-}
-
 impl<B: Block> AddressTable<B> {
     /// An empty table for the engine with this name.
     #[cfg(not(loom))]
     pub const fn new(engine: &'static str) -> Self {
-        let shards = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; SHARDS];
-        AddressTable { engine, shards, removals: AtomicU64::new(0) }
+        AddressTable { engine, shards: [const { Shard::new() }; SHARDS] }
     }
 
     /// The name of the engine.
@@ -126,10 +112,17 @@ impl<B: Block> AddressTable<B> {
         self.engine
     }
 
-    fn lock(&self, address: usize) -> MutexGuard<'_, Shard<B>> {
-        // Blocks on different pages are in different shards, and so are neighbours on one page.
-        let shard = (address >> 4 ^ address >> 12) % SHARDS;
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    /// The shard of an address, and its place there.
+    #[inline]
+    fn shard(&self, address: usize) -> (&Shard<B>, &Place) {
+        // Fibonacci hashing: the upper bits of the product depend on all bits of the address.
+        let hash = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let shard = &self.shards[hash as usize % SHARDS];
+        (shard, &shard.places[hash as usize / SHARDS % PLACES])
+    }
+
+    fn lock(&self, address: usize) -> MutexGuard<'_, Entries<B>> {
+        self.shard(address).0.lock()
     }
 
     fn with_entry<R>(&self, address: usize, change: impl FnOnce(&mut Entry<B>) -> R) -> Result<R, Error> {
@@ -233,8 +226,9 @@ impl<B: Block> AddressTable<B> {
     /// Removes a hold from its entry. The caller drops the result after the hold.
     fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> Option<Arc<IsolateRegistration>> {
         const NOTED: &str = "made by `expose`";
-        let mut shard = self.lock(address);
-        let MapEntry::Occupied(mut occupied) = shard.entry(address) else { panic!("{NOTED}") };
+        let (shard, place) = self.shard(address);
+        let mut entries = shard.lock();
+        let MapEntry::Occupied(mut occupied) = entries.entry(address) else { panic!("{NOTED}") };
         let entry = occupied.get_mut();
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
         held.count -= 1;
@@ -242,7 +236,7 @@ impl<B: Block> AddressTable<B> {
             // Another thread may remove the other holds before this hold is dropped, and the isolate may end.
             return Some(Arc::clone(&held.isolate));
         }
-        self.removals.fetch_add(1, Ordering::Release);
+        place.forget(address);
         let gone = match &entry.held {
             Some(held) if held.hold == hold => std::mem::replace(&mut entry.held, entry.more.pop()),
             _ => entry.more.iter().position(|held| held.hold == hold).map(|index| entry.more.swap_remove(index)),
@@ -261,21 +255,17 @@ impl<B: Block> AddressTable<B> {
     ///
     /// # Safety
     /// Unless `byte_length` is 0, a live buffer of this engine has these bytes, and the engine does not drop it
-    /// during the call. The table is a static: each thread remembers the last store that it found, and the table by
-    /// its address.
+    /// during the call.
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         // An empty buffer over a program's own block may end where a store begins, and it keeps no entry alive.
         if byte_length != 0
-            && let Some(last) = LAST.with(Cell::get)
-            && last.address == address
-            && last.table == ptr::from_ref(self).cast()
-            && last.removals == self.removals.load(Ordering::Acquire)
+            && let Some(hold) = self.shard(address).1.get(address)
         {
             // SAFETY: I-FREE-ONCE: memory that is written has one store at a time, and the buffer's hold keeps the
-            // entry alive. The entry is still the remembered one, because no entry was removed before that buffer
-            // was made. Entries of an engine's own memory are not remembered.
-            return Some(unsafe { Hold::with_raw(last.hold, |hold| store_at(hold, last.hold, address, byte_length)) });
+            // entry alive. An earlier entry of this address was forgotten before that buffer was made. Entries of an
+            // engine's own memory are not remembered.
+            return Some(unsafe { Hold::with_raw(hold, |it| store_at(it, hold, address, byte_length)) });
         }
         self.look_up(address, byte_length)
     }
@@ -286,14 +276,14 @@ impl<B: Block> AddressTable<B> {
     /// If the bytes do not lie in the store that is at the address.
     #[inline(never)]
     pub fn look_up(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
-        let shard = self.lock(address);
-        let entry = shard.get(&address)?;
+        let (shard, place) = self.shard(address);
+        let entries = shard.lock();
+        let entry = entries.get(&address)?;
         if let Some(held) = &entry.held {
             // A buffer that the engine itself made over this memory has no hold, so the holds of other buffers may
             // be dropped at any time. Such entries are not remembered.
             if !held.read_only && entry.made_by_engine.is_none() {
-                let (table, removals) = (ptr::from_ref(self).cast(), self.removals.load(Ordering::Relaxed));
-                LAST.with(|last| last.set(Some(Last { table, address, hold: held.hold, removals })));
+                place.remember(address, held.hold);
             }
             // SAFETY: I-FREE-ONCE: a hold is dropped after `remove_hold`, which waits for the lock; the store is
             // not resized here.
@@ -347,6 +337,7 @@ impl<B: Block> AddressTable<B> {
             upgraded = entry.made_by_engine.as_ref().and_then(|made| made.store.upgrade());
             let is_there = upgraded.is_some();
             if !is_there {
+                self.shard(address).1.forget(address);
                 entry.made_by_engine = Some(MadeByEngine { owner, store: store.downgrade(), block: block.clone() });
             }
             !is_there
@@ -368,6 +359,17 @@ impl<B: Block> AddressTable<B> {
     }
 }
 
+impl<B> Shard<B> {
+    #[cfg(not(loom))]
+    const fn new() -> Self {
+        Shard { entries: Mutex::new(HashMap::with_hasher(FxBuildHasher)), places: [const { Place::empty() }; PLACES] }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries<B>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[inline]
 fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usize) -> BackingStore {
     // An empty buffer at the end of a store has the hold's address: see `expose`.
@@ -375,6 +377,8 @@ fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usiz
     let is_end = address == raw.as_ptr().addr();
     hold.store(if is_end { end } else { ptr::without_provenance(address) }, byte_length)
 }
+
+mod remembered;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

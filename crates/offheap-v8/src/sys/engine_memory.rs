@@ -15,6 +15,7 @@ use offheap_engine::refused_in_finalizer;
 use super::allocator::{self, Made};
 use super::block::{Block, ENDED, TABLE};
 use super::facts::Facts;
+use super::natives;
 use super::object::Buffer;
 use super::state::{State, quick_isolate_id};
 use crate::{ENGINE, Error};
@@ -61,8 +62,9 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
     let store = match look_up(data, byte_length) {
         Made::Store(store) => store,
         Made::Unsettled => {
-            let buffer = Buffer::Unshared(buffer);
-            let facts = facts_of_memory(buffer.facts(), || buffer.block());
+            // Memory of the allocator is settled by this fact and by none of the others, so V8 is not asked for those.
+            let facts = Facts { immutable: natives::is_immutable(buffer), ..Facts::PLAIN };
+            let facts = facts_of_memory(facts, || Buffer::Unshared(buffer).block());
             // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data. The facts are its own.
             unsafe { allocator::settle(data, byte_length, facts, isolate) }.ok()?
         }

@@ -1,11 +1,11 @@
-//! Models of the entry that a thread remembers. Loom runs them in every order that the memory model allows.
+//! Models of the entries that a table remembers. Loom runs them in every order that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p offheap-engine --lib --release`
 //!
 //! A use of a hold after its drop is a use of its control block, which loom checks (`offheap`: `src/sync.rs`).
 
 use loom::sync::Arc as LoomArc;
-use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use offheap::UniqueStore;
 
@@ -15,8 +15,11 @@ use super::*;
 type Table = AddressTable<NoBlock>;
 
 fn table() -> LoomArc<Table> {
-    let shards = std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(FxBuildHasher)));
-    LoomArc::new(AddressTable { engine: "Model", shards, removals: AtomicU64::new(0) })
+    let shards = std::array::from_fn(|_| Shard {
+        entries: Mutex::new(HashMap::with_hasher(FxBuildHasher)),
+        places: std::array::from_fn(|_| Place::empty()),
+    });
+    LoomArc::new(AddressTable { engine: "Model", shards })
 }
 
 fn isolate() -> Arc<IsolateRegistration> {
@@ -61,7 +64,7 @@ fn table_a_remembered_entry_is_not_used_once_its_memory_is_reused() {
     loom::model(|| {
         let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));
         let before = Buffer::new(&table, &store(&PLACE, &freed), &isolate);
-        // The thread remembers the entry from here on.
+        // The table remembers the entry from here on.
         drop(before.store());
         let collector = thread::spawn(move || drop(before));
         if freed.load(Ordering::Acquire) {
@@ -86,5 +89,22 @@ fn table_a_buffer_is_found_while_another_one_over_its_store_goes() {
         collector.join().unwrap();
         drop(buffer);
         assert_eq!(store.exposure(), None);
+    });
+}
+
+#[test]
+fn table_two_addresses_with_one_place_are_told_apart() {
+    static PLACES: [[u8; 8]; 2] = [[0; 8]; 2];
+    loom::model(|| {
+        let (table, isolate, freed) = (table(), isolate(), LoomArc::new(AtomicBool::new(false)));
+        let [first, second] = [0, 1].map(|index| store(&PLACES[index], &freed));
+        let [buffer, other] = [&first, &second].map(|store| Buffer::new(&table, store, &isolate));
+        drop(other.store());
+        let reader = thread::spawn(move || {
+            assert_eq!(other.store(), second);
+            other
+        });
+        assert_eq!(buffer.store(), first);
+        drop(reader.join().unwrap());
     });
 }
