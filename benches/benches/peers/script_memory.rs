@@ -134,7 +134,7 @@ pub(crate) fn externalize_again(name: &'static str) -> Row {
     let arc = Arc::new(vec![1_u8; 4096]);
     peer_context().with(|ctx| {
         let buffer = store.expose(&ctx).expect("room for a buffer").into_value();
-        let ours = || BackingStore::externalize(black_box(&buffer)).expect("over a store");
+        let ours = || BackingStore::externalize(&ctx, black_box(&buffer)).expect("over a store");
         row(name, 1.5, ours, || externalize_by_hand(&ctx, black_box(&buffer), black_box(&arc)))
     })
 }

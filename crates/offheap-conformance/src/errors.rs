@@ -68,6 +68,7 @@ fn engine_errors(isolate: IsolateId) -> Vec<Error> {
         Error::AddressTaken { engine, store, other: store },
         Error::InvalidLength { engine, attempted, requested: 2, limit: 1 },
         Error::Detached { engine, attempted },
+        Error::OutOfBounds { engine, attempted },
         Error::NotDetachable { engine, attempted, why: "it is shared" },
         Error::WrongDetachKey { engine, attempted, given: "no key was given" },
         Error::Immutable { engine, attempted },

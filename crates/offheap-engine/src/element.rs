@@ -15,6 +15,7 @@ pub enum Element {
     Uint16,
     Int32,
     Uint32,
+    Float16,
     Float32,
     Float64,
     BigInt64,
@@ -22,11 +23,27 @@ pub enum Element {
 }
 
 impl Element {
+    /// All element types.
+    pub const ALL: [Element; 12] = [
+        Element::Int8,
+        Element::Uint8,
+        Element::Uint8Clamped,
+        Element::Int16,
+        Element::Uint16,
+        Element::Int32,
+        Element::Uint32,
+        Element::Float16,
+        Element::Float32,
+        Element::Float64,
+        Element::BigInt64,
+        Element::BigUint64,
+    ];
+
     /// The size of one element in bytes.
     pub fn byte_length(self) -> usize {
         match self {
             Element::Int8 | Element::Uint8 | Element::Uint8Clamped => 1,
-            Element::Int16 | Element::Uint16 => 2,
+            Element::Int16 | Element::Uint16 | Element::Float16 => 2,
             Element::Int32 | Element::Uint32 | Element::Float32 => 4,
             Element::Float64 | Element::BigInt64 | Element::BigUint64 => 8,
         }
@@ -55,7 +72,7 @@ impl Element {
     }
 }
 
-/// An element type of a typed array: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`; `i64` and
+/// An element type of a typed array that Rust has: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`; `i64` and
 /// `u64` are for arrays of BigInts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an element of a typed array",

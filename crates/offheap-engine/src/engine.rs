@@ -3,7 +3,7 @@
 use std::fmt;
 
 use offheap::adapter::type_name_without_paths;
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, IsolateId, UniqueStore};
 
 use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer, ScriptError};
 
@@ -73,7 +73,8 @@ pub trait Engine {
     fn expose(&mut self, store: &BackingStore) -> Result<(Handle<JsArrayBuffer>, Exposure), Error>;
 
     /// A reference to the store of a buffer, no matter who made the buffer. References to the same memory are
-    /// equal. A detached buffer gives a new, empty store.
+    /// equal. A detached buffer gives a new, empty store, as V8's `GetBackingStore` does, whose cases tools run;
+    /// [`Scope::externalize`](crate::Scope::externalize) returns an error.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::IsolateGone`], [`Error::LayoutChanged`], [`Error::Memory`].
@@ -85,6 +86,14 @@ pub trait Engine {
     /// # Errors
     /// [`Error::WrongDetachKey`], [`Error::Immutable`], [`Error::NotDetachable`].
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error>;
+
+    /// Externalizes and detaches a buffer, and returns its memory, which nothing else refers to; see
+    /// [`Scope::take`](crate::Scope::take).
+    ///
+    /// # Errors
+    /// [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`], [`Error::WrongDetachKey`],
+    /// [`Error::Memory`].
+    fn take(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<UniqueStore, Error>;
 
     /// Sets the key that detaching and transferring need; `None` removes it.
     ///

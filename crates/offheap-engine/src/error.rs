@@ -92,6 +92,17 @@ pub enum Error {
         /// The operation that was tried.
         attempted: &'static str,
     },
+    /// The view does not lie in its buffer, because the buffer was made shorter. The buffer is not detached.
+    #[error(
+        "{engine}: cannot {attempted} the view: it is out of bounds, because its buffer was made shorter; make the buffer \
+         longer again, or make another view of it"
+    )]
+    OutOfBounds {
+        /// The engine.
+        engine: &'static str,
+        /// The operation that was tried.
+        attempted: &'static str,
+    },
     /// The buffer can never be detached: it is shared, or backs a WebAssembly memory.
     #[error("{engine}: cannot {attempted} the buffer: {why}")]
     NotDetachable {
@@ -223,6 +234,7 @@ impl Error {
             Error::Script { .. }
             | Error::AddressTaken { .. }
             | Error::Detached { .. }
+            | Error::OutOfBounds { .. }
             | Error::NotDetachable { .. }
             | Error::WrongDetachKey { .. }
             | Error::Immutable { .. }
@@ -249,6 +261,7 @@ impl Error {
             Error::AddressTaken { .. } => "ADDRESS_TAKEN",
             Error::InvalidLength { .. } => "INVALID_LENGTH",
             Error::Detached { .. } => "DETACHED",
+            Error::OutOfBounds { .. } => "OUT_OF_BOUNDS",
             Error::NotDetachable { .. } => "NOT_DETACHABLE",
             Error::WrongDetachKey { .. } => "WRONG_DETACH_KEY",
             Error::Immutable { .. } => "IMMUTABLE",

@@ -1,10 +1,12 @@
 //! UNSAFE: lends the bytes of stores to code that has the isolate. The only calls of the core's `*_in` functions.
 #![allow(unsafe_code, reason = "a borrow of the isolate is the proof that guards ask for")]
 
+use std::ptr::NonNull;
+
 use offheap::{BackingStore, Cells, IsolateId, ReadGuard, WriteGuard, adapter};
 
 use crate::host::Host;
-use crate::{Error, Rooted, Scope};
+use crate::{Error, Rooted, Scope, Window};
 
 /// A borrow of an engine's own context or scope, as a proof that this thread has the isolate. For adapters.
 ///
@@ -50,13 +52,23 @@ pub(crate) fn bytes_mut<'a, H: Host>(
     Ok(unsafe { adapter::bytes_mut_in(store, scope.isolate()) }?)
 }
 
-/// Lends the bytes of a buffer to read: those of the engine's own memory as they are, and others by the result of
-/// `store`.
+/// The bytes of a buffer that a window shows. No script has run since the window was asked for.
+fn shown(buffer: NonNull<[u8]>, window: Window) -> NonNull<[u8]> {
+    let Window::View { byte_offset, byte_length, .. } = window else { return buffer };
+    let end = byte_offset.checked_add(byte_length);
+    assert!(end.is_some_and(|end| end <= buffer.len()), "a view that is in bounds lies in its buffer");
+    // SAFETY: I-MAPPED: the offset is within the buffer's bytes, as just checked.
+    NonNull::slice_from_raw_parts(unsafe { buffer.cast::<u8>().add(byte_offset) }, byte_length)
+}
+
+/// Lends the bytes that a window shows of a buffer to read: those of the engine's own memory as they are, and others by
+/// the result of `store`.
 #[track_caller]
 #[inline]
 pub(crate) fn buffer_bytes<'a, H: Host>(
     scope: &'a Scope<'_, H>,
     buffer: Rooted<'_, H::Root>,
+    window: Window,
     store: impl FnOnce() -> Result<BackingStore, Error>,
 ) -> Result<ReadGuard<'a>, Error> {
     let lent = scope.table.entered_host().lend(buffer)?;
@@ -64,23 +76,24 @@ pub(crate) fn buffer_bytes<'a, H: Host>(
         // SAFETY: I-BORROW: only script changes or frees the bytes (`Host`), and running script takes `&mut` of the
         // scope, which the guard borrows. While the lender counts a guard, no handle externalizes the buffer (`Table`).
         // Guards are forgotten only where a scope is borrowed mutably, or is gone.
-        return Ok(unsafe { scope.table.lender().bytes(lent) });
+        return Ok(unsafe { scope.table.lender().bytes(shown(lent, window)) });
     }
     bytes(scope, &store()?)
 }
 
-/// Lends the bytes of a buffer to write; see [`buffer_bytes`].
+/// Lends the bytes that a window shows of a buffer to write; see [`buffer_bytes`].
 #[track_caller]
 #[inline]
 pub(crate) fn buffer_bytes_mut<'a, H: Host>(
     scope: &'a mut Scope<'_, H>,
     buffer: Rooted<'_, H::Root>,
+    window: Window,
     store: impl FnOnce(&Scope<'_, H>) -> Result<BackingStore, Error>,
 ) -> Result<WriteGuard<'a>, Error> {
     let lent = scope.table.entered_host().lend(buffer)?;
     if let Some(lent) = lent {
         // SAFETY: I-BORROW: as in `buffer_bytes`; the guard borrows the scope mutably, so there is no other guard.
-        return Ok(unsafe { scope.table.lender().bytes_mut(lent) });
+        return Ok(unsafe { scope.table.lender().bytes_mut(shown(lent, window)) });
     }
     let store = store(scope)?;
     bytes_mut(scope, &store)

@@ -24,6 +24,28 @@ pub enum JsFunction {}
 #[derive(Clone, Copy, Debug)]
 pub enum JsObject {}
 
+/// The type parameter of a [`Handle`] to an object that shows bytes: a buffer or a view. Only this crate implements it.
+pub trait HasBytes: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {
+        /// Whether the object may be a view. If not, it is a buffer.
+        const MAY_BE_VIEW: bool;
+    }
+}
+
+impl HasBytes for JsArrayBuffer {}
+
+impl sealed::Sealed for JsArrayBuffer {
+    const MAY_BE_VIEW: bool = false;
+}
+
+impl HasBytes for JsArrayBufferView {}
+
+impl sealed::Sealed for JsArrayBufferView {
+    const MAY_BE_VIEW: bool = true;
+}
+
 /// A root for an object of an engine, released on drop.
 ///
 /// A handle is `'static` and may outlive its isolate. A table that ends with the isolate keeps the object, so a

@@ -4,9 +4,9 @@
 
 use std::ptr::NonNull;
 
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, IsolateId, adapter};
 
-use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, ScriptValue, ViewState};
+use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, ScriptValue, ViewState, Window};
 
 /// One isolate of an engine with one context, driven by its adapter on one thread.
 ///
@@ -31,9 +31,9 @@ use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, 
 ///
 /// # Safety
 /// - [`state`](Self::state), [`is_shared`](Self::is_shared), [`is_immutable`](Self::is_immutable),
-///   [`lend`](Self::lend), [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable), [`id`](Self::id),
-///   [`version`](Self::version), [`capabilities`](Self::capabilities) and
-///   [`max_byte_length`](Self::max_byte_length) run no script.
+///   [`lend`](Self::lend), [`window`](Self::window), [`externalize`](Self::externalize), [`check_lendable`](Self::check_lendable),
+///   [`check_only_buffer`](Self::check_only_buffer), [`id`](Self::id), [`version`](Self::version),
+///   [`capabilities`](Self::capabilities) and [`max_byte_length`](Self::max_byte_length) run no script.
 /// - Script of the isolate runs only in the other methods, and in what the adapter lends through
 ///   [`Scope::host`](crate::Scope::host).
 /// - Only the thread of this value runs script of the isolate. [`id`](Self::id) is the id of the isolate and stays
@@ -160,7 +160,7 @@ pub unsafe trait Host: Sized + 'static {
         element_count: usize,
     ) -> Result<Self::Root, Error>;
 
-    /// The bytes of a buffer, if they are the engine's own unshared memory and in no store. A scope lends such memory as
+    /// The bytes of a buffer, or of the whole buffer of a view, if they are the engine's own unshared memory and in no store. A scope lends such memory as
     /// it is. By default, and for any other buffer, this returns `None`, and a store lends the bytes. Runs no script.
     ///
     /// # Errors
@@ -170,12 +170,33 @@ pub unsafe trait Host: Sized + 'static {
         Ok(None)
     }
 
-    /// The store of a buffer, no matter who made the buffer. Runs no script, but may run an owner's `Drop`.
+    /// The store of a buffer, or of the buffer of a view, no matter who made the buffer. A detached buffer gives a
+    /// new, empty store. Runs no script, but may run an owner's `Drop`.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`], [`Error::Unsupported`], [`Error::Memory`].
     #[track_caller]
     fn externalize(&self, buffer: Rooted<'_, Self::Root>) -> Result<BackingStore, Error>;
+
+    /// What a buffer or a view shows of the bytes of the buffer, read from the engine's own slots and not from a
+    /// property that script can replace. Runs no script. An engine without views need not implement it.
+    ///
+    /// # Errors
+    /// [`Error::NotAnArrayBuffer`] for another object, [`Error::LayoutChanged`].
+    fn window(&self, object: Rooted<'_, Self::Root>) -> Result<Window, Error> {
+        Ok(if self.state(object)?.detached { Window::Detached } else { Window::Buffer })
+    }
+
+    /// Checks that nothing would refer to the memory of `store` except for `store` itself, once this buffer, or the
+    /// buffer of this view, is detached. An engine implements it if native code can refer to the engine's own blocks.
+    /// Runs no script.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with [`NotUnique`](offheap::Error::NotUnique), [`Error::NotLent`].
+    fn check_only_buffer(&self, object: Rooted<'_, Self::Root>, store: &BackingStore) -> Result<(), Error> {
+        let _ = object;
+        Ok(adapter::check_only_buffer(store, self.id(), 0)?)
+    }
 
     /// Refuses to lend the bytes of a store if another isolate may have them without the core's knowledge. `buffer`
     /// is the object that the store was taken from, if there is one. `all` are the roots of this isolate.
@@ -193,19 +214,19 @@ pub unsafe trait Host: Sized + 'static {
         Ok(())
     }
 
-    /// The properties of a buffer that script sees. Runs no script.
+    /// The properties of a buffer, or of the buffer of a view, that script sees. Runs no script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`].
     fn state(&self, buffer: Rooted<'_, Self::Root>) -> Result<BufferState, Error>;
 
-    /// Whether a buffer is a SharedArrayBuffer. Runs no script.
+    /// Whether a buffer, or the buffer of a view, is a SharedArrayBuffer. Runs no script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`].
     fn is_shared(&self, buffer: Rooted<'_, Self::Root>) -> Result<bool, Error>;
 
-    /// Whether a buffer is immutable. Runs no script.
+    /// Whether a buffer, or the buffer of a view, is immutable. Runs no script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`].
@@ -218,8 +239,8 @@ pub unsafe trait Host: Sized + 'static {
     /// `WebAssembly.Memory`; [`Error::Unsupported`], [`Error::EngineFailed`].
     fn set_detach_key(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
 
-    /// Detaches a buffer that is neither shared nor immutable, if `key` is its key. A detached buffer stays
-    /// detached.
+    /// Detaches a buffer, or the buffer of a view, that is neither shared nor immutable, if `key` is its key. A
+    /// detached buffer stays detached.
     ///
     /// # Errors
     /// [`Error::NotDetachable`] for a buffer that a program can never detach, [`Error::WrongDetachKey`].

@@ -6,15 +6,21 @@ use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
 
+use crate::checks::check_attached;
 use crate::element::element_count;
 use crate::handle::RootTable;
 use crate::host::Host;
 use crate::table::{Rooted, Table};
-use crate::{BufferState, Error, Exposure, Handle, JsArrayBuffer, JsArrayBufferView, Local, TypedElement};
+use crate::{
+    BufferState, Error, Exposure, ExternalizedView, Handle, HasBytes, JsArrayBuffer, JsArrayBufferView, Local,
+    TypedElement, Window,
+};
 
 mod bytes;
 mod change;
 mod script;
+
+const EXTERNALIZE: &str = "externalize";
 
 /// The right to run script in an [`Isolate`](crate::Isolate), for as long as it is entered.
 ///
@@ -153,13 +159,49 @@ impl<'s, H: Host> Scope<'s, H> {
         })
     }
 
-    /// A reference to the store of a buffer, no matter who made the buffer (V8's `GetBackingStore`). The store's
-    /// memory outlives the buffer.
+    /// A reference to the store of a buffer, or to the part of it that a view shows, no matter who made the buffer. The
+    /// store's memory outlives the buffer. A view that shows a whole buffer of fixed length gives the whole store.
+    ///
+    /// What a view shows is read from the engine's own slots, so script cannot replace it. A view whose length follows
+    /// that of its buffer gives the bytes that it shows now.
     ///
     /// # Errors
-    /// [`Error::WrongIsolate`], and those of [`Engine::externalize`](crate::Engine::externalize).
+    /// [`Error::WrongIsolate`]; [`Error::Detached`]; [`Error::OutOfBounds`] for a view that does not lie in its buffer
+    /// any more; and those of [`Engine::externalize`](crate::Engine::externalize). Buffers and views without bytes
+    /// give a store without bytes.
     #[track_caller]
-    pub fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
+    pub fn externalize<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<BackingStore, Error> {
+        self.relieve();
+        Ok(self.view(object, EXTERNALIZE)?.store)
+    }
+
+    /// The same part as [`externalize`](Self::externalize) gives, with the type of its elements and its offset in the
+    /// buffer.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize).
+    #[track_caller]
+    pub fn externalize_view<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<ExternalizedView, Error> {
+        self.relieve();
+        self.view(object, EXTERNALIZE)
+    }
+
+    /// A reference to the store of a whole buffer, or of the whole buffer of a view (V8's `GetBackingStore`), also if the
+    /// view is out of bounds.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize), except for [`Error::OutOfBounds`].
+    #[track_caller]
+    pub fn externalize_buffer<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<BackingStore, Error> {
+        self.relieve();
+        let store = self.store(object)?;
+        self.check_attached(object, &store, EXTERNALIZE)?;
+        Ok(store)
+    }
+
+    /// V8's `GetBackingStore`, for [`Engine`](crate::Engine).
+    #[track_caller]
+    pub(crate) fn get_backing_store(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
         self.relieve();
         self.store(buffer)
     }
@@ -228,9 +270,59 @@ impl<'s, H: Host> Scope<'s, H> {
         self.table.relieve(&self.table.entered_host());
     }
 
+    /// The store of the buffer of an object; a new, empty store if the buffer is detached.
     #[track_caller]
-    fn store(&self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        self.table.check(buffer)?;
-        self.table.externalize(buffer.slot())
+    fn store<T>(&self, object: &Handle<T>) -> Result<BackingStore, Error> {
+        self.table.check(object)?;
+        self.table.externalize(object.slot())
+    }
+
+    /// The part of the store that an object shows.
+    #[track_caller]
+    fn view<T: HasBytes>(&self, object: &Handle<T>, attempted: &'static str) -> Result<ExternalizedView, Error> {
+        self.part(object, self.window(object, attempted)?, attempted)
+    }
+
+    /// What an object shows of its buffer. A buffer may be detached: [`part`](Self::part) finds that out.
+    #[inline]
+    fn window<T: HasBytes>(&self, object: &Handle<T>, attempted: &'static str) -> Result<Window, Error> {
+        self.table.check(object)?;
+        if !T::MAY_BE_VIEW {
+            return Ok(Window::Buffer);
+        }
+        let window = self.table.entered_host().window(self.table.rooted(object.slot()))?;
+        window.check(H::NAME, attempted)
+    }
+
+    /// The part of an object's store that this window shows.
+    #[track_caller]
+    #[inline]
+    fn part<T: HasBytes>(
+        &self,
+        object: &Handle<T>,
+        window: Window,
+        attempted: &'static str,
+    ) -> Result<ExternalizedView, Error> {
+        let store = self.store(object)?;
+        if !T::MAY_BE_VIEW {
+            self.check_attached(object, &store, attempted)?;
+        }
+        window.of(store)
+    }
+
+    /// Refuses an object whose buffer is detached. `store` is the store that the buffer gave: only an empty one may
+    /// come from a detached buffer.
+    #[inline]
+    fn check_attached<T>(
+        &self,
+        object: &Handle<T>,
+        store: &BackingStore,
+        attempted: &'static str,
+    ) -> Result<(), Error> {
+        if store.byte_length() != 0 {
+            return Ok(());
+        }
+        let state = self.table.entered_host().state(self.table.rooted(object.slot()))?;
+        check_attached(H::NAME, attempted, state.detached)
     }
 }

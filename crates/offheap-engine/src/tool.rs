@@ -1,6 +1,6 @@
 //! `Engine`, for tools, on an isolate of any engine.
 
-use offheap::{BackingStore, IsolateId, adapter};
+use offheap::{BackingStore, IsolateId, UniqueStore, adapter};
 
 use crate::host::Host;
 use crate::{
@@ -65,11 +65,16 @@ impl<H: Host> Engine for Isolate<H> {
 
     #[track_caller]
     fn externalize(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<BackingStore, Error> {
-        adapter::on_behalf_of_caller(|| self.enter(|scope| scope.externalize(buffer)))
+        adapter::on_behalf_of_caller(|| self.enter(|scope| scope.get_backing_store(buffer)))
     }
 
     fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         self.enter(|scope| scope.detach(buffer, key))
+    }
+
+    #[track_caller]
+    fn take(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<UniqueStore, Error> {
+        adapter::on_behalf_of_caller(|| self.enter(|scope| scope.take(buffer, key)))
     }
 
     fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! Detaching, and detach keys, which QuickJS does not have. A map that script cannot reach keeps the keys. `detach`
 //! checks them, and so do the three transfer functions, which an isolate replaces before any user code runs.
 
-use offheap_engine::{check_mutable, check_transferable, check_unshared};
+use offheap::{BackingStore, UniqueStore, adapter};
+use offheap_engine::{Takeable, Window, check_mutable, check_transferable, check_unshared};
 use rquickjs::{ArrayBuffer, Ctx, Value};
 
 use crate::script::from_rquickjs;
@@ -22,6 +23,50 @@ pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Opt
     sys::note_detached(ctx, buffer)?;
     sys::detach(ctx, buffer);
     Ok(())
+}
+
+/// Takes the memory of the buffer `value`, or of the buffer of the view `value`.
+#[track_caller]
+pub(crate) fn take<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<UniqueStore, Error> {
+    let buffer = sys::view_buffer(ctx, value)?;
+    offheap_engine::take(&Taken { ctx, value, buffer, key })
+}
+
+/// A buffer whose memory a program takes.
+struct Taken<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    value: &'a Value<'js>,
+    buffer: Value<'js>,
+    key: Option<&'a str>,
+}
+
+impl Takeable for Taken<'_, '_> {
+    const ENGINE: &'static str = ENGINE;
+
+    fn is_shared(&self) -> Result<bool, Error> {
+        sys::is_shared(self.ctx, &self.buffer)
+    }
+
+    fn is_immutable(&self) -> Result<bool, Error> {
+        Ok(sys::is_immutable(self.buffer.as_raw()))
+    }
+
+    fn window(&self) -> Result<Window, Error> {
+        sys::window(self.ctx, self.value)
+    }
+
+    #[track_caller]
+    fn externalize(&self) -> Result<BackingStore, Error> {
+        sys::externalize(self.ctx, &self.buffer, false)
+    }
+
+    fn check_only_buffer(&self, store: &BackingStore) -> Result<(), Error> {
+        Ok(adapter::check_only_buffer(store, sys::isolate_id(self.ctx)?, 0)?)
+    }
+
+    fn detach(&self) -> Result<(), Error> {
+        detach_with_key(self.ctx, &self.buffer, self.key)
+    }
 }
 
 const ATTEMPTED: &str = "detach";

@@ -4,8 +4,8 @@
 //! that the crate `rquickjs` allows and a program must not do.
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, Cells, FrozenStore, SharedStore};
-use offheap_engine::{cells, copy_in, element_count};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
+use offheap_engine::{ExternalizedView, cells, copy_in, element_count};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
 use crate::sys::{self, OnThread, with_state};
@@ -91,23 +91,67 @@ pub trait BackingStoreExt: Sized {
         element_count: usize,
     ) -> Result<TypedArray<'js, T::Element>, Error>;
 
-    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a typed array or DataView (V8's
-    /// `GetBackingStore`). The store outlives the object.
+    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the part of it that a typed array or DataView
+    /// shows. The store outlives the object. A view that shows a whole buffer of fixed length gives the whole store.
+    ///
+    /// What a view shows is read from QuickJS's own structs, so script cannot replace it. A view whose length follows
+    /// that of its buffer gives the bytes that it shows now.
     ///
     /// The first call for a buffer that script made moves its memory into a store, and the buffer uses the store from
     /// then on. With our [`Allocator`](crate::Allocator), which every [`Isolate`](crate::Isolate) has, memory of more
     /// than 504 bytes with a fixed length stays where it is; other memory is copied. Later calls return equal stores,
-    /// without a copy. A detached buffer gives a new, empty store
-    /// each time. The first call ends every slice that an `unsafe` function of rquickjs lent, like a call of script
+    /// without a copy. The first call ends every slice that an `unsafe` function of rquickjs lent, like a call of script
     /// does.
     ///
+    /// ```
+    /// # use offheap_quickjs::{BackingStoreExt, rquickjs::{Context, Runtime, Value}};
+    /// # use offheap_quickjs::offheap::BackingStore;
+    /// # Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+    /// let part: Value = ctx.eval("new Uint8Array([1, 2, 3, 4]).subarray(1, 3)")?;
+    /// assert_eq!(BackingStore::externalize(&ctx, &part)?.to_vec()?, [2, 3]);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`]. [`Error::Unsupported`] for a SharedArrayBuffer over memory of another library,
-    /// which may have shared it with others; and for a buffer that is not over a store yet, while QuickJS frees
-    /// values or collects, for example in the drop of a value that a function captured. [`Error::LayoutChanged`].
+    /// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`] for a view that does not lie in its
+    /// buffer any more. Buffers and views without bytes give a store without bytes. [`Error::Unsupported`] for a
+    /// SharedArrayBuffer over memory of another library, which may have shared it with others; and for a buffer that
+    /// is not over a store yet, while QuickJS frees values or collects, for example in the drop of a value that a
+    /// function captured. [`Error::LayoutChanged`]. [`Error::WrongIsolate`] for a value of another runtime.
     /// [`Error::Memory`] and [`Error::Script`] if memory runs out.
     #[track_caller]
-    fn externalize(value: &Value<'_>) -> Result<Self, Error>;
+    fn externalize(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error>;
+
+    /// Returns what [`externalize`](Self::externalize) returns, with the type of the elements and the offset in the
+    /// buffer.
+    ///
+    /// ```
+    /// # use offheap_quickjs::{BackingStoreExt, Element, rquickjs::{Context, Runtime, Value}};
+    /// # use offheap_quickjs::offheap::BackingStore;
+    /// # Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+    /// let part: Value = ctx.eval("new Float32Array([1, 2, 3, 4]).subarray(1, 3)")?;
+    /// let view = BackingStore::externalize_view(&ctx, &part)?;
+    /// assert_eq!((view.element, view.byte_offset), (Some(Element::Float32), 4));
+    /// assert_eq!(view.store.copy_out::<f32>()?, [2.0, 3.0]);
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize).
+    #[track_caller]
+    fn externalize_view(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<ExternalizedView, Error>;
+
+    /// Returns the store of a whole buffer, or of the whole buffer of a view (V8's `GetBackingStore`), also if the
+    /// view is out of bounds.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize), except for [`Error::OutOfBounds`].
+    #[track_caller]
+    fn externalize_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error>;
 
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
@@ -165,8 +209,22 @@ impl BackingStoreExt for BackingStore {
     }
 
     #[inline]
-    fn externalize(value: &Value<'_>) -> Result<Self, Error> {
-        sys::externalize(value.ctx(), value, false)
+    fn externalize(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {
+        let ctx = sys::same_runtime(ctx, value)?;
+        // The fast path: most values are ArrayBuffers over stores.
+        match sys::find_existing(value.as_raw()) {
+            Some(store) => Ok(store),
+            None => Ok(sys::externalize_view(ctx, value)?.store),
+        }
+    }
+
+    fn externalize_view(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<ExternalizedView, Error> {
+        sys::externalize_view(sys::same_runtime(ctx, value)?, value)
+    }
+
+    fn externalize_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {
+        let ctx = sys::same_runtime(ctx, value)?;
+        Self::externalize(ctx, &sys::view_buffer(ctx, value)?)
     }
 
     fn copy_in<T: NoUninit>(&self, ctx: &Ctx<'_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
@@ -175,6 +233,42 @@ impl BackingStoreExt for BackingStore {
 
     fn cells<'a>(&'a self, ctx: &'a Ctx<'_>) -> Result<Cells<'a>, Error> {
         cells(OnThread(ctx), self)
+    }
+}
+
+/// The functions of a [`UniqueStore`] that need a `Ctx`.
+pub trait UniqueStoreExt: Sized {
+    /// Externalizes and detaches an ArrayBuffer in one step, and returns its memory alone: `&mut [u8]`, on any thread.
+    /// `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
+    ///
+    /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one. After an
+    /// error the buffer is as it was. Memory that script made is copied, once, like in
+    /// [`externalize`](BackingStoreExt::externalize).
+    ///
+    /// ```
+    /// # use offheap_quickjs::{UniqueStoreExt, rquickjs::{Context, Runtime, Value}};
+    /// # use offheap_quickjs::offheap::UniqueStore;
+    /// # Context::full(&Runtime::new()?)?.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
+    /// let bytes: Value = ctx.eval("globalThis.bytes = new Uint8Array([1, 2, 3])")?;
+    /// let mut store = UniqueStore::take(&ctx, &bytes, None)?;
+    /// assert_eq!(ctx.eval::<u32, _>("bytes.length")?, 0);
+    /// std::thread::spawn(move || store[0] = 7).join().unwrap();
+    /// # Ok(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`externalize`](BackingStoreExt::externalize) and of [`detach`]. [`Error::Unsupported`] for a view that
+    /// shows a part. [`Error::Memory`] with [`NotUnique`](offheap::Error::NotUnique) if something else refers to the
+    /// memory, or if it is manual memory or a mapped file.
+    #[track_caller]
+    fn take(ctx: &Ctx<'_>, value: &Value<'_>, key: Option<&str>) -> Result<Self, Error>;
+}
+
+impl UniqueStoreExt for UniqueStore {
+    fn take(ctx: &Ctx<'_>, value: &Value<'_>, key: Option<&str>) -> Result<Self, Error> {
+        crate::detach::take(sys::same_runtime(ctx, value)?, value, key)
     }
 }
 
@@ -279,9 +373,10 @@ fn enforces_immutable(ctx: &Ctx<'_>) -> Result<bool, Error> {
 /// # Errors
 /// [`Error::NotAnArrayBuffer`]. [`Error::NotDetachable`] for a SharedArrayBuffer. [`Error::Immutable`].
 /// [`Error::WrongDetachKey`] if this is not the key that was [set](crate::Scope::set_detach_key), which is possible
-/// in an [`Isolate`](crate::Isolate), or if a key is given and none was set.
-pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
-    crate::detach::detach(ctx, value, key)
+/// in an [`Isolate`](crate::Isolate), or if a key is given and none was set. [`Error::WrongIsolate`] for a value of
+/// another runtime.
+pub fn detach(ctx: &Ctx<'_>, value: &Value<'_>, key: Option<&str>) -> Result<(), Error> {
+    crate::detach::detach(sys::same_runtime(ctx, value)?, value, key)
 }
 
 /// `transfer(byteLength)` of an ArrayBuffer, or of the buffer of a view: a new buffer with its memory, after which the old
@@ -291,26 +386,23 @@ pub fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>) -> Res
 /// `ArrayBuffer.prototype.transfer`.
 ///
 /// # Errors
-/// Those of [`Scope::transfer`](crate::Scope::transfer), except `WrongIsolate`: [`Error::NotAnArrayBuffer`].
+/// Those of [`Scope::transfer`](crate::Scope::transfer): [`Error::NotAnArrayBuffer`].
 /// [`Error::NotDetachable`] for a SharedArrayBuffer. [`Error::Immutable`]. [`Error::Detached`].
 /// [`Error::WrongDetachKey`]. [`Error::InvalidLength`] beyond the maximum, or 2 GiB - 1. [`Error::Unsupported`] for another
-/// length, if another library's memory does not provide it. [`Error::LayoutChanged`]. [`Error::Memory`] if memory runs out.
-/// After an error the buffer is unchanged.
-pub fn transfer<'js>(
-    ctx: &Ctx<'js>,
-    value: &Value<'js>,
-    byte_length: Option<usize>,
-) -> Result<ArrayBuffer<'js>, Error> {
-    crate::detach::transfer(ctx, value, byte_length)
+/// length, if another library's memory does not provide it. [`Error::LayoutChanged`]. [`Error::WrongIsolate`] for a value
+/// of another runtime. [`Error::Memory`] if memory runs out. After an error the buffer is unchanged.
+pub fn transfer<'js>(ctx: &Ctx<'_>, value: &Value<'js>, byte_length: Option<usize>) -> Result<ArrayBuffer<'js>, Error> {
+    crate::detach::transfer(sys::same_runtime(ctx, value)?, value, byte_length)
 }
 
 /// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs,
-/// and the buffer does not change. A view that is out of bounds has no bytes.
+/// and the buffer does not change.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::LayoutChanged`]. [`Error::Unsupported`] for a
-/// SharedArrayBuffer over memory of another library. [`Error::Memory`] if memory runs out, a guard of another
-/// thread writes the bytes, or they were freed.
-pub fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
-    sys::copy_of(ctx, value)
+/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::LayoutChanged`].
+/// [`Error::WrongIsolate`] for a value of another runtime. [`Error::Unsupported`] for a SharedArrayBuffer over memory
+/// of another library. [`Error::Memory`] if memory runs out, a guard of another thread writes the bytes, or they were
+/// freed.
+pub fn copy_of(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Vec<u8>, Error> {
+    sys::copy_of(sys::same_runtime(ctx, value)?, value)
 }

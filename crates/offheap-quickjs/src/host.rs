@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{ByIsolate, Element, Host, Rooted};
+use offheap_engine::{ByIsolate, Element, Host, Rooted, Window};
 use rquickjs::context::EvalOptions;
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, Runtime, Type, Value};
@@ -96,7 +96,12 @@ fn open<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Err
     object.with(|root| value_of(ctx, root))
 }
 
-// SAFETY: I-BORROW: `state` and `externalize` call only QuickJS's own functions and functions of this crate, which
+/// The buffer of a root, or the buffer of its view.
+fn open_buffer<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Error> {
+    sys::view_buffer(ctx, &open(ctx, object)?)
+}
+
+// SAFETY: I-BORROW: `state`, `window` and `externalize` call only QuickJS's own functions and functions of this crate, which
 // run no script. Script runs only in this isolate's only context: through the other calls below, and through the
 // context that `ScopeExt::with_ctx` lends. The id belongs to the runtime's state, which ends with the runtime.
 unsafe impl Host for QuickJs {
@@ -210,7 +215,11 @@ unsafe impl Host for QuickJs {
     }
 
     fn lend(&self, buffer: Rooted<'_, Root>) -> Result<Option<NonNull<[u8]>>, Error> {
-        buffer.with(|root| sys::engine_bytes(root.as_raw()))
+        let lent = buffer.with(|root| sys::engine_bytes(root.as_raw()))?;
+        if lent.is_none() && buffer.with(|root| sys::is_view(root.as_raw()))? {
+            return Ok(sys::engine_bytes(open_buffer(&self.context.ctx(), buffer)?.as_raw()));
+        }
+        Ok(lent)
     }
 
     #[track_caller]
@@ -226,17 +235,25 @@ unsafe impl Host for QuickJs {
         sys::externalize(&ctx, &buffer, is_in_call)
     }
 
+    fn window(&self, object: Rooted<'_, Root>) -> Result<Window, Error> {
+        let ctx = self.context.ctx();
+        sys::window(&ctx, &open(&ctx, object)?)
+    }
+
     fn state(&self, buffer: Rooted<'_, Root>) -> Result<BufferState, Error> {
         let ctx = self.context.ctx();
-        sys::state_of(&ctx, &open(&ctx, buffer)?)
+        sys::state_of(&ctx, &open_buffer(&ctx, buffer)?)
     }
 
     fn is_shared(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
         let ctx = self.context.ctx();
-        sys::check_is_buffer(&ctx, &open(&ctx, buffer)?)
+        sys::check_is_buffer(&ctx, &open_buffer(&ctx, buffer)?)
     }
 
     fn is_immutable(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
+        if buffer.with(|root| sys::is_view(root.as_raw()))? {
+            return Ok(sys::is_immutable(open_buffer(&self.context.ctx(), buffer)?.as_raw()));
+        }
         buffer.with(|root| sys::is_immutable(root.as_raw()))
     }
 
@@ -248,7 +265,7 @@ unsafe impl Host for QuickJs {
     }
 
     fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
-        self.call(|ctx| detach_with_key(ctx, &open(ctx, buffer)?, key))
+        self.call(|ctx| detach_with_key(ctx, &open_buffer(ctx, buffer)?, key))
     }
 
     fn transfer(

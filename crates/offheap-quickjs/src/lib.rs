@@ -128,14 +128,14 @@ mod sys;
 mod throw;
 mod typed;
 
-pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, copy_of, detach, transfer};
+pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, UniqueStoreExt, copy_of, detach, transfer};
 pub use host::QuickJs;
 pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
-    BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, FromJs, Handle, JsArrayBuffer,
-    JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptError, ScriptValue, TypedElement,
-    U8Clamped, ViewState,
+    BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, ExternalizedView, FromJs, Handle,
+    HasBytes, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptError,
+    ScriptValue, TypedElement, U8Clamped, ViewState,
 };
 pub use rquickjs;
 pub use script::{collect, is_module, run_job, script_site};

@@ -80,7 +80,7 @@ impl From<UniqueStore> for Buffer {
 impl<'js> FromJs<'js> for Buffer {
     #[track_caller]
     fn from_js(ctx: &Ctx<'js>, value: Value<'js>) -> rquickjs::Result<Self> {
-        given(ctx, &value, "an ArrayBuffer or a view", BackingStore::externalize(&value)).map(Buffer)
+        given(ctx, &value, "an ArrayBuffer or a view", BackingStore::externalize(ctx, &value)).map(Buffer)
     }
 }
 
@@ -102,7 +102,7 @@ newtype!(Shared(SharedStore));
 impl<'js> FromJs<'js> for Shared {
     #[track_caller]
     fn from_js(ctx: &Ctx<'js>, value: Value<'js>) -> rquickjs::Result<Self> {
-        let store = BackingStore::externalize(&value);
+        let store = BackingStore::externalize(ctx, &value);
         let shared = store.and_then(|store| Ok(SharedStore::try_from(store)?));
         given(ctx, &value, "a SharedArrayBuffer or a view of one", shared).map(Shared)
     }

@@ -62,11 +62,17 @@ pub(crate) fn array_type(element: Element) -> qjs::JSTypedArrayEnum {
         Element::Uint16 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT16,
         Element::Int32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_INT32,
         Element::Uint32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT32,
+        Element::Float16 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT16,
         Element::Float32 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT32,
         Element::Float64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_FLOAT64,
         Element::BigInt64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_INT64,
         Element::BigUint64 => qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_BIG_UINT64,
     }
+}
+
+/// The element type of QuickJS's number.
+pub(crate) fn element_of(array_type_number: qjs::JSTypedArrayEnum) -> Option<Element> {
+    Element::ALL.into_iter().find(|&element| array_type(element) == array_type_number)
 }
 
 /// Makes a typed array over a part of the buffer that `expose` returns for the store.

@@ -115,8 +115,10 @@ fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let longer = scope.transfer(&moved, Some(1000))?;
     assert_ne!(scope.externalize(&longer)?, store);
     scope.detach(&longer, None)?;
-    let empty = scope.externalize(&longer)?;
-    assert_eq!(empty.byte_length(), 0);
+    match scope.externalize(&longer).expect_err("it is detached") {
+        Error::Detached { .. } => {}
+        other => return Err(other),
+    }
     let resizable = BackingStore::from(UniqueStore::resizable(16, 4096)?);
     let buffer = scope.expose(&resizable)?;
     scope.resize(&buffer, 4000)?;
@@ -127,6 +129,8 @@ fn unshared(scope: &mut Scope<'_>) -> Result<(), Error> {
 fn typed_frozen_and_shared(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     let view = scope.expose_typed::<u32>(&store, 4, 2)?;
+    assert_eq!(scope.bytes(&view)?.len(), 8);
+    assert_eq!(scope.externalize_view(&view)?.byte_offset, 4);
     scope.set_global("v", &view)?;
     scope.expose_as::<u64>(&store)?;
     let frozen = FrozenStore::from_owner(&[1_u64, 2][..])?;
@@ -160,15 +164,31 @@ fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// An error changes nothing, so the second attempt takes the memory.
+fn taken(scope: &mut Scope<'_>) -> Result<(), Error> {
+    let buffer = scope.expose(&BackingStore::from(UniqueStore::zeroed(16)?))?;
+    for source in ["new ArrayBuffer(16)", "new ArrayBuffer(4096)", "new ArrayBuffer(16, { maxByteLength: 32 })"] {
+        let made = of_script(scope, source);
+        let byte_length = scope.state(&made)?.byte_length;
+        let taken = scope.take(&made, None).or_else(|error| {
+            assert!(!scope.state(&made)?.detached, "{error}");
+            Err(error)
+        })?;
+        assert_eq!(taken.len(), byte_length);
+    }
+    assert_eq!(scope.take(&buffer, None)?.len(), 16);
+    Ok(())
+}
+
 fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
     let store = BackingStore::from(UniqueStore::zeroed(16)?);
     scope.with_ctx(|ctx| {
         let buffer: Value<'_> = store.expose(&ctx)?.into_value();
         store.cells(&ctx)?[0].set(1);
         store.copy_in(&ctx, 8, &[1_u8])?;
-        assert_eq!(BackingStore::externalize(&buffer)?, store);
+        assert_eq!(BackingStore::externalize(&ctx, &buffer)?, store);
         let moved = transfer(&ctx, &buffer, None)?.into_value();
-        assert_eq!(BackingStore::externalize(&moved)?, store);
+        assert_eq!(BackingStore::externalize(&ctx, &moved)?, store);
         let longer = transfer(&ctx, &moved, Some(1000))?.into_value();
         detach(&ctx, &longer, None)?;
         store.expose_as::<f64>(&ctx)?;
@@ -178,7 +198,7 @@ fn with_a_context(scope: &mut Scope<'_>) -> Result<(), Error> {
         assert_eq!(exposure, Exposure::Copied { reason: CopyReason::Misaligned });
         SharedStore::zeroed(8)?.expose(&ctx)?;
         let number = Value::new_int(ctx.clone(), 1);
-        match BackingStore::externalize(&number).unwrap_err() {
+        match BackingStore::externalize(number.ctx(), &number).unwrap_err() {
             // If there is no memory for the text, the error has none.
             Error::NotAnArrayBuffer { found, .. } if found.is_empty() => Err(no_memory()),
             Error::NotAnArrayBuffer { .. } => Ok(()),
@@ -243,7 +263,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
 #[test]
 fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
     let mut reached = 0;
-    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context, newtypes] {
+    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context, newtypes, taken] {
         reached += for_every_allocation(step);
     }
     println!("{reached} allocations of the scenario failed in turn");

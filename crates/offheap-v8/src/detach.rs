@@ -1,10 +1,13 @@
 //! Detaching, transferring and resizing. In some cases where script gets an error, V8's API ends the process. All of
 //! these cases are checked first.
 
+use std::cell::RefCell;
+
+use offheap::{BackingStore, UniqueStore, adapter};
+use offheap_engine::{Takeable, Window, check_mutable, check_transferable, check_unshared};
+
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{ENGINE, Error};
-use offheap::adapter;
-use offheap_engine::{check_mutable, check_transferable, check_unshared};
 
 const DETACH: &str = "detach";
 const TRANSFER: &str = "transfer";
@@ -74,6 +77,58 @@ pub(crate) fn detach<'s>(
         sys::drop_released(state);
     }
     Ok(())
+}
+
+/// Takes the memory of an ArrayBuffer, or of the buffer of a view, in a program's own scope.
+#[track_caller]
+pub(crate) fn take_value<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+    key: Option<&str>,
+) -> Result<UniqueStore, Error> {
+    let state = sys::state(scope)?;
+    let buffer = Buffer::of(scope, value)?;
+    let facts = buffer.facts();
+    offheap_engine::take(&Taken { scope: RefCell::new(scope), state: &state, value, buffer, facts, key })
+}
+
+/// A buffer whose memory a program takes.
+struct Taken<'a, 's, 'i> {
+    scope: RefCell<&'a mut v8::PinScope<'s, 'i>>,
+    state: &'a State,
+    value: v8::Local<'s, v8::Value>,
+    buffer: Buffer<'s>,
+    facts: Facts,
+    key: Option<&'a str>,
+}
+
+impl Takeable for Taken<'_, '_, '_> {
+    const ENGINE: &'static str = ENGINE;
+
+    fn is_shared(&self) -> Result<bool, Error> {
+        Ok(self.facts.shared)
+    }
+
+    fn is_immutable(&self) -> Result<bool, Error> {
+        Ok(self.facts.immutable)
+    }
+
+    fn window(&self) -> Result<Window, Error> {
+        Ok(sys::window(self.value, &self.buffer))
+    }
+
+    #[track_caller]
+    fn externalize(&self) -> Result<BackingStore, Error> {
+        sys::locate(&self.buffer, self.facts).into_store(self.state)
+    }
+
+    fn check_only_buffer(&self, store: &BackingStore) -> Result<(), Error> {
+        sys::check_only_buffer(self.state, &self.buffer, store)
+    }
+
+    fn detach(&self) -> Result<(), Error> {
+        detach(&mut self.scope.borrow_mut(), self.state, &self.buffer, self.key)
+    }
 }
 
 /// Sets the key of `buffer`, or removes it if `None`.

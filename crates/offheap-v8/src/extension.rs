@@ -10,8 +10,8 @@ use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
 use offheap_engine::element_count;
 
 use crate::sys::{self, Buffer};
-use crate::typed::expose_typed;
-use crate::{CopyReason, ENGINE, Error, Exposure, TypedElement};
+use crate::typed::{expose_typed, view_of_all};
+use crate::{CopyReason, ENGINE, Error, Exposure, ExternalizedView, TypedElement};
 
 /// The functions of a [`BackingStore`] that need a scope of V8.
 pub trait BackingStoreExt: Sized {
@@ -75,9 +75,12 @@ pub trait BackingStoreExt: Sized {
         element_count: usize,
     ) -> Result<v8::Local<'s, v8::TypedArray>, Error>;
 
-    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the buffer of a view (V8's `GetBackingStore`).
-    /// The store outlives the object and the isolate. Each call returns equal stores for the same memory. A detached
-    /// buffer gives a new, empty store each time.
+    /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the part of it that a typed array or DataView
+    /// shows. The store outlives the object and the isolate. Each call returns equal stores for the same memory. A view
+    /// that shows a whole buffer of fixed length gives the whole store.
+    ///
+    /// What a view shows is read from V8's own slots, so script cannot replace it. A view whose length follows that of
+    /// its buffer gives the bytes that it shows now.
     ///
     /// A store of memory that V8 itself allocated counts as exposed in this isolate until V8 has released the memory.
     /// The store of a resizable buffer ([`ENGINE_RESIZABLE`](offheap::StoreKind::ENGINE_RESIZABLE)) has the length that
@@ -91,9 +94,31 @@ pub trait BackingStoreExt: Sized {
     /// the memory, and until then its bytes can only be copied.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`]. [`Error::Memory`] if memory runs out.
+    /// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`] for a view that does not lie in its
+    /// buffer any more. Buffers and views without bytes give a store without bytes. [`Error::Memory`] if memory runs
+    /// out.
     #[track_caller]
     fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error>;
+
+    /// Returns what [`externalize`](Self::externalize) returns, with the type of the elements and the offset in the
+    /// buffer.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize).
+    #[track_caller]
+    fn externalize_view<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<'s, v8::Value>,
+    ) -> Result<ExternalizedView, Error>;
+
+    /// Returns the store of a whole buffer, or of the whole buffer of a view (V8's `GetBackingStore`), also if the view
+    /// is out of bounds.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize), except for [`Error::OutOfBounds`].
+    #[track_caller]
+    fn externalize_buffer<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>)
+    -> Result<Self, Error>;
 
     /// Copies elements in, from `byte_offset` on, in the machine's byte order.
     ///
@@ -171,8 +196,25 @@ impl BackingStoreExt for BackingStore {
         // The fast path: most values are ArrayBuffers over stores.
         match sys::store_of(scope, value) {
             Some(store) => Ok(store),
-            None => externalize(scope, value),
+            None => Ok(externalize(scope, value)?.store),
         }
+    }
+
+    fn externalize_view<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<'s, v8::Value>,
+    ) -> Result<ExternalizedView, Error> {
+        externalize(scope, value)
+    }
+
+    fn externalize_buffer<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<'s, v8::Value>,
+    ) -> Result<Self, Error> {
+        // Before V8 is asked for anything, as every function that takes a scope.
+        sys::state(scope)?;
+        let buffer = Buffer::of(scope, value)?.object();
+        Self::externalize(scope, buffer.into())
     }
 
     fn copy_in<T: NoUninit>(&self, scope: &v8::PinScope<'_, '_>, byte_offset: usize, from: &[T]) -> Result<(), Error> {
@@ -190,11 +232,15 @@ impl BackingStoreExt for BackingStore {
 
 #[track_caller]
 #[inline(never)]
-fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<BackingStore, Error> {
+fn externalize<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+) -> Result<ExternalizedView, Error> {
     let state = sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
+    let window = sys::window(value, &buffer).check(ENGINE, "externalize")?;
     let facts = buffer.facts();
-    sys::locate(&buffer, facts).into_store(&state)
+    window.of(sys::locate(&buffer, facts).into_store(&state)?)
 }
 
 /// The functions of a [`SharedStore`] that need a scope of V8.
@@ -309,6 +355,62 @@ fn expose_read_only<'s>(
 fn copied(store: &BackingStore) -> Result<UniqueStore, Error> {
     let mut copy = UniqueStore::zeroed(store.byte_length())?;
     store.copy_to_slice(0, &mut copy)?;
+    Ok(copy)
+}
+
+/// The functions of a [`UniqueStore`] that need a scope of V8.
+pub trait UniqueStoreExt: Sized {
+    /// Externalizes and detaches an ArrayBuffer in one step, and returns its memory alone: `&mut [u8]`, on any thread.
+    /// `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
+    ///
+    /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one, and no other
+    /// reference to the buffer's `v8::BackingStore`. Then V8 releases the block of the buffer in the call, and no copy
+    /// is made, no matter who made the buffer. After an error the buffer is as it was.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](BackingStoreExt::externalize) and of [`detach`]. [`Error::Unsupported`] for a view that
+    /// shows a part. [`Error::Memory`] with [`NotUnique`](offheap::Error::NotUnique) if something else refers to the
+    /// memory, or if it is manual memory, a mapped file, or memory that V8 resizes. [`Error::NotLent`] if something else
+    /// refers to the `v8::BackingStore`.
+    #[track_caller]
+    fn take<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<'s, v8::Value>,
+        key: Option<&str>,
+    ) -> Result<Self, Error>;
+}
+
+impl UniqueStoreExt for UniqueStore {
+    fn take<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        value: v8::Local<'s, v8::Value>,
+        key: Option<&str>,
+    ) -> Result<Self, Error> {
+        crate::detach::take_value(scope, value, key)
+    }
+}
+
+/// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs, no
+/// store is made, and the buffer does not change.
+///
+/// # Errors
+/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::TooLargeForEngine`] for a buffer
+/// with more bytes than a `Uint8Array` of V8 may have. [`Error::Memory`] if memory runs out.
+pub fn copy_of<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Vec<u8>, Error> {
+    // The checks that every function makes which takes a scope.
+    sys::state(scope)?;
+    let buffer = Buffer::of(scope, value)?;
+    sys::window(value, &buffer).check(ENGINE, "copy")?;
+    let view = match v8::Local::<v8::ArrayBufferView>::try_from(value) {
+        Ok(view) => view,
+        Err(_) => view_of_all(scope, &buffer)?,
+    };
+    let requested = view.byte_length();
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+    copy.resize(requested, 0);
+    let copied = view.copy_contents(&mut copy);
+    copy.truncate(copied);
     Ok(copy)
 }
 

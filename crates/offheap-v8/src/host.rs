@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use offheap::{BackingStore, IsolateId, StoreKind, adapter};
-use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOfBytes};
+use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOfBytes, Window};
 
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::BackingStoreExt;
@@ -128,8 +128,8 @@ fn heap_is_exceeded() -> Error {
     ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
 }
 
-// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `externalize` and `check_lendable` call no function of V8
-// that runs script. Script of this isolate runs only through the other calls below, and through a scope that
+// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `externalize`, `check_lendable` and
+// `check_only_buffer` call no function of V8 that runs script. Script of this isolate runs only through the other calls below, and through a scope that
 // `ScopeExt::with_v8` lends. The id is that of the isolate's state, which ends with it. `check_lendable` accounts for
 // memory that a program may have taken through a lent scope (`sys::lending`).
 unsafe impl Host for V8 {
@@ -275,7 +275,8 @@ unsafe impl Host for V8 {
         self.run(|scope| {
             let array = typed::expose_typed(scope, store, element, byte_offset, element_count)?;
             let byte_length = if adapter::frees_bytes(store) { store.byte_length() } else { 0 };
-            Ok(Root::of_object(scope, array.into(), Facts::PLAIN, byte_length))
+            let facts = Buffer::of(scope, array.into())?.facts();
+            Ok(Root::of_object(scope, array.into(), facts, byte_length))
         })
     }
 
@@ -286,6 +287,20 @@ unsafe impl Host for V8 {
             Ok::<_, Error>(sys::locate(&buffer, facts))
         })?;
         located.into_store(self.own.state())
+    }
+
+    fn window(&self, object: Rooted<'_, Root>) -> Result<Window, Error> {
+        self.own.with_scope(|scope| {
+            let value = object_of(scope, object)?.into();
+            Ok(sys::window(value, &Buffer::of(scope, value)?))
+        })
+    }
+
+    fn check_only_buffer(&self, object: Rooted<'_, Root>, store: &BackingStore) -> Result<(), Error> {
+        self.own.with_scope(|scope| {
+            let (buffer, _) = buffer_of(scope, object)?;
+            sys::check_only_buffer(self.own.state(), &buffer, store)
+        })
     }
 
     fn check_lendable(

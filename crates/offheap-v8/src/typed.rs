@@ -17,6 +17,7 @@ fn max_element_count(element: Element) -> usize {
         Element::Uint16 => v8::Uint16Array::MAX_LENGTH,
         Element::Int32 => v8::Int32Array::MAX_LENGTH,
         Element::Uint32 => v8::Uint32Array::MAX_LENGTH,
+        Element::Float16 => v8::Float16Array::MAX_LENGTH,
         Element::Float32 => v8::Float32Array::MAX_LENGTH,
         Element::Float64 => v8::Float64Array::MAX_LENGTH,
         Element::BigInt64 => v8::BigInt64Array::MAX_LENGTH,
@@ -45,11 +46,25 @@ fn new_array<'s>(
         Element::Uint16 => new!(Uint16Array),
         Element::Int32 => new!(Int32Array),
         Element::Uint32 => new!(Uint32Array),
+        Element::Float16 => None, // The crate `v8` cannot convert it, and Rust has no such elements.
         Element::Float32 => new!(Float32Array),
         Element::Float64 => new!(Float64Array),
         Element::BigInt64 => new!(BigInt64Array),
         Element::BigUint64 => new!(BigUint64Array),
     }
+}
+
+/// Makes a view of all bytes of a buffer.
+pub(crate) fn view_of_all<'s>(
+    scope: &v8::PinScope<'s, '_>,
+    buffer: &Buffer<'s>,
+) -> Result<v8::Local<'s, v8::ArrayBufferView>, Error> {
+    let (byte_length, limit) = (buffer.byte_length(), max_element_count(Element::Uint8));
+    if byte_length > limit {
+        return Err(Error::TooLargeForEngine { engine: ENGINE, store: None, byte_length, limit });
+    }
+    let array = new_array(scope, buffer.as_unshared(), Element::Uint8, 0, byte_length);
+    array.map(Into::into).ok_or(Error::EngineFailed { engine: ENGINE, attempted: "make a typed array" })
 }
 
 /// Makes a typed array over a part of a store. [`Element::check`] has accepted the range.

@@ -44,6 +44,16 @@ pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
     observe::emit(|| store.raw().event(EventKind::Detached { isolate }));
 }
 
+/// Checks that [`BackingStore::try_into_unique`] will succeed once the one live buffer over the memory of `store`, which is
+/// in `isolate`, is detached: nothing else refers to the memory, not even a weak handle, except for `weak_of_engine` weak
+/// handles that the adapter keeps and does not upgrade. Then no other thread can make a reference in between.
+///
+/// # Errors
+/// [`Error::NotUnique`] with the reason.
+pub fn check_only_buffer(store: &BackingStore, isolate: IsolateId, weak_of_engine: u32) -> Result<(), Error> {
+    store.check_only_buffer(isolate, weak_of_engine)
+}
+
 /// Makes a growable store at least this long, for all its handles and buffers; new bytes are zero. A store that is longer
 /// already is left as it is, where [`SharedStore::grow`] fails.
 ///

@@ -297,7 +297,7 @@ impl BackingStore {
         if !self.is_whole() {
             return Err(refused(self, NotUnique::SubStore));
         }
-        if !matches!(self.kind(), StoreKind::FIXED | StoreKind::RESIZABLE) {
+        if !self.may_be_unique() {
             return Err(refused(self, NotUnique::Kind));
         }
         match UniqueRef::if_unique(self.into_block()) {

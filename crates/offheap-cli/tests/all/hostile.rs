@@ -199,7 +199,7 @@ fn c18_write_takes_the_bytes_that_the_view_has(engine: Engine) {
     ran.expect(
         0,
         "12000000\n01234567 23400000 23000000\n00000000 TypeError\n77777000 77000000 77770000 70000000 77777000\n\
-         70000000 00000000 00000000 00000000\n55500000 55000000 50000000\n\
+         70000000 TypeError 00000000 TypeError\n55500000 55000000 50000000\n\
          TypeError TypeError TypeError TypeError TypeError\n00000000\n",
         "offheap: 1 store, 16 B external, 0 leaked, 0 refused\n",
     );

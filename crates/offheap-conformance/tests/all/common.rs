@@ -115,6 +115,10 @@ impl Engine for Sabotaged {
         }
     }
 
+    fn take(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<UniqueStore, Error> {
+        self.engine.take(buffer, key)
+    }
+
     fn set_detach_key(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         self.engine.set_detach_key(buffer, key)
     }

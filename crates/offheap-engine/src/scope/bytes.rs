@@ -6,12 +6,12 @@ use offheap::{BackingStore, ReadGuard, WriteGuard};
 use super::Scope;
 use crate::checks::check_mutable;
 use crate::host::{Host, UseOfBytes};
-use crate::{Error, Handle, JsArrayBuffer, guards};
+use crate::{Error, Handle, HasBytes, guards};
 
 impl<H: Host> Scope<'_, H> {
-    /// Lends the bytes of a buffer to read. The guard borrows the scope, so no script runs while it lives. Nothing is
-    /// copied: on QuickJS, the memory of a buffer that script made is lent as it is. On other engines, the first use of
-    /// such a buffer [externalizes](Self::externalize) it. A detached buffer has no bytes.
+    /// Lends the bytes of a buffer, or those that a view shows, to read. The guard borrows the scope, so no script runs
+    /// while it lives. Nothing is copied: on QuickJS, the memory of a buffer that script made is lent as it is. On other
+    /// engines, the first use of such a buffer [externalizes](Self::externalize) it.
     ///
     /// While a guard lends memory of QuickJS, a handle does not externalize a buffer that is not over a store
     /// ([`Error::Unsupported`]).
@@ -22,30 +22,30 @@ impl<H: Host> Scope<'_, H> {
     /// over the store has a handle and nothing else refers to the memory of those buffers: the program may have
     /// given a `v8::BackingStore` to another isolate.
     #[track_caller]
-    pub fn bytes(&self, buffer: &Handle<JsArrayBuffer>) -> Result<ReadGuard<'_>, Error> {
-        self.table.check(buffer)?;
-        guards::buffer_bytes(self, self.table.rooted(buffer.slot()), || {
-            let store = self.store(buffer)?;
-            self.check_lendable(&store, UseOfBytes::Read, Some(buffer))?;
+    pub fn bytes<T: HasBytes>(&self, object: &Handle<T>) -> Result<ReadGuard<'_>, Error> {
+        let (table, window) = (self.table, self.window(object, UseOfBytes::Read.attempted())?);
+        guards::buffer_bytes(self, table.rooted(object.slot()), window, || {
+            let store = self.part(object, window, UseOfBytes::Read.attempted())?.store;
+            self.check_lendable(&store, UseOfBytes::Read, Some(object.slot()))?;
             Ok(store)
         })
     }
 
-    /// Lends the bytes of a buffer to write, as [`bytes`](Self::bytes) does to read.
+    /// Lends the bytes of a buffer, or those that a view shows, to write, as [`bytes`](Self::bytes) does to read.
     ///
     /// # Errors
     /// Those of [`bytes`](Self::bytes), [`Error::Memory`] also while a guard reads the bytes, and
     /// [`Error::Immutable`].
     #[track_caller]
-    pub fn bytes_mut(&mut self, buffer: &Handle<JsArrayBuffer>) -> Result<WriteGuard<'_>, Error> {
+    pub fn bytes_mut<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<WriteGuard<'_>, Error> {
         self.relieve();
-        self.table.check(buffer)?;
-        let immutable = self.table.entered_host().is_immutable(self.table.rooted(buffer.slot()))?;
+        self.table.check(object)?;
+        let immutable = self.table.entered_host().is_immutable(self.table.rooted(object.slot()))?;
         check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
-        let table = self.table;
-        guards::buffer_bytes_mut(self, table.rooted(buffer.slot()), |scope| {
-            let store = scope.store(buffer)?;
-            scope.check_lendable(&store, UseOfBytes::Write, Some(buffer))?;
+        let (table, window) = (self.table, self.window(object, UseOfBytes::Write.attempted())?);
+        guards::buffer_bytes_mut(self, table.rooted(object.slot()), window, |scope| {
+            let store = scope.part(object, window, UseOfBytes::Write.attempted())?.store;
+            scope.check_lendable(&store, UseOfBytes::Write, Some(object.slot()))?;
             Ok(store)
         })
     }
@@ -87,13 +87,8 @@ impl<H: Host> Scope<'_, H> {
     }
 
     #[inline]
-    fn check_lendable(
-        &self,
-        store: &BackingStore,
-        use_of_bytes: UseOfBytes,
-        buffer: Option<&Handle<JsArrayBuffer>>,
-    ) -> Result<(), Error> {
-        let buffer = buffer.map(|buffer| self.table.rooted(buffer.slot()));
+    fn check_lendable(&self, store: &BackingStore, use_of_bytes: UseOfBytes, slot: Option<usize>) -> Result<(), Error> {
+        let buffer = slot.map(|slot| self.table.rooted(slot));
         self.table.entered_host().check_lendable(store, use_of_bytes, buffer, self.table.roots())
     }
 }

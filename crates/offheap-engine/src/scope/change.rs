@@ -2,10 +2,13 @@
 //! on every engine: shared, immutable, detached, then the detach key, then the length. Each operation makes only
 //! the checks that concern it.
 
+use offheap::{BackingStore, UniqueStore};
+
 use super::Scope;
 use crate::checks::{check_attached, check_mutable, check_new_length, check_transferable, check_unshared};
 use crate::host::Host;
-use crate::{Error, Handle, JsArrayBuffer, Local};
+use crate::take::{Takeable, take};
+use crate::{Error, Handle, HasBytes, JsArrayBuffer, Local, Rooted, Window};
 
 impl<'s, H: Host> Scope<'s, H> {
     /// Detaches a buffer (V8's `Detach(key)`). `key` must be the buffer's detach key, or `None` if it has none. A
@@ -21,6 +24,23 @@ impl<'s, H: Host> Scope<'s, H> {
             check_mutable(H::NAME, ATTEMPTED, host.is_immutable(buffer)?)?;
             host.detach(buffer, key)
         })
+    }
+
+    /// Externalizes and detaches a buffer in one step, and returns its memory alone: `&mut [u8]` on any thread. `object` is
+    /// the buffer, or a view that shows all of it. `key` is as for [`detach`](Self::detach).
+    ///
+    /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one. After an
+    /// error the buffer is as it was.
+    ///
+    /// # Errors
+    /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`],
+    /// [`Error::OutOfBounds`], [`Error::WrongDetachKey`]; [`Error::Unsupported`] for a view of a part;
+    /// [`Error::Memory`] with [`NotUnique`](offheap::Error::NotUnique) if something else refers to the memory, or if it
+    /// is manual memory, a mapped file, or memory that V8 resizes; [`Error::NotLent`] on V8 if something else refers to
+    /// the buffer's `v8::BackingStore`; and those of [`externalize`](Self::externalize).
+    #[track_caller]
+    pub fn take<T: HasBytes>(&mut self, object: &Handle<T>, key: Option<&str>) -> Result<UniqueStore, Error> {
+        self.step_on(object, |host, object| take(&Taken { host, object, key }))
     }
 
     /// Sets the key that detaching and transferring a buffer need; `None` removes it (V8's `SetDetachKey`). Script
@@ -98,5 +118,41 @@ impl<'s, H: Host> Scope<'s, H> {
             check_mutable(H::NAME, "write", state.immutable)?;
             host.write(buffer, index, value)
         })
+    }
+}
+
+/// A buffer whose memory a scope takes.
+struct Taken<'a, H: Host> {
+    host: &'a H,
+    object: Rooted<'a, H::Root>,
+    key: Option<&'a str>,
+}
+
+impl<H: Host> Takeable for Taken<'_, H> {
+    const ENGINE: &'static str = H::NAME;
+
+    fn is_shared(&self) -> Result<bool, Error> {
+        self.host.is_shared(self.object)
+    }
+
+    fn is_immutable(&self) -> Result<bool, Error> {
+        self.host.is_immutable(self.object)
+    }
+
+    fn window(&self) -> Result<Window, Error> {
+        self.host.window(self.object)
+    }
+
+    #[track_caller]
+    fn externalize(&self) -> Result<BackingStore, Error> {
+        self.host.externalize(self.object)
+    }
+
+    fn check_only_buffer(&self, store: &BackingStore) -> Result<(), Error> {
+        self.host.check_only_buffer(self.object, store)
+    }
+
+    fn detach(&self) -> Result<(), Error> {
+        self.host.detach(self.object, self.key)
     }
 }

@@ -23,7 +23,7 @@ use rquickjs::allocator;
 /// context.with(|ctx| -> Result<(), Box<dyn std::error::Error>> {
 ///     let buffer: Value = ctx.eval("new ArrayBuffer(64 << 20)")?;
 ///     // Of 64 MiB, not one byte is copied.
-///     let store = BackingStore::externalize(&buffer)?;
+///     let store = BackingStore::externalize(&ctx, &buffer)?;
 ///     assert_eq!(store.byte_length(), 64 << 20);
 ///     Ok(())
 /// })

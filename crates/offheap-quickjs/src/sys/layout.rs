@@ -95,6 +95,33 @@ pub(super) unsafe fn known_fields<'a>(value: qjs::JSValue) -> Option<(&'a Buffer
     Some((unsafe { fields.as_ref() }?, own_realloc))
 }
 
+/// The fields of `JSTypedArray` that we use: the struct of a typed array, and of a DataView.
+#[repr(C)]
+pub(crate) struct ViewFields {
+    link: [*mut c_void; 2],
+    /// The view itself.
+    object: *mut c_void,
+    buffer: *mut c_void,
+    pub(crate) byte_offset: u32,
+    /// The length in bytes, unless the view follows the length of its buffer.
+    pub(crate) byte_length: u32,
+    /// Whether the length of the view follows that of its buffer.
+    pub(crate) follows: u8,
+}
+
+impl ViewFields {
+    /// The fields of the typed array or DataView `value`.
+    ///
+    /// # Safety
+    /// `value` is a live typed array or DataView, and [`is_known`] has returned true.
+    pub(crate) unsafe fn of(value: qjs::JSValue) -> NonNull<ViewFields> {
+        let mut class = 0;
+        // SAFETY: reads a field of a live object.
+        let opaque = unsafe { qjs::JS_GetAnyOpaque(value, &mut class) };
+        NonNull::new(opaque.cast()).expect("a view has its struct")
+    }
+}
+
 /// The version that the library reports.
 pub(crate) fn version() -> &'static str {
     // SAFETY: returns a constant string that ends with NUL.
@@ -138,14 +165,18 @@ impl Probe {
     }
 }
 
-/// Whether this QuickJS lays out its ArrayBuffers like [`BufferFields`].
+/// Whether this QuickJS lays out its ArrayBuffers like [`BufferFields`], and their views like [`ViewFields`].
 ///
 /// # Safety
-/// `ctx` is a live context whose runtime this thread may use.
+/// `ctx` is a live context in which no user code has run, and whose runtime this thread may use.
 pub(crate) unsafe fn is_known(ctx: *mut qjs::JSContext) -> bool {
     let mut probe = Probe::new();
-    // SAFETY: the buffer was made just now, over this probe.
-    let look = |value, data, probe| unsafe { fields_match(value, data, probe) };
+    let look = |value, data, probe| {
+        // SAFETY: the buffer was made just now, over this probe.
+        let is_known = unsafe { fields_match(value, data, probe) };
+        // SAFETY: the buffer was made just now, in this context.
+        is_known && unsafe { views_match(ctx, value) }
+    };
     // SAFETY: the caller promises a live context; the probe outlives the call.
     let is_known = unsafe { with_probe(ctx, &raw mut probe, false, look) };
     is_known && probe.freed
@@ -214,4 +245,51 @@ unsafe fn fields_match(value: qjs::JSValue, data: *mut u8, probe: *mut Probe) ->
         && fields.data == data
         && fields.opaque == probe.cast()
         && fields.realloc.is_some_and(|function| function as usize == expected)
+}
+
+/// The views that are made over a probe buffer: the script of a function that makes one, with the expected fields.
+const PROBE_VIEWS: [(&CStr, u32, Option<u32>); 4] = [
+    (c"(buffer) => new Uint16Array(buffer, 6, 5)", 6, Some(10)),
+    (c"(buffer) => new Uint16Array(buffer, 4)", 4, None),
+    (c"(buffer) => new DataView(buffer, 3, 7)", 3, Some(7)),
+    (c"(buffer) => new DataView(buffer, 5)", 5, None),
+];
+
+/// # Safety
+/// `ctx` is a live context in which no user code has run, and `buffer` a live, resizable ArrayBuffer of its runtime.
+unsafe fn views_match(ctx: *mut qjs::JSContext, buffer: qjs::JSValue) -> bool {
+    PROBE_VIEWS.iter().all(|(make, byte_offset, byte_length)| {
+        // SAFETY: a live context, and a source text that ends with NUL.
+        let make = unsafe {
+            let length = make.count_bytes() as qjs::size_t;
+            qjs::JS_Eval(ctx, make.as_ptr(), length, c"offheap".as_ptr(), qjs::JS_EVAL_TYPE_GLOBAL as c_int)
+        };
+        let mut argument = buffer;
+        // SAFETY: live values, or an exception, which is not a function; the function takes one argument.
+        let view = unsafe { qjs::JS_Call(ctx, make, qjs::JS_UNDEFINED, 1, &raw mut argument) };
+        // SAFETY: `JS_Eval` above returned an owned value.
+        unsafe { qjs::JS_FreeValue(ctx, make) };
+        // SAFETY: only reads the tag.
+        if !unsafe { qjs::JS_IsObject(view) } {
+            // SAFETY: takes the exception that was just thrown.
+            let exception = unsafe { qjs::JS_GetException(ctx) };
+            // SAFETY: the call above returned an owned value.
+            unsafe { qjs::JS_FreeValue(ctx, exception) };
+            return false;
+        }
+        // SAFETY: the struct is readable, as said below; whether its fields match is what this function finds out.
+        let fields = unsafe { ViewFields::of(view) };
+        // SAFETY: QuickJS allocates the struct separately. A shorter one than the fields, of 48 bytes, would still be an
+        // allocation from QuickJS's arena, whose blocks of that size are next to each other, or longer.
+        let fields = unsafe { fields.as_ptr().read_unaligned() };
+        // SAFETY: both are objects.
+        let [object, over] = unsafe { [view, buffer].map(|value| qjs::JS_VALUE_GET_PTR(value)) };
+        let is_same = (fields.object, fields.buffer) == (object, over)
+            && fields.byte_offset == *byte_offset
+            && fields.follows == u8::from(byte_length.is_none())
+            && byte_length.is_none_or(|byte_length| byte_length == fields.byte_length);
+        // SAFETY: the only reference.
+        unsafe { qjs::JS_FreeValue(ctx, view) };
+        is_same
+    })
 }

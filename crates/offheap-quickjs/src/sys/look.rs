@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use offheap_engine::Element;
+use offheap_engine::{Element, Window};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::found::{Found, find_store};
@@ -12,6 +12,7 @@ use super::shared;
 use super::sort::{is_shared, view_buffer};
 use super::state::with_state;
 use super::transfer::publish_length;
+use super::window::window_in;
 use crate::script::{caught, not_a_buffer};
 use crate::typed::array_type;
 use crate::{BufferState, ENGINE, Error, ViewState};
@@ -63,9 +64,9 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
     if buffer == *value {
         return Err(not_a_buffer("a buffer, which is not a view; make a typed array or a DataView of it"));
     }
-    shared::see_growth(ctx, &buffer)?;
-    let range = with_state(ctx, |state| Ok(state.realm(ctx)?.range_of_view(value.as_raw())))?;
-    let (byte_offset, byte_length) = range.unwrap_or_default();
+    let Window::View { byte_offset, byte_length, .. } = window_in(ctx, value, &buffer)? else {
+        return Ok(ViewState { byte_offset: 0, byte_length: 0, contents: Vec::new() });
+    };
     let mut contents = Vec::new();
     if byte_length != 0 {
         contents = externalize(ctx, &buffer, false)?.slice(byte_offset..byte_offset + byte_length)?.to_vec()?;
@@ -76,22 +77,14 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
 /// A copy of the bytes of the buffer or view `value` that script sees.
 pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
     let buffer = view_buffer(ctx, value)?;
-    let state = state_of(ctx, &buffer)?;
-    if state.detached {
-        return Err(Error::Detached { engine: ENGINE, attempted: "copy" });
-    }
-    with_state(ctx, |own| {
-        let range = if buffer == *value {
-            0..state.byte_length
-        } else {
-            let (byte_offset, byte_length) = own.realm(ctx)?.range_of_view(value.as_raw()).unwrap_or_default();
-            byte_offset..byte_offset + byte_length
-        };
-        match find_store(ctx, own, &buffer)? {
-            Found::Detached => unreachable!("nothing of script ran"),
-            Found::Store(store) => Ok(store.slice(range)?.to_vec()?),
-            Found::Foreign(memory) => memory.copy(range),
-        }
+    let range = match window_in(ctx, value, &buffer)?.check(ENGINE, "copy")? {
+        Window::View { byte_offset, byte_length, .. } => byte_offset..byte_offset + byte_length,
+        _ => 0..state_of(ctx, &buffer)?.byte_length,
+    };
+    with_state(ctx, |own| match find_store(ctx, own, &buffer)? {
+        Found::Detached => unreachable!("nothing of script ran"),
+        Found::Store(store) => Ok(store.slice(range)?.to_vec()?),
+        Found::Foreign(memory) => memory.copy(range),
     })
 }
 

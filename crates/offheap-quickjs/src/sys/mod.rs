@@ -3,7 +3,7 @@
 //! From the bottom up:
 //!
 //! - `allocator` is the allocator of QuickJS.
-//! - `layout` knows the one private struct of QuickJS that is needed.
+//! - `layout` knows the two private structs of QuickJS that are needed.
 //! - `middle` detects when nothing may be moved.
 //! - `realm` is a context in which no user code ever runs.
 //! - `state` is the state of a runtime, `name` its id as an isolate, and `own` the state of an `Isolate`.
@@ -11,8 +11,8 @@
 //! - `growing` lists the buffers that grow with shared memory.
 //! - `moved` finds the holds of buffers whose memory moved.
 //! - `callback` is the function that QuickJS calls for the memory of stores.
-//! - `sort` finds out the type of a value, `found` the memory behind a buffer, and `look` the state that script
-//!   sees.
+//! - `sort` finds out the type of a value, `found` the memory behind a buffer, `window` the part that a view shows,
+//!   and `look` the state that script sees.
 //! - `buffer` makes buffers over stores, and `shared` makes SharedArrayBuffers.
 //! - `take` makes a store of the block that a buffer's memory is, and `retarget` finds or makes the store of any
 //!   buffer, by a copy if there is no such block.
@@ -45,6 +45,7 @@ mod stack;
 mod state;
 mod take;
 mod transfer;
+mod window;
 
 pub use allocator::Allocator;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy, is_aligned};
@@ -62,7 +63,8 @@ pub(crate) use realm::text_of;
 pub(crate) use retarget::pretend_layout_changed;
 pub(crate) use retarget::{externalize, note_detached};
 pub(crate) use shared::{allow_growable, expose_shared, grow_shared, see_all_growth, set_can_block};
-pub(crate) use sort::{is_immutable, is_shared, view_buffer};
+pub(crate) use sort::{is_immutable, is_shared, is_view, view_buffer};
 pub(crate) use stack::{DEFAULT_STACK_SIZE, limit_stack};
-pub(crate) use state::with_state;
+pub(crate) use state::{isolate_id, same_runtime, with_state};
 pub(crate) use transfer::{Transfer, transfer};
+pub(crate) use window::{externalize_view, window};

@@ -22,10 +22,10 @@ pub(crate) struct Realm {
     pub(super) resize: qjs::JSValue,
     /// `SharedArrayBuffer.prototype.grow`
     pub(super) grow: qjs::JSValue,
-    /// The getters of `%TypedArray%.prototype`.
-    typed_array: ViewGetters,
-    /// The getters of `DataView.prototype`.
-    data_view: ViewGetters,
+    /// The getter of `%TypedArray%.prototype.buffer`.
+    typed_array_buffer: qjs::JSValue,
+    /// The getter of `DataView.prototype.buffer`.
+    data_view_buffer: qjs::JSValue,
     shared_class: qjs::JSClassID,
     /// The callback that frees QuickJS's own memory.
     own_realloc: qjs::JSReallocArrayBufferDataFunc,
@@ -36,10 +36,6 @@ pub(crate) struct Realm {
     /// Whether SharedArrayBuffers call their callback, once that has been tried.
     pub(super) shared_released: Cell<Option<bool>>,
 }
-
-/// `buffer`, `byteOffset` and `byteLength`.
-type ViewGetters = [qjs::JSValue; 3];
-const NO_GETTERS: ViewGetters = [qjs::JS_UNDEFINED; 3];
 
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
 /// Formats a stack as the innermost place, `LINE:COLUMN:FILE`, or as an empty text if there is none. It reads call
@@ -57,16 +53,9 @@ const PREPARE: &CStr = c"Error.prepareStackTrace = (_, sites) => {
 const REALM_BYTES: i64 = 128 << 10;
 const RESIZE: &CStr = c"ArrayBuffer.prototype.resize";
 const GROW: &CStr = c"SharedArrayBuffer.prototype.grow";
-const TYPED_ARRAY: [&CStr; 3] = [
-    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer').get",
-    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteOffset').get",
-    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength').get",
-];
-const DATA_VIEW: [&CStr; 3] = [
-    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'buffer').get",
-    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteOffset').get",
-    c"Object.getOwnPropertyDescriptor(DataView.prototype, 'byteLength').get",
-];
+const TYPED_ARRAY_BUFFER: &CStr =
+    c"Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'buffer').get";
+const DATA_VIEW_BUFFER: &CStr = c"Object.getOwnPropertyDescriptor(DataView.prototype, 'buffer').get";
 /// Larger than any block of QuickJS's arena.
 const LARGE_BUFFER: &CStr = c"new ArrayBuffer(1024)";
 const SHARED_BUFFER: &CStr = c"new SharedArrayBuffer(1)";
@@ -95,8 +84,8 @@ impl Realm {
             ctx,
             resize: qjs::JS_UNDEFINED,
             grow: qjs::JS_UNDEFINED,
-            typed_array: NO_GETTERS,
-            data_view: NO_GETTERS,
+            typed_array_buffer: qjs::JS_UNDEFINED,
+            data_view_buffer: qjs::JS_UNDEFINED,
             shared_class: 0,
             own_realloc: None,
             keeps_blocks: false,
@@ -110,10 +99,8 @@ impl Realm {
             realm.free(value);
         }
         realm.resize = realm.evaluate(RESIZE)?;
-        for index in 0..3 {
-            realm.typed_array[index] = realm.evaluate(TYPED_ARRAY[index])?;
-            realm.data_view[index] = realm.evaluate(DATA_VIEW[index])?;
-        }
+        realm.typed_array_buffer = realm.evaluate(TYPED_ARRAY_BUFFER)?;
+        realm.data_view_buffer = realm.evaluate(DATA_VIEW_BUFFER)?;
         // SAFETY: the realm's context is alive.
         realm.layout_known.set(unsafe { layout::is_known(ctx.as_ptr()) });
         let shared = realm.evaluate(SHARED_BUFFER)?;
@@ -251,35 +238,16 @@ impl Realm {
     /// The buffer of the view `value`, even if script has changed the view's prototype; the caller owns it. `None`
     /// if `value` is not a view.
     pub(super) fn buffer_of_view(&self, value: qjs::JSValue) -> Result<Option<qjs::JSValue>, Error> {
-        match self.getters(value) {
-            Some([buffer, ..]) => self.call(*buffer, value, &mut []).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The offset of the view `value` in its buffer and its length, in bytes; `None` if the buffer is detached or
-    /// the view is out of bounds.
-    pub(super) fn range_of_view(&self, value: qjs::JSValue) -> Option<(usize, usize)> {
-        let [_, byte_offset, byte_length] = self.getters(value)?;
-        let number = |getter: &qjs::JSValue| {
-            let value = self.call(*getter, value, &mut []).ok()?;
-            let mut number = 0;
-            // SAFETY: the getters return a number, so the conversion runs no user code.
-            let converted = unsafe { qjs::JS_ToInt64(self.ctx.as_ptr(), &mut number, value) };
-            (converted == 0).then_some(usize::try_from(number).ok()?)
+        // SAFETY: reads the class of a live value.
+        let getter = if unsafe { qjs::JS_IsDataView(value) } {
+            self.data_view_buffer
+        // SAFETY: reads the class of a live value.
+        } else if unsafe { qjs::JS_GetTypedArrayType(value) } >= 0 {
+            self.typed_array_buffer
+        } else {
+            return Ok(None);
         };
-        Some((number(byte_offset)?, number(byte_length)?))
-    }
-
-    /// The getters for the view `value`; `None` if `value` is not a view.
-    fn getters(&self, value: qjs::JSValue) -> Option<&ViewGetters> {
-        // SAFETY: reads the class of a live value.
-        if unsafe { qjs::JS_IsDataView(value) } {
-            return Some(&self.data_view);
-        }
-        // SAFETY: reads the class of a live value.
-        let is_typed_array = unsafe { qjs::JS_GetTypedArrayType(value) } >= 0;
-        is_typed_array.then_some(&self.typed_array)
+        self.call(getter, value, &mut []).map(Some)
     }
 
     /// The call stack in the format of `PREPARE`. `None` if QuickJS gives none: it has no memory or stack, it was
@@ -309,7 +277,7 @@ impl Realm {
 
 impl Drop for Realm {
     fn drop(&mut self) {
-        for value in [self.resize, self.grow].into_iter().chain(self.typed_array).chain(self.data_view) {
+        for value in [self.resize, self.grow, self.typed_array_buffer, self.data_view_buffer] {
             self.free(value);
         }
         // SAFETY: I-NO-JS-OWNER: `JS_NewContext` made it, and it is freed once, while the runtime lives (`State`).

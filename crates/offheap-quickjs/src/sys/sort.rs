@@ -41,6 +41,15 @@ pub(crate) fn is_immutable(value: qjs::JSValue) -> bool {
     unsafe { qjs::JS_IsImmutableArrayBuffer(value) == 1 }
 }
 
+/// Whether `value`, which is alive, is a typed array or a DataView.
+#[inline]
+pub(crate) fn is_view(value: qjs::JSValue) -> bool {
+    // SAFETY: reads the class of a live value.
+    let is_typed_array = unsafe { qjs::JS_GetTypedArrayType(value) } >= 0;
+    // SAFETY: reads the class of a live value.
+    is_typed_array || unsafe { qjs::JS_IsDataView(value) }
+}
+
 /// Whether `buffer` is a SharedArrayBuffer.
 pub(crate) fn is_shared(ctx: &Ctx<'_>, buffer: &Value<'_>) -> Result<bool, Error> {
     // SAFETY: reads the class of a live value.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use offheap::IsolateId;
 use offheap_engine::memory::{EndedCount, LastIsolate};
 use offheap_engine::{in_finalizer, refused_in_finalizer};
-use rquickjs::{Ctx, JsLifetime, qjs};
+use rquickjs::{Ctx, JsLifetime, Value, qjs};
 
 use super::middle::{NoCollection, Probe};
 use super::name::{Name, check_not_ending};
@@ -95,6 +95,21 @@ pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Res
     })?;
     let state = ctx.userdata::<State>().expect("stored just now");
     use_named(&state)
+}
+
+/// The context of `value`, which must be of the runtime of `ctx`.
+///
+/// # Errors
+/// [`Error::WrongIsolate`].
+#[inline]
+pub(crate) fn same_runtime<'a, 'js>(ctx: &Ctx<'_>, value: &'a Value<'js>) -> Result<&'a Ctx<'js>, Error> {
+    let there = value.ctx();
+    // SAFETY: reads a field of each of two live contexts.
+    let [here, of_value] = unsafe { [ctx.as_raw(), there.as_raw()].map(|ctx| qjs::JS_GetRuntime(ctx.as_ptr())) };
+    if here == of_value {
+        return Ok(there);
+    }
+    Err(Error::WrongIsolate { handle: isolate_id(there)?, here: isolate_id(ctx)? })
 }
 
 /// The id of the runtime of `ctx` as an isolate.

@@ -50,9 +50,13 @@ fn copies_of_memory_that_native_code_made_or_that_changes_its_length() {
         );
         same("var fixed = new Uint8Array(growing, 1, 1), part = new DataView(growing, 1, 1); tracking", &[0, 0]);
         same("growing.resize(3); tracking.fill(9); tracking", &[9, 9, 9]);
-        same("growing.resize(1); fixed", &[]);
-        same("part", &[]);
+        for beyond in ["growing.resize(1); fixed", "part"] {
+            // Both begin at the end, and have one byte.
+            let error = copy(&ctx, beyond).expect_err("out of bounds");
+            assert!(matches!(error, Error::OutOfBounds { .. }), "{beyond}: {error}");
+        }
         same("growing.resize(0); growing", &[]);
+        same("tracking", &[]);
     });
 }
 

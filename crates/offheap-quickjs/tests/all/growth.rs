@@ -174,7 +174,7 @@ fn a_buffer_that_becomes_a_store_while_grow_reads_its_argument_grows_with_it() {
         scope.with_ctx(|ctx| {
             use offheap_quickjs::BackingStoreExt;
             let take = move |value: offheap_quickjs::rquickjs::Value<'_>| {
-                *taken.borrow_mut() = Some(offheap::BackingStore::externalize(&value).unwrap());
+                *taken.borrow_mut() = Some(offheap::BackingStore::externalize(value.ctx(), &value).unwrap());
             };
             let take = offheap_quickjs::rquickjs::Function::new(ctx.clone(), take).unwrap();
             ctx.globals().set("take", take).unwrap();

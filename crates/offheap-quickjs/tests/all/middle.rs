@@ -218,7 +218,7 @@ struct HeldByAFunction<'js>(Value<'js>);
 
 impl Drop for HeldByAFunction<'_> {
     fn drop(&mut self) {
-        tell(BackingStore::externalize(&self.0));
+        tell(BackingStore::externalize(self.0.ctx(), &self.0));
     }
 }
 
@@ -238,7 +238,7 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
                 let value: Value<'_> = ctx.eval("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
                 if known {
                     // This makes the adapter's private context.
-                    BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+                    BackingStore::externalize(ctx, &ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
                 }
                 let function = function_that_holds(ctx, value.clone());
                 if collected {
@@ -254,7 +254,7 @@ fn a3_from_js_moves_nothing_while_quickjs_frees_or_collects() {
                 assert!(told[0].as_ref().is_err_and(|message| message.contains("afterwards")), "{told:?}");
                 // Nothing is left of that: it works now. It also works while QuickJS is busy, if there is a store
                 // already.
-                let store = BackingStore::externalize(&value).unwrap();
+                let store = BackingStore::externalize(value.ctx(), &value).unwrap();
                 let function = function_that_holds(ctx, value.clone());
                 function.set("itself", function.clone()).unwrap();
                 drop(function);
@@ -275,7 +275,9 @@ struct Holds<'js>(RefCell<Option<Value<'js>>>);
 
 impl Drop for Holds<'_> {
     fn drop(&mut self) {
-        tell(BackingStore::externalize(self.0.borrow().as_ref().unwrap()));
+        let value = self.0.borrow();
+        let value = value.as_ref().unwrap();
+        tell(BackingStore::externalize(value.ctx(), value));
     }
 }
 
@@ -308,7 +310,7 @@ fn a3_from_js_of_what_a_collection_has_finalized_already_is_an_error_at_the_wors
     {
         in_own_context(|ctx| {
             let take = |value: Value<'_>| {
-                BackingStore::externalize(&value).unwrap();
+                BackingStore::externalize(value.ctx(), &value).unwrap();
             };
             ctx.globals().set("externalize", Function::new(ctx.clone(), take).unwrap()).unwrap();
             ctx.eval::<(), _>("globalThis.take = (b) => { externalize(b); return b }; undefined").unwrap();
@@ -347,7 +349,7 @@ fn a3_native_functions_externalize_what_script_passes() {
                 // alive.
                 let refused = ManuallyExternalizedBuffer::new(by_handle.clone()).unwrap_err().to_string();
                 assert!(refused.contains("`BackingStore::externalize`"), "{refused}");
-                into.borrow_mut().push(BackingStore::externalize(&value).unwrap());
+                into.borrow_mut().push(BackingStore::externalize(value.ctx(), &value).unwrap());
                 let external = ManuallyExternalizedBuffer::new(by_handle.clone()).unwrap();
                 into.borrow_mut().push(external.store().clone());
             };

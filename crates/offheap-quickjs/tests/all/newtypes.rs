@@ -156,7 +156,7 @@ fn a_vec_is_a_typed_array_over_its_own_memory() {
         let samples = vec![1.0_f32, 2.0];
         let address = samples.as_ptr() as usize;
         let array = TypedArrayOf(samples).into_js(ctx).unwrap();
-        assert_eq!(BackingStore::externalize(&array).unwrap().as_ptr() as usize, address);
+        assert_eq!(BackingStore::externalize(array.ctx(), &array).unwrap().as_ptr() as usize, address);
         ctx.globals().set("array", array).unwrap();
         assert_eq!(said(ctx, "array instanceof Float32Array && array.join()"), "1,2");
         define(ctx, "empty", || TypedArrayOf::<u8>(Vec::new()));

@@ -88,7 +88,8 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                 let context = Context::full(&runtime).unwrap();
                 context.with(|ctx| {
                     if warm {
-                        BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+                        BackingStore::externalize(&ctx, &ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap())
+                            .unwrap();
                     }
                     ctx.eval::<(), _>(format!(
                         "globalThis.b = {made}; globalThis.v = new Uint8Array(b); v.fill(3); undefined"
@@ -96,7 +97,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                     .unwrap();
                 });
                 runtime.set_memory_limit(used(&runtime) + more);
-                let store = context.with(|ctx| BackingStore::externalize(&ctx.globals().get("b").unwrap()));
+                let store = context.with(|ctx| BackingStore::externalize(&ctx, &ctx.globals().get("b").unwrap()));
                 runtime.set_memory_limit(0);
                 context.with(|ctx| {
                     assert!(ctx.eval::<bool, _>(format!("v.length === {length} && v.every((x) => x === 3)")).unwrap());
@@ -110,7 +111,7 @@ fn externalizing_fails_or_works_and_the_buffer_is_whole_either_way() {
                             failures += 1;
                             assert!(matches!(error, Error::Script { .. } | Error::EngineFailed { .. }), "{error}");
                             // Later there is memory.
-                            let store = BackingStore::externalize(&ctx.globals().get("b").unwrap()).unwrap();
+                            let store = BackingStore::externalize(&ctx, &ctx.globals().get("b").unwrap()).unwrap();
                             assert_eq!(store.to_vec().unwrap(), vec![3; length]);
                         }
                     }
@@ -150,10 +151,10 @@ fn a_foreign_owner_is_dropped_once_wherever_externalizing_fails() {
         context.with(|ctx| {
             let buffer = ArrayBuffer::from_source(ctx.clone(), Source(vec![1; 64].into(), drops.clone())).unwrap();
             ctx.globals().set("b", buffer).unwrap();
-            BackingStore::externalize(&ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
+            BackingStore::externalize(&ctx, &ctx.eval::<Value<'_>, _>("new ArrayBuffer(1)").unwrap()).unwrap();
         });
         runtime.set_memory_limit(used(&runtime) + more);
-        let store = context.with(|ctx| BackingStore::externalize(&ctx.globals().get("b").unwrap()));
+        let store = context.with(|ctx| BackingStore::externalize(&ctx, &ctx.globals().get("b").unwrap()));
         runtime.set_memory_limit(0);
         // If there was no memory to detect that it is unused, it may be kept until the runtime ends.
         assert!(drops.get() <= usize::from(store.is_ok()));

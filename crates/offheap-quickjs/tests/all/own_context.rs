@@ -13,7 +13,7 @@ fn value<'js>(ctx: &Ctx<'js>, source: &str) -> Value<'js> {
 }
 
 fn bytes(buffer: &ArrayBuffer<'_>) -> Vec<u8> {
-    BackingStore::externalize(buffer.as_value()).unwrap().to_vec().unwrap()
+    BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap().to_vec().unwrap()
 }
 
 #[test]
@@ -24,14 +24,14 @@ fn a_transfer_moves_the_store_to_a_buffer_of_the_same_length() {
         ctx.globals().set("old", old.clone()).unwrap();
         run(ctx, "globalThis.view = new Uint8Array(old); ArrayBuffer.prototype.transfer = () => { throw 1 }");
         let new = transfer(ctx, old.as_value(), None).unwrap();
-        assert_eq!(BackingStore::externalize(new.as_value()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(new.ctx(), new.as_value()).unwrap(), store);
         assert_eq!(store.exposure().unwrap().1, 1);
         ctx.globals().set("fresh", new.clone()).unwrap();
         run(ctx, "if (!old.detached || view.length !== 0) throw 2; new Uint8Array(fresh)[0] = 9");
         run(ctx, "if (!(fresh instanceof ArrayBuffer) || fresh.resizable) throw 3");
         assert_eq!(store.to_vec().unwrap(), [9, 2, 3, 4]);
         let again = transfer(ctx, &value(ctx, "new Uint8Array(fresh, 2, 1)"), Some(4)).unwrap();
-        assert_eq!(BackingStore::externalize(again.as_value()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(again.ctx(), again.as_value()).unwrap(), store);
         detach(ctx, again.as_value(), None).unwrap();
         assert_eq!((store.exposure(), drops.get()), (None, 0));
     });
@@ -70,7 +70,7 @@ fn a_resizable_buffer_stays_resizable() {
         let store = BackingStore::from(UniqueStore::resizable(4, 64).unwrap());
         let old = store.expose(ctx).unwrap();
         let new = transfer(ctx, old.as_value(), Some(32)).unwrap();
-        assert_eq!(BackingStore::externalize(new.as_value()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(new.ctx(), new.as_value()).unwrap(), store);
         assert_eq!(store.byte_length(), 32);
     });
 }
@@ -150,7 +150,7 @@ fn other_memory_is_not_copied_and_keeps_its_errors() {
     in_own_context(|ctx| {
         let (buffer, exposure) = store.expose_or_copy(ctx).unwrap();
         assert!(exposure.is_external());
-        assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), store);
+        assert_eq!(BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap(), store);
         let error = store.slice(1..).unwrap().expose_or_copy(ctx).unwrap_err();
         assert!(matches!(error, Error::Misaligned { .. }), "{error}");
         let shared = BackingStore::from(SharedStore::zeroed(8).unwrap());
@@ -165,7 +165,7 @@ fn an_isolate_copies_read_only_memory_only_if_it_is_misaligned() {
         scope.with_ctx(|ctx| {
             let (buffer, exposure) = file.store().expose_or_copy(&ctx).unwrap();
             assert!(exposure.is_external());
-            assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), *file.store());
+            assert_eq!(BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap(), *file.store());
         });
         let part = file.store().slice(1..5).unwrap();
         let (buffer, exposure) = scope.expose_or_copy(&part).unwrap();

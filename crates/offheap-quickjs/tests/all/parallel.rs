@@ -30,7 +30,7 @@ fn a_store_stays_with_its_runtime_on_whatever_thread_that_is() {
             store.expose(&ctx).unwrap();
             store.cells(&ctx).unwrap()[0].set(9);
             assert_eq!(copy_of(&ctx, &buffer).unwrap()[0], 9);
-            BackingStore::externalize(&buffer).unwrap()
+            BackingStore::externalize(buffer.ctx(), &buffer).unwrap()
         })
     });
     assert!(again == store);
@@ -47,8 +47,9 @@ fn a_store_stays_with_its_runtime_on_whatever_thread_that_is() {
 fn a_buffer_of_script_becomes_a_store_on_another_thread() {
     let context = context();
     context.with(|ctx| run(&ctx, "globalThis.own = new Uint8Array([1, 2, 3])"));
-    let store =
-        on_another_thread(|| context.with(|ctx| BackingStore::externalize(&ctx.eval("own.buffer").unwrap()).unwrap()));
+    let store = on_another_thread(|| {
+        context.with(|ctx| BackingStore::externalize(&ctx, &ctx.eval("own.buffer").unwrap()).unwrap())
+    });
     context.with(|ctx| run(&ctx, "own[0] = 7"));
     assert_eq!(store.to_vec().unwrap(), [7, 2, 3]);
 }

@@ -360,7 +360,8 @@ fn most_paths_write_where_it_is_allowed() {
                 "globalThis.ro = new ArrayBuffer(64); new Uint8Array(ro).forEach((_, i, a) => { a[i] = 0x40 + i }); ro";
             let buffer = scope.eval_buffer(made).unwrap();
             let _ = scope.eval::<()>(&format!("{path}; 0"));
-            let unchanged = scope.bytes(&buffer).unwrap().iter().copied().eq(0x40..0x80);
+            // Some paths take the memory away.
+            let unchanged = scope.bytes(&buffer).is_ok_and(|bytes| bytes.iter().copied().eq(0x40..0x80));
             written += usize::from(!unchanged);
         });
     }

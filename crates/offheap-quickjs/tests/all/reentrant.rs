@@ -93,7 +93,7 @@ fn define_take(ctx: &Ctx<'_>) -> Rc<RefCell<Vec<BackingStore>>> {
     let taken = Rc::new(RefCell::new(Vec::new()));
     let into = Rc::clone(&taken);
     let take = Function::new(ctx.clone(), move |ctx: Ctx<'_>, value: Value<'_>| {
-        let store = BackingStore::externalize(&value).map_err(|error| error.throw(&ctx))?;
+        let store = BackingStore::externalize(value.ctx(), &value).map_err(|error| error.throw(&ctx))?;
         into.borrow_mut().push(store);
         Ok::<_, offheap_quickjs::rquickjs::Error>(())
     });
@@ -165,8 +165,9 @@ fn detaching_and_moving_in_the_middle_of_an_engine_function_is_as_it_is_without_
 fn b16_many_buffers_externalized_from_script_do_not_keep_their_old_memory() {
     let mut isolate = Isolate::builder().memory_limit(8 << 20).build().unwrap();
     let define = |ctx: Ctx<'_>| {
-        let take =
-            Function::new(ctx.clone(), |value: Value<'_>| BackingStore::externalize(&value).unwrap().byte_length());
+        let take = Function::new(ctx.clone(), |value: Value<'_>| {
+            BackingStore::externalize(value.ctx(), &value).unwrap().byte_length()
+        });
         ctx.globals().set("take", take).unwrap();
     };
     isolate.enter(|scope| {

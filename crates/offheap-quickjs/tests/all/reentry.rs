@@ -151,7 +151,7 @@ fn an_interrupt_handler_cannot_externalize_the_buffer_that_is_being_externalized
         scope.with_ctx(|ctx| {
             let externalize = Function::new(ctx.clone(), |value: Value<'_>| {
                 ARMED.set(true);
-                let store = BackingStore::externalize(&value);
+                let store = BackingStore::externalize(value.ctx(), &value);
                 ARMED.set(false);
                 assert_eq!(store.unwrap().to_vec().unwrap(), [7; 64]);
             });

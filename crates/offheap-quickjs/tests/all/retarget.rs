@@ -29,7 +29,7 @@ fn global<'js>(ctx: &Ctx<'js>, name: &str) -> Value<'js> {
 }
 
 fn store_of(ctx: &Ctx<'_>, name: &str) -> BackingStore {
-    BackingStore::externalize(&global(ctx, name)).unwrap()
+    BackingStore::externalize_buffer(ctx, &global(ctx, name)).unwrap()
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_view_stands_for_its_buffer_whatever_script_made_of_it() {
         assert_eq!(store_of(ctx, "b"), store);
         assert_eq!(store_of(ctx, "sv"), store_of(ctx, "s"));
         for name in ["p", "o", "Math", "undefined", "NaN"] {
-            let error = BackingStore::externalize(&global(ctx, name)).unwrap_err();
+            let error = BackingStore::externalize(ctx, &global(ctx, name)).unwrap_err();
             assert!(matches!(error, Error::NotAnArrayBuffer { .. }), "{error}");
             assert!(!ctx.has_exception());
         }
@@ -237,7 +237,7 @@ fn the_former_owner_is_dropped_once_when_its_memory_was_moved_into_a_store() {
                 false => ArrayBuffer::from_source(ctx.clone(), source),
             };
             let buffer = buffer.unwrap();
-            let store = BackingStore::externalize(buffer.as_value()).unwrap();
+            let store = BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap();
             assert_eq!(drops.get(), before + 1);
             assert_eq!(store.to_vec().unwrap(), [6; 700]);
             drop(buffer);
@@ -246,13 +246,13 @@ fn the_former_owner_is_dropped_once_when_its_memory_was_moved_into_a_store() {
         }
         let shared: Arc<[u8]> = vec![1; 100].into();
         let buffer = ArrayBuffer::from_source_immutable(ctx.clone(), Arc::clone(&shared)).unwrap();
-        BackingStore::externalize(buffer.as_value()).unwrap();
+        BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap();
         assert_eq!(Arc::strong_count(&shared), 1);
         let buffer = ArrayBuffer::new(ctx.clone(), vec![1_u32, 2, 3]).unwrap();
-        let store = BackingStore::externalize(buffer.as_value()).unwrap();
+        let store = BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap();
         assert_eq!(store.copy_out::<u32>().unwrap(), [1, 2, 3]);
         let empty = ArrayBuffer::new(ctx.clone(), Vec::<u64>::new()).unwrap();
-        assert_eq!(BackingStore::externalize(empty.as_value()).unwrap().byte_length(), 0);
+        assert_eq!(BackingStore::externalize(empty.ctx(), empty.as_value()).unwrap().byte_length(), 0);
     });
 }
 

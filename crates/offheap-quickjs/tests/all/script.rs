@@ -316,7 +316,7 @@ fn an_error_of_ours_is_a_type_error_or_a_range_error_in_script() {
         let ours = [
             ("RangeError", huge.expose(ctx).unwrap_err()),
             ("RangeError", Error::Memory(huge.slice(1 << 31..9 + (1 << 31)).unwrap_err())),
-            ("TypeError", offheap::BackingStore::externalize(&number).unwrap_err()),
+            ("TypeError", offheap::BackingStore::externalize(number.ctx(), &number).unwrap_err()),
             ("TypeError", Error::IsolateGone),
         ];
         for (class, error) in ours {

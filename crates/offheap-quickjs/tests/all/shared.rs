@@ -49,7 +49,7 @@ fn script_and_rust_share_the_memory_in_your_own_context() {
         run(ctx, "if (Atomics.load(v, 4) !== 9) throw Error(v)");
         let view: Value<'_> = ctx.globals().get("v").unwrap();
         for value in [buffer.as_value(), &view] {
-            assert_eq!(BackingStore::externalize(value).unwrap(), *store.as_store());
+            assert_eq!(BackingStore::externalize(value.ctx(), value).unwrap(), *store.as_store());
         }
         assert_eq!(store.reference_count(), 2);
     });
@@ -97,15 +97,15 @@ fn a_shared_buffer_of_script_in_your_own_context_has_a_store_too() {
             "globalThis.untouched = new SharedArrayBuffer(100); globalThis.fixed = new SharedArrayBuffer(4, { maxByteLength: 4 })",
         );
         let early: Value<'_> = ctx.globals().get("early").unwrap();
-        let store = BackingStore::externalize(&early).unwrap();
+        let store = BackingStore::externalize(early.ctx(), &early).unwrap();
         run(ctx, "v[98] = 2");
         assert_eq!(store.to_vec().unwrap()[98..], [2, 1]);
         let fixed: Value<'_> = ctx.globals().get("fixed").unwrap();
-        let fixed = BackingStore::externalize(&fixed).unwrap();
+        let fixed = BackingStore::externalize(fixed.ctx(), &fixed).unwrap();
         assert_eq!((fixed.byte_length(), fixed.max_byte_length()), (4, 4));
         run(ctx, "globalThis.late = new SharedArrayBuffer(0)");
         let late: Value<'_> = ctx.globals().get("late").unwrap();
-        assert_eq!(BackingStore::externalize(&late).unwrap().byte_length(), 0);
+        assert_eq!(BackingStore::externalize(late.ctx(), &late).unwrap().byte_length(), 0);
     });
 }
 
@@ -119,7 +119,7 @@ fn memory_that_another_library_shares_stays_its_own() {
         let ours = store.expose(ctx).unwrap();
         let after = make();
         for buffer in [&before, &after] {
-            let refused = BackingStore::externalize(buffer.as_value()).unwrap_err();
+            let refused = BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap_err();
             assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
         }
         drop((before, ours));
@@ -185,12 +185,12 @@ fn parts_of_fixed_stores_are_exposed_and_come_back_as_they_are() {
     in_own_context(|ctx| {
         for part in [store.slice(8..24).unwrap(), store.slice(32..).unwrap(), store.slice(..0).unwrap()] {
             let buffer = part.expose(ctx).unwrap();
-            assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), *part.as_store());
+            assert_eq!(BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap(), *part.as_store());
         }
         assert!(matches!(store.slice(1..9).unwrap().expose(ctx), Err(Error::Misaligned { byte_offset: 1, .. })));
         let growable = SharedStore::growable(8, 64).unwrap();
         let buffer = growable.expose(ctx).unwrap();
-        assert_eq!(BackingStore::externalize(buffer.as_value()).unwrap(), *growable.as_store());
+        assert_eq!(BackingStore::externalize(buffer.ctx(), buffer.as_value()).unwrap(), *growable.as_store());
     });
     assert_eq!(store.reference_count(), 1);
 }

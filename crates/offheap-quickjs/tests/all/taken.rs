@@ -72,7 +72,7 @@ fn a_context_with_our_allocator_does_the_same_and_one_without_copies() {
     with_allocator(|ctx| {
         run(ctx, "globalThis.b = new ArrayBuffer(4096); globalThis.v = new Float64Array(b, 8); v[0] = 1.5");
         let before = address(ctx, "b");
-        let store = BackingStore::externalize(&global(ctx, "v")).unwrap();
+        let store = BackingStore::externalize_buffer(ctx, &global(ctx, "v")).unwrap();
         assert_eq!((store.as_ptr().cast_const().cast(), address(ctx, "b")), (before, before));
         run(ctx, "v[1] = v[0]; if (v[1] !== 1.5) throw 1");
         assert_eq!(store.to_vec().unwrap()[8..16], store.to_vec().unwrap()[16..24]);
@@ -80,7 +80,7 @@ fn a_context_with_our_allocator_does_the_same_and_one_without_copies() {
     crate::common::in_own_context(|ctx| {
         run(ctx, "globalThis.b = new ArrayBuffer(4096)");
         let before = address(ctx, "b");
-        let store = BackingStore::externalize(&global(ctx, "b")).unwrap();
+        let store = BackingStore::externalize(ctx, &global(ctx, "b")).unwrap();
         assert_ne!(store.as_ptr().cast_const().cast::<u8>(), before);
     });
 }

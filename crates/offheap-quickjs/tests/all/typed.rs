@@ -10,7 +10,10 @@ fn each_element_type_has_its_array() {
     fn name<T: RquickjsElement>(store: &BackingStore) -> String {
         in_own_context(|ctx| {
             let array: TypedArray<'_, T::Element> = store.expose_typed::<T>(ctx, 8, 2).unwrap();
-            assert_eq!(BackingStore::externalize(array.as_value()).unwrap(), *store);
+            let view = BackingStore::externalize_view(ctx, array.as_value()).unwrap();
+            assert_eq!((view.element, view.byte_offset), (Some(T::ELEMENT), 8));
+            assert_eq!(view.store, store.slice(8..8 + 2 * T::ELEMENT.byte_length()).unwrap());
+            assert_eq!(BackingStore::externalize_buffer(ctx, array.as_value()).unwrap(), *store);
             ctx.globals().set("a", array).unwrap();
             ctx.eval("`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`").unwrap()
         })

@@ -10,7 +10,7 @@
   const { apply, construct, defineProperty } = Reflect;
   const { freeze } = Object;
   const { captureStackTrace } = Error;
-  const PlainError = Error, Bytes = Uint8Array, NotConstructed = TypeError;
+  const PlainError = Error, NotConstructed = TypeError;
   const secret = Symbol("offheap");
   const show = (object, name, value) => defineProperty(object, name, { __proto__: null, value, enumerable: true });
 
@@ -39,7 +39,6 @@
       new NativeMemory(secret, id, byteLength, maxByteLength, shared, address),
     external: (id, byteLength, maxByteLength, shared, address) =>
       new ExternalizedBuffer(secret, id, byteLength, maxByteLength, shared, address),
-    view: (buffer) => new Bytes(buffer),
     idOf: (value) => idOf(value),
     isExternal: (value) => isExternal(value),
     keepFreed: (memory, store, byteLength, address, allocated, freed) =>

@@ -128,7 +128,7 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     }
 
     fn externalize(&mut self, buffer: &Value<'js>) -> Result<BackingStore, Error> {
-        BackingStore::externalize(buffer)
+        BackingStore::externalize_buffer(self.ctx, buffer)
     }
 
     fn detach(&mut self, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use offheap::{BackingStore, Error, SharedStore, Site};
-use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, detach, script_site, v8};
+use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, copy_of, detach, script_site, v8};
 
 use super::{LIMITS, frames, modules};
 use crate::NativeModule;
@@ -82,23 +82,11 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     }
 
     fn copy_of(&mut self, bytes: &Value<'s>) -> Outcome<Option<Vec<u8>>, Self> {
-        let buffer = match v8::Local::<v8::ArrayBufferView>::try_from(*bytes) {
-            Ok(view) => view.buffer(self.scope),
-            Err(_) => v8::Local::<v8::ArrayBuffer>::try_from(*bytes).ok(),
-        };
-        if buffer.is_some_and(|buffer| buffer.was_detached()) {
-            return Err(offheap_v8::Error::Detached { engine: LIMITS.engine, attempted: "copy" }.into());
+        match copy_of(self.scope, *bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(offheap_v8::Error::NotAnArrayBuffer { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let is_buffer = bytes.is_array_buffer() || bytes.is_shared_array_buffer();
-        let view = if is_buffer { self.internal("view", &[*bytes])? } else { *bytes };
-        let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(view) else { return Ok(None) };
-        let requested = view.byte_length();
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(requested).map_err(|_| Error::OutOfMemory { requested })?;
-        copy.resize(requested, 0);
-        let copied = view.copy_contents(&mut copy);
-        copy.truncate(copied);
-        Ok(Some(copy))
     }
 
     fn undefined(&mut self) -> Value<'s> {
@@ -140,7 +128,7 @@ impl<'s> Call for V8Call<'_, 's, '_> {
     }
 
     fn externalize(&mut self, buffer: &Value<'s>) -> Result<BackingStore, offheap_v8::Error> {
-        BackingStore::externalize(self.scope, *buffer)
+        BackingStore::externalize_buffer(self.scope, *buffer)
     }
 
     fn detach(&mut self, buffer: &Value<'s>, key: Option<&str>) -> Result<(), offheap_v8::Error> {

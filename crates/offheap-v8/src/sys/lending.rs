@@ -1,7 +1,7 @@
 //! Whether an isolate may lend the bytes of a store. The check is in `offheap_engine::memory`; this file gives it the
 //! handles.
 
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, IsolateId, adapter};
 use offheap_engine::memory::Lender;
 use offheap_engine::{Rooted, Roots, UseOfBytes};
 
@@ -10,7 +10,8 @@ use super::engine_memory::{drop_released, find};
 use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
 use super::own_isolate::{OwnIsolate, Root};
-use crate::Error;
+use super::state::State;
+use crate::{ENGINE, Error};
 
 /// An isolate of ours with its handles. The handle `first` is asked before all others.
 struct Handles<'a> {
@@ -54,4 +55,19 @@ pub(crate) fn check_lendable(
         UseOfBytes::CopyIn => check_not_held(store, own.state().isolate(), attempted),
         UseOfBytes::Read | UseOfBytes::Write => Ok(()),
     }
+}
+
+/// Refuses to take the memory of `buffer` if anything besides `store` and the buffer refers to it.
+pub(crate) fn check_only_buffer(state: &State, buffer: &Buffer<'_>, store: &BackingStore) -> Result<(), Error> {
+    // Buffers that V8 has dropped still count until they are released here.
+    drop_released(state);
+    let block = buffer.block();
+    // The table has a weak handle to a store over V8's own block.
+    let weak = u32::from(TABLE.is_made_by_engine(&block));
+    adapter::check_only_buffer(store, state.isolate(), weak)?;
+    if TABLE.has_one_buffer(&block) {
+        return Ok(());
+    }
+    let (store, here) = (store.id(), state.isolate());
+    Err(Error::NotLent { engine: ENGINE, attempted: "take", store, here, why: ADVICE.held })
 }

@@ -9,6 +9,7 @@
 //! - `resizable` makes resizable buffers.
 //! - `realm` has V8's own functions; `hooks` gives a scope to callbacks of V8 that get none.
 //! - `state` is kept per isolate; `own_isolate` is an isolate of ours and its roots.
+//! - `window` finds out which part of its buffer a view shows.
 //! - `guards` proves which thread has an isolate; `lending` checks that no other code has the bytes of a slice.
 //! - `stack` measures the stack of a thread; `heap_limit` handles a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
@@ -33,6 +34,7 @@ mod realm;
 mod resizable;
 mod stack;
 mod state;
+mod window;
 
 pub(crate) use allocator::ALIGNMENT;
 pub(crate) use buffer::{expose, expose_immutable, expose_shared, in_entered_context, is_aligned};
@@ -41,10 +43,11 @@ pub(crate) use engine_memory::{drop_released, find, locate, store_of};
 pub(crate) use facts::Facts;
 pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use hooks::{instantiate_module, watch_import_meta, watch_messages, watch_rejections};
-pub(crate) use lending::check_lendable;
+pub(crate) use lending::{check_lendable, check_only_buffer};
 pub(crate) use object::Buffer;
 pub(crate) use own_isolate::{OwnIsolate, Root, buffer_of, object_of};
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{allocate, copy_resizable};
 pub(crate) use state::{State, enter, state};
+pub(crate) use window::window;

@@ -74,6 +74,15 @@ pub(super) fn max_byte_length(buffer: v8::Local<'_, v8::ArrayBuffer>) -> usize {
     unsafe { array_buffer_max_byte_length(&raw const *buffer) }
 }
 
+/// Whether `v8::ArrayBufferView::GetContents` returns an address. It returns none for a view that is out of bounds. Every
+/// other view of a resizable buffer has one, even if it is empty, because V8 reserves addresses for such a buffer.
+pub(super) fn has_contents(view: v8::Local<'_, v8::ArrayBufferView>) -> bool {
+    // The empty storage is for typed arrays whose bytes are on V8's heap. This build has none (`allocator`).
+    // SAFETY: I-LAYOUT: the address is compared with null and not used.
+    let (data, _) = unsafe { view.get_contents_raw_parts(&mut []) };
+    !data.is_null()
+}
+
 /// `v8::SharedArrayBuffer::MaxByteLength`
 pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer>) -> usize {
     // SAFETY: I-LAYOUT: a live handle, whose address is `this`, as above.

@@ -88,6 +88,11 @@ impl<'s> Buffer<'s> {
         matches!(self, Buffer::Unshared(buffer) if buffer.is_detachable())
     }
 
+    /// Whether the buffer may get shorter, so that views of it may be out of bounds.
+    pub(super) fn may_shrink(&self) -> bool {
+        matches!(*self, Buffer::Unshared(buffer) if natives::is_resizable(buffer))
+    }
+
     pub(crate) fn is_detached(&self) -> bool {
         matches!(self, Buffer::Unshared(buffer) if buffer.was_detached())
     }

@@ -59,7 +59,8 @@ impl Root {
         Root::of_object(scope, buffer.object(), facts, if frees_none { 0 } else { byte_length })
     }
 
-    /// Makes a root for an object in the isolate of `scope`. Collecting the object frees `byte_length` bytes.
+    /// Makes a root for an object in the isolate of `scope`. `facts` are those of its buffer, if it is a view.
+    /// Collecting the object frees `byte_length` bytes.
     pub(crate) fn of_object(
         scope: &mut v8::PinScope<'_, '_>,
         object: v8::Local<'_, v8::Object>,
@@ -69,7 +70,7 @@ impl Root {
         Root { object: v8::Global::new(scope, object), facts, byte_length }
     }
 
-    /// The properties of the object that never change.
+    /// The properties of the buffer, or of the buffer of the view, that never change.
     pub(crate) fn facts(&self) -> Facts {
         self.facts
     }
@@ -83,14 +84,14 @@ pub(crate) fn object_of<'s>(
     root.with(|root| v8::Local::new(scope, &root.object))
 }
 
-/// The buffer of a root. It fails if the handle was made for another kind of object. `scope` must be of the root's
-/// isolate.
+/// The buffer of a root, or the buffer of its view. It fails if the handle was made for another kind of object. `scope`
+/// must be of the root's isolate.
 pub(crate) fn buffer_of<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     root: Rooted<'_, Root>,
 ) -> Result<(Buffer<'s>, Facts), Error> {
     let (object, facts) = root.with(|root| (v8::Local::new(scope, &root.object), root.facts))?;
-    Ok((Buffer::of_object(scope, object.into())?, facts))
+    Ok((Buffer::of(scope, object.into())?, facts))
 }
 
 impl OwnIsolate {

@@ -32,5 +32,7 @@ mod script;
 mod side_by_side;
 mod snapshot;
 mod stack;
+mod take;
 mod typed;
+mod views;
 mod wasm;

@@ -80,6 +80,7 @@ fn only_what_guards_allow(scope: &Scope<'_>, buffers: &[Handle<JsArrayBuffer>], 
         assert_eq!(held.store().byte_length(), length);
         match scope.bytes(buffer) {
             Ok(bytes) => assert_eq!(bytes.len(), length),
+            Err(Error::Detached { .. }) => assert!(scope.state(buffer).unwrap().detached),
             Err(error) => assert!(matches!(error, Error::Memory(_) | Error::NotLent { .. }), "{error}"),
         }
         drop(scope.store_bytes(held.store()));

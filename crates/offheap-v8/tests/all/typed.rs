@@ -13,7 +13,10 @@ fn each_element_type_has_its_array() {
     fn name<T: TypedElement>(store: &BackingStore) -> String {
         in_own_scope(|scope| {
             let array = store.expose_typed::<T>(scope, 8, 2).unwrap();
-            assert_eq!(BackingStore::externalize(scope, array.into()).unwrap(), *store);
+            let view = BackingStore::externalize_view(scope, array.into()).unwrap();
+            assert_eq!((view.element, view.byte_offset), (Some(T::ELEMENT), 8));
+            assert_eq!(view.store, store.slice(8..8 + 2 * T::ELEMENT.byte_length()).unwrap());
+            assert_eq!(BackingStore::externalize_buffer(scope, array.into()).unwrap(), *store);
             set(scope, "a", array.into());
             let text = "`${a[Symbol.toStringTag]} ${a.byteOffset} ${a.byteLength} ${a.buffer.byteLength}`";
             run(scope, text).to_rust_string_lossy(scope)

@@ -288,6 +288,13 @@ impl RawStore {
         self.header().claims_have_references
     }
 
+    /// The number of references, weak ones included, besides this one, those of `buffers` live buffers, and `own_weak` weak
+    /// ones.
+    pub(crate) fn others(&self, buffers: u16, own_weak: u32) -> u32 {
+        let of_buffers = if self.claims_have_references() { u32::from(buffers) } else { 0 };
+        self.header().counts.others(1 + of_buffers, own_weak)
+    }
+
     /// Marks shared manual memory as freed; see `Counts::close`.
     pub(super) fn close(&self, own: u32) -> Result<(), Option<u32>> {
         self.header().counts.close(own)

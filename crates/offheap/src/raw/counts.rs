@@ -98,6 +98,13 @@ impl Counts {
         self.0.load(Ordering::Acquire) == STRONG | WEAK
     }
 
+    /// The number of references besides `own_strong` strong and `own_weak` weak ones.
+    pub(super) fn others(&self, own_strong: u32, own_weak: u32) -> u32 {
+        let word = self.0.load(Ordering::Acquire);
+        // All strong references hold one weak reference together.
+        strong(word).saturating_sub(own_strong) + weak(word).saturating_sub(1 + own_weak)
+    }
+
     /// Removes the strong reference if there is no other one. The caller does not end the group yet.
     pub(super) fn take_only_strong(&self) -> bool {
         let mut word = self.0.load(Ordering::Acquire);

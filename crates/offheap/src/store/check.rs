@@ -2,7 +2,7 @@
 
 use super::BackingStore;
 use crate::raw::{Denied, MAX_BUFFERS, Refused, freed_at};
-use crate::{Error, IsolateId, Length, StoreKind};
+use crate::{Error, IsolateId, Length, NotUnique, StoreKind};
 
 impl BackingStore {
     /// The number of elements of `T` in that many bytes.
@@ -26,6 +26,32 @@ impl BackingStore {
             true => Ok(()),
             false => Err(Error::Misaligned { store: self.id(), byte_offset: self.byte_offset(), element, alignment }),
         }
+    }
+
+    /// Checks that only this handle, one live buffer in `isolate`, and `weak_of_engine` weak handles refer to the memory,
+    /// and that [`try_into_unique`](Self::try_into_unique) takes memory of this kind.
+    pub(crate) fn check_only_buffer(&self, isolate: IsolateId, weak_of_engine: u32) -> Result<(), Error> {
+        let reason = if !self.is_whole() {
+            NotUnique::SubStore
+        } else if !self.may_be_unique() {
+            NotUnique::Kind
+        } else {
+            match self.raw().exposure() {
+                Some((isolate, buffers)) => {
+                    NotUnique::Exposed { isolate, buffers, others: self.raw().others(buffers, weak_of_engine) }
+                }
+                None => NotUnique::References(self.raw().reference_count()),
+            }
+        };
+        match reason {
+            NotUnique::Exposed { isolate: there, buffers: 1, others: 0 } if there == isolate => Ok(()),
+            reason => Err(Error::NotUnique { store: self.id(), reason }),
+        }
+    }
+
+    /// Whether memory of this kind can belong to one reference.
+    pub(super) fn may_be_unique(&self) -> bool {
+        matches!(self.kind(), StoreKind::FIXED | StoreKind::RESIZABLE)
     }
 
     /// The present length of the bytes.

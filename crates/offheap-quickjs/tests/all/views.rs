@@ -1,0 +1,234 @@
+//! Views give the part that they show, with its type, whatever script did to their properties.
+
+use offheap_quickjs::offheap::{BackingStore, SharedStore};
+use offheap_quickjs::rquickjs::{Ctx, Value};
+use offheap_quickjs::{BackingStoreExt, Element, Error, Isolate, ScopeExt, copy_of, detach};
+
+use crate::common::{in_own_context, numbered, run};
+
+/// Script may say what it likes about views: what they show is in the engine's own slots.
+const LIES: &str = "
+    for (const prototype of [Object.getPrototypeOf(Uint8Array.prototype), Uint8Array.prototype, DataView.prototype]) {
+        for (const name of ['buffer', 'byteOffset', 'byteLength', 'length']) {
+            Object.defineProperty(prototype, name, { get() { throw new Error(name) }, configurable: true });
+        }
+    }
+    Object.defineProperty(Uint8Array.prototype, 'constructor', { get() {} });
+    globalThis.lie = (view) => Object.defineProperties(view, {
+        byteOffset: { value: 0 }, byteLength: { value: 1000 }, length: { value: 1000 }, buffer: { value: null },
+    });
+    undefined";
+
+/// Script whose value is a view of the bytes 1 to 8, with the element type, the offset and the bytes that it shows.
+const SHOWN: &[(&str, Option<Element>, usize, &[u8])] = &[
+    ("u8.subarray(1, 3)", Some(Element::Uint8), 1, &[2, 3]),
+    ("u8.subarray(0, 0)", Some(Element::Uint8), 0, &[]),
+    ("u8.subarray(8)", Some(Element::Uint8), 8, &[]),
+    ("new Uint8Array(0)", Some(Element::Uint8), 0, &[]),
+    ("new Uint16Array(buffer, 2, 2)", Some(Element::Uint16), 2, &[3, 4, 5, 6]),
+    ("new Uint8ClampedArray(buffer, 7)", Some(Element::Uint8Clamped), 7, &[8]),
+    ("new Int8Array(buffer, 3, 1)", Some(Element::Int8), 3, &[4]),
+    ("new Int16Array(buffer, 6)", Some(Element::Int16), 6, &[7, 8]),
+    ("new Int32Array(buffer, 4)", Some(Element::Int32), 4, &[5, 6, 7, 8]),
+    ("new Uint32Array(buffer, 0, 1)", Some(Element::Uint32), 0, &[1, 2, 3, 4]),
+    ("new Float16Array(buffer, 2, 1)", Some(Element::Float16), 2, &[3, 4]),
+    ("new Float32Array(buffer, 4)", Some(Element::Float32), 4, &[5, 6, 7, 8]),
+    ("new Float64Array(buffer, 0, 0)", Some(Element::Float64), 0, &[]),
+    ("new BigInt64Array(buffer, 8)", Some(Element::BigInt64), 8, &[]),
+    ("new BigUint64Array(buffer)", Some(Element::BigUint64), 0, &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("new DataView(buffer, 5, 2)", None, 5, &[6, 7]),
+    ("new DataView(buffer, 8)", None, 8, &[]),
+    ("buffer", None, 0, &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("lie(new Uint8Array(buffer, 2, 2))", Some(Element::Uint8), 2, &[3, 4]),
+    ("lie(new DataView(buffer, 2, 2))", None, 2, &[3, 4]),
+    ("Object.setPrototypeOf(new Uint8Array(buffer, 2, 2), null)", Some(Element::Uint8), 2, &[3, 4]),
+    ("Object.setPrototypeOf(new Uint8Array(buffer, 6), DataView.prototype)", Some(Element::Uint8), 6, &[7, 8]),
+    // The length follows that of the buffer.
+    ("grown('new Uint8Array(b, 2)', 5)", Some(Element::Uint8), 2, &[3, 4, 5]),
+    ("grown('new Uint16Array(b, 2)', 7)", Some(Element::Uint16), 2, &[3, 4, 5, 6]),
+    ("grown('new Uint16Array(b, 2)', 2)", Some(Element::Uint16), 2, &[]),
+    ("grown('new Uint32Array(b)', 3)", Some(Element::Uint32), 0, &[]),
+    ("grown('new DataView(b, 6)', 7)", None, 6, &[7]),
+    ("grown('new DataView(b, 1)', 1)", None, 1, &[]),
+    ("grown('new Uint8Array(b)', 0)", Some(Element::Uint8), 0, &[]),
+    ("grown('new Uint8Array(b, 0, 0)', 0)", Some(Element::Uint8), 0, &[]),
+    ("grown('new Uint8Array(b, 8, 0)', 8)", Some(Element::Uint8), 8, &[]),
+    ("grown('new Uint8Array(b, 4, 2)', 6)", Some(Element::Uint8), 4, &[5, 6]),
+    ("grown('new Uint8Array(b, 4, 2)', 5, 6)", Some(Element::Uint8), 4, &[5, 0]),
+    ("shared('new Uint8Array(b, 3, 2)')", Some(Element::Uint8), 3, &[4, 5]),
+    ("shared('new DataView(b, 7)')", None, 7, &[8]),
+];
+
+/// Script whose value is a view that is out of bounds.
+const OUT_OF_BOUNDS: &[&str] = &[
+    "grown('new Uint8Array(b, 4, 2)', 5)",
+    "grown('new Uint8Array(b, 4)', 3)",
+    "grown('new Uint8Array(b, 0, 1)', 0)",
+    "grown('new Uint16Array(b, 2)', 1)",
+    "grown('new DataView(b, 4, 4)', 7)",
+    "grown('new DataView(b, 4)', 3)",
+    "grown('new DataView(b, 0, 8)', 0)",
+    "grown('new BigInt64Array(b, 0, 1)', 7)",
+    "grown('new Uint8Array(b, 8, 0)', 7)",
+];
+
+/// Script whose value is a buffer that is detached, or a view of one.
+const DETACHED: &[&str] = &[
+    "gone('b')",
+    "gone('new Uint8Array(b, 1, 2)')",
+    "gone('new Uint8Array(b, 0, 0)')",
+    "gone('new DataView(b)')",
+    "gone('new Float64Array(b)')",
+];
+
+const MAKERS: &str = "
+    const bytes = [1, 2, 3, 4, 5, 6, 7, 8];
+    const filled = (buffer) => (new Uint8Array(buffer).set(bytes), buffer);
+    globalThis.buffer = filled(new ArrayBuffer(8));
+    globalThis.u8 = new Uint8Array(buffer);
+    // A view of a resizable buffer, which then gets these lengths.
+    globalThis.grown = (view, ...lengths) => {
+        const b = filled(new ArrayBuffer(8, { maxByteLength: 16 }));
+        view = new Function('b', 'return ' + view)(b);
+        for (const length of lengths) b.resize(length);
+        return view;
+    };
+    globalThis.shared = (view) => new Function('b', 'return ' + view)(filled(new SharedArrayBuffer(8)));
+    globalThis.gone = (view) => {
+        const b = filled(new ArrayBuffer(8));
+        view = new Function('b', 'return ' + view)(b);
+        b.transfer();
+        return view;
+    };
+    undefined";
+
+fn value<'js>(ctx: &Ctx<'js>, source: &str) -> Value<'js> {
+    ctx.eval(source).unwrap_or_else(|_| panic!("{source}: {:?}", ctx.catch()))
+}
+
+/// Calls `work` in a program's own context and in that of an isolate.
+fn in_both(work: impl Fn(&Ctx<'_>)) {
+    let prepare = |ctx: &Ctx<'_>| {
+        run(ctx, MAKERS);
+        run(ctx, LIES);
+    };
+    in_own_context(|ctx| {
+        prepare(ctx);
+        work(ctx);
+    });
+    Isolate::new().unwrap().enter(|scope| {
+        scope.with_ctx(|ctx| {
+            prepare(&ctx);
+            work(&ctx);
+        });
+    });
+}
+
+#[test]
+fn a_view_gives_the_part_that_it_shows() {
+    in_both(|ctx| {
+        for &(source, element, byte_offset, bytes) in SHOWN {
+            let value = value(ctx, source);
+            let view = BackingStore::externalize_view(ctx, &value).unwrap_or_else(|error| panic!("{source}: {error}"));
+            assert_eq!((view.element, view.byte_offset), (element, byte_offset), "{source}");
+            assert_eq!(view.store.to_vec().unwrap(), bytes, "{source}");
+            assert_eq!(BackingStore::externalize(ctx, &value).unwrap(), view.store, "{source}");
+            assert_eq!(copy_of(ctx, &value).unwrap(), bytes, "{source}");
+            let whole = BackingStore::externalize_buffer(ctx, &value).unwrap();
+            assert_eq!(whole.id(), view.store.id(), "{source}");
+            assert_eq!(whole.byte_offset(), 0, "{source}");
+        }
+        // Rust and script use the same bytes.
+        let part = BackingStore::externalize(ctx, &value(ctx, "u8.subarray(1, 3)")).unwrap();
+        part.copy_in(ctx, 1, &[30_u8]).unwrap();
+        assert_eq!(ctx.eval::<u32, _>("u8[2]").unwrap(), 30);
+    });
+}
+
+#[test]
+fn what_is_out_of_bounds_or_detached_is_an_error_on_every_path() {
+    in_both(|ctx| {
+        for source in OUT_OF_BOUNDS {
+            let value = value(ctx, source);
+            let error = BackingStore::externalize(ctx, &value).unwrap_err();
+            assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
+            assert!(error.to_string().contains("out of bounds"), "{error}");
+            assert!(matches!(copy_of(ctx, &value), Err(Error::OutOfBounds { .. })), "{source}");
+            BackingStore::externalize_buffer(ctx, &value).unwrap();
+        }
+        for source in DETACHED {
+            let value = value(ctx, source);
+            for error in [
+                BackingStore::externalize(ctx, &value).unwrap_err(),
+                BackingStore::externalize_view(ctx, &value).unwrap_err(),
+                BackingStore::externalize_buffer(ctx, &value).unwrap_err(),
+                copy_of(ctx, &value).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
+                assert!(error.to_string().contains("detached"), "{error}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_view_of_a_whole_buffer_gives_a_store_that_can_be_taken_back() {
+    in_own_context(|ctx| {
+        let vec = vec![1_u8, 2, 3, 4];
+        let address = vec.as_ptr();
+        ctx.globals().set("b", BackingStore::from_owner(vec).unwrap().expose(ctx).unwrap()).unwrap();
+        let view = value(ctx, "globalThis.v = new Uint8Array(b)");
+        let store = BackingStore::externalize(ctx, &view).unwrap();
+        detach(ctx, &view, None).unwrap();
+        let vec: Vec<u8> = store.try_into_unique().unwrap().try_into_owner().unwrap();
+        assert_eq!((vec.as_ptr(), &vec[..]), (address, &[1, 2, 3, 4][..]));
+    });
+}
+
+#[test]
+fn a_scope_lends_the_part_that_a_view_shows() {
+    let store = numbered(16);
+    Isolate::new().unwrap().enter(|scope| {
+        let view = scope.expose_typed::<u16>(&store, 4, 3).unwrap();
+        assert_eq!(scope.externalize(&view).unwrap(), store.slice(4..10).unwrap());
+        assert_eq!(scope.externalize_buffer(&view).unwrap(), store);
+        let part = scope.externalize_view(&view).unwrap();
+        assert_eq!((part.element, part.byte_offset), (Some(Element::Uint16), 4));
+        assert_eq!(scope.bytes(&view).unwrap()[..], [4, 5, 6, 7, 8, 9]);
+        scope.bytes_mut(&view).unwrap().fill(7);
+        assert_eq!(scope.store_bytes(&store).unwrap()[3..11], [3, 7, 7, 7, 7, 7, 7, 10]);
+        let whole = scope.expose_typed::<u8>(&store, 0, 16).unwrap();
+        assert_eq!(scope.externalize(&whole).unwrap(), store);
+        let shared = scope.expose_typed::<u8>(SharedStore::zeroed(8).unwrap().as_store(), 2, 2).unwrap();
+        assert_eq!(scope.externalize(&shared).unwrap().byte_length(), 2);
+        scope.set_global("v", &view).unwrap();
+        scope.eval::<()>("v.buffer.transfer(); undefined").unwrap();
+        for error in [
+            scope.externalize(&view).map(drop).unwrap_err(),
+            scope.externalize_buffer(&view).map(drop).unwrap_err(),
+            scope.bytes(&view).map(drop).unwrap_err(),
+            scope.bytes_mut(&view).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Detached { .. }), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_value_of_another_runtime_is_refused() {
+    in_own_context(|first| {
+        in_own_context(|second| {
+            let value = value(second, "new Uint8Array(4)");
+            for error in [
+                BackingStore::externalize(first, &value).map(drop).unwrap_err(),
+                BackingStore::externalize_view(first, &value).map(drop).unwrap_err(),
+                BackingStore::externalize_buffer(first, &value).map(drop).unwrap_err(),
+                copy_of(first, &value).map(drop).unwrap_err(),
+                detach(first, &value, None).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::WrongIsolate { .. }), "{error}");
+            }
+            BackingStore::externalize(second, &value).unwrap();
+        });
+    });
+}
