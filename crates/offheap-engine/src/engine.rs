@@ -137,6 +137,12 @@ pub trait Engine {
     /// [`Error::Detached`] where the constructor would throw; [`Error::Immutable`].
     fn write(&mut self, buffer: &Handle<JsArrayBuffer>, index: usize, value: u8) -> Result<(), Error>;
 
+    /// Lends the bytes of a buffer to `read`. No script runs during the call.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] for shared memory, for a mapped file, and while a guard writes the bytes.
+    fn with_bytes(&mut self, buffer: &Handle<JsArrayBuffer>, read: &mut dyn FnMut(&[u8])) -> Result<(), Error>;
+
     /// Runs a script whose value is a typed array or DataView, and returns what native code sees of that view.
     ///
     /// # Errors

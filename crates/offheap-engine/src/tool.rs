@@ -105,6 +105,10 @@ impl<H: Host> Engine for Isolate<H> {
         self.enter(|scope| scope.write(buffer, index, value))
     }
 
+    fn with_bytes(&mut self, buffer: &Handle<JsArrayBuffer>, read: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.enter(|scope| scope.bytes(buffer).map(|bytes| read(&bytes)))
+    }
+
     fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error> {
         self.enter(|scope| scope.eval_view(source))
     }

@@ -157,6 +157,9 @@ fn of_scripts_own(scope: &mut Scope<'_>) -> Result<(), Error> {
         for byte_length in [16, 4096] {
             let source = spared(|| source.replace('N', &byte_length.to_string()));
             let buffer = of_script(scope, &source);
+            if !source.contains("Shared") {
+                assert_eq!(scope.bytes(&buffer)?.len(), byte_length);
+            }
             let store = scope.externalize(&buffer)?;
             assert_eq!((store.byte_length(), scope.externalize(&buffer)?), (byte_length, store));
         }

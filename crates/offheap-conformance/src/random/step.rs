@@ -59,6 +59,8 @@ pub enum Step {
     Write { buffer: usize, index: usize, value: u8 },
     /// Script reads a byte.
     Read { buffer: usize, index: usize },
+    /// Native code borrows all bytes, tries to take the store meanwhile, and takes it afterwards.
+    Lend { buffer: usize },
     /// Native code copies all bytes out.
     CopyOut { store: usize },
     /// Native code writes some bytes.
@@ -138,6 +140,7 @@ fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
         (6, map((slot(), 0..2_usize), |(buffer, name)| Step::SetGlobal { buffer, name })),
         (24, map((slot(), 0..44_usize, any::<u8>()), |(buffer, index, value)| Step::Write { buffer, index, value })),
         (15, map((slot(), 0..44_usize), |(buffer, index)| Step::Read { buffer, index })),
+        (15, map(slot(), |buffer| Step::Lend { buffer })),
         (9, map(slot(), |store| Step::CopyOut { store })),
         (18, copy_in()),
         (18, map((slot(), one_in(2, key(can))), |(buffer, key)| Step::Detach { buffer, key: key.flatten() })),
@@ -296,6 +299,7 @@ impl fmt::Display for Step {
             Step::SetGlobal { buffer, name } => write!(f, "globalThis.kept{name} = b{buffer};"),
             Step::Write { buffer, index, value } => write!(f, "new Uint8Array(b{buffer})[{index}] = {value};"),
             Step::Read { buffer, index } => write!(f, "new Uint8Array(b{buffer})[{index}];"),
+            Step::Lend { buffer } => write!(f, "// native: borrow all of b{buffer}, then take its store"),
             Step::CopyOut { store } => write!(f, "// native: copy all of s{store}"),
             Step::CopyIn { store, offset, byte_length, value } => {
                 write!(f, "// native: write {byte_length} times {value} to s{store}, from byte {offset} on")

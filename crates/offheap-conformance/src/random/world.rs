@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use offheap_engine::offheap::{BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
-use offheap_engine::{BufferState, Engine, Error, Handle, JsArrayBuffer};
+use offheap_engine::{BufferState, Engine, Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
 
 use super::callback::Callback;
 use super::reentry;
@@ -156,6 +156,22 @@ impl<'a> World<'a> {
             Step::Read { buffer, index } => {
                 let read = self.with_buffer(buffer, |engine, buffer| engine.read(buffer, index))?;
                 read.map_or(Outcome::Nothing, Outcome::Byte)
+            }
+            Step::Lend { buffer } => {
+                let lent = self.with_buffer(buffer, |engine, buffer| {
+                    let mut copy = Vec::new();
+                    engine.with_bytes(buffer, &mut |bytes| {
+                        // Whether this is refused depends on the engine. The bytes stay lent either way.
+                        if let Ok(taken) = ManuallyExternalizedBuffer::new(buffer.clone()) {
+                            let _ = taken.store().to_vec();
+                        }
+                        copy.extend_from_slice(bytes);
+                    })?;
+                    // From here on all engines have a store.
+                    engine.externalize(buffer)?;
+                    Ok(copy)
+                })?;
+                lent.map_or(Outcome::Nothing, Outcome::Bytes)
             }
             Step::Detach { buffer, key } => {
                 self.unsettled = true;

@@ -159,6 +159,10 @@ impl Engine for Sabotaged {
         self.engine.write(buffer, index + shift, value)
     }
 
+    fn with_bytes(&mut self, buffer: &Handle<JsArrayBuffer>, read: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.engine.with_bytes(buffer, read)
+    }
+
     fn evaluate_view(&mut self, source: &str) -> Result<ViewState, Error> {
         self.engine.evaluate_view(source)
     }
