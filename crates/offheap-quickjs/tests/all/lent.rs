@@ -120,7 +120,7 @@ fn while_a_guard_lives_no_handle_makes_a_store_of_memory_that_may_be_lent() {
 }
 
 #[test]
-fn a_forgotten_guard_refuses_until_the_next_step_or_the_end_of_the_scope() {
+fn leaks_a_forgotten_guard_refuses_until_the_next_step_or_the_end_of_the_scope() {
     let mut isolate = Isolate::new().unwrap();
     let handle = isolate.enter(|scope| {
         let (buffer, _) = made(scope, "new ArrayBuffer(64)");
