@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use deno_core::{FromV8, ToV8, v8};
 use deno_error::{AdditionalProperties, JsErrorBox, JsErrorClass};
 use offheap_v8::offheap::{BackingStore, ErrorClass, FrozenStore, Owner, SharedStore, UniqueStore};
-use offheap_v8::{BackingStoreExt, Error, Exposure, FrozenStoreExt, SharedStoreExt, TypedElement};
+use offheap_v8::{BackingStoreExt, Error, Exposure, FrozenStoreExt, SharedStoreExt, TypedElement, UniqueStoreExt};
 
 /// An error of offheap that an op returns. Script sees a `TypeError` or a `RangeError`, with a `code`. `?` makes one of
 /// every error of offheap, and makes a [`JsErrorBox`] of one.
@@ -59,7 +59,8 @@ impl JsErrorClass for OpError {
 
 /// A buffer of script as its store. It may be held across an `await`, and sent to another thread.
 ///
-/// As an argument it takes an ArrayBuffer, a SharedArrayBuffer or a view. As a result it is an ArrayBuffer over the store,
+/// As an argument it takes an ArrayBuffer, a SharedArrayBuffer or a view, of which it has the part that the view shows. As a
+/// result it is an ArrayBuffer over the store,
 /// or a SharedArrayBuffer if the store is shared.
 pub struct Buffer(pub BackingStore);
 
@@ -101,16 +102,15 @@ impl<'s> ToV8<'s> for Shared {
     }
 }
 
-/// The memory of an ArrayBuffer, taken from script: the buffer is detached, and the op is the only one that has the bytes.
+/// The memory of an ArrayBuffer, taken from script without a copy: the buffer is detached, and the op is the only one that
+/// has the bytes.
 pub struct Taken(pub UniqueStore);
 
 impl<'s> FromV8<'s> for Taken {
     type Error = OpError;
 
     fn from_v8<'i>(scope: &mut v8::PinScope<'s, 'i>, value: v8::Local<'s, v8::Value>) -> Result<Self, OpError> {
-        let store = BackingStore::externalize(scope, value)?;
-        offheap_v8::detach(scope, value, None)?;
-        Ok(Taken(store.try_into_unique()?))
+        Ok(Taken(UniqueStore::take(scope, value, None)?))
     }
 }
 

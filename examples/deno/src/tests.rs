@@ -55,6 +55,7 @@ fn a_vec_becomes_a_typed_array() {
 fn any_buffer_or_view_is_read() {
     let mut runtime = runtime();
     assert_eq!(eval(&mut runtime, "op_sum(new Uint8Array([1, 2, 3]).buffer)"), "6");
+    assert_eq!(eval(&mut runtime, "op_sum(new Uint8Array([1, 2, 3, 4]).subarray(1, 3))"), "5");
     assert_eq!(eval(&mut runtime, "op_sum(new ArrayBuffer(0))"), "0");
 }
 
@@ -65,6 +66,7 @@ fn errors_have_a_class_and_a_code() {
         ("op_sum('text')", "TypeError NOT_AN_ARRAY_BUFFER"),
         ("op_detach(new SharedArrayBuffer(8))", "TypeError NOT_DETACHABLE"),
         ("op_detach(op_table())", "TypeError IMMUTABLE"),
+        ("const b = new ArrayBuffer(8); b.transfer(); op_sum(b)", "TypeError DETACHED"),
         ("op_kept()", "TypeError undefined"),
     ] {
         let script = format!("try {{ {script} }} catch (error) {{ `${{error.constructor.name}} ${{error.code}}` }}");
