@@ -8,7 +8,7 @@ use offheap_engine::Element;
 use rquickjs::{Ctx, FromJs, IntoJs, Value};
 
 use crate::extension::buffer_over;
-use crate::{BackingStoreExt, Error, FrozenStoreExt, OrThrow, RquickjsElement, copy_of};
+use crate::{BackingStoreExt, Error, FrozenStoreExt, OrThrow, RquickjsElement, UniqueStoreExt, copy_of};
 
 macro_rules! newtype {
     ($name:ident $(<$t:ident: $bound:ident>)? ($inner:ty)) => {
@@ -111,6 +111,42 @@ impl<'js> FromJs<'js> for Shared {
 impl<'js> IntoJs<'js> for Shared {
     fn into_js(self, ctx: &Ctx<'js>) -> rquickjs::Result<Value<'js>> {
         buffer_over(ctx, self.0.as_store()).or_throw(ctx)
+    }
+}
+
+/// The memory of an ArrayBuffer, taken away from script, as an argument: the buffer is detached, and the function is the
+/// only one that has the bytes ([`UniqueStoreExt::take`]).
+///
+/// It takes an ArrayBuffer without a detach key, or a view that shows all of it. It throws, and changes nothing, if
+/// anything else refers to the memory. `Buffer::from` gives the store back to script.
+///
+/// ```
+/// use offheap_quickjs::prelude::*;
+/// use offheap_quickjs::rquickjs::{Context, Function, Runtime};
+///
+/// fn sorted(Taken(mut store): Taken) -> Buffer {
+///     store.sort_unstable(); // &mut [u8]
+///     store.into()
+/// }
+///
+/// # fn main() -> Result<(), offheap_quickjs::Error> {
+/// Context::full(&Runtime::new()?)?.with(|ctx| {
+///     ctx.globals().set("sorted", Function::new(ctx.clone(), sorted)?)?;
+///     let script = "const a = new Uint8Array([3, 1, 2]); `${new Uint8Array(sorted(a))}, and ${a.length} left`";
+///     assert_eq!(ctx.eval::<String, _>(script).caught(&ctx)?, "1,2,3, and 0 left");
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Taken(pub UniqueStore);
+
+newtype!(Taken(UniqueStore));
+
+impl<'js> FromJs<'js> for Taken {
+    #[track_caller]
+    fn from_js(ctx: &Ctx<'js>, value: Value<'js>) -> rquickjs::Result<Self> {
+        given(ctx, &value, "an ArrayBuffer or a view of all of it", UniqueStore::take(ctx, &value, None)).map(Taken)
     }
 }
 

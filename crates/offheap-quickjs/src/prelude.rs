@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Buffer`] | the store of any buffer; of a view, the part that it shows |
 //! | [`Shared`] | the store of a SharedArrayBuffer |
+//! | [`Taken`] | the memory of an ArrayBuffer, which is detached |
 //! | [`Copied<T>`](Copied) | a `Vec` with a copy of a typed array; `Copied<u8>` of any buffer or view |
 //!
 //! | a result | is in script |
@@ -18,5 +19,5 @@
 //! [`OrThrow`] throws an error of offheap with its class and code; `?` alone keeps only the message. [`Caught`] says
 //! what script threw, and where.
 
-pub use crate::newtypes::{Buffer, Copied, FrozenOrCopy, Shared, TypedArrayOf};
-pub use crate::{BackingStoreExt, Caught, FrozenStoreExt, OrThrow, SharedStoreExt, Throw};
+pub use crate::newtypes::{Buffer, Copied, FrozenOrCopy, Shared, Taken, TypedArrayOf};
+pub use crate::{BackingStoreExt, Caught, FrozenStoreExt, OrThrow, SharedStoreExt, Throw, UniqueStoreExt};

@@ -223,6 +223,7 @@ fn newtypes(scope: &mut Scope<'_>) -> Result<(), Error> {
         buffer.into_js(&ctx).caught(&ctx)?;
         let shared = Shared::from_js(&ctx, shared).caught(&ctx)?;
         shared.into_js(&ctx).caught(&ctx)?;
+        Taken::from_js(&ctx, value("new Uint8Array(3)")).caught(&ctx)?;
         TypedArrayOf(copy).into_js(&ctx).caught(&ctx)?;
         FrozenOrCopy(FrozenStore::from_owner(&ODD.0[1..])?).into_js(&ctx).caught(&ctx)?;
         Ok(())

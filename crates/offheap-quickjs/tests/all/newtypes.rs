@@ -45,6 +45,8 @@ fn a_function_takes_a_buffer_or_a_view() {
         for (argument, expected) in [
             ("new Uint8Array([1, 2, 3]).buffer", "6"),
             ("new Uint8Array([1, 2, 3])", "6"),
+            ("new Uint8Array([1, 2, 3, 4]).subarray(1, 3)", "5"),
+            ("new DataView(new Uint8Array([1, 2, 3]).buffer, 2)", "3"),
             ("new Int8Array(3)", "0"),
             ("new DataView(new Uint8Array([1, 2]).buffer)", "3"),
             ("new SharedArrayBuffer(8)", "0"),
@@ -113,10 +115,35 @@ fn a_detached_buffer_is_an_error_with_that_word() {
     in_both(|ctx| {
         define(ctx, "bytes", |Copied(bytes): Copied<u8>| bytes);
         define(ctx, "samples", |Copied(samples): Copied<f32>| samples);
+        define(ctx, "sum", sum);
+        let says = thrown(ctx, "const c = new Uint8Array(8); c.buffer.transfer(); sum(c)");
+        assert!(says.starts_with("TypeError DETACHED") && says.contains("detached"), "{says}");
         let says = thrown(ctx, "const a = new ArrayBuffer(8); a.transfer(); bytes(a)");
         assert!(says.starts_with("TypeError DETACHED") && says.contains("detached"), "{says}");
         let says = thrown(ctx, "const b = new Float32Array(8); b.buffer.transfer(); samples(b)");
         assert!(says.starts_with("TypeError DETACHED"), "{says}");
+    });
+}
+
+#[test]
+fn taken_memory_is_the_functions_alone() {
+    in_both(|ctx| {
+        define(ctx, "reversed", |Taken(mut store): Taken| {
+            store.reverse();
+            Buffer::from(store)
+        });
+        let kept = std::cell::RefCell::new(Vec::new());
+        define(ctx, "keep", move |store: Buffer| kept.borrow_mut().push(store));
+        let source = "const a = new Uint8Array([1, 2, 3]); new Uint8Array(reversed(a)).join() + ' ' + a.length";
+        assert_eq!(said(ctx, source), "3,2,1 0");
+        assert_eq!(said(ctx, "new Uint8Array(reversed(reversed(new Uint8Array([4, 5]).buffer))).join()"), "4,5");
+        let says = thrown(ctx, "reversed(new Uint8Array(8).subarray(1))");
+        assert!(says.starts_with("TypeError UNSUPPORTED"), "{says}");
+        assert!(thrown(ctx, "reversed(new SharedArrayBuffer(8))").starts_with("TypeError NOT_DETACHABLE"));
+        let says = thrown(ctx, "globalThis.b = new Uint8Array(4); keep(b); reversed(b)");
+        assert!(says.starts_with("TypeError NOT_UNIQUE"), "{says}");
+        assert_eq!(said(ctx, "b.length"), "4");
+        assert!(Taken::from_js(ctx, ctx.globals().into_value()).unwrap_err().is_from_js());
     });
 }
 
