@@ -14,8 +14,8 @@ use offheap_conformance::{Expectations, run};
 use offheap_engine::offheap::adapter::{self, Hold, IsolateRegistration};
 use offheap_engine::offheap::{BackingStore, IsolateId, Length, Sharing, UniqueStore};
 use offheap_engine::{
-    BufferState, ByIsolate, Capabilities, CopyReason, Element, Engine, Error, Exposure, Host, Rooted, ScriptValue,
-    ViewState, run_finalizer,
+    BufferState, ByIsolate, Capabilities, CopyReason, Element, Engine, Error, Exposure, Host, Rooted, ToScript,
+    run_finalizer,
 };
 
 const MAX_BYTE_LENGTH: usize = 1 << 30;
@@ -147,23 +147,8 @@ unsafe impl Host for Tin {
         roots.for_each(drop);
     }
 
-    fn evaluate(&self, _source: &str) -> Result<ScriptValue, Error> {
-        unsupported("run script")
-    }
-
-    fn evaluate_buffer(&self, _source: &str) -> Result<Rc<Buffer>, Error> {
-        unsupported("run script")
-    }
-
-    fn evaluate_view(&self, _source: &str) -> Result<ViewState, Error> {
-        unsupported("run script")
-    }
-
-    fn run_microtasks(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn set_global(&self, name: &str, object: Rooted<'_, Rc<Buffer>>) -> Result<(), Error> {
+    fn set_global(&self, name: &str, value: ToScript<'_, Rc<Buffer>>) -> Result<(), Error> {
+        let ToScript::Object(object) = value else { return unsupported("keep a value that is not a buffer") };
         let replaced = self.globals.borrow_mut().insert(name.to_owned(), open(object)?);
         drop(replaced);
         Ok(())

@@ -74,6 +74,8 @@ fn engine_errors(isolate: IsolateId) -> Vec<Error> {
         Error::Immutable { engine, attempted },
         Error::NotResizable { engine, attempted },
         Error::NotAnArrayBuffer { engine, found: "a number".into() },
+        Error::Argument { engine, function: "f".into(), index: 0, expected: "a string".into(), found: "null".into() },
+        Error::function("the program's own words"),
         Error::NotLent { engine, attempted, store, here: isolate, why: "it moved" },
         Error::WrongIsolate { handle: isolate, here: isolate },
         Error::IsolateGone,

@@ -17,6 +17,9 @@
 //! outcomes differ. [`soak`](fn@soak) runs isolates on many threads that pass stores to each other, and checks that
 //! nothing is left at the end.
 //!
+//! [`check_functions`] checks the values and the native functions of an [`Isolate`](offheap_engine::Isolate) whose engine
+//! has script.
+//!
 //! # Examples
 //! An engine's author runs the suite on their own adapter, here the model engine:
 //! ```
@@ -43,6 +46,7 @@ mod case;
 mod cases;
 mod errors;
 mod expectations;
+mod functions;
 pub mod random;
 mod report;
 mod runner;
@@ -53,6 +57,7 @@ pub use cases::CASES;
 pub use errors::one_of_each_error;
 pub use expect::Failure;
 pub use expectations::{Expectation, Expectations, InvalidExpectations};
+pub use functions::check_functions;
 pub use offheap_engine::Capabilities;
 pub use report::{Outcome, Report, Surprise, Surprises, Verdict};
 pub use runner::{run, run_cases};

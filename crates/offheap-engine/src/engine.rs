@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use offheap::adapter::type_name_without_paths;
 use offheap::{BackingStore, IsolateId, UniqueStore};
 
-use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer, ScriptError};
+use crate::{Capabilities, Error, Exposure, Handle, JsArrayBuffer};
 
 /// One isolate of one engine, driven by a tool.
 ///
@@ -196,7 +195,8 @@ pub struct ViewState {
     pub contents: Vec<u8>,
 }
 
-/// A value that script returned.
+/// A value of script as data: an object is only named. What [`Engine::evaluate`] returns, and what adapters make
+/// [`Value`](crate::Value)s of.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ScriptValue {
@@ -208,6 +208,8 @@ pub enum ScriptValue {
     Boolean(bool),
     /// A number.
     Number(f64),
+    /// A BigInt that fits in an `i64` or a `u64`.
+    BigInt(i128),
     /// A string.
     String(String),
     /// A value of another type, with the name of the type: `"object"`, `"function"`.
@@ -223,6 +225,7 @@ impl fmt::Display for ScriptValue {
             ScriptValue::Null => f.write_str("null"),
             ScriptValue::Boolean(value) => write!(f, "{value}"),
             ScriptValue::Number(value) => write!(f, "the number {value}"),
+            ScriptValue::BigInt(value) => write!(f, "the BigInt {value}"),
             ScriptValue::String(text) => match text.char_indices().nth(MOST) {
                 Some((end, _)) => write!(f, "the string {:?}…", &text[..end]),
                 None => write!(f, "the string {text:?}"),
@@ -230,13 +233,4 @@ impl fmt::Display for ScriptValue {
             ScriptValue::Other(other) => write!(f, "a value of the type {other}"),
         }
     }
-}
-
-/// The error for a script of `engine` whose value is not a `T`. For adapters.
-pub fn unexpected_value<T>(engine: &'static str, found: &ScriptValue) -> Error {
-    let expected = type_name_without_paths(std::any::type_name::<T>());
-    let message = format!(
-        "the script's value is {found}, but a `{expected}` was requested; request its own type, or convert it in script"
-    );
-    ScriptError::new(engine, message, String::new()).into()
 }

@@ -156,6 +156,26 @@ pub enum Error {
         /// A description of that value.
         found: String,
     },
+    /// An argument of a native function is not of the type that the function asked for.
+    #[error("{engine}: argument {} of `{function}` is {found}, but {expected} was expected", index + 1)]
+    Argument {
+        /// The engine.
+        engine: &'static str,
+        /// The name of the function.
+        function: Box<str>,
+        /// The index of the argument, from 0. The message counts from 1.
+        index: usize,
+        /// The values that the function takes there.
+        expected: Box<str>,
+        /// A description of the value.
+        found: Box<str>,
+    },
+    /// An error that a native function of the program reports with its own words.
+    #[error("{message}")]
+    Function {
+        /// The message.
+        message: String,
+    },
     /// Script of another isolate may be using the bytes, as far as the engine can tell, so none are lent.
     #[error("{engine} cannot {attempted} store {store} in {here}: {why}")]
     NotLent {
@@ -224,6 +244,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// An error of the program's own, for a [function](crate::Scope::function) to return.
+    pub fn function(message: impl Into<String>) -> Self {
+        Error::Function { message: message.into() }
+    }
+
     /// The JavaScript class of this error, on every engine. The adapters' `Throw` throws an error of this class.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -240,6 +265,8 @@ impl Error {
             | Error::Immutable { .. }
             | Error::NotResizable { .. }
             | Error::NotAnArrayBuffer { .. }
+            | Error::Argument { .. }
+            | Error::Function { .. }
             | Error::NotLent { .. }
             | Error::WrongIsolate { .. }
             | Error::IsolateGone
@@ -267,6 +294,8 @@ impl Error {
             Error::Immutable { .. } => "IMMUTABLE",
             Error::NotResizable { .. } => "NOT_RESIZABLE",
             Error::NotAnArrayBuffer { .. } => "NOT_AN_ARRAY_BUFFER",
+            Error::Argument { .. } => "ARGUMENT",
+            Error::Function { .. } => "FUNCTION",
             Error::NotLent { .. } => "NOT_LENT",
             Error::WrongIsolate { .. } => "WRONG_ISOLATE",
             Error::IsolateGone => "ISOLATE_GONE",

@@ -1,64 +1,83 @@
 //! Conversions of script values to Rust values, on every engine.
 
-use crate::ScriptValue;
+use offheap::adapter::type_name_without_paths;
 
-/// A type that a script's value converts to; see [`Scope::eval`](crate::Scope::eval).
+use crate::value::JsType;
+use crate::{Local, Value};
+
+/// A type that a value of script converts to: the result of [`Scope::eval`](crate::Scope::eval), an argument of a
+/// [function](crate::Scope::function).
 ///
 /// Nothing is coerced: `"1"` is not a number and `1.5` is not a `u32`. `2 ** 53` is not a `u64`, because a script
-/// cannot tell it from `2 ** 53 + 1`. `undefined` and `null` are `None`. `()` takes any value, and drops it.
-pub trait FromJs: Sized {
+/// cannot tell it from `2 ** 53 + 1`; `2n ** 53n` is one. `undefined` and `null` are `None`. `()` takes any value, and
+/// drops it.
+pub trait FromJs<'s>: Sized {
     /// Converts the value.
     ///
     /// # Errors
     /// The value comes back if it is of another type.
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue>;
+    fn from_js(value: Value<'s>) -> Result<Self, Value<'s>>;
+
+    /// The values that convert to this type, for messages: `a string`.
+    fn expected() -> String {
+        format!("a value for `{}`", type_name_without_paths(std::any::type_name::<Self>()))
+    }
 }
 
-impl FromJs for ScriptValue {
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+impl<'s> FromJs<'s> for Value<'s> {
+    fn from_js(value: Value<'s>) -> Result<Self, Value<'s>> {
         Ok(value)
     }
 }
 
-impl FromJs for () {
-    fn from_js(_: ScriptValue) -> Result<Self, ScriptValue> {
+impl<'s> FromJs<'s> for () {
+    fn from_js(_: Value<'s>) -> Result<Self, Value<'s>> {
         Ok(())
     }
 }
 
-impl FromJs for bool {
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
-        match value {
-            ScriptValue::Boolean(value) => Ok(value),
-            other => Err(other),
+macro_rules! from_variant {
+    ($type:ty, $variant:ident, $expected:literal) => {
+        impl<'s> FromJs<'s> for $type {
+            fn from_js(value: Value<'s>) -> Result<Self, Value<'s>> {
+                match value {
+                    Value::$variant(value) => Ok(value),
+                    other => Err(other),
+                }
+            }
+
+            fn expected() -> String {
+                $expected.to_owned()
+            }
         }
-    }
+    };
 }
 
-impl FromJs for f64 {
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
-        match value {
-            ScriptValue::Number(value) => Ok(value),
-            other => Err(other),
-        }
-    }
-}
+from_variant!(bool, Boolean, "a boolean");
+from_variant!(f64, Number, "a number");
+from_variant!(String, String, "a string");
 
-impl FromJs for String {
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+impl<'s, T: FromJs<'s>> FromJs<'s> for Option<T> {
+    fn from_js(value: Value<'s>) -> Result<Self, Value<'s>> {
         match value {
-            ScriptValue::String(value) => Ok(value),
-            other => Err(other),
-        }
-    }
-}
-
-impl<T: FromJs> FromJs for Option<T> {
-    fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
-        match value {
-            ScriptValue::Undefined | ScriptValue::Null => Ok(None),
+            Value::Undefined | Value::Null => Ok(None),
             value => T::from_js(value).map(Some),
         }
+    }
+
+    fn expected() -> String {
+        format!("{}, null or undefined", T::expected())
+    }
+}
+
+impl<'s, T: JsType> FromJs<'s> for Local<'s, T> {
+    #[inline]
+    fn from_js(value: Value<'s>) -> Result<Self, Value<'s>> {
+        T::from_value(value)
+    }
+
+    fn expected() -> String {
+        T::NAME.to_owned()
     }
 }
 
@@ -66,18 +85,23 @@ impl<T: FromJs> FromJs for Option<T> {
 const MAX_SAFE_INTEGER: f64 = ((1_u64 << 53) - 1) as f64;
 
 macro_rules! from_whole_number {
-    ($($number:ty),*) => {$(
-        impl FromJs for $number {
-            fn from_js(value: ScriptValue) -> Result<Self, ScriptValue> {
+    ($($number:ident),*) => {$(
+        impl<'s> FromJs<'s> for $number {
+            fn from_js(value: Value<'s>) -> Result<Self, Value<'s>> {
                 match value {
                     // Converting back and comparing rejects fractions, NaN, and numbers that are too large.
-                    ScriptValue::Number(number)
+                    Value::Number(number)
                         if (number as $number) as f64 == number && number.abs() <= MAX_SAFE_INTEGER =>
                     {
                         Ok(number as $number)
                     }
+                    Value::BigInt(number) => number.try_into().map_err(|_| Value::BigInt(number)),
                     other => Err(other),
                 }
+            }
+
+            fn expected() -> String {
+                concat!("a whole number that fits in `", stringify!($number), "`").to_owned()
             }
         }
     )*};
@@ -89,8 +113,8 @@ from_whole_number!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
 mod tests {
     use super::*;
 
-    fn number<T: FromJs>(number: f64) -> Option<T> {
-        T::from_js(ScriptValue::Number(number)).ok()
+    fn number<T: FromJs<'static>>(number: f64) -> Option<T> {
+        T::from_js(Value::Number(number)).ok()
     }
 
     #[test]
@@ -100,13 +124,17 @@ mod tests {
         assert_eq!((number::<usize>(MAX_SAFE_INTEGER), number::<usize>(2_f64.powi(53))), (Some((1 << 53) - 1), None));
         assert_eq!((number::<i64>(-MAX_SAFE_INTEGER), number::<i64>(-(2_f64.powi(53)))), (Some(1 - (1 << 53)), None));
         assert_eq!(number::<u64>(2_f64.powi(64)), None);
+        assert_eq!(u64::from_js(Value::BigInt(u64::MAX.into())).ok(), Some(u64::MAX));
+        assert_eq!(i64::from_js(Value::BigInt(u64::MAX.into())).ok(), None);
     }
 
     #[test]
     fn nothing_is_coerced() {
-        assert_eq!(u32::from_js(ScriptValue::String("1".to_owned())), Err(ScriptValue::String("1".to_owned())));
-        assert_eq!(bool::from_js(ScriptValue::Number(1.0)), Err(ScriptValue::Number(1.0)));
-        assert_eq!(Option::<u32>::from_js(ScriptValue::Null), Ok(None));
-        assert_eq!(Option::<u32>::from_js(ScriptValue::Boolean(true)), Err(ScriptValue::Boolean(true)));
+        assert!(matches!(u32::from_js("1".into()), Err(Value::String(text)) if text == "1"));
+        assert!(matches!(bool::from_js(Value::Number(1.0)), Err(Value::Number(1.0))));
+        assert!(matches!(f64::from_js(Value::BigInt(1)), Err(Value::BigInt(1))));
+        assert_eq!(Option::<u32>::from_js(Value::Null).unwrap(), None);
+        assert!(matches!(Option::<u32>::from_js(true.into()), Err(Value::Boolean(true))));
+        assert_eq!(Option::<u32>::expected(), "a whole number that fits in `u32`, null or undefined");
     }
 }

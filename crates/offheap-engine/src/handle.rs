@@ -63,9 +63,14 @@ impl sealed::Sealed for JsArrayBufferView {
 /// }
 /// ```
 pub struct Handle<T> {
+    root: HeldRoot,
+    object: PhantomData<T>,
+}
+
+/// One handle's share in a root.
+struct HeldRoot {
     table: Rc<dyn RootTable>,
     slot: usize,
-    object: PhantomData<T>,
 }
 
 /// The roots of one isolate, of any engine.
@@ -92,32 +97,37 @@ pub(crate) trait RootTable {
 impl<T> Handle<T> {
     /// A handle to the object that `table` keeps in `slot`. There is one handle for each root.
     pub(crate) fn new(table: Rc<dyn RootTable>, slot: usize) -> Self {
-        Handle { table, slot, object: PhantomData }
+        Handle { root: HeldRoot { table, slot }, object: PhantomData }
+    }
+
+    /// The handle with another type, which the caller knows to be the object's.
+    pub(crate) fn cast<U>(self) -> Handle<U> {
+        Handle { root: self.root, object: PhantomData }
     }
 
     /// The isolate that the object lives in.
     pub fn isolate(&self) -> IsolateId {
-        self.table.isolate()
+        self.root.table.isolate()
     }
 
     /// The table that keeps the object.
     pub(crate) fn table(&self) -> &Rc<dyn RootTable> {
-        &self.table
+        &self.root.table
     }
 
     /// The object's slot in the table.
     pub(crate) fn slot(&self) -> usize {
-        self.slot
+        self.root.slot
     }
 }
 
 impl<T> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Handle::new(Rc::clone(&self.table), self.table.duplicate(self.slot))
+        Handle::new(Rc::clone(self.table()), self.table().duplicate(self.slot()))
     }
 }
 
-impl<T> Drop for Handle<T> {
+impl Drop for HeldRoot {
     fn drop(&mut self) {
         self.table.release(self.slot);
     }
@@ -125,6 +135,6 @@ impl<T> Drop for Handle<T> {
 
 impl<T> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("isolate", &self.isolate()).field("slot", &self.slot).finish()
+        f.debug_struct("Handle").field("isolate", &self.isolate()).field("slot", &self.slot()).finish()
     }
 }

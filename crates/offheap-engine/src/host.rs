@@ -6,7 +6,10 @@ use std::ptr::NonNull;
 
 use offheap::{BackingStore, IsolateId, adapter};
 
-use crate::{BufferState, Capabilities, Element, Error, Exposure, Rooted, Roots, ScriptValue, ViewState, Window};
+use crate::{
+    BufferState, Capabilities, Element, Error, Exposure, FromScript, NativeFunction, Rooted, Roots, Source, ToScript,
+    ViewState, Window,
+};
 
 /// One isolate of an engine with one context, driven by its adapter on one thread.
 ///
@@ -89,8 +92,8 @@ pub unsafe trait Host: Sized + 'static {
         work()
     }
 
-    /// Does deferred work. Called before each step of a scope, while no guard lives and no script of this isolate
-    /// is on the stack.
+    /// Does deferred work. Called before each step of a scope, while no guard lives. Script of this isolate may be on
+    /// the stack: it called a native [function](Self::function), whose scope it is.
     fn relieve(&self) {}
 
     /// Releases a root. Called once for each root that is not left to [`end`](Self::end).
@@ -103,33 +106,77 @@ pub unsafe trait Host: Sized + 'static {
     ///
     /// # Errors
     /// [`Error::Script`] if the script throws or does not parse.
-    fn evaluate(&self, source: &str) -> Result<ScriptValue, Error>;
+    fn evaluate(&self, source: Source<'_>) -> Result<FromScript<Self::Root>, Error> {
+        let _ = source;
+        no_script::<Self, _>()
+    }
 
     /// Runs a script whose value is a buffer or a view, and returns that buffer or the view's buffer. Runs script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`] if the value is neither, [`Error::Script`] if the script throws or does not
     /// parse.
-    fn evaluate_buffer(&self, source: &str) -> Result<Self::Root, Error>;
+    fn evaluate_buffer(&self, source: Source<'_>) -> Result<Self::Root, Error> {
+        let _ = source;
+        no_script::<Self, _>()
+    }
 
     /// Runs a script whose value is a view, and returns what native code sees of it. Runs script.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`] if the value is not a view, [`Error::Script`] if the script throws or does not
     /// parse.
-    fn evaluate_view(&self, source: &str) -> Result<ViewState, Error>;
+    fn evaluate_view(&self, source: Source<'_>) -> Result<ViewState, Error> {
+        let _ = source;
+        no_script::<Self, _>()
+    }
+
+    /// The value of a property of the global object. Runs script if it has a getter.
+    ///
+    /// # Errors
+    /// [`Error::Script`] if a getter throws.
+    fn global(&self, name: &str) -> Result<FromScript<Self::Root>, Error> {
+        let _ = name;
+        no_script::<Self, _>()
+    }
+
+    /// Calls a function with `undefined` as `this`. Runs script.
+    ///
+    /// # Errors
+    /// [`Error::Script`] if the function throws.
+    fn call(
+        &self,
+        function: Rooted<'_, Self::Root>,
+        arguments: &[ToScript<'_, Self::Root>],
+    ) -> Result<FromScript<Self::Root>, Error> {
+        let _ = (function, arguments);
+        no_script::<Self, _>()
+    }
+
+    /// A function that calls `native` when script calls it, and keeps `native` until script cannot call it any more.
+    /// It is not a constructor. If `native` answers with an error, the engine throws it: as the exception that the
+    /// error was made of if `native` got it from script, and else as an error of its class, with its code as `code`.
+    ///
+    /// # Errors
+    /// [`Error::Script`] or [`Error::EngineFailed`] if there is no memory.
+    fn function(&self, name: &str, native: NativeFunction<Self::Root>) -> Result<Self::Root, Error> {
+        let _ = (name, native);
+        no_script::<Self, _>()
+    }
 
     /// Runs the microtasks that are due, and those that they queue. Runs script.
     ///
     /// # Errors
     /// [`Error::Script`] if a microtask throws.
-    fn run_microtasks(&self) -> Result<(), Error>;
+    fn run_microtasks(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
-    /// Makes an object a global variable of script. Runs script if the global has a setter.
+    /// Makes a value a global variable of script. Runs script if the global has a setter.
     ///
     /// # Errors
     /// [`Error::Script`] if a setter throws.
-    fn set_global(&self, name: &str, object: Rooted<'_, Self::Root>) -> Result<(), Error>;
+    fn set_global(&self, name: &str, value: ToScript<'_, Self::Root>) -> Result<(), Error>;
 
     /// A new buffer over zeroed memory of the engine, as the engine's built-in constructor makes it, even if script
     /// replaced that constructor. The caller has compared the lengths with each other and with
@@ -300,6 +347,11 @@ pub unsafe trait Host: Sized + 'static {
 
     /// Collects young objects, if the engine has generations ([`Capabilities::GENERATIONS`]).
     fn collect_young(&self) {}
+}
+
+fn no_script<H: Host, T>() -> Result<T, Error> {
+    let instead = "use the operations of `Engine`, or an engine with script";
+    Err(Error::Unsupported { engine: H::NAME, what: "run script", instead })
 }
 
 /// The permission to [build](Host::build) a host, which only an [`Isolate`](crate::Isolate) has.

@@ -61,6 +61,8 @@ impl<H: Host> Isolate<H> {
         let table = &self.table;
         let host = table.host().expect("an isolate lives as long as this value");
         let host: &H = &host;
+        // An entered isolate is mutably borrowed, so this is the drop of a value that a dropped handle freed.
+        assert!(!table.is_entered(), "an isolate was entered during a call into it");
         host.enter(|| {
             let _entered = table.enter(host);
             table.relieve(host);

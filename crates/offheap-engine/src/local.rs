@@ -17,10 +17,15 @@ pub struct Local<'s, T> {
     brand: PhantomData<Cell<&'s ()>>,
 }
 
-impl<T> Local<'_, T> {
+impl<'s, T> Local<'s, T> {
     /// Turns a handle into a local of a scope of its isolate.
     pub(crate) fn new(handle: Handle<T>) -> Self {
         Local { handle, brand: PhantomData }
+    }
+
+    /// The local with another type, which the caller knows to be the object's.
+    pub(crate) fn cast<U>(self) -> Local<'s, U> {
+        Local::new(self.handle.cast())
     }
 
     /// The object's handle, which is not bound to the scope.

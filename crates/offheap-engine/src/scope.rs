@@ -27,6 +27,9 @@ const EXTERNALIZE: &str = "externalize";
 /// Every method that may run script takes `&mut self`. Methods that take `&self` only read, and guards of a store's
 /// bytes borrow the scope. So no script can run while a slice lives: the compiler checks it.
 ///
+/// A native [function](Self::function) that script calls has a scope of its own. Whoever runs script has borrowed the
+/// scope that it runs it with, so the innermost scope is the only one that can be used, and no guard of another lives.
+///
 /// A scope is neither `Clone` nor `Send`, and cannot be kept. It does not deref to a scope or context of the
 /// engine's own crate. The adapter's extension trait lends one, while no guard can live.
 ///
@@ -238,7 +241,9 @@ impl<'s, H: Host> Scope<'s, H> {
     fn run<R>(&mut self, step: impl FnOnce(&H) -> R) -> R {
         let host = self.table.entered_host();
         self.table.relieve(&host);
-        step(&host)
+        let done = step(&host);
+        self.table.go_on_panicking();
+        done
     }
 
     /// Runs a step on an object that may run script.
@@ -253,16 +258,16 @@ impl<'s, H: Host> Scope<'s, H> {
         self.run(|host| step(host, rooted))
     }
 
-    /// Runs a step that makes an object. It reserves memory for the root first, so a failure to do so leaves
-    /// nothing changed.
+    /// Runs a step that makes an object. It reserves memory for the root first, so if it runs no script, a failure to
+    /// do so leaves nothing changed.
     #[inline]
     fn make<T>(&mut self, make: impl FnOnce(&H) -> Result<H::Root, Error>) -> Result<Local<'s, T>, Error> {
         let table = self.table;
-        let root = self.run(|host| {
+        self.run(|host| {
             table.reserve()?;
-            make(host)
-        })?;
-        Ok(Local::new(table.handle(root)))
+            let root = make(host)?;
+            Ok(Local::new(table.handle_or_release(host, root)?))
+        })
     }
 
     #[inline]

@@ -1,11 +1,13 @@
 //! The table behind handles: an isolate and the objects that its handles keep alive.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use offheap::adapter::Lender;
 use offheap::{BackingStore, IsolateId};
 
+use crate::function::{InTable, Panic};
 use crate::handle::RootTable;
 use crate::host::Host;
 use crate::slots::Slots;
@@ -17,10 +19,15 @@ pub(crate) struct Table<H: Host> {
     /// `None` after the isolate's end.
     host: RefCell<Option<H>>,
     slots: RefCell<Slots<H::Root>>,
-    /// The number of times that the isolate is entered.
+    /// The number of times that the isolate is entered: by `Isolate::enter`, and by each native function that script
+    /// is calling.
     entered: Cell<u32>,
     /// The guards over the engine's own memory.
     lender: Lender,
+    /// The native functions that script can call.
+    functions: RefCell<Slots<InTable<H>>>,
+    /// The panic of a native function. It goes on when the engine has returned to Rust.
+    panic: Cell<Option<Panic>>,
 }
 
 /// An object in the table of its isolate. For adapters.
@@ -72,7 +79,9 @@ impl<R> Roots<'_, R> {
 impl<H: Host> Table<H> {
     pub(crate) fn new(host: H) -> Self {
         let (id, host) = (host.id(), RefCell::new(Some(host)));
-        Table { id, host, slots: RefCell::default(), entered: Cell::new(0), lender: Lender::default() }
+        let (slots, functions) = (RefCell::default(), RefCell::default());
+        let (lender, panic) = (Lender::default(), Cell::default());
+        Table { id, host, slots, entered: Cell::new(0), lender, functions, panic }
     }
 
     pub(crate) fn id(&self) -> IsolateId {
@@ -124,11 +133,16 @@ impl<H: Host> Table<H> {
         self.slots.borrow_mut().reserve()
     }
 
-    /// A handle for a root that [`reserve`](Self::reserve) made room for.
+    /// A handle for a root that the engine just made. If there is no memory, the root is released. Where
+    /// [`reserve`](Self::reserve) made room and no script ran since, there is memory.
     #[inline]
-    pub(crate) fn handle<T>(self: &Rc<Self>, root: H::Root) -> Handle<T> {
+    pub(crate) fn handle_or_release<T>(self: &Rc<Self>, host: &H, root: H::Root) -> Result<Handle<T>, Error> {
+        if let Err(error) = self.reserve() {
+            host.release(root);
+            return Err(error);
+        }
         let slot = self.slots.borrow_mut().insert(root);
-        Handle::new(Rc::clone(self) as Rc<dyn RootTable>, slot)
+        Ok(Handle::new(Rc::clone(self) as Rc<dyn RootTable>, slot))
     }
 
     /// The guards over the engine's own memory.
@@ -136,14 +150,59 @@ impl<H: Host> Table<H> {
         &self.lender
     }
 
-    /// Does deferred work between two steps of a scope, when no guard lives and no script is on the stack.
+    /// Keeps a native function, and returns its slot.
+    pub(crate) fn insert_function(&self, function: InTable<H>) -> Result<usize, Error> {
+        let mut functions = self.functions.borrow_mut();
+        functions.reserve()?;
+        Ok(functions.insert(function))
+    }
+
+    #[inline]
+    pub(crate) fn function(&self, slot: usize) -> Option<InTable<H>> {
+        self.functions.borrow().get(slot).cloned()
+    }
+
+    /// Removes a native function, which is dropped before a later step: the engine may be collecting now.
+    pub(crate) fn release_function(&self, slot: usize) {
+        let put_off = self.functions.borrow_mut().release(slot, true);
+        debug_assert!(put_off.is_none(), "it was put off");
+    }
+
+    /// Keeps the panic of a native function until the engine has returned to Rust. The first of several goes on.
+    #[cold]
+    pub(crate) fn put_off(&self, panic: Panic) {
+        let before = self.panic.take();
+        self.panic.set(Some(before.unwrap_or(panic)));
+    }
+
+    /// Panics if a native function panicked. Call it where Rust called the engine.
+    #[inline]
+    pub(crate) fn go_on_panicking(&self) {
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Does deferred work between two steps of a scope, when no guard lives.
     #[inline]
     pub(crate) fn relieve(&self, host: &H) {
         self.lender.forget_guards();
         if self.slots.borrow().has_released() {
             self.release_all(host);
         }
+        if self.functions.borrow().has_released() {
+            self.drop_functions();
+        }
         host.relieve();
+    }
+
+    #[cold]
+    fn drop_functions(&self) {
+        loop {
+            // A separate statement, which ends the borrow: the drop of a captured value may run any code.
+            let Some(function) = self.functions.borrow_mut().take_released() else { return };
+            drop(function);
+        }
     }
 
     fn release_all(&self, host: &H) {
@@ -158,6 +217,11 @@ impl<H: Host> Table<H> {
         if let Some(host) = &*self.host.borrow() {
             host.release(root);
         }
+    }
+
+    /// Whether the isolate is entered.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.entered.get() != 0
     }
 
     /// Marks the isolate as entered while the result lives.
@@ -177,6 +241,9 @@ impl<H: Host> Table<H> {
         if let Some(host) = host {
             host.end(slots.into_values());
         }
+        // The engine has none of them any more. Two statements, because the drop of a captured value may run any code.
+        let functions = std::mem::take(&mut *self.functions.borrow_mut());
+        drop(functions);
     }
 }
 

@@ -4,7 +4,7 @@ use offheap::{BackingStore, IsolateId, UniqueStore, adapter};
 
 use crate::host::Host;
 use crate::{
-    BufferState, Capabilities, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, ScriptValue, ViewState,
+    BufferState, Capabilities, Engine, Error, Exposure, Handle, Isolate, JsArrayBuffer, ScriptValue, Value, ViewState,
 };
 
 impl<H: Host> Engine for Isolate<H> {
@@ -30,7 +30,7 @@ impl<H: Host> Engine for Isolate<H> {
 
     fn evaluate(&mut self, source: &str) -> Result<ScriptValue, Error> {
         self.enter(|scope| {
-            let value = scope.eval(source)?;
+            let value: ScriptValue = scope.eval::<Value<'_>>(source)?.into();
             scope.run_microtasks()?;
             Ok(value)
         })

@@ -7,9 +7,7 @@ use std::rc::Rc;
 
 use offheap::adapter::{self, IsolateRegistration};
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{
-    BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, ScriptValue, ViewState,
-};
+use offheap_engine::{BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, ToScript};
 
 use crate::heap::{BufferId, Heap, Memory};
 use crate::roots::Counts;
@@ -147,23 +145,11 @@ unsafe impl Host for Model {
         self.run_finalizers(|_| usize::MAX);
     }
 
-    fn evaluate(&self, _source: &str) -> Result<ScriptValue, Error> {
-        Err(no_script())
-    }
-
-    fn evaluate_buffer(&self, _source: &str) -> Result<Root, Error> {
-        Err(no_script())
-    }
-
-    fn evaluate_view(&self, _source: &str) -> Result<ViewState, Error> {
-        Err(no_script())
-    }
-
-    fn run_microtasks(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn set_global(&self, name: &str, object: Rooted<'_, Root>) -> Result<(), Error> {
+    fn set_global(&self, name: &str, value: ToScript<'_, Root>) -> Result<(), Error> {
+        let ToScript::Object(object) = value else {
+            let instead = "keep it in a variable of Rust";
+            return Err(Error::Unsupported { engine: NAME, what: "keep a value that is not a buffer", instead });
+        };
         self.with(object, |heap, id| {
             heap.set_global(name, id);
             Ok(())
@@ -284,9 +270,4 @@ unsafe impl Host for Model {
     fn drain_finalizers(&self) {
         self.run_finalizers(|_| usize::MAX);
     }
-}
-
-fn no_script() -> Error {
-    let instead = "use the verbs of `Engine`, or an engine with script";
-    Error::Unsupported { engine: NAME, what: "run script", instead }
 }

@@ -5,16 +5,16 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{ByIsolate, Element, Host, Rooted, Window};
+use offheap_engine::{ByIsolate, Element, FromScript, Host, NativeFunction, Rooted, Source, ToScript, Window};
 use rquickjs::context::EvalOptions;
-use rquickjs::function::IntoArgs;
-use rquickjs::{Ctx, Runtime, Type, Value};
+use rquickjs::function::{Args, IntoArgs};
+use rquickjs::{Ctx, Runtime, Value};
 
 use crate::detach::{detach_with_key, transfer_if};
 use crate::extension::{BackingStoreExt, buffer_over};
-use crate::script::from_rquickjs;
-use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, value_of};
-use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState};
+use crate::script::{caught_value, from_rquickjs};
+use crate::sys::{self, Own, OwnContext, Root, SetUpFunction, from_script, open, to_script};
+use crate::{BufferState, Capabilities, ENGINE, Error, Exposure, IsolateBuilder, ViewState};
 
 /// QuickJS, as driven by an [`Isolate`](crate::Isolate).
 pub struct QuickJs {
@@ -37,7 +37,7 @@ impl Key {
 
 impl QuickJs {
     /// Makes a call that may run the program's code, such as an owner's drop.
-    fn call<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
+    fn call_in<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
         let _in_call = self.own.call();
         work(&self.context.ctx())
     }
@@ -56,15 +56,26 @@ impl QuickJs {
     /// Runs a script and calls `then` with its value.
     fn run<'a, R>(
         &'a self,
-        source: &str,
+        source: Source<'_>,
         then: impl FnOnce(&Ctx<'a>, &Value<'a>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.begin(|ctx| {
             let mut options = EvalOptions::default();
             options.strict = false;
-            let value = ctx.eval_with_options(source, options).map_err(|error| from_rquickjs(&ctx, error))?;
+            options.filename = source.name().map(str::to_owned);
+            let value = ctx.eval_with_options(source.text(), options).map_err(|error| self.error(&ctx, error))?;
             then(&ctx, &value)
         })
+    }
+
+    /// Converts an error of rquickjs. For an exception, takes the pending one, which a native function may throw again.
+    fn error(&self, ctx: &Ctx<'_>, error: rquickjs::Error) -> Error {
+        if !matches!(error, rquickjs::Error::Exception) {
+            return from_rquickjs(ctx, error);
+        }
+        let (exception, error) = caught_value(ctx);
+        self.own.note_thrown(&exception, &error);
+        error
     }
 
     /// Calls a function of the set-up script. It calls nothing that script has replaced.
@@ -76,24 +87,6 @@ impl QuickJs {
     ) -> Result<Value<'js>, Error> {
         self.own.function(ctx, function).call(arguments).map_err(|error| from_rquickjs(ctx, error))
     }
-}
-
-fn script_value(value: &Value<'_>) -> ScriptValue {
-    match value.type_of() {
-        Type::Undefined => ScriptValue::Undefined,
-        Type::Null => ScriptValue::Null,
-        Type::Bool => ScriptValue::Boolean(value.as_bool().unwrap_or_default()),
-        Type::Int | Type::Float => ScriptValue::Number(value.as_number().unwrap_or(f64::NAN)),
-        Type::String => {
-            let text = value.as_string().and_then(|text| text.to_string().ok());
-            text.map_or(ScriptValue::Other("string"), ScriptValue::String)
-        }
-        other => ScriptValue::Other(other.as_str()),
-    }
-}
-
-fn open<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'js>, Error> {
-    object.with(|root| value_of(ctx, root))
 }
 
 /// The buffer of a root, or the buffer of its view.
@@ -155,34 +148,58 @@ unsafe impl Host for QuickJs {
         });
     }
 
-    fn evaluate(&self, source: &str) -> Result<ScriptValue, Error> {
-        self.run(source, |_, value| Ok(script_value(value)))
+    fn evaluate(&self, source: Source<'_>) -> Result<FromScript<Root>, Error> {
+        self.run(source, from_script)
     }
 
-    fn evaluate_buffer(&self, source: &str) -> Result<Root, Error> {
+    fn evaluate_buffer(&self, source: Source<'_>) -> Result<Root, Error> {
         self.run(source, |ctx, value| sys::view_buffer(ctx, value).map(|buffer| Root::new(&buffer)))
     }
 
-    fn evaluate_view(&self, source: &str) -> Result<ViewState, Error> {
+    fn evaluate_view(&self, source: Source<'_>) -> Result<ViewState, Error> {
         self.run(source, sys::view_of)
     }
 
     fn run_microtasks(&self) -> Result<(), Error> {
         self.begin(|ctx| {
-            while sys::run_job(&ctx).map_err(|error| from_rquickjs(&ctx, error))? {}
+            while sys::run_job(&ctx).map_err(|error| self.error(&ctx, error))? {}
             Ok(())
         })
     }
 
-    fn set_global(&self, name: &str, object: Rooted<'_, Root>) -> Result<(), Error> {
+    fn set_global(&self, name: &str, value: ToScript<'_, Root>) -> Result<(), Error> {
         self.begin(|ctx| {
-            let object = open(&ctx, object)?;
-            ctx.globals().set(name, object).map_err(|error| from_rquickjs(&ctx, error))
+            let value = to_script(&ctx, value)?;
+            ctx.globals().set(name, value).map_err(|error| self.error(&ctx, error))
         })
     }
 
+    fn global(&self, name: &str) -> Result<FromScript<Root>, Error> {
+        self.begin(|ctx| {
+            let value: Value<'_> = ctx.globals().get(name).map_err(|error| self.error(&ctx, error))?;
+            from_script(&ctx, &value)
+        })
+    }
+
+    fn call(&self, function: Rooted<'_, Root>, arguments: &[ToScript<'_, Root>]) -> Result<FromScript<Root>, Error> {
+        self.begin(|ctx| {
+            let function = open(&ctx, function)?.into_function().expect("a handle of a function");
+            let failed = |error| self.error(&ctx, error);
+            let mut passed = Args::new(ctx.clone(), arguments.len());
+            for argument in arguments {
+                passed.push_arg(to_script(&ctx, *argument)?).map_err(failed)?;
+            }
+            let value: Value<'_> = passed.apply(&function).map_err(failed)?;
+            from_script(&ctx, &value)
+        })
+    }
+
+    fn function(&self, name: &str, native: NativeFunction<Root>) -> Result<Root, Error> {
+        self.call_in(|ctx| Ok(Root::new(&sys::new_function(ctx, name, native, &self.own)?)))
+    }
+
     fn allocate(&self, byte_length: usize, max_byte_length: Option<usize>, shared: bool) -> Result<Root, Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             let lengths = (byte_length as f64, max_byte_length.map_or(-1.0, |most| most as f64));
             let made = self.call_own(ctx, SetUpFunction::Allocate, (shared, lengths.0, lengths.1))?;
             Ok(Root::new(&made))
@@ -190,7 +207,7 @@ unsafe impl Host for QuickJs {
     }
 
     fn expose(&self, store: &BackingStore, may_copy: bool) -> Result<(Root, Exposure), Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             if may_copy && !store.kind().is_shared() {
                 let (buffer, exposure) = store.expose_or_copy(ctx)?;
                 return Ok((Root::new(buffer.as_value()), exposure));
@@ -207,7 +224,7 @@ unsafe impl Host for QuickJs {
         byte_offset: usize,
         element_count: usize,
     ) -> Result<Root, Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             let buffer = buffer_over(ctx, store)?;
             let array = sys::new_typed_array(ctx, &buffer, byte_offset, element_count, element)?;
             Ok(Root::new(&array))
@@ -258,14 +275,14 @@ unsafe impl Host for QuickJs {
     }
 
     fn set_detach_key(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             let buffer = open(ctx, buffer)?;
             self.call_own(ctx, SetUpFunction::SetKey, (buffer, key)).map(drop)
         })
     }
 
     fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
-        self.call(|ctx| detach_with_key(ctx, &open_buffer(ctx, buffer)?, key))
+        self.call_in(|ctx| detach_with_key(ctx, &open_buffer(ctx, buffer)?, key))
     }
 
     fn transfer(
@@ -274,7 +291,7 @@ unsafe impl Host for QuickJs {
         byte_length: Option<usize>,
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<Root, Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             let buffer = open(ctx, buffer)?;
             transfer_if(ctx, &buffer, byte_length, check).map(|moved| Root::new(&moved))
         })
@@ -286,7 +303,7 @@ unsafe impl Host for QuickJs {
         byte_length: usize,
         check: impl FnOnce(&BufferState) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.call(|ctx| {
+        self.call_in(|ctx| {
             let buffer = open(ctx, buffer)?;
             let state = sys::state_of(ctx, &buffer)?;
             check(&state)?;
@@ -315,6 +332,6 @@ unsafe impl Host for QuickJs {
     }
 
     fn collect(&self) {
-        self.call(|ctx| ctx.run_gc());
+        self.call_in(|ctx| ctx.run_gc());
     }
 }

@@ -21,6 +21,9 @@ pub type Isolate = offheap_engine::Isolate<QuickJs>;
 /// The right to run script in an [`Isolate`]. [`ScopeExt`] adds functions that only QuickJS has.
 pub type Scope<'s> = offheap_engine::Scope<'s, QuickJs>;
 
+/// The arguments with which script called a [function](offheap_engine::Scope::function).
+pub type Arguments<'s> = offheap_engine::Arguments<'s, QuickJs>;
+
 /// A builder for an [`Isolate`] with other settings than the defaults.
 #[derive(Default)]
 #[must_use = "call `build`"]

@@ -130,12 +130,12 @@ mod typed;
 
 pub use extension::{BackingStoreExt, FrozenStoreExt, SharedStoreExt, UniqueStoreExt, copy_of, detach, transfer};
 pub use host::QuickJs;
-pub use isolate::{Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
+pub use isolate::{Arguments, Isolate, IsolateBuilder, IsolateExt, Scope, ScopeExt};
 pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, ExternalizedView, FromJs, Handle,
-    HasBytes, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject, Local, ManuallyExternalizedBuffer, ScriptError,
-    ScriptValue, TypedElement, U8Clamped, ViewState,
+    HasBytes, IntoArguments, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject, JsType, Local,
+    ManuallyExternalizedBuffer, ScriptError, ScriptValue, Source, TypedElement, U8Clamped, Value, ViewState,
 };
 pub use rquickjs;
 pub use script::{collect, is_module, run_job, script_site};

@@ -6,14 +6,15 @@ use rquickjs::{Ctx, Value};
 use crate::sys::{self, with_state};
 use crate::{ENGINE, Error, ScriptError};
 
-/// A text for an error, or `None` if there is no memory for it. Bytes that are not valid UTF-8 are replaced.
+/// A text for an error, or `None` if there is no memory for it. Bytes that are not valid UTF-8 are replaced: half of a
+/// surrogate pair, which has three bytes, by one character.
 pub(crate) fn try_text(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
     // The replacement character has three bytes.
     text.try_reserve_exact(bytes.len().checked_mul(3)?).ok()?;
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        if !chunk.invalid().is_empty() {
+        if chunk.invalid().first().is_some_and(|first| !(0x80..0xC0).contains(first)) {
             text.push(char::REPLACEMENT_CHARACTER);
         }
     }
@@ -27,13 +28,19 @@ pub(crate) fn not_a_buffer(found: &str) -> Error {
 
 /// The pending exception of `ctx`, as an error.
 pub(crate) fn caught(ctx: &Ctx<'_>) -> Error {
+    caught_value(ctx).1
+}
+
+/// The pending exception of `ctx`, and as an error.
+pub(crate) fn caught_value<'js>(ctx: &Ctx<'js>) -> (Value<'js>, Error) {
     let is_pending = ctx.has_exception();
     let thrown = ctx.catch();
     // QuickJS throws null if it has no memory for an error object.
     if !is_pending || thrown.is_null() {
-        return Error::EngineFailed { engine: ENGINE, attempted: "continue" };
+        return (thrown, Error::EngineFailed { engine: ENGINE, attempted: "continue" });
     }
-    thrown_error(&thrown)
+    let error = thrown_error(&thrown);
+    (thrown, error)
 }
 
 /// A thrown value, as an error: its text as script would see it, and its stack if it has one.

@@ -2,16 +2,17 @@
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
 use offheap::{BackingStore, IsolateId, StoreKind, adapter};
-use offheap_engine::{ByIsolate, Element, Host, Rooted, Roots, ScriptError, UseOfBytes, Window};
+use offheap_engine::{
+    ByIsolate, Element, FromScript, Host, NativeFunction, Rooted, Roots, ScriptError, Source, ToScript, UseOfBytes,
+    Window,
+};
 
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::BackingStoreExt;
 use crate::modules::evaluate_module;
-use crate::script::{catching, compile_and_run, script_value};
+use crate::script::{catching_with, compile_and_run, was_stopped};
 use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
-use crate::{
-    BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ScriptValue, ViewState, typed,
-};
+use crate::{BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ViewState, typed};
 
 /// V8, as driven by an [`Isolate`](crate::Isolate).
 pub struct V8 {
@@ -45,6 +46,9 @@ impl V8 {
         &self,
         work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        if self.own.is_stopping() {
+            return Err(was_stopped());
+        }
         if self.own.keeps_too_much() {
             return Err(heap_is_exceeded());
         }
@@ -54,7 +58,7 @@ impl V8 {
     /// Runs a module and the microtasks that are due. Returns whether the module has ended.
     pub(crate) fn evaluate_module(&self, name: &str, source: &str) -> Result<bool, Error> {
         self.run_script(|scope| {
-            catching(scope, |scope| {
+            self.catching(scope, |scope| {
                 let ended = evaluate_module(scope, name, source)?;
                 scope.perform_microtask_checkpoint();
                 match ended.state() {
@@ -86,8 +90,20 @@ impl V8 {
         })
     }
 
+    /// Runs work that may throw, and turns an exception into an error, which a native function may throw again.
+    fn catching<'s, 'i, T>(
+        &self,
+        scope: &mut v8::PinScope<'s, 'i>,
+        attempt: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
+    ) -> Result<T, Error> {
+        catching_with(scope, attempt, |scope, exception, error| match exception {
+            Some(exception) => self.own.note_thrown(scope, exception, error),
+            None => self.own.note_stopped(),
+        })
+    }
+
     /// Calls one of V8's own functions with a buffer and numbers.
-    fn call<R>(
+    fn call_own<R>(
         &self,
         function: Function,
         buffer: Rooted<'_, Root>,
@@ -179,25 +195,25 @@ unsafe impl Host for V8 {
         roots.for_each(drop);
     }
 
-    fn evaluate(&self, source: &str) -> Result<ScriptValue, Error> {
+    fn evaluate(&self, source: Source<'_>) -> Result<FromScript<Root>, Error> {
         self.run_script(|scope| {
-            let value = catching(scope, |scope| compile_and_run(scope, source))?;
-            Ok(script_value(scope, value))
+            let value = self.catching(scope, |scope| compile_and_run(scope, source))?;
+            sys::from_script(scope, value)
         })
     }
 
-    fn evaluate_buffer(&self, source: &str) -> Result<Root, Error> {
+    fn evaluate_buffer(&self, source: Source<'_>) -> Result<Root, Error> {
         self.run_script(|scope| {
-            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let value = self.catching(scope, |scope| compile_and_run(scope, source))?;
             let buffer = Buffer::of(scope, value)?;
             let facts = buffer.facts();
             Ok(Root::of_buffer(scope, &buffer, facts))
         })
     }
 
-    fn evaluate_view(&self, source: &str) -> Result<ViewState, Error> {
+    fn evaluate_view(&self, source: Source<'_>) -> Result<ViewState, Error> {
         self.run_script(|scope| {
-            let value = catching(scope, |scope| compile_and_run(scope, source))?;
+            let value = self.catching(scope, |scope| compile_and_run(scope, source))?;
             let view: v8::Local<'_, v8::ArrayBufferView> = value
                 .try_into()
                 .map_err(|_| Error::NotAnArrayBuffer { engine: ENGINE, found: value.type_repr().to_owned() })?;
@@ -208,22 +224,49 @@ unsafe impl Host for V8 {
         })
     }
 
+    fn global(&self, name: &str) -> Result<FromScript<Root>, Error> {
+        self.run_script(|scope| {
+            let value = self.catching(scope, |scope| {
+                let name = v8::String::new(scope, name)?;
+                let global = scope.get_current_context().global(scope);
+                global.get(scope, name.into())
+            })?;
+            sys::from_script(scope, value)
+        })
+    }
+
+    fn call(&self, function: Rooted<'_, Root>, arguments: &[ToScript<'_, Root>]) -> Result<FromScript<Root>, Error> {
+        self.run_script(|scope| {
+            let function: v8::Local<'_, v8::Function> =
+                object_of(scope, function)?.try_into().expect("a handle of a function");
+            let arguments: Vec<_> =
+                arguments.iter().map(|argument| sys::to_script(scope, *argument)).collect::<Result<_, _>>()?;
+            let nothing = v8::undefined(scope).into();
+            let value = self.catching(scope, |scope| function.call(scope, nothing, &arguments))?;
+            sys::from_script(scope, value)
+        })
+    }
+
+    fn function(&self, name: &str, native: NativeFunction<Root>) -> Result<Root, Error> {
+        self.own.function(name, native)
+    }
+
     fn run_microtasks(&self) -> Result<(), Error> {
         self.run_script(|scope| {
-            catching(scope, |scope| {
+            self.catching(scope, |scope| {
                 scope.perform_microtask_checkpoint();
                 (!scope.is_execution_terminating()).then_some(())
             })
         })
     }
 
-    fn set_global(&self, name: &str, object: Rooted<'_, Root>) -> Result<(), Error> {
-        self.run(|scope| {
-            let object = object_of(scope, object)?;
-            catching(scope, |scope| {
+    fn set_global(&self, name: &str, value: ToScript<'_, Root>) -> Result<(), Error> {
+        self.run_script(|scope| {
+            let value = sys::to_script(scope, value)?;
+            self.catching(scope, |scope| {
                 let name = v8::String::new(scope, name)?;
                 let global = scope.get_current_context().global(scope);
-                global.set(scope, name.into(), object.into())
+                global.set(scope, name.into(), value)
             })
             .map(drop)
         })
@@ -366,13 +409,13 @@ unsafe impl Host for V8 {
     }
 
     fn read(&self, buffer: Rooted<'_, Root>, index: usize) -> Result<Option<u8>, Error> {
-        self.call(Function::Read, buffer, &[index as f64], |value| {
+        self.call_own(Function::Read, buffer, &[index as f64], |value| {
             v8::Local::<v8::Number>::try_from(value).ok().map(|number| number.value() as u8)
         })
     }
 
     fn write(&self, buffer: Rooted<'_, Root>, index: usize, value: u8) -> Result<(), Error> {
-        self.call(Function::Write, buffer, &[index as f64, f64::from(value)], |_| ())
+        self.call_own(Function::Write, buffer, &[index as f64, f64::from(value)], |_| ())
     }
 
     fn collect(&self) {

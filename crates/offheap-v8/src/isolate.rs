@@ -15,6 +15,9 @@ pub type Isolate = offheap_engine::Isolate<V8>;
 /// The right to run script in an [`Isolate`]. [`ScopeExt`] adds functions that only V8 has.
 pub type Scope<'s> = offheap_engine::Scope<'s, V8>;
 
+/// The arguments with which script called a [function](offheap_engine::Scope::function).
+pub type Arguments<'s> = offheap_engine::Arguments<'s, V8>;
+
 /// Builds an [`Isolate`] with custom settings.
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {

@@ -4,33 +4,64 @@ use offheap::adapter::{self, in_finalizer};
 use offheap::{ErrorClass, Site};
 
 use crate::sys;
-use crate::{ENGINE, Error, ScriptError, ScriptValue};
+use crate::{ENGINE, Error, ScriptError, Source};
 
 /// Runs work that may throw, and turns an exception into an error.
 pub(crate) fn catching<'s, 'i, T>(
     scope: &mut v8::PinScope<'s, 'i>,
     attempt: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
 ) -> Result<T, Error> {
+    catching_with(scope, attempt, |_, _, _| ())
+}
+
+/// The error for script that was stopped.
+pub(crate) fn was_stopped() -> Error {
+    ScriptError::new(ENGINE, "execution was terminated".to_owned(), String::new()).into()
+}
+
+/// Runs work that may throw, and turns an exception into an error. `note` gets both; no exception if script was
+/// stopped.
+pub(crate) fn catching_with<'s, 'i, T>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    attempt: impl FnOnce(&mut v8::PinScope<'s, 'i>) -> Option<T>,
+    note: impl FnOnce(&mut v8::PinScope<'s, 'i>, Option<v8::Local<'s, v8::Value>>, &Error),
+) -> Result<T, Error> {
     v8::tc_scope!(let caught, scope);
     if let Some(result) = attempt(caught) {
         return Ok(result);
     }
     if caught.has_terminated() {
-        let message = "execution was terminated".to_owned();
-        return Err(ScriptError::new(ENGINE, message, String::new()).into());
+        let error = was_stopped();
+        note(caught, None, &error);
+        return Err(error);
     }
     let thrown = caught.exception();
     caught.reset();
     match thrown {
-        Some(thrown) => Err(thrown_error(caught, thrown)),
+        Some(thrown) => {
+            let error = thrown_error(caught, thrown);
+            note(caught, Some(thrown), &error);
+            Err(error)
+        }
         None => Err(Error::EngineFailed { engine: ENGINE, attempted: "continue" }),
     }
 }
 
 /// Compiles and runs a classic script in the entered context.
-pub(crate) fn compile_and_run<'s>(scope: &mut v8::PinScope<'s, '_>, source: &str) -> Option<v8::Local<'s, v8::Value>> {
-    let source = v8::String::new(scope, source)?;
-    v8::Script::compile(scope, source, None)?.run(scope)
+pub(crate) fn compile_and_run<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    source: Source<'_>,
+) -> Option<v8::Local<'s, v8::Value>> {
+    let text = v8::String::new(scope, source.text())?;
+    let origin = match source.name() {
+        None => None,
+        Some(name) => {
+            let name = v8::String::new(scope, name)?.into();
+            let (line, column, id) = (0, 0, 0);
+            Some(v8::ScriptOrigin::new(scope, name, line, column, false, id, None, false, false, false, None))
+        }
+    };
+    v8::Script::compile(scope, text, origin.as_ref())?.run(scope)
 }
 
 /// Turns an exception into an error, with its text as script sees it, and its stack if it has one.
@@ -58,28 +89,6 @@ fn stack_of<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Valu
     let stack = stack.to_rust_string_lossy(scope);
     let frames: Vec<&str> = stack.lines().filter(|line| line.trim_start().starts_with("at ")).collect();
     Some(frames.join("\n"))
-}
-
-pub(crate) fn script_value(scope: &mut v8::PinScope<'_, '_>, value: v8::Local<'_, v8::Value>) -> ScriptValue {
-    if value.is_undefined() {
-        ScriptValue::Undefined
-    } else if value.is_null() {
-        ScriptValue::Null
-    } else if value.is_boolean() {
-        ScriptValue::Boolean(value.is_true())
-    } else if let Ok(number) = v8::Local::<v8::Number>::try_from(value) {
-        ScriptValue::Number(number.value())
-    } else if let Ok(text) = v8::Local::<v8::String>::try_from(value) {
-        ScriptValue::String(text.to_rust_string_lossy(scope))
-    } else if value.is_function() {
-        ScriptValue::Other("function")
-    } else if value.is_symbol() {
-        ScriptValue::Other("symbol")
-    } else if value.is_big_int() {
-        ScriptValue::Other("bigint")
-    } else {
-        ScriptValue::Other("object")
-    }
 }
 
 /// The innermost position in script of the current call, or `None` if no script is on the stack.

@@ -125,6 +125,8 @@ met! {
 const NOT_MET: &[(&str, &str)] = &[
     ("AddressTaken", "two stores over one memory require unsafe code, or V8: tests of `offheap-v8`"),
     ("OutOfBounds", "only a view of script's is out of bounds: tests of the adapters"),
+    ("Argument", "only native functions: `check_functions`"),
+    ("Function", "only native functions: `check_functions`"),
     ("NotLent", "only the crate `v8` hands out an engine's memory: tests of `offheap-v8`"),
     ("LayoutChanged", "only with another build of QuickJS: unit tests of `offheap-quickjs`"),
     ("Flag", "only V8 is started with flags: tests of `offheap-v8`"),

@@ -1,6 +1,6 @@
 //! All cases on QuickJS.
 
-use offheap_conformance::{Expectations, run};
+use offheap_conformance::{Expectations, check_functions, run};
 use offheap_engine::{Engine, Error};
 use offheap_quickjs::Isolate as QuickJs;
 
@@ -11,4 +11,9 @@ fn quickjs_conforms() {
     if let Err(surprises) = report.check(&Expectations::built_in()) {
         panic!("{surprises}\n{report}");
     }
+}
+
+#[test]
+fn values_and_functions_of_quickjs() {
+    check_functions(&|| QuickJs::new().expect("an isolate"));
 }

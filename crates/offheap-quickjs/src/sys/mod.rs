@@ -18,6 +18,7 @@
 //!   buffer, by a copy if there is no such block.
 //! - `transfer` moves memory from one buffer to another.
 //! - `natives` are the native functions for the set-up script.
+//! - `value` converts values, and `function` makes the native functions of programs.
 //!
 //! The files do not import each other in circles (`circles.rs` of offheap-conformance checks it).
 #![allow(unsafe_code, reason = "QuickJS is C; SAFETY.md names the invariants that each block cites")]
@@ -26,6 +27,7 @@ mod allocator;
 mod buffer;
 mod callback;
 mod found;
+mod function;
 mod growing;
 mod guards;
 mod job;
@@ -45,11 +47,13 @@ mod stack;
 mod state;
 mod take;
 mod transfer;
+mod value;
 mod window;
 
 pub use allocator::Allocator;
 pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy, is_aligned};
 pub(crate) use found::{engine_bytes, find_existing};
+pub(crate) use function::new_function;
 pub(crate) use guards::OnThread;
 pub(crate) use job::run_job;
 pub(crate) use layout::version;
@@ -57,7 +61,7 @@ pub(crate) use look::{check_is_buffer, copy_of, new_typed_array, resize, state_o
 pub(crate) use module::detect_module;
 pub(crate) use natives::natives;
 pub(crate) use own::Root;
-pub(crate) use own::{Own, OwnContext, SetUpFunction, value_of};
+pub(crate) use own::{Own, OwnContext, SetUpFunction};
 pub(crate) use realm::text_of;
 #[cfg(test)]
 pub(crate) use retarget::pretend_layout_changed;
@@ -67,4 +71,5 @@ pub(crate) use sort::{is_immutable, is_shared, is_view, view_buffer};
 pub(crate) use stack::{DEFAULT_STACK_SIZE, limit_stack};
 pub(crate) use state::{isolate_id, same_runtime, with_state};
 pub(crate) use transfer::{Transfer, transfer};
+pub(crate) use value::{from_script, open, to_script};
 pub(crate) use window::{externalize_view, window};

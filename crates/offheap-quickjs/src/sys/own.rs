@@ -5,10 +5,12 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use offheap_engine::ScriptError;
 use rquickjs::{Context, Ctx, Function, Value, qjs};
 
 use super::growing::Growing;
 use super::middle::InCall;
+use crate::Error;
 
 /// The functions that an isolate's set-up script returns, in its order.
 #[derive(Clone, Copy)]
@@ -28,8 +30,18 @@ pub(crate) struct Own {
     functions: Cell<Option<[qjs::JSValue; FUNCTION_COUNT]>>,
     /// The number of running calls into QuickJS that may run foreign code.
     calls: Cell<u32>,
+    /// Whether script is calling a native function, which has a scope.
+    in_function: Cell<bool>,
+    /// The exception that the innermost native function got from script last.
+    thrown: Cell<Option<Thrown>>,
     /// The SharedArrayBuffers that follow growing stores.
     growing: Rc<Growing>,
+}
+
+/// An exception, and the error that was made of it.
+struct Thrown {
+    exception: Root,
+    error: ScriptError,
 }
 
 impl Own {
@@ -39,7 +51,13 @@ impl Own {
             // SAFETY: I-NO-JS-OWNER: adds a reference, which `end` frees.
             unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), function.as_value().as_raw()) }
         });
-        Own { functions: Cell::new(Some(functions)), calls: Cell::new(0), growing: Rc::default() }
+        Own {
+            functions: Cell::new(Some(functions)),
+            calls: Cell::new(0),
+            in_function: Cell::new(false),
+            thrown: Cell::default(),
+            growing: Rc::default(),
+        }
     }
 
     /// A function of the set-up script. `ctx` is of this isolate, which has not ended.
@@ -60,9 +78,33 @@ impl Own {
         InCall::new(&self.calls)
     }
 
-    /// Whether such a call is running. During one, a handle returns only a store that its buffer already has.
+    /// Whether such a call is running. During one, a handle returns only a store that its buffer already has. While
+    /// script calls a native function of the isolate, only the calls of that function count.
     pub(crate) fn is_in_call(&self) -> bool {
         self.calls.get() != 0
+    }
+
+    /// Begins a call of a native function with a scope: QuickJS waits for it at a place where script runs, so handles
+    /// may be used in it as outside of a call. `ctx` is the context of the caller.
+    pub(crate) fn enter_function(&self, ctx: NonNull<qjs::JSContext>) -> InFunction<'_> {
+        let (calls, was_in_function) = (self.calls.replace(0), self.in_function.replace(true));
+        InFunction { own: self, ctx, calls, was_in_function, thrown: self.thrown.take() }
+    }
+
+    /// Notes an exception of script and the error for it, so that a native function can throw it again.
+    pub(crate) fn note_thrown(&self, exception: &Value<'_>, error: &Error) {
+        if let Error::Script(error) = error
+            && self.in_function.get()
+        {
+            let before = self.thrown.replace(Some(Thrown { exception: Root::new(exception), error: error.clone() }));
+            self.forget(exception.ctx().as_raw(), before);
+        }
+    }
+
+    fn forget(&self, ctx: NonNull<qjs::JSContext>, thrown: Option<Thrown>) {
+        if let Some(thrown) = thrown {
+            self.free(ctx, thrown.exception);
+        }
     }
 
     /// Frees the functions when the isolate ends. `ctx` is its context.
@@ -78,6 +120,36 @@ impl Own {
         // SAFETY: I-NO-JS-OWNER: the root's reference, which is freed once, because the root is moved in; the
         // context is alive, and this is its thread.
         unsafe { qjs::JS_FreeValue(ctx.as_ptr(), root.0) };
+    }
+}
+
+/// See [`Own::enter_function`].
+pub(crate) struct InFunction<'a> {
+    own: &'a Own,
+    ctx: NonNull<qjs::JSContext>,
+    // What counts again after the call.
+    calls: u32,
+    was_in_function: bool,
+    thrown: Option<Thrown>,
+}
+
+impl InFunction<'_> {
+    /// The exception that `error` was made of, if the function got it from script last.
+    pub(crate) fn thrown_as<'js>(&self, ctx: &Ctx<'js>, error: &Error) -> Option<Value<'js>> {
+        let Error::Script(error) = error else { return None };
+        let thrown = self.own.thrown.take()?;
+        let exception = (thrown.error == *error).then(|| value_of(ctx, &thrown.exception));
+        self.own.thrown.set(Some(thrown));
+        exception
+    }
+}
+
+impl Drop for InFunction<'_> {
+    fn drop(&mut self) {
+        let thrown = self.own.thrown.replace(self.thrown.take());
+        self.own.calls.set(self.calls);
+        self.own.in_function.set(self.was_in_function);
+        self.own.forget(self.ctx, thrown);
     }
 }
 

@@ -9,7 +9,8 @@ use super::block::{Block, TABLE};
 use super::engine_memory::{drop_released, find};
 use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
-use super::own_isolate::{OwnIsolate, Root};
+use super::own_isolate::OwnIsolate;
+use super::root::Root;
 use super::state::State;
 use crate::{ENGINE, Error};
 

@@ -8,7 +8,8 @@
 //! - `counted` limits the bytes that V8 counts.
 //! - `resizable` makes resizable buffers.
 //! - `realm` has V8's own functions; `hooks` gives a scope to callbacks of V8 that get none.
-//! - `state` is kept per isolate; `own_isolate` is an isolate of ours and its roots.
+//! - `state` is kept per isolate; `own_isolate` is an isolate of ours, `root` an object that a handle keeps.
+//! - `value` converts values, and `function` makes the native functions of programs.
 //! - `window` finds out which part of its buffer a view shows.
 //! - `guards` proves which thread has an isolate; `lending` checks that no other code has the bytes of a slice.
 //! - `stack` measures the stack of a thread; `heap_limit` handles a full heap.
@@ -22,6 +23,7 @@ mod ended;
 mod engine_memory;
 mod facts;
 mod flags;
+mod function;
 mod guards;
 mod heap_limit;
 mod hooks;
@@ -32,8 +34,10 @@ mod own_isolate;
 mod platform;
 mod realm;
 mod resizable;
+mod root;
 mod stack;
 mod state;
+mod value;
 mod window;
 
 pub(crate) use allocator::ALIGNMENT;
@@ -45,9 +49,11 @@ pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use hooks::{instantiate_module, watch_import_meta, watch_messages, watch_rejections};
 pub(crate) use lending::{check_lendable, check_only_buffer};
 pub(crate) use object::Buffer;
-pub(crate) use own_isolate::{OwnIsolate, Root, buffer_of, object_of};
+pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{allocate, copy_resizable};
+pub(crate) use root::{Root, buffer_of, object_of};
 pub(crate) use state::{State, enter, state};
+pub(crate) use value::{from_script, to_script};
 pub(crate) use window::window;

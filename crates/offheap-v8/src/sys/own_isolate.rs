@@ -8,14 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use offheap::adapter::IsolateRegistration;
-use offheap_engine::{Rooted, Roots};
+use offheap_engine::{NativeFunction, Rooted, Roots};
 
 use super::allocator::new_allocator;
-use super::engine_memory::{drop_released, find};
+use super::engine_memory::drop_released;
 use super::facts::Facts;
+use super::function::{Functions, new_function};
 use super::heap_limit::HeapLimit;
 use super::natives::new_context;
-use super::object::Buffer;
+use super::root::{Root, object_of};
 use super::stack::StackLimit;
 use super::state::{Entered, State, set_state};
 use crate::script::{catching, compile_and_run};
@@ -28,6 +29,7 @@ pub(crate) struct OwnIsolate {
     raw: v8::UnsafeRawIsolatePtr,
     collects_young: bool,
     stack: StackLimit,
+    functions: Rc<Functions>,
     /// The bytes of buffers whose handles were dropped since V8 was last told to collect.
     dropped_bytes: Cell<usize>,
     // `drop` enters it again before this field is dropped.
@@ -36,63 +38,8 @@ pub(crate) struct OwnIsolate {
     heap_limit: Rc<HeapLimit>,
 }
 
-/// An object that a handle keeps alive.
-pub struct Root {
-    object: v8::Global<v8::Object>,
-    facts: Facts,
-    /// The bytes that collecting the object may free.
-    byte_length: usize,
-}
-
-/// For buffers of at least this size, it is looked up whether releasing them frees their bytes.
-const BYTES_BEFORE_A_LOOK: usize = 1 << 20;
-
 /// V8 is told to collect once the dropped handles have more bytes than this.
 const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
-
-impl Root {
-    /// Makes a root for a buffer in the isolate of `scope`.
-    pub(crate) fn of_buffer<'s>(scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer<'s>, facts: Facts) -> Self {
-        let byte_length = if facts.shared { 0 } else { buffer.byte_length() };
-        let frees_none = byte_length >= BYTES_BEFORE_A_LOOK
-            && find(buffer).is_some_and(|store| !offheap::adapter::frees_bytes(&store));
-        Root::of_object(scope, buffer.object(), facts, if frees_none { 0 } else { byte_length })
-    }
-
-    /// Makes a root for an object in the isolate of `scope`. `facts` are those of its buffer, if it is a view.
-    /// Collecting the object frees `byte_length` bytes.
-    pub(crate) fn of_object(
-        scope: &mut v8::PinScope<'_, '_>,
-        object: v8::Local<'_, v8::Object>,
-        facts: Facts,
-        byte_length: usize,
-    ) -> Self {
-        Root { object: v8::Global::new(scope, object), facts, byte_length }
-    }
-
-    /// The properties of the buffer, or of the buffer of the view, that never change.
-    pub(crate) fn facts(&self) -> Facts {
-        self.facts
-    }
-}
-
-/// The object of a root. `scope` must be of the root's isolate.
-pub(crate) fn object_of<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    root: Rooted<'_, Root>,
-) -> Result<v8::Local<'s, v8::Object>, Error> {
-    root.with(|root| v8::Local::new(scope, &root.object))
-}
-
-/// The buffer of a root, or the buffer of its view. It fails if the handle was made for another kind of object. `scope`
-/// must be of the root's isolate.
-pub(crate) fn buffer_of<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    root: Rooted<'_, Root>,
-) -> Result<(Buffer<'s>, Facts), Error> {
-    let (object, facts) = root.with(|root| (v8::Local::new(scope, &root.object), root.facts))?;
-    Ok((Buffer::of(scope, object.into())?, facts))
-}
 
 impl OwnIsolate {
     /// Makes an isolate, and prepares its context before any user code runs in it. V8 must be started. With an
@@ -123,7 +70,8 @@ impl OwnIsolate {
         // SAFETY: I-BORROW: the crate entered the isolate when it was made, and it is the current one of this thread.
         unsafe { isolate.exit() };
         let dropped_bytes = Cell::new(0);
-        Ok(OwnIsolate { state, context, raw, collects_young, stack, dropped_bytes, isolate, heap_limit })
+        let functions = Rc::default();
+        Ok(OwnIsolate { state, context, raw, collects_young, stack, functions, dropped_bytes, isolate, heap_limit })
     }
 
     fn prepare(isolate: &mut v8::OwnedIsolate, state: &State) -> Result<(v8::Global<v8::Context>, bool), Error> {
@@ -134,7 +82,7 @@ impl OwnIsolate {
         let mut scope = v8::ContextScope::new(&mut handles, context);
         let scope: &mut v8::PinScope<'_, '_> = &mut scope;
         state.set_realm(scope)?;
-        let has_gc = catching(scope, |scope| compile_and_run(scope, "typeof gc === 'function'"))?.is_true();
+        let has_gc = catching(scope, |scope| compile_and_run(scope, "typeof gc === 'function'".into()))?.is_true();
         Ok((v8::Global::new(scope, context), has_gc))
     }
 
@@ -179,6 +127,24 @@ impl OwnIsolate {
         work(&mut scope)
     }
 
+    /// Makes a function of script that calls `native`.
+    pub(crate) fn function(&self, name: &str, native: NativeFunction<Root>) -> Result<Root, Error> {
+        self.with_scope(|scope| {
+            let function = new_function(scope, name, native, &self.functions)?;
+            Ok(Root::of_object(scope, function.into(), Facts::PLAIN, 0))
+        })
+    }
+
+    /// Notes an exception of script and the error for it, so that a native function can throw it again.
+    pub(crate) fn note_thrown(
+        &self,
+        scope: &mut v8::PinScope<'_, '_>,
+        exception: v8::Local<'_, v8::Value>,
+        error: &Error,
+    ) {
+        self.functions.note_thrown(scope, exception, error);
+    }
+
     /// Whether `is_it` accepts one of the objects that handles keep. It is asked for `first` before all others, and
     /// must not call code of the program.
     pub(crate) fn any_object(
@@ -195,7 +161,7 @@ impl OwnIsolate {
                 return true;
             }
             let mut from = 0;
-            while let Some((slot, object)) = all.next(from, |root| v8::Local::new(scope, &root.object)) {
+            while let Some((slot, object)) = all.next(from, |root| root.object(scope)) {
                 if is_it(scope, object) {
                     return true;
                 }
@@ -214,18 +180,35 @@ impl OwnIsolate {
         }
     }
 
-    /// Restores the heap's limit. Returns whether the heap was full since the last call. Call it while no script of the
-    /// isolate is on the stack, and no guard lives.
+    /// Lets script run again after it was stopped, and restores the heap's limit. Returns whether the heap was full
+    /// since the last call. Call it while no guard lives. While script calls a native function, it does nothing: that
+    /// script has to stop first.
     #[inline]
     pub(crate) fn restore_full_heap(&self) -> bool {
+        if self.functions.is_in_call() {
+            return false;
+        }
+        if self.functions.has_stopped() {
+            self.enter().isolate().cancel_terminate_execution();
+        }
         self.heap_limit.is_raised() && self.restore_heap()
+    }
+
+    /// Notes that script was stopped.
+    pub(crate) fn note_stopped(&self) {
+        self.functions.note_stopped();
+    }
+
+    /// Whether script that called a native function is being stopped, so that the function may run no more of it.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.functions.is_stopping()
     }
 
     /// Whether script keeps so much more than the heap's limit that no more script may run.
     #[inline]
     pub(crate) fn keeps_too_much(&self) -> bool {
         // Script may have dropped the memory by now, so collect and look again.
-        self.heap_limit.is_exceeded() && {
+        self.heap_limit.is_exceeded() && !self.functions.is_in_call() && {
             self.restore_heap();
             self.heap_limit.is_exceeded()
         }
@@ -240,7 +223,7 @@ impl OwnIsolate {
 
     /// Releases an object.
     pub(crate) fn release(&self, root: Root) {
-        self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length));
+        self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length()));
     }
 
     /// Collects all garbage, and finalizes it.
@@ -260,6 +243,7 @@ impl OwnIsolate {
 
 impl Drop for OwnIsolate {
     fn drop(&mut self) {
+        self.functions.end();
         // SAFETY: I-BORROW: the crate drops `isolate` next. It requires that the isolate is the current one, and leaves
         // it.
         unsafe { self.isolate.enter() };

@@ -31,7 +31,7 @@ impl Realm {
     pub(super) fn in_entered_context(scope: &mut v8::PinScope<'_, '_>) -> Result<Self, Error> {
         let context = scope.get_current_context();
         let context = v8::Global::new(scope, context);
-        let list = catching(scope, |scope| compile_and_run(scope, FUNCTIONS))?;
+        let list = catching(scope, |scope| compile_and_run(scope, FUNCTIONS.into()))?;
         let list: v8::Local<'_, v8::Array> = list.try_into().map_err(|_| FAILED)?;
         let mut functions = Vec::new();
         for index in 0..list.length() {

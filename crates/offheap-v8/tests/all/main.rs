@@ -16,6 +16,7 @@ mod extension;
 mod externalize;
 mod facts;
 mod foreign;
+mod functions;
 mod guards;
 mod heap;
 mod loops;

@@ -1,7 +1,7 @@
 //! Values of script, exceptions, and positions in script.
 
 use offheap_conformance::one_of_each_error;
-use offheap_v8::{Engine, Error, Isolate, IsolateExt, ScopeExt, ScriptValue, Throw, ViewState, script_site, v8};
+use offheap_v8::{Engine, Error, Isolate, IsolateExt, ScopeExt, Throw, Value, ViewState, script_site, v8};
 
 use crate::common::{isolate, set, start};
 
@@ -17,7 +17,7 @@ fn values_come_back_as_what_they_are() {
             let error = scope.eval::<u8>(source).unwrap_err().to_string();
             assert!(error.contains(other), "{source}: {error}");
         }
-        assert_eq!(scope.eval::<ScriptValue>("() => 1").unwrap(), ScriptValue::Other("function"));
+        assert!(matches!(scope.eval("() => 1").unwrap(), Value::Function(_)));
     });
 }
 
@@ -26,10 +26,10 @@ fn a_value_of_another_type_is_named_with_the_type_that_was_asked_for() {
     isolate().enter(|scope| {
         assert_eq!(
             scope.eval::<u32>("'x'").unwrap_err().to_string(),
-            "V8: the script's value is the string \"x\", but a `u32` was requested; request its own type, or convert it in script"
+            "V8: the script's value is the string \"x\", but a whole number that fits in `u32` was expected; ask for its own type, or convert it in script"
         );
         let error = scope.eval::<String>("({})").unwrap_err().to_string();
-        assert!(error.contains("a value of the type object, but a `String` was"), "{error}");
+        assert!(error.contains("an object, but a string was"), "{error}");
     });
 }
 
