@@ -1,6 +1,6 @@
 //! Promises about the effects of operations on memory: transfer, resize, detach, externalize, and the byte counts.
 
-use offheap_engine::offheap::Length;
+use offheap_engine::offheap::{self, Length};
 use offheap_engine::{Engine, Error, Handle, JsArrayBuffer};
 
 use super::kit::{present_bytes, settle, store_of, tallied};
@@ -68,6 +68,22 @@ pub(super) const CASES: &[Case] = &[
         summary: "Detaching empties the buffer and keeps the store. Detaching again does nothing. \
                   Externalizing a detached buffer returns a new, empty store each time.",
         run: detach,
+    },
+    Case {
+        number: "P-TAKE-1",
+        name: "p_take_gives_the_memory_to_native_code_alone",
+        needs: Capabilities::empty(),
+        summary: "Taking the memory of a buffer detaches the buffer. Native code has the bytes alone: the owner of a \
+                  store comes back, and the bytes may be written and exposed again. Nothing counts as external.",
+        run: take,
+    },
+    Case {
+        number: "P-TAKE-2",
+        name: "p_take_is_refused_while_others_have_the_memory",
+        needs: Capabilities::empty(),
+        summary: "The memory of a buffer is not taken while a reference, a weak reference or another buffer has it. \
+                  The buffer is as it was.",
+        run: take_refused,
     },
     Case {
         number: "P-DETACH-KEY-1",
@@ -275,6 +291,51 @@ fn detach(lab: &Lab<'_>) -> Result<(), Failure> {
     expect_eq!((first.byte_length(), second.byte_length()), (0, 0), "the lengths of a detached buffer's stores");
     expect!(first != second && first != store, "they are new ones");
     expect_eq!(engine.external_bytes(), 0, "external bytes with nothing exposed");
+    Ok(())
+}
+
+fn take(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let buffer = engine.expose(&store_of(vec![1; 8])?)?.0;
+    engine.write(&buffer, 3, 7)?;
+    let taken = engine.take(&buffer, None)?;
+    expect!(engine.state(&buffer)?.detached, "the buffer is detached");
+    let vec: Vec<u8> = taken.try_into_owner()?;
+    expect_eq!(vec, [1, 1, 1, 7, 1, 1, 1, 1], "the owner's bytes");
+    let made = engine.allocate(8, None)?;
+    engine.write(&made, 0, 5)?;
+    let mut taken = engine.take(&made, None)?;
+    taken[1] = 6;
+    expect_eq!(taken[..3], [5, 6, 0], "the bytes of an engine-made buffer");
+    expect_error!(engine.take(&made, None), Error::Detached { .. }, "taking it again");
+    expect_eq!(engine.external_bytes(), 0, "external bytes");
+    let again = engine.expose(&taken.into())?.0;
+    expect_eq!(engine.read(&again, 1)?, Some(6), "a byte of what was taken, in script again");
+    let empty = engine.allocate(0, None)?;
+    expect!(engine.take(&empty, None)?.is_empty() && engine.state(&empty)?.detached, "an empty buffer is taken");
+    Ok(())
+}
+
+fn take_refused(lab: &Lab<'_>) -> Result<(), Failure> {
+    let mut engine = lab.isolate()?;
+    let store = store_of(vec![1; 8])?;
+    let weak = store.downgrade();
+    let buffer = engine.expose(&store)?.0;
+    let other = engine.expose(&store)?.0;
+    macro_rules! refused {
+        () => {
+            let taken = engine.take(&buffer, None).map(drop);
+            expect_error!(taken, Error::Memory(offheap::Error::NotUnique { .. }), "taking it");
+            expect_eq!(contents(&mut *engine, &buffer)?, [1; 8], "the bytes after the refusal");
+        };
+    }
+    refused!();
+    engine.detach(&other, None)?;
+    refused!();
+    drop(store);
+    refused!();
+    drop(weak);
+    expect_eq!(engine.take(&buffer, None)?[..], [1; 8], "the bytes once it has no others");
     Ok(())
 }
 

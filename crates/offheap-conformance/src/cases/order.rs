@@ -40,6 +40,7 @@ enum Call {
     Detach(Option<&'static str>),
     SetDetachKey,
     Transfer(Option<usize>),
+    Take(Option<&'static str>),
     Resize(usize),
     Read,
     Write,
@@ -73,7 +74,7 @@ macro_rules! order {
 }
 
 use Before::{Detach as Detached, DetachWithKey as DetachedWithKey, Leave as Elsewhere, SetKey as Keyed};
-use Call::{Detach, Read, Resize, SetDetachKey, Transfer, Write};
+use Call::{Detach, Read, Resize, SetDetachKey, Take, Transfer, Write};
 
 order! {
     "P-ORDER-1" "p_order_detach_shared_before_key" needs [SHARED]:
@@ -162,6 +163,20 @@ order! {
         ImmutableEmpty [] Write => "Immutable";
     "P-ORDER-43" "p_order_resize_empty_immutable" needs [IMMUTABLE]:
         ImmutableEmpty [] Resize(0) => "Immutable";
+    "P-ORDER-44" "p_order_take_shared_before_key" needs [SHARED]:
+        Shared [] Take(OTHER) => "NotDetachable";
+    "P-ORDER-45" "p_order_take_immutable_before_key" needs [IMMUTABLE]:
+        Immutable [] Take(OTHER) => "Immutable";
+    "P-ORDER-46" "p_order_take_detached_before_key" needs []:
+        Fixed [Detached] Take(OTHER) => "Detached";
+    "P-ORDER-47" "p_order_take_with_a_key_that_is_not_set" needs []:
+        Fixed [] Take(OTHER) => "WrongDetachKey";
+    "P-ORDER-48" "p_order_take_without_the_key" needs [DETACH_KEYS]:
+        Fixed [Keyed] Take(None) => "WrongDetachKey";
+    "P-ORDER-49" "p_order_take_with_the_key" needs [DETACH_KEYS]:
+        Fixed [Keyed] Take(Some(KEY)) => "Ok";
+    "P-ORDER-50" "p_order_isolate_before_take" needs []:
+        Fixed [Detached, Elsewhere] Take(None) => "WrongIsolate";
 }
 
 impl Refusal {
@@ -210,6 +225,7 @@ impl Call {
             Call::Detach(key) => engine.detach(buffer, key),
             Call::SetDetachKey => engine.set_detach_key(buffer, Some(KEY)),
             Call::Transfer(byte_length) => engine.transfer(buffer, byte_length).map(drop),
+            Call::Take(key) => engine.take(buffer, key).map(drop),
             Call::Resize(byte_length) => engine.resize(buffer, byte_length),
             Call::Read => engine.read(buffer, 0).map(drop),
             Call::Write => engine.write(buffer, 0, 9),

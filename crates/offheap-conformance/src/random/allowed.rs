@@ -67,7 +67,9 @@ pub const ALLOWED: &[Allowed] = &[
         engine: "V8",
         reason: "its own memory with a maximum returns pages, so only its isolate may read and resize it",
         applies: |step, world| match step {
-            Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } => world.has_maximum(buffer),
+            Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } | Step::Take { buffer, .. } => {
+                world.has_maximum(buffer)
+            }
             _ => false,
         },
     },
@@ -88,7 +90,7 @@ pub const ALLOWED: &[Allowed] = &[
         engine: "V8",
         reason: "it has no memory for an empty buffer, and does not use the store that such a buffer is given",
         applies: |step, world| match step {
-            Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } => {
+            Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } | Step::Take { buffer, .. } => {
                 world.state_of(buffer).is_some_and(|state| state.byte_length == 0)
             }
             _ => false,

@@ -67,6 +67,8 @@ pub enum Step {
     CopyIn { store: usize, offset: usize, byte_length: usize, value: u8 },
     /// Native code detaches.
     Detach { buffer: usize, key: Option<&'static str> },
+    /// Native code takes the memory of a buffer for itself.
+    Take { buffer: usize, key: Option<&'static str>, store: usize },
     /// Native code sets or removes a detach key.
     SetDetachKey { buffer: usize, key: Option<&'static str> },
     /// Script transfers.
@@ -144,6 +146,14 @@ fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
         (9, map(slot(), |store| Step::CopyOut { store })),
         (18, copy_in()),
         (18, map((slot(), one_in(2, key(can))), |(buffer, key)| Step::Detach { buffer, key: key.flatten() })),
+        (
+            12,
+            map((slot(), one_in(4, key(can)), slot()), |(buffer, key, store)| Step::Take {
+                buffer,
+                key: key.flatten(),
+                store,
+            }),
+        ),
         (if has(Capabilities::DETACH_KEYS) { 12 } else { 18 }, transfer()),
         (12, map((slot(), length()), |(buffer, byte_length)| Step::Resize { buffer, byte_length })),
         (9, map((slot(), length()), |(store, byte_length)| Step::ResizeStore { store, byte_length })),
@@ -305,6 +315,9 @@ impl fmt::Display for Step {
                 write!(f, "// native: write {byte_length} times {value} to s{store}, from byte {offset} on")
             }
             Step::Detach { buffer, key } => write!(f, "nativeModule.detach(b{buffer}{});", quoted(key)),
+            Step::Take { buffer, key, store } => {
+                write!(f, "// native: s{store} = the memory of b{buffer} alone{}", quoted(key))
+            }
             Step::SetDetachKey { buffer, key } => {
                 write!(f, "// native: the detach key of b{buffer} is {key:?} from here on")
             }

@@ -177,6 +177,15 @@ impl<'a> World<'a> {
                 self.unsettled = true;
                 done(self.with_buffer(buffer, |engine, buffer| engine.detach(buffer, key))?)
             }
+            Step::Take { buffer, key, store } => {
+                // A dead buffer may still count.
+                self.unsettled = true;
+                self.settle();
+                let taken = self.with_buffer(buffer, |engine, buffer| engine.take(buffer, key))?;
+                let Some(taken) = taken else { return Ok(Outcome::Nothing) };
+                self.put(store, taken.into());
+                Outcome::Done
+            }
             Step::SetDetachKey { buffer, key } => {
                 done(self.with_buffer(buffer, |engine, buffer| engine.set_detach_key(buffer, key))?)
             }
