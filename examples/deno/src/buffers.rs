@@ -60,8 +60,7 @@ impl JsErrorClass for OpError {
 /// A buffer of script as its store. It may be held across an `await`, and sent to another thread.
 ///
 /// As an argument it takes an ArrayBuffer, a SharedArrayBuffer or a view, of which it has the part that the view shows. As a
-/// result it is an ArrayBuffer over the store,
-/// or a SharedArrayBuffer if the store is shared.
+/// result it is an ArrayBuffer over the store, or a SharedArrayBuffer if the store is shared.
 pub struct Buffer(pub BackingStore);
 
 impl<'s> FromV8<'s> for Buffer {
