@@ -66,6 +66,7 @@ fn engine_errors(isolate: IsolateId) -> Vec<Error> {
         Error::TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
         Error::Misaligned { engine, store, byte_offset: 1, alignment: 8 },
         Error::AddressTaken { engine, store, other: store },
+        Error::PartialElement { engine, byte_length: 3, element: "u16" },
         Error::InvalidLength { engine, attempted, requested: 2, limit: 1 },
         Error::Detached { engine, attempted },
         Error::OutOfBounds { engine, attempted },

@@ -1,5 +1,6 @@
 //! The element types of typed arrays, for every engine.
 
+use bytemuck::Pod;
 use offheap::BackingStore;
 
 use crate::Error;
@@ -95,6 +96,27 @@ pub fn element_count<T: TypedElement>(store: &BackingStore) -> Result<usize, Err
         return Err(offheap::Error::PartialElement { store, byte_length, element, element_size }.into());
     }
     Ok(byte_length / element_size)
+}
+
+/// The elements in `byte_length` bytes, which `copy` writes. For adapters.
+///
+/// # Errors
+/// [`Error::PartialElement`], [`Error::Memory`] if there is no memory, and those of `copy`.
+pub fn copied_elements<T: Pod>(
+    engine: &'static str,
+    byte_length: usize,
+    copy: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+) -> Result<Vec<T>, Error> {
+    if size_of::<T>() == 0 || !byte_length.is_multiple_of(size_of::<T>()) {
+        return Err(Error::PartialElement { engine, byte_length, element: std::any::type_name::<T>() });
+    }
+    let mut elements = Vec::new();
+    let element_count = byte_length / size_of::<T>();
+    let none_left = |_| offheap::Error::OutOfMemory { requested: byte_length };
+    elements.try_reserve_exact(element_count).map_err(none_left)?;
+    elements.resize(element_count, T::zeroed());
+    copy(bytemuck::cast_slice_mut(&mut elements))?;
+    Ok(elements)
 }
 
 /// The element type of a `Uint8ClampedArray`. The type has no values.

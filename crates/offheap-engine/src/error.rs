@@ -1,5 +1,6 @@
 //! Errors between native code and an engine.
 
+use offheap::adapter::type_name_without_paths;
 use offheap::{ErrorClass, IsolateId, Rejected, StoreId};
 
 use crate::ScriptError;
@@ -62,6 +63,20 @@ pub enum Error {
         store: StoreId,
         /// The store that the engine has already.
         other: StoreId,
+    },
+    /// A length that is not a whole number of elements.
+    #[error(
+        "{engine}: {byte_length} bytes are not a whole number of `{}`; copy the bytes (`u8`), or take a view of whole \
+         elements",
+        type_name_without_paths(element)
+    )]
+    PartialElement {
+        /// The engine.
+        engine: &'static str,
+        /// The length in bytes.
+        byte_length: usize,
+        /// The element type.
+        element: &'static str,
     },
     /// The operation does not allow this length.
     #[error(
@@ -253,9 +268,10 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Memory(error) => error.class(),
-            Error::TooLargeForEngine { .. } | Error::InvalidLength { .. } | Error::Misaligned { .. } => {
-                ErrorClass::RangeError
-            }
+            Error::TooLargeForEngine { .. }
+            | Error::InvalidLength { .. }
+            | Error::Misaligned { .. }
+            | Error::PartialElement { .. } => ErrorClass::RangeError,
             Error::Script { .. }
             | Error::AddressTaken { .. }
             | Error::Detached { .. }
@@ -285,6 +301,7 @@ impl Error {
             Error::Script { .. } => "SCRIPT",
             Error::TooLargeForEngine { .. } => "TOO_LARGE_FOR_ENGINE",
             Error::Misaligned { .. } => "MISALIGNED",
+            Error::PartialElement { .. } => "PARTIAL_ELEMENT",
             Error::AddressTaken { .. } => "ADDRESS_TAKEN",
             Error::InvalidLength { .. } => "INVALID_LENGTH",
             Error::Detached { .. } => "DETACHED",

@@ -38,7 +38,7 @@ mod view;
 
 pub use capabilities::Capabilities;
 pub use checks::{check_mutable, check_transferable, check_unshared};
-pub use element::{Element, TypedElement, U8Clamped, element_count};
+pub use element::{Element, TypedElement, U8Clamped, copied_elements, element_count};
 pub use engine::{BufferState, Engine, ScriptValue, ViewState};
 pub use error::Error;
 pub use exposure::{CopyReason, Exposure};

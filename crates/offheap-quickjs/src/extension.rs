@@ -3,7 +3,7 @@
 //! None of this needs a guard: bytes are copied, or lent as cells, never as slices. SAFETY.md lists the few things
 //! that the crate `rquickjs` allows and a program must not do.
 
-use bytemuck::NoUninit;
+use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
 use offheap_engine::{ExternalizedView, cells, copy_in, element_count};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
@@ -395,14 +395,14 @@ pub fn transfer<'js>(ctx: &Ctx<'_>, value: &Value<'js>, byte_length: Option<usiz
     crate::detach::transfer(sys::same_runtime(ctx, value)?, value, byte_length)
 }
 
-/// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs,
-/// and the buffer does not change.
+/// Copies the elements that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view, in the machine's
+/// byte order. No script runs, and the buffer does not change. The type of a view does not matter: `u8` copies the bytes.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::LayoutChanged`].
+/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::LayoutChanged`].
 /// [`Error::WrongIsolate`] for a value of another runtime. [`Error::Unsupported`] for a SharedArrayBuffer over memory
 /// of another library. [`Error::Memory`] if memory runs out, a guard of another thread writes the bytes, or they were
 /// freed.
-pub fn copy_of(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Vec<u8>, Error> {
+pub fn copy_of<T: Pod>(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Vec<T>, Error> {
     sys::copy_of(sys::same_runtime(ctx, value)?, value)
 }

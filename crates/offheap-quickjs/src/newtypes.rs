@@ -182,8 +182,7 @@ impl<'js, T: RquickjsElement + Pod> FromJs<'js> for Copied<T> {
         if T::ELEMENT != Element::Uint8 {
             T::array(value.clone())?;
         }
-        let bytes = given(ctx, &value, "an ArrayBuffer or a view", copy_of(ctx, &value))?;
-        elements_of(bytes).map(Copied).or_throw(ctx)
+        given(ctx, &value, "an ArrayBuffer or a view", copy_of(ctx, &value)).map(Copied)
     }
 }
 
@@ -215,17 +214,6 @@ impl<'js> IntoJs<'js> for FrozenOrCopy {
     fn into_js(self, ctx: &Ctx<'js>) -> rquickjs::Result<Value<'js>> {
         Ok(self.0.expose(ctx).or_throw(ctx)?.0.into_value())
     }
-}
-
-/// These bytes as elements. A `Vec<u8>` stays as it is; other elements need memory that is aligned for them.
-fn elements_of<T: Pod>(bytes: Vec<u8>) -> Result<Vec<T>, offheap::Error> {
-    bytemuck::allocation::try_cast_vec(bytes).or_else(|(_, bytes)| {
-        let mut elements = Vec::new();
-        let none_left = |_| offheap::Error::OutOfMemory { requested: bytes.len() };
-        elements.try_reserve_exact(bytes.len() / size_of::<T>()).map_err(none_left)?;
-        elements.extend(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
-        Ok(elements)
-    })
 }
 
 /// What was made of an argument. A value of another type is rquickjs's own error for it, so that an argument may also

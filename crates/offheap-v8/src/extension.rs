@@ -5,9 +5,9 @@
 //! the bytes of a `v8::BackingStore`, which the crate makes `Sync`, or take one to another isolate and then ask for
 //! cells of it.
 
-use bytemuck::NoUninit;
+use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
-use offheap_engine::element_count;
+use offheap_engine::{copied_elements, element_count};
 
 use crate::sys::{self, Buffer};
 use crate::typed::{expose_typed, view_of_all};
@@ -390,13 +390,14 @@ impl UniqueStoreExt for UniqueStore {
     }
 }
 
-/// Copies the bytes that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view. No script runs, no
-/// store is made, and the buffer does not change.
+/// Copies the elements that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view, in the machine's
+/// byte order. No script runs, no store is made, and the buffer does not change. The type of a view does not matter: `u8`
+/// copies the bytes.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::TooLargeForEngine`] for a buffer
+/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::TooLargeForEngine`] for a buffer
 /// with more bytes than a `Uint8Array` of V8 may have. [`Error::Memory`] if memory runs out.
-pub fn copy_of<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Vec<u8>, Error> {
+pub fn copy_of<'s, T: Pod>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Vec<T>, Error> {
     // The checks that every function makes which takes a scope.
     sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
@@ -405,13 +406,11 @@ pub fn copy_of<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Va
         Ok(view) => view,
         Err(_) => view_of_all(scope, &buffer)?,
     };
-    let requested = view.byte_length();
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-    copy.resize(requested, 0);
-    let copied = view.copy_contents(&mut copy);
-    copy.truncate(copied);
-    Ok(copy)
+    copied_elements(ENGINE, view.byte_length(), |into| {
+        let copied = view.copy_contents(into);
+        assert_eq!(copied, into.len(), "no script ran in between");
+        Ok(())
+    })
 }
 
 /// Detaches an ArrayBuffer, or the buffer of a view (V8's `Detach(key)`). It stays detached.

@@ -127,6 +127,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ("OutOfBounds", "only a view of script's is out of bounds: tests of the adapters"),
     ("Argument", "only native functions: `check_functions`"),
     ("Function", "only native functions: `check_functions`"),
+    ("PartialElement", "`copy_of`, in a program's own context: tests of the adapters"),
     ("NotLent", "only the crate `v8` hands out an engine's memory: tests of `offheap-v8`"),
     ("LayoutChanged", "only with another build of QuickJS: unit tests of `offheap-quickjs`"),
     ("Flag", "only V8 is started with flags: tests of `offheap-v8`"),

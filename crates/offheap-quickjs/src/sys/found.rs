@@ -1,6 +1,5 @@
 //! Finds what is behind a buffer: a store, foreign memory, or nothing.
 
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use offheap::BackingStore;
@@ -34,15 +33,11 @@ pub(super) struct ForeignMemory {
 }
 
 impl ForeignMemory {
-    /// Copies a range of the memory. No script has run since the buffer was examined.
-    pub(super) fn copy(&self, range: Range<usize>) -> Result<Vec<u8>, Error> {
+    /// Copies the bytes from `byte_offset` on. No script has run since the buffer was examined.
+    pub(super) fn copy_to(&self, byte_offset: usize, into: &mut [u8]) {
         // SAFETY: I-BORROW: the address and length are the buffer's; script does not run during the call.
         let from = unsafe { std::slice::from_raw_parts(self.data, self.byte_length) };
-        let requested = range.len();
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-        copy.extend_from_slice(&from[range]);
-        Ok(copy)
+        into.copy_from_slice(&from[byte_offset..byte_offset + into.len()]);
     }
 
     /// Copies the memory into a new store. No script has run since the buffer was examined.

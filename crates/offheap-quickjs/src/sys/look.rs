@@ -2,7 +2,8 @@
 
 use std::ffi::c_int;
 
-use offheap_engine::{Element, Window};
+use bytemuck::Pod;
+use offheap_engine::{Element, Window, copied_elements};
 use rquickjs::{Ctx, Value, qjs};
 
 use super::found::{Found, find_store};
@@ -74,17 +75,22 @@ pub(crate) fn view_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<ViewSta
     Ok(ViewState { byte_offset, byte_length, contents })
 }
 
-/// A copy of the bytes of the buffer or view `value` that script sees.
-pub(crate) fn copy_of<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<u8>, Error> {
+/// A copy of the elements of the buffer or view `value` that script sees.
+pub(crate) fn copy_of<'js, T: Pod>(ctx: &Ctx<'js>, value: &Value<'js>) -> Result<Vec<T>, Error> {
     let buffer = view_buffer(ctx, value)?;
     let range = match window_in(ctx, value, &buffer)?.check(ENGINE, "copy")? {
         Window::View { byte_offset, byte_length, .. } => byte_offset..byte_offset + byte_length,
         _ => 0..state_of(ctx, &buffer)?.byte_length,
     };
-    with_state(ctx, |own| match find_store(ctx, own, &buffer)? {
-        Found::Detached => unreachable!("nothing of script ran"),
-        Found::Store(store) => Ok(store.slice(range)?.to_vec()?),
-        Found::Foreign(memory) => memory.copy(range),
+    copied_elements(ENGINE, range.len(), |into| {
+        with_state(ctx, |own| match find_store(ctx, own, &buffer)? {
+            Found::Detached => unreachable!("nothing of script ran"),
+            Found::Store(store) => Ok(store.copy_to_slice(range.start, into)?),
+            Found::Foreign(memory) => {
+                memory.copy_to(range.start, into);
+                Ok(())
+            }
+        })
     })
 }
 

@@ -73,3 +73,21 @@ fn detached_buffers_and_other_values_are_not_copied() {
         }
     });
 }
+
+#[test]
+fn elements_of_any_type_are_copied_from_any_view() {
+    with_ctx(|ctx| {
+        let value = |source: &str| ctx.eval::<Value<'_>, _>(source).expect("the script runs");
+        let floats = value("globalThis.a = new Float32Array([1, 2, 3, 4]); a.subarray(1, 3)");
+        assert_eq!(copy_of::<f32>(&ctx, &floats).unwrap(), [2.0, 3.0]);
+        assert_eq!(copy_of::<u32>(&ctx, &floats).unwrap(), [2.0_f32.to_bits(), 3.0_f32.to_bits()]);
+        // Misaligned in the buffer, and over a store.
+        let store = BackingStore::from(UniqueStore::from_owner(vec![1_u8, 2, 0, 3, 0, 0, 0, 9]).expect("a store"));
+        ctx.globals().set("ours", store.expose(&ctx).expect("a buffer")).expect("a global");
+        assert_eq!(copy_of::<u16>(&ctx, &value("new DataView(ours, 1, 4)")).unwrap(), [2, 3]);
+        assert_eq!(copy_of::<u64>(&ctx, &value("new Uint8Array(0)")).unwrap(), [0; 0]);
+        let error = copy_of::<u16>(&ctx, &value("new Uint8Array(3)")).unwrap_err();
+        assert!(matches!(error, Error::PartialElement { byte_length: 3, element: "u16", .. }), "{error}");
+        assert!(matches!(copy_of::<()>(&ctx, &floats), Err(Error::PartialElement { .. })));
+    });
+}

@@ -41,7 +41,7 @@ impl<const N: usize> Drop for Writes<'_, N> {
         };
         let is_anothers = std::thread::spawn(another).join().unwrap();
         let buffer = self.ctx.eval("new Uint8Array(b)[0]++; b").unwrap();
-        let is_refused = match copy_of(&self.ctx, &buffer) {
+        let is_refused = match copy_of::<u8>(&self.ctx, &buffer) {
             Ok(bytes) => {
                 assert_eq!(bytes[0], self.store.to_vec().unwrap()[0]);
                 self.store.expose(&self.ctx).unwrap();

@@ -29,7 +29,7 @@ fn a_store_stays_with_its_runtime_on_whatever_thread_that_is() {
             let buffer: Value<'_> = ctx.eval("buffer").unwrap();
             store.expose(&ctx).unwrap();
             store.cells(&ctx).unwrap()[0].set(9);
-            assert_eq!(copy_of(&ctx, &buffer).unwrap()[0], 9);
+            assert_eq!(copy_of::<u8>(&ctx, &buffer).unwrap()[0], 9);
             BackingStore::externalize(buffer.ctx(), &buffer).unwrap()
         })
     });

@@ -125,7 +125,7 @@ fn an_error_that_script_lets_pass_is_caught_with_its_message() {
         detach(ctx, buffer.as_value(), None).unwrap();
         ctx.globals().set("buffer", buffer).unwrap();
         fn copies<'js>(ctx: Ctx<'js>, value: rquickjs::Value<'js>) -> rquickjs::Result<usize> {
-            Ok(copy_of(&ctx, &value).or_throw(&ctx)?.len())
+            Ok(copy_of::<u8>(&ctx, &value).or_throw(&ctx)?.len())
         }
         ctx.globals().set("copies", Function::new(ctx.clone(), copies).unwrap()).unwrap();
         let error = ctx.eval::<u32, _>("copies(buffer)").caught(ctx).unwrap_err();

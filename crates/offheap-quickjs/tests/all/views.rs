@@ -133,7 +133,7 @@ fn a_view_gives_the_part_that_it_shows() {
             assert_eq!((view.element, view.byte_offset), (element, byte_offset), "{source}");
             assert_eq!(view.store.to_vec().unwrap(), bytes, "{source}");
             assert_eq!(BackingStore::externalize(ctx, &value).unwrap(), view.store, "{source}");
-            assert_eq!(copy_of(ctx, &value).unwrap(), bytes, "{source}");
+            assert_eq!(copy_of::<u8>(ctx, &value).unwrap(), bytes, "{source}");
             let whole = BackingStore::externalize_buffer(ctx, &value).unwrap();
             assert_eq!(whole.id(), view.store.id(), "{source}");
             assert_eq!(whole.byte_offset(), 0, "{source}");
@@ -153,7 +153,7 @@ fn what_is_out_of_bounds_or_detached_is_an_error_on_every_path() {
             let error = BackingStore::externalize(ctx, &value).unwrap_err();
             assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
             assert!(error.to_string().contains("out of bounds"), "{error}");
-            assert!(matches!(copy_of(ctx, &value), Err(Error::OutOfBounds { .. })), "{source}");
+            assert!(matches!(copy_of::<u8>(ctx, &value), Err(Error::OutOfBounds { .. })), "{source}");
             BackingStore::externalize_buffer(ctx, &value).unwrap();
         }
         for source in DETACHED {
@@ -162,7 +162,7 @@ fn what_is_out_of_bounds_or_detached_is_an_error_on_every_path() {
                 BackingStore::externalize(ctx, &value).unwrap_err(),
                 BackingStore::externalize_view(ctx, &value).unwrap_err(),
                 BackingStore::externalize_buffer(ctx, &value).unwrap_err(),
-                copy_of(ctx, &value).unwrap_err(),
+                copy_of::<u8>(ctx, &value).unwrap_err(),
             ] {
                 assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
                 assert!(error.to_string().contains("detached"), "{error}");
@@ -223,7 +223,7 @@ fn a_value_of_another_runtime_is_refused() {
                 BackingStore::externalize(first, &value).map(drop).unwrap_err(),
                 BackingStore::externalize_view(first, &value).map(drop).unwrap_err(),
                 BackingStore::externalize_buffer(first, &value).map(drop).unwrap_err(),
-                copy_of(first, &value).map(drop).unwrap_err(),
+                copy_of::<u8>(first, &value).map(drop).unwrap_err(),
                 detach(first, &value, None).unwrap_err(),
             ] {
                 assert!(matches!(error, Error::WrongIsolate { .. }), "{error}");

@@ -135,7 +135,14 @@ fn a_view_gives_the_part_that_it_shows() {
             assert_eq!((view.element, view.byte_offset), (element, byte_offset), "{source}");
             assert_eq!(bytes_of(scope, &view.store), bytes, "{source}");
             assert_eq!(BackingStore::externalize(scope, value).unwrap(), view.store, "{source}");
-            assert_eq!(copy_of(scope, value).unwrap(), bytes, "{source}");
+            assert_eq!(copy_of::<u8>(scope, value).unwrap(), bytes, "{source}");
+            match copy_of::<u16>(scope, value) {
+                Ok(pairs) => assert_eq!(bytemuck::cast_slice::<_, u8>(&pairs), bytes, "{source}"),
+                Err(error) => {
+                    assert!(matches!(error, Error::PartialElement { element: "u16", .. }), "{source}: {error}");
+                    assert_eq!(bytes.len() % 2, 1, "{source}");
+                }
+            }
             let whole = BackingStore::externalize_buffer(scope, value).unwrap();
             assert_eq!(whole.id(), view.store.id(), "{source}");
             assert_eq!(whole.byte_offset(), 0, "{source}");
@@ -156,7 +163,7 @@ fn what_is_out_of_bounds_or_detached_is_an_error_on_every_path() {
             let error = BackingStore::externalize(scope, value).unwrap_err();
             assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
             assert!(error.to_string().contains("out of bounds"), "{error}");
-            assert!(matches!(copy_of(scope, value), Err(Error::OutOfBounds { .. })), "{source}");
+            assert!(matches!(copy_of::<u8>(scope, value), Err(Error::OutOfBounds { .. })), "{source}");
             BackingStore::externalize_buffer(scope, value).unwrap();
         }
         for source in DETACHED {
@@ -165,7 +172,7 @@ fn what_is_out_of_bounds_or_detached_is_an_error_on_every_path() {
                 BackingStore::externalize(scope, value).unwrap_err(),
                 BackingStore::externalize_view(scope, value).unwrap_err(),
                 BackingStore::externalize_buffer(scope, value).unwrap_err(),
-                copy_of(scope, value).unwrap_err(),
+                copy_of::<u8>(scope, value).unwrap_err(),
             ] {
                 assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
                 assert!(error.to_string().contains("detached"), "{error}");
