@@ -178,6 +178,16 @@ fn a_function_returns_stores() {
 }
 
 #[test]
+fn a_part_is_returned_where_its_address_allows() {
+    in_both(|ctx| {
+        define(ctx, "same", |store: Buffer| store);
+        assert_eq!(said(ctx, "new Uint8Array(same(new Uint8Array(16).fill(5, 9).subarray(8, 10))).join()"), "0,5");
+        let says = thrown(ctx, "same(new Uint8Array(16).subarray(1))");
+        assert!(says.starts_with("RangeError MISALIGNED"), "{says}");
+    });
+}
+
+#[test]
 fn a_vec_is_a_typed_array_over_its_own_memory() {
     in_both(|ctx| {
         let samples = vec![1.0_f32, 2.0];
