@@ -11,6 +11,11 @@ use crate::{Local, Value};
 /// Nothing is coerced: `"1"` is not a number and `1.5` is not a `u32`. `2 ** 53` is not a `u64`, because a script
 /// cannot tell it from `2 ** 53 + 1`; `2n ** 53n` is one. `undefined` and `null` are `None`. `()` takes any value, and
 /// drops it.
+#[diagnostic::on_unimplemented(
+    message = "a value of script does not convert to `{Self}`",
+    note = "use `bool`, a number, `String`, `Option` of one of them, `()`, or `Value` for any value; for a buffer, a view, a \
+            function or an object use a `Local`, such as `Local<JsArrayBuffer>`"
+)]
 pub trait FromJs<'s>: Sized {
     /// Converts the value.
     ///

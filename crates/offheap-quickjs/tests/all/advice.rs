@@ -89,6 +89,15 @@ fn a_type_that_is_no_element_is_told_which_ones_are() {
 }
 
 #[test]
+fn a_type_that_is_no_value_of_script_is_told_which_ones_are() {
+    says(
+        "value",
+        "offheap_quickjs::Isolate::new().unwrap().enter(|scope| scope.eval::<Vec<u8>>(\"1\").unwrap());",
+        &["a value of script does not convert to `Vec<u8>`", "`Local<JsArrayBuffer>`"],
+    );
+}
+
+#[test]
 fn an_error_of_another_library_is_told_how_to_throw() {
     says(
         "throw",
