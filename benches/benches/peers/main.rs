@@ -3,6 +3,7 @@
 //! whose names contain TEXT.
 
 mod engine;
+mod function;
 mod growth;
 mod memory;
 mod script_memory;
@@ -18,7 +19,7 @@ use offheap::{BackingStore, CONTROL_BLOCK_BYTES, SharedStore, UniqueStore};
 const CONTROL_BLOCK_LIMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let all: [(&str, Measure); 17] = [
+    let all: [(&str, Measure); 18] = [
         ("clone_drop", clone_drop),
         ("from_vec_64", from_vec_64),
         ("copy_64", |name| copy(name, 64, 2.5)),
@@ -32,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("quickjs_expose_1m", |name| engine::expose(name, 1 << 20)),
         ("quickjs_expose_vs_rquickjs_64", |name| engine::expose_vs_rquickjs(name, 64)),
         ("quickjs_expose_vs_rquickjs_1m", |name| engine::expose_vs_rquickjs(name, 1 << 20)),
+        ("quickjs_function_call_bytes", function::call_bytes),
         ("quickjs_read_script_64m", script_memory::read),
         ("quickjs_externalize_first_1m", script_memory::externalize_first),
         ("quickjs_externalize_again", script_memory::externalize_again),

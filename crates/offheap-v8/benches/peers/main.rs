@@ -4,6 +4,7 @@
 
 mod alloc;
 mod bare;
+mod call;
 mod column;
 mod expose;
 mod externalize;
@@ -16,13 +17,14 @@ use benches::{Measure, run};
 
 fn main() -> Result<(), Box<dyn Error>> {
     offheap_v8::start("")?;
-    let all: [(&str, Measure); 8] = [
+    let all: [(&str, Measure); 9] = [
         ("v8_expose_64", |name| expose::expose(name, 64)),
         ("v8_expose_1m", |name| expose::expose(name, 1 << 20)),
         ("v8_expose_8_threads", threads::expose_64),
         ("v8_externalize_first", externalize::first),
         ("v8_externalize_again", externalize::again),
         ("v8_externalize_many", externalize::many),
+        ("v8_function_call_bytes", call::call_bytes),
         ("v8_js_alloc_64", alloc::js_alloc_64),
         ("v8_column_f64", column::column_f64),
     ];
