@@ -16,6 +16,7 @@ mod newtypes;
 mod out_of_memory;
 mod own_context;
 mod parallel;
+mod programs;
 mod read_only;
 mod reentrant;
 mod reentry;
