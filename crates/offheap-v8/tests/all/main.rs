@@ -27,6 +27,7 @@ mod moves;
 mod observing;
 mod own_scope;
 mod pressure;
+mod programs;
 mod quiet;
 mod resizable;
 mod script;
