@@ -81,6 +81,9 @@
 //! | `macro` | rquickjs's feature: `#[function]`, `#[class]`, `#[module]`; they need `rquickjs` in your `Cargo.toml` too |
 //! | `parallel` | rquickjs's feature: a `Runtime` and its contexts may move between threads; an [`Isolate`] does not |
 //!
+//! `docs/cookbook.md` of the repository has recipes: functions that take and return memory, parts and views, async,
+//! workers, files.
+//!
 //! # What this engine does
 //! - It counts references. A buffer is finalized at once, on the isolate's thread, when its last reference is
 //!   dropped. Buffers in a cycle wait for a collection ([`collect`]), and the bytes of stores do not count when
@@ -107,8 +110,9 @@
 //! - Its `slice` copies overlapping memory by `memcpy`, and refuses to read immutable buffers. Its `transfer` loses
 //!   a buffer's memory if there is none for the new buffer. An [`Isolate`] replaces these functions.
 //! - While QuickJS runs script or a lent `Ctx`, a [`Handle`] gives the store of a buffer that already has one, and
-//!   an error for any other buffer, because QuickJS may be freeing its memory. Native functions call
-//!   [`externalize`](BackingStoreExt::externalize).
+//!   an error for any other buffer, because QuickJS may be freeing its memory. Functions of rquickjs
+//!   call [`externalize`](BackingStoreExt::externalize). A function of [`Scope::function`](offheap_engine::Scope::function)
+//!   has a scope, in which handles work.
 //! - A JavaScript value of rquickjs that a program forgets (`mem::forget`) makes the runtime end the process when
 //!   it is dropped. A forgotten handle of this crate does not.
 #![deny(unsafe_code)]
@@ -151,6 +155,8 @@ pub const QUICKJS_VERSION: &str = "0.16.2";
 
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../../../docs/cookbook.md")]
+    mod cookbook {}
     #[doc = include_str!("../../../docs/from-rquickjs.md")]
     mod from_rquickjs {}
     #[doc = include_str!("../../../docs/manually-externalized-buffer.md")]

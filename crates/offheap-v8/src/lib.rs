@@ -60,6 +60,9 @@
 //! });
 //! ```
 //!
+//! `docs/cookbook.md` of the repository has recipes: functions that take and return memory, parts and views, async,
+//! workers, files.
+//!
 //! # What this engine does
 //! - It decides itself when to collect. A buffer is finalized some time after its last reference was dropped: on one of
 //!   V8's sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
