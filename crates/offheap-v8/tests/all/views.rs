@@ -1,7 +1,7 @@
 //! Views give the part that they show, with its type, whatever script did to their properties.
 
-use offheap_v8::offheap::{BackingStore, SharedStore};
-use offheap_v8::{BackingStoreExt, Element, Error, ScopeExt, copy_of, detach, v8};
+use offheap_v8::offheap::{self, BackingStore, SharedStore};
+use offheap_v8::{BackingStoreExt, Element, Error, JsArrayBufferView, Local, ScopeExt, copy_of, detach, v8};
 
 use crate::common::{in_own_scope, isolate, numbered, run, set};
 
@@ -222,5 +222,73 @@ fn a_scope_lends_the_part_that_a_view_shows() {
         ] {
             assert!(matches!(error, Error::Detached { .. }), "{error}");
         }
+    });
+}
+
+#[test]
+fn a_scope_lends_what_the_views_of_script_show() {
+    isolate().enter(|scope| {
+        scope.eval::<()>(&*format!("{{ {MAKERS} }} undefined")).unwrap();
+        scope.eval::<()>(LIES).unwrap();
+        for &(source, element, byte_offset, bytes) in SHOWN.iter().filter(|(source, ..)| *source != "buffer") {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(source).unwrap();
+            let is_shared = source.starts_with("shared");
+            for _ in 0..2 {
+                match scope.bytes(&view) {
+                    Ok(lent) => assert_eq!(lent[..], *bytes, "{source}"),
+                    Err(error) => assert!(
+                        is_shared && matches!(error, Error::Memory(offheap::Error::SharedSlice { .. })),
+                        "{source}: {error}"
+                    ),
+                }
+                // The second time, the buffer is over a store.
+                let part = scope.externalize_view(&view).unwrap();
+                assert_eq!((part.element, part.byte_offset), (element, byte_offset), "{source}");
+                assert_eq!(part.store.byte_length(), bytes.len(), "{source}");
+            }
+            if !is_shared {
+                scope.bytes_mut(&view).unwrap().iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+                let changed: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_add(1)).collect();
+                assert_eq!(scope.bytes(&view).unwrap()[..], changed, "{source}");
+                scope.bytes_mut(&view).unwrap().copy_from_slice(bytes);
+            }
+        }
+        // A view of memory that no store has had yet.
+        let fresh =
+            scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.f = new Uint8Array([1, 2, 3, 4]), f.subarray(1, 3)");
+        let fresh = fresh.unwrap();
+        scope.bytes_mut(&fresh).unwrap().fill(9);
+        assert_eq!(scope.eval::<String>("f.join()").unwrap(), "1,9,9,4");
+        for source in OUT_OF_BOUNDS {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
+            for error in [
+                scope.bytes(&view).map(drop).unwrap_err(),
+                scope.bytes_mut(&view).map(drop).unwrap_err(),
+                scope.externalize(&view).map(drop).unwrap_err(),
+                scope.take(&view, None).map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
+            }
+        }
+        for source in DETACHED.iter().filter(|source| **source != "gone('b')") {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
+            for error in [
+                scope.bytes(&view).map(drop).unwrap_err(),
+                scope.bytes_mut(&view).map(drop).unwrap_err(),
+                scope.externalize(&view).map(drop).unwrap_err(),
+                scope.take(&view, None).map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
+            }
+        }
+        let view = "new Uint8Array(new ArrayBuffer(2).transferToImmutable())";
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>(view).unwrap();
+        assert!(matches!(scope.bytes_mut(&view), Err(Error::Immutable { .. })));
+        assert!(matches!(scope.take(&view, None), Err(Error::Immutable { .. })));
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>("shared('new Uint8Array(b)')").unwrap();
+        assert!(matches!(scope.take(&view, None), Err(Error::NotDetachable { .. })));
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.t = new Uint8Array([5, 6])").unwrap();
+        assert_eq!(scope.take(&view, None).unwrap()[..], [5, 6]);
+        assert_eq!(scope.eval::<u32>("t[0] === undefined ? 0 : 1").unwrap(), 0);
     });
 }
