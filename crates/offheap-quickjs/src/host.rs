@@ -36,7 +36,8 @@ impl Key {
 }
 
 impl QuickJs {
-    /// Makes a call that may run the program's code, such as an owner's drop.
+    /// Makes a call that may run the program's code, such as an owner's drop or the interrupt handler. During the call,
+    /// no handle calls QuickJS, so the handler is not called inside of itself.
     fn call_in<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
         let _in_call = self.own.call();
         work(&self.context.ctx())
@@ -132,7 +133,7 @@ unsafe impl Host for QuickJs {
         // An entered isolate is mutably borrowed, so this is the drop of a value that a dropped handle freed.
         assert!(!self.own.is_in_call(), "an isolate was entered during a call into it");
         self.context.with(|ctx| {
-            sys::limit_stack(&ctx, self.stack_size);
+            self.own.set_stack_end(sys::limit_stack(&ctx, self.stack_size));
             work()
         })
     }
@@ -234,7 +235,7 @@ unsafe impl Host for QuickJs {
     fn lend(&self, buffer: Rooted<'_, Root>) -> Result<Option<NonNull<[u8]>>, Error> {
         let lent = buffer.with(|root| sys::engine_bytes(root.as_raw()))?;
         if lent.is_none() && buffer.with(|root| sys::is_view(root.as_raw()))? {
-            return Ok(sys::engine_bytes(open_buffer(&self.context.ctx(), buffer)?.as_raw()));
+            return self.call_in(|ctx| Ok(sys::engine_bytes(open_buffer(ctx, buffer)?.as_raw())));
         }
         Ok(lent)
     }
@@ -253,23 +254,20 @@ unsafe impl Host for QuickJs {
     }
 
     fn window(&self, object: Rooted<'_, Root>) -> Result<Window, Error> {
-        let ctx = self.context.ctx();
-        sys::window(&ctx, &open(&ctx, object)?)
+        self.call_in(|ctx| sys::window(ctx, &open(ctx, object)?))
     }
 
     fn state(&self, buffer: Rooted<'_, Root>) -> Result<BufferState, Error> {
-        let ctx = self.context.ctx();
-        sys::state_of(&ctx, &open_buffer(&ctx, buffer)?)
+        self.call_in(|ctx| sys::state_of(ctx, &open_buffer(ctx, buffer)?))
     }
 
     fn is_shared(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
-        let ctx = self.context.ctx();
-        sys::check_is_buffer(&ctx, &open_buffer(&ctx, buffer)?)
+        self.call_in(|ctx| sys::check_is_buffer(ctx, &open_buffer(ctx, buffer)?))
     }
 
     fn is_immutable(&self, buffer: Rooted<'_, Root>) -> Result<bool, Error> {
         if buffer.with(|root| sys::is_view(root.as_raw()))? {
-            return Ok(sys::is_immutable(open_buffer(&self.context.ctx(), buffer)?.as_raw()));
+            return self.call_in(|ctx| Ok(sys::is_immutable(open_buffer(ctx, buffer)?.as_raw())));
         }
         buffer.with(|root| sys::is_immutable(root.as_raw()))
     }

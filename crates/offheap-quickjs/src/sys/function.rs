@@ -5,7 +5,7 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use offheap_engine::{FromScript, NativeFunction, PassedArguments};
-use rquickjs::{Ctx, Value, qjs};
+use rquickjs::{Ctx, Exception, Value, qjs};
 
 use super::own::{Own, Root};
 use super::value::{from_script, to_script};
@@ -90,6 +90,10 @@ unsafe extern "C" fn call_entry(
     let ctx = NonNull::new(ctx).expect("a function is called in a context");
     // SAFETY: a live context, which this thread has: script runs in it.
     let ctx = unsafe { Ctx::from_raw(ctx) };
+    if entry.own.is_stack_full() {
+        drop(Exception::throw_range(&ctx, "Maximum call stack size exceeded"));
+        return qjs::JS_EXCEPTION;
+    }
     let values = match usize::try_from(argc) {
         // SAFETY: QuickJS passes this many live values, which the caller keeps during the call.
         Ok(count @ 1..) => unsafe { std::slice::from_raw_parts(argv, count) },

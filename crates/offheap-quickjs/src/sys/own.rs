@@ -10,6 +10,7 @@ use rquickjs::{Context, Ctx, Function, Value, qjs};
 
 use super::growing::Growing;
 use super::middle::InCall;
+use super::stack::here;
 use crate::Error;
 
 /// The functions that an isolate's set-up script returns, in its order.
@@ -32,6 +33,8 @@ pub(crate) struct Own {
     calls: Cell<u32>,
     /// Whether script is calling a native function, which has a scope.
     in_function: Cell<bool>,
+    /// The address where the stack of script ends, since the isolate was entered last.
+    stack_end: Cell<usize>,
     /// The exception that the innermost native function got from script last.
     thrown: Cell<Option<Thrown>>,
     /// The SharedArrayBuffers that follow growing stores.
@@ -55,6 +58,7 @@ impl Own {
             functions: Cell::new(Some(functions)),
             calls: Cell::new(0),
             in_function: Cell::new(false),
+            stack_end: Cell::new(0),
             thrown: Cell::default(),
             growing: Rc::default(),
         }
@@ -82,6 +86,16 @@ impl Own {
     /// script calls a native function of the isolate, only the calls of that function count.
     pub(crate) fn is_in_call(&self) -> bool {
         self.calls.get() != 0
+    }
+
+    /// Notes where the stack of script ends, when the isolate is entered.
+    pub(crate) fn set_stack_end(&self, address: usize) {
+        self.stack_end.set(address);
+    }
+
+    /// Whether script has no stack left. QuickJS checks that when it calls functions, except for native ones.
+    pub(super) fn is_stack_full(&self) -> bool {
+        here() < self.stack_end.get()
     }
 
     /// Begins a call of a native function with a scope: QuickJS waits for it at a place where script runs, so handles

@@ -10,10 +10,9 @@ const RESERVE: usize = 128 << 10;
 pub(crate) const DEFAULT_STACK_SIZE: usize = 1 << 20;
 
 /// Limits script that is called from here to this many bytes of stack, or to the rest of this thread's stack if
-/// that is less.
-pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) {
-    let here = 0_u8;
-    let here = (&raw const here).addr();
+/// that is less. Returns the address where that stack ends.
+pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) -> usize {
+    let here = here();
     // A program may have switched to another stack, whose bounds are unknown.
     let left = thread_stack().filter(|stack| stack.contains(&here)).map_or(usize::MAX, |stack| here - stack.start);
     // 0 would mean no limit.
@@ -24,4 +23,12 @@ pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) {
     unsafe { qjs::JS_UpdateStackTop(runtime) };
     // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_SetMaxStackSize(runtime, byte_length as _) };
+    here.saturating_sub(byte_length)
+}
+
+/// An address in the stack frame of a function that the caller calls.
+#[inline(never)]
+pub(super) fn here() -> usize {
+    let here = 0_u8;
+    (&raw const here).addr()
 }

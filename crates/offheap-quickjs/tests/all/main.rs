@@ -6,6 +6,7 @@ mod common;
 mod copies;
 mod ending;
 mod engine_facts;
+mod functions;
 mod growth;
 mod guards;
 mod lent;
