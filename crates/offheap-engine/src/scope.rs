@@ -241,8 +241,9 @@ impl<'s, H: Host> Scope<'s, H> {
     fn run<R>(&mut self, step: impl FnOnce(&H) -> R) -> R {
         let host = self.table.entered_host();
         self.table.relieve(&host);
+        let panics = self.table.panics();
         let done = step(&host);
-        self.table.go_on_panicking();
+        panics.go_on();
         done
     }
 

@@ -175,12 +175,10 @@ impl<H: Host> Table<H> {
         self.panic.set(Some(before.unwrap_or(panic)));
     }
 
-    /// Panics if a native function panicked. Call it where Rust called the engine.
+    /// The panics of native functions during a call of the engine.
     #[inline]
-    pub(crate) fn go_on_panicking(&self) {
-        if let Some(panic) = self.panic.take() {
-            resume_unwind(panic);
-        }
+    pub(crate) fn panics(&self) -> Panics<'_> {
+        Panics(&self.panic)
     }
 
     /// Does deferred work between two steps of a scope, when no guard lives.
@@ -254,6 +252,26 @@ impl<H: Host> Drop for Table<H> {
         if let Some(host) = self.host.get_mut().take() {
             std::mem::forget((host, self.slots.take()));
         }
+    }
+}
+
+/// See [`Table::panics`]. If the call panics itself, that panic goes on, and none of a function is left for a later call.
+pub(crate) struct Panics<'a>(&'a Cell<Option<Panic>>);
+
+impl Panics<'_> {
+    /// Panics if a native function panicked. Call it when the engine has returned to Rust.
+    #[inline]
+    pub(crate) fn go_on(self) {
+        if let Some(panic) = self.0.take() {
+            resume_unwind(panic);
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Panics<'_> {
+    fn drop(&mut self) {
+        drop(self.0.take());
     }
 }
 

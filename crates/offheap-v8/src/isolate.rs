@@ -216,6 +216,7 @@ impl IsolateExt for Isolate {
 pub trait ScopeExt {
     /// Lends a scope of the crate `v8` in which the isolate's context is entered, for example to define functions, call
     /// them, or load modules. No guard lives during the call. Neither the scope nor its locals can outlive the call.
+    /// If script is stopped in it while script is calling a native function, all of that script stops.
     ///
     /// If `work` makes another isolate with the crate `v8` (`v8::Isolate::new`, or a `v8::Locker`), it must also end it
     /// before it returns. Until then V8 has that isolate entered, and ends the process if `work` returns.
@@ -244,7 +245,14 @@ impl ScopeExt for Scope<'_> {
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.host(Key::new(), |host| {
             host.own.state().note_lent();
-            let done = host.own.with_scope(work);
+            let done = host.own.with_scope(|scope| {
+                let done = work(scope);
+                // The script that called a native function has to stop too.
+                if scope.is_execution_terminating() {
+                    host.own.note_stopped();
+                }
+                done
+            });
             host.own.restore_full_heap();
             done
         })

@@ -1,6 +1,7 @@
 //! Native functions with a scope: what all engines promise, and what is V8's own.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use offheap_conformance::check_functions;
@@ -36,6 +37,48 @@ fn script_that_is_stopped_does_not_go_on_after_a_function() {
         assert_eq!(scope.eval::<u32>("1 + 1").unwrap(), 2);
     });
     assert_eq!(seen.get(), 1);
+}
+
+#[test]
+fn script_that_is_stopped_in_with_v8_does_not_go_on_after_a_function() {
+    let mut isolate = isolate();
+    let stop = isolate.thread_safe_handle();
+    isolate.enter(|scope| {
+        let function = scope.function("stop", move |scope, _| {
+            stop.terminate_execution();
+            scope.with_v8(|scope| {
+                let code = v8::String::new(scope, "for (;;) {}").unwrap();
+                assert!(v8::Script::compile(scope, code, None).unwrap().run(scope).is_none());
+            });
+            let more = scope.eval::<u32>("1 + 1");
+            assert!(matches!(more, Err(Error::Script(_))), "{more:?}");
+            Ok(().into())
+        });
+        scope.set_global("stop", function.unwrap()).unwrap();
+        let error = scope.eval::<()>("try { stop() } catch {} finally { globalThis.after = 1 }").unwrap_err();
+        assert!(error.to_string().contains("terminated"), "{error}");
+        assert_eq!(scope.global::<Option<u32>>("after").unwrap(), None);
+        assert_eq!(scope.eval::<u32>("1 + 1").unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_panic_of_with_v8_leaves_none_for_a_later_step() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let function = scope.function("panics", |_, _| panic!("in the function")).unwrap();
+        scope.set_global("panics", &function).unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            scope.with_v8(|scope| {
+                let code = v8::String::new(scope, "try { panics() } catch {}").unwrap();
+                v8::Script::compile(scope, code, None).unwrap().run(scope).unwrap();
+                panic!("after it");
+            })
+        }));
+        let panicked = panicked.unwrap_err();
+        assert_eq!(panicked.downcast_ref::<&str>(), Some(&"after it"));
+        assert_eq!(scope.eval::<u32>("1 + 1").unwrap(), 2);
+    });
 }
 
 #[test]
