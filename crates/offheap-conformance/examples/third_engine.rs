@@ -222,7 +222,13 @@ unsafe impl Host for Tin {
         unsupported("set a detach key")
     }
 
-    fn detach(&self, buffer: Rooted<'_, Rc<Buffer>>, key: Option<&str>) -> Result<(), Error> {
+    fn detach(
+        &self,
+        buffer: Rooted<'_, Rc<Buffer>>,
+        key: Option<&str>,
+        check: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        check()?;
         let buffer = open(buffer)?;
         if key.is_some() {
             return Err(Error::WrongDetachKey { engine: Self::NAME, attempted: "detach", given: "it has none" });

@@ -286,12 +286,19 @@ pub unsafe trait Host: Sized + 'static {
     /// `WebAssembly.Memory`; [`Error::Unsupported`], [`Error::EngineFailed`].
     fn set_detach_key(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
 
-    /// Detaches a buffer, or the buffer of a view, that is neither shared nor immutable, if `key` is its key. A
-    /// detached buffer stays detached.
+    /// Detaches a buffer, or the buffer of a view, that is neither shared nor immutable, if `key` is its key and `check`
+    /// agrees. A detached buffer stays detached. From the call of `check` on, no code of the program runs before the
+    /// buffer is detached. After an error nothing has changed.
     ///
     /// # Errors
-    /// [`Error::NotDetachable`] for a buffer that a program can never detach, [`Error::WrongDetachKey`].
-    fn detach(&self, buffer: Rooted<'_, Self::Root>, key: Option<&str>) -> Result<(), Error>;
+    /// [`Error::NotDetachable`] for a buffer that a program can never detach, [`Error::WrongDetachKey`], and the error
+    /// of `check`.
+    fn detach(
+        &self,
+        buffer: Rooted<'_, Self::Root>,
+        key: Option<&str>,
+        check: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error>;
 
     /// `buffer.transfer(byteLength)`. First calls `check` with the buffer's state; `check` refuses a shared,
     /// immutable or detached buffer. Then checks the key, and after that the length.

@@ -43,11 +43,12 @@ pub trait Takeable {
     /// [`Error::Memory`] with [`NotUnique`](offheap::Error::NotUnique), [`Error::NotLent`].
     fn check_only_buffer(&self, store: &BackingStore) -> Result<(), Error>;
 
-    /// Detaches the buffer, if the caller gave its key. After an error nothing has changed.
+    /// Detaches the buffer, if the caller gave its key and `check` agrees. `check` is the last step before that, because
+    /// comparing the keys may run an interrupt handler. After an error nothing has changed.
     ///
     /// # Errors
-    /// [`Error::WrongDetachKey`], [`Error::NotDetachable`].
-    fn detach(&self) -> Result<(), Error>;
+    /// [`Error::WrongDetachKey`], [`Error::NotDetachable`], and the error of `check`.
+    fn detach(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<(), Error>;
 }
 
 /// Externalizes and detaches a buffer, and returns its memory, which nothing else refers to. After an error the buffer
@@ -75,10 +76,10 @@ pub fn take<T: Takeable>(buffer: &T) -> Result<UniqueStore, Error> {
     if store.byte_length() == 0 && store.max_byte_length() == 0 {
         // There is no memory to share, and an engine may have no store for it.
         let empty = UniqueStore::zeroed(0)?;
-        buffer.detach()?;
+        buffer.detach(|| Ok(()))?;
         return Ok(store.try_into_unique().unwrap_or(empty));
     }
     buffer.check_only_buffer(&store)?;
-    buffer.detach()?;
+    buffer.detach(|| buffer.check_only_buffer(&store))?;
     Ok(store.try_into_unique()?)
 }

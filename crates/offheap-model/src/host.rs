@@ -220,7 +220,13 @@ unsafe impl Host for Model {
         })
     }
 
-    fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+    fn detach(
+        &self,
+        buffer: Rooted<'_, Root>,
+        key: Option<&str>,
+        check: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        check()?;
         let released = self.with(buffer, |heap, id| {
             heap.check_key(id, key, "detach")?;
             if let Some(store) = heap.buffer(id).memory.store() {

@@ -14,12 +14,18 @@ pub(crate) fn detach<'js>(ctx: &Ctx<'js>, value: &Value<'js>, key: Option<&str>)
     let buffer = sys::view_buffer(ctx, value)?;
     check_unshared(ENGINE, ATTEMPTED, sys::is_shared(ctx, &buffer)?)?;
     check_mutable(ENGINE, ATTEMPTED, sys::is_immutable(buffer.as_raw()))?;
-    detach_with_key(ctx, &buffer, key)
+    detach_with_key(ctx, &buffer, key, || Ok(()))
 }
 
-/// Detaches an ArrayBuffer that is not immutable, if `key` is its key.
-pub(crate) fn detach_with_key<'js>(ctx: &Ctx<'js>, buffer: &Value<'js>, key: Option<&str>) -> Result<(), Error> {
+/// Detaches an ArrayBuffer that is not immutable, if `key` is its key and `check` agrees.
+pub(crate) fn detach_with_key<'js>(
+    ctx: &Ctx<'js>,
+    buffer: &Value<'js>,
+    key: Option<&str>,
+    check: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
     check_key(ctx, buffer, key, ATTEMPTED)?;
+    check()?;
     sys::note_detached(ctx, buffer)?;
     sys::detach(ctx, buffer);
     Ok(())
@@ -64,8 +70,8 @@ impl Takeable for Taken<'_, '_> {
         Ok(adapter::check_only_buffer(store, sys::isolate_id(self.ctx)?, 0)?)
     }
 
-    fn detach(&self) -> Result<(), Error> {
-        detach_with_key(self.ctx, &self.buffer, self.key)
+    fn detach(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        detach_with_key(self.ctx, &self.buffer, self.key, check)
     }
 }
 

@@ -279,8 +279,13 @@ unsafe impl Host for QuickJs {
         })
     }
 
-    fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
-        self.call_in(|ctx| detach_with_key(ctx, &open_buffer(ctx, buffer)?, key))
+    fn detach(
+        &self,
+        buffer: Rooted<'_, Root>,
+        key: Option<&str>,
+        check: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.call_in(|ctx| detach_with_key(ctx, &open_buffer(ctx, buffer)?, key, check))
     }
 
     fn transfer(

@@ -379,7 +379,14 @@ unsafe impl Host for V8 {
         self.run_on(buffer, |scope, buffer, _| set_key(scope, buffer, key))
     }
 
-    fn detach(&self, buffer: Rooted<'_, Root>, key: Option<&str>) -> Result<(), Error> {
+    fn detach(
+        &self,
+        buffer: Rooted<'_, Root>,
+        key: Option<&str>,
+        check: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        // V8 compares the keys itself, and runs no code of the program.
+        check()?;
         self.run_on(buffer, |scope, buffer, _| detach(scope, self.own.state(), buffer, key))
     }
 

@@ -22,7 +22,7 @@ impl<'s, H: Host> Scope<'s, H> {
         self.step_on(buffer, |host, buffer| {
             check_unshared(H::NAME, ATTEMPTED, host.is_shared(buffer)?)?;
             check_mutable(H::NAME, ATTEMPTED, host.is_immutable(buffer)?)?;
-            host.detach(buffer, key)
+            host.detach(buffer, key, || Ok(()))
         })
     }
 
@@ -152,7 +152,7 @@ impl<H: Host> Takeable for Taken<'_, H> {
         self.host.check_only_buffer(self.object, store)
     }
 
-    fn detach(&self) -> Result<(), Error> {
-        self.host.detach(self.object, self.key)
+    fn detach(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        self.host.detach(self.object, self.key, check)
     }
 }

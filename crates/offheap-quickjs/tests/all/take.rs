@@ -1,10 +1,14 @@
 //! Taking the memory of a buffer alone.
 
+use std::cell::RefCell;
 use std::thread;
 
 use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, ManualMemory, NotUnique, SharedStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Ctx, Value};
-use offheap_quickjs::{BackingStoreExt, Error, Isolate, SharedStoreExt, UniqueStoreExt, detach};
+use offheap_quickjs::{
+    BackingStoreExt, Error, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, SharedStoreExt, UniqueStoreExt,
+    detach,
+};
 
 use crate::common::{counted, in_own_context, numbered, run};
 
@@ -169,4 +173,35 @@ fn a_scope_takes_buffers_and_whole_views() {
         let buffer = scope.expose(&frozen.into()).unwrap();
         assert!(matches!(scope.take(&buffer, None), Err(Error::Immutable { .. })));
     });
+}
+
+thread_local! {
+    /// The buffer that is being taken.
+    static CURRENT: RefCell<Option<Handle<JsArrayBuffer>>> = const { RefCell::new(None) };
+    /// The reference to it that the interrupt handler got.
+    static KEPT: RefCell<Option<ManuallyExternalizedBuffer>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_buffer_that_an_interrupt_handler_refers_to_is_not_taken() {
+    let handler = || {
+        let current = CURRENT.with_borrow(Clone::clone);
+        KEPT.set(current.and_then(|handle| ManuallyExternalizedBuffer::new(handle).ok()));
+        false
+    };
+    let mut isolate = Isolate::builder().interrupt_handler(handler).build().unwrap();
+    let mut refused = 0;
+    isolate.enter(|scope| {
+        for _ in 0..40_000 {
+            let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
+            CURRENT.set(Some(Handle::clone(&buffer)));
+            let taken = scope.take(&buffer, None);
+            CURRENT.set(None);
+            let kept = KEPT.take();
+            assert_eq!(taken.is_err(), kept.is_some());
+            assert_eq!(taken.is_err(), !scope.state(&buffer).unwrap().detached, "it is as it was after an error");
+            refused += u32::from(kept.is_some());
+        }
+    });
+    assert!(refused > 1, "the handler is called in `take`");
 }
