@@ -73,8 +73,8 @@ impl Element {
     }
 }
 
-/// An element type of a typed array that Rust has: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`; `i64` and
-/// `u64` are for arrays of BigInts.
+/// An element type of a typed array that Rust has: `i8`, `u8`, [`U8Clamped`], `i16`, `u16`, `i32`, `u32`, `f32`, `f64`;
+/// `i64` and `u64` are for arrays of BigInts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an element of a typed array",
     note = "use `i8`, `u8`, `U8Clamped`, `i16`, `u16`, `i32`, `u32`, `f32` or `f64`; `i64` and `u64` are for arrays of BigInts, and \

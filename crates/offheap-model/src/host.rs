@@ -29,9 +29,10 @@ use crate::{ModelOptions, NAME};
 /// - a root leads to a buffer that was collected.
 ///
 /// # What this engine does
-/// The buffer of a dropped handle stays until a collection, and the store of a collected buffer stays until its finalizer
-/// runs: [`collect`](offheap_engine::Engine::collect) and then [`drain_finalizers`](offheap_engine::Engine::drain_finalizers) end both. Global variables
-/// are roots, though no script reads them.
+/// The buffer of a dropped handle stays until a collection, and the store of a collected buffer stays until its
+/// finalizer runs: [`collect`](offheap_engine::Engine::collect) and then
+/// [`drain_finalizers`](offheap_engine::Engine::drain_finalizers) end both. Global variables are roots, though no
+/// script reads them.
 ///
 /// To write unshared memory of a store, the model takes it back for a moment. Other threads must not expose it elsewhere
 /// during that moment: the model panics when it cannot expose it again.

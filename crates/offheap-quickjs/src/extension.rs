@@ -399,7 +399,8 @@ pub fn transfer<'js>(ctx: &Ctx<'_>, value: &Value<'js>, byte_length: Option<usiz
 /// byte order. No script runs, and the buffer does not change. The type of a view does not matter: `u8` copies the bytes.
 ///
 /// # Errors
-/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::LayoutChanged`].
+/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`].
+/// [`Error::LayoutChanged`].
 /// [`Error::WrongIsolate`] for a value of another runtime. [`Error::Unsupported`] for a SharedArrayBuffer over memory
 /// of another library. [`Error::Memory`] if memory runs out, a guard of another thread writes the bytes, or they were
 /// freed.

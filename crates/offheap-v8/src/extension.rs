@@ -395,8 +395,9 @@ impl UniqueStoreExt for UniqueStore {
 /// copies the bytes.
 ///
 /// # Errors
-/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::TooLargeForEngine`] for a buffer
-/// with more bytes than a `Uint8Array` of V8 may have. [`Error::Memory`] if memory runs out.
+/// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`].
+/// [`Error::TooLargeForEngine`] for a buffer with more bytes than a `Uint8Array` of V8 may have. [`Error::Memory`] if
+/// memory runs out.
 pub fn copy_of<'s, T: Pod>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Vec<T>, Error> {
     // The checks that every function makes which takes a scope.
     sys::state(scope)?;

@@ -145,9 +145,9 @@ fn heap_is_exceeded() -> Error {
 }
 
 // SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `externalize`, `check_lendable` and
-// `check_only_buffer` call no function of V8 that runs script. Script of this isolate runs only through the other calls below, and through a scope that
-// `ScopeExt::with_v8` lends. The id is that of the isolate's state, which ends with it. `check_lendable` accounts for
-// memory that a program may have taken through a lent scope (`sys::lending`).
+// `check_only_buffer` call no function of V8 that runs script. Script of this isolate runs only through the other calls
+// below, and through a scope that `ScopeExt::with_v8` lends. The id is that of the isolate's state, which ends with it.
+// `check_lendable` accounts for memory that a program may have taken through a lent scope (`sys::lending`).
 unsafe impl Host for V8 {
     const NAME: &'static str = ENGINE;
     const RELEASING_RUNS_CODE: bool = false;

@@ -1,9 +1,9 @@
 //! Externalizing: finds the store of a buffer, or makes one.
 //!
 //! If a buffer is over a store, that is the result. Otherwise its memory becomes that of a store where it is, if that
-//! is possible (`take`). If not, the memory is copied into a new store once, and the buffer is made to use it: its realloc callback and opaque are set to ours, and QuickJS's own
-//! `resize` is called with the buffer's current length. It asks the callback for the memory and updates every view.
-//! Script sees no difference.
+//! is possible (`take`). If not, the memory is copied into a new store once, and the buffer is made to use it: its
+//! realloc callback and opaque are set to ours, and QuickJS's own `resize` is called with the buffer's current length.
+//! It asks the callback for the memory and updates every view. Script sees no difference.
 //!
 //! Shared memory is handled in the same way with QuickJS's `grow`. It calls no callback, so the address is set
 //! before the call. No other thread has that memory, because script of QuickJS cannot send it.

@@ -46,8 +46,8 @@ const LIMITS: Limits =
 /// ```
 pub type Runner = crate::Runner<QuickJs>;
 
-/// Runs a script to its end in an isolate of its own, in which it may [block](offheap_quickjs::IsolateBuilder::can_block), and ends the
-/// isolate.
+/// Runs a script to its end in an isolate of its own, in which it may
+/// [block](offheap_quickjs::IsolateBuilder::can_block), and ends the isolate.
 ///
 /// # Errors
 /// [`Error::Isolate`] where the engine does not start, and [`Error::Uncaught`] where the script fails.
