@@ -95,10 +95,10 @@ fn main() -> Result<()> {
         None => ("more_contrast.js".to_owned(), MORE_CONTRAST.to_owned()),
     };
 
-    let image = read(from)?;
+    let image = read(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
     let (address, byte_length) = (image.pixels.as_ptr(), image.pixels.len());
     let image = filter(image, Source::named(&name, &text))?;
-    write(to, &image)?;
+    write(to, &image).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
 
     println!("{} to {}", from.display(), to.display());
     println!("pixels: {byte_length} bytes, changed in place: {}", image.pixels.as_ptr() == address);
