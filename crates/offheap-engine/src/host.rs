@@ -226,6 +226,16 @@ pub unsafe trait Host: Sized + 'static {
     #[track_caller]
     fn externalize(&self, buffer: Rooted<'_, Self::Root>) -> Result<BackingStore, Error>;
 
+    /// [`externalize`](Self::externalize) for a scope. No finalizer reaches a scope, so the engine is not dropping the
+    /// owner of the buffer's memory now.
+    ///
+    /// # Errors
+    /// Those of [`externalize`](Self::externalize).
+    #[track_caller]
+    fn externalize_in_scope(&self, buffer: Rooted<'_, Self::Root>) -> Result<BackingStore, Error> {
+        self.externalize(buffer)
+    }
+
     /// What a buffer or a view shows of the bytes of the buffer, read from the engine's own slots and not from a
     /// property that script can replace. Runs no script. An engine without views need not implement it.
     ///

@@ -8,7 +8,6 @@ use offheap::{BackingStore, IsolateId};
 
 use crate::checks::check_attached;
 use crate::element::element_count;
-use crate::handle::RootTable;
 use crate::host::Host;
 use crate::table::{Rooted, Table};
 use crate::{
@@ -280,7 +279,7 @@ impl<'s, H: Host> Scope<'s, H> {
     #[track_caller]
     fn store<T>(&self, object: &Handle<T>) -> Result<BackingStore, Error> {
         self.table.check(object)?;
-        self.table.externalize(object.slot())
+        self.table.externalize_in_scope(object.slot())
     }
 
     /// The part of the store that an object shows.

@@ -222,6 +222,26 @@ impl<H: Host> Table<H> {
         self.entered.get() != 0
     }
 
+    /// A reference to the store of the buffer in a slot, for a scope.
+    #[track_caller]
+    pub(crate) fn externalize_in_scope(&self, slot: usize) -> Result<BackingStore, Error> {
+        let (host, buffer) = (self.host()?, self.rooted(slot));
+        self.check_not_lending(&host, buffer)?;
+        host.externalize_in_scope(buffer)
+    }
+
+    /// A guard may lend the memory of this buffer. In a store, others could use the memory, or it could move.
+    fn check_not_lending(&self, host: &H, buffer: Rooted<'_, H::Root>) -> Result<(), Error> {
+        match self.lender.is_lending() && host.lend(buffer)?.is_some() {
+            false => Ok(()),
+            true => Err(Error::Unsupported {
+                engine: H::NAME,
+                what: "externalize a buffer by its handle while a guard lends memory of the engine",
+                instead: "drop the guard first, or externalize the buffer before",
+            }),
+        }
+    }
+
     /// Marks the isolate as entered while the result lives.
     pub(crate) fn enter<'a>(&'a self, host: &'a H) -> Entered<'a, H> {
         self.entered.set(self.entered.get() + 1);
@@ -316,14 +336,7 @@ impl<H: Host> RootTable for Table<H> {
     #[track_caller]
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
         let (host, buffer) = (self.host()?, self.rooted(slot));
-        // A guard may lend the memory of this buffer. In a store, others could use the memory, or it could move.
-        if self.lender.is_lending() && host.lend(buffer)?.is_some() {
-            return Err(Error::Unsupported {
-                engine: H::NAME,
-                what: "externalize a buffer by its handle while a guard lends memory of the engine",
-                instead: "drop the guard first, or externalize the buffer before",
-            });
-        }
+        self.check_not_lending(&host, buffer)?;
         host.externalize(buffer)
     }
 }

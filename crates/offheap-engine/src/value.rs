@@ -109,10 +109,12 @@ macro_rules! js_type {
         impl JsType for $type {
             const NAME: &'static str = $name;
 
+            #[inline]
             fn into_value(local: Local<'_, Self>) -> Value<'_> {
                 Value::$variant(local)
             }
 
+            #[inline]
             fn from_value(value: Value<'_>) -> Result<Local<'_, Self>, Value<'_>> {
                 match value {
                     Value::$variant(local) => Ok(local),

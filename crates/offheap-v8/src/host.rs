@@ -332,6 +332,13 @@ unsafe impl Host for V8 {
         located.into_store(self.own.state())
     }
 
+    #[track_caller]
+    fn externalize_in_scope(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
+        let Some(store) = self.own.store_in_scope(buffer) else { return self.externalize(buffer) };
+        adapter::note_externalized(&store, self.id());
+        Ok(store)
+    }
+
     fn window(&self, object: Rooted<'_, Root>) -> Result<Window, Error> {
         self.own.with_scope(|scope| {
             let value = object_of(scope, object)?.into();

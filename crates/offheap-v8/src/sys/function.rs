@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use offheap_engine::{FromScript, NativeFunction, PassedArguments, ScriptError};
 
+use super::natives;
 use super::root::Root;
 use super::state;
 use super::value::{from_script, to_script};
@@ -151,9 +152,12 @@ impl PassedArguments<Root> for Passed<'_, '_, '_> {
     fn get(&self, index: usize) -> Result<FromScript<Root>, Error> {
         let scope = &mut **self.scope.borrow_mut();
         // Another isolate may be entered.
-        let _entered = state::enter(scope);
+        let _entered = (!natives::is_current(scope)).then(|| state::enter(scope));
         let value = self.arguments.get(index as i32);
-        from_script(scope, value)
+        Ok(match from_script(scope, value)? {
+            FromScript::Object(sort, root) => FromScript::Object(sort, root.of_script()),
+            data => data,
+        })
     }
 }
 

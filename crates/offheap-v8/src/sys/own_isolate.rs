@@ -7,15 +7,17 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use offheap::BackingStore;
 use offheap::adapter::IsolateRegistration;
 use offheap_engine::{NativeFunction, Rooted, Roots};
 
 use super::allocator::new_allocator;
-use super::engine_memory::drop_released;
+use super::engine_memory::{drop_released, find};
 use super::facts::Facts;
 use super::function::{Functions, new_function};
 use super::heap_limit::HeapLimit;
 use super::natives::new_context;
+use super::object::Buffer;
 use super::root::{Root, object_of};
 use super::stack::StackLimit;
 use super::state::{Entered, State, set_state};
@@ -125,6 +127,17 @@ impl OwnIsolate {
         let context = v8::Local::new(&handles, &self.context);
         let mut scope = v8::ContextScope::new(&mut handles, context);
         work(&mut scope)
+    }
+
+    /// The store that an ArrayBuffer is over; `None` in every other case. Only for scopes: no finalizer reaches a scope, so
+    /// V8 is not dropping the owner of the memory, and need not be asked for the block. No context is entered, because V8
+    /// is only asked for the buffer's address and length.
+    pub(crate) fn store_in_scope(&self, buffer: Rooted<'_, Root>) -> Option<BackingStore> {
+        let mut entered = self.enter();
+        let handles = pin!(v8::HandleScope::new(entered.isolate()));
+        let handles = handles.init();
+        let object = buffer.with(|root| root.object(&handles)).ok()?;
+        find(&Buffer::Unshared(object.try_into().ok()?))
     }
 
     /// Makes a function of script that calls `native`.

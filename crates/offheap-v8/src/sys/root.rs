@@ -38,8 +38,13 @@ impl Root {
         Root { object: v8::Global::new(scope, object), facts, byte_length }
     }
 
+    /// The same root, if script had the object before: releasing it may free nothing.
+    pub(super) fn of_script(self) -> Self {
+        Root { byte_length: 0, ..self }
+    }
+
     /// The object. `scope` must be of the root's isolate.
-    pub(super) fn object<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> v8::Local<'s, v8::Object> {
+    pub(super) fn object<'s>(&self, scope: &v8::PinScope<'s, '_, ()>) -> v8::Local<'s, v8::Object> {
         v8::Local::new(scope, &self.object)
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use offheap_conformance::check_functions;
 use offheap_v8::{Error, Isolate, IsolateExt, JsArrayBuffer, Local, ScopeExt, Source, script_site, v8};
 
-use crate::common::{isolate, start};
+use crate::common::{counted, isolate, start};
 
 #[test]
 fn values_and_functions_of_v8() {
@@ -157,4 +157,26 @@ fn a_function_is_dropped_once_v8_has_collected_it() {
     });
     drop(isolate);
     assert_eq!(Rc::strong_count(&held), 1);
+}
+
+#[test]
+fn passing_a_large_buffer_does_not_make_v8_collect() {
+    let mut isolate = isolate();
+    isolate.enter(|scope| {
+        let function = scope.function("f", |scope, arguments| {
+            arguments.get::<Local<'_, JsArrayBuffer>>(scope, 0)?;
+            Ok(().into())
+        });
+        scope.set_global("f", function.unwrap()).unwrap();
+        scope.eval::<()>("globalThis.large = new ArrayBuffer(64 << 20); undefined").unwrap();
+        scope.collect();
+        let (store, dropped) = counted(vec![1; 8]);
+        drop(scope.expose(&store).unwrap());
+        drop(store);
+        // 6.25 GiB in all, of one buffer that script keeps.
+        scope.eval::<()>("for (let i = 0; i < 100; i++) f(large)").unwrap();
+        assert_eq!(dropped.get(), 0);
+        scope.collect();
+        assert_eq!(dropped.get(), 1);
+    });
 }
