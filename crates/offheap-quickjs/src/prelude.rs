@@ -16,8 +16,8 @@
 //! Each has its value as a public field, and converts from it. They work in `Function::new`, in functions and methods
 //! with rquickjs's macros, and in async functions.
 //!
-//! [`OrThrow`] throws an error of offheap with its class and code; `?` alone keeps only the message. [`Caught`] says
-//! what script threw, and where.
+//! [`OrThrow`] throws an error of offheap with its class and code. With `?` alone, script sees an `Error` without a code,
+//! whose message begins with `IO Error: `. [`Caught`] says what script threw, and where.
 
 pub use crate::newtypes::{Buffer, Copied, FrozenOrCopy, Shared, Taken, TypedArrayOf};
 pub use crate::{BackingStoreExt, Caught, FrozenStoreExt, OrThrow, SharedStoreExt, Throw, UniqueStoreExt};
