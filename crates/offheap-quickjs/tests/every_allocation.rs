@@ -9,7 +9,9 @@ use std::cell::Cell;
 use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
 use offheap_quickjs::prelude::*;
 use offheap_quickjs::rquickjs::{FromJs, IntoJs, Value};
-use offheap_quickjs::{CopyReason, Error, Exposure, Isolate, JsArrayBuffer, Local, Scope, ScopeExt, detach, transfer};
+use offheap_quickjs::{
+    CopyReason, Error, Exposure, Isolate, JsArrayBuffer, JsArrayBufferView, Local, Scope, ScopeExt, detach, transfer,
+};
 
 /// If fewer allocations than this fail, the scenario no longer tests what it should.
 const LEAST: usize = 30;
@@ -22,6 +24,8 @@ static ODD: Odd = Odd([0; 8]);
 thread_local! {
     /// The number of this thread's allocations that succeed before one fails; `None` if all succeed.
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    /// `LEFT`, for the next call of a native function.
+    static IN_FUNCTION: Cell<Option<usize>> = const { Cell::new(None) };
     /// The number of blocks that this thread has allocated and not freed.
     static BLOCKS: Cell<isize> = const { Cell::new(0) };
 }
@@ -230,6 +234,36 @@ fn newtypes(scope: &mut Scope<'_>) -> Result<(), Error> {
     })
 }
 
+/// What a native function does when script calls it. Around it, `Rc` and `Vec` keep the closure and the arguments. Like
+/// everywhere in Rust, these end the process if there is no memory.
+fn functions(scope: &mut Scope<'_>) -> Result<(), Error> {
+    let function = spared(|| {
+        let function = scope.function("f", |scope, arguments| {
+            LEFT.set(IN_FUNCTION.take());
+            let made = (|| {
+                let view: Local<'_, JsArrayBufferView> = arguments.get(scope, 0)?;
+                scope.bytes_mut(&view)?[0] = 1;
+                let part = scope.externalize(&view)?;
+                let made = scope.expose(&part)?;
+                assert_eq!(scope.state(&made)?.byte_length, 16);
+                Ok(made.into())
+            })();
+            IN_FUNCTION.set(LEFT.take());
+            made
+        });
+        function.unwrap()
+    });
+    for source in ["new Uint8Array(16)", "new Uint8Array(4096).subarray(8, 24)"] {
+        let view: Local<'_, JsArrayBufferView> = spared(|| scope.eval(source).unwrap());
+        IN_FUNCTION.set(LEFT.take());
+        let made = scope.call::<Local<'_, JsArrayBuffer>>(&function, (&view,));
+        LEFT.set(IN_FUNCTION.take());
+        let made = made?;
+        assert_eq!(scope.bytes(&made)?[0], 1);
+    }
+    Ok(())
+}
+
 fn no_memory() -> Error {
     Error::Memory(offheap::Error::OutOfMemory { requested: 0 })
 }
@@ -267,7 +301,7 @@ fn for_every_allocation(step: fn(&mut Scope<'_>) -> Result<(), Error>) -> usize 
 #[test]
 fn whichever_allocation_fails_there_is_an_error_and_nothing_is_lost() {
     let mut reached = 0;
-    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context, newtypes, taken] {
+    for step in [unshared, typed_frozen_and_shared, of_scripts_own, with_a_context, newtypes, taken, functions] {
         reached += for_every_allocation(step);
     }
     println!("{reached} allocations of the scenario failed in turn");
