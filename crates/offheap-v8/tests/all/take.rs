@@ -162,6 +162,12 @@ fn memory_that_cannot_be_taken_says_why() {
         refused(scope, buffer.into(), |error| is_not_unique(error, |reason| *reason == NotUnique::SubStore));
         let number = run(scope, "1");
         assert!(matches!(UniqueStore::take(scope, number, None), Err(Error::NotAnArrayBuffer { .. })));
+    });
+}
+
+#[test]
+fn webassembly_memory_is_not_taken() {
+    in_all(|scope| {
         let wasm = run(scope, "globalThis.memory = new WebAssembly.Memory({ initial: 1 }); memory.buffer");
         let error = UniqueStore::take(scope, wasm, None).unwrap_err();
         assert!(is_not_unique(&error, |reason| *reason == NotUnique::Kind), "{error}");
