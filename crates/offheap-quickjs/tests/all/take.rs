@@ -192,7 +192,7 @@ fn a_buffer_that_an_interrupt_handler_refers_to_is_not_taken() {
     let mut isolate = Isolate::builder().interrupt_handler(handler).build().unwrap();
     let mut refused = 0;
     isolate.enter(|scope| {
-        for _ in 0..40_000 {
+        for _ in 0..20_000 {
             let buffer = scope.eval_buffer("new ArrayBuffer(8)").unwrap();
             CURRENT.set(Some(Handle::clone(&buffer)));
             let taken = scope.take(&buffer, None);
