@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Buffer`] | the store of any buffer; of a view, the part that it shows |
 //! | [`Shared`] | the store of a SharedArrayBuffer |
-//! | [`Taken`] | the memory of an ArrayBuffer, which is detached |
+//! | [`Taken`] | the memory of an ArrayBuffer, which is detached; a view must show all of its buffer |
 //! | [`Copied<T>`](Copied) | a `Vec` with a copy of a typed array; `Copied<u8>` of any buffer or view |
 //!
 //! | a result | is in script |
@@ -16,8 +16,9 @@
 //! Each has its value as a public field, and converts from it. They work in `Function::new`, in functions and methods
 //! with rquickjs's macros, and in async functions.
 //!
-//! [`OrThrow`] throws an error of offheap with its class and code. With `?` alone, script sees an `Error` without a code,
-//! whose message begins with `IO Error: `. [`Caught`] says what script threw, and where.
+//! Use [`OrThrow`], which throws an error of offheap with its class and code. With `?` alone, and from a function that
+//! returns `Result<_, offheap_quickjs::Error>`, script sees an `Error` without a code, whose message begins with
+//! `IO Error: `. [`Caught`] says what script threw, and where.
 
 pub use crate::newtypes::{Buffer, Copied, FrozenOrCopy, Shared, Taken, TypedArrayOf};
 pub use crate::{BackingStoreExt, Caught, FrozenStoreExt, OrThrow, SharedStoreExt, Throw, UniqueStoreExt};
