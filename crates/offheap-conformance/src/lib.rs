@@ -51,6 +51,7 @@ pub mod random;
 mod report;
 mod runner;
 mod soak;
+pub mod views;
 
 pub use case::{Case, Factory, Lab};
 pub use cases::CASES;

@@ -177,8 +177,8 @@ impl<'s, H: Host> Scope<'s, H> {
         Ok(self.view(object, EXTERNALIZE)?.store)
     }
 
-    /// The same part as [`externalize`](Self::externalize) gives, with the type of its elements and its offset in the
-    /// buffer.
+    /// [Externalizes](Self::externalize) the part that a view shows. The result also has the type of its elements and its
+    /// offset in the buffer.
     ///
     /// # Errors
     /// Those of [`externalize`](Self::externalize).

@@ -1,4 +1,4 @@
-//! Values of script, on every engine: `Value` in a scope, and what adapters give and get for one.
+//! Values of script, on every engine: `Value` in a scope, and the types by which adapters pass values on.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Value<'s> {
     Number(f64),
     /// A BigInt that fits in an `i64` or a `u64`.
     BigInt(i128),
-    /// A string. Halves of surrogate pairs that stand alone are replaced by `U+FFFD`.
+    /// A string. `U+FFFD` replaces each lone surrogate.
     String(String),
     /// An ArrayBuffer or a SharedArrayBuffer.
     ArrayBuffer(Local<'s, JsArrayBuffer>),

@@ -238,8 +238,8 @@ impl BackingStoreExt for BackingStore {
 
 /// The functions of a [`UniqueStore`] that need a `Ctx`.
 pub trait UniqueStoreExt: Sized {
-    /// Externalizes and detaches an ArrayBuffer in one step, and returns its memory alone: `&mut [u8]`, on any thread.
-    /// `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
+    /// Externalizes and detaches an ArrayBuffer in one step. Nothing else has the memory then: it is a `&mut [u8]`, on
+    /// any thread. `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
     ///
     /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one. After an
     /// error the buffer is as it was. Memory that script made is copied, once, like in

@@ -95,9 +95,10 @@ fn open_buffer<'js>(ctx: &Ctx<'js>, object: Rooted<'_, Root>) -> Result<Value<'j
     sys::view_buffer(ctx, &open(ctx, object)?)
 }
 
-// SAFETY: I-BORROW: `state`, `window` and `externalize` call only QuickJS's own functions and functions of this crate, which
-// run no script. Script runs only in this isolate's only context: through the other calls below, and through the
-// context that `ScopeExt::with_ctx` lends. The id belongs to the runtime's state, which ends with the runtime.
+// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `lend` and `externalize` call only QuickJS's own
+// functions and functions of this crate, which run no script. `lend` gives memory that only this runtime has. Script
+// runs only in this isolate's only context: through the other calls below, and through the context that
+// `ScopeExt::with_ctx` lends. The id belongs to the runtime's state, which ends with the runtime.
 unsafe impl Host for QuickJs {
     const NAME: &'static str = ENGINE;
     const RELEASING_RUNS_CODE: bool = true;

@@ -180,7 +180,7 @@ newtype!(Copied<T: RquickjsElement>(Vec<T>));
 impl<'js, T: RquickjsElement + Pod> FromJs<'js> for Copied<T> {
     fn from_js(ctx: &Ctx<'js>, value: Value<'js>) -> rquickjs::Result<Self> {
         if T::ELEMENT != Element::Uint8 {
-            T::array(value.clone())?;
+            T::array(value.clone()).map_err(of_another_type)?;
         }
         given(ctx, &value, "an ArrayBuffer or a view", copy_of(ctx, &value)).map(Copied)
     }
@@ -216,12 +216,24 @@ impl<'js> IntoJs<'js> for FrozenOrCopy {
     }
 }
 
+/// rquickjs's error for an argument that is not a typed array of the right type, with advice.
+fn of_another_type(error: rquickjs::Error) -> rquickjs::Error {
+    match error {
+        rquickjs::Error::FromJs { from, to, .. } => {
+            let advice = format!("convert it in script, by `new {to}(value)`, or take a `Copied<u8>` in Rust");
+            rquickjs::Error::new_from_js_message(from, to, advice)
+        }
+        other => other,
+    }
+}
+
 /// What was made of an argument. A value of another type is rquickjs's own error for it, so that an argument may also
 /// be an `Option`, or an `Either` of two types.
 fn given<T>(ctx: &Ctx<'_>, value: &Value<'_>, expected: &'static str, made: Result<T, Error>) -> rquickjs::Result<T> {
     match made {
-        Err(error @ Error::NotAnArrayBuffer { .. }) => {
-            Err(rquickjs::Error::new_from_js_message(value.type_name(), expected, error.to_string()))
+        Err(Error::NotAnArrayBuffer { .. }) => {
+            let advice = "pass an ArrayBuffer or a SharedArrayBuffer, or a typed array or a DataView of one";
+            Err(rquickjs::Error::new_from_js_message(value.type_name(), expected, advice))
         }
         made => made.or_throw(ctx),
     }

@@ -16,9 +16,9 @@
 //! Each has its value as a public field, and converts from it. They work in `Function::new`, in functions and methods
 //! with rquickjs's macros, and in async functions.
 //!
-//! Use [`OrThrow`], which throws an error of offheap with its class and code. With `?` alone, and from a function that
-//! returns `Result<_, offheap_quickjs::Error>`, script sees an `Error` without a code, whose message begins with
-//! `IO Error: `. [`Caught`] says what script threw, and where.
+//! [`OrThrow`] throws an error of offheap with its class and code. Use it. If a function uses `?` alone, or returns
+//! `Result<_, offheap_quickjs::Error>`, script sees an `Error` without a code, whose message begins with `IO Error: `.
+//! [`Caught`] says what script threw, and where.
 
 pub use crate::newtypes::{Buffer, Copied, FrozenOrCopy, Shared, Taken, TypedArrayOf};
 pub use crate::{BackingStoreExt, Caught, FrozenStoreExt, OrThrow, SharedStoreExt, Throw, UniqueStoreExt};

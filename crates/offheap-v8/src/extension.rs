@@ -360,8 +360,8 @@ fn copied(store: &BackingStore) -> Result<UniqueStore, Error> {
 
 /// The functions of a [`UniqueStore`] that need a scope of V8.
 pub trait UniqueStoreExt: Sized {
-    /// Externalizes and detaches an ArrayBuffer in one step, and returns its memory alone: `&mut [u8]`, on any thread.
-    /// `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
+    /// Externalizes and detaches an ArrayBuffer in one step. Nothing else has the memory then: it is a `&mut [u8]`, on
+    /// any thread. `value` is the buffer, or a view that shows all of it. `key` is as for [`detach`].
     ///
     /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one, and no other
     /// reference to the buffer's `v8::BackingStore`. Then V8 releases the block of the buffer in the call, and no copy

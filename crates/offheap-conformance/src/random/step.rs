@@ -59,7 +59,7 @@ pub enum Step {
     Write { buffer: usize, index: usize, value: u8 },
     /// Script reads a byte.
     Read { buffer: usize, index: usize },
-    /// Native code borrows all bytes, tries to take the store meanwhile, and takes it afterwards.
+    /// Native code borrows all the bytes. It tries to take the store while it has them, and again after that.
     Lend { buffer: usize },
     /// Native code copies all bytes out.
     CopyOut { store: usize },
@@ -316,7 +316,7 @@ impl fmt::Display for Step {
             }
             Step::Detach { buffer, key } => write!(f, "nativeModule.detach(b{buffer}{});", quoted(key)),
             Step::Take { buffer, key, store } => {
-                write!(f, "// native: s{store} = the memory of b{buffer} alone{}", quoted(key))
+                write!(f, "// native: s{store} = the memory taken from b{buffer}{}", quoted(key))
             }
             Step::SetDetachKey { buffer, key } => {
                 write!(f, "// native: the detach key of b{buffer} is {key:?} from here on")

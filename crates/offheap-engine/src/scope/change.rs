@@ -26,8 +26,8 @@ impl<'s, H: Host> Scope<'s, H> {
         })
     }
 
-    /// Externalizes and detaches a buffer in one step, and returns its memory alone: `&mut [u8]` on any thread. `object` is
-    /// the buffer, or a view that shows all of it. `key` is as for [`detach`](Self::detach).
+    /// Externalizes and detaches a buffer in one step. Nothing else has the memory then: it is a `&mut [u8]`, on any
+    /// thread. `object` is the buffer, or a view that shows all of it. `key` is as for [`detach`](Self::detach).
     ///
     /// Nothing else may refer to the memory: no other buffer, no handle to the store, not even a weak one. After an
     /// error the buffer is as it was.

@@ -1,5 +1,6 @@
 //! What a scope runs: scripts, functions and microtasks.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::Scope;
@@ -65,7 +66,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::Script`] if a getter throws, or the value is of another type; see [`FromJs`].
     pub fn global<T: FromJs<'s>>(&mut self, name: &str) -> Result<T, Error> {
         let value = self.take_value(|host| host.global(name))?;
-        convert::<H, T>(&format!("the global `{name}`"), value)
+        convert::<H, T>(format_args!("the global `{name}`"), value)
     }
 
     /// Calls a function of script with `undefined` as `this`, and returns its value. `arguments` is a tuple, such as
@@ -144,7 +145,7 @@ impl<'s, H: Host> Scope<'s, H> {
 
 /// The value as a `T`. `what` names it in the error.
 #[inline]
-fn convert<'s, H: Host, T: FromJs<'s>>(what: &str, value: Value<'s>) -> Result<T, Error> {
+fn convert<'s, H: Host, T: FromJs<'s>>(what: impl fmt::Display, value: Value<'s>) -> Result<T, Error> {
     T::from_js(value).map_err(|found| {
         let expected = T::expected();
         let message =

@@ -11,8 +11,8 @@ use crate::Error;
 #[derive(Clone, Copy)]
 pub(crate) struct OnThread<'a, 'js>(pub(crate) &'a Ctx<'js>);
 
-// SAFETY: I-BORROW: code that has a `Ctx` has the runtime, on its thread. rquickjs lends it under its lock, and SAFETY.md
-// assumes that a program uses it on no other thread meanwhile.
+// SAFETY: I-BORROW: code that has a `Ctx` has the runtime, on its thread. rquickjs lends it under its lock. SAFETY.md
+// says that a program must not use it on another thread at the same time.
 unsafe impl HasIsolate for OnThread<'_, '_> {
     fn isolate(&self) -> Result<IsolateId, Error> {
         state::isolate_id(self.0)
