@@ -1,0 +1,339 @@
+//! The lines of a stream. Each is one JSON object, and says what it is in its field `event`.
+//!
+//! Anything can write such a stream. `docs/ledger-format.md` describes it for those who do not use Rust.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the format that this crate reads and writes. It changes when old readers would misread new lines; new
+/// fields and new events do not change it.
+pub const VERSION: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// The process that the line is about, by the number that its system gives it. Without it, that of the latest `start`
+    /// before the line in the file; a `start` always has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<u64>,
+    /// What it says.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl From<Event> for Line {
+    fn from(event: Event) -> Self {
+        Line { process: None, event }
+    }
+}
+
+impl Line {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is no JSON object, has no `event` that this version knows, or lacks a field of that event.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        // Twice over the text is faster than serde's way to read an object whose tag may come last.
+        #[derive(Deserialize)]
+        struct Head {
+            event: Name,
+            #[serde(default)]
+            process: Option<u64>,
+        }
+        let Head { event, process } = serde_json::from_slice(text)?;
+        Ok(Line { process, event: event.parse(text)? })
+    }
+}
+
+macro_rules! names {
+    ($($name:ident($fields:ident)),* $(,)?) => {
+        /// The word in `event`.
+        #[derive(Clone, Copy, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Name {
+            $($name,)*
+        }
+
+        impl Name {
+            fn parse(self, text: &[u8]) -> Result<Event, serde_json::Error> {
+                match self {
+                    $(Name::$name => serde_json::from_slice::<$fields>(text).map(Event::$name),)*
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Start(Start), Thread(Thread), Isolate(Isolate), Stack(Stack), Created(Created), Exposed(Change), Externalized(Change),
+    Detached(Change), Transferred(Change), Resized(Change), Released(Change), Freed(Change), Referenced(Reference),
+    Dropped(Dropped), Static(Change), Refused(Refused), Holders(Holders), End(End),
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A process begins. The first line of its lines.
+    Start(Start),
+    /// A thread has a name.
+    Thread(Thread),
+    /// An isolate of an engine was made, or was named.
+    Isolate(Isolate),
+    /// A stack that later lines refer to by its number.
+    Stack(Stack),
+    /// A store was made.
+    Created(Created),
+    /// An engine got a buffer over the store.
+    Exposed(Change),
+    /// Native code took a reference to the store of an engine's buffer.
+    Externalized(Change),
+    /// A buffer over the store was detached.
+    Detached(Change),
+    /// The memory moved from one buffer to another (`transfer`, `postMessage`).
+    Transferred(Change),
+    /// The store's length changed to `bytes`.
+    Resized(Change),
+    /// An engine released a buffer over the store.
+    Released(Change),
+    /// The memory was freed, or its owner was given back.
+    Freed(Change),
+    /// Native code took a reference.
+    Referenced(Reference),
+    /// A reference was dropped.
+    Dropped(Dropped),
+    /// The program said that the store is meant to stay.
+    Static(Change),
+    /// Something was refused: a double free, a free in use, a use after detach.
+    Refused(Refused),
+    /// Who holds the store now. The latest such line counts.
+    Holders(Holders),
+    /// A process ends in order. Whatever lives then has leaked, unless it is static.
+    End(End),
+}
+
+/// A process begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The version of the format.
+    pub version: u32,
+    /// What was started, for people: `offheap run examples/leak.js`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The level of the ledger: `counts`, `sites` or `full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// The mean number of bytes between two samples, if only samples are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_bytes: Option<u64>,
+    /// When the process began, in milliseconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix_milliseconds: Option<u64>,
+    /// What else is to be said of the process.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// Further facts by name, for people and for filters.
+pub type Labels = std::collections::BTreeMap<String, String>;
+
+/// A thread and its name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Thread {
+    /// The thread's number: any that no other thread of the process has.
+    pub thread: u64,
+    /// Its name.
+    pub name: String,
+}
+
+/// An isolate of an engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Isolate {
+    /// The isolate's number. It may be used again by a later isolate, which is then told by a line of its own.
+    pub isolate: u64,
+    /// The engine: `QuickJS`, `V8`.
+    pub engine: String,
+    /// The name that the program gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A stack, which later lines refer to by its number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    /// The stack's number.
+    pub stack: u64,
+    /// Its frames, the innermost first.
+    pub frames: Vec<Frame>,
+}
+
+/// One frame of a stack. Everything that is not known is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// The function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The place: `file:line:column`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The address in the program's memory, for code whose function is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<u64>,
+}
+
+/// A store was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The store: a number that no other store of the process ever gets.
+    pub store: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The thread that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// The kind of its memory: `fixed`, `resizable`, `shared`, `frozen`, `manual`, `mapped`, or another word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The place that made it: `file:line:column`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The stack that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<u64>,
+    /// How many stores this one stands for, if only samples are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+    /// What else is to be said of it.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+/// Something happened to a store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The store.
+    pub store: u64,
+    /// Its length in bytes from now on, if that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The thread on which it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// The isolate whose buffer it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolate: Option<u64>,
+    /// The place that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The stack that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<u64>,
+}
+
+/// Native code took a reference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The store.
+    pub store: u64,
+    /// The reference: a number that no other reference of the process ever gets.
+    pub reference: u64,
+    /// The first byte of the part that it refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The byte after the last of that part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// The thread that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// The place that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+}
+
+/// A reference was dropped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The store.
+    pub store: u64,
+    /// The reference.
+    pub reference: u64,
+}
+
+/// Something was refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The error's code: `DOUBLE_FREE`, `FREE_IN_USE`, `UNKNOWN_ADDRESS`, `DETACHED`.
+    pub code: String,
+    /// What happened, as a sentence that names the places.
+    pub message: String,
+    /// The store, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<u64>,
+    /// The thread on which it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<u64>,
+    /// The place that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The stack that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<u64>,
+    /// The place that came first: the first free, the detaching, the holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<String>,
+}
+
+/// Who holds a store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Holders {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// The store.
+    pub store: u64,
+    /// How many references native code has, parts included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<u64>,
+    /// How many weak handles there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak: Option<u64>,
+    /// How many guards read its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readers: Option<u64>,
+    /// Whether a guard writes its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<bool>,
+    /// Its live buffers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buffers: Vec<Buffers>,
+}
+
+/// Live buffers in one isolate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Buffers {
+    /// The isolate, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolate: Option<u64>,
+    /// How many buffers.
+    pub count: u64,
+    /// The path of objects that keeps one of them alive, from the global object on, if the engine was asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+}
+
+/// A process ends in order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+}
