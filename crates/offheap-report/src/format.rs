@@ -2,6 +2,8 @@
 //!
 //! Anything can write such a stream. `docs/ledger-format.md` describes it for those who do not use Rust.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the format that this crate reads and writes. It changes when old readers would misread new lines; new
@@ -27,36 +29,96 @@ impl From<Event> for Line {
 }
 
 impl Line {
-    /// Reads a line.
+    /// Reads a line, with or without its end.
     ///
     /// # Errors
     /// It is no JSON object, has no `event` that this version knows, or lacks a field of that event.
-    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(text: &[u8]) -> Result<Self, Malformed> {
         // Twice over the text is faster than serde's way to read an object whose tag may come last.
         #[derive(Deserialize)]
-        struct Head {
-            event: Name,
+        struct Head<'a> {
+            #[serde(borrow)]
+            event: Cow<'a, str>,
             #[serde(default)]
             process: Option<u64>,
         }
-        let Head { event, process } = serde_json::from_slice(text)?;
-        Ok(Line { process, event: event.parse(text)? })
+        let text = str::from_utf8(text).map_err(|error| Malformed::NotUtf8 { column: error.valid_up_to() + 1 })?;
+        let Head { event, process } = serde_json::from_str(text).map_err(Malformed::syntax)?;
+        let event = Event::parse(&event, text)?;
+        event.check()?;
+        Ok(Line { process, event })
     }
 }
 
-macro_rules! names {
-    ($($name:ident($fields:ident)),* $(,)?) => {
-        /// The word in `event`.
-        #[derive(Clone, Copy, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        enum Name {
-            $($name,)*
-        }
+/// Why a line is not one of the format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// The text is not UTF-8.
+    #[error("byte {column} of the line is not UTF-8, and the format is JSON in UTF-8")]
+    NotUtf8 {
+        /// The first byte that is wrong, counted from 1.
+        column: usize,
+    },
+    /// The text is no JSON object with the fields of its event.
+    #[error("{message} (column {column})")]
+    Syntax {
+        /// Where, counted from 1 in bytes.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// This version has no such event.
+    #[error(
+        "the event \"{event}\" is not one of version {VERSION} of the format; if a newer program wrote it, update offheap"
+    )]
+    Event {
+        /// The word.
+        event: String,
+    },
+    /// A number that no program can mean.
+    #[error("\"{field}\" is {value}, which is more than any program has: the most is {most}")]
+    Number {
+        /// The field.
+        field: &'static str,
+        /// The number.
+        value: String,
+        /// The greatest that is read.
+        most: u64,
+    },
+}
 
-        impl Name {
-            fn parse(self, text: &[u8]) -> Result<Event, serde_json::Error> {
+impl Malformed {
+    fn syntax(error: serde_json::Error) -> Self {
+        // A line is one line to serde_json, so that its number would mislead.
+        let text = error.to_string();
+        let message = text.split(" at line 1 column ").next().unwrap_or_default().to_owned();
+        Malformed::Syntax { column: error.column(), message }
+    }
+}
+
+/// The most bytes that a store or all stores can have: what a number of JavaScript counts exactly.
+pub const MOST_BYTES: u64 = 1 << 53;
+/// The latest time, some 292 years.
+pub const LATEST_TIME: u64 = i64::MAX as u64;
+
+macro_rules! names {
+    ($($word:literal = $name:ident($fields:ident)),* $(,)?) => {
+        impl Event {
+            /// All words that `event` can have.
+            pub const NAMES: &[&str] = &[$($word),*];
+
+            fn parse(name: &str, text: &str) -> Result<Event, Malformed> {
+                match name {
+                    $($word => serde_json::from_str::<$fields>(text).map(Event::$name).map_err(Malformed::syntax),)*
+                    _ => Err(Malformed::Event { event: name.to_owned() }),
+                }
+            }
+
+            /// The word in `event`.
+            pub fn name(&self) -> &'static str {
                 match self {
-                    $(Name::$name => serde_json::from_slice::<$fields>(text).map(Event::$name),)*
+                    $(Event::$name(_) => $word,)*
                 }
             }
         }
@@ -64,9 +126,56 @@ macro_rules! names {
 }
 
 names! {
-    Start(Start), Thread(Thread), Isolate(Isolate), Stack(Stack), Created(Created), Exposed(Change), Externalized(Change),
-    Detached(Change), Transferred(Change), Resized(Change), Released(Change), Freed(Change), Referenced(Reference),
-    Dropped(Dropped), Static(Change), Refused(Refused), Holders(Holders), End(End),
+    "start" = Start(Start), "thread" = Thread(Thread), "isolate" = Isolate(Isolate), "stack" = Stack(Stack),
+    "created" = Created(Created), "exposed" = Exposed(Change), "externalized" = Externalized(Change),
+    "detached" = Detached(Change), "transferred" = Transferred(Change), "resized" = Resized(Change),
+    "released" = Released(Change), "freed" = Freed(Change), "referenced" = Referenced(Reference),
+    "dropped" = Dropped(Dropped), "static" = Static(Change), "refused" = Refused(Refused), "holders" = Holders(Holders),
+    "end" = End(End),
+}
+
+impl Event {
+    /// When it happened, in nanoseconds since the process's start.
+    pub fn time(&self) -> Option<u64> {
+        match self {
+            Event::Start(_) | Event::Thread(_) | Event::Isolate(_) | Event::Stack(_) => None,
+            Event::Created(created) => Some(created.time),
+            Event::Exposed(change)
+            | Event::Externalized(change)
+            | Event::Detached(change)
+            | Event::Transferred(change)
+            | Event::Resized(change)
+            | Event::Released(change)
+            | Event::Freed(change)
+            | Event::Static(change) => Some(change.time),
+            Event::Referenced(reference) => Some(reference.time),
+            Event::Dropped(dropped) => Some(dropped.time),
+            Event::Refused(refused) => Some(refused.time),
+            Event::Holders(holders) => Some(holders.time),
+            Event::End(end) => Some(end.time),
+        }
+    }
+
+    fn check(&self) -> Result<(), Malformed> {
+        let number = |field, value: Option<u64>, most| match value {
+            Some(value) if value > most => Err(Malformed::Number { field, value: value.to_string(), most }),
+            _ => Ok(()),
+        };
+        number("time", self.time(), LATEST_TIME)?;
+        match self {
+            Event::Created(created) => {
+                number("bytes", Some(created.bytes), MOST_BYTES)?;
+                match created.weight {
+                    Some(weight) if !(0.0..=MOST_BYTES as f64).contains(&weight) => {
+                        Err(Malformed::Number { field: "weight", value: weight.to_string(), most: MOST_BYTES })
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Event::Resized(change) => number("bytes", change.bytes, MOST_BYTES),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a line says.
@@ -80,7 +189,7 @@ pub enum Event {
     Thread(Thread),
     /// An isolate of an engine was made, or was named.
     Isolate(Isolate),
-    /// A stack that later lines refer to by its number.
+    /// A stack that other lines refer to by its number.
     Stack(Stack),
     /// A store was made.
     Created(Created),
@@ -158,7 +267,7 @@ pub struct Isolate {
     pub name: Option<String>,
 }
 
-/// A stack, which later lines refer to by its number.
+/// A stack, which other lines refer to by its number: before this line or after it. A process may tell its stacks at its end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
     /// The stack's number.
