@@ -20,28 +20,39 @@
 //! ```
 
 pub use crate::error::type_name_without_paths;
+pub use crate::event::{Refusal, is_observed};
 pub use crate::finalizer::{InFinalizer, in_finalizer};
 pub use crate::isolate::IsolateRegistration;
 pub use crate::lend::{
     Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
 };
-pub use crate::observe::is_observed;
 pub use crate::raw::EngineMemory;
 pub use crate::site::{on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 
-use crate::observe::{self, EventKind};
+use crate::event::{self, EventKind};
 use crate::{BackingStore, Error, IsolateId, SharedStore};
 
 /// Tells the observer that native code took this reference from a buffer of `isolate`.
 #[inline]
 pub fn note_externalized(store: &BackingStore, isolate: IsolateId) {
-    observe::emit(|| store.raw().event(EventKind::Externalized { isolate }));
+    store.raw().tell(EventKind::Externalized { isolate });
 }
 
 /// Tells the observer that native code detached a buffer of `isolate` over this store.
 pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
-    observe::emit(|| store.raw().event(EventKind::Detached { isolate }));
+    store.raw().tell(EventKind::Detached { isolate });
+}
+
+/// Tells the observer that script moved the memory of a buffer of `isolate` over this store to another buffer.
+pub fn note_transferred(store: &BackingStore, isolate: IsolateId) {
+    store.raw().tell(EventKind::Transferred { isolate });
+}
+
+/// Tells the observer that an operation was refused, before the caller gets the error: script or native code used a buffer
+/// after its detach, for example. The core itself tells refused frees of manual memory. The caller holds no lock.
+pub fn note_refused(refusal: &Refusal<'_>) {
+    event::tell_refusal(refusal);
 }
 
 /// Checks that [`BackingStore::try_into_unique`] will succeed once the one live buffer over the memory of `store`, which is

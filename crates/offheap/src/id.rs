@@ -29,6 +29,20 @@ impl StoreId {
         })
     }
 
+    /// The number of this id's batch. A thread takes 1,024 ids at a time and gives all of them to the stores that it makes, so
+    /// tables that are split by batches have no part that two threads write at the same moment, except for stores that
+    /// change threads.
+    ///
+    /// ```
+    /// let (first, next) = (offheap::UniqueStore::zeroed(1)?, offheap::UniqueStore::zeroed(1)?);
+    /// assert_eq!(first.id().batch(), next.id().batch());
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    #[inline]
+    pub fn batch(self) -> u64 {
+        (self.0.get() - 1) / BATCH
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
         self.0.get()

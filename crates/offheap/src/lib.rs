@@ -101,6 +101,7 @@ mod budget;
 mod class;
 mod cursor;
 mod error;
+mod event;
 mod finalizer;
 mod frozen;
 mod id;

@@ -1,19 +1,40 @@
 //! The observer: the events of one store, in order. A process has one observer, so this has a file of its own.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread::{self, ThreadId};
 
 use offheap::adapter::{self, Hold, IsolateRegistration};
-use offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap::observe::{self, Event, EventKind, Observer, Refusal, set_observer};
 use offheap::{
-    BackingStore, Error, FrozenStore, Holder, ManualHeap, ManualMemory, ManualOptions, SharedStore, StoreId, StoreKind,
-    UniqueStore,
+    BackingStore, Error, FrozenStore, Holder, ManualHeap, ManualMemory, ManualOptions, SharedStore, Site, StoreId,
+    StoreKind, UniqueStore,
 };
 
 struct Recorder(Mutex<Vec<(ThreadId, Event)>>);
 
+/// A store of this length is declined.
+const DECLINED: usize = 777;
+
+/// What the observer is told of a refusal, as `(store, code, at, earlier, created, text)`.
+type Refused = (Option<StoreId>, &'static str, Site, Option<Site>, Option<Site>, String);
+
+thread_local!(static REFUSED: RefCell<Vec<Refused>> = const { RefCell::new(Vec::new()) });
+
 impl Observer for Recorder {
+    fn wants(&self, byte_length: usize, _: StoreKind) -> bool {
+        byte_length != DECLINED
+    }
+
+    fn refused(&self, refusal: &Refusal<'_>) {
+        assert!(adapter::in_finalizer());
+        // No lock of the core is held.
+        ManualHeap::unfreed().unwrap();
+        let Refusal { store, code, at, earlier, created, error, .. } = *refusal;
+        REFUSED.with_borrow_mut(|refused| refused.push((store, code, at, earlier, created, error.to_string())));
+    }
+
     fn event(&self, event: &Event) {
         self.0.lock().unwrap().push((thread::current().id(), *event));
         if event.kind == EventKind::Resized && FREE_WHEN_TOLD.lock().unwrap().remove(&event.store) {
@@ -147,7 +168,7 @@ fn a_store_that_becomes_unique_and_shared_again_is_created_once() {
     let store = BackingStore::from(store.try_into_unique().unwrap());
     assert!(weak.upgrade().is_none());
     drop(store);
-    assert_eq!(kinds(id), [EventKind::Created, EventKind::Freed { at: None }]);
+    assert_eq!(kinds(id), [EventKind::Created, EventKind::BlockMoved, EventKind::Freed { at: None }]);
 }
 
 #[test]
@@ -203,4 +224,114 @@ fn no_free_by_hand_comes_before_the_new_length_was_told() {
     memory.free().unwrap();
     let freed = EventKind::Freed { at: memory.freed() };
     assert_eq!(kinds(store.id()), [EventKind::Created, EventKind::Resized, EventKind::Resized, freed]);
+}
+
+#[test]
+fn a_store_that_is_declined_is_never_told() {
+    observe();
+    let registration = IsolateRegistration::new("Test").unwrap();
+    let store = BackingStore::from(UniqueStore::zeroed(DECLINED).unwrap());
+    let manual = ManualMemory::allocate(DECLINED).unwrap();
+    let (id, manual_id) = (store.id(), manual.store().id());
+    drop(Hold::new(&store, registration.id()).unwrap());
+    let weak = store.downgrade();
+    // In a new control block it is still the store that was declined.
+    let unique = store.try_into_unique().unwrap();
+    assert!(weak.upgrade().is_none());
+    drop(unique.try_into_owner::<Vec<u8>>());
+    manual.free().unwrap();
+    assert_eq!((kinds(id), kinds(manual_id)), (vec![], vec![]));
+    // A refusal is told of all of them.
+    manual.free().unwrap_err();
+    assert_eq!(REFUSED.take().len(), 1);
+}
+
+#[test]
+fn each_refused_free_is_told_with_both_places() {
+    observe();
+    let registration = IsolateRegistration::new("Test").unwrap();
+    let here = || Site::here();
+    let memory = ManualMemory::allocate(16).unwrap();
+    let (id, allocated) = (memory.store().id(), memory.store().site());
+    let hold = Hold::new(memory.store(), registration.id()).unwrap();
+    memory.free_at(here()).unwrap_err();
+    drop(hold);
+    let first = here();
+    memory.free_at(first).unwrap();
+    let second = here();
+    let error = memory.free_at(second).unwrap_err();
+    ManualHeap::free(memory.as_ptr()).unwrap_err();
+    ManualHeap::free(std::ptr::without_provenance_mut(1)).unwrap_err();
+    let refused = REFUSED.take();
+    let [in_use, double, by_pointer, unknown] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((in_use.0, in_use.1, in_use.3, in_use.4), (Some(id), "FREE_IN_USE", Some(allocated), Some(allocated)));
+    let expected = (Some(id), "DOUBLE_FREE", second, Some(first), Some(allocated), error.to_string());
+    assert_eq!(*double, expected);
+    assert_eq!((by_pointer.0, by_pointer.1, by_pointer.3), (Some(id), "DOUBLE_FREE", Some(first)));
+    assert_eq!((unknown.0, unknown.1, unknown.3, unknown.4), (None, "UNKNOWN_ADDRESS", None, None));
+}
+
+#[test]
+fn the_address_of_a_reused_block_is_told_with_the_free_of_the_first() {
+    observe();
+    // The allocator that `adopt` is told of gives one address out twice, as more than 64 MiB of it were freed.
+    extern "C" fn nothing(_: *mut std::ffi::c_void) {}
+    let mut bytes = vec![0u8; 65 << 20];
+    let data = bytes.as_mut_ptr().cast();
+    // SAFETY: the bytes of a vector that nobody else uses, and that outlives its adoption.
+    unsafe { ManualMemory::adopt(data, bytes.len(), nothing) }.unwrap().free().unwrap();
+    // SAFETY: as above: the first `free_fn` was called.
+    let again = unsafe { ManualMemory::adopt(data, 1, nothing) }.unwrap();
+    ManualHeap::free(data).unwrap_err();
+    again.free().unwrap();
+    let refused = REFUSED.take();
+    let [reused] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((reused.1, reused.4), ("UNKNOWN_ADDRESS", Some(again.store().site())));
+    assert!(reused.3.is_some(), "the first free");
+}
+
+#[test]
+fn the_holders_of_a_store_are_read_from_its_newest_block() {
+    observe();
+    let registration = IsolateRegistration::new("Test").unwrap();
+    let isolate = registration.id();
+    let store = BackingStore::from(UniqueStore::zeroed(8).unwrap());
+    let id = store.id();
+    let holders = || {
+        let key = told(id).last().unwrap().block();
+        // SAFETY: the key of the store's last event, and only this thread has the store.
+        unsafe { observe::holders(key) }
+    };
+    let (part, weak) = (store.slice(2..4).unwrap(), store.downgrade());
+    let buffer = Hold::new(&store, isolate).unwrap();
+    let now = holders();
+    assert_eq!((now.references, now.weak, now.exposure), (2, 1, Some((isolate, 1))));
+    drop(buffer);
+    let reader = part.bytes().unwrap();
+    assert_eq!((holders().readers, holders().writer, holders().exposure), (1, false, None));
+    drop(reader);
+    drop(part);
+    let unique = store.try_into_unique().unwrap();
+    assert_eq!(kinds(id).last(), Some(&EventKind::BlockMoved));
+    assert_eq!((holders().references, holders().weak), (1, 0));
+    drop(weak);
+    let mut store = BackingStore::from(unique);
+    let writer = store.bytes_mut().unwrap();
+    assert!(holders().writer);
+    drop(writer);
+}
+
+#[test]
+fn the_block_of_manual_memory_is_there_until_its_free_was_told() {
+    observe();
+    // Pages, at an address that no other test adopted.
+    let memory = ManualMemory::allocate(100_000).unwrap();
+    let (id, data) = (memory.store().id(), memory.as_ptr());
+    drop(memory);
+    let key = told(id).last().unwrap().block();
+    // SAFETY: the memory is not freed yet.
+    let now = unsafe { observe::holders(key) };
+    assert_eq!((now.references, now.exposure), (0, None));
+    ManualHeap::free(data).unwrap();
+    assert_eq!(kinds(id).len(), 2);
 }

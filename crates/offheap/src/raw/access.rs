@@ -249,6 +249,13 @@ impl AccessWord {
         is_freed(self.0.load(Ordering::Acquire))
     }
 
+    /// The number of guards that read and of copies, and whether there is a guard that writes.
+    pub(super) fn guards(&self) -> (u32, bool) {
+        let word = self.0.load(Ordering::Acquire);
+        let readers = (word & GUARDS) / GUARD + (word & COPIES) / COPY;
+        (readers as u32, !is_freed(word) && word & WRITER != 0)
+    }
+
     /// The isolate that has the store, and the number of its live buffers.
     #[inline]
     pub(super) fn exposure(&self) -> Option<(IsolateId, u16)> {

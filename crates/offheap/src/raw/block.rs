@@ -11,7 +11,7 @@ use super::access::AccessWord;
 use super::counts::Counts;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
-use crate::observe::{self, Event, EventKind};
+use crate::event::{self, BlockKey, Event, EventKind};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
@@ -21,9 +21,12 @@ pub const CONTROL_BLOCK_BYTES: usize = size_of::<Header>();
 #[cfg(not(loom))]
 const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
 
+mod holders;
 mod life;
 mod unique;
 mod weak;
+
+pub use holders::Holders;
 
 /// The memory of a store: its address and its length.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +52,8 @@ struct Header {
     charged: bool,
     // Whether each claim of an isolate has a strong reference too (`Claim`).
     claims_have_references: bool,
+    // Whether the observer did not want to hear of the store.
+    declined: bool,
     witness: Witness,
 }
 
@@ -171,6 +176,10 @@ impl RawStore {
             Ok(charged) => charged,
             Err(error) => return Err((error, unfinished.into_owner())),
         };
+        // Returned if the observer panics.
+        let charge = Charge::of(if charged { byte_length } else { 0 });
+        let declined = event::is_declined(byte_length, kind);
+        std::mem::forget(charge);
         let header = Header {
             counts: Counts::new(),
             access: AccessWord::new(),
@@ -182,6 +191,7 @@ impl RawStore {
             kind,
             charged,
             claims_have_references: false,
+            declined,
             witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
@@ -192,7 +202,21 @@ impl RawStore {
 
     #[inline]
     pub(super) fn tell_created(&self) {
-        observe::emit(|| self.event(EventKind::Created));
+        self.tell(EventKind::Created);
+    }
+
+    /// Tells the observer an event of this store, if there is an observer and it wants this store.
+    #[inline]
+    pub(crate) fn tell(&self, kind: EventKind) {
+        if self.is_told() {
+            event::tell(&self.event(kind));
+        }
+    }
+
+    /// Whether there is an observer that hears of this store.
+    #[inline]
+    pub(in crate::raw) fn is_told(&self) -> bool {
+        event::is_observed() && !self.header().declined
     }
 
     #[inline]
@@ -311,6 +335,8 @@ impl RawStore {
     }
 
     /// An event of this store.
+    // Cold, so that an operation that tells one stays short.
+    #[cold]
     pub(crate) fn event(&self, kind: EventKind) -> Event {
         let header = self.header();
         Event {
@@ -320,6 +346,7 @@ impl RawStore {
             byte_length: self.byte_length(),
             address: header.data.as_ptr().addr(),
             created: header.site.get(),
+            block: BlockKey::new(self.0.as_ptr().expose_provenance()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::access::{Denied, Withdrawal};
 use super::{Memory, Owner, RawStore};
-use crate::observe::{self, EventKind};
+use crate::event::EventKind;
 use crate::{Error, IsolateId, Length, Sharing, Site, StoreKind};
 
 /// What an engine's buffer has of a block: it keeps the block.
@@ -65,7 +65,7 @@ impl Claim {
     /// Tells the observer of the claim. A panic of the observer drops the claim.
     #[inline]
     pub(crate) fn tell(&self, isolate: IsolateId) {
-        observe::emit(|| self.0.event(EventKind::Exposed { isolate }));
+        self.0.tell(EventKind::Exposed { isolate });
     }
 
     /// Tells the observer of the block that [`of_owner`](Self::of_owner) made, and of the claim.
@@ -144,10 +144,8 @@ impl Claim {
         // panics.
         let ending = Ending(self);
         let raw = &ending.0.0;
-        observe::emit(|| {
-            let isolate = raw.exposure().filter(|_| counts_buffers(raw.kind())).map(|(isolate, _)| isolate);
-            raw.event(EventKind::Released { isolate })
-        });
+        let isolate = raw.exposure().filter(|_| counts_buffers(raw.kind())).map(|(isolate, _)| isolate);
+        raw.tell(EventKind::Released { isolate });
     }
 }
 
@@ -163,7 +161,7 @@ impl Drop for Ending<'_> {
 impl Drop for Claim {
     #[inline]
     fn drop(&mut self) {
-        if observe::is_observed() { self.tell_and_end() } else { self.end() }
+        if self.0.is_told() { self.tell_and_end() } else { self.end() }
     }
 }
 

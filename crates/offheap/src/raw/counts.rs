@@ -39,6 +39,11 @@ impl Counts {
         strong(self.0.load(Ordering::Acquire))
     }
 
+    /// The number of weak references, without the one that the strong ones hold.
+    pub(super) fn weak(&self) -> u32 {
+        weak(self.0.load(Ordering::Acquire)).saturating_sub(1)
+    }
+
     /// Counts one more strong reference. Returns whether there was none: then the caller begins a group.
     #[inline]
     pub(super) fn add_strong(&self) -> bool {

@@ -35,7 +35,7 @@ mod loom_tests;
 
 pub(crate) use access::{Denied, MAX_BUFFERS};
 pub(crate) use atomic::Machine;
-pub use block::CONTROL_BLOCK_BYTES;
+pub use block::{CONTROL_BLOCK_BYTES, Holders};
 pub(crate) use block::{RawStore, RawWeak};
 pub(crate) use claim::Claim;
 pub(crate) use copy::{load_bytes, store_bytes};

@@ -4,7 +4,7 @@ use super::access::{AccessWord, Denied};
 use super::manual::ManualOwner;
 use super::{Memory, RawStore, UniqueRef, store_bytes};
 use crate::budget::{self, Charge};
-use crate::observe::{self, EventKind};
+use crate::event::EventKind;
 use crate::sys::Reservation;
 use crate::{Error, IsolateId, Site, StoreKind};
 
@@ -100,7 +100,7 @@ impl RawStore {
         }
         if byte_length != before {
             // Told while the mark is set, so that the observer cannot hear of a free or of another length first.
-            observe::emit(|| self.event(EventKind::Resized));
+            self.tell(EventKind::Resized);
         }
         drop(resizing);
         Ok(())

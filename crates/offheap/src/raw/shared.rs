@@ -2,7 +2,7 @@
 
 use super::{HeapMemory, Memory, Owner, RawStore, freed_at};
 use crate::budget;
-use crate::observe::{self, EventKind};
+use crate::event::EventKind;
 use crate::sys::Reservation;
 use crate::{Error, Length, Site, StoreKind};
 
@@ -81,7 +81,7 @@ impl RawStore {
                 Ok(()) => {
                     // From here on they count as part of the length.
                     std::mem::forget(charge);
-                    observe::emit(|| self.event(EventKind::Resized));
+                    self.tell(EventKind::Resized);
                     return Ok(());
                 }
                 Err(seen) => byte_length = seen,

@@ -12,11 +12,11 @@ const LAYERS: [Layer; 4] = [
             "budget",
             "class",
             "error",
+            "event",
             "finalizer",
             "id",
             "isolate",
             "kind",
-            "observe",
             "reason",
             "rejected",
             "site",
@@ -65,7 +65,11 @@ const LAYERS: [Layer; 4] = [
             "WeakStore",
         ],
     },
-    Layer { name: "adapters and conversions", modules: &["adapter", "interop", "lib", "refused"], types: &[] },
+    Layer {
+        name: "adapters and conversions",
+        modules: &["adapter", "interop", "lib", "observe", "refused"],
+        types: &[],
+    },
 ];
 
 struct Layer {

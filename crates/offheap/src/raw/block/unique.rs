@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
-use crate::observe::{self, EventKind};
+use crate::event::EventKind;
 use crate::raw::access::AccessWord;
 use crate::raw::counts::Counts;
 use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
@@ -53,6 +53,7 @@ impl RawStore {
             kind: header.kind,
             charged: header.charged,
             claims_have_references: false,
+            declined: header.declined,
             witness: Witness::new(),
         };
         let unique = RawStore(fresh.cast());
@@ -64,7 +65,10 @@ impl RawStore {
         // there.
         // The owner and its padding end with the block in both blocks. An owner's memory does not move with it (`Owner`).
         unsafe { old.owner_ptr().cast::<u8>().copy_to_nonoverlapping(unique.owner_ptr().cast(), owner_size) };
-        drop(RawWeak(old.0));
+        let old = RawWeak(old.0);
+        // Told while the old block is still there, since the observer may be looking at it. If it panics, the store is freed.
+        unique.tell(EventKind::BlockMoved);
+        drop(old);
         Ok(unique)
     }
 
@@ -131,7 +135,7 @@ impl RawStore {
             return Err(self);
         }
         assert_eq!(self.reference_count(), 1, "a unique store is held elsewhere");
-        observe::emit(|| self.event(EventKind::Freed { at: None }));
+        self.tell(EventKind::Freed { at: None });
         let store = ManuallyDrop::new(self);
         drop(store.charge());
         // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.

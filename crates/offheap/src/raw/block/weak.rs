@@ -1,6 +1,7 @@
 //! Weak references, which keep a block alive and not its owner.
 
 use super::{Header, RawStore, RawWeak};
+use crate::event::{self, BlockKey};
 use crate::sync::dealloc;
 
 impl RawWeak {
@@ -9,6 +10,16 @@ impl RawWeak {
         let header = unsafe { self.0.as_ref() };
         header.witness.used();
         header
+    }
+
+    /// The block's address, for an event.
+    pub(in crate::raw) fn key(&self) -> BlockKey {
+        BlockKey::new(self.0.as_ptr().expose_provenance())
+    }
+
+    /// Whether there is an observer that hears of the store.
+    pub(in crate::raw) fn is_told(&self) -> bool {
+        event::is_observed() && !self.header().declined
     }
 
     /// A strong reference, unless the last one is gone and no buffer is left.

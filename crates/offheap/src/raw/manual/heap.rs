@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxBuildHasher;
 
 use super::{FreedAt, ManualBlock, ManualHandle, ManualOwner};
-use crate::observe::{self, EventKind};
+use crate::event::{self, Event, EventKind, Refusal};
 use crate::raw::access::Denied;
 use crate::raw::{RawStore, RawWeak};
 use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
@@ -57,14 +57,19 @@ static HEAP: Mutex<Heap> =
 /// A free whose event and last steps are left until the heap's lock is released.
 #[must_use]
 struct Retired {
-    event: observe::Event,
+    event: Event,
+    // Keeps the control block until the observer was told of the free (I-OBSERVED).
+    block: RawWeak,
     // The block of the free that is no longer remembered.
     forgotten: Option<ManualBlock>,
 }
 
 impl Retired {
     fn finish(self) {
-        observe::emit(|| self.event);
+        if self.block.is_told() {
+            event::tell(&self.event);
+        }
+        drop(self.block);
         drop(self.forgotten);
         loop {
             // A statement of its own, so that the lock is released before the block's drop calls a `free_fn`.
@@ -114,16 +119,30 @@ pub(super) fn list(raw: RawStore, block: ManualBlock) -> Result<ManualHandle, Re
 /// Frees the memory of a handle, unless it is in use.
 pub(super) fn free(raw: &RawStore, site: Site) -> Result<(), Error> {
     // Two references are not uses: the block's own, and the one that all handles share.
-    let freed = Heap::lock().free(raw, 2, site)?;
-    freed.finish();
-    Ok(())
+    let freed = Heap::lock().free(raw, 2, site);
+    finish(freed)
 }
 
 /// Frees the memory that begins at this address, unless it is in use.
 pub(crate) fn free_address(address: usize, site: Site) -> Result<(), Error> {
-    let freed = Heap::lock().free_address(address, site)?;
-    freed.finish();
-    Ok(())
+    let freed = Heap::lock().free_address(address, site);
+    finish(freed)
+}
+
+/// The end of a free, after the heap's lock was released: the observer is told of the free, or of its refusal.
+fn finish(freed: Result<Retired, Error>) -> Result<(), Error> {
+    match freed {
+        Ok(retired) => {
+            retired.finish();
+            Ok(())
+        }
+        Err(error) => {
+            if let Some(refusal) = Refusal::of_free(&error) {
+                event::tell_refusal(&refusal);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Where manual memory was freed whose block is marked as freed. A free that is still running may not have noted its place
@@ -229,21 +248,23 @@ impl Heap {
     fn retire(&mut self, address: usize, freed: Site) -> Retired {
         let live = self.live.remove(&address).expect("live until it is freed");
         let byte_length = live.byte_length();
-        let Live { store, kind, allocated, mut block, .. } = live;
+        let Live { store, kind, handle, allocated, mut block, .. } = live;
         self.kept_bytes += block.keep_address();
         let oldest = if self.freed.len() == REMEMBERED { self.freed.pop_front() } else { None };
         let forgotten = oldest.and_then(|oldest| oldest.block);
         self.kept_bytes -= forgotten.as_ref().map_or(0, ManualBlock::kept_bytes);
         self.freed.push_back(Remembered { store, address, byte_length, allocated, freed, block: Some(block) });
         Retired {
-            event: observe::Event {
+            event: Event {
                 kind: EventKind::Freed { at: Some(freed) },
                 store,
                 store_kind: kind,
                 byte_length,
                 address,
                 created: allocated,
+                block: handle.key(),
             },
+            block: handle,
             forgotten,
         }
     }

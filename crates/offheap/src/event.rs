@@ -1,0 +1,216 @@
+//! What an observer is told: events of stores and refusals. [`observe`](crate::observe) is the public module.
+
+use std::sync::OnceLock;
+// Not through `crate::sync`: a static cannot be a loom atomic. It only gains bits, and orders no other memory.
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::finalizer::InFinalizer;
+use crate::{Error, IsolateId, Site, StoreId, StoreKind};
+
+mod refusal;
+
+pub use refusal::Refusal;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A store was made.
+    Created,
+    /// An engine got a buffer over the store.
+    Exposed {
+        /// The engine's isolate.
+        isolate: IsolateId,
+    },
+    /// Native code took a reference to the store of an engine's buffer.
+    Externalized {
+        /// The engine's isolate.
+        isolate: IsolateId,
+    },
+    /// Native code detached a buffer over the store.
+    Detached {
+        /// The engine's isolate.
+        isolate: IsolateId,
+    },
+    /// Script moved the memory of a buffer over the store to another buffer (`transfer`, a message to a worker). Only
+    /// adapters whose engine reports it tell this.
+    Transferred {
+        /// The isolate of the first buffer.
+        isolate: IsolateId,
+    },
+    /// An engine released a buffer over the store: the buffer was detached or collected, or its isolate ended.
+    Released {
+        /// The engine's isolate. `None` for shared and read-only memory, which any number of isolates may have, if the
+        /// adapter cannot tell which one released it.
+        isolate: Option<IsolateId>,
+    },
+    /// Its length was changed, by native code or by script. An engine that resizes its own memory causes no event; the
+    /// store's next event has the new length.
+    Resized,
+    /// The store got another control block, and [`Event::block`] has the new key: it became a [`UniqueStore`] while there
+    /// were weak handles. Its id, its bytes and its address are those that it had.
+    ///
+    /// [`UniqueStore`]: crate::UniqueStore
+    BlockMoved,
+    /// A native handle to the store was made. Only told with the feature `track-handles`.
+    Referenced {
+        /// The handle.
+        reference: ReferenceId,
+        /// The place that made it.
+        at: Site,
+        /// Where the handle's bytes begin in the store.
+        from: usize,
+        /// Where they end; `usize::MAX` for a handle to all of the store, whatever its length becomes.
+        to: usize,
+    },
+    /// A native handle was dropped. Only told with the feature `track-handles`.
+    Dropped {
+        /// The handle.
+        reference: ReferenceId,
+    },
+    /// The memory is freed: its owner is about to be dropped, or it was freed by hand.
+    Freed {
+        /// The place of the free, for manual memory.
+        at: Option<Site>,
+    },
+}
+
+/// A number for a native handle to a store. No other handle of this process ever gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReferenceId(u64);
+
+impl ReferenceId {
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Whether the crate was compiled with the feature `track-handles`, so that the observer hears of each native handle.
+pub const TRACKS_HANDLES: bool = cfg!(feature = "track-handles");
+
+/// The address of a store's control block, for [`holders`](crate::observe::holders).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockKey(usize);
+
+impl BlockKey {
+    #[inline]
+    pub(crate) fn new(address: usize) -> Self {
+        BlockKey(address)
+    }
+
+    pub(crate) fn address(self) -> usize {
+        self.0
+    }
+}
+
+/// One event of one store.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The id of the store.
+    pub store: StoreId,
+    /// The store's kind.
+    pub store_kind: StoreKind,
+    /// The store's length in bytes, at this moment.
+    pub byte_length: usize,
+    /// The store's address. It identifies the memory, and must not be read through.
+    pub address: usize,
+    /// Where the store was created.
+    pub created: Site,
+    pub(crate) block: BlockKey,
+}
+
+impl Event {
+    /// The store's control block, for [`holders`](crate::observe::holders). It stays valid until the call of the observer
+    /// for the store's [`Freed`](EventKind::Freed) event returns, or for its [`BlockMoved`](EventKind::BlockMoved) event,
+    /// which has another key.
+    pub fn block(&self) -> BlockKey {
+        self.block
+    }
+}
+
+/// A receiver of events.
+pub trait Observer: Send + Sync {
+    /// Called for each event. The [module](crate::observe) says what it must not do.
+    fn event(&self, event: &Event);
+
+    /// Whether to tell the events of a store that is about to be made. A store that is declined is never told of: no event
+    /// and no later question. So an observer that samples pays for the stores that it chose. Refusals are told for all.
+    ///
+    /// It is called once for each store, right before the store is made, which may still fail. Stores that exist when the
+    /// observer is set are told of without a question.
+    fn wants(&self, byte_length: usize, kind: StoreKind) -> bool {
+        let _ = (byte_length, kind);
+        true
+    }
+
+    /// Called when an operation on memory is refused that a correct program does not attempt: a second free, a free of memory
+    /// in use, a free of an address that is not manual memory. The operation's caller gets the error afterwards.
+    fn refused(&self, refusal: &Refusal<'_>) {
+        let _ = refusal;
+    }
+}
+
+static OBSERVER: OnceLock<&'static dyn Observer> = OnceLock::new();
+
+/// What is on, as bits that are never removed again.
+static STATE: AtomicU8 = AtomicU8::new(0);
+/// There is an observer, which is told events.
+const OBSERVED: u8 = 1;
+
+/// Sets the observer of this process. It cannot be changed or removed afterwards.
+///
+/// Earlier events are not replayed; an existing store first appears at its next event.
+///
+/// # Errors
+/// [`Error::ObserverSet`] if there is one.
+pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
+    OBSERVER.set(observer).map_err(|_| Error::ObserverSet)?;
+    STATE.fetch_or(OBSERVED, Ordering::Release);
+    Ok(())
+}
+
+/// Whether there is an observer of events. Where there is none, an adapter need not work out what it would tell one.
+// Once a thread has told an event of a store, every thread that uses the store later sees that there is an observer: the
+// bit is never removed, and what orders the two uses orders their loads (I-OBSERVED).
+#[inline]
+pub fn is_observed() -> bool {
+    STATE.load(Ordering::Relaxed) & OBSERVED != 0
+}
+
+/// Whether the observer declines a store that is about to be made.
+#[inline]
+pub(crate) fn is_declined(byte_length: usize, kind: StoreKind) -> bool {
+    is_observed() && ask(byte_length, kind)
+}
+
+// Functions of their own, so that their callers stay short.
+#[cold]
+#[inline(never)]
+fn ask(byte_length: usize, kind: StoreKind) -> bool {
+    let Some(observer) = OBSERVER.get() else { return false };
+    let _no_engine = InFinalizer::enter();
+    !observer.wants(byte_length, kind)
+}
+
+/// Tells the observer an event.
+#[cold]
+#[inline(never)]
+pub(crate) fn tell(event: &Event) {
+    if let Some(observer) = OBSERVER.get() {
+        let _no_engine = InFinalizer::enter();
+        observer.event(event);
+    }
+}
+
+/// Tells the observer a refusal. No lock may be held.
+#[cold]
+pub(crate) fn tell_refusal(refusal: &Refusal<'_>) {
+    if let Some(observer) = OBSERVER.get() {
+        let _no_engine = InFinalizer::enter();
+        observer.refused(refusal);
+    }
+}
