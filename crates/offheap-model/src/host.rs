@@ -110,6 +110,9 @@ unsafe impl Host for Model {
         let missing = options.capabilities - ModelOptions::ALL;
         assert!(missing.is_empty(), "the model has no such abilities: {missing}");
         let registration = IsolateRegistration::new(NAME)?;
+        if let Some(name) = options.name {
+            registration.set_name(name)?;
+        }
         let roots = Rc::<Counts>::default();
         let heap = RefCell::new(Heap::new(registration.id(), options, Rc::clone(&roots)));
         Ok(Model { heap, roots, options, registration })

@@ -7,6 +7,8 @@ use crate::ModelEngine;
 /// The settings of a [`ModelEngine`].
 #[derive(Clone, Copy, Debug)]
 pub struct ModelOptions {
+    /// A name for reports: [`IsolateId::name`](offheap::IsolateId::name).
+    pub name: Option<&'static str>,
     /// What decides when it collects, and how; see [`ModelEngine`].
     pub seed: u64,
     /// Its abilities, of those in [`ModelOptions::ALL`]. Without [`Capabilities::IMMUTABLE`], read-only memory is exposed as a
@@ -48,8 +50,8 @@ impl ModelOptions {
 }
 
 impl Default for ModelOptions {
-    /// Seed 0, all abilities, and buffers of up to 1 GiB.
+    /// No name, seed 0, all abilities, and buffers of up to 1 GiB.
     fn default() -> Self {
-        ModelOptions { seed: 0, capabilities: ModelOptions::ALL, max_byte_length: 1 << 30 }
+        ModelOptions { name: None, seed: 0, capabilities: ModelOptions::ALL, max_byte_length: 1 << 30 }
     }
 }

@@ -28,6 +28,7 @@ pub type Arguments<'s> = offheap_engine::Arguments<'s, QuickJs>;
 #[derive(Default)]
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
+    name: Option<String>,
     memory_limit: Option<usize>,
     stack_size: Option<usize>,
     can_block: bool,
@@ -35,6 +36,13 @@ pub struct IsolateBuilder {
 }
 
 impl IsolateBuilder {
+    /// A name for reports: [`IsolateId::name`] returns it while the isolate lives, and messages show it. At most 256 bytes
+    /// are kept. Several isolates may have the same name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The maximum number of bytes that QuickJS allocates for itself. Stores do not count.
     pub fn memory_limit(mut self, byte_length: usize) -> Self {
         self.memory_limit = Some(byte_length);
@@ -102,7 +110,7 @@ impl IsolateBuilder {
         let failed = |_| Error::EngineFailed { engine: ENGINE, attempted: "make a runtime" };
         let runtime = Runtime::new_with_alloc(Allocator::new()).map_err(failed)?;
         let context = Context::full(&runtime).map_err(failed)?;
-        let (id, own) = context.with(|ctx| set_up(&ctx))?;
+        let (id, own) = context.with(|ctx| set_up(&ctx, self.name.as_deref()))?;
         // The isolate has allocated what it needs itself by now.
         if let Some(byte_length) = self.memory_limit {
             runtime.set_memory_limit(byte_length);
@@ -128,7 +136,7 @@ fn chain(first: Option<Configure>, then: impl FnOnce(&Runtime) + 'static) -> Opt
 }
 
 /// Prepares the context before any user code runs in it.
-fn set_up(ctx: &Ctx<'_>) -> Result<(IsolateId, Rc<Own>), Error> {
+fn set_up(ctx: &Ctx<'_>, name: Option<&str>) -> Result<(IsolateId, Rc<Own>), Error> {
     sys::allow_growable(ctx);
     let prepare = || -> rquickjs::Result<[Function<'_>; 5]> {
         // Script sees the frames of the set-up script under this name.
@@ -140,6 +148,9 @@ fn set_up(ctx: &Ctx<'_>) -> Result<(IsolateId, Rc<Own>), Error> {
     };
     let functions = prepare().map_err(|error| from_rquickjs(ctx, error))?;
     with_state(ctx, |state| {
+        if let Some(name) = name {
+            state.set_isolate_name(name)?;
+        }
         state.realm(ctx)?;
         let own = Rc::new(Own::new(ctx, functions));
         state.set_own(Rc::clone(&own));

@@ -21,6 +21,7 @@ pub type Arguments<'s> = offheap_engine::Arguments<'s, V8>;
 /// Builds an [`Isolate`] with custom settings.
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
+    name: Option<String>,
     params: v8::CreateParams,
     /// The alignment of buffers that script makes, or `None` if V8's own allocator makes them.
     alignment: Option<usize>,
@@ -34,6 +35,7 @@ type MakeModules = Box<dyn FnOnce(&v8::Global<v8::Context>) -> Modules>;
 impl Default for IsolateBuilder {
     fn default() -> Self {
         IsolateBuilder {
+            name: None,
             params: v8::CreateParams::default(),
             alignment: Some(sys::ALIGNMENT),
             rejection_tracker: None,
@@ -44,6 +46,13 @@ impl Default for IsolateBuilder {
 }
 
 impl IsolateBuilder {
+    /// Sets a name for reports: [`IsolateId::name`](offheap::IsolateId::name) returns it while the isolate lives, and
+    /// messages show it. At most 256 bytes are kept. Several isolates may have the same name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Sets the initial and the maximum size of V8's heap, in bytes. `initial` is lowered to `max` if it is larger. The
     /// memory of stores does not count.
     ///
@@ -187,7 +196,8 @@ impl IsolateBuilder {
                 modules(context).install(isolate);
             }
         };
-        Ok(V8 { own: OwnIsolate::new(self.params, alignment.transpose()?, configure)? })
+        let name = self.name.as_deref();
+        Ok(V8 { own: OwnIsolate::new(name, self.params, alignment.transpose()?, configure)? })
     }
 }
 

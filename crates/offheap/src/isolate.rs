@@ -18,7 +18,7 @@ pub struct IsolateId(NonZeroU16);
 const MAX_ISOLATES: usize = u16::MAX as usize - 1;
 
 /// The live isolates: slot `n` is for the isolate with the bits `n + 1`.
-static ENGINES: Mutex<Registry> = Mutex::new(Registry { names: Vec::new(), free: Vec::new() });
+static ENGINES: Mutex<Registry> = Mutex::new(Registry { isolates: Vec::new(), free: Vec::new() });
 
 /// Indexed by the bits of the isolate. Its pages are touched as isolates are made; the rest costs only address space.
 static EXTERNAL_BYTES: [ExternalBytes; 1 << 16] = [const { ExternalBytes::new() }; 1 << 16];
@@ -59,9 +59,18 @@ fn thread_mark() -> usize {
 }
 
 struct Registry {
-    names: Vec<&'static str>,
+    isolates: Vec<Registered>,
     free: Vec<u16>,
 }
+
+struct Registered {
+    engine: &'static str,
+    /// The name that the program gave, while the isolate lives.
+    name: Option<Box<str>>,
+}
+
+/// The most bytes of a name that are kept.
+const LONGEST_NAME: usize = 256;
 
 impl IsolateId {
     #[inline]
@@ -100,14 +109,40 @@ impl IsolateId {
 
     /// The engine, as the adapter named it at registration: `"QuickJS"`.
     pub fn engine(self) -> &'static str {
+        self.registered(|isolate| isolate.engine).unwrap_or("isolate")
+    }
+
+    /// The name that the program gave to the living isolate with this id. `None` if it gave none, if the isolate has ended,
+    /// or if there is no memory for the text.
+    ///
+    /// An observer may call this. An id is used again, so an observer that keeps ids asks for the name while the isolate
+    /// lives: at the first event that has the id.
+    pub fn name(self) -> Option<String> {
+        self.registered(|isolate| isolate.name.as_deref().and_then(copy_of)).flatten()
+    }
+
+    fn registered<R>(self, look: impl FnOnce(&Registered) -> R) -> Option<R> {
         let registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.names.get(usize::from(self.bits()) - 1).copied().unwrap_or("isolate")
+        registry.isolates.get(usize::from(self.bits()) - 1).map(look)
     }
 }
 
+/// A copy of a text; `None` if there is no memory.
+fn copy_of(text: &str) -> Option<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len()).ok()?;
+    copy.push_str(text);
+    Some(copy)
+}
+
 impl fmt::Display for IsolateId {
+    /// `V8 isolate 3`, or `V8 isolate 3 "worker"` if the isolate has a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} isolate {}", self.engine(), self.0)
+        write!(f, "{} isolate {}", self.engine(), self.0)?;
+        match self.name() {
+            Some(name) => write!(f, " {name:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -133,20 +168,20 @@ impl IsolateRegistration {
         let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
         let bits = match registry.free.pop() {
             Some(bits) => {
-                registry.names[usize::from(bits) - 1] = engine;
+                registry.isolates[usize::from(bits) - 1].engine = engine;
                 bits
             }
-            None if registry.names.len() == MAX_ISOLATES => {
+            None if registry.isolates.len() == MAX_ISOLATES => {
                 return Err(Error::TooManyIsolates { limit: MAX_ISOLATES });
             }
             None => {
                 // Reserve room to free all ids too, since the end of an isolate must not fail.
-                let requested = size_of::<&str>();
-                let missing = registry.names.len() + 1 - registry.free.len();
-                let reserved = registry.names.try_reserve(1).and_then(|()| registry.free.try_reserve(missing));
+                let requested = size_of::<Registered>();
+                let missing = registry.isolates.len() + 1 - registry.free.len();
+                let reserved = registry.isolates.try_reserve(1).and_then(|()| registry.free.try_reserve(missing));
                 reserved.map_err(|_| Error::OutOfMemory { requested })?;
-                registry.names.push(engine);
-                registry.names.len() as u16
+                registry.isolates.push(Registered { engine, name: None });
+                registry.isolates.len() as u16
             }
         };
         let id = IsolateId::from_bits(bits).expect("ids begin at 1");
@@ -159,12 +194,27 @@ impl IsolateRegistration {
     pub fn id(&self) -> IsolateId {
         self.0
     }
+
+    /// Gives the isolate a name, which [`IsolateId::name`] returns until this value is dropped. At most 256 bytes are kept.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn set_name(&self, name: &str) -> Result<(), Error> {
+        let longest = name.len().min(LONGEST_NAME);
+        let name = (0..=longest).rev().find_map(|end| name.get(..end)).unwrap_or_default();
+        let name = copy_of(name).ok_or(Error::OutOfMemory { requested: name.len() })?;
+        let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        // The copy has no spare room, so this allocates nothing.
+        registry.isolates[usize::from(self.0.bits()) - 1].name = Some(name.into_boxed_str());
+        Ok(())
+    }
 }
 
 impl Drop for IsolateRegistration {
     fn drop(&mut self) {
         let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.external().thread.store(0, Ordering::Relaxed);
+        registry.isolates[usize::from(self.0.bits()) - 1].name = None;
         registry.free.push(self.0.bits());
     }
 }
@@ -180,6 +230,27 @@ mod tests {
         assert_ne!(first.id(), second.id());
         assert_eq!(second.id().engine(), "Model");
         assert!(first.id().to_string().starts_with("QuickJS isolate "));
+    }
+
+    #[test]
+    fn a_name_belongs_to_the_isolate_that_lives() {
+        let registration = IsolateRegistration::new("Model").unwrap();
+        let id = registration.id();
+        assert_eq!((id.name(), id.to_string()), (None, format!("Model isolate {}", id.bits())));
+        registration.set_name("worker \"2\"\n").unwrap();
+        assert_eq!(id.name().as_deref(), Some("worker \"2\"\n"));
+        assert_eq!(id.to_string(), format!("Model isolate {} \"worker \\\"2\\\"\\n\"", id.bits()));
+        drop(registration);
+        assert_eq!(id.name(), None);
+    }
+
+    #[test]
+    fn a_name_is_kept_up_to_256_bytes() {
+        let registration = IsolateRegistration::new("Model").unwrap();
+        registration.set_name(&"ü".repeat(1000)).unwrap();
+        assert_eq!(registration.id().name().unwrap(), "ü".repeat(128));
+        registration.set_name(&format!("x{}", "ü".repeat(1000))).unwrap();
+        assert_eq!(registration.id().name().unwrap().len(), 255);
     }
 
     #[test]

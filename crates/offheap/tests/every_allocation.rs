@@ -280,7 +280,9 @@ fn memory_kept_for_the_life_of_the_process_is_an_error_too_if_there_is_none() {
     let mut isolates = spared(|| Vec::with_capacity(100));
     for_every_allocation(|| {
         while isolates.len() < 100 {
-            isolates.push(IsolateRegistration::new("Test")?);
+            let isolate = IsolateRegistration::new("Test")?;
+            isolate.set_name("one of many")?;
+            isolates.push(isolate);
         }
         Ok(())
     });

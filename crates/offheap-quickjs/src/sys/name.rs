@@ -49,6 +49,15 @@ impl Name {
         if self.0.get().is_some() { Ok(()) } else { self.give_new(ctx) }
     }
 
+    /// Gives the isolate a name for reports, after [`give`](Self::give).
+    pub(super) fn set_isolate_name(&self, name: &str) -> Result<(), Error> {
+        let named = self.0.get().expect("it has an id");
+        let registration = named.registration.take();
+        let set = registration.as_ref().expect("it has not ended").set_name(name);
+        named.registration.set(registration);
+        Ok(set?)
+    }
+
     fn give_new(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
         let registration = IsolateRegistration::new(ENGINE)?;
         let (isolate, runtime) = (registration.id(), runtime_of(ctx));

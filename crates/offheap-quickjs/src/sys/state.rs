@@ -50,6 +50,11 @@ impl State {
         self.name.get().expect("a state is named before it is used")
     }
 
+    /// Gives the isolate a name, for reports.
+    pub(crate) fn set_isolate_name(&self, name: &str) -> Result<(), Error> {
+        self.name.set_isolate_name(name)
+    }
+
     /// The private realm, made at the first call. It must not be made while values are being freed, because making
     /// it creates and finalizes objects.
     pub(crate) fn realm(&self, ctx: &Ctx<'_>) -> Result<&Realm, Error> {

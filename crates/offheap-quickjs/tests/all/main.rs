@@ -13,6 +13,7 @@ mod lent;
 mod manually_externalized_buffer;
 mod middle;
 mod moved;
+mod names;
 mod newtypes;
 mod out_of_memory;
 mod own_context;

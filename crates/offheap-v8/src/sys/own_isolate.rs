@@ -48,11 +48,15 @@ impl OwnIsolate {
     /// `alignment`, script's buffers come from our allocator, unless `params` has another one. `configure` is called when
     /// everything else is done.
     pub(crate) fn new(
+        name: Option<&str>,
         mut params: v8::CreateParams,
         alignment: Option<usize>,
         configure: impl FnOnce(&mut v8::Isolate, &v8::Global<v8::Context>),
     ) -> Result<Self, Error> {
         let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
+        if let Some(name) = name {
+            registration.set_name(name)?;
+        }
         if let Some(alignment) = alignment
             && !params.has_set_array_buffer_allocator()
         {

@@ -24,6 +24,7 @@ mod maps;
 mod messages;
 mod modules;
 mod moves;
+mod names;
 mod observing;
 mod own_scope;
 mod pressure;
