@@ -8,8 +8,11 @@ use crate::finalizer::InFinalizer;
 use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
 mod refusal;
+mod totals;
 
 pub use refusal::Refusal;
+pub use totals::{Totals, totals};
+pub(crate) use totals::{count_freed, count_made, count_resized, count_shared};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,12 @@ pub trait Observer: Send + Sync {
     /// Called for each event. The [module](crate::observe) says what it must not do.
     fn event(&self, event: &Event);
 
+    /// Whether to tell events at all. An observer that needs only refusals and [totals](crate::observe::totals) returns
+    /// false, and then costs nothing while stores are used. [`set_observer`](crate::observe::set_observer) asks this once.
+    fn wants_events(&self) -> bool {
+        true
+    }
+
     /// Whether to tell the events of a store that is about to be made. A store that is declined is never told of: no event
     /// and no later question. So an observer that samples pays for the stores that it chose. Refusals are told for all.
     ///
@@ -160,6 +169,8 @@ static OBSERVER: OnceLock<&'static dyn Observer> = OnceLock::new();
 static STATE: AtomicU8 = AtomicU8::new(0);
 /// There is an observer, which is told events.
 const OBSERVED: u8 = 1;
+/// Stores are counted.
+const COUNTING: u8 = 2;
 
 /// Sets the observer of this process. It cannot be changed or removed afterwards.
 ///
@@ -168,9 +179,31 @@ const OBSERVED: u8 = 1;
 /// # Errors
 /// [`Error::ObserverSet`] if there is one.
 pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
+    let bits = if observer.wants_events() { OBSERVED } else { 0 };
     OBSERVER.set(observer).map_err(|_| Error::ObserverSet)?;
-    STATE.fetch_or(OBSERVED, Ordering::Release);
+    STATE.fetch_or(bits, Ordering::Release);
     Ok(())
+}
+
+/// Counts all stores of this process that are made from now on, for [`totals`](crate::observe::totals). It cannot be turned
+/// off again.
+///
+/// Each thread counts in memory of its own: an addition or two when a store is made or freed, without a locked instruction.
+/// A thread's first count takes a lock and allocates 128 bytes, which the next thread uses once this one has ended.
+///
+/// ```
+/// use offheap::observe;
+///
+/// observe::start_counting();
+/// let store = offheap::UniqueStore::zeroed(100)?;
+/// let totals = observe::totals();
+/// assert_eq!((totals.live_stores(), totals.live_bytes()), (1, 100));
+/// drop(store);
+/// assert_eq!(observe::totals().live_stores(), 0);
+/// # Ok::<(), offheap::Error>(())
+/// ```
+pub fn start_counting() {
+    STATE.fetch_or(COUNTING, Ordering::Release);
 }
 
 /// Whether there is an observer of events. Where there is none, an adapter need not work out what it would tell one.
@@ -181,22 +214,38 @@ pub fn is_observed() -> bool {
     STATE.load(Ordering::Relaxed) & OBSERVED != 0
 }
 
-/// Whether the observer declines a store that is about to be made.
+/// Whether nobody observes and nothing is counted, which costs one load and one branch.
 #[inline]
-pub(crate) fn is_declined(byte_length: usize, kind: StoreKind) -> bool {
-    is_observed() && ask(byte_length, kind)
+pub(crate) fn is_off() -> bool {
+    STATE.load(Ordering::Relaxed) == 0
 }
 
-// Functions of their own, so that their callers stay short.
-#[cold]
-#[inline(never)]
-fn ask(byte_length: usize, kind: StoreKind) -> bool {
-    let Some(observer) = OBSERVER.get() else { return false };
-    let _no_engine = InFinalizer::enter();
-    !observer.wants(byte_length, kind)
+/// How one store takes part. Part of its control block.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Part {
+    /// Whether it was counted when it was made, and is to be counted when it is freed.
+    pub(crate) counted: bool,
+    /// Whether the observer does not want to hear of it.
+    pub(crate) declined: bool,
+}
+
+impl Part {
+    /// The part of a store that is about to be made. The observer may panic.
+    pub(crate) fn of_new(byte_length: usize, kind: StoreKind) -> Self {
+        let state = STATE.load(Ordering::Relaxed);
+        Part {
+            counted: state & COUNTING != 0,
+            declined: state & OBSERVED != 0
+                && OBSERVER.get().is_some_and(|observer| {
+                    let _no_engine = InFinalizer::enter();
+                    !observer.wants(byte_length, kind)
+                }),
+        }
+    }
 }
 
 /// Tells the observer an event.
+// A function of its own, so that its callers stay short.
 #[cold]
 #[inline(never)]
 pub(crate) fn tell(event: &Event) {

@@ -4,6 +4,8 @@
 //! branch. The events of one store come in this order: created; any number of exposed, externalized, detached, transferred,
 //! resized and released; freed, right before its owner is dropped.
 //!
+//! For numbers without events there are [totals](start_counting), which cost less and need no observer.
+//!
 //! An owner that is taken back is reported as freed too, since its memory is no longer a store's.
 //!
 //! An observer may be called on any thread, inside a collection, and inside `Drop`. It must not use the store of the event:
@@ -34,7 +36,8 @@
 //! ```
 
 pub use crate::event::{
-    BlockKey, Event, EventKind, Observer, ReferenceId, Refusal, TRACKS_HANDLES, is_observed, set_observer,
+    BlockKey, Event, EventKind, Observer, ReferenceId, Refusal, TRACKS_HANDLES, Totals, is_observed, set_observer,
+    start_counting, totals,
 };
 pub use crate::raw::Holders;
 

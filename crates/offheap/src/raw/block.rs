@@ -9,9 +9,10 @@ use std::ptr::NonNull;
 
 use super::access::AccessWord;
 use super::counts::Counts;
+use super::engine::engine_byte_length;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
-use crate::event::{self, BlockKey, Event, EventKind};
+use crate::event::{self, BlockKey, Event, EventKind, Part};
 use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
@@ -52,8 +53,7 @@ struct Header {
     charged: bool,
     // Whether each claim of an isolate has a strong reference too (`Claim`).
     claims_have_references: bool,
-    // Whether the observer did not want to hear of the store.
-    declined: bool,
+    part: Part,
     witness: Witness,
 }
 
@@ -178,7 +178,21 @@ impl RawStore {
         };
         // Returned if the observer panics.
         let charge = Charge::of(if charged { byte_length } else { 0 });
-        let declined = event::is_declined(byte_length, kind);
+        let part = if event::is_off() {
+            Part::default()
+        } else {
+            let byte_length = match byte_length {
+                // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which was just written.
+                OF_ENGINE => unsafe { engine_byte_length(place.cast()) },
+                byte_length => byte_length,
+            };
+            let part = Part::of_new(byte_length, kind);
+            // The list of manual memory may refuse it. It counts there.
+            if part.counted && !kind.is_manual() {
+                event::count_made(byte_length, kind);
+            }
+            part
+        };
         std::mem::forget(charge);
         let header = Header {
             counts: Counts::new(),
@@ -191,7 +205,7 @@ impl RawStore {
             kind,
             charged,
             claims_have_references: false,
-            declined,
+            part,
             witness: Witness::new(),
         };
         let block = ManuallyDrop::new(unfinished).block.cast::<Header>();
@@ -213,10 +227,34 @@ impl RawStore {
         }
     }
 
+    /// Tells the observer that the memory is freed, and counts it.
+    #[inline]
+    fn tell_freed(&self) {
+        if !event::is_off() {
+            self.count_freed();
+            self.tell(EventKind::Freed { at: None });
+        }
+    }
+
+    #[cold]
+    fn count_freed(&self) {
+        if self.header().part.counted {
+            event::count_freed(self.byte_length(), self.kind());
+        }
+    }
+
+    /// Tells the observer that the length has changed, and counts the difference.
+    pub(super) fn tell_resized(&self, before: usize, byte_length: usize) {
+        if self.header().part.counted {
+            event::count_resized(before, byte_length);
+        }
+        self.tell(EventKind::Resized);
+    }
+
     /// Whether there is an observer that hears of this store.
     #[inline]
     pub(in crate::raw) fn is_told(&self) -> bool {
-        event::is_observed() && !self.header().declined
+        event::is_observed() && !self.header().part.declined
     }
 
     #[inline]

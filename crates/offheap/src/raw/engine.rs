@@ -58,6 +58,25 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
     }
 }
 
+/// The present length of an engine's memory, by its owner in a block.
+///
+/// # Safety
+/// `owner` points to a living `EngineOwned`.
+pub(super) unsafe fn engine_byte_length(owner: NonNull<c_void>) -> usize {
+    // SAFETY: I-LAYOUT: the caller's promise.
+    unsafe { ask_owner(owner, Question::ByteLength) }
+}
+
+/// # Safety
+/// `owner` points to a living `EngineOwned`.
+#[cold]
+unsafe fn ask_owner(owner: NonNull<c_void>, question: Question) -> usize {
+    // SAFETY: I-LAYOUT: the caller's promise. An `EngineOwned` begins with an `Ask`.
+    let ask = unsafe { owner.cast::<Ask>().read() };
+    // SAFETY: I-LAYOUT: the function was stored beside an owner of its type, which is alive.
+    unsafe { ask(owner, question) }
+}
+
 impl RawStore {
     /// A block over `memory`. Only this function makes blocks with the length `OF_ENGINE`, and blocks of an engine's kinds.
     pub(crate) fn of_engine<M: EngineMemory>(memory: M, kind: StoreKind, site: Site) -> Result<Self, Rejected<M>> {
@@ -77,11 +96,8 @@ impl RawStore {
     #[cold]
     fn ask_engine(&self, question: Question) -> usize {
         assert_eq!(self.stored_byte_length(), OF_ENGINE, "the block has a length of its own");
-        let owner = self.owner_ptr();
-        // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which begins with an `Ask`.
-        let ask = unsafe { owner.cast::<Ask>().read() };
-        // SAFETY: I-LAYOUT: the function was stored beside an owner of its type, which this reference keeps alive.
-        unsafe { ask(owner, question) }
+        // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which this reference keeps alive.
+        unsafe { ask_owner(self.owner_ptr(), question) }
     }
 
     pub(super) fn engine_byte_length(&self) -> usize {

@@ -4,7 +4,6 @@ use super::access::{AccessWord, Denied};
 use super::manual::ManualOwner;
 use super::{Memory, RawStore, UniqueRef, store_bytes};
 use crate::budget::{self, Charge};
-use crate::event::EventKind;
 use crate::sys::Reservation;
 use crate::{Error, IsolateId, Site, StoreKind};
 
@@ -100,7 +99,7 @@ impl RawStore {
         }
         if byte_length != before {
             // Told while the mark is set, so that the observer cannot hear of a free or of another length first.
-            self.tell(EventKind::Resized);
+            self.tell_resized(before, byte_length);
         }
         drop(resizing);
         Ok(())

@@ -2,7 +2,6 @@
 
 use super::{HeapMemory, Memory, Owner, RawStore, freed_at};
 use crate::budget;
-use crate::event::EventKind;
 use crate::sys::Reservation;
 use crate::{Error, Length, Site, StoreKind};
 
@@ -81,7 +80,7 @@ impl RawStore {
                 Ok(()) => {
                     // From here on they count as part of the length.
                     std::mem::forget(charge);
-                    self.tell(EventKind::Resized);
+                    self.tell_resized(byte_length, requested);
                     return Ok(());
                 }
                 Err(seen) => byte_length = seen,

@@ -5,7 +5,6 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
-use crate::event::EventKind;
 
 impl Clone for RawStore {
     #[inline]
@@ -75,7 +74,7 @@ impl RawStore {
         let owner = OwnedOwner { owner: last.owner_ptr(), drop: last.header().owner.drop };
         // The memory of a manual store is freed by hand, and its free tells the observer.
         if !last.kind().is_manual() {
-            last.tell(EventKind::Freed { at: None });
+            last.tell_freed();
         }
         drop(owner);
         drop(charge);

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
-use crate::event::EventKind;
+use crate::event::{self, EventKind};
 use crate::raw::access::AccessWord;
 use crate::raw::counts::Counts;
 use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
@@ -53,7 +53,7 @@ impl RawStore {
             kind: header.kind,
             charged: header.charged,
             claims_have_references: false,
-            declined: header.declined,
+            part: header.part,
             witness: Witness::new(),
         };
         let unique = RawStore(fresh.cast());
@@ -121,6 +121,9 @@ impl RawStore {
             // SAFETY: I-FREE-ONCE: there is no other reference to the block, and none can be made: as above, with this
             // buffer being the only one. `&mut self` keeps this one from being cloned.
             unsafe { self.0.as_mut() }.kind = kind;
+            if kind.is_shared() && self.header().part.counted {
+                event::count_shared();
+            }
         }
         self.give_back();
         is_new
@@ -135,7 +138,7 @@ impl RawStore {
             return Err(self);
         }
         assert_eq!(self.reference_count(), 1, "a unique store is held elsewhere");
-        self.tell(EventKind::Freed { at: None });
+        self.tell_freed();
         let store = ManuallyDrop::new(self);
         drop(store.charge());
         // SAFETY: I-LAYOUT, I-FREE-ONCE: the owner is an `O`; it is read out once, since the block is freed below.

@@ -19,7 +19,12 @@ impl RawWeak {
 
     /// Whether there is an observer that hears of the store.
     pub(in crate::raw) fn is_told(&self) -> bool {
-        event::is_observed() && !self.header().declined
+        event::is_observed() && !self.header().part.declined
+    }
+
+    /// Whether the store is counted.
+    pub(in crate::raw) fn is_counted(&self) -> bool {
+        self.header().part.counted
     }
 
     /// A strong reference, unless the last one is gone and no buffer is left.

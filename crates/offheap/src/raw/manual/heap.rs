@@ -66,6 +66,9 @@ struct Retired {
 
 impl Retired {
     fn finish(self) {
+        if self.block.is_counted() {
+            event::count_freed(self.event.byte_length, self.event.store_kind);
+        }
         if self.block.is_told() {
             event::tell(&self.event);
         }
@@ -194,6 +197,10 @@ impl Heap {
         let missing = REMEMBERED.saturating_sub(self.freed.len());
         if self.live.try_reserve(1).is_err() || self.freed.try_reserve_exact(missing).is_err() {
             return Err(Rejected::new(Error::OutOfMemory { requested: live.byte_length }, live.block));
+        }
+        // Under the lock, so that no other thread counts the free first.
+        if live.handle.is_counted() {
+            event::count_made(live.byte_length, live.kind);
         }
         self.live.insert(address, live);
         Ok(())
