@@ -48,6 +48,7 @@
 mod follow;
 pub mod format;
 mod holder;
+mod html;
 mod process;
 mod read;
 mod store;
@@ -55,6 +56,7 @@ mod trace;
 
 pub use follow::{Sink, follow};
 pub use holder::Holder;
+pub use html::Html;
 pub use process::{Process, Totals};
 pub use read::{Cause, LONGEST_LINE, Numbered, Problem, Reader};
 pub use store::Store;
