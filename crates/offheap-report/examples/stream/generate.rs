@@ -29,7 +29,8 @@ const MILLISECOND: u64 = 1_000_000;
 
 /// Writes a stream of this kind with about this many events.
 pub(crate) fn stream(out: &mut impl Write, kind: &str, events: u64) -> io::Result<()> {
-    let mut program = Program { out, rng: Rng::with_seed(7), time: 0, store: 0, reference: 0, end: true, weight: None };
+    let mut program =
+        Program { out, rng: Rng::with_seed(7), time: 0, store: 0, reference: 0, end: Ending::Leaks, weight: None };
     match kind {
         "empty" => program.start(4242, "offheap run examples/hello.js", "full", None),
         "counts" => {
@@ -39,7 +40,7 @@ pub(crate) fn stream(out: &mut impl Write, kind: &str, events: u64) -> io::Resul
         "processes" => {
             for (number, name) in [(310, "map-server --port 8080"), (311, "map-worker 1"), (312, "map-worker 2")] {
                 program.time = 0;
-                program.end = number != 312;
+                program.end = if number == 312 { Ending::Cut } else { Ending::Leaks };
                 program.run(number, name, events / 3)?;
             }
             Ok(())
@@ -49,7 +50,7 @@ pub(crate) fn stream(out: &mut impl Write, kind: &str, events: u64) -> io::Resul
             program.run(4242, "map-server --port 8080", events)
         }
         "cut" => {
-            program.end = false;
+            program.end = Ending::Cut;
             program.run(4242, "map-server --port 8080", events)?;
             program.out.write_all(br#"{"event":"created","time":91"#)
         }
@@ -66,8 +67,19 @@ struct Program<'a, W> {
     time: u64,
     store: u64,
     reference: u64,
-    end: bool,
+    end: Ending,
     weight: Option<f64>,
+}
+
+/// How a program ends.
+#[derive(PartialEq)]
+enum Ending {
+    /// In order, with some stores forgotten.
+    Leaks,
+    /// It goes on with everything freed.
+    Frees,
+    /// In the middle.
+    Cut,
 }
 
 /// A store that waits for its end.
@@ -158,7 +170,7 @@ impl<W: Write> Program<'_, W> {
         while written < events {
             wave += 0.002;
             self.time += self.rng.u64(MILLISECOND / 20..MILLISECOND * 2);
-            let place = (self.rng.u64(0..PLACES.len() as u64) * self.rng.u64(0..PLACES.len() as u64) / 8) as usize;
+            let place = (self.rng.u64(0..8) * self.rng.u64(0..9) / 8) as usize;
             let (_, site, _, size, life, is_script) = PLACES[place];
             let busy = 1.2 + wave.sin();
             let bytes = (size as f64 * busy * (0.5 + self.rng.f64())) as u64 & !63;
@@ -181,15 +193,20 @@ impl<W: Write> Program<'_, W> {
             let life = if made % 1_000 == 777 { u64::MAX / 2 } else { self.rng.u64(life / 2..life * 2) * MILLISECOND };
             waiting.push(Waiting { until: self.time.saturating_add(life), store, isolate, place });
             let mut due = Vec::new();
-            waiting.retain(|it| it.until > self.time || { due.push((it.store, it.isolate, it.place)); false });
+            waiting.retain(|it| {
+                it.until > self.time || {
+                    due.push((it.store, it.isolate, it.place));
+                    false
+                }
+            });
             for (store, isolate, place) in due {
                 written += self.end_of(store, isolate, place)?;
             }
         }
-        if self.end {
+        if self.end != Ending::Cut {
             for it in waiting {
-                if it.until < u64::MAX / 4 {
-                    self.time += 2_000;
+                if self.end == Ending::Frees || it.until < u64::MAX / 4 {
+                    self.time += MILLISECOND / 2;
                     self.end_of(it.store, it.isolate, it.place)?;
                 } else {
                     let buffers = it.isolate.map(|_| Buffers { isolate: it.isolate, count: 1, path: Vec::new() });
@@ -199,6 +216,8 @@ impl<W: Write> Program<'_, W> {
                     self.line(Event::Holders(Holders { time, store, references, buffers, ..Holders::default() }))?;
                 }
             }
+        }
+        if self.end == Ending::Leaks {
             self.line(Event::End(End { time: self.time }))?;
         }
         Ok(())
@@ -216,10 +235,8 @@ impl<W: Write> Program<'_, W> {
 
     /// A program with each kind of leak and error that has a name.
     fn leak(&mut self) -> io::Result<()> {
-        self.end = false;
+        self.end = Ending::Frees;
         self.run(4242, "offheap run --ledger=full examples/leak.js", 1_500)?;
-        let all: Vec<u64> = (1..=self.store).collect();
-        drop(all);
         for (place, count, isolate, path) in [
             (5, 3, Some(1), vec!["globalThis", ".cache", "Map entry \"thumb:17\"", ".pixels", "Uint8Array"]),
             (7, 1, None, vec![]),
@@ -255,7 +272,11 @@ impl<W: Write> Program<'_, W> {
                     readers: Some(u64::from(place == 7)),
                     writer: Some(false),
                     buffers: isolate
-                        .map(|_| Buffers { isolate, count: 1, path: path.iter().map(|&word| word.to_owned()).collect() })
+                        .map(|_| Buffers {
+                            isolate,
+                            count: 1,
+                            path: path.iter().map(|&word| word.to_owned()).collect(),
+                        })
                         .into_iter()
                         .collect(),
                 };
@@ -322,7 +343,11 @@ impl<W: Write> Program<'_, W> {
         ];
         self.start(1, names[0], "full", None)?;
         self.line(Event::Thread(Thread { thread: 1, name: names[2].to_owned() }))?;
-        self.line(Event::Isolate(Isolate { isolate: 1, engine: names[5].to_owned(), name: Some(names[0].to_owned()) }))?;
+        self.line(Event::Isolate(Isolate {
+            isolate: 1,
+            engine: names[5].to_owned(),
+            name: Some(names[0].to_owned()),
+        }))?;
         let frames = names.iter().map(|name| frame(name, name)).collect();
         self.line(Event::Stack(Stack { stack: 1, frames }))?;
         for (number, name) in names.iter().enumerate() {

@@ -97,6 +97,7 @@ function rowHeight() {
 function layRows() {
   const box = byId("grid").querySelector(".rows");
   const spacer = box.firstElementChild;
+  const hadFocus = spacer.contains(document.activeElement);
   spacer.style.height = `${Math.max(1, grid.rows.length) * rowHeight()}px`;
   byId("grid").firstElementChild.setAttribute("aria-rowcount", String(grid.rows.length + 1));
   spacer.replaceChildren();
@@ -105,6 +106,7 @@ function layRows() {
     spacer.append(make("p", { class: "none" }, stores.length === 0 ? "There are no stores to show one by one." : "No store matches the filter."));
   }
   showRows();
+  if (hadFocus) grid.elements.get(grid.active)?.focus({ preventScroll: true });
 }
 
 /** Makes the rows in sight, and the active one, which keeps the focus while the others scroll. */

@@ -5,8 +5,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::Totals;
 use super::names::Origin;
+use crate::Totals;
 
 /// How many steps of time a chart has at most.
 const STEPS: u64 = 1024;

@@ -130,9 +130,20 @@ pub(super) struct Held {
     pub(super) writer: Option<bool>,
     /// Isolate, how many, the path of objects.
     pub(super) buffers: Vec<(i64, u64, Vec<String>)>,
-    /// Number, place, thread, time, first byte, byte after the last.
-    pub(super) taken: Vec<(String, i64, i64, u64, Option<u64>, Option<u64>)>,
+    /// References whose places are told.
+    pub(super) taken: Vec<Taken>,
     pub(super) taken_in_all: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct Taken {
+    pub(super) reference: String,
+    pub(super) site: i64,
+    pub(super) thread: i64,
+    pub(super) time: u64,
+    /// The part that it refers to: its first byte, and the byte after its last.
+    pub(super) from: Option<u64>,
+    pub(super) to: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
@@ -153,7 +164,7 @@ impl Formatter for InPage {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
         let mut rest = text;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-            out.write_all(rest[..at].as_bytes())?;
+            out.write_all(&rest.as_bytes()[..at])?;
             let mut after = rest[at..].chars();
             write!(out, "\\u{:04x}", after.next().map_or(0, u32::from))?;
             rest = after.as_str();

@@ -86,7 +86,7 @@ function holdersOf(store) {
   const items = held.buffers.map(([isolate, number, path]) =>
     make("li", {}, `${counted(number, "buffer")} in ${isolateText(isolate)}`,
       path.length > 0 && make("ol", { class: "path", "aria-label": "Path of objects from the global object" }, path.map((step) => make("li", {}, make("code", {}, visible(step)))))));
-  for (const [reference, site, thread, when, from, to] of held.taken) {
+  for (const { reference, site, thread, time: when, from, to } of held.taken) {
     const part = from !== null && to !== null ? `, bytes ${count(from)} to ${count(to)}` : "";
     const who = threadText(thread);
     items.push(make("li", {}, `native code: reference ${reference}${part}, taken at `, code(place(site)),

@@ -157,9 +157,10 @@ impl<W: Write> Html<W> {
     }
 
     fn page(&mut self, trace: &Trace, bars: Vec<Bar>) -> data::Page {
-        let told = self.stacks.iter().map(|&(process, stack)| {
-            trace.processes()[process].stack(stack).map(|stack| stack.frames.as_slice())
-        });
+        let told = self
+            .stacks
+            .iter()
+            .map(|&(process, stack)| trace.processes()[process].stack(stack).map(|stack| stack.frames.as_slice()));
         let mut shared = Shared {
             names: &self.names,
             words: FxHashMap::default(),
@@ -222,9 +223,9 @@ impl Shared<'_> {
             leaked.then(b.track.peak.total_cmp(&a.track.peak)).then(a_origin.cmp(b_origin))
         });
         let places_in_all = places.len();
-        let leaked = places.iter().fold((0.0, 0.0), |(stores, bytes), (_, place)| {
-            (stores + place.leaked, bytes + place.leaked_bytes)
-        });
+        let leaked = places
+            .iter()
+            .fold((0.0, 0.0), |(stores, bytes), (_, place)| (stores + place.leaked, bytes + place.leaked_bytes));
         // The chart has the lines of the places that had the most at once.
         let mut peaks: Vec<f64> = places.iter().map(|(_, place)| place.track.peak).collect();
         peaks.sort_by(|a, b| b.total_cmp(a));
@@ -296,7 +297,8 @@ impl Shared<'_> {
         *references -= shown;
         let taken = bar.references.iter().take(shown).map(|it| {
             let thread = known(it.thread.and_then(|thread| process.threads.get(&thread)));
-            (it.reference.to_string(), self.text(it.site.as_deref()), thread, it.time, it.from, it.to)
+            let (site, reference) = (self.text(it.site.as_deref()), it.reference.to_string());
+            data::Taken { reference, site, thread, time: it.time, from: it.from, to: it.to }
         });
         let taken: Vec<_> = taken.collect();
         let mut held = data::Held { taken, taken_in_all, ..data::Held::default() };
@@ -327,10 +329,14 @@ impl Shared<'_> {
             state,
             error: bar.has_error,
             labels: short(&bar.labels),
-            steps: history.steps.iter().map(|step| {
-                let (site, stack) = (self.word(step.site), self.stack(step.stack));
-                (step.kind, step.time, signed(step.thread), signed(step.isolate), site, stack, step.number)
-            }).collect(),
+            steps: history
+                .steps
+                .iter()
+                .map(|step| {
+                    let (site, stack) = (self.word(step.site), self.stack(step.stack));
+                    (step.kind, step.time, signed(step.thread), signed(step.isolate), site, stack, step.number)
+                })
+                .collect(),
             steps_left_out: history.left_out,
             holders: is_held.then_some(held),
         }

@@ -174,7 +174,7 @@ function holderTexts(store) {
   const held = store.holders;
   if (!held) return [];
   const texts = held.buffers.map(([isolate, number]) => `${number > 1 ? `${number} buffers` : "a buffer"} in ${isolateText(isolate)}`);
-  for (const [, site] of held.taken) texts.push(`native code, reference taken at ${place(site)}`);
+  for (const { site } of held.taken) texts.push(`native code, reference taken at ${place(site)}`);
   if (held.taken.length === 0 && held.references) texts.push(`native code, ${counted(held.references, "reference")}`);
   if (held.readers) texts.push(`${counted(held.readers, "guard")} that read${held.readers === 1 ? "s" : ""}`);
   if (held.writer) texts.push("a guard that writes");

@@ -33,7 +33,10 @@ pub(crate) fn browser(test: &str) -> Option<MutexGuard<'static, Option<Browser>>
     if guard.is_none() {
         let named = wanted.as_deref().filter(|wanted| *wanted != "required").map(PathBuf::from);
         let Some(program) = named.or_else(find) else {
-            assert!(wanted.is_none(), "OFFHEAP_BROWSER=required, and no chromium is on the path: apt-get install chromium");
+            assert!(
+                wanted.is_none(),
+                "OFFHEAP_BROWSER=required, and no chromium is on the path: apt-get install chromium"
+            );
             // Past the capture of the test harness, which hides what a test prints when it passes.
             let _ = writeln!(std::io::stderr(), "left out, for there is no chromium on the path: {test}");
             return None;
@@ -239,7 +242,11 @@ impl Tab<'_> {
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
-        nodes.iter().filter(|node| node["ignored"] != true).map(|node| (text(&node["role"]), text(&node["name"]))).collect()
+        nodes
+            .iter()
+            .filter(|node| node["ignored"] != true)
+            .map(|node| (text(&node["role"]), text(&node["name"])))
+            .collect()
     }
 
     /// Writes a picture of the window.

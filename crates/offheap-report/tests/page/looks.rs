@@ -36,7 +36,7 @@ const CONTRASTS: &str = r#"(() => {
 
 #[test]
 fn both_themes_have_contrast_and_fit_their_window() {
-    for kind in ["leak", "program", "samples", "processes", "cut", "balanced", "counts"] {
+    for kind in ["leak", "program", "processes", "cut", "counts"] {
         let page = page(&stream(kind, 12_000));
         for (width, height) in [(1280, 900), (420, 900)] {
             with_page(&format!("looks-{kind}-{width}"), &page, (width, height), |tab| {

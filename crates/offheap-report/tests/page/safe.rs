@@ -33,7 +33,8 @@ fn only_the_pages_own_script_and_style_may_run() {
 fn the_page_names_no_other_file() {
     let page = page(&stream("leak", 0));
     for part in ["http:", "https:", "src=", "@import", "url("] {
-        let uses = page.matches(part).count() - page.matches("http://www.w3.org/2000/svg").count() * usize::from(part == "http:");
+        let uses = page.matches(part).count()
+            - page.matches("http://www.w3.org/2000/svg").count() * usize::from(part == "http:");
         assert_eq!(uses, 0, "{part}");
     }
 }

@@ -4,6 +4,14 @@ use super::{page, stream, with_page};
 
 const WINDOW: (u32, u32) = (1280, 900);
 
+#[test]
+fn of_every_kind_is_a_page() {
+    for kind in crate::generate::KINDS {
+        let page = page(&stream(kind, 500));
+        assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{kind}");
+    }
+}
+
 fn verdict(test: &str, stream: &[u8], check: impl FnOnce(&str, &str)) {
     with_page(test, &page(stream), WINDOW, |tab| {
         let (verdict, notices) = (tab.text("#verdict"), tab.text("#notices"));
