@@ -25,8 +25,8 @@ pub(crate) enum InputError {
     /// There is no such file, and its name has a colon, which may have been meant for a mode.
     #[error("{0}; the modes are :ro, :cow and :rw")]
     MapMode(offheap::Error),
-    #[error("cannot begin: {0}")]
-    Engine(offheap::Error),
+    #[error(transparent)]
+    Ledger(#[from] offheap_ledger::Error),
     #[error(transparent)]
     Script(#[from] offheap_run::Error),
 }

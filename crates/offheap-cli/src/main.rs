@@ -12,7 +12,7 @@ mod options;
 
 use std::process;
 
-use offheap_ledger::{Balance, Ledger};
+use offheap_ledger::{Balance, Level};
 use offheap_run::{Error, NativeModule, Script, visible};
 
 use crate::input::InputError;
@@ -40,7 +40,7 @@ fn main() {
 /// Runs the script, and returns the exit status.
 fn run(options: &Run) -> Result<i32, InputError> {
     let run_script = engine(options.engine)?;
-    let ledger = Ledger::install().map_err(InputError::Engine)?;
+    let ledger = offheap_ledger::install(Level::Sites)?;
     let script = Script::read(options.script())?;
     let mut module = NativeModule::new(ledger).arguments(options.arguments()?);
     for (name, file) in maps::open(&options.maps)? {

@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// `Display` prints the last line of `offheap run`: `offheap: 4 stores, 1.0 GiB external, 0 leaked, 0 refused`, or
 /// `offheap: 4 stores (1 resizable, 2 shared), …` if there are such stores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Balance {
     /// The number of stores, including those that live.
@@ -17,8 +17,8 @@ pub struct Balance {
     pub shared: u64,
     /// The bytes of all stores. Each store counts once, with the greatest length that was observed.
     pub external_bytes: u64,
-    /// The number of leaks: manual memory that was never freed, and references that were never released.
-    pub leaked: usize,
+    /// The number of leaks: stores that live and that nobody declared static.
+    pub leaked: u64,
     /// The number of refused frees.
     pub refused: u64,
 }

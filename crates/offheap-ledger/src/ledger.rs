@@ -1,205 +1,156 @@
-//! The ledger itself.
+//! The ledger itself: its parts, and what a program tells it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use offheap::observe::{self, Event, EventKind, Observer};
-use offheap::{BackingStore, Error, Length, ManualHeap, Site, StoreId};
+use offheap::{BackingStore, Site, StoreId};
 
-use crate::{Balance, Leak, Record, Report};
+use crate::held::{Held, Hold};
+use crate::refusal::Refusals;
+use crate::sample::Sampling;
+use crate::shard::{Locked, SHARDS, Sums};
+use crate::site::Sites;
+use crate::stream::Stream;
+use crate::{Balance, Level};
 
-/// This many refused frees are kept in full. Further ones are only counted.
-pub const KEPT_REFUSALS: usize = 1000;
-
-/// A record of all stores of a process; see the [crate](crate).
+/// A record of the stores of a process; see the [crate](crate).
 ///
-/// It may be used on any thread. It holds no lock while it calls other code.
+/// It may be used on any thread. It runs no code of the program's while it holds a lock, and in the common case no thread
+/// waits for another: the records of stores that different threads made are in different parts.
 pub struct Ledger {
-    state: Mutex<State>,
+    /// No other ledger of the process has it.
+    pub(crate) number: u32,
+    level: Level,
+    pub(crate) sampling: Option<Sampling>,
+    /// The events that a history keeps; 0 unless at level `Full`.
+    pub(crate) kept_events: usize,
+    began: Instant,
+    pub(crate) shards: Box<[Locked]>,
+    pub(crate) sites: Sites,
+    held: Mutex<Held>,
+    refusals: Mutex<Refusals>,
+    /// Stores that are meant to stay, at level `Counts`, where no store has a record.
+    counted_static: Mutex<HashSet<StoreId>>,
+    pub(crate) stream: Stream,
 }
 
-#[derive(Default)]
-struct State {
-    live: HashMap<StoreId, Record>,
-    stores: u64,
-    resizable: u64,
-    shared: u64,
-    external_bytes: u64,
-    held: HashMap<u64, Held>,
-    next_hold: u64,
-    refusals: Vec<String>,
-    refused: u64,
+/// What a ledger is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) level: Level,
+    pub(crate) sample_bytes: Option<u64>,
+    pub(crate) history: usize,
 }
-
-struct Held {
-    store: StoreId,
-    byte_length: usize,
-    created: Site,
-    held: Site,
-}
-
-/// A reference that must be released. It counts as leaked until it is passed to [`Ledger::release`]. Dropping it does
-/// not release the reference.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "a hold that is dropped is a leak for good"]
-pub struct Hold(u64);
 
 impl Ledger {
-    /// Makes a ledger, and sets it as the observer of this process. It lives as long as the process.
-    ///
-    /// Earlier events are not replayed. A store that already exists first appears at its next event, unless that event
-    /// is its end.
-    ///
-    /// # Errors
-    /// `Error::ObserverSet` if the process already has an observer. That observer can forward its events to a
-    /// [`Ledger::new`], which is an `Observer`.
-    pub fn install() -> Result<&'static Ledger, Error> {
-        let ledger: &'static Ledger = Box::leak(Box::new(Ledger::new()));
-        observe::set_observer(ledger)?;
-        Ok(ledger)
+    /// A ledger that lives as long as the process.
+    pub(crate) fn make(settings: Settings) -> &'static Ledger {
+        static LEDGERS: AtomicU32 = AtomicU32::new(0);
+        Box::leak(Box::new(Ledger {
+            number: LEDGERS.fetch_add(1, Ordering::Relaxed) + 1,
+            level: settings.level,
+            sampling: settings.sample_bytes.map(Sampling::new),
+            kept_events: if settings.level == Level::Full { settings.history } else { 0 },
+            began: Instant::now(),
+            shards: (0..SHARDS).map(|_| Locked::default()).collect(),
+            sites: Sites::default(),
+            held: Mutex::default(),
+            refusals: Mutex::default(),
+            counted_static: Mutex::default(),
+            stream: Stream::default(),
+        }))
     }
 
-    /// Makes a ledger that receives no events yet.
-    pub fn new() -> Self {
-        Ledger { state: Mutex::default() }
+    /// How much it records.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
-    /// The balance up to now.
+    /// The mean number of bytes between two samples, if it records only samples. Its numbers are estimates then.
+    pub fn sample_bytes(&self) -> Option<u64> {
+        self.sampling.map(Sampling::mean)
+    }
+
+    /// How long it has recorded.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.age().as_nanos() as u64
+    }
+
+    /// The balance up to now. While a program runs, what it counts as leaked includes memory that is still used.
     pub fn balance(&self) -> Balance {
-        self.report().balance
+        let leaked = self.leaks().len() as u64;
+        self.balance_with(leaked)
     }
 
-    /// The leaks up to now: manual memory of this process that was not freed, the oldest first, then references that
-    /// are held, in the order in which they were taken.
-    ///
-    /// While a program runs, this includes memory that it still uses. At its end, everything here has leaked.
-    pub fn leaks(&self) -> Vec<Leak> {
-        let unfreed = ManualHeap::unfreed().expect("memory for a list").into_iter().map(|memory| Leak::Unfreed {
-            store: memory.store,
-            address: memory.address,
-            byte_length: memory.byte_length,
-            allocated: memory.allocated,
-        });
-        let mut leaks: Vec<Leak> = unfreed.collect();
-        let state = self.lock();
-        let mut held: Vec<(&u64, &Held)> = state.held.iter().collect();
-        held.sort_unstable_by_key(|&(&key, _)| key);
-        leaks.extend(held.into_iter().map(|(_, reference)| Leak::Held {
-            store: reference.store,
-            byte_length: reference.byte_length,
-            created: reference.created,
-            held: reference.held,
-        }));
-        leaks
-    }
-
-    /// A report of leaks, refusals and the balance, for printing.
-    pub fn report(&self) -> Report {
-        let leaks = self.leaks();
-        let state = self.lock();
-        let balance = Balance {
-            stores: state.stores,
-            resizable: state.resizable,
-            shared: state.shared,
-            external_bytes: state.external_bytes,
-            leaked: leaks.len(),
-            refused: state.refused,
+    pub(crate) fn balance_with(&self, leaked: u64) -> Balance {
+        let sums = self.sums();
+        let count = |number: f64| number.round() as u64;
+        // At level `Counts` the leaks have no names.
+        let leaked = match self.level {
+            Level::Counts => leaked.max(count(sums.stores - sums.freed).saturating_sub(self.static_count())),
+            _ => leaked,
         };
-        Report { leaks, refusals: state.refusals.clone(), balance }
+        Balance {
+            stores: count(sums.stores),
+            resizable: count(sums.resizable),
+            shared: count(sums.shared),
+            external_bytes: count(sums.external_bytes),
+            leaked,
+            refused: self.refusals().count,
+        }
     }
 
-    /// The live stores, the oldest first.
-    pub fn live(&self) -> Vec<Record> {
-        let mut live: Vec<Record> = self.lock().live.values().copied().collect();
-        live.sort_unstable_by_key(|record| record.store);
-        live
+    fn static_count(&self) -> u64 {
+        self.counted_static.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
-    /// Records a reference that must be released, taken at `site`.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.shards.iter().for_each(|shard| sums.add(&shard.lock().sums));
+        sums
+    }
+
+    /// Says that this store is meant to live until the process ends, so that it is no leak.
+    #[track_caller]
+    pub fn expect_static(&self, store: &BackingStore) {
+        match self.level {
+            Level::Counts => {
+                self.counted_static.lock().unwrap_or_else(PoisonError::into_inner).insert(store.id());
+            }
+            _ => self.note_static(store, Site::here()),
+        }
+    }
+
+    /// Records a reference that must be released, taken at `site`. It counts as leaked until it is.
     pub fn hold(&self, store: &BackingStore, site: Site) -> Hold {
-        let held = Held { store: store.id(), byte_length: store.byte_length(), created: store.site(), held: site };
-        let mut state = self.lock();
-        let key = state.next_hold;
-        state.next_hold += 1;
-        state.held.insert(key, held);
-        Hold(key)
+        self.held().hold(store, site)
     }
 
     /// Records that a reference was released.
     pub fn release(&self, hold: Hold) {
-        self.lock().held.remove(&hold.0);
+        self.held().release(&hold);
     }
 
-    /// Returns the result of a free unchanged, and records it if the free was refused: a double free, or a free of
-    /// memory in use, of an unknown address, or of an address that is in use again. Other errors are not recorded.
-    ///
-    /// # Errors
-    /// The error in `result`.
-    pub fn checked<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result
-            && is_refused_free(error)
-        {
-            let text = error.to_string();
-            let mut state = self.lock();
-            state.refused += 1;
-            if state.refusals.len() < KEPT_REFUSALS {
-                state.refusals.push(text);
-            }
-        }
-        result
+    pub(crate) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_refused_free(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::DoubleFree { .. } | Error::FreeInUse { .. } | Error::UnknownAddress { .. } | Error::AddressReused { .. }
-    )
-}
-
-impl Observer for Ledger {
-    fn event(&self, event: &Event) {
-        let mut state = self.lock();
-        let State { live, stores, resizable, shared, external_bytes, .. } = &mut *state;
-        match event.kind {
-            EventKind::Freed { .. } => {
-                if let Some(mut record) = live.remove(&event.store) {
-                    *external_bytes += record.count(event) as u64;
-                }
-            }
-            // The store was made before the ledger. This event is its end, and nothing else is known of it.
-            EventKind::Released { .. } if !live.contains_key(&event.store) => {}
-            _ => {
-                let record = live.entry(event.store).or_insert_with(|| {
-                    *stores += 1;
-                    let kind = event.store_kind;
-                    if kind.is_shared() {
-                        *shared += 1;
-                    } else if kind.length() != Length::Fixed {
-                        *resizable += 1;
-                    }
-                    *external_bytes += event.byte_length as u64;
-                    Record::new(event)
-                });
-                *external_bytes += record.count(event) as u64;
-            }
-        }
-    }
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Ledger::new()
+    pub(crate) fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("balance", &self.balance()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("level", &self.level).finish_non_exhaustive()
     }
 }

@@ -1,42 +1,84 @@
 //! Records which code allocated, held, released and freed memory.
 //!
-//! A [`Ledger`] observes the events of all stores of a process. At any moment it reports the number of stores, the
-//! memory that was never freed, the references that were never released, and the frees that were refused, each with the
-//! place in the code.
+//! A [`Ledger`] observes the events of all stores of a process. At any moment it says which stores live, where each was
+//! made and who holds it, and which frees were refused, each with the place in the code.
 //!
 //! ```
-//! use offheap::ManualMemory;
-//! use offheap_ledger::Ledger;
+//! use offheap::{BackingStore, ManualMemory};
+//! use offheap_ledger::Level;
 //!
-//! # fn main() -> Result<(), offheap::Error> {
-//! let ledger = Ledger::install()?;
-//! let memory = ManualMemory::allocate(1024)?;
-//! memory.free()?;
-//! let again = ledger.checked(memory.free());
-//! assert!(again.is_err());
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ledger = offheap_ledger::install(Level::Sites)?; // before the first store
+//! let table = BackingStore::from_owner(vec![0_u8; 4096])?;
+//! ledger.expect_static(&table); // it is meant to stay
+//! let forgotten = BackingStore::from_owner(vec![0_u8; 1024])?;
 //!
-//! assert_eq!(ledger.balance().to_string(), "offheap: 1 store, 1.0 KiB external, 0 leaked, 1 refused");
-//! eprintln!("{}", ledger.report());
+//! let report = ledger.report();
+//! assert_eq!(report.balance.to_string(), "offheap: 2 stores, 5.0 KiB external, 1 leaked, 0 refused");
+//! let leak = &report.leaks[0];
+//! println!("{leak}"); // 1024 bytes, allocated at src/main.rs:5:17: held by native code
+//! assert_eq!(leak.created, forgotten.site());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Memory use
-//! It keeps one record for each live store, one for each held reference, and the first [`KEPT_REFUSALS`] refused frees
-//! in full. After a store is freed, it only keeps sums, so a program that makes stores forever does not make it grow.
+//! # Levels
+//! | level | records | costs |
+//! |---|---|---|
+//! | [`Counts`](Level::Counts) | how many stores and bytes | the least |
+//! | [`Sites`](Level::Sites) | each live store with place and stack, and who holds it | a walk over the stack for each store |
+//! | [`Full`](Level::Full) | the history of each live store too | a walk for each event |
 //!
-//! # What it cannot see
-//! The core emits no event for a free that it refuses: pass the result of a free through [`Ledger::checked`]. A plain
-//! `BackingStore` that was forgotten looks like one that is in use: use [`Ledger::hold`] to tell the ledger of
-//! references that must be released.
-#![forbid(unsafe_code)]
+//! With [`Builder::sample_bytes`] it records only samples, which is cheap enough for production.
+//!
+//! # What is a leak
+//! At the end of a program, each live store that nobody declared static with [`Ledger::expect_static`] has leaked.
+//!
+//! # Memory use
+//! It keeps one record for each live store, and the first [`KEPT_REFUSALS`] refusals in full. After a store is freed, it
+//! only keeps sums, so a program that makes stores forever does not make it grow. Each distinct stack is kept once, at most
+//! [`MOST_STACKS`] of them.
+#![deny(unsafe_code)]
 
 mod balance;
+mod balanced;
+mod builder;
+mod env;
+mod error;
+mod frames;
+mod happened;
+mod held;
 mod ledger;
+mod level;
+mod lines;
+mod live;
+mod observe;
+mod output;
 mod record;
+mod refusal;
 mod report;
+mod sample;
+mod shard;
+mod site;
+mod snapshot;
+mod stack;
+mod stream;
+mod sys;
+mod thread;
+mod thread_cache;
+mod totals;
 
 pub use balance::Balance;
-pub use ledger::{Hold, KEPT_REFUSALS, Ledger};
-pub use record::Record;
-pub use report::{Leak, Report};
+pub use balanced::{Balanced, assert_balanced};
+pub use builder::{Builder, HISTORY, install, installed};
+pub use env::{VARIABLE, install_from_env};
+pub use error::Error;
+pub use held::Hold;
+pub use ledger::Ledger;
+pub use level::Level;
+pub use live::{Buffers, Holders, LiveStore, Past};
+pub use refusal::{KEPT_REFUSALS, Refusal};
+pub use report::Report;
+pub use snapshot::{Change, Difference, Snapshot, Store};
+pub use stack::{MOST_STACKS, Stack};
+pub use totals::Totals;

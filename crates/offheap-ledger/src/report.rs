@@ -1,87 +1,40 @@
 //! The report: one line for each mistake, then the balance.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use offheap::{Site, StoreId};
+use offheap::Site;
 
-use crate::Balance;
+use crate::{Balance, Ledger, LiveStore, Refusal};
 
-/// Memory or a reference that was not returned.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Leak {
-    /// Manual memory that was never freed.
-    Unfreed {
-        /// The store over the memory.
-        store: StoreId,
-        /// The address of the memory.
-        address: usize,
-        /// The length in bytes.
-        byte_length: usize,
-        /// The place where it was allocated or adopted.
-        allocated: Site,
-    },
-    /// A reference that was never released, so its memory is never freed.
-    Held {
-        /// The store.
-        store: StoreId,
-        /// The number of bytes that it keeps.
-        byte_length: usize,
-        /// The place where the store was made.
-        created: Site,
-        /// The place where the reference was taken.
-        held: Site,
-    },
-}
+/// This many leaks of one place get a line each. Further ones are summed up.
+const LINES_OF_A_PLACE: usize = 3;
 
-impl fmt::Display for Leak {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Leak::Unfreed { address, byte_length, allocated, .. } => {
-                write!(f, "{} at {address:#x}, allocated at {allocated}: never freed", Bytes(byte_length))
-            }
-            Leak::Held { byte_length, created, held, .. } => {
-                write!(f, "{}", Bytes(byte_length))?;
-                // A buffer that script made becomes a store when native code takes the reference for script. Then
-                // `created` is that native call, and adds nothing to `held`.
-                if created != held && same_language(created, held) {
-                    write!(f, ", allocated at {created}")?;
-                }
-                write!(f, ", held by a reference taken at {held}: never released")
-            }
-        }
-    }
-}
-
-fn same_language(one: Site, other: Site) -> bool {
-    matches!((one, other), (Site::Script(_), Site::Script(_)) | (Site::Native(_), Site::Native(_)))
-}
-
-struct Bytes(usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, if self.0 == 1 { "byte" } else { "bytes" })
-    }
-}
-
-/// A snapshot of leaks, refusals and the balance. `Display` prints a line for each, and the balance last.
+/// Leaks, refusals and the balance. `Display` prints a line for each, and the balance last.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// The leaks.
-    pub leaks: Vec<Leak>,
-    /// The refused frees as text that names the places, at most [`KEPT_REFUSALS`](crate::KEPT_REFUSALS).
-    pub refusals: Vec<String>,
+    /// The leaks, the oldest first.
+    pub leaks: Vec<LiveStore>,
+    /// The first refusals, at most [`KEPT_REFUSALS`](crate::KEPT_REFUSALS).
+    pub refusals: Vec<Refusal>,
     /// The balance.
     pub balance: Balance,
 }
 
+impl Ledger {
+    /// A report of leaks, refusals and the balance, for printing.
+    pub fn report(&self) -> Report {
+        let leaks = self.leaks();
+        let balance = self.balance_with(leaks.len() as u64);
+        let refusals = self.refusals().kept.clone();
+        Report { leaks, refusals, balance }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for leak in &self.leaks {
-            writeln!(f, "offheap: leak: {leak}")?;
-        }
+        write!(f, "{}", Leaks(&self.leaks))?;
         for refusal in &self.refusals {
             writeln!(f, "offheap: refused: {refusal}")?;
         }
@@ -91,4 +44,43 @@ impl fmt::Display for Report {
         }
         write!(f, "{}", self.balance)
     }
+}
+
+/// A line for each leak; of many leaks of one place, for the first ones, and for the sum of the others.
+pub(crate) struct Leaks<'a>(pub(crate) &'a [LiveStore]);
+
+impl fmt::Display for Leaks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut places: HashMap<Site, Place> = HashMap::new();
+        for leak in self.0 {
+            let place = places.entry(place_of(leak)).or_default();
+            place.count += 1;
+            place.bytes += if place.count > LINES_OF_A_PLACE { leak.byte_length } else { 0 };
+        }
+        for leak in self.0 {
+            let Some(place) = places.get_mut(&place_of(leak)) else { continue };
+            place.told += 1;
+            if place.told <= LINES_OF_A_PLACE {
+                writeln!(f, "offheap: leak: {leak}")?;
+            } else if place.told == LINES_OF_A_PLACE + 1 {
+                let (count, bytes) = (place.count - LINES_OF_A_PLACE, place.bytes);
+                let noun = if count == 1 { "store" } else { "stores" };
+                writeln!(f, "offheap: leak: {count} more {noun} of {}, {bytes} bytes", place_of(leak))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Place {
+    count: usize,
+    told: usize,
+    /// The bytes of those that get no line.
+    bytes: usize,
+}
+
+/// The place that is to be looked at.
+fn place_of(leak: &LiveStore) -> Site {
+    leak.holders.held.first().copied().unwrap_or(leak.created)
 }

@@ -3,13 +3,13 @@
 use offheap::adapter;
 use offheap::observe::Observer;
 use offheap::{BackingStore, Error, ManualMemory, SharedStore, UniqueStore};
-use offheap_ledger::{KEPT_REFUSALS, Leak, Ledger};
+use offheap_ledger::{Builder, Error as LedgerError, KEPT_REFUSALS, Ledger, Level, install};
 
 #[test]
 fn a_process_keeps_one_ledger_of_all_its_stores() {
     let before = UniqueStore::zeroed(8).unwrap();
-    let ledger = Ledger::install().unwrap();
-    assert!(matches!(Ledger::install(), Err(Error::ObserverSet)));
+    let ledger = install(Level::Sites).unwrap();
+    assert!(matches!(install(Level::Sites), Err(LedgerError::ObserverSet)));
     drop(before);
     assert_eq!(ledger.balance().to_string(), "offheap: 0 stores, 0 B external, 0 leaked, 0 refused");
 
@@ -55,8 +55,10 @@ fn reports_refused_frees_with_both_lines(ledger: &Ledger) {
     assert!(matches!(error, Error::DoubleFree { .. }));
     let report = ledger.report();
     let [refusal] = &report.refusals[..] else { panic!("{report}") };
-    assert!(refusal.contains(&format!("ledger.rs:{first}:")), "{refusal}");
-    assert!(refusal.contains(&format!("ledger.rs:{second}:")), "{refusal}");
+    assert_eq!(refusal.code, "DOUBLE_FREE");
+    let text = refusal.to_string();
+    assert!(text.contains(&format!("ledger.rs:{first}:")), "{text}");
+    assert!(text.contains(&format!("ledger.rs:{second}:")), "{text}");
     assert!(report.to_string().contains("offheap: refused: double free of 1 byte at"), "{report}");
     // This is not a refused free, so the ledger does not record it.
     ledger.checked(UniqueStore::zeroed(usize::MAX)).unwrap_err();
@@ -70,9 +72,14 @@ fn reports_references_that_are_not_given_back(ledger: &Ledger) {
     assert_ne!(hold, other);
     ledger.release(other);
     let leaks = ledger.leaks();
-    let [leak @ Leak::Held { byte_length: 16, .. }] = &leaks[..] else { panic!("{leaks:?}") };
+    let [leak] = &leaks[..] else { panic!("{leaks:?}") };
+    assert_eq!(leak.byte_length, 16);
     assert_eq!(leak.to_string(), "16 bytes, held by a reference taken at a.js:3:7: never released");
     ledger.release(hold);
+    let leaks = ledger.leaks();
+    let line = store.site().to_string();
+    assert_eq!(leaks[0].to_string(), format!("16 bytes, allocated at {line}: held by native code"));
+    ledger.expect_static(&store);
     assert!(ledger.leaks().is_empty());
 }
 
@@ -105,8 +112,8 @@ fn keeps_a_bounded_number_of_refusals(ledger: &Ledger) {
 #[test]
 fn a_ledger_that_is_forwarded_to_needs_no_installing() {
     fn is_observer(_: &impl Observer) {}
-    let ledger = Ledger::default();
-    is_observer(&ledger);
+    let ledger = Builder::new(Level::Sites).make().unwrap();
+    is_observer(ledger);
     assert_eq!(ledger.live().len(), 0);
-    assert!(format!("{ledger:?}").starts_with("Ledger { balance: Balance {"));
+    assert_eq!(format!("{ledger:?}"), "Ledger { level: Sites, .. }");
 }

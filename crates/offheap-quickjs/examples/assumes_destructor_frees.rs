@@ -1,11 +1,11 @@
 //! The first common mistake: assuming that dropping a `ManuallyExternalizedBuffer` frees manual memory.
 
-use offheap_ledger::Ledger;
+use offheap_ledger::Level;
 use offheap_quickjs::offheap::ManualMemory;
 use offheap_quickjs::{Isolate, ManuallyExternalizedBuffer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let ledger = Ledger::install()?;
+    let ledger = offheap_ledger::install(Level::Sites)?;
     let mut isolate = Isolate::new()?;
     isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
         let external_data = ManualMemory::allocate(1024)?;

@@ -1,12 +1,12 @@
 //! The second common mistake: freeing manual memory twice, once where it was allocated, and once through a
 //! `ManuallyExternalizedBuffer`.
 
-use offheap_ledger::Ledger;
+use offheap_ledger::Level;
 use offheap_quickjs::offheap::{ManualHeap, ManualMemory};
 use offheap_quickjs::{Isolate, ManuallyExternalizedBuffer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let ledger = Ledger::install()?;
+    let ledger = offheap_ledger::install(Level::Sites)?;
     let mut isolate = Isolate::new()?;
     isolate.enter(|scope| -> Result<(), Box<dyn std::error::Error>> {
         let external_data = ManualMemory::allocate(1024)?;

@@ -8,12 +8,12 @@
 //!   leaves running scripts to you.
 //!
 //! ```
-//! use offheap_ledger::Ledger;
+//! use offheap_ledger::Level;
 //! use offheap_run::{NativeModule, Script};
 //!
 //! # #[cfg(feature = "quickjs")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let ledger = Ledger::install()?;
+//! let ledger = offheap_ledger::install(Level::Sites)?;
 //! let module = NativeModule::new(ledger).arguments(["16"]).print_with(|_, line| {
 //!     assert_eq!(line, "16 zeroed bytes");
 //!     Ok(())

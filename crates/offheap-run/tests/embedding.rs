@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::{fs, io};
 
 use offheap::{MapMode, Mapped};
-use offheap_ledger::Ledger;
+use offheap_ledger::{Ledger, Level};
 use offheap_run::{NativeModule, Script, Scripts, Stream, Uncaught};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -68,7 +68,7 @@ on_each_engine! {
 
 fn ledger() -> &'static Ledger {
     static LEDGER: LazyLock<&'static Ledger> =
-        LazyLock::new(|| Ledger::install().expect("no other observer is installed"));
+        LazyLock::new(|| offheap_ledger::install(Level::Sites).expect("no other observer is installed"));
     *LEDGER
 }
 

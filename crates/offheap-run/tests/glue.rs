@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use offheap::{BackingStore, Site};
 use offheap_engine::{Engine, Handle, JsArrayBuffer};
-use offheap_ledger::Ledger;
+use offheap_ledger::{Ledger, Level};
 use offheap_model::{ModelEngine, model};
 use offheap_run::NativeModule;
 use offheap_run::glue::{Argument, Call, Failure, Limits, Outcome, State, Thrown, primitives};
@@ -179,7 +179,7 @@ impl Script {
     /// On an engine whose buffers have at most this many bytes.
     fn limited(max_byte_length: usize) -> Self {
         static LEDGER: LazyLock<&'static Ledger> =
-            LazyLock::new(|| Ledger::install().expect("no other observer is installed"));
+            LazyLock::new(|| offheap_ledger::install(Level::Sites).expect("no other observer is installed"));
         let engine = model(7).expect("an isolate");
         let limits = Limits { engine: "Model", max_byte_length, alignment: 8, resizes_any_memory: true };
         Script { engine, state: State::new(NativeModule::new(*LEDGER), limits), line: 0 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use adapter::offheap::{BackingStore, FrozenStore, ManualMemory, UniqueStore};
 use adapter::rquickjs::{Context, Function, Runtime};
 use adapter::{BackingStoreExt, CopyReason, Exposure, FrozenStoreExt, Isolate, ScopeExt};
-use offheap_ledger::Ledger;
+use offheap_ledger::Level;
 
 #[global_allocator]
 static SIZES: sizes::Sizes = sizes::Sizes;
@@ -54,7 +54,7 @@ fn a_buffer_that_script_shrinks_leaves_its_store_readable() {
 /// Counterpart of `v8/src/leak.rs`: manual memory that was not freed, and a store that was forgotten.
 #[test]
 fn a_leak_is_named_with_its_place() {
-    let ledger = Ledger::install().unwrap();
+    let ledger = offheap_ledger::install(Level::Sites).unwrap();
     std::mem::forget(BackingStore::from(UniqueStore::zeroed(1_048_577).unwrap()));
     let forgotten = ledger.live().into_iter().find(|record| record.byte_length == 1_048_577).unwrap();
     assert!(forgotten.created.to_string().contains("tests/answered.rs:"), "{}", forgotten.created);

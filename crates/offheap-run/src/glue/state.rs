@@ -275,7 +275,7 @@ impl State {
             external_bytes: balance.external_bytes,
             live_stores: live.len(),
             live_bytes: live.iter().map(|record| record.byte_length as u64).sum(),
-            unreleased: balance.leaked,
+            unreleased: self.ledger.unreleased_count(),
             refused: balance.refused,
         }
     }
@@ -334,6 +334,7 @@ mod tests {
     use bytes::Bytes;
     use offheap::FrozenStore;
     use offheap::adapter::{in_finalizer, script_site};
+    use offheap_ledger::Level;
 
     use super::*;
 
@@ -353,7 +354,7 @@ mod tests {
         let is_refused = Arc::new(AtomicBool::new(false));
         let memory = Bytes::from_owner(Memory(Arc::clone(&is_refused)));
         let store = FrozenStore::from_owner(memory).expect("a store");
-        let ledger = Ledger::install().expect("no other observer is installed");
+        let ledger = offheap_ledger::install(Level::Sites).expect("no other observer is installed");
         let limits = Limits { engine: "none", max_byte_length: 2, alignment: 8, resizes_any_memory: false };
         let state = State::new(NativeModule::new(ledger), limits);
         state.externalize(store.into(), script_site("a.js", 1, 1));

@@ -23,13 +23,13 @@ const LIMITS: Limits =
 /// An isolate whose scripts have `nativeModule`, `console`, and ES modules from files.
 ///
 /// ```
-/// use offheap_ledger::Ledger;
+/// use offheap_ledger::Level;
 /// use offheap_quickjs::Isolate;
 /// use offheap_run::quickjs::Runner;
 /// use offheap_run::{NativeModule, Script};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let module = NativeModule::new(Ledger::install()?).arguments(["4"]);
+/// let module = NativeModule::new(offheap_ledger::install(Level::Sites)?).arguments(["4"]);
 /// let mut runner = Runner::new(module, Isolate::builder().memory_limit(64 << 20))?;
 /// let script = r#"
 ///     import { allocateMemory, arrayBuffer, args, detach, free } from "offheap";
@@ -62,12 +62,12 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
 /// Call it once, before any other script: what is installed trusts the built-in functions that it finds.
 ///
 /// ```
-/// use offheap_ledger::Ledger;
+/// use offheap_ledger::Level;
 /// use offheap_quickjs::{Isolate, ScopeExt};
 /// use offheap_run::{NativeModule, quickjs};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let module = NativeModule::new(Ledger::install()?);
+/// let module = NativeModule::new(offheap_ledger::install(Level::Sites)?);
 /// let mut isolate = Isolate::new()?;
 /// isolate.enter(|scope| scope.with_ctx(|ctx| quickjs::install(&ctx, module)))?;
 /// let length = isolate.enter(|scope| {

@@ -20,13 +20,13 @@ const LIMITS: Limits = Limits { engine: "V8", max_byte_length: (1 << 53) - 1, al
 /// An isolate whose scripts have `nativeModule`, `console`, and ES modules from files.
 ///
 /// ```
-/// use offheap_ledger::Ledger;
+/// use offheap_ledger::Level;
 /// use offheap_run::v8::Runner;
 /// use offheap_run::{NativeModule, Script};
 /// use offheap_v8::Isolate;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let module = NativeModule::new(Ledger::install()?).arguments(["4"]);
+/// let module = NativeModule::new(offheap_ledger::install(Level::Sites)?).arguments(["4"]);
 /// let mut runner = Runner::new(module, Isolate::builder().heap_limits(1 << 20, 64 << 20))?;
 /// let script = r#"
 ///     import { allocateMemory, arrayBuffer, args, detach, free } from "offheap";
@@ -59,12 +59,12 @@ pub fn run(module: NativeModule, script: &Script) -> Result<(), Error> {
 /// Call it once in a context, before any other script: what is installed trusts the built-in functions that it finds.
 ///
 /// ```
-/// use offheap_ledger::Ledger;
+/// use offheap_ledger::Level;
 /// use offheap_run::NativeModule;
 /// use offheap_v8::{Isolate, ScopeExt};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let module = NativeModule::new(Ledger::install()?);
+/// let module = NativeModule::new(offheap_ledger::install(Level::Sites)?);
 /// let mut isolate = Isolate::new()?;
 /// isolate.enter(|scope| scope.with_v8(|scope| offheap_run::v8::install(scope, module)))?;
 /// let length = isolate.enter(|scope| {

@@ -1,0 +1,150 @@
+//! Making and installing a ledger.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use offheap::observe;
+use offheap_report::format::Line;
+
+use crate::ledger::Settings;
+use crate::output::{Function, Output, Text};
+use crate::{Error, Ledger, Level, sys};
+
+/// The events that a history keeps if the program does not say otherwise.
+pub const HISTORY: usize = 32;
+
+static INSTALLED: OnceLock<&'static Ledger> = OnceLock::new();
+
+/// Makes a ledger, and sets it as the observer of this process. It lives as long as the process.
+///
+/// Earlier events are not replayed. A store that already exists first appears at its next event, unless that event is its
+/// end.
+///
+/// # Errors
+/// [`Error::ObserverSet`] if the process already has an observer. That observer can forward its events to a ledger that
+/// [`Builder::make`] made.
+pub fn install(level: Level) -> Result<&'static Ledger, Error> {
+    Builder::new(level).install()
+}
+
+/// The ledger that observes this process, if one was installed.
+pub fn installed() -> Option<&'static Ledger> {
+    INSTALLED.get().copied()
+}
+
+/// How a ledger is to be.
+#[must_use = "nothing is made before `install`"]
+pub struct Builder {
+    settings: Settings,
+    stream: Option<Box<dyn Output>>,
+    program: Option<String>,
+}
+
+impl Builder {
+    /// A ledger of this level.
+    pub fn new(level: Level) -> Self {
+        let settings = Settings { level, sample_bytes: None, history: HISTORY };
+        Builder { settings, stream: None, program: None }
+    }
+
+    /// Records only samples: on average one store in `bytes` allocated bytes, long ones more often than short ones. What
+    /// the ledger says is then an estimate, whose mean is right. For production: 512 KiB is a good start.
+    pub fn sample_bytes(mut self, bytes: u64) -> Self {
+        self.settings.sample_bytes = Some(bytes);
+        self
+    }
+
+    /// How many events of each live store are kept at level `Full`, if not [`HISTORY`]. At least 2 are.
+    pub fn history(mut self, events: usize) -> Self {
+        self.settings.history = events.max(2);
+        self
+    }
+
+    /// What the stream calls the program, if not the name of its file.
+    pub fn program(mut self, name: impl Into<String>) -> Self {
+        self.program = Some(name.into());
+        self
+    }
+
+    /// Writes the stream: one JSON object a line ([`offheap_report::format`]). A thread of the ledger's own writes, in
+    /// large blocks; it must not have to wait for a thread of the program. A panic or an error of `to` ends the stream, and
+    /// is said on standard error; the program goes on.
+    ///
+    /// If the program makes events faster than they can be written, it waits for the writer, so that no event is lost.
+    pub fn stream(mut self, to: impl Write + Send + 'static) -> Self {
+        self.stream = Some(Box::new(Text::new(to)));
+        self
+    }
+
+    /// Gives each line of the stream to a function, on a thread of the ledger's own; see [`stream`](Self::stream).
+    pub fn stream_lines(mut self, to: impl FnMut(&Line) -> io::Result<()> + Send + 'static) -> Self {
+        self.stream = Some(Box::new(Function(to)));
+        self
+    }
+
+    /// Writes the stream into a new file.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be made.
+    pub fn stream_to_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = File::create(path).map_err(|source| Error::File { path: PathBuf::from(path), source })?;
+        Ok(self.stream(file))
+    }
+
+    /// Writes the stream into a new file: as a page if its name ends with `.html`, and otherwise as it is.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be made; [`Error::Setting`] for a page, without the feature `html`.
+    pub fn report_to_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        match path.as_ref().extension().is_some_and(|extension| extension == "html") {
+            true => Err(Error::Setting { problem: "this program was built without pages: the feature `html`".into() }),
+            false => self.stream_to_file(path),
+        }
+    }
+
+    /// Makes the ledger, and sets it as the observer of this process.
+    ///
+    /// # Errors
+    /// [`Error::ObserverSet`]; [`Error::Stream`] if the stream's thread cannot be made.
+    pub fn install(self) -> Result<&'static Ledger, Error> {
+        let Builder { settings, stream, program } = self;
+        let ledger = Ledger::make(settings);
+        observe::set_observer(ledger).map_err(|_| Error::ObserverSet)?;
+        INSTALLED.set(ledger).unwrap_or_else(|_| unreachable!("a process has one observer"));
+        if let Some(output) = stream {
+            ledger.begin_stream(output, program.unwrap_or_else(program_name))?;
+            sys::at_exit(finish_installed);
+        }
+        Ok(ledger)
+    }
+
+    /// Makes a ledger that receives no events, for an observer of the program's own to forward them to: a ledger is an
+    /// `Observer`. It lives as long as the process.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] if the stream's thread cannot be made. The program must [finish](Ledger::finish) such a stream.
+    pub fn make(self) -> Result<&'static Ledger, Error> {
+        let ledger = Ledger::make(self.settings);
+        if let Some(output) = self.stream {
+            ledger.begin_stream(output, self.program.unwrap_or_else(program_name))?;
+        }
+        Ok(ledger)
+    }
+}
+
+/// Called when the process exits.
+fn finish_installed() {
+    if let Some(ledger) = installed() {
+        // A failure was said on standard error.
+        let _ = ledger.finish();
+    }
+}
+
+/// The name of the program's file, without its arguments, which may be secret.
+fn program_name() -> String {
+    let first = std::env::args_os().next().unwrap_or_default();
+    Path::new(&first).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,304 @@
+//! The stores that live, and who holds them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use offheap::{IsolateId, ManualHeap, Site, StoreId, StoreKind};
+
+use offheap_report::format;
+
+use crate::happened::Happened;
+use crate::held::Reference;
+use crate::lines::isolate_of;
+use crate::record::Record;
+use crate::stack::Stack;
+use crate::Ledger;
+
+/// A store that lives. `Display` says it as a leak: its length, where it was made and who holds it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LiveStore {
+    /// The store.
+    pub store: StoreId,
+    /// Its kind.
+    pub kind: StoreKind,
+    /// The length in bytes at the last event.
+    pub byte_length: usize,
+    /// The greatest length so far.
+    pub greatest_byte_length: usize,
+    /// The place where it was made.
+    pub created: Site,
+    /// The stack that made it, from level `Sites` on.
+    pub stack: Option<Stack>,
+    /// The number of the thread that made it; 0 if that is not known.
+    pub thread: u32,
+    /// When it was made, since the ledger began.
+    pub time: Duration,
+    /// How many stores it stands for: more than 1 if the ledger has only samples.
+    pub weight: f64,
+    /// The address of manual memory.
+    pub address: Option<usize>,
+    /// Whether it was declared static.
+    pub is_static: bool,
+    /// The number of buffers that engines got over it.
+    pub exposed: u32,
+    /// The number of buffers over it that engines released.
+    pub released: u32,
+    /// The number of references that native code took from an engine's buffer.
+    pub externalized: u32,
+    /// The number of buffers over it that native code detached.
+    pub detached: u32,
+    /// Who holds it now.
+    pub holders: Holders,
+    /// Its latest events, the oldest first, at level `Full`.
+    pub history: Vec<Past>,
+    /// How many events the history has forgotten, after the first.
+    pub forgotten: u64,
+}
+
+/// Who holds a store.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Holders {
+    /// Live buffers over it.
+    pub buffers: Vec<Buffers>,
+    /// The places of the references that must be released: those of [`Ledger::hold`].
+    pub held: Vec<Site>,
+}
+
+/// Live buffers over a store in one isolate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Buffers {
+    /// The isolate; `None` if the engines did not tell it.
+    pub isolate: Option<IsolateId>,
+    /// How many.
+    pub count: u32,
+}
+
+/// An event of the history of a store.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Past {
+    /// What happened, in the words of the stream: `created`, `exposed`, `detached`.
+    pub event: &'static str,
+    /// When, since the ledger began.
+    pub time: Duration,
+    /// The number of the thread.
+    pub thread: u32,
+    /// The store's length in bytes at that moment.
+    pub byte_length: usize,
+    /// The isolate, if it was an event of one.
+    pub isolate: Option<IsolateId>,
+    /// The place, where the core tells it.
+    pub site: Option<Site>,
+    /// The stack.
+    pub stack: Option<Stack>,
+}
+
+impl Past {
+    fn new(happened: &Happened) -> Self {
+        let &Happened { byte_length, isolate, site, stack, thread, .. } = happened;
+        let time = Duration::from_nanos(happened.time);
+        Past { event: happened.word(), time, thread, byte_length, isolate, site, stack }
+    }
+}
+
+impl LiveStore {
+    fn new(record: &Record) -> Self {
+        let buffers = record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count });
+        LiveStore {
+            store: record.store,
+            kind: record.kind,
+            byte_length: record.byte_length,
+            greatest_byte_length: record.greatest_byte_length,
+            created: record.site.site,
+            stack: record.stack,
+            thread: record.thread,
+            time: Duration::from_nanos(record.time),
+            weight: record.weight.get(),
+            address: None,
+            is_static: record.is_static,
+            exposed: record.exposed,
+            released: record.released,
+            externalized: record.externalized,
+            detached: record.detached,
+            holders: Holders { buffers: buffers.collect(), held: Vec::new() },
+            history: record.more.iter().flat_map(|more| &more.history).map(Past::new).collect(),
+            forgotten: record.more.as_ref().map_or(0, |more| more.forgotten),
+        }
+    }
+
+    /// A store of which the ledger has no record, since it was made before.
+    fn unrecorded(store: StoreId, kind: StoreKind, byte_length: usize, created: Site) -> Self {
+        LiveStore {
+            store,
+            kind,
+            byte_length,
+            greatest_byte_length: byte_length,
+            created,
+            stack: None,
+            thread: 0,
+            time: Duration::ZERO,
+            weight: 1.0,
+            address: None,
+            is_static: false,
+            exposed: 0,
+            released: 0,
+            externalized: 0,
+            detached: 0,
+            holders: Holders::default(),
+            history: Vec::new(),
+            forgotten: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// The live stores, the oldest first. At level `Counts` there are none: they have no records.
+    pub fn live(&self) -> Vec<LiveStore> {
+        self.live_that(|_| true)
+    }
+
+    pub(crate) fn live_that(&self, wanted: impl Fn(&Record) -> bool) -> Vec<LiveStore> {
+        let mut live = Vec::new();
+        for locked in &self.shards {
+            let shard = locked.lock();
+            live.extend(shard.records().filter(|record| wanted(record)).map(LiveStore::new));
+        }
+        live.sort_unstable_by_key(|store| (store.time, store.store));
+        self.add_held(&mut live, false);
+        live
+    }
+
+    /// The leaks up to now, the oldest first: each live store that was not [declared static](Self::expect_static).
+    ///
+    /// While a program runs, this includes memory that it still uses. At its end, everything here has leaked. At level
+    /// `Counts` only manual memory and [held](Self::hold) references are listed; the balance counts all.
+    pub fn leaks(&self) -> Vec<LiveStore> {
+        let mut leaks = self.live_that(|record| !record.is_static);
+        self.add_unfreed(&mut leaks);
+        self.add_held(&mut leaks, true);
+        leaks
+    }
+
+    /// Memory that script or native code frees by hand and did not free, and references that were taken and not released:
+    /// those that are leaks whatever else holds their store.
+    pub fn unreleased_count(&self) -> usize {
+        ManualHeap::unfreed().map_or(0, |unfreed| unfreed.len()) + self.held().len()
+    }
+
+    /// Adds the address of manual memory, and manual memory that was allocated before the ledger.
+    fn add_unfreed(&self, live: &mut Vec<LiveStore>) {
+        let unfreed = ManualHeap::unfreed().unwrap_or_default();
+        if unfreed.is_empty() {
+            return;
+        }
+        let places: HashMap<StoreId, usize> = live.iter().enumerate().map(|(at, store)| (store.store, at)).collect();
+        for (at, memory) in unfreed.iter().enumerate() {
+            match places.get(&memory.store) {
+                Some(&place) => live[place].address = Some(memory.address),
+                None if self.is_declared_static(memory.store) => {}
+                None => {
+                    let (store, length, created) = (memory.store, memory.byte_length, memory.allocated);
+                    let unrecorded = LiveStore::unrecorded(store, StoreKind::MANUAL, length, created);
+                    live.insert(at.min(live.len()), LiveStore { address: Some(memory.address), ..unrecorded });
+                }
+            }
+        }
+    }
+
+    fn is_declared_static(&self, store: StoreId) -> bool {
+        let mut shard = self.shards[crate::shard::of(store)].lock();
+        shard.get_mut(store).is_some_and(|record| record.is_static)
+    }
+
+    /// Adds the places of held references; with `unrecorded`, also those whose store has no record.
+    fn add_held(&self, live: &mut Vec<LiveStore>, unrecorded: bool) {
+        let held = self.held().all();
+        if held.is_empty() {
+            return;
+        }
+        let mut places: HashMap<StoreId, usize> =
+            live.iter().enumerate().map(|(at, store)| (store.store, at)).collect();
+        for Reference { store, byte_length, kind, created, at, .. } in held {
+            let place = match places.get(&store) {
+                Some(&place) => place,
+                // The program may have dropped the reference, and the store with it, without saying so.
+                None if unrecorded && !self.is_declared_static(store) => {
+                    live.push(LiveStore::unrecorded(store, kind, byte_length, created));
+                    places.insert(store, live.len() - 1);
+                    live.len() - 1
+                }
+                None => continue,
+            };
+            if !live[place].holders.held.contains(&at) {
+                live[place].holders.held.push(at);
+            }
+        }
+    }
+}
+
+impl fmt::Display for LiveStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &LiveStore { created, address, ref holders, .. } = self;
+        write!(f, "{}", Bytes(self.byte_length))?;
+        if let Some(address) = address {
+            return write!(f, " at {address:#x}, allocated at {created}: never freed");
+        }
+        if let [held, more @ ..] = &holders.held[..] {
+            // A buffer that script made becomes a store when native code takes the reference for script. Then `created` is
+            // that native call, and adds nothing to `held`.
+            if created != *held && same_language(created, *held) {
+                write!(f, ", allocated at {created}")?;
+            }
+            write!(f, ", held by {} taken at {held}", if more.is_empty() { "a reference" } else { "references" })?;
+            more.iter().try_for_each(|held| write!(f, " and {held}"))?;
+            return f.write_str(": never released");
+        }
+        write!(f, ", allocated at {created}: {holders}")
+    }
+}
+
+fn same_language(one: Site, other: Site) -> bool {
+    matches!((one, other), (Site::Script(_), Site::Script(_)) | (Site::Native(_), Site::Native(_)))
+}
+
+impl Holders {
+    /// As the stream tells it.
+    pub(crate) fn as_format(&self, time: u64, store: StoreId) -> format::Holders {
+        let buffers = self.buffers.iter().map(|&Buffers { isolate, count }| format::Buffers {
+            isolate: isolate.map(|isolate| isolate_of(isolate).isolate),
+            count: u64::from(count),
+            path: Vec::new(),
+        });
+        format::Holders { time, store: store.get(), buffers: buffers.collect(), ..format::Holders::default() }
+    }
+}
+
+impl fmt::Display for Holders {
+    /// `held by 1 buffer in QuickJS isolate 1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = Vec::new();
+        for &Buffers { isolate, count } in &self.buffers {
+            let noun = if count == 1 { "buffer" } else { "buffers" };
+            list.push(match isolate {
+                Some(isolate) => format!("{count} {noun} in {isolate}"),
+                None => format!("{count} {noun}"),
+            });
+        }
+        match list.is_empty() {
+            true => f.write_str("held by native code"),
+            false => write!(f, "held by {}", list.join(" and ")),
+        }
+    }
+}
+
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, if self.0 == 1 { "byte" } else { "bytes" })
+    }
+}

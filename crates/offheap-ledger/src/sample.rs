@@ -1,0 +1,133 @@
+//! Sampling by bytes: on average one sample each so many bytes.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Takes samples at random points of the bytes that are allocated, `mean` bytes apart on average.
+///
+/// The points are those of a Poisson process: each byte is as likely as any other to be one, whatever came before. So a
+/// store of `n` bytes is told with the probability `1 - exp(-n / mean)`, and stands for the inverse of that many stores.
+/// Sums of these weights have the right mean.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampling {
+    mean: f64,
+}
+
+thread_local! {
+    /// The bytes up to this thread's next point; nothing before its first store.
+    static REMAINING: Cell<Option<f64>> = const { Cell::new(None) };
+    static RANDOM: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Sampling {
+    /// Samples that are `mean` bytes apart on average; at least 1.
+    pub(crate) fn new(mean: u64) -> Self {
+        Sampling { mean: mean.max(1) as f64 }
+    }
+
+    pub(crate) fn mean(self) -> u64 {
+        self.mean as u64
+    }
+
+    /// Whether a store of this length is a sample.
+    #[inline]
+    pub(crate) fn wants(self, byte_length: usize) -> bool {
+        let left = match REMAINING.get() {
+            Some(remaining) => remaining - counted(byte_length),
+            None => self.next_point() - counted(byte_length),
+        };
+        if left > 0.0 {
+            REMAINING.set(Some(left));
+            return false;
+        }
+        // The process has no memory: the distance to the next point does not depend on where this store ended.
+        REMAINING.set(Some(self.next_point()));
+        true
+    }
+
+    /// How many stores a sampled store of this length stands for.
+    pub(crate) fn weight(self, byte_length: usize) -> f64 {
+        -1.0 / (-counted(byte_length) / self.mean).exp_m1()
+    }
+
+    /// The distance to the next point.
+    #[cold]
+    fn next_point(self) -> f64 {
+        // In (0, 1], so that the logarithm is finite.
+        let uniform = ((next_random() >> 11) + 1) as f64 * 2.0_f64.powi(-53);
+        -uniform.ln() * self.mean
+    }
+}
+
+/// A store without bytes is counted as one byte, or it would never be seen, however long it gets.
+#[inline]
+fn counted(byte_length: usize) -> f64 {
+    byte_length.max(1) as f64
+}
+
+/// A number of SplitMix64.
+fn next_random() -> u64 {
+    let mut state = RANDOM.get();
+    if state == 0 {
+        state = new_seed();
+    }
+    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    RANDOM.set(state);
+    let mut mixed = state;
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// A seed that differs between threads and between runs.
+fn new_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    RandomState::new().hash_one(THREADS.fetch_add(1, Ordering::Relaxed)) | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed(seed: u64) {
+        RANDOM.set(seed);
+        REMAINING.set(None);
+    }
+
+    #[test]
+    fn estimates_of_a_thousand_runs_have_the_right_mean() {
+        let sampling = Sampling::new(4096);
+        let lengths = [0, 1, 64, 1000, 4096, 20_000, 1 << 20];
+        let stores = 40;
+        let bytes: usize = lengths.iter().sum::<usize>() * stores;
+        let (mut estimated_stores, mut estimated_bytes) = (0.0, 0.0);
+        // The lengths are taken apart, since the rare samples of short stores have large weights.
+        let long = |length: usize| length >= 1000;
+        for run in 1..=1000 {
+            seed(run * 0x1234_5677);
+            for _ in 0..stores {
+                for length in lengths {
+                    if sampling.wants(length) {
+                        estimated_bytes += sampling.weight(length) * length as f64;
+                        estimated_stores += if long(length) { sampling.weight(length) } else { 0.0 };
+                    }
+                }
+            }
+        }
+        let ratio = estimated_bytes / 1000.0 / bytes as f64;
+        assert!((ratio - 1.0).abs() < 0.01, "bytes: {ratio}");
+        let exact = lengths.into_iter().filter(|&length| long(length)).count() * stores;
+        let ratio = estimated_stores / 1000.0 / exact as f64;
+        assert!((ratio - 1.0).abs() < 0.01, "stores: {ratio}");
+    }
+
+    #[test]
+    fn a_store_that_is_longer_than_the_mean_is_nearly_always_told() {
+        let sampling = Sampling::new(1000);
+        assert!((sampling.weight(1_000_000) - 1.0).abs() < 1e-9);
+        assert!((sampling.weight(1) - 1000.0).abs() < 1.0);
+        seed(1);
+        assert!((0..100).all(|_| sampling.wants(50_000)));
+    }
+}
