@@ -45,7 +45,7 @@ pub struct Builder {
 impl Builder {
     /// A ledger of this level.
     pub fn new(level: Level) -> Self {
-        let settings = Settings { level, sample_bytes: None, history: HISTORY };
+        let settings = Settings { level, sample_bytes: None, history: HISTORY, is_observer: false };
         Builder { settings, stream: None, program: None }
     }
 
@@ -111,7 +111,7 @@ impl Builder {
     /// [`Error::ObserverSet`]; [`Error::Stream`] if the stream's thread cannot be made.
     pub fn install(self) -> Result<&'static Ledger, Error> {
         let Builder { settings, stream, program } = self;
-        let ledger = Ledger::make(settings);
+        let ledger = Ledger::make(Settings { is_observer: true, ..settings });
         observe::set_observer(ledger).map_err(|_| Error::ObserverSet)?;
         INSTALLED.set(ledger).unwrap_or_else(|_| unreachable!("a process has one observer"));
         if let Some(output) = stream {

@@ -24,7 +24,10 @@ pub(crate) struct Happened {
 /// What it was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum What {
-    Created { kind: StoreKind, weight: Weight },
+    Created {
+        kind: StoreKind,
+        weight: Weight,
+    },
     Exposed,
     Externalized,
     Detached,
@@ -32,6 +35,17 @@ pub(crate) enum What {
     Resized,
     Freed,
     Static,
+    Transferred,
+    /// A handle was made, over the bytes from `from` to `to`.
+    Referenced {
+        reference: u64,
+        from: usize,
+        to: usize,
+    },
+    /// A handle was dropped.
+    Dropped {
+        reference: u64,
+    },
 }
 
 impl Happened {
@@ -42,6 +56,11 @@ impl Happened {
             EventKind::Exposed { isolate } => (What::Exposed, Some(isolate), None),
             EventKind::Externalized { isolate } => (What::Externalized, Some(isolate), None),
             EventKind::Detached { isolate } => (What::Detached, Some(isolate), None),
+            EventKind::Transferred { isolate } => (What::Transferred, Some(isolate), None),
+            EventKind::Referenced { reference, at, from, to } => {
+                (What::Referenced { reference: reference.get(), from, to }, None, Some(at))
+            }
+            EventKind::Dropped { reference } => (What::Dropped { reference: reference.get() }, None, None),
             EventKind::Released { isolate } => (What::Released, isolate, None),
             EventKind::Resized => (What::Resized, None, None),
             EventKind::Freed { at } => (What::Freed, None, at),
@@ -62,6 +81,9 @@ impl Happened {
             What::Resized => "resized",
             What::Freed => "freed",
             What::Static => "static",
+            What::Transferred => "transferred",
+            What::Referenced { .. } => "referenced",
+            What::Dropped { .. } => "dropped",
         }
     }
 }

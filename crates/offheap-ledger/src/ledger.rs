@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use offheap::observe;
 use offheap::{BackingStore, Site, StoreId};
 
 use crate::held::{Held, Hold};
@@ -28,11 +29,13 @@ pub struct Ledger {
     /// The events that a history keeps; 0 unless at level `Full`.
     pub(crate) kept_events: usize,
     began: Instant,
+    /// Whether the core tells this very ledger its events: all of them, and in order. Then it may ask who holds a store.
+    pub(crate) reads_blocks: bool,
     pub(crate) shards: Box<[Locked]>,
     pub(crate) sites: Sites,
     held: Mutex<Held>,
     refusals: Mutex<Refusals>,
-    /// Stores that are meant to stay, at level `Counts`, where no store has a record.
+    /// Stores that are meant to stay, if not each store has a record.
     counted_static: Mutex<HashSet<StoreId>>,
     pub(crate) stream: Stream,
 }
@@ -43,18 +46,23 @@ pub(crate) struct Settings {
     pub(crate) level: Level,
     pub(crate) sample_bytes: Option<u64>,
     pub(crate) history: usize,
+    pub(crate) is_observer: bool,
 }
 
 impl Ledger {
     /// A ledger that lives as long as the process.
     pub(crate) fn make(settings: Settings) -> &'static Ledger {
         static LEDGERS: AtomicU32 = AtomicU32::new(0);
+        if settings.level == Level::Counts || settings.sample_bytes.is_some() {
+            observe::start_counting();
+        }
         Box::leak(Box::new(Ledger {
             number: LEDGERS.fetch_add(1, Ordering::Relaxed) + 1,
             level: settings.level,
             sampling: settings.sample_bytes.map(Sampling::new),
             kept_events: if settings.level == Level::Full { settings.history } else { 0 },
             began: Instant::now(),
+            reads_blocks: settings.is_observer,
             shards: (0..SHARDS).map(|_| Locked::default()).collect(),
             sites: Sites::default(),
             held: Mutex::default(),
@@ -92,21 +100,34 @@ impl Ledger {
     }
 
     pub(crate) fn balance_with(&self, leaked: u64) -> Balance {
+        let refused = self.refusals().count;
+        if self.is_counted() {
+            // Not all leaks have names here.
+            let counted = observe::totals();
+            return Balance {
+                stores: counted.stores_made,
+                resizable: counted.resizable_made,
+                shared: counted.shared_made,
+                external_bytes: counted.bytes_made,
+                leaked: leaked.max(counted.live_stores().saturating_sub(self.static_count())),
+                refused,
+            };
+        }
         let sums = self.sums();
         let count = |number: f64| number.round() as u64;
-        // At level `Counts` the leaks have no names.
-        let leaked = match self.level {
-            Level::Counts => leaked.max(count(sums.stores - sums.freed).saturating_sub(self.static_count())),
-            _ => leaked,
-        };
         Balance {
             stores: count(sums.stores),
             resizable: count(sums.resizable),
             shared: count(sums.shared),
             external_bytes: count(sums.external_bytes),
             leaked,
-            refused: self.refusals().count,
+            refused,
         }
+    }
+
+    /// Whether the core counts for it, since it does not record each store.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.level == Level::Counts || self.sampling.is_some()
     }
 
     fn static_count(&self) -> u64 {
@@ -120,13 +141,16 @@ impl Ledger {
     }
 
     /// Says that this store is meant to live until the process ends, so that it is no leak.
+    ///
+    /// If it is freed nevertheless, that is fine. A ledger that does not record each store goes on counting it as one that is
+    /// meant to stay.
     #[track_caller]
     pub fn expect_static(&self, store: &BackingStore) {
-        match self.level {
-            Level::Counts => {
-                self.counted_static.lock().unwrap_or_else(PoisonError::into_inner).insert(store.id());
-            }
-            _ => self.note_static(store, Site::here()),
+        if self.is_counted() {
+            self.counted_static.lock().unwrap_or_else(PoisonError::into_inner).insert(store.id());
+        }
+        if self.level != Level::Counts {
+            self.note_static(store, Site::here());
         }
     }
 

@@ -16,7 +16,7 @@
 //! let report = ledger.report();
 //! assert_eq!(report.balance.to_string(), "offheap: 2 stores, 5.0 KiB external, 1 leaked, 0 refused");
 //! let leak = &report.leaks[0];
-//! println!("{leak}"); // 1024 bytes, allocated at src/main.rs:5:17: held by native code
+//! println!("{leak}"); // 1024 bytes, allocated at src/main.rs:5:17: held by 1 reference of native code
 //! assert_eq!(leak.created, forgotten.site());
 //! # Ok(())
 //! # }
@@ -76,7 +76,7 @@ pub use error::Error;
 pub use held::Hold;
 pub use ledger::Ledger;
 pub use level::Level;
-pub use live::{Buffers, Holders, LiveStore, Past};
+pub use live::{Buffers, HandleTo, Holders, LiveStore, Past};
 pub use refusal::{KEPT_REFUSALS, Refusal};
 pub use report::Report;
 pub use snapshot::{Change, Difference, Snapshot, Store};

@@ -63,6 +63,17 @@ impl Lines {
             let created = format::Created { time, store, bytes, thread, kind, site, stack, weight, labels };
             return output.line(&Event::Created(created).into());
         }
+        match what {
+            What::Referenced { reference, from, to } => {
+                let (from, to) = (Some(from as u64), (to != usize::MAX).then_some(to as u64));
+                let taken = format::Reference { time, store, reference, from, to, thread, site };
+                return output.line(&Event::Referenced(taken).into());
+            }
+            What::Dropped { reference } => {
+                return output.line(&Event::Dropped(format::Dropped { time, store, reference }).into());
+            }
+            _ => {}
+        }
         let bytes = (what == What::Resized).then_some(bytes);
         let change = Change { time, store, bytes, thread, isolate, site, stack };
         output.line(&Line::from(match what {
@@ -72,7 +83,8 @@ impl Lines {
             What::Released => Event::Released(change),
             What::Resized => Event::Resized(change),
             What::Static => Event::Static(change),
-            What::Freed | What::Created { .. } => Event::Freed(change),
+            What::Transferred => Event::Transferred(change),
+            What::Freed | What::Created { .. } | What::Referenced { .. } | What::Dropped { .. } => Event::Freed(change),
         }))
     }
 
@@ -85,7 +97,7 @@ impl Lines {
             message: refusal.message.clone(),
             store: refusal.store.map(|store| store.get()),
             thread,
-            site: refusal.at.map(|site| site.to_string()),
+            site: Some(refusal.at.to_string()),
             stack,
             earlier: refusal.earlier.map(|site| site.to_string()),
         };
@@ -146,9 +158,7 @@ impl Lines {
 
 /// An isolate, as it is now.
 pub(crate) fn isolate_of(id: IsolateId) -> format::Isolate {
-    // The text ends with the number, which has no other accessor.
-    let number = id.to_string().rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    format::Isolate { isolate: number, engine: id.engine().to_owned(), name: None }
+    format::Isolate { isolate: id.number(), engine: id.engine().to_owned(), name: id.name() }
 }
 
 /// The word for a kind, as in the stream's format.

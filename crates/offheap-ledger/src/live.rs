@@ -2,18 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use offheap::{IsolateId, ManualHeap, Site, StoreId, StoreKind};
 
 use offheap_report::format;
 
-use crate::happened::Happened;
+use crate::Ledger;
+use crate::happened::{Happened, What};
 use crate::held::Reference;
 use crate::lines::isolate_of;
 use crate::record::Record;
 use crate::stack::Stack;
-use crate::Ledger;
+use crate::sys::Block;
 
 /// A store that lives. `Display` says it as a leak: its length, where it was made and who holds it.
 #[derive(Clone, Debug)]
@@ -63,8 +65,33 @@ pub struct LiveStore {
 pub struct Holders {
     /// Live buffers over it.
     pub buffers: Vec<Buffers>,
+    /// The number of native references, guards included. All handles to manual memory are one. `None` for a store that was
+    /// made before the ledger.
+    pub references: Option<u32>,
+    /// The number of weak handles.
+    pub weak: Option<u32>,
+    /// The number of guards that read.
+    pub readers: Option<u32>,
+    /// Whether a guard writes.
+    pub writer: Option<bool>,
+    /// The native handles with their places, with the feature `track-handles`.
+    pub handles: Vec<HandleTo>,
     /// The places of the references that must be released: those of [`Ledger::hold`].
     pub held: Vec<Site>,
+}
+
+/// A native handle to a store or to a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandleTo {
+    /// Its number. No other handle of the process ever gets it.
+    pub number: u64,
+    /// The place that made it.
+    pub at: Site,
+    /// The number of the thread that made it.
+    pub thread: u32,
+    /// The bytes of the part; `None` for all of the store.
+    pub part: Option<Range<usize>>,
 }
 
 /// Live buffers over a store in one isolate.
@@ -107,7 +134,6 @@ impl Past {
 
 impl LiveStore {
     fn new(record: &Record) -> Self {
-        let buffers = record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count });
         LiveStore {
             store: record.store,
             kind: record.kind,
@@ -124,7 +150,7 @@ impl LiveStore {
             released: record.released,
             externalized: record.externalized,
             detached: record.detached,
-            holders: Holders { buffers: buffers.collect(), held: Vec::new() },
+            holders: Holders::new(record),
             history: record.more.iter().flat_map(|more| &more.history).map(Past::new).collect(),
             forgotten: record.more.as_ref().map_or(0, |more| more.forgotten),
         }
@@ -266,6 +292,28 @@ fn same_language(one: Site, other: Site) -> bool {
 }
 
 impl Holders {
+    /// Under the lock of the record's part.
+    fn new(record: &Record) -> Self {
+        let buffers = record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count }).collect();
+        let handles = record.more.iter().flat_map(|more| &more.references).filter_map(HandleTo::new).collect();
+        let mut holders = Holders { buffers, handles, ..Holders::default() };
+        if let Some(now) = record.block.as_ref().map(Block::holders) {
+            if let Some((isolate, count)) = now.exposure {
+                holders.buffers = match count {
+                    0 => Vec::new(),
+                    _ => vec![Buffers { isolate: Some(isolate), count: u32::from(count) }],
+                };
+            }
+            // Frozen and shared memory counts its buffers as references.
+            let of_buffers = if now.exposure.is_none() { record.live_buffers() } else { 0 };
+            holders.references = Some(now.references.saturating_sub(of_buffers));
+            holders.weak = Some(now.weak - now.weak.min(u32::from(record.kind.is_manual())));
+            holders.readers = Some(now.readers);
+            holders.writer = Some(now.writer);
+        }
+        holders
+    }
+
     /// As the stream tells it.
     pub(crate) fn as_format(&self, time: u64, store: StoreId) -> format::Holders {
         let buffers = self.buffers.iter().map(|&Buffers { isolate, count }| format::Buffers {
@@ -273,7 +321,15 @@ impl Holders {
             count: u64::from(count),
             path: Vec::new(),
         });
-        format::Holders { time, store: store.get(), buffers: buffers.collect(), ..format::Holders::default() }
+        format::Holders {
+            time,
+            store: store.get(),
+            references: self.references.map(u64::from),
+            weak: self.weak.map(u64::from),
+            readers: self.readers.map(u64::from),
+            writer: self.writer,
+            buffers: buffers.collect(),
+        }
     }
 }
 
@@ -288,10 +344,66 @@ impl fmt::Display for Holders {
                 None => format!("{count} {noun}"),
             });
         }
-        match list.is_empty() {
-            true => f.write_str("held by native code"),
-            false => write!(f, "held by {}", list.join(" and ")),
+        // Handles of the same place are said once.
+        let mut handles: Vec<(String, usize)> = Vec::new();
+        for handle in &self.handles {
+            let said = handle.to_string();
+            match handles.iter_mut().find(|(known, _)| *known == said) {
+                Some((_, count)) => *count += 1,
+                None => handles.push((said, 1)),
+            }
         }
+        let more = handles.len().saturating_sub(MOST_HANDLES);
+        list.extend(handles.iter().take(MOST_HANDLES).map(|(said, count)| match count {
+            1 => format!("a reference {said}"),
+            count => format!("{count} references {said}"),
+        }));
+        match (more, self.handles.is_empty(), self.references) {
+            (0, false, _) | (0, true, Some(0)) => {}
+            (0, true, Some(1)) => list.push("1 reference of native code".into()),
+            (0, true, Some(count)) => list.push(format!("{count} references of native code")),
+            (0, true, None) if list.is_empty() => list.push("native code".into()),
+            (0, true, None) => {}
+            (more, ..) => list.push(format!("references of {more} more places")),
+        }
+        match self.weak {
+            None | Some(0) => {}
+            Some(1) => list.push("1 weak handle".into()),
+            Some(count) => list.push(format!("{count} weak handles")),
+        }
+        match (self.writer, self.readers) {
+            (Some(true), _) => list.push("a guard that writes".into()),
+            (_, Some(count)) if count > 0 => {
+                list.push(format!("{count} {}", if count == 1 { "guard" } else { "guards" }))
+            }
+            _ => {}
+        }
+        match &list[..] {
+            [] => f.write_str("held by nothing that can be seen"),
+            [one] => write!(f, "held by {one}"),
+            [first @ .., last] => write!(f, "held by {} and {last}", first.join(", ")),
+        }
+    }
+}
+
+/// This many places of handles are named in a line.
+const MOST_HANDLES: usize = 4;
+
+impl HandleTo {
+    fn new(happened: &Happened) -> Option<Self> {
+        let What::Referenced { reference, from, to } = happened.what else { return None };
+        let part = (from != 0 || to != usize::MAX).then_some(from..to);
+        Some(HandleTo { number: reference, at: happened.site?, thread: happened.thread, part })
+    }
+}
+
+impl fmt::Display for HandleTo {
+    /// `taken at src/main.rs:5:17`, `to bytes 0..16 taken at src/main.rs:6:9`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Range { start, end }) = &self.part {
+            write!(f, "to bytes {start}..{end} ")?;
+        }
+        write!(f, "taken at {}", self.at)
     }
 }
 

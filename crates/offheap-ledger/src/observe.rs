@@ -3,8 +3,8 @@
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use offheap::observe::{Event, EventKind, Observer};
-use offheap::{BackingStore, Error, Length, Site, StoreId, StoreKind};
+use offheap::observe::{self, Event, EventKind, Observer};
+use offheap::{BackingStore, Length, Site, StoreKind};
 
 use crate::happened::{Happened, What};
 use crate::record::Record;
@@ -13,45 +13,62 @@ use crate::shard::{self, Locked, Shard, Sums};
 use crate::site::{SiteEntry, Weight};
 use crate::stack::Stack;
 use crate::stream::Told;
+use crate::sys::Block;
 use crate::{Ledger, Level, thread};
 
 impl Observer for Ledger {
+    fn wants_events(&self) -> bool {
+        self.level() != Level::Counts
+    }
+
+    fn wants(&self, byte_length: usize, _: StoreKind) -> bool {
+        self.sampling.is_none_or(|sampling| sampling.wants(byte_length))
+    }
+
     fn event(&self, event: &Event) {
         let is_made = event.kind == EventKind::Created;
-        let weight = match self.sampling {
-            None => Weight::ONE,
-            Some(sampling) if is_made => match sampling.wants(event.byte_length) {
-                true => Weight::new(sampling.weight(event.byte_length)),
-                false => return,
-            },
-            // Its weight is in its record, if it has one.
-            Some(_) => Weight::ONE,
-        };
-        if self.level() == Level::Counts {
-            return self.count(event, weight);
-        }
         let stack = match self.level() {
             Level::Full => Stack::here(),
-            _ if is_made => Stack::here(),
-            _ => None,
+            Level::Sites if is_made => Stack::here(),
+            Level::Sites => None,
+            Level::Counts => return,
         };
-        if let Some(happened) = Happened::new(event, weight, stack) {
-            self.record(happened, event.store_kind, event.created);
+        let weight = match self.sampling {
+            Some(sampling) if is_made => Weight::new(sampling.weight(event.byte_length)),
+            // Otherwise its weight is in its record.
+            _ => Weight::ONE,
+        };
+        if event.kind == EventKind::BlockMoved {
+            let mut shard = self.shards[shard::of(event.store)].lock();
+            if let Some(block) = shard.get_mut(event.store).and_then(|record| record.block.as_mut()) {
+                block.move_to(event);
+            }
+        } else if let Some(happened) = Happened::new(event, weight, stack) {
+            let block = if self.reads_blocks { Block::of_new(event) } else { None };
+            self.record(happened, event.store_kind, event.created, block);
         }
+    }
+
+    fn refused(&self, refused: &observe::Refusal<'_>) {
+        let time = self.now();
+        let refusal = Refusal {
+            code: refused.code,
+            message: refused.error.to_string(),
+            store: refused.store,
+            at: refused.at,
+            earlier: refused.earlier,
+            stack: if self.level() == Level::Counts { None } else { Stack::here() },
+            thread: thread::number(),
+            time: Duration::from_nanos(time),
+        };
+        self.refusals().add(refusal.clone());
+        // With the store's other events, so that they stay in order.
+        let locked = &self.shards[refused.store.map_or(0, shard::of)];
+        drop(self.tell(locked, locked.lock(), Told::Refused(Box::new(refusal))));
     }
 }
 
 impl Ledger {
-    /// Counts an event at level `Counts`, where stores have no records.
-    fn count(&self, event: &Event, weight: Weight) {
-        let mut shard = self.shards[shard::of(event.store)].lock();
-        match event.kind {
-            EventKind::Created => shard.sums.note_made(event.store_kind, event.byte_length, weight),
-            EventKind::Freed { .. } => shard.sums.freed += weight.get(),
-            _ => {}
-        }
-    }
-
     /// The program says that a store is meant to stay.
     pub(crate) fn note_static(&self, store: &BackingStore, site: Site) {
         let stack = if self.level() == Level::Full { Stack::here() } else { None };
@@ -65,11 +82,11 @@ impl Ledger {
             thread: thread::number(),
             isolate: None,
         };
-        self.record(happened, store.kind(), store.site());
+        self.record(happened, store.kind(), store.site(), None);
     }
 
     /// Records what happened to a store that was made at `created`.
-    fn record(&self, mut happened: Happened, kind: StoreKind, created: Site) {
+    fn record(&self, mut happened: Happened, kind: StoreKind, created: Site, block: Option<Block>) {
         let site = self.sites.entry(self.number, created);
         let locked = &self.shards[shard::of(happened.store)];
         let mut shard = locked.lock();
@@ -87,8 +104,8 @@ impl Ledger {
                 let lived = happened.time.saturating_sub(record.time);
                 site.note_freed(record.byte_length, record.weight, lived);
             }
-            What::Created { weight, .. } => {
-                self.begin(&mut shard, &happened, kind, site, weight);
+            What::Created { .. } => {
+                self.begin(&mut shard, &happened, kind, site, block);
             }
             _ => {
                 let is_known = shard.get_mut(happened.store).is_some();
@@ -105,7 +122,7 @@ impl Ledger {
                         isolate: None,
                         ..happened
                     };
-                    self.begin(&mut shard, &made, kind, site, weight);
+                    self.begin(&mut shard, &made, kind, site, None);
                     shard = self.tell(locked, shard, Told::Happened(made));
                 }
                 let kept = self.kept_events;
@@ -120,7 +137,15 @@ impl Ledger {
     }
 
     /// Begins the record of a store.
-    fn begin(&self, shard: &mut Shard, made: &Happened, kind: StoreKind, site: &'static SiteEntry, weight: Weight) {
+    fn begin(
+        &self,
+        shard: &mut Shard,
+        made: &Happened,
+        kind: StoreKind,
+        site: &'static SiteEntry,
+        block: Option<Block>,
+    ) {
+        let What::Created { weight, .. } = made.what else { return };
         let byte_length = made.byte_length;
         shard.sums.note_made(kind, byte_length, weight);
         site.note_made(byte_length, weight);
@@ -131,6 +156,7 @@ impl Ledger {
             byte_length,
             greatest_byte_length: byte_length,
             time: made.time,
+            block,
             more: None,
             thread: made.thread,
             scope: thread::scope(),
@@ -152,44 +178,6 @@ impl Ledger {
         queue.push(told);
         let waiting = queue.len();
         self.stream.wait_for_room(locked, shard, waiting)
-    }
-
-    /// Records a refusal.
-    pub(crate) fn note_refusal(
-        &self,
-        code: &'static str,
-        message: String,
-        store: Option<StoreId>,
-        at: Option<Site>,
-        earlier: Option<Site>,
-    ) {
-        let stack = if self.level() == Level::Counts { None } else { Stack::here() };
-        let time = self.now();
-        let thread = thread::number();
-        let refusal = Refusal { code, message, store, at, earlier, stack, thread, time: Duration::from_nanos(time) };
-        self.refusals().add(refusal.clone());
-        // With the store's other events, so that they stay in order.
-        let locked = &self.shards[store.map_or(0, shard::of)];
-        drop(self.tell(locked, locked.lock(), Told::Refused(Box::new(refusal))));
-    }
-
-    /// Returns the result of a free unchanged, and records it if the free was refused: a double free, or a free of
-    /// memory in use, of an unknown address, or of an address that is in use again. Other errors are not recorded.
-    ///
-    /// # Errors
-    /// The error in `result`.
-    pub fn checked<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            let code = match error {
-                Error::DoubleFree { .. } => "DOUBLE_FREE",
-                Error::FreeInUse { .. } => "FREE_IN_USE",
-                Error::UnknownAddress { .. } => "UNKNOWN_ADDRESS",
-                Error::AddressReused { .. } => "ADDRESS_REUSED",
-                _ => return result,
-            };
-            self.note_refusal(code, error.to_string(), None, None, None);
-        }
-        result
     }
 }
 

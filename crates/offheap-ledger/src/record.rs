@@ -7,6 +7,7 @@ use offheap::{IsolateId, StoreId, StoreKind};
 use crate::happened::{Happened, What};
 use crate::site::{SiteEntry, Weight};
 use crate::stack::Stack;
+use crate::sys::Block;
 
 /// The record of a live store. There is one for each, so each byte counts.
 pub(crate) struct Record {
@@ -17,6 +18,8 @@ pub(crate) struct Record {
     pub(crate) greatest_byte_length: usize,
     /// When it was made: nanoseconds since the ledger began.
     pub(crate) time: u64,
+    /// Where the core says who holds it, if the ledger may ask.
+    pub(crate) block: Option<Block>,
     pub(crate) more: Option<Box<More>>,
     pub(crate) thread: u32,
     /// The scope in whose threads it was made; 0 outside of all.
@@ -37,6 +40,8 @@ pub(crate) struct Record {
 pub(crate) struct More {
     /// Buffers by isolate, once there was a second isolate: shared and read-only memory.
     pub(crate) buffers: Vec<(IsolateId, u32)>,
+    /// The native handles to it, with the feature `track-handles`.
+    pub(crate) references: Vec<Happened>,
     /// Its latest events, the oldest first, at level `Full`.
     pub(crate) history: VecDeque<Happened>,
     /// How many older events the history has forgotten.
@@ -58,6 +63,8 @@ impl Record {
             (What::Externalized, _) => self.externalized = self.externalized.saturating_add(1),
             (What::Detached, _) => self.detached = self.detached.saturating_add(1),
             (What::Static, _) => self.is_static = true,
+            (What::Referenced { .. }, _) => self.more.get_or_insert_default().references.push(*happened),
+            (What::Dropped { reference }, _) => self.drop_reference(reference),
             _ => {}
         }
         self.resize(happened.byte_length);
@@ -69,6 +76,16 @@ impl Record {
                 more.forgotten += 1;
             }
             more.history.push_back(*happened);
+        }
+    }
+
+    fn drop_reference(&mut self, dropped: u64) {
+        let Some(more) = &mut self.more else { return };
+        // Most handles are dropped soon after they were made.
+        let made =
+            |happened: &Happened| matches!(happened.what, What::Referenced { reference, .. } if reference == dropped);
+        if let Some(at) = more.references.iter().rposition(made) {
+            more.references.swap_remove(at);
         }
     }
 
@@ -116,9 +133,14 @@ impl Record {
         self.more.as_ref().is_some_and(|more| !more.buffers.is_empty())
     }
 
+    /// The number of its live buffers, as the events tell it.
+    pub(crate) fn live_buffers(&self) -> u32 {
+        self.exposed.saturating_sub(self.released)
+    }
+
     /// Its live buffers by isolate. `None` instead of an isolate where the events did not tell which one released a buffer.
     pub(crate) fn buffers(&self) -> Vec<(Option<IsolateId>, u32)> {
-        let live = self.exposed.saturating_sub(self.released);
+        let live = self.live_buffers();
         let Some(more) = self.more.as_ref().filter(|more| !more.buffers.is_empty()) else {
             return if live > 0 { vec![(self.isolate, live)] } else { Vec::new() };
         };
@@ -146,7 +168,8 @@ impl Record {
             .buffers()
             .into_iter()
             .flat_map(move |(isolate, count)| std::iter::repeat_n(Happened { isolate, ..exposed }, count as usize));
+        let references = self.more.iter().flat_map(|more| &more.references).copied();
         let stays = self.is_static.then_some(Happened { what: What::Static, site: None, stack: None, ..made });
-        std::iter::once(made).chain(buffers).chain(stays)
+        std::iter::once(made).chain(references).chain(buffers).chain(stays)
     }
 }

@@ -21,7 +21,7 @@ pub struct Refusal {
     /// The store, if it is known.
     pub store: Option<StoreId>,
     /// The place that was refused.
-    pub at: Option<Site>,
+    pub at: Site,
     /// The place that came first: the first free, the detaching, the holder.
     pub earlier: Option<Site>,
     /// The stack that was refused.

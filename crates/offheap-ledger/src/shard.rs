@@ -32,6 +32,7 @@ impl Locked {
 #[derive(Default)]
 pub(crate) struct Shard {
     index: HashTable<u32>,
+    #[expect(clippy::vec_box, reason = "the list grows without moving the records")]
     chunks: Vec<Box<[Option<Record>; CHUNK]>>,
     unused: Vec<u32>,
     pub(crate) sums: Sums,
@@ -62,8 +63,7 @@ impl Sums {
 /// The part in which the record of a store is.
 #[inline]
 pub(crate) fn of(store: StoreId) -> usize {
-    // The core gives numbers out in batches of 1024 to a thread.
-    ((store.get() - 1) / 1024) as usize % SHARDS
+    store.batch() as usize % SHARDS
 }
 
 #[inline]

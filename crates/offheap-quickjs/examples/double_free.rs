@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
         external_data.free()?;
 
-        let again = ledger.checked(ManualHeap::free(managed_buffer.backing_store()));
+        let again = ManualHeap::free(managed_buffer.backing_store());
         assert!(again.is_err(), "the second free is refused");
         Ok(())
     })?;

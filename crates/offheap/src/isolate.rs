@@ -83,6 +83,11 @@ impl IsolateId {
         self.0.get()
     }
 
+    /// The number of the id, counted from 1.
+    pub fn number(self) -> u64 {
+        u64::from(self.bits())
+    }
+
     /// The bytes that this isolate keeps alive through its live buffers. Each store counts once, a resizable one with all
     /// bytes that it has reserved. Manual, shared, frozen and mapped memory, and an engine's own, does not count.
     pub fn external_bytes(self) -> usize {

@@ -33,6 +33,21 @@ impl FreedMemory {
         Error::DoubleFree { store, address, byte_length, allocated, first, second }
     }
 
+    /// The store that was over it.
+    pub(crate) fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// Where it was allocated.
+    pub(crate) fn allocated(&self) -> Site {
+        self.allocated
+    }
+
+    /// Where it was freed.
+    pub(crate) fn freed(&self) -> Site {
+        self.freed
+    }
+
     /// The error of a use other than a free.
     pub(crate) fn used(&self, attempted: &'static str) -> Error {
         Error::Freed { store: self.store, attempted, freed: self.freed }

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 
-use offheap::adapter::InFinalizer;
-use offheap::{BackingStore, Length, ManualMemory, ManualOptions, Mapped, SharedStore, Site};
+use offheap::adapter::{InFinalizer, note_refused};
+use offheap::observe::Refusal;
+use offheap::{BackingStore, Error, Length, ManualMemory, ManualOptions, Mapped, SharedStore, Site};
 use offheap_ledger::{Hold, Ledger};
 
 use crate::Stream;
@@ -183,7 +184,7 @@ impl State {
             _ => return Err(not_memory("free")),
         };
         let byte_length = memory.byte_length();
-        self.ledger.checked(memory.free_at(site))?;
+        memory.free_at(site)?;
         let freed = FreedMemory::new(memory.store(), byte_length, site);
         let entry = self.table.borrow_mut().entries.insert(id, Entry::Freed(freed));
         // The table is not borrowed while a store may go.
@@ -194,10 +195,11 @@ impl State {
     /// The error of `free(memory)` for memory that was freed, or for something that is not memory.
     pub(crate) fn refuse_free(&self, memory: Memory, site: Site) -> Failure {
         match memory {
-            Memory::Freed(freed) => match self.ledger.checked::<()>(Err(freed.again(site))) {
-                Err(error) => error.into(),
-                Ok(()) => unreachable!("an error is passed on"),
-            },
+            Memory::Freed(freed) => {
+                let error = freed.again(site);
+                note_second_free(&error, &freed, site);
+                error.into()
+            }
             _ => not_memory("free"),
         }
     }
@@ -318,6 +320,15 @@ pub(crate) fn length_changes(store: &BackingStore) -> bool {
         Ok(shared) => shared.is_growable(),
         Err(_) => store.kind().length() != Length::Fixed,
     }
+}
+
+/// Tells the ledger of a free of memory whose record script has, so that the core is not asked.
+fn note_second_free(error: &Error, freed: &FreedMemory, site: Site) {
+    let mut refusal = Refusal::new(error.code(), site, error);
+    refusal.store = Some(freed.store());
+    refusal.earlier = Some(freed.freed());
+    refusal.created = Some(freed.allocated());
+    note_refused(&refusal);
 }
 
 fn not_memory(function: &str) -> Failure {
