@@ -4,7 +4,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
-use offheap::adapter::Lender;
+use offheap::adapter::{self, Lender};
 use offheap::{BackingStore, IsolateId};
 
 use crate::function::{InTable, Panic};
@@ -227,7 +227,7 @@ impl<H: Host> Table<H> {
     pub(crate) fn externalize_in_scope(&self, slot: usize) -> Result<BackingStore, Error> {
         let (host, buffer) = (self.host()?, self.rooted(slot));
         self.check_not_lending(&host, buffer)?;
-        host.externalize_in_scope(buffer)
+        adapter::handles_of_caller(|| host.externalize_in_scope(buffer))
     }
 
     /// A guard may lend the memory of this buffer. In a store, others could use the memory, or it could move.

@@ -4,7 +4,7 @@
 //! that the crate `rquickjs` allows and a program must not do.
 
 use bytemuck::{NoUninit, Pod};
-use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
 use offheap_engine::{ExternalizedView, cells, copy_in, element_count};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
@@ -212,14 +212,15 @@ impl BackingStoreExt for BackingStore {
     fn externalize(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {
         let ctx = sys::same_runtime(ctx, value)?;
         // The fast path: most values are ArrayBuffers over stores.
-        match sys::find_existing(value.as_raw()) {
+        adapter::handles_of_caller(|| match sys::find_existing(value.as_raw()) {
             Some(store) => Ok(store),
             None => Ok(sys::externalize_view(ctx, value)?.store),
-        }
+        })
     }
 
     fn externalize_view(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<ExternalizedView, Error> {
-        sys::externalize_view(sys::same_runtime(ctx, value)?, value)
+        let ctx = sys::same_runtime(ctx, value)?;
+        adapter::handles_of_caller(|| sys::externalize_view(ctx, value))
     }
 
     fn externalize_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {

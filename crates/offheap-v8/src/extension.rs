@@ -6,7 +6,7 @@
 //! cells of it.
 
 use bytemuck::{NoUninit, Pod};
-use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
 use offheap_engine::{copied_elements, element_count};
 
 use crate::sys::{self, Buffer};
@@ -194,17 +194,17 @@ impl BackingStoreExt for BackingStore {
     #[inline]
     fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
         // The fast path: most values are ArrayBuffers over stores.
-        match sys::store_of(scope, value) {
+        adapter::handles_of_caller(|| match sys::store_of(scope, value) {
             Some(store) => Ok(store),
             None => Ok(externalize(scope, value)?.store),
-        }
+        })
     }
 
     fn externalize_view<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         value: v8::Local<'s, v8::Value>,
     ) -> Result<ExternalizedView, Error> {
-        externalize(scope, value)
+        adapter::handles_of_caller(|| externalize(scope, value))
     }
 
     fn externalize_buffer<'s>(

@@ -33,6 +33,14 @@ pub use crate::sys::thread_stack;
 use crate::event::{self, EventKind};
 use crate::{BackingStore, Error, IsolateId, SharedStore};
 
+/// Calls `run`, which takes handles to stores. With the feature `track-handles` the observer is told that this function's
+/// caller took them, as by [`on_behalf_of_caller`]; without it nothing is noted. `run` must not run a user's code.
+#[inline]
+#[track_caller]
+pub fn handles_of_caller<R>(run: impl FnOnce() -> R) -> R {
+    if event::TRACKS_HANDLES { on_behalf_of_caller(run) } else { run() }
+}
+
 /// Tells the observer that native code took this reference from a buffer of `isolate`.
 #[inline]
 pub fn note_externalized(store: &BackingStore, isolate: IsolateId) {

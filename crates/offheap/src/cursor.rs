@@ -29,16 +29,24 @@ use crate::{BackingStore, Error, MapProblem};
 /// assert_eq!(line, "two\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StoreCursor {
     store: BackingStore,
     position: u64,
+}
+
+impl Clone for StoreCursor {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        StoreCursor { store: self.store.clone(), position: self.position }
+    }
 }
 
 impl BackingStore {
     /// A cursor at the first byte, for [`Read`], [`Write`] and [`Seek`]. It is also the one for a
     /// [`SharedStore`](crate::SharedStore) (`shared.as_store().cursor()`) and for a [`Mapped`](crate::Mapped) file
     /// (`mapped.store().cursor()`).
+    #[track_caller]
     pub fn cursor(&self) -> StoreCursor {
         StoreCursor { store: self.clone(), position: 0 }
     }

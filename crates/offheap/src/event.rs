@@ -1,7 +1,12 @@
 //! What an observer is told: events of stores and refusals. [`observe`](crate::observe) is the public module.
 
+#[cfg(feature = "track-handles")]
+use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
 // Not through `crate::sync`: a static cannot be a loom atomic. It only gains bits, and orders no other memory.
+#[cfg(feature = "track-handles")]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::finalizer::InFinalizer;
@@ -55,7 +60,9 @@ pub enum EventKind {
     ///
     /// [`UniqueStore`]: crate::UniqueStore
     BlockMoved,
-    /// A native handle to the store was made. Only told with the feature `track-handles`.
+    /// A native handle to the store was made: the first one of a new store, a clone, a part, or one that an engine's buffer
+    /// or a weak handle gave. A guard is no handle. A store that changes its type (`BackingStore::from(unique)`) mostly
+    /// stays the same handle. Only told with the feature `track-handles`.
     Referenced {
         /// The handle.
         reference: ReferenceId,
@@ -80,12 +87,19 @@ pub enum EventKind {
 
 /// A number for a native handle to a store. No other handle of this process ever gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReferenceId(u64);
+pub struct ReferenceId(NonZeroU64);
 
 impl ReferenceId {
+    #[cfg(feature = "track-handles")]
+    pub(crate) fn next() -> Self {
+        static BATCHES: AtomicU64 = AtomicU64::new(0);
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+        ReferenceId(NEXT.with(|next| crate::id::next_number(&BATCHES, next)))
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 

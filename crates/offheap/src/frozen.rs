@@ -41,9 +41,15 @@ use crate::{BackingStore, Error, Rejected, Site, StoreId};
 /// let bytes = vec![1u8, 2, 3];
 /// let store = offheap::FrozenStore::from_owner(&bytes[..]);   // wrong: `bytes` does not live long enough
 /// ```
-#[derive(Clone)]
 pub struct FrozenStore {
     frozen: FrozenRef,
+}
+
+impl Clone for FrozenStore {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        FrozenStore { frozen: self.frozen.clone() }
+    }
 }
 
 impl FrozenStore {
@@ -92,6 +98,7 @@ impl FrozenStore {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    #[track_caller]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<FrozenStore, Error> {
         let part = self.as_store().slice(range)?;
         Ok(FrozenStore::try_from(part)?)

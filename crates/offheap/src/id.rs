@@ -13,20 +13,24 @@ pub struct StoreId(NonZeroU64);
 /// Each thread takes this many numbers at a time, so that making a store touches no shared cache line.
 const BATCH: u64 = 1024;
 
+/// A number that no other thread gets. `next` is the thread's next one, less 1; a multiple of `BATCH` if its batch is used
+/// up.
+#[inline]
+pub(crate) fn next_number(batches: &AtomicU64, next: &Cell<u64>) -> NonZeroU64 {
+    let mut number = next.get();
+    if number.is_multiple_of(BATCH) {
+        number = batches.fetch_add(1, Ordering::Relaxed) * BATCH;
+    }
+    next.set(number + 1);
+    NonZeroU64::MIN.saturating_add(number)
+}
+
 impl StoreId {
     #[inline]
     pub(crate) fn next() -> StoreId {
         static BATCHES: AtomicU64 = AtomicU64::new(0);
-        // The next number; a multiple of `BATCH` if the batch is used up.
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
-        NEXT.with(|cell| {
-            let mut next = cell.get();
-            if next.is_multiple_of(BATCH) {
-                next = BATCHES.fetch_add(1, Ordering::Relaxed) * BATCH;
-            }
-            cell.set(next + 1);
-            StoreId(NonZeroU64::MIN.saturating_add(next))
-        })
+        StoreId(NEXT.with(|next| next_number(&BATCHES, next)))
     }
 
     /// The number of this id's batch. A thread takes 1,024 ids at a time and gives all of them to the stores that it makes, so

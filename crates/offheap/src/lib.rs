@@ -87,6 +87,7 @@
 //! | `bytes` | no | [`FrozenOwner`] for `bytes::Bytes`, [`Owner`] for `bytes::BytesMut`, `bytes::Bytes::from(frozen)` without a copy |
 //! | `memmap2` | no | [`Owner`] for `memmap2::MmapMut`; mapping files with [`Mapped`] needs no feature |
 //! | `rquickjs` | no | `?` in a function that returns `rquickjs::Result`; `offheap-quickjs` turns it on |
+//! | `track-handles` | no | the observer hears of each native handle, with the place that took it and its range ([`Referenced`](observe::EventKind::Referenced), [`Dropped`](observe::EventKind::Dropped)); a handle is one word larger |
 //!
 //! # Platforms
 //! Linux and macOS, on x86-64 and aarch64. After a `fork` the child may only call `exec`.

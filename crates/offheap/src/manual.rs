@@ -27,7 +27,6 @@ use crate::{BackingStore, Error, Site, StoreKind};
 /// assert!(error.to_string().starts_with("double free of 1024 bytes"));
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone)]
 pub struct ManualMemory {
     handle: ManualHandle,
 }
@@ -52,6 +51,13 @@ pub struct ManualOptions {
     pub max_byte_length: Option<usize>,
     /// The place to record as the allocation, instead of the caller's: a place in a script, for example.
     pub site: Option<Site>,
+}
+
+impl Clone for ManualMemory {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        ManualMemory { handle: self.handle.clone() }
+    }
 }
 
 impl ManualMemory {

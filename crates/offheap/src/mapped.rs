@@ -40,7 +40,6 @@ use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 /// # std::fs::remove_file(&path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
 pub struct Mapped {
     store: BackingStore,
 }
@@ -49,6 +48,13 @@ pub struct Mapped {
 struct Opened {
     path: PathBuf,
     _entry: OpenFile,
+}
+
+impl Clone for Mapped {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        Mapped { store: self.store.clone() }
+    }
 }
 
 impl Mapped {
@@ -77,7 +83,7 @@ impl Mapped {
         let file = MappedFile::map(&file, name, mode)?;
         let path = PathBuf::from(OsString::from_vec(copy_of(path, 0)?));
         let raw = RawStore::of_file(file, Opened { path, _entry: entry }, site)?;
-        Ok(Mapped { store: BackingStore::over(raw) })
+        Ok(Mapped { store: BackingStore::of_new(raw) })
     }
 
     fn owner(&self) -> &FileOwner<Opened> {

@@ -4,6 +4,9 @@
 //! branch. The events of one store come in this order: created; any number of exposed, externalized, detached, transferred,
 //! resized and released; freed, right before its owner is dropped.
 //!
+//! With the feature `track-handles` there are two more events, for each native handle: referenced, with the place that took it
+//! and its range, and dropped. Programs do the same with the feature as without it; handles are one word larger.
+//!
 //! For numbers without events there are [totals](start_counting), which cost less and need no observer.
 //!
 //! An owner that is taken back is reported as freed too, since its memory is no longer a store's.

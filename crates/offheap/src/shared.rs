@@ -35,15 +35,22 @@ use crate::{BackingStore, Error, Mapped, Rejected, Site, StoreId, WeakStore};
 /// assert_eq!(store.to_vec()?, [1, 0, 0, 0, 0, 0, 7, 8]);
 /// # Ok::<(), offheap::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct SharedStore {
     // Of a shared kind.
     store: BackingStore,
 }
 
+impl Clone for SharedStore {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        SharedStore { store: self.store.clone() }
+    }
+}
+
 impl SharedStore {
     pub(crate) fn over(raw: RawStore) -> Self {
-        SharedStore { store: BackingStore::over(raw) }
+        SharedStore { store: BackingStore::of_new(raw) }
     }
 
     /// A store of `byte_length` zeroed bytes, aligned to 16, whose length is fixed.
@@ -184,6 +191,7 @@ impl SharedStore {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
+    #[track_caller]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<SharedStore, Error> {
         self.store.slice(range).map(|store| SharedStore { store })
     }

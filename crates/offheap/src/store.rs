@@ -40,7 +40,6 @@ mod check;
 /// assert_eq!(part.to_vec()?, [7, 7]);     // the part keeps the whole
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Clone)]
 #[repr(transparent)]
 pub struct BackingStore {
     view: View,
@@ -81,8 +80,19 @@ pub(crate) fn bounds(range: impl RangeBounds<usize>, byte_length: usize) -> (usi
 
 impl BackingStore {
     #[inline]
+    #[track_caller]
     pub(crate) fn over(raw: RawStore) -> Self {
         BackingStore { view: View::whole(raw) }
+    }
+
+    /// The first handle to a new block.
+    pub(crate) fn of_new(raw: RawStore) -> Self {
+        BackingStore { view: View::whole_new(raw) }
+    }
+
+    /// A handle for a moment, of which the observer is not told.
+    pub(crate) fn unseen(raw: RawStore) -> Self {
+        BackingStore { view: View::whole_unseen(raw) }
     }
 
     #[inline]
@@ -216,6 +226,7 @@ impl BackingStore {
     /// # Errors
     /// [`Error::OutOfRange`] unless the range lies in this handle's bytes.
     #[inline]
+    #[track_caller]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<BackingStore, Error> {
         match self.view.slice(|byte_length| bounds(range, byte_length)) {
             Ok(view) => Ok(BackingStore { view }),
@@ -241,6 +252,7 @@ impl BackingStore {
     /// # Errors
     /// [`Error::OutOfRange`] unless the elements lie in this handle's bytes, [`Error::Misaligned`] unless the address is
     /// aligned for `T`.
+    #[track_caller]
     pub fn slice_elements<T: Pod>(&self, byte_offset: usize, element_count: usize) -> Result<BackingStore, Error> {
         let byte_length = element_count.checked_mul(size_of::<T>());
         let end = byte_length.and_then(|byte_length| byte_offset.checked_add(byte_length));
@@ -291,6 +303,7 @@ impl BackingStore {
     ///
     /// # Errors
     /// The store comes back with [`Error::NotUnique`] and the reason, or with [`Error::OutOfMemory`].
+    #[track_caller]
     pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
         let refused =
             |store: BackingStore, reason| Rejected::new(Error::NotUnique { store: store.id(), reason }, store);
@@ -317,6 +330,14 @@ impl BackingStore {
                 Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::over(raw)))
             }
         }
+    }
+}
+
+impl Clone for BackingStore {
+    #[inline]
+    #[track_caller]
+    fn clone(&self) -> Self {
+        BackingStore { view: self.view.clone() }
     }
 }
 
@@ -358,8 +379,10 @@ impl fmt::Debug for BackingStore {
 
 impl WeakStore {
     /// A reference that keeps the memory alive; `None` if the memory is gone, or a [`UniqueStore`] has taken it.
+    #[track_caller]
     pub fn upgrade(&self) -> Option<BackingStore> {
-        self.view.upgrade().map(BackingStore::from_view)
+        let view = self.view.upgrade()?;
+        Some(BackingStore::from_view(view))
     }
 }
 

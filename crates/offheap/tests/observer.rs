@@ -36,6 +36,10 @@ impl Observer for Recorder {
     }
 
     fn event(&self, event: &Event) {
+        // `handles.rs` is about these.
+        if matches!(event.kind, EventKind::Referenced { .. } | EventKind::Dropped { .. }) {
+            return;
+        }
         self.0.lock().unwrap().push((thread::current().id(), *event));
         if event.kind == EventKind::Resized && FREE_WHEN_TOLD.lock().unwrap().remove(&event.store) {
             // The turn of the other thread.

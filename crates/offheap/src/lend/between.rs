@@ -74,7 +74,7 @@ impl BackingStore {
 
     /// Moves bytes of one unshared store, while a guard keeps all others away.
     fn move_within(&self, offset: usize, from: &BackingStore, start: usize, byte_length: usize) -> Result<(), Error> {
-        let mut whole = BackingStore::over(self.raw().clone()).begin_bytes_mut(None)?;
+        let mut whole = BackingStore::unseen(self.raw().clone()).begin_bytes_mut(None)?;
         // Checked under the guard: from here on the length stays.
         from.check_range(start, byte_length)?;
         self.check_range(offset, byte_length)?;

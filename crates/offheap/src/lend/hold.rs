@@ -86,6 +86,7 @@ impl Hold {
     /// # Panics
     /// If the range does not lie in the store.
     #[inline]
+    #[track_caller]
     pub fn store(&self, data: *const u8, byte_length: usize) -> BackingStore {
         let raw = self.0.raw();
         let start = data.addr().checked_sub(raw.data().as_ptr().addr()).expect("the buffer lies in its store");
@@ -94,8 +95,8 @@ impl Hold {
             return BackingStore::over(raw.clone());
         }
         // Memory is not freed by hand while there is a hold on it, so its length is at least what it was.
-        let part = start.checked_add(byte_length).and_then(|end| View::part(raw.clone(), start, end));
-        BackingStore::from_view(part.expect("the buffer lies in its store"))
+        let end = start.checked_add(byte_length).expect("the buffer lies in its store");
+        BackingStore::from_view(View::part(raw.clone(), start, end).expect("the buffer lies in its store"))
     }
 
     /// Whether the store is shared memory that can grow.
@@ -128,7 +129,7 @@ impl Hold {
             true => ("grow", raw.grow(byte_length, true).map_err(Refused::Error)),
             false => ("resize", raw.resize(scope, byte_length)),
         };
-        resized.map_err(|refused| BackingStore::over(raw.clone()).refused(attempted, scope, refused))
+        resized.map_err(|refused| BackingStore::unseen(raw.clone()).refused(attempted, scope, refused))
     }
 
     /// The hold as a pointer, for an engine to keep.

@@ -52,7 +52,7 @@ impl<M: Mark> Marked<M> {
     pub(crate) fn new(view: &View, scope: Option<IsolateId>) -> Result<Option<Self>, Denied> {
         M::begin(view.raw().access(), scope)?;
         // From here on this value removes the mark. While the mark is set, nobody can shrink the store below this length.
-        let mut marked = Marked { view: view.clone(), bytes: NonNull::from(&mut []), mark: PhantomData };
+        let mut marked = Marked { view: view.unseen(), bytes: NonNull::from(&mut []), mark: PhantomData };
         let Some(byte_length) = view.present_byte_length() else { return Ok(None) };
         marked.bytes = NonNull::slice_from_raw_parts(view.data(), byte_length);
         Ok(Some(marked))

@@ -25,6 +25,7 @@ mod mark;
 mod memory;
 mod owner;
 mod packed_site;
+mod reference;
 mod resize;
 mod shared;
 mod unique;

@@ -59,8 +59,15 @@ impl UniqueRef {
 }
 
 /// A view of a block whose memory is not written any more. Its length never changes, so the view is never out of bounds.
-#[derive(Clone)]
 pub(crate) struct FrozenRef(View);
+
+impl Clone for FrozenRef {
+    #[inline]
+    #[track_caller]
+    fn clone(&self) -> Self {
+        FrozenRef(self.0.clone())
+    }
+}
 
 impl FrozenRef {
     #[inline]

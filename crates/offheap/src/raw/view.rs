@@ -1,8 +1,9 @@
 //! A reference to a block together with a range of its memory. Every handle of a user's is one.
 
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
+use super::reference::Reference;
 use super::{RawStore, RawWeak};
 
 /// A reference to a block, and a range of its bytes.
@@ -18,11 +19,13 @@ use super::{RawStore, RawWeak};
 /// - **V3, present.** Bytes of the range may be used only while it ends at or before the present length. Where the memory
 ///   was shrunk below its end, the view is *out of bounds*, and its [`byte_length`](Self::byte_length) is 0.
 ///
-/// The drop of a view is the drop of its reference.
+/// The drop of a view is the drop of its reference. With the feature `track-handles` the observer is told when a view is made
+/// and dropped, except for [`unseen`](Self::unseen) ones.
 pub(crate) struct View {
     // `drop` and `into_block` take it out.
     raw: ManuallyDrop<RawStore>,
     range: Range,
+    reference: Reference,
 }
 
 /// A view that does not keep the memory alive.
@@ -51,6 +54,12 @@ impl Range {
         self.byte_length >= FIRST
     }
 
+    /// The end of the range; `usize::MAX` for all of a block.
+    #[inline]
+    fn end(self) -> usize {
+        if self.is_whole() { usize::MAX } else { self.start + self.byte_length }
+    }
+
     /// The range of another view to the same bytes.
     #[inline]
     fn of_clone(self) -> Self {
@@ -61,22 +70,49 @@ impl Range {
 impl View {
     #[inline]
     fn new(raw: RawStore, range: Range) -> Self {
-        View { raw: ManuallyDrop::new(raw), range }
+        View { raw: ManuallyDrop::new(raw), range, reference: Reference::untold() }
     }
 
     /// A view to all of a block (V1).
     #[inline]
+    #[track_caller]
     pub(crate) fn whole(raw: RawStore) -> Self {
+        View::whole_unseen(raw).seen()
+    }
+
+    /// A view to all of a new block (V1), as its first handle.
+    pub(crate) fn whole_new(raw: RawStore) -> Self {
+        View::whole_unseen(raw).seen_first()
+    }
+
+    /// A view to all of a block (V1) that is no handle of a user's.
+    #[inline]
+    pub(crate) fn whole_unseen(raw: RawStore) -> Self {
         View::new(raw, Range { start: 0, byte_length: WHOLE })
+    }
+
+    /// The same view that is no handle of a user's, such as that of a guard.
+    #[inline]
+    pub(crate) fn unseen(&self) -> Self {
+        View::new(RawStore::clone(&self.raw), self.range.of_clone())
+    }
+
+    /// Tells the observer of this view, which is a handle of a user's, made by the caller.
+    #[inline]
+    #[track_caller]
+    fn seen(mut self) -> Self {
+        self.begin_handle();
+        self
     }
 
     /// A view to all of a block (V1) with the only reference to it.
     #[inline]
     pub(crate) fn first(raw: RawStore) -> Self {
-        View::new(raw, Range { start: 0, byte_length: FIRST })
+        View::new(raw, Range { start: 0, byte_length: FIRST }).seen_first()
     }
 
     /// A view to the bytes `start..end` of a block; `None` unless they lie inside it.
+    #[track_caller]
     pub(crate) fn part(raw: RawStore, start: usize, end: usize) -> Option<Self> {
         let byte_length = raw.byte_length();
         Self::within(raw, 0, byte_length, start, end)
@@ -85,6 +121,7 @@ impl View {
     /// A view to a part of this view: `range` gets the present length and returns the start and the end. If that part does
     /// not lie inside this view, its start and end come back.
     #[inline]
+    #[track_caller]
     pub(crate) fn slice(&self, range: impl FnOnce(usize) -> (usize, usize)) -> Result<Self, (usize, usize)> {
         let byte_length = self.byte_length();
         let (start, end) = range(byte_length);
@@ -97,9 +134,44 @@ impl View {
 
     /// A view to the bytes `start..end` of an outer range that keeps V2; `None` unless they lie inside that.
     #[inline]
+    #[track_caller]
     fn within(raw: RawStore, outer_start: usize, outer_byte_length: usize, start: usize, end: usize) -> Option<Self> {
         let is_inside = start <= end && end <= outer_byte_length;
-        is_inside.then(|| View::new(raw, Range { start: outer_start + start, byte_length: end - start }))
+        match is_inside {
+            true => Some(View::new(raw, Range { start: outer_start + start, byte_length: end - start }).seen()),
+            false => None,
+        }
+    }
+
+    /// Copies the view, as one more handle beside this one that shares its reference to the block. The observer is not told
+    /// yet.
+    ///
+    /// # Safety
+    /// One of the two is dropped; the other is only [ended](Self::end_handle).
+    pub(super) unsafe fn share(&self) -> ManuallyDrop<Self> {
+        // SAFETY: I-FREE-ONCE: the caller drops the reference once.
+        let raw = unsafe { ptr::read(&self.raw) };
+        ManuallyDrop::new(View { raw, range: self.range, reference: Reference::untold() })
+    }
+
+    /// Tells the observer of a handle that the caller made, if it was not told before.
+    #[inline]
+    #[track_caller]
+    pub(super) fn begin_handle(&mut self) {
+        self.reference.begin(&self.raw, self.range.start, self.range.end());
+    }
+
+    /// Tells the observer that the handle is dropped, if it was told of it.
+    #[inline]
+    pub(super) fn end_handle(&mut self) {
+        self.reference.end(&self.raw);
+    }
+
+    /// Tells the observer of this view, which is the first handle and was made where the store was.
+    #[inline]
+    fn seen_first(mut self) -> Self {
+        self.reference.begin_first(&self.raw, self.range.end());
+        self
     }
 
     #[inline]
@@ -111,7 +183,9 @@ impl View {
     pub(crate) fn into_block(self) -> RawStore {
         let mut view = ManuallyDrop::new(self);
         // SAFETY: I-FREE-ONCE: the reference is taken out of a view that is not dropped.
-        unsafe { ManuallyDrop::take(&mut view.raw) }
+        let raw = unsafe { ManuallyDrop::take(&mut view.raw) };
+        view.reference.end(&raw);
+        raw
     }
 
     /// Whether this is a view to all of the block, whatever its length becomes.
@@ -187,8 +261,9 @@ impl View {
 
 impl Clone for View {
     #[inline]
+    #[track_caller]
     fn clone(&self) -> Self {
-        View::new(RawStore::clone(&self.raw), self.range.of_clone())
+        self.unseen().seen()
     }
 }
 
@@ -198,6 +273,8 @@ impl Drop for View {
         let is_first = self.range.byte_length == FIRST;
         // SAFETY: I-FREE-ONCE: the reference is taken out once: this view is being dropped.
         let raw = unsafe { ManuallyDrop::take(&mut self.raw) };
+        // If the observer panics, `raw` is dropped by that.
+        self.reference.end(&raw);
         match is_first {
             true => raw.drop_only(),
             false => drop(raw),
@@ -207,8 +284,10 @@ impl Drop for View {
 
 impl WeakView {
     /// A view to the same range, unless the memory is gone.
+    #[track_caller]
     pub(crate) fn upgrade(&self) -> Option<View> {
+        let raw = self.raw.upgrade()?;
         // V2: the range was made for this block, whose memory never moves.
-        self.raw.upgrade().map(|raw| View::new(raw, self.range))
+        Some(View::new(raw, self.range).seen())
     }
 }

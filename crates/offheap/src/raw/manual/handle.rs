@@ -59,15 +59,16 @@ impl ManualHandle {
     /// Unless the block is that of manual memory.
     pub(in crate::raw) fn first(raw: RawStore) -> Self {
         assert!(raw.is_from::<ManualOwner>(), "manual memory has a manual owner");
-        ManualHandle { view: ManuallyDrop::new(View::whole(raw)) }
+        ManualHandle { view: ManuallyDrop::new(View::whole_new(raw)) }
     }
 
-    /// One more handle, if there is a live one. Once the last one is gone there are no more.
+    /// One more handle, if there is a live one. Once the last one is gone there are no more. It is not a user's, and the
+    /// observer does not hear of it.
     pub(in crate::raw) fn another(raw: &RawStore) -> Option<Self> {
         raw.owner::<ManualOwner>()?.add_handle_to_others().then(|| {
             // SAFETY: I-FREE-ONCE: a live handle keeps the shared reference, and this one is counted beside it.
             let shared = unsafe { ptr::read(raw) };
-            ManualHandle { view: ManuallyDrop::new(View::whole(shared)) }
+            ManualHandle { view: ManuallyDrop::new(View::whole_unseen(shared)) }
         })
     }
 
@@ -91,19 +92,32 @@ impl ManualHandle {
 }
 
 impl Clone for ManualHandle {
+    #[track_caller]
     fn clone(&self) -> Self {
         self.owner().add_handle();
         // SAFETY: I-FREE-ONCE: the reference that all handles share and the last one drops; this one is counted.
-        let view = unsafe { ptr::read(&self.view) };
-        ManualHandle { view }
+        let mut handle = ManualHandle { view: unsafe { self.view.share() } };
+        handle.view.begin_handle();
+        handle
     }
 }
 
 impl Drop for ManualHandle {
     fn drop(&mut self) {
-        if self.owner().remove_handle() {
+        // It ends even if the observer panics.
+        let ending = Ending(self);
+        ending.0.view.end_handle();
+    }
+}
+
+/// The end of a handle.
+struct Ending<'a>(&'a mut ManualHandle);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if self.0.owner().remove_handle() {
             // SAFETY: I-FREE-ONCE: no other handle is left, and none can be made any more.
-            unsafe { ManuallyDrop::drop(&mut self.view) }
+            unsafe { ManuallyDrop::drop(&mut self.0.view) }
         }
     }
 }
