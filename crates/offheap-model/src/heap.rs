@@ -207,6 +207,13 @@ impl Heap {
         self.stores.get_mut(&store).expect("a store with buffers is known")
     }
 
+    /// Native code gets the bytes of a store to write, if the model has buffers over it.
+    pub(crate) fn lend(&self, store: StoreId) {
+        if let Some(shared) = self.stores.get(&store) {
+            shared.lend();
+        }
+    }
+
     /// One more buffer over a store.
     pub(crate) fn hold(&mut self, store: &BackingStore) -> Result<(), Error> {
         match self.stores.get_mut(&store.id()) {

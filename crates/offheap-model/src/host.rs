@@ -7,7 +7,10 @@ use std::rc::Rc;
 
 use offheap::adapter::{self, IsolateRegistration};
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, ToScript};
+use offheap_engine::{
+    BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, Roots, ToScript, UseOfBytes,
+    Window,
+};
 
 use crate::heap::{BufferId, Heap, Memory};
 use crate::roots::Counts;
@@ -15,7 +18,7 @@ use crate::{ModelOptions, NAME};
 
 /// An engine in plain Rust whose collector does, for some seed, anything that an engine may do.
 ///
-/// It has buffers, with memory of its own or over stores, shared ones included, and no script. The seed decides when it
+/// It has buffers, with memory of its own or over stores, shared ones included, typed arrays over stores, and no script. The seed decides when it
 /// collects (at any call, not only when asked), in which order the finalizers of collected buffers run, how long they are
 /// put off, and which of them run on another thread. Equal seeds give equal runs. Code that is right for every seed does
 /// not rely on what one engine happens to do.
@@ -67,8 +70,19 @@ pub struct Model {
     registration: IsolateRegistration,
 }
 
-/// A root for a buffer of the model's.
-pub struct Root(BufferId);
+/// A root for a buffer of the model's, or for a typed array over one.
+pub struct Root {
+    buffer: BufferId,
+    array: Option<Array>,
+}
+
+/// The part of its buffer that a typed array shows.
+#[derive(Clone, Copy)]
+struct Array {
+    element: Element,
+    byte_offset: usize,
+    byte_length: usize,
+}
 
 impl Model {
     /// Runs as many finalizers as `collect` says.
@@ -83,7 +97,7 @@ impl Model {
 
     fn root(&self, id: BufferId) -> Root {
         self.roots.add(id);
-        Root(id)
+        Root { buffer: id, array: None }
     }
 
     /// A step on a buffer.
@@ -92,7 +106,7 @@ impl Model {
         buffer: Rooted<'_, Root>,
         step: impl FnOnce(&mut Heap, BufferId) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let id = buffer.with(|root| root.0)?;
+        let id = buffer.with(|root| root.buffer)?;
         step(&mut self.heap.borrow_mut(), id)
     }
 }
@@ -140,7 +154,7 @@ unsafe impl Host for Model {
     }
 
     fn release(&self, root: Root) {
-        self.roots.release(root.0);
+        self.roots.release(root.buffer);
     }
 
     fn end(self, roots: impl Iterator<Item = Root>) {
@@ -176,17 +190,45 @@ unsafe impl Host for Model {
 
     fn expose_typed(
         &self,
-        _store: &BackingStore,
-        _element: Element,
-        _offset: usize,
-        _count: usize,
+        store: &BackingStore,
+        element: Element,
+        byte_offset: usize,
+        element_count: usize,
     ) -> Result<Root, Error> {
-        let instead = "expose the whole store";
-        Err(Error::Unsupported { engine: NAME, what: "make typed arrays", instead })
+        let (root, _) = self.expose(store, false)?;
+        let array = Array { element, byte_offset, byte_length: element_count * element.byte_length() };
+        Ok(Root { array: Some(array), ..root })
+    }
+
+    fn window(&self, object: Rooted<'_, Root>) -> Result<Window, Error> {
+        let array = object.with(|root| root.array)?;
+        self.with(object, |heap, id| {
+            Ok(match array {
+                _ if matches!(heap.buffer(id).memory, Memory::Detached) => Window::Detached,
+                None => Window::Buffer,
+                Some(array) if array.byte_offset + array.byte_length > heap.byte_length(id) => Window::OutOfBounds,
+                Some(Array { element, byte_offset, byte_length }) => {
+                    Window::View { element: Some(element), byte_offset, byte_length }
+                }
+            })
+        })
     }
 
     fn externalize(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
         self.with(buffer, Heap::externalize)
+    }
+
+    fn check_lendable(
+        &self,
+        store: &BackingStore,
+        use_of_bytes: UseOfBytes,
+        _buffer: Option<Rooted<'_, Root>>,
+        _all: Roots<'_, Root>,
+    ) -> Result<(), Error> {
+        if use_of_bytes != UseOfBytes::Read {
+            self.heap.borrow().lend(store.id());
+        }
+        Ok(())
     }
 
     fn state(&self, buffer: Rooted<'_, Root>) -> Result<BufferState, Error> {

@@ -1,5 +1,6 @@
 //! A store that the model has buffers over, and what its bytes must be.
 
+use std::cell::{Cell, RefCell};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,16 +20,18 @@ pub(crate) struct Shared {
     holds: Vec<Hold>,
     // What the bytes must be. None for a mapped file, which other processes may write, and for shared memory, which
     // any thread may write.
-    shadow: Option<Vec<u8>>,
+    shadow: RefCell<Option<Vec<u8>>>,
+    // Native code got the bytes to write since the model last looked.
+    lent: Cell<bool>,
 }
 
 impl Shared {
     /// A first buffer over the store that `store` is a handle to.
     pub(crate) fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
         let hold = Hold::new(store, isolate)?;
-        let mut shared = Shared { isolate, holds: vec![hold], shadow: None };
+        let shared = Shared { isolate, holds: vec![hold], shadow: RefCell::default(), lent: Cell::default() };
         if !store.kind().is_file() && !store.kind().is_shared() {
-            shared.shadow = Some(shared.store().to_vec()?);
+            shared.shadow.replace(Some(shared.store().to_vec()?));
         }
         Ok(shared)
     }
@@ -43,10 +46,26 @@ impl Shared {
     /// write them.
     pub(crate) fn remove(&mut self) -> (Option<Hold>, bool) {
         if !thread::panicking() {
-            self.check(0, self.shadow.as_ref().map_or(0, Vec::len));
+            let byte_length = self.shadow.borrow().as_ref().map_or(0, Vec::len);
+            self.check(0, byte_length);
         }
         let hold = self.holds.pop();
         (hold, self.holds.is_empty())
+    }
+
+    /// Native code gets the bytes to write. The guard ends before the model looks at them again.
+    pub(crate) fn lend(&self) {
+        self.lent.set(true);
+    }
+
+    /// Takes over what native code wrote to the bytes that it had.
+    fn learn(&self) {
+        if self.lent.take()
+            && let Some(shadow) = &mut *self.shadow.borrow_mut()
+            && let Err(error) = self.store().copy_to_slice(0, shadow)
+        {
+            panic!("{NAME}: native code still has the bytes that it got to write: {error}");
+        }
     }
 
     fn hold(&self) -> &Hold {
@@ -86,11 +105,12 @@ impl Shared {
     pub(crate) fn check(&self, offset: usize, byte_length: usize) -> Vec<u8> {
         let store = self.store();
         self.check_exposure(&store);
+        self.learn();
         let mut bytes = vec![0; byte_length];
         if let Err(error) = store.copy_to_slice(offset, &mut bytes) {
             panic!("{NAME}: script reads store {} while native code uses it: {error}", store.id());
         }
-        if let Some(shadow) = &self.shadow
+        if let Some(shadow) = &*self.shadow.borrow()
             && let Some(index) = (0..byte_length).find(|index| bytes[*index] != shadow[offset + index])
         {
             panic!(
@@ -132,7 +152,8 @@ impl Shared {
             Ok(shared) => return Ok(shared.copy_from_slice(offset, bytes)?),
             Err(unshared) => unshared.into_inner(),
         };
-        let shadow = self.shadow.as_mut().expect("a map that is not shared is read-only");
+        self.learn();
+        let shadow = self.shadow.get_mut().as_mut().expect("a map that is not shared is read-only");
         shadow[offset..offset + bytes.len()].copy_from_slice(bytes);
         let buffers = self.holds.len();
         self.holds.clear();
@@ -155,8 +176,9 @@ impl Shared {
         if byte_length < before {
             self.write(byte_length, &vec![0; before - byte_length])?;
         }
+        self.learn();
         self.hold().resize(byte_length)?;
-        if let Some(shadow) = &mut self.shadow {
+        if let Some(shadow) = self.shadow.get_mut() {
             shadow.resize(byte_length, 0);
         }
         self.check(byte_length.min(before), byte_length.saturating_sub(before));
@@ -191,7 +213,7 @@ mod tests {
         let mut shared = Shared::new(&store, isolate.id()).unwrap();
         assert_eq!(shared.check(0, 4), [0; 4]);
         // Nothing in safe code writes the store behind the model's back, so the test changes the shadow instead.
-        shared.shadow.as_mut().unwrap()[2] = 1;
+        shared.shadow.get_mut().as_mut().unwrap()[2] = 1;
         shared.check(0, 4);
     }
 

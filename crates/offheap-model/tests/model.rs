@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use offheap_engine::offheap::adapter;
 use offheap_engine::offheap::{self, BackingStore, FrozenStore, ManualMemory, SharedStore, StoreKind, UniqueStore};
 use offheap_engine::{
-    Capabilities, CopyReason, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
+    Capabilities, CopyReason, Element, Engine, Error, Exposure, Handle, JsArrayBuffer, ManuallyExternalizedBuffer,
 };
 use offheap_model::{ModelEngine, ModelOptions, model};
 
@@ -341,5 +341,58 @@ fn c22_advice_for_what_is_too_large_leads_somewhere() -> Done {
     let part = engine.expose(growable.slice(..4)?.as_store()).unwrap_err().to_string();
     assert!(part.ends_with("copy the part; such memory is exposed as a whole"), "{part}");
     drop(engine.expose(SharedStore::growable(8, 16)?.as_store())?);
+    Ok(())
+}
+
+#[test]
+fn a_typed_array_shows_its_part_until_that_is_gone() -> Done {
+    let store = BackingStore::from_owner(vec![1_u8, 2, 3, 4, 5, 6, 7, 8])?;
+    let mut engine = model(1)?;
+    engine.enter(|scope| -> Done {
+        let part = scope.expose_typed::<u16>(&store, 2, 2)?;
+        let shown = scope.externalize_view(&part)?;
+        assert_eq!(
+            (shown.element, shown.byte_offset, shown.store.to_vec()?),
+            (Some(Element::Uint16), 2, vec![3, 4, 5, 6])
+        );
+        assert_eq!(scope.bytes(&part)?[..], [3, 4, 5, 6]);
+        assert!(matches!(scope.take(&part, None), Err(Error::Unsupported { .. })), "a part");
+        Ok(())
+    })?;
+    engine.enter(|scope| -> Done {
+        let mut unique = UniqueStore::zeroed(8)?;
+        unique.copy_from_slice(&[9; 8]);
+        let whole = scope.expose_as::<u64>(&unique.into())?;
+        assert_eq!(scope.take(&whole, None)?[..], [9; 8]);
+        assert!(matches!(scope.bytes(&whole), Err(Error::Detached { .. })));
+        Ok(())
+    })?;
+    engine.enter(|scope| -> Done {
+        let resizable = BackingStore::from(UniqueStore::resizable(8, 16)?);
+        let array = scope.expose_as::<u8>(&resizable)?;
+        assert!(matches!(scope.expose(&resizable), Err(Error::Memory(offheap::Error::OneBuffer { .. }))));
+        assert_eq!(scope.bytes(&array)?[..], [0; 8]);
+        Ok(())
+    })
+}
+
+#[test]
+fn native_code_writes_through_guards_and_copies_while_script_has_the_memory() -> Done {
+    let store = BackingStore::from_owner(vec![1_u8, 2, 3, 4])?;
+    let mut engine = model(1)?;
+    let buffer = engine.expose(&store)?.0;
+    engine.enter(|scope| -> Done {
+        scope.bytes_mut(&buffer)?[1] = 7;
+        scope.copy_in(&store, 2, &[8_u8])?;
+        Ok(())
+    })?;
+    engine.write(&buffer, 3, 9)?;
+    assert_eq!((0..4).map(|index| engine.read(&buffer, index)).collect::<Result<Vec<_>, _>>()?, [1, 7, 8, 9].map(Some));
+    engine.enter(|scope| -> Done {
+        scope.store_bytes_mut(&store)?[0] = 6;
+        Ok(())
+    })?;
+    drop((buffer, engine));
+    assert_eq!(store.to_vec()?, [6, 7, 8, 9]);
     Ok(())
 }
