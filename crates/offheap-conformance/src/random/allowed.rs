@@ -3,7 +3,7 @@
 use offheap_engine::BufferState;
 use offheap_engine::offheap::{BackingStore, SharedStore, StoreKind};
 
-use super::step::Step;
+use super::step::{At, Step};
 use super::world::World;
 
 /// A difference that is not a fault. If such an engine takes part, sequences leave the step out.
@@ -31,7 +31,11 @@ pub const ALLOWED: &[Allowed] = &[
     Allowed {
         engine: "QuickJS",
         reason: "it sorts in place, so the sort sees changes that script makes during the sort",
-        applies: |step, _| matches!(step, Step::CallBack { callback, .. } if callback.changes_while_sorting()),
+        applies: |step, _| match step {
+            Step::CallBack { callback, .. } => callback.changes_while_sorting(),
+            Step::CallNative { call, .. } => call.changes_while_sorting(),
+            _ => false,
+        },
     },
     Allowed {
         engine: "QuickJS",
@@ -42,10 +46,9 @@ pub const ALLOWED: &[Allowed] = &[
         engine: "QuickJS",
         reason: "it accepts a slice of shared memory into another buffer over that memory; ECMAScript requires a TypeError",
         applies: |step, world| match step {
-            Step::CallBack { callback, .. } if callback.slices_by_species() => {
-                called_back(step, world, |state| state.shared)
-            }
-            _ => false,
+            Step::CallBack { callback, .. } if !callback.slices_by_species() => false,
+            Step::CallNative { call, .. } if !call.callback().slices_by_species() => false,
+            step => called_back(step, world, |state| state.shared),
         },
     },
     Allowed {
@@ -68,9 +71,9 @@ pub const ALLOWED: &[Allowed] = &[
         reason: "its own memory with a maximum returns pages, so only its isolate may read and resize it",
         applies: |step, world| match step {
             Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } | Step::Take { buffer, .. } => {
-                world.has_maximum(buffer)
+                world.has_maximum_at(At::Buffer(buffer))
             }
-            _ => false,
+            step => uses_store(step).is_some_and(|used| used.iter().any(|at| world.has_maximum_at(*at))),
         },
     },
     Allowed {
@@ -93,7 +96,10 @@ pub const ALLOWED: &[Allowed] = &[
             Step::Externalize { buffer, .. } | Step::Lend { buffer, .. } | Step::Take { buffer, .. } => {
                 world.state_of(buffer).is_some_and(|state| state.byte_length == 0)
             }
-            _ => false,
+            step => uses_store(step).is_some_and(|used| {
+                let is_empty = |at| world.state_at(at).is_some_and(|state| state.byte_length == 0 && !state.detached);
+                used.into_iter().any(is_empty)
+            }),
         },
     },
     Allowed {
@@ -105,17 +111,28 @@ pub const ALLOWED: &[Allowed] = &[
 
 fn exposed(step: Step, world: &World<'_>, is_meant: impl Fn(&BackingStore) -> bool) -> bool {
     match step {
-        Step::Expose { store, .. } => world.store(store).is_some_and(is_meant),
+        Step::Expose { store, .. } | Step::ExposeTyped { store, .. } => world.store(store).is_some_and(is_meant),
         _ => false,
     }
 }
 
 fn called_back(step: Step, world: &mut World<'_>, is_meant: impl Fn(&BufferState) -> bool) -> bool {
+    let objects = match step {
+        Step::CallBack { first, second, .. } => [At::Buffer(first), At::Buffer(second)],
+        Step::CallNative { first, second, .. } => [first, second],
+        _ => return false,
+    };
+    objects.into_iter().any(|at| world.state_at(at).is_some_and(|state| is_meant(&state)))
+}
+
+/// The objects whose stores native code may use in a scope.
+fn uses_store(step: Step) -> Option<Vec<At>> {
     match step {
-        Step::CallBack { first, second, .. } => {
-            [first, second].into_iter().any(|slot| world.state_of(slot).is_some_and(|state| is_meant(&state)))
+        Step::Act { at, act, .. } => act.uses_store().then(|| vec![at]),
+        Step::CallNative { first, second, call, .. } => {
+            call.has_act(|act| act.uses_store()).then(|| vec![first, second])
         }
-        _ => false,
+        _ => None,
     }
 }
 

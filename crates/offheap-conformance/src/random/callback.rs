@@ -78,7 +78,17 @@ impl Callback {
 
     /// Whether the action may change the bytes, or the number of bytes, that are being sorted.
     pub(super) fn changes_while_sorting(self) -> bool {
-        self.called.contains("sort") && !self.action.is_empty()
+        self.sorts() && !self.action.is_empty()
+    }
+
+    /// Whether the function of the engine sorts.
+    pub(super) fn sorts(self) -> bool {
+        self.called.contains("sort")
+    }
+
+    /// The same, but script makes this call.
+    pub(super) fn called_directly(self, called: &'static str) -> Self {
+        Callback { called, ..self }
     }
 
     /// Whether script chooses the buffer that a slice is copied into.
@@ -86,42 +96,49 @@ impl Callback {
         self.called.contains("bySpecies(a,")
     }
 
-    /// Script whose value is a string: the bytes of the result, or a note that it throws. The class of the error is
-    /// left out because engines differ in it.
+    /// Script whose value is a string: the bytes of the result, or a note that it throws.
     pub(super) fn source(self) -> String {
-        let Callback { called, action, number } = self;
-        // The action runs once, because engines may compare elements in different orders. `kept` holds buffers whose
-        // memory has no other owner until the end, because some engines drop them at once and others later.
-        format!(
-            "(() => {{
-               'use strict';
-               const n = {number}, kept = [];
-               let done = false;
-               const act = (value) => {{
-                 if (!done) {{ done = true; kept.push({action}); }}
-                 return value;
-               }};
-               const bySpecies = (object, result) => {{
-                 const constructor = {{ [Symbol.species]: function () {{ return result(); }} }};
-                 Object.defineProperty(object, 'constructor', {{ value: constructor, configurable: true }});
-                 return object;
-               }};
-               const text = (value) => {{
-                 if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {{
-                   return value.detached ? 'detached' : 'buffer ' + new Uint8Array(value).join();
-                 }}
-                 return ArrayBuffer.isView(value) && !(value instanceof DataView) ? 'view ' + value.join() : String(value);
-               }};
-               try {{
-                 return text({called});
-               }} catch {{
-                 return 'throws';
-               }} finally {{
-                 delete a.constructor;
-               }}
-             }})()"
-        )
+        script(self, self.action)
     }
+}
+
+/// Script that makes a call. `acts` is what `act` does. Its value is a string: the bytes of the result, or a note that it
+/// throws, with the code of an error that only a native function has. The class is left out because engines differ in it.
+pub(super) fn script(callback: Callback, acts: &str) -> String {
+    let Callback { called, action, number } = callback;
+    // `act` does its action once, because engines may compare elements in different orders. `kept` holds buffers whose
+    // memory has no other owner until the end, because some engines drop them at once and others later.
+    format!(
+        "(() => {{
+           'use strict';
+           const n = {number}, kept = [];
+           let done = false;
+           globalThis.back = () => {{ kept.push({action}); return kept.length; }};
+           const act = (value) => {{
+             if (!done) {{ done = true; kept.push({acts}); }}
+             return value;
+           }};
+           const bySpecies = (object, result) => {{
+             const constructor = {{ [Symbol.species]: function () {{ return result(); }} }};
+             Object.defineProperty(object, 'constructor', {{ value: constructor, configurable: true }});
+             return object;
+           }};
+           const text = (value) => {{
+             if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {{
+               return value.detached ? 'detached' : 'buffer ' + new Uint8Array(value).join();
+             }}
+             return ArrayBuffer.isView(value) && !(value instanceof DataView) ? 'view ' + value.join() : String(value);
+           }};
+           try {{
+             return text({called});
+           }} catch (error) {{
+             return 'throws ' + (['ARGUMENT', 'FUNCTION'].includes(error.code) ? error.code : '');
+           }} finally {{
+             delete a.constructor;
+             globalThis.back = undefined;
+           }}
+         }})()"
+    )
 }
 
 impl fmt::Display for Callback {

@@ -1,6 +1,5 @@
-//! The steps of sequences, the strategy that generates them, and their text for people.
+//! The steps of sequences, and the strategy that generates them.
 
-use std::fmt;
 use std::ops::Range;
 
 use fastrand::Rng;
@@ -10,7 +9,12 @@ use proptest::strategy::{BoxedStrategy, Just, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use proptest::{arbitrary::any, bool};
 
+use super::act::Act;
 use super::callback::Callback;
+use super::native::NativeCall;
+use super::scoped::{Part, Shows};
+
+mod text;
 
 /// The number of slots for each sort of object.
 pub(super) const ISOLATES: usize = 2;
@@ -35,7 +39,16 @@ pub enum Made {
     Calling,
 }
 
-/// One step. Numbers name slots of isolates, buffers and stores. If a slot that a step uses is empty, the step does
+/// The slot of a buffer or of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// A buffer.
+    Buffer(usize),
+    /// A view.
+    View(usize),
+}
+
+/// One step. Numbers name slots of isolates, buffers, views and stores. If a slot that a step uses is empty, the step does
 /// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are what `Display` says they are")]
@@ -77,6 +90,21 @@ pub enum Step {
     Resize { buffer: usize, byte_length: usize },
     /// Script calls a function of the engine with two buffers. The function calls script back, which takes memory away.
     CallBack { first: usize, second: usize, callback: Callback },
+    /// Script makes a view of a buffer.
+    View { buffer: usize, view: usize, shows: Shows },
+    /// Script makes a resizable buffer of 24 bytes, which has room for 40, and a view of it.
+    ResizableView { isolate: usize, buffer: usize, view: usize, shows: Shows },
+    /// Script resizes the buffer of a view, or makes it grow.
+    ResizeUnder { view: usize, byte_length: usize },
+    /// A typed array over a part of a store is made.
+    ExposeTyped { isolate: usize, store: usize, view: usize, part: Part },
+    /// Native code does something with a buffer or a view, in a scope. A store that it gets is put in a slot.
+    Act { at: At, act: Act, store: usize },
+    /// Script calls a native function with two objects, perhaps in the middle of a function of the engine. A store that
+    /// the function gets is put in a slot.
+    CallNative { first: At, second: At, call: NativeCall, store: usize },
+    /// The handle to a view is dropped.
+    DropView { view: usize },
     /// Native code resizes, or grows.
     ResizeStore { store: usize, byte_length: usize },
     /// Native code frees manual memory.
@@ -156,6 +184,17 @@ fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
         ),
         (if has(Capabilities::DETACH_KEYS) { 12 } else { 18 }, transfer()),
         (12, map((slot(), length()), |(buffer, byte_length)| Step::Resize { buffer, byte_length })),
+        (
+            15,
+            map((isolate(), slot(), slot(), Part::any()), |(isolate, store, view, part)| Step::ExposeTyped {
+                isolate,
+                store,
+                view,
+                part,
+            }),
+        ),
+        (30, map((at(), Act::any(), slot()), |(at, act, store)| Step::Act { at, act, store })),
+        (3, map(slot(), |view| Step::DropView { view })),
         (9, map((slot(), length()), |(store, byte_length)| Step::ResizeStore { store, byte_length })),
         (3, map(slot(), |store| Step::Free { store })),
         (3, map(slot(), |store| Step::TakeUnique { store })),
@@ -171,10 +210,22 @@ fn sorts(can: Capabilities) -> Vec<(usize, BoxedStrategy<Step>)> {
         sorts.push((6, map((slot(), key(can)), |(buffer, key)| Step::SetDetachKey { buffer, key })));
     }
     if has(Capabilities::SCRIPT) {
-        // One of five values.
+        sorts.push((
+            30,
+            map((slot(), slot(), Shows::any()), |(buffer, view, shows)| Step::View { buffer, view, shows }),
+        ));
+        if has(Capabilities::RESIZABLE) {
+            let resizable = |(isolate, buffer, view, shows)| Step::ResizableView { isolate, buffer, view, shows };
+            sorts.push((24, map((isolate(), slot(), slot(), Shows::any()), resizable)));
+            let resize = |(view, byte_length)| Step::ResizeUnder { view, byte_length };
+            sorts.push((24, map((slot(), 0..41_usize), resize)));
+        }
+        // One of six values, for each of the two.
         let others: usize = sorts.iter().map(|(weight, _)| weight).sum();
         let call_back = |(first, second, callback)| Step::CallBack { first, second, callback };
         sorts.push((others / 4, map((slot(), slot(), Callback::any(can)), call_back)));
+        let call = |(first, second, call, store)| Step::CallNative { first, second, call, store };
+        sorts.push((others / 4, map((at(), at(), NativeCall::any(can), slot()), call)));
     }
     sorts
 }
@@ -189,6 +240,10 @@ fn slot() -> Range<usize> {
 
 fn isolate() -> Range<usize> {
     0..ISOLATES
+}
+
+fn at() -> BoxedStrategy<At> {
+    (bool::ANY, slot()).prop_map(|(is_view, slot)| if is_view { At::View(slot) } else { At::Buffer(slot) }).boxed()
 }
 
 // Choices are mapped numbers rather than `prop_oneof!` or `option::of`: those copy the runner for each choice, which
@@ -277,72 +332,4 @@ fn transfer() -> BoxedStrategy<Step> {
         buffer,
         byte_length,
     })
-}
-
-fn quoted(key: Option<&str>) -> String {
-    key.map_or(String::new(), |key| format!(", {key:?}"))
-}
-
-/// A line of script if script performs the step. Native steps are comments.
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Step::Make { store, made, byte_length, max_byte_length } => {
-                write!(f, "// native: s{store} = {made:?} store of {byte_length} bytes")?;
-                if matches!(made, Made::Resizable | Made::Growable) {
-                    write!(f, ", up to {max_byte_length}")
-                } else {
-                    Ok(())
-                }
-            }
-            Step::Allocate { isolate, buffer, byte_length, max_byte_length, shared } => {
-                let constructor = if shared { "SharedArrayBuffer" } else { "ArrayBuffer" };
-                let options = max_byte_length.map_or(String::new(), |max| format!(", {{ maxByteLength: {max} }}"));
-                write!(f, "b{buffer} = new {constructor}({byte_length}{options}); // in isolate {isolate}")
-            }
-            Step::Expose { isolate, store, buffer } => {
-                write!(f, "b{buffer} = nativeModule.arrayBuffer(s{store}); // in isolate {isolate}")
-            }
-            Step::Externalize { buffer, store } => write!(f, "s{store} = nativeModule.externalizeBuffer(b{buffer});"),
-            Step::Slice { from, store, start, end } => write!(f, "// native: s{store} = s{from}, bytes {start}..{end}"),
-            Step::CloneBuffer { from, buffer } => write!(f, "b{buffer} = b{from};"),
-            Step::SetGlobal { buffer, name } => write!(f, "globalThis.kept{name} = b{buffer};"),
-            Step::Write { buffer, index, value } => write!(f, "new Uint8Array(b{buffer})[{index}] = {value};"),
-            Step::Read { buffer, index } => write!(f, "new Uint8Array(b{buffer})[{index}];"),
-            Step::Lend { buffer } => write!(f, "// native: borrow all of b{buffer}, then take its store"),
-            Step::CopyOut { store } => write!(f, "// native: copy all of s{store}"),
-            Step::CopyIn { store, offset, byte_length, value } => {
-                write!(f, "// native: write {byte_length} times {value} to s{store}, from byte {offset} on")
-            }
-            Step::Detach { buffer, key } => write!(f, "nativeModule.detach(b{buffer}{});", quoted(key)),
-            Step::Take { buffer, key, store } => {
-                write!(f, "// native: s{store} = the memory taken from b{buffer}{}", quoted(key))
-            }
-            Step::SetDetachKey { buffer, key } => {
-                write!(f, "// native: the detach key of b{buffer} is {key:?} from here on")
-            }
-            Step::Transfer { from, buffer, byte_length } => {
-                let byte_length = byte_length.map_or(String::new(), |byte_length| byte_length.to_string());
-                write!(f, "b{buffer} = b{from}.transfer({byte_length});")
-            }
-            Step::Resize { buffer, byte_length } => {
-                write!(f, "b{buffer}.resize({byte_length}); // of a SharedArrayBuffer: grow")
-            }
-            Step::CallBack { first, second, callback } => {
-                write!(f, "{{ const a = b{first}, b = b{second}; {callback} }}")
-            }
-            Step::ResizeStore { store, byte_length } => {
-                write!(f, "// native: resize or grow s{store} to {byte_length}")
-            }
-            Step::Free { store } => write!(f, "nativeModule.free(s{store});"),
-            Step::TakeUnique { store } => write!(f, "// native: ask to be the only owner of s{store}"),
-            Step::DropBuffer { buffer } => write!(f, "b{buffer} = undefined;"),
-            Step::DropStore { store } => write!(f, "// native: drop s{store}"),
-            Step::Collect { isolate } => write!(f, "nativeModule.gc(); // isolate {isolate}"),
-            Step::CollectYoung { isolate } => write!(f, "// native: isolate {isolate} collects young objects"),
-            Step::EndIsolate { isolate } => write!(f, "// native: isolate {isolate} ends"),
-            Step::Compare => write!(f, "// compare everything"),
-            Step::CompareExternalBytes => write!(f, "// compare the external bytes"),
-        }
-    }
 }

@@ -1,26 +1,34 @@
 //! One engine's side of a sequence: its isolates, and the contents of the slots.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::thread;
 
-use offheap_engine::offheap::{BackingStore, FrozenStore, ManualMemory, SharedStore, UniqueStore};
-use offheap_engine::{BufferState, Engine, Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
+use offheap_engine::offheap::{BackingStore, ManualMemory};
+use offheap_engine::{BufferState, Error, Handle, JsArrayBuffer, ManuallyExternalizedBuffer};
 
+use super::act::Act;
 use super::callback::Callback;
 use super::reentry;
-use super::step::{ISOLATES, Made, SLOTS, Step};
+use super::scoped::Scoped;
+use super::step::{At, ISOLATES, SLOTS, Step};
 use super::{Outcome, SeededFactory};
+use crate::errors::kind_of;
+
+mod objects;
+mod stores;
+use objects::View;
 
 type Buffer = (usize, Handle<JsArrayBuffer>);
 
 pub(super) struct World<'a> {
     factory: &'a SeededFactory<'a>,
     seed: u64,
-    isolates: [Option<Box<dyn Engine>>; ISOLATES],
+    isolates: [Option<Box<dyn Scoped>>; ISOLATES],
     /// Each buffer has the slot of the isolate that it was made in.
     buffers: [Option<Buffer>; SLOTS],
     /// Whether the engine made the buffer in the slot with a maximum length.
     has_maximum: [bool; SLOTS],
+    views: [Option<View>; SLOTS],
     stores: [Option<BackingStore>; SLOTS],
     manual: [Option<ManualMemory>; SLOTS],
     // Manual memory that no slot refers to any more and that was not freed.
@@ -39,6 +47,7 @@ impl<'a> World<'a> {
             isolates: Default::default(),
             buffers: Default::default(),
             has_maximum: Default::default(),
+            views: Default::default(),
             stores: Default::default(),
             manual: Default::default(),
             left: Vec::new(),
@@ -47,7 +56,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn isolate(&mut self, slot: usize) -> Result<&mut dyn Engine, Error> {
+    fn isolate(&mut self, slot: usize) -> Result<&mut dyn Scoped, Error> {
         if self.isolates[slot].is_none() {
             self.seed += 1;
             self.isolates[slot] = Some((self.factory)(self.seed)?);
@@ -59,7 +68,7 @@ impl<'a> World<'a> {
     fn with_buffer<R>(
         &mut self,
         slot: usize,
-        step: impl FnOnce(&mut dyn Engine, &Handle<JsArrayBuffer>) -> Result<R, Error>,
+        step: impl FnOnce(&mut dyn Scoped, &Handle<JsArrayBuffer>) -> Result<R, Error>,
     ) -> Result<Option<R>, Error> {
         let Some((isolate, buffer)) = self.buffers[slot].clone() else { return Ok(None) };
         let result = step(self.isolate(isolate)?, &buffer);
@@ -70,11 +79,6 @@ impl<'a> World<'a> {
         self.unsettled |= self.buffers[slot].is_some();
         self.buffers[slot] = Some((isolate, buffer));
         self.has_maximum[slot] = false;
-    }
-
-    /// Whether the engine made the buffer in a slot with a maximum length.
-    pub(super) fn has_maximum(&self, slot: usize) -> bool {
-        self.has_maximum[slot]
     }
 
     /// A store's state must not depend on when an engine collects, so all dead buffers are collected before it is read.
@@ -203,6 +207,13 @@ impl<'a> World<'a> {
             Step::Resize { buffer, byte_length } => {
                 done(self.with_buffer(buffer, |engine, buffer| engine.resize(buffer, byte_length))?)
             }
+            Step::View { .. }
+            | Step::ResizableView { .. }
+            | Step::ResizeUnder { .. }
+            | Step::ExposeTyped { .. }
+            | Step::Act { .. }
+            | Step::CallNative { .. }
+            | Step::DropView { .. } => self.try_scoped(step)?,
             Step::CallBack { first, second, callback } => self.call_back(first, second, callback)?,
             Step::DropBuffer { buffer } => {
                 self.unsettled |= self.buffers[buffer].is_some();
@@ -221,7 +232,7 @@ impl<'a> World<'a> {
             Step::CompareExternalBytes => {
                 self.unsettled = true;
                 self.settle();
-                let count = |engine: &Option<Box<dyn Engine>>| engine.as_ref().map(|engine| engine.external_bytes());
+                let count = |engine: &Option<Box<dyn Scoped>>| engine.as_ref().map(|engine| engine.external_bytes());
                 Outcome::Everything(self.isolates.iter().map(|engine| format!("{:?} bytes", count(engine))).collect())
             }
             native => self.try_native(native)?,
@@ -240,103 +251,6 @@ impl<'a> World<'a> {
         let answer = engine.evaluate(&callback.source());
         engine.evaluate("globalThis.a = globalThis.b = undefined")?;
         Ok(Outcome::Answer(answer?))
-    }
-
-    /// Performs the steps that involve no engine.
-    fn try_native(&mut self, step: Step) -> Result<Outcome, Error> {
-        self.settle();
-        let (Step::CopyOut { store }
-        | Step::CopyIn { store, .. }
-        | Step::ResizeStore { store, .. }
-        | Step::Free { store }
-        | Step::TakeUnique { store }
-        | Step::DropStore { store }) = step
-        else {
-            unreachable!("{step:?} involves an engine")
-        };
-        let manual = self.manual[store].clone();
-        let Some(held) = &mut self.stores[store] else { return Ok(Outcome::Nothing) };
-        Ok(match step {
-            Step::CopyOut { .. } => Outcome::Bytes(held.to_vec()?),
-            Step::CopyIn { offset, byte_length, value, .. } => {
-                let bytes = vec![value; byte_length];
-                match SharedStore::try_from(held.clone()) {
-                    Ok(shared) => shared.copy_from_slice(offset, &bytes)?,
-                    Err(_) => {
-                        let mut guard = held.bytes_mut()?;
-                        // Script ignores a write outside the bytes, so this is not an error.
-                        if let Some(target) = guard.get_mut(offset..offset + byte_length) {
-                            target.copy_from_slice(&bytes);
-                        }
-                    }
-                }
-                Outcome::Done
-            }
-            Step::ResizeStore { byte_length, .. } => {
-                match SharedStore::try_from(held.clone()) {
-                    Ok(shared) => shared.grow(byte_length)?,
-                    Err(_) => held.resize(byte_length)?,
-                }
-                Outcome::Done
-            }
-            Step::Free { .. } => match manual {
-                Some(manual) => {
-                    manual.free()?;
-                    Outcome::Done
-                }
-                None => Outcome::Nothing,
-            },
-            Step::TakeUnique { .. } => {
-                let taken = self.stores[store].take().expect("held, as just seen");
-                match taken.try_into_unique() {
-                    Ok(unique) => {
-                        self.stores[store] = Some(unique.into());
-                        Outcome::Done
-                    }
-                    Err(rejected) => {
-                        let (error, taken) = rejected.into_parts();
-                        self.stores[store] = Some(taken);
-                        Outcome::Refused(kind_of(&error.into()))
-                    }
-                }
-            }
-            _ => {
-                self.stores[store] = None;
-                self.left.extend(self.manual[store].take());
-                Outcome::Done
-            }
-        })
-    }
-
-    fn put(&mut self, slot: usize, store: BackingStore) {
-        if self.owners_call {
-            self.settle();
-        }
-        self.stores[slot] = Some(store);
-        self.left.extend(self.manual[slot].take());
-    }
-
-    fn make(&mut self, slot: usize, made: Made, byte_length: usize, max_byte_length: usize) -> Result<(), Error> {
-        let bytes: Vec<u8> = (1..=byte_length).map(|byte| byte as u8).collect();
-        let store: BackingStore = match made {
-            Made::Fixed => UniqueStore::from_owner(bytes)?.into(),
-            Made::Calling => {
-                self.owners_call = true;
-                reentry::calling(bytes)?
-            }
-            Made::Resizable => UniqueStore::resizable(byte_length, max_byte_length)?.into(),
-            Made::Shared => SharedStore::from_owner(bytes)?.into(),
-            Made::Growable => SharedStore::growable(byte_length, max_byte_length)?.into(),
-            Made::Frozen => FrozenStore::from_owner(Arc::<[u8]>::from(bytes))?.into(),
-            Made::Manual => {
-                let memory = ManualMemory::allocate(byte_length)?;
-                self.put(slot, memory.store().clone());
-                self.manual[slot] = Some(memory);
-                return Ok(());
-            }
-        };
-        self.put(slot, store);
-        Ok(())
     }
 
     /// The complete state as text, with one line for each slot.
@@ -373,6 +287,11 @@ impl<'a> World<'a> {
                 Err(error) => lines.push(format!("b{slot}: {}", kind_of(&error))),
             }
         }
+        for slot in 0..SLOTS {
+            let Some((isolate, object)) = self.object(At::View(slot)) else { continue };
+            let read = self.isolate(isolate).and_then(|engine| engine.act(Act::Read, &object, &RefCell::default()));
+            lines.push(format!("v{slot}: {}", read.unwrap_or_else(|error| kind_of(&error))));
+        }
         lines
     }
 }
@@ -380,6 +299,7 @@ impl<'a> World<'a> {
 impl Drop for World<'_> {
     fn drop(&mut self) {
         self.buffers = Default::default();
+        self.views = Default::default();
         self.unsettled = true;
         self.settle();
         self.isolates = Default::default();
@@ -398,13 +318,4 @@ impl Drop for World<'_> {
 
 fn done(result: Option<()>) -> Outcome {
     result.map_or(Outcome::Nothing, |()| Outcome::Done)
-}
-
-/// The name of an error, without the parts that differ between engines.
-pub(crate) fn kind_of(error: &Error) -> String {
-    let name = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
-    match error {
-        Error::Memory(error) => format!("Memory({})", name(format!("{error:?}"))),
-        error => name(format!("{error:?}")),
-    }
 }

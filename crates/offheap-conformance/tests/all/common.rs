@@ -1,9 +1,14 @@
 //! An engine with one fault.
 #![allow(dead_code, reason = "each test needs some of it")]
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use offheap_conformance::random::{Act, Kept, NativeCall, Object, Part, Scoped, Shows};
 use offheap_engine::offheap::{self, BackingStore, IsolateId, UniqueStore};
 use offheap_engine::{
-    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, ScriptValue, ViewState,
+    BufferState, Capabilities, Engine, Error, Exposure, Handle, JsArrayBuffer, JsArrayBufferView, ScriptValue,
+    ViewState,
 };
 use offheap_model::ModelEngine;
 
@@ -25,6 +30,7 @@ pub(crate) enum Sabotage {
     CopiesWhatItTransfers,
     AsksForTheKeyFirst,
     SaysBusyForFreed,
+    SeesNothingInDetachedViews,
 }
 
 pub(crate) struct Sabotaged {
@@ -189,5 +195,31 @@ impl Engine for Sabotaged {
 
     fn shut_down(self: Box<Self>) {
         assert_ne!(self.how, Sabotage::EndsByPanic, "an engine that cannot end");
+    }
+}
+
+impl Scoped for Sabotaged {
+    fn view(&mut self, buffer: &Handle<JsArrayBuffer>, shows: Shows) -> Result<Handle<JsArrayBufferView>, Error> {
+        self.engine.view(buffer, shows)
+    }
+
+    fn expose_typed(&mut self, store: &BackingStore, part: Part) -> Result<Handle<JsArrayBufferView>, Error> {
+        self.engine.expose_typed(store, part)
+    }
+
+    fn act(&mut self, act: Act, object: &Object, kept: &RefCell<Kept>) -> Result<String, Error> {
+        match self.engine.act(act, object, kept) {
+            Err(Error::Detached { .. }) if self.how == Sabotage::SeesNothingInDetachedViews => Ok("[]".to_owned()),
+            seen => seen,
+        }
+    }
+
+    fn call_native(
+        &mut self,
+        call: NativeCall,
+        objects: [&Object; 2],
+        kept: &Rc<RefCell<Kept>>,
+    ) -> Result<ScriptValue, Error> {
+        self.engine.call_native(call, objects, kept)
     }
 }

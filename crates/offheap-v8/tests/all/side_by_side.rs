@@ -64,6 +64,18 @@ fn v8_and_quickjs_do_the_same_when_script_is_called_back() {
     });
 }
 
+/// No second engine runs here, so no step is left out. This only detects crashes, and errors that a memory checker sees.
+#[test]
+fn v8_stands_script_that_is_called_back_and_takes_memory_away() {
+    apart("v8_stands_script_that_is_called_back_and_takes_memory_away", || {
+        let v8: &SeededFactory<'_> = &|_| Ok(Box::new(Isolate::new()?));
+        match side_by_side(&[v8], Duration::from_secs(3)) {
+            Ok(compared) => println!("{compared:?}"),
+            Err(difference) => panic!("{difference}"),
+        }
+    });
+}
+
 fn v8() -> Result<Box<dyn Engine>, Error> {
     Ok(Box::new(Isolate::new()?))
 }

@@ -26,6 +26,14 @@ met! {
         => "Memory(MappedSlice)" "NO_SLICE" "TypeError";
     "P-ERROR-43" "p_error_memory_of_the_engine_freed_by_hand" needs [] free_what_the_engine_has
         => "Memory(UnknownAddress)" "UNKNOWN_ADDRESS" "TypeError";
+    "P-ERROR-44" "p_error_a_second_buffer_over_memory_whose_length_changes" needs [RESIZABLE] expose_resizable_again
+        => "Memory(OneBuffer)" "EXPOSED" "TypeError";
+    "P-ERROR-45" "p_error_exposed_shared_memory_grown_to_less_by_native_code" needs [RESIZABLE, SHARED] shrink_shared
+        => "Memory(SharedShrink)" "INVALID_LENGTH" "RangeError" "new SharedArrayBuffer(8, { maxByteLength: 16 }).grow(7)";
+    "P-ERROR-46" "p_error_exposed_shared_memory_grown_beyond_its_maximum" needs [RESIZABLE, SHARED] grow_too_much
+        => "Memory(AboveMaximum)" "INVALID_LENGTH" "RangeError" "new SharedArrayBuffer(8, { maxByteLength: 16 }).grow(17)";
+    "P-ERROR-47" "p_error_memory_of_the_engine_as_another_owner" needs [] another_owner
+        => "Memory(OtherOwner)" "OTHER_OWNER" "TypeError";
 }
 
 /// The store of a buffer that the engine made.
@@ -74,6 +82,29 @@ fn borrow_mapped(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failur
     let store = engine.externalize(&buffer)?;
     let borrowed = store.bytes().map(drop);
     refused_outright(borrowed)
+}
+
+fn expose_resizable_again(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failure> {
+    let buffer = engine.allocate(8, Some(16))?;
+    let store = engine.externalize(&buffer)?;
+    refused_outright(engine.expose(&store))
+}
+
+fn shrink_shared(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failure> {
+    let shared = SharedStore::growable(8, 16)?;
+    let _exposed = engine.expose(shared.as_store())?;
+    refused_outright(shared.grow(7))
+}
+
+fn grow_too_much(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failure> {
+    let shared = SharedStore::growable(8, 16)?;
+    let _exposed = engine.expose(shared.as_store())?;
+    refused_outright(shared.grow(17))
+}
+
+fn another_owner(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failure> {
+    let buffer = engine.allocate(8, None)?;
+    refused_outright(engine.take(&buffer, None)?.try_into_owner::<Vec<u32>>())
 }
 
 fn free_what_the_engine_has(_: &Lab<'_>, engine: &mut dyn Engine) -> Result<Refused, Failure> {
