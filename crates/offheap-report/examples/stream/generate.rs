@@ -245,7 +245,9 @@ impl<W: Write> Program<'_, W> {
             for _ in 0..count {
                 self.time += 9 * MILLISECOND;
                 let store = self.create(place, PLACES[place].3)?;
-                self.change(store, isolate, Event::Exposed, PLACES[place].1)?;
+                if isolate.is_some() {
+                    self.change(store, isolate, Event::Exposed, PLACES[place].1)?;
+                }
                 self.reference += 1;
                 let taken = Reference {
                     time: self.time + 500,

@@ -71,6 +71,8 @@ function applyFilter() {
   const hidden = data.stores_in_all - stores.length;
   const what = grid.rows.length === stores.length ? counted(stores.length, "store") : `${count(grid.rows.length)} of ${counted(stores.length, "store")}`;
   byId("stores-count").textContent = `${what}, ${about(bytes(shown))}${hidden > 0 ? `; ${count(hidden)} more in the totals only` : ""}`;
+  byId("axis-from").textContent = time(chart.from);
+  byId("axis-to").textContent = time(chart.to);
   byId("grid").querySelector(".rows").scrollTop = 0;
   layRows();
 }
@@ -80,7 +82,9 @@ const COLUMNS = ["State", "Store", "Size", "Made at", "Engine", "From allocation
 function startGrid() {
   const spacer = make("div", { class: "spacer", role: "rowgroup" });
   const rows = make("div", { class: "rows", on: { scroll: showRows, keydown: onRowKey } }, spacer);
-  const head = make("div", { class: "row head", role: "row", "aria-rowindex": "1" }, COLUMNS.map((title) => make("div", { role: "columnheader" }, title)));
+  const head = make("div", { class: "row head", role: "row", "aria-rowindex": "1" },
+    COLUMNS.map((title) => make("div", { role: "columnheader" }, title)));
+  head.lastElementChild.replaceChildren(make("span", { id: "axis-from" }), make("span", { id: "axis-name" }, COLUMNS.at(-1)), make("span", { id: "axis-to" }));
   byId("grid").append(make("div", {
     class: "grid", role: "grid", "aria-label": "Stores. Enter opens one.", "aria-colcount": String(COLUMNS.length),
   }, make("div", { role: "rowgroup" }, head), rows));
@@ -152,7 +156,7 @@ function makeRow(at, height) {
   },
     cell("c-state", state, store.error && make("span", { class: "tag" }, "error")),
     cell("c-store", store.store), cell("c-size", about(bytes(store.bytes * store.weight))),
-    cell("c-place", make("code", { title: store.site }, shortPlace(store.site))), cell("c-engine", store.engineText),
+    cell("c-place", make("code", { title: store.site }, store.site)), cell("c-engine", store.engineText),
     cell("c-bar", make("span", { class: "hidden" }, life), bar(store)));
   row.style.top = `${at * height}px`;
   return row;

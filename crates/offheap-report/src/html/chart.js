@@ -76,7 +76,7 @@ function timeSteps(from, to, most) {
 /** The unit is that of the whole axis, so that its labels line up: "0.4 s, 0.6 s". */
 function axisTime(nanoseconds, range) {
   const [unit, name] = range >= 2e9 ? [1e9, "s"] : range >= 2e6 ? [1e6, "ms"] : range >= 2e3 ? [1e3, "µs"] : [1, "ns"];
-  return `${Number((nanoseconds / unit).toPrecision(6)).toLocaleString("en-US")} ${name}`;
+  return `${(nanoseconds / unit).toLocaleString("en-US", { maximumFractionDigits: 2 })} ${name}`;
 }
 
 function drawChart() {

@@ -93,10 +93,11 @@ function holdersOf(store) {
       make("span", { class: "quiet" }, ` after ${time(when)}${who === null ? "" : ` on ${who}`}`)));
   }
   if (held.taken_in_all > held.taken.length) items.push(make("li", { class: "quiet" }, `${counted(held.taken_in_all - held.taken.length, "more reference")}`));
-  if (held.taken_in_all === 0 && held.references !== null) items.push(make("li", {}, `native code: ${counted(held.references, "reference")}`));
+  if (held.taken_in_all === 0 && held.references) items.push(make("li", {}, `native code: ${counted(held.references, "reference")}`));
   if (held.readers) items.push(make("li", {}, `${counted(held.readers, "guard")} that read${held.readers === 1 ? "s" : ""} it`));
   if (held.writer) items.push(make("li", {}, "a guard that writes it"));
   if (held.weak) items.push(make("li", { class: "quiet" }, `${counted(held.weak, "weak handle")} (these do not keep it)`));
+  if (items.length === 0) items.push(make("li", { class: "quiet" }, "Nobody, as far as the stream tells."));
   return [heading, make("ul", { class: "holders" }, items)];
 }
 
@@ -129,10 +130,10 @@ function historyOf(store) {
   rows.sort((a, b) => a[0] - b[0]);
   const items = rows.map(([when, name, thread, what, site, stack, size], at) =>
     make("li", { class: name },
-      make("time", {}, `${at === 0 ? "" : "+"}${time(at === 0 ? when : when - store.born)}`),
+      make("time", {}, at === 0 ? time(when) : `+ ${time(when - store.born)}`),
       make("div", {}, make("strong", {}, name), what && ` · ${what}`, size && ` · ${size}`,
         make("span", { class: "quiet" }, threadText(thread) && ` · ${threadText(thread)}`),
-        site !== "" && make("div", {}, code(site)),
+        site !== "" && (at === 0 || site !== store.site) && make("div", {}, code(site)),
         stack >= 0 && at > 0 && make("details", {}, make("summary", {}, "Stack"), stackList(stack)))));
   if (store.steps_left_out > 0) items.push(make("li", { class: "quiet" }, make("span"), `${counted(store.steps_left_out, "event")} between the first and the latest are not kept.`));
   return make("ol", { class: "history" }, items);

@@ -66,17 +66,19 @@ function table(element, caption, columns, rows, order) {
         )
       : column.title;
     const sort = isSorted ? (state.down ? "descending" : "ascending") : null;
-    return make("th", { scope: "col", class: column.number && "number", "aria-sort": sort }, title);
+    return make("th", { role: "columnheader", class: column.number && "number", "aria-sort": sort }, title);
   });
   const body = sorted.map((row) =>
-    make("tr", {}, columns.map((column, at) =>
-      make(at === 0 ? "th" : "td", { scope: at === 0 ? "row" : null, class: column.number && "number" }, column.cell(row)))),
+    make("tr", { role: "row" }, columns.map((column, at) =>
+      make(at === 0 ? "th" : "td", { role: at === 0 ? "rowheader" : "cell", class: column.number && "number" }, column.cell(row)))),
   );
   element.replaceChildren(
     make("caption", { class: "hidden" }, caption),
-    make("thead", {}, make("tr", {}, head)),
-    make("tbody", {}, body),
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head)),
+    make("tbody", { role: "rowgroup" }, body),
   );
+  // A narrow window lays some tables out as blocks. The roles say that they are tables all the same.
+  element.setAttribute("role", "table");
 }
 
 function compare(a, b) {

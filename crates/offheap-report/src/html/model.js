@@ -28,6 +28,7 @@ function counted(number, noun) {
 
 /** "12.3 ms", of nanoseconds. */
 function time(nanoseconds) {
+  if (nanoseconds === 0) return "0 s";
   if (nanoseconds < 1e3) return `${Math.round(nanoseconds)} ns`;
   if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toFixed(1)} µs`;
   if (nanoseconds < 1e9) return `${(nanoseconds / 1e6).toFixed(1)} ms`;

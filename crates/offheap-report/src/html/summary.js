@@ -52,7 +52,7 @@ function showVerdict(processes, errors) {
   let text = parts.join("; ");
   if (!bad) {
     if (processes.length === 0) text = "The stream is empty";
-    else if (made === 0) text = "No store was told";
+    else if (made === 0) text = processes.every((it) => it.level === "counts") ? "Counts only" : "The stream tells of no store";
     else if (hasEnded) text = "Nothing leaked";
     else text = about(`${counted(live, "store")} lived when the stream ended, ${bytes(liveBytes)}`);
   }
@@ -69,13 +69,13 @@ function notices(processes) {
   const open = processes.filter((process) => !process.ended);
   const silent = processes.filter((process) => process.ended && process.made[0] === 0 && process.level !== "counts");
   if (counts.length > 0) {
-    texts.push("This ledger only counted. Run it with the level “sites” or “full” to see each store and its place.");
+    texts.push("The ledger ran at the level “counts”, which writes no lines about single stores. Run it at the level “sites” or “full” to see each store and its place.");
   }
   if (open.length > 0) {
     const which = open.length === processes.length && open.length === 1 ? "The process" : open.map((it) => `process ${it.number}`).join(", ");
     texts.push(`The stream stops before the end of ${which === "The process" ? "the process" : which}. What lives there may still be freed, so it is not called a leak.`);
   }
-  if (silent.length > 0 && processes.length === silent.length) texts.push("The program made no store, or the ledger was installed after it had.");
+  if (silent.length > 0 && processes.length === silent.length) texts.push("The program made no store, or it made them before the ledger was installed.");
   const samples = processes.find((process) => process.sample_bytes !== null);
   if (samples) {
     texts.push(`Only samples were told, one for about every ${bytes(samples.sample_bytes)} that were made. Sums are estimates, and are marked with ≈.`);
@@ -96,10 +96,11 @@ function showNumbers(processes, errors) {
   const [live, liveBytes] = sum(processes, "live");
   const [leaked, leakedBytes] = sum(processes, "leaked");
   const peak = processes.reduce((most, process) => most + process.peak, 0);
+  byId("numbers").hidden = made === 0 && errors.length === 0;
   const numbers = [
     ["Leaked", bytes(leakedBytes), about(counted(leaked, "store")), leaked > 0 && "bad"],
     ["Live at the end", bytes(liveBytes), about(counted(live, "store"))],
-    [processes.length > 1 ? "Peaks together" : "Peak", bytes(peak), "at once"],
+    processes.length > 1 ? ["Peaks", bytes(peak), "of each process, added up"] : ["Peak", bytes(peak), "at once"],
     ["Made in all", bytes(madeBytes), about(counted(made, "store"))],
     ["Errors", count(errors.length), errors.length === 0 ? "none" : "refused", errors.length > 0 && "bad"],
   ];
@@ -115,8 +116,8 @@ function showErrors(errors, shown) {
   const items = first.map((error) => {
     const store = stores.find((it) => it.store === error.store && it.process === error.process);
     const where = [
-      ["Here", word(error.site)],
-      ["Before", word(error.earlier)],
+      ["Refused at", word(error.site)],
+      ["First", word(error.earlier)],
       ["Thread", threadText(error.thread)],
     ].filter(([, text]) => text !== null);
     return make("li", {},
@@ -125,8 +126,8 @@ function showErrors(errors, shown) {
         make("span", { class: "quiet" }, `at ${time(error.time)}`, shown < 0 && data.processes.length > 1 && ` · ${processText(error.process)}`),
         store && make("button", { type: "button", on: { click: () => openDetail(store) } }, `Store ${store.store}`)),
       make("p", {}, visible(error.message)),
-      make("dl", { class: "facts" }, where.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, code(text))])),
-      error.stack >= 0 && make("details", {}, make("summary", {}, "Stack"), stackList(error.stack)));
+      make("dl", { class: "where" }, where.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, code(text))))),
+      error.stack >= 0 && make("details", {}, make("summary", {}, "Stack of the refused call"), stackList(error.stack)));
   });
   const more = (shown < 0 ? data.errors_in_all : errors.length) - first.length;
   if (more > 0) items.push(make("li", { class: "quiet" }, `${counted(more, "more error")} not shown here.`));
@@ -148,12 +149,12 @@ function showLeaks(processes, shown) {
   table(byId("leak-table"), "Places whose stores leaked, the most bytes first", [
     { title: "Made at", cell: (it) => code(it.site), value: (it) => it.site },
     { title: "Bytes", number: true, cell: (it) => about(bytes(it.leaked[1])), value: (it) => it.leaked[1] },
-    { title: "Stores", number: true, cell: (it) => count(it.leaked[0]), value: (it) => it.leaked[0] },
+    { title: "Stores", number: true, cell: (it) => [about(count(it.leaked[0])), make("span", { class: "unit" }, it.leaked[0] === 1 ? " store" : " stores")], value: (it) => it.leaked[0] },
     {
       title: "Held by",
       cell: (it) => {
         const holders = [...(held.get(it.site)?.holders ?? [])].sort((a, b) => b[1] - a[1]).slice(0, 4);
-        if (holders.length === 0) return make("span", { class: "quiet" }, "nobody was told");
+        if (holders.length === 0) return make("span", { class: "quiet" }, "the stream does not tell");
         return make("ul", { class: "plain" }, holders.map(([text, times]) => make("li", {}, text, times > 1 && ` × ${count(times)}`)));
       },
     },
