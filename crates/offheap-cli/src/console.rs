@@ -1,6 +1,7 @@
 //! The command's own lines.
 
-use offheap_run::{Stream, visible};
+use offheap_report::visible;
+use offheap_run::Stream;
 
 /// Writes lines to the standard error, as far as that is possible. Names and messages in them are escaped where they
 /// would do something to a terminal; what script prints is not, and does not come here.

@@ -1,6 +1,8 @@
-//! Errors before a script runs. Each is a line that says what to do, and makes the exit status 2.
+//! Errors of what the command was given. Each is a line that says what to do, and makes the exit status 2.
 
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
 /// Wrong usage, or input that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +27,20 @@ pub(crate) enum InputError {
     /// There is no such file, and its name has a colon, which may have been meant for a mode.
     #[error("{0}; the modes are :ro, :cow and :rw")]
     MapMode(offheap::Error),
-    #[error(transparent)]
+#[error(transparent)]
     Ledger(#[from] offheap_ledger::Error),
+    #[error("the report would overwrite its own input {}; give --output another name", name.display())]
+    OutputIsInput { name: PathBuf },
+    #[error("cannot write the report to {name}: {error}; {advice}", advice = write_advice(error))]
+    Output { name: String, error: io::Error },
     #[error(transparent)]
     Script(#[from] offheap_run::Error),
+}
+
+fn write_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::BrokenPipe => "what read it has ended",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or name a file on another disk with --output",
+        _ => "check the name and the permissions, or name another file with --output",
+    }
 }

@@ -1,22 +1,24 @@
 //! The `offheap` command runs a script that can use native memory, mapped files, and the backing store of any ArrayBuffer. At
-//! the end it reports what was leaked or freed twice, and where.
+//! the end it reports what was leaked or freed twice, and where. It also shows what the ledgers of other programs wrote.
 //!
 //! This crate has the command line, the exit status and the command's own output. The library `offheap-run` runs scripts,
-//! and has everything that they can call.
+//! and has everything that they can call. The library `offheap-report` reads streams, and makes reports of them.
 #![forbid(unsafe_code)]
 
 mod console;
 mod input;
 mod maps;
 mod options;
+mod report;
 
 use std::process;
 
 use offheap_ledger::{Balance, Level};
-use offheap_run::{Error, NativeModule, Script, visible};
+use offheap_report::visible;
+use offheap_run::{Error, NativeModule, Script};
 
 use crate::input::InputError;
-use crate::options::{Engine, Run};
+use crate::options::{Command, Engine, Run};
 
 /// Nothing went wrong.
 const FINE: i32 = 0;
@@ -29,7 +31,11 @@ const MEMORY_ERROR: i32 = 3;
 
 fn main() {
     offheap::exit_when_a_mapped_file_is_cut_short(BAD_INPUT);
-    let status = run(&options::parse()).unwrap_or_else(|error| {
+    let result = match options::parse() {
+        Command::Run(options) => run(&options),
+        Command::Report(options) => report::report(&options),
+    };
+    let status = result.unwrap_or_else(|error| {
         console::error_lines(&format!("offheap: {}", visible::line(&error.to_string())));
         BAD_INPUT
     });

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -8,9 +9,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::input::InputError;
 use crate::{BAD_INPUT, console};
 
-const AFTER_HELP: &str = "\
+const AFTER_RUN: &str = "\
 Exit status: 0 no error; 1 the script threw; 2 wrong usage or unreadable input; 3 a memory error: a leak, a double free, or a
 free of memory in use, even if the script caught the error.";
+
+const AFTER_REPORT: &str = "\
+Exit status: 0 nothing leaked and nothing was refused; 2 wrong usage, or input that cannot be read, after everything that can
+be; 3 a memory error: a leak, a double free, a free of memory in use, or a use after detach.";
 
 #[derive(Debug, Parser)]
 #[command(name = "offheap", version, about = "Runs scripts that use native memory, and reports leaks and double frees")]
@@ -20,10 +25,13 @@ struct Options {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Runs a script with the global `nativeModule`
-    #[command(override_usage = "offheap run [OPTIONS] <SCRIPT> [ARG]...", after_help = AFTER_HELP)]
+    #[command(override_usage = "offheap run [OPTIONS] <SCRIPT> [ARG]...", after_help = AFTER_RUN)]
     Run(Run),
+    /// Shows what ledgers wrote: what lives or leaked, who holds it, and what was refused
+    #[command(after_help = AFTER_REPORT)]
+    Report(Report),
 }
 
 /// The options of `offheap run`.
@@ -43,6 +51,29 @@ pub(crate) struct Run {
     command: Vec<OsString>,
 }
 
+/// The options of `offheap report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// The kind of report
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    pub(crate) format: Format,
+
+    /// Writes the report to this file, and not to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Streams of ledgers, of one process or several; - is the standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The kinds of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// What was refused and what lives, with the lines of source files around it
+    Terminal,
+}
+
 /// The engines that the command knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
@@ -51,16 +82,15 @@ pub(crate) enum Engine {
 }
 
 /// Parses the command line of this process. Ends the process where that fails, or where it asks for help.
-pub(crate) fn parse() -> Run {
-    let options = Options::try_parse().unwrap_or_else(|error| {
+pub(crate) fn parse() -> Command {
+    let parsed = Options::try_parse().unwrap_or_else(|error| {
         if !error.use_stderr() {
             error.exit();
         }
         console::error_lines(error.to_string().trim_end());
         process::exit(BAD_INPUT);
     });
-    let Command::Run(run) = options.command;
-    run
+    parsed.command
 }
 
 impl Run {
@@ -84,8 +114,10 @@ mod tests {
     use super::*;
 
     fn run(line: &str) -> Run {
-        let Command::Run(run) = Options::try_parse_from(line.split(' ')).unwrap().command;
-        run
+        match Options::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Run(run) => run,
+            Command::Report(report) => panic!("not a run: {report:?}"),
+        }
     }
 
     #[test]

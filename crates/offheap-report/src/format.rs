@@ -3,6 +3,7 @@
 //! Anything can write such a stream. `docs/ledger-format.md` describes it for those who do not use Rust.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,8 +93,17 @@ impl Malformed {
     fn syntax(error: serde_json::Error) -> Self {
         // A line is one line to serde_json, so that its number would mislead.
         let text = error.to_string();
-        let message = text.split(" at line 1 column ").next().unwrap_or_default().to_owned();
+        let message = shortened(text.split(" at line 1 column ").next().unwrap_or_default());
         Malformed::Syntax { column: error.column(), message }
+    }
+}
+
+/// A message may have a whole string of the line in it.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -111,7 +121,7 @@ macro_rules! names {
             fn parse(name: &str, text: &str) -> Result<Event, Malformed> {
                 match name {
                     $($word => serde_json::from_str::<$fields>(text).map(Event::$name).map_err(Malformed::syntax),)*
-                    _ => Err(Malformed::Event { event: name.to_owned() }),
+                    _ => Err(Malformed::Event { event: shortened(name) }),
                 }
             }
 
@@ -288,6 +298,18 @@ pub struct Frame {
     /// The address in the program's memory, for code whose function is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<u64>,
+}
+
+/// In one line: `function (file:line:column)`, or what is known of it.
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.function, &self.site, self.address) {
+            (Some(function), Some(site), _) => write!(f, "{function} ({site})"),
+            (Some(name), None, _) | (None, Some(name), _) => f.write_str(name),
+            (None, None, Some(address)) => write!(f, "{address:#x}"),
+            (None, None, None) => f.write_str("?"),
+        }
+    }
 }
 
 /// A store was made.

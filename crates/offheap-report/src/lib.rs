@@ -51,13 +51,20 @@ mod holder;
 mod html;
 mod process;
 mod read;
+mod size;
 mod store;
+#[cfg(feature = "terminal")]
+mod terminal;
 mod trace;
+pub mod visible;
 
 pub use follow::{Sink, follow};
 pub use holder::Holder;
 pub use html::Html;
 pub use process::{Process, Totals};
 pub use read::{Cause, LONGEST_LINE, Numbered, Problem, Reader};
+pub use size::Size;
 pub use store::Store;
+#[cfg(feature = "terminal")]
+pub use terminal::Terminal;
 pub use trace::{Trace, Untold};

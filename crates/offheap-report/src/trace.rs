@@ -204,6 +204,11 @@ impl Trace {
         self.live.get(&(process, store)).map(|store| &**store)
     }
 
+    /// Whether this store has leaked: its process ended in order, the store lives, and nobody said that it is meant to stay.
+    pub fn has_leaked(&self, store: &Store) -> bool {
+        !store.is_static && store.freed().is_none() && self.processes[store.process].has_ended
+    }
+
     fn start(&mut self, process: Option<u64>, start: &format::Start) -> Result<(), Untold> {
         let number = process.ok_or(Untold::Process { process })?;
         self.latest = Some(number);

@@ -45,7 +45,6 @@ pub mod glue;
 pub mod quickjs;
 #[cfg(feature = "v8")]
 pub mod v8;
-pub mod visible;
 
 mod console;
 #[cfg(any(feature = "quickjs", feature = "v8"))]
@@ -63,6 +62,8 @@ mod unhandled;
 pub use console::Stream;
 pub use error::Error;
 pub use native_module::NativeModule;
+/// Makes foreign text safe to print.
+pub use offheap_report::visible;
 pub use runner::{Runner, Scripts};
 pub use script::Script;
 pub use uncaught::Uncaught;

@@ -13,4 +13,5 @@ mod memory;
 mod places;
 mod queued;
 mod readme;
+mod report;
 mod scripts;

@@ -64,7 +64,7 @@ fn commands(document: &str) -> Vec<Shown> {
 /// Each command ends with status 0, except those that show a mistake.
 fn expected_status(command: &str) -> i32 {
     match command.rsplit('/').next() {
-        Some("leak.js" | "double_free.js") => 3,
+        Some("leak.js" | "leak.jsonl" | "double_free.js") => 3,
         Some("wrong_constructor.js") => 1,
         _ => 0,
     }

@@ -4,4 +4,6 @@
 mod common;
 
 mod following;
+mod format;
 mod reading;
+mod terminal;

@@ -90,6 +90,16 @@ fn an_unknown_event_is_named() {
 }
 
 #[test]
+fn a_long_text_is_cut_short_in_the_sentence() {
+    for long in ["x", "\u{2028}"].map(|part| part.repeat(1_000_000)) {
+        let followed = Followed::of(stream(&[&format!(r#"{{"event":"{long}"}}"#)]));
+        assert!(followed.problem().len() < 1000);
+        let followed = Followed::of(stream(&[&format!(r#"{{"event":"end","time":"{long}"}}"#)]));
+        assert!(followed.problem().len() < 1000);
+    }
+}
+
+#[test]
 fn an_absurd_number_is_named() {
     let said = |field: &str, value: &str, most: &str| {
         format!(
