@@ -72,6 +72,8 @@ pub(crate) struct Report {
 pub(crate) enum Format {
     /// What was refused and what lives, with the lines of source files around it
     Terminal,
+    /// One page that any browser opens, without a network
+    Html,
 }
 
 /// The engines that the command knows.

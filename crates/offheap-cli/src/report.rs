@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use offheap_report::format::Line;
-use offheap_report::{Problem, Sink, Terminal, Trace, follow, visible};
+use offheap_report::{Html, Problem, Sink, Terminal, Trace, follow, visible};
 
 use crate::input::InputError;
 use crate::options::{Format, Report};
@@ -41,6 +41,7 @@ pub(crate) fn report(options: &Report) -> Result<i32, InputError> {
 fn sink<'a>(options: &Report, out: &'a mut dyn Write) -> Box<dyn Sink + 'a> {
     match options.format {
         Format::Terminal => Box::new(Terminal::new(out, wants_colours(options))),
+        Format::Html => Box::new(Html::new(out)),
     }
 }
 

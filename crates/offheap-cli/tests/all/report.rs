@@ -70,6 +70,17 @@ fn a_report_goes_to_a_file_if_one_is_named() {
 }
 
 #[test]
+fn each_format_is_made_of_what_was_read() {
+    let folder = leaking();
+    for (format, begin) in [("terminal", "error[LEAK]"), ("html", "<!doctype html>")] {
+        let ran = folder.offheap(&["report", "--format", format, "leak.jsonl"]);
+        assert!(ran.stdout.starts_with(begin), "{format}: {}", &ran.stdout[..200]);
+        assert!(ran.stdout.contains("a.js:2:8"), "{format}: {ran:?}");
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(3), ""), "{format}");
+    }
+}
+
+#[test]
 fn what_can_be_read_is_reported_and_what_cannot_is_named() {
     let folder = leaking();
     fs::create_dir(folder.path("folder")).unwrap();
