@@ -27,7 +27,7 @@ pub(crate) enum InputError {
     /// There is no such file, and its name has a colon, which may have been meant for a mode.
     #[error("{0}; the modes are :ro, :cow and :rw")]
     MapMode(offheap::Error),
-#[error(transparent)]
+    #[error(transparent)]
     Ledger(#[from] offheap_ledger::Error),
     #[error("the report would overwrite its own input {}; give --output another name", name.display())]
     OutputIsInput { name: PathBuf },
