@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 use offheap::{BackingStore, IsolateId, adapter};
 
 use crate::{
-    BufferState, Capabilities, Element, Error, Exposure, FromScript, NativeFunction, Rooted, Roots, Source, ToScript,
-    ViewState, Window,
+    BufferState, Capabilities, Element, Error, Exposure, FromScript, NativeFunction, Retainers, Rooted, Roots, Sought,
+    Source, ToScript, ViewState, Window,
 };
 
 /// One isolate of an engine with one context, driven by its adapter on one thread.
@@ -361,6 +361,21 @@ pub unsafe trait Host: Sized + 'static {
     /// that.
     fn drain_finalizers(&self) {
         self.collect();
+    }
+
+    /// What keeps each of these buffers alive, in the same order. `roots` are the roots of the handles of this isolate. Runs
+    /// no script, but may collect garbage. It is asked for by people who look for a leak, so it may take long.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on an engine that cannot tell, [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`].
+    fn retainers(
+        &self,
+        sought: &[Sought<'_, Self::Root>],
+        roots: Roots<'_, Self::Root>,
+    ) -> Result<Vec<Retainers>, Error> {
+        let _ = (sought, roots);
+        let instead = "look through the objects of the program";
+        Err(Error::Unsupported { engine: Self::NAME, what: "tell what keeps a buffer alive", instead })
     }
 
     /// Collects young objects, if the engine has generations ([`Capabilities::GENERATIONS`]).

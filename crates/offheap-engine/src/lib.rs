@@ -23,6 +23,7 @@ mod host;
 mod isolate;
 mod local;
 pub mod memory;
+mod retainers;
 #[cfg(feature = "rquickjs")]
 mod rquickjs;
 mod scope;
@@ -53,6 +54,7 @@ pub use isolate::Isolate;
 pub use local::Local;
 pub use offheap;
 pub use offheap::adapter::in_finalizer;
+pub use retainers::{PathStep, Retainers, RetainingPath, Sought, SoughtStore};
 pub use scope::Scope;
 pub use script_error::ScriptError;
 pub use source::Source;

@@ -17,6 +17,7 @@ use crate::{
 
 mod bytes;
 mod change;
+mod retainers;
 mod script;
 
 const EXTERNALIZE: &str = "externalize";

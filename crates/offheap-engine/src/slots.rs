@@ -81,6 +81,14 @@ impl<T> Slots<T> {
         })
     }
 
+    /// The number of handles of the value in a slot.
+    pub(crate) fn handles(&self, slot: usize) -> usize {
+        match self.slots.get(slot) {
+            Some(Slot::Root { handles, .. }) => *handles,
+            _ => 0,
+        }
+    }
+
     /// Adds a handle and returns its slot; `usize::MAX`, which is not a slot, if the value is gone.
     pub(crate) fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
@@ -151,6 +159,7 @@ mod tests {
         let mut slots = Slots::default();
         let (first, second) = (insert(&mut slots, 'a'), insert(&mut slots, 'b'));
         assert_eq!(slots.duplicate(first), first);
+        assert_eq!([first, second, 7].map(|slot| slots.handles(slot)), [2, 1, 0]);
         assert_eq!((slots.release(first, false), slots.get(first)), (None, Some(&'a')));
         assert_eq!((slots.release(first, false), slots.get(first)), (Some('a'), None));
         // The slot is empty now.

@@ -74,6 +74,11 @@ impl<R> Roots<'_, R> {
     pub fn next<T>(self, from: usize, look: impl FnOnce(&R) -> T) -> Option<(usize, T)> {
         self.0.borrow().next(from).map(|(slot, root)| (slot, look(root)))
     }
+
+    /// The number of handles that share the root in this slot.
+    pub fn handles(self, slot: usize) -> usize {
+        self.0.borrow().handles(slot)
+    }
 }
 
 impl<H: Host> Table<H> {

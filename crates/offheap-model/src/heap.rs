@@ -194,6 +194,10 @@ impl Heap {
         self.globals.insert(name.to_owned(), id);
     }
 
+    pub(crate) fn globals(&self) -> impl Iterator<Item = (&str, BufferId)> {
+        self.globals.iter().map(|(name, id)| (name.as_str(), *id))
+    }
+
     /// Whether the buffer is a SharedArrayBuffer.
     pub(crate) fn is_shared(&self, id: BufferId) -> bool {
         self.buffer(id).memory.store().is_some_and(|store| self.shared(store).kind().is_shared())

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use offheap::adapter::{self, IsolateRegistration};
 use offheap::{BackingStore, IsolateId};
 use offheap_engine::{
-    BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, Rooted, Roots, ToScript, UseOfBytes,
-    Window,
+    BufferState, ByIsolate, Capabilities, Element, Error, Exposure, Host, Isolate, PathStep, Retainers, RetainingPath,
+    Rooted, Roots, Sought, ToScript, UseOfBytes, Window,
 };
 
 use crate::heap::{BufferId, Heap, Memory};
@@ -313,6 +313,30 @@ unsafe impl Host for Model {
 
     fn write(&self, buffer: Rooted<'_, Root>, index: usize, value: u8) -> Result<(), Error> {
         self.with(buffer, |heap, id| heap.write(id, index, value))
+    }
+
+    fn retainers(&self, sought: &[Sought<'_, Root>], roots: Roots<'_, Root>) -> Result<Vec<Retainers>, Error> {
+        let heap = self.heap.borrow();
+        let mut retainers = Vec::new();
+        for sought in sought {
+            let object = match sought {
+                Sought::Object(buffer) => Some(buffer.with(|root| root.buffer)?),
+                Sought::Store(_) => None,
+            };
+            let is_it = |id| match sought {
+                Sought::Object(_) => Some(id) == object,
+                Sought::Store(store) => heap.buffer(id).memory.store() == Some(store.store),
+            };
+            let (mut handles, mut from) = (0, 0);
+            while let Some((slot, id)) = roots.next(from, |root| root.buffer) {
+                handles += if is_it(id) { roots.handles(slot) } else { 0 };
+                from = slot + 1;
+            }
+            let name = heap.globals().find(|(_, id)| is_it(*id)).map(|(name, _)| PathStep::Property(name.to_owned()));
+            let path = name.map(|name| RetainingPath::new("globalThis", vec![name]));
+            retainers.push(Retainers::new(handles, path, None));
+        }
+        Ok(retainers)
     }
 
     fn collect(&self) {

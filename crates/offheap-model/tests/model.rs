@@ -396,3 +396,17 @@ fn native_code_writes_through_guards_and_copies_while_script_has_the_memory() ->
     assert_eq!(store.to_vec()?, [6, 7, 8, 9]);
     Ok(())
 }
+
+#[test]
+fn the_model_tells_what_keeps_a_buffer_alive() -> Result<(), Error> {
+    let mut engine = model(1)?;
+    let store = BackingStore::from_owner(vec![1_u8; 8]).unwrap();
+    engine.enter(|scope| {
+        let buffer = scope.expose(&store)?;
+        assert_eq!(scope.retainers(&buffer)?.to_string(), "only 1 handle of Rust");
+        scope.set_global("kept", &buffer)?;
+        let found = scope.retainers_of(&[(&store).into()])?;
+        assert_eq!(found[0].to_string(), "globalThis.kept, and 1 handle of Rust");
+        Ok(())
+    })
+}

@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use offheap::{BackingStore, IsolateId};
-use offheap_engine::{ByIsolate, Element, FromScript, Host, NativeFunction, Rooted, Source, ToScript, Window};
+use offheap_engine::{
+    ByIsolate, Element, FromScript, Host, NativeFunction, Retainers, Rooted, Roots, Sought, Source, ToScript, Window,
+};
 use rquickjs::context::EvalOptions;
 use rquickjs::function::{Args, IntoArgs};
 use rquickjs::{Ctx, Runtime, Value};
@@ -333,6 +335,10 @@ unsafe impl Host for QuickJs {
             let buffer = open(&ctx, buffer)?;
             self.call_own(&ctx, SetUpFunction::Write, (buffer, index as f64, value)).map(drop)
         })
+    }
+
+    fn retainers(&self, sought: &[Sought<'_, Root>], roots: Roots<'_, Root>) -> Result<Vec<Retainers>, Error> {
+        self.call_in(|ctx| sys::retainers(ctx, sought, roots))
     }
 
     fn collect(&self) {

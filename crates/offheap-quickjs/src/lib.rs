@@ -139,7 +139,8 @@ pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, ExternalizedView, FromJs, Handle,
     HasBytes, IntoArguments, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject, JsType, Local,
-    ManuallyExternalizedBuffer, ScriptError, ScriptValue, Source, TypedElement, U8Clamped, Value, ViewState,
+    ManuallyExternalizedBuffer, PathStep, Retainers, RetainingPath, ScriptError, ScriptValue, SoughtStore, Source,
+    TypedElement, U8Clamped, Value, ViewState,
 };
 pub use rquickjs;
 pub use script::{collect, is_module, run_job, script_site};

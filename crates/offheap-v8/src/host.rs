@@ -3,8 +3,8 @@
 
 use offheap::{BackingStore, IsolateId, StoreKind, adapter};
 use offheap_engine::{
-    ByIsolate, Element, FromScript, Host, NativeFunction, Rooted, Roots, ScriptError, Source, ToScript, UseOfBytes,
-    Window,
+    ByIsolate, Element, FromScript, Host, NativeFunction, Retainers, Rooted, Roots, ScriptError, Sought, Source,
+    ToScript, UseOfBytes, Window,
 };
 
 use crate::detach::{detach, resize, set_key, transfer};
@@ -344,6 +344,10 @@ unsafe impl Host for V8 {
             let value = object_of(scope, object)?.into();
             Ok(sys::window(value, &Buffer::of(scope, value)?))
         })
+    }
+
+    fn retainers(&self, sought: &[Sought<'_, Root>], roots: Roots<'_, Root>) -> Result<Vec<Retainers>, Error> {
+        sys::retainers(&self.own, sought, roots)
     }
 
     fn check_only_buffer(&self, object: Rooted<'_, Root>, store: &BackingStore) -> Result<(), Error> {

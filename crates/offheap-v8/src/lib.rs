@@ -92,9 +92,11 @@
 mod callbacks;
 mod detach;
 mod extension;
+mod heap_snapshot;
 mod host;
 mod isolate;
 mod modules;
+mod paths;
 #[cfg(doctest)]
 mod refused;
 mod script;
@@ -109,7 +111,8 @@ pub use offheap;
 pub use offheap_engine::{
     BufferState, Capabilities, CopyReason, Element, Engine, Error, Exposure, ExternalizedView, FromJs, Handle,
     HasBytes, IntoArguments, JsArrayBuffer, JsArrayBufferView, JsFunction, JsObject, JsType, Local,
-    ManuallyExternalizedBuffer, ScriptError, ScriptValue, Source, TypedElement, U8Clamped, Value, ViewState,
+    ManuallyExternalizedBuffer, PathStep, Retainers, RetainingPath, ScriptError, ScriptValue, SoughtStore, Source,
+    TypedElement, U8Clamped, Value, ViewState,
 };
 pub use script::{Throw, collect, script_site};
 pub use v8;

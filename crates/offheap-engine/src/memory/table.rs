@@ -137,6 +137,20 @@ impl<B: Block> AddressTable<B> {
         Ok(result)
     }
 
+    /// The addresses at which the buffers begin that [`expose`](Self::expose) counted over this store: several if parts of it
+    /// are exposed. It looks through the whole table.
+    pub fn addresses_of(&self, store: StoreId) -> Vec<usize> {
+        let mut addresses = Vec::new();
+        for shard in &self.shards {
+            let mut entries = shard.lock();
+            let of_store = entries
+                .iter_mut()
+                .filter_map(|(address, entry)| entry.find_held(|held| held.store == store).map(|_| *address));
+            addresses.extend(of_store);
+        }
+        addresses
+    }
+
     /// Counts one more buffer over `store` in `isolate`, and returns the pointers from which the engine makes the
     /// buffer.
     ///

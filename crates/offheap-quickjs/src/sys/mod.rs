@@ -18,6 +18,7 @@
 //!   buffer, by a copy if there is no such block.
 //! - `transfer` moves memory from one buffer to another.
 //! - `natives` are the native functions for the set-up script.
+//! - `graph` reads to which objects an object refers, and `retainers` finds out what keeps a buffer alive.
 //! - `value` converts values, and `function` makes the native functions of programs.
 //!
 //! The files do not import each other in circles (`circles.rs` of offheap-conformance checks it).
@@ -28,6 +29,7 @@ mod buffer;
 mod callback;
 mod found;
 mod function;
+mod graph;
 mod growing;
 mod guards;
 mod job;
@@ -40,6 +42,7 @@ mod name;
 mod natives;
 mod own;
 mod realm;
+mod retainers;
 mod retarget;
 mod shared;
 mod sort;
@@ -63,6 +66,7 @@ pub(crate) use natives::natives;
 pub(crate) use own::Root;
 pub(crate) use own::{Own, OwnContext, SetUpFunction};
 pub(crate) use realm::text_of;
+pub(crate) use retainers::retainers;
 #[cfg(test)]
 pub(crate) use retarget::pretend_layout_changed;
 pub(crate) use retarget::{externalize, note_detached};

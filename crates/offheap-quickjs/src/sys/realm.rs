@@ -2,7 +2,7 @@
 //! replaced those of the user's context.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
@@ -210,6 +210,19 @@ impl Realm {
         self.ctx.as_ptr()
     }
 
+    pub(super) fn context(&self) -> NonNull<qjs::JSContext> {
+        self.ctx
+    }
+
+    /// The text of a live name, and the description of a symbol. `None` if there is no memory.
+    pub(super) fn atom_text(&self, name: qjs::JSAtom) -> Option<String> {
+        let mut byte_length = 0;
+        // SAFETY: a live context and a live name; the result is freed by `copied`.
+        let text = unsafe { qjs::JS_AtomToCStringLen(self.ctx.as_ptr(), &mut byte_length, name) };
+        // SAFETY: QuickJS made the text, of this length.
+        unsafe { copied(self.ctx, text, byte_length) }
+    }
+
     fn string(&self, value: qjs::JSValue) -> Option<String> {
         text(self.ctx, value)
     }
@@ -294,15 +307,24 @@ pub(crate) fn text_of(value: &Value<'_>) -> Option<String> {
 /// The text of a live value, with invalid UTF-8 replaced; `None` if there is no memory. `ctx` is a context of the
 /// value's runtime, which belongs to this thread. A value that is not a string is converted, which may run script
 /// of that context.
-fn text(ctx: NonNull<qjs::JSContext>, value: qjs::JSValue) -> Option<String> {
+pub(super) fn text(ctx: NonNull<qjs::JSContext>, value: qjs::JSValue) -> Option<String> {
     let mut byte_length = 0;
-    // SAFETY: a live context and a live value; the result is freed below.
+    // SAFETY: a live context and a live value; the result is freed by `copied`.
     let text = unsafe { qjs::JS_ToCStringLen2(ctx.as_ptr(), &mut byte_length, value, false) };
+    // SAFETY: QuickJS made the text, of this length.
+    unsafe { copied(ctx, text, byte_length) }
+}
+
+/// A copy of a text of QuickJS, which is freed. `None` if it is null or there is no memory.
+///
+/// # Safety
+/// QuickJS made the text, of this length, in a runtime that this thread may use, and nothing else frees it.
+unsafe fn copied(ctx: NonNull<qjs::JSContext>, text: *const c_char, byte_length: qjs::size_t) -> Option<String> {
     let text = NonNull::new(text.cast_mut())?;
     let bytes = NonNull::slice_from_raw_parts(text.cast::<u8>(), byte_length as usize);
     // SAFETY: I-LAYOUT: QuickJS says that there are this many bytes, which live until they are freed.
     let string = try_text(unsafe { bytes.as_ref() });
-    // SAFETY: `JS_ToCStringLen2` above made the text.
+    // SAFETY: the caller promises that QuickJS made the text.
     unsafe { qjs::JS_FreeCString(ctx.as_ptr(), text.as_ptr()) };
     string
 }

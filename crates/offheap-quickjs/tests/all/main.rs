@@ -23,6 +23,7 @@ mod read_only;
 mod reentrant;
 mod reentry;
 mod resizable;
+mod retainers;
 mod retarget;
 mod script;
 mod shared;

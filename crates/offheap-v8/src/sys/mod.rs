@@ -12,6 +12,7 @@
 //! - `value` converts values, and `function` makes the native functions of programs.
 //! - `window` finds out which part of its buffer a view shows.
 //! - `guards` proves which thread has an isolate; `lending` checks that no other code has the bytes of a slice.
+//! - `retainers` finds out what keeps a buffer alive.
 //! - `stack` measures the stack of a thread; `heap_limit` handles a full heap.
 #![allow(unsafe_code, reason = "V8 is C++; SAFETY.md names the invariants that each block cites")]
 
@@ -34,6 +35,7 @@ mod own_isolate;
 mod platform;
 mod realm;
 mod resizable;
+mod retainers;
 mod root;
 mod stack;
 mod state;
@@ -53,6 +55,7 @@ pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{allocate, copy_resizable};
+pub(crate) use retainers::retainers;
 pub(crate) use root::{Root, buffer_of, object_of};
 pub(crate) use state::{State, enter, state};
 pub(crate) use value::{from_script, to_script};

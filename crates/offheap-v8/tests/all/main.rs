@@ -31,6 +31,7 @@ mod pressure;
 mod programs;
 mod quiet;
 mod resizable;
+mod retainers;
 mod script;
 mod side_by_side;
 mod snapshot;
