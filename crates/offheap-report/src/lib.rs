@@ -45,10 +45,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "firefox")]
+mod firefox;
 mod follow;
 pub mod format;
 mod holder;
 mod html;
+mod json;
+mod perfetto;
+mod place;
+#[cfg(feature = "pprof")]
+mod pprof;
 mod process;
 mod read;
 mod size;
@@ -58,9 +65,15 @@ mod terminal;
 mod trace;
 pub mod visible;
 
+#[cfg(feature = "firefox")]
+pub use firefox::Firefox;
 pub use follow::{Sink, follow};
 pub use holder::Holder;
 pub use html::Html;
+pub use json::Json;
+pub use perfetto::Perfetto;
+#[cfg(feature = "pprof")]
+pub use pprof::Pprof;
 pub use process::{Process, Totals};
 pub use read::{Cause, LONGEST_LINE, Numbered, Problem, Reader};
 pub use size::Size;

@@ -2,8 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod common;
+mod streams;
 
+mod firefox;
 mod following;
 mod format;
+mod json;
+mod perfetto;
+mod pprof;
 mod reading;
 mod terminal;
