@@ -232,7 +232,8 @@ impl<H: Host> Table<H> {
     pub(crate) fn externalize_in_scope(&self, slot: usize) -> Result<BackingStore, Error> {
         let (host, buffer) = (self.host()?, self.rooted(slot));
         self.check_not_lending(&host, buffer)?;
-        adapter::handles_of_caller(|| host.externalize_in_scope(buffer))
+        let _places = adapter::handles_of_caller();
+        host.externalize_in_scope(buffer)
     }
 
     /// A guard may lend the memory of this buffer. In a store, others could use the memory, or it could move.

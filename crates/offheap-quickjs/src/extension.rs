@@ -212,15 +212,17 @@ impl BackingStoreExt for BackingStore {
     fn externalize(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {
         let ctx = sys::same_runtime(ctx, value)?;
         // The fast path: most values are ArrayBuffers over stores.
-        adapter::handles_of_caller(|| match sys::find_existing(value.as_raw()) {
+        let _places = adapter::handles_of_caller();
+        match sys::find_existing(value.as_raw()) {
             Some(store) => Ok(store),
             None => Ok(sys::externalize_view(ctx, value)?.store),
-        })
+        }
     }
 
     fn externalize_view(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<ExternalizedView, Error> {
         let ctx = sys::same_runtime(ctx, value)?;
-        adapter::handles_of_caller(|| sys::externalize_view(ctx, value))
+        let _places = adapter::handles_of_caller();
+        sys::externalize_view(ctx, value)
     }
 
     fn externalize_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {

@@ -194,17 +194,19 @@ impl BackingStoreExt for BackingStore {
     #[inline]
     fn externalize<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
         // The fast path: most values are ArrayBuffers over stores.
-        adapter::handles_of_caller(|| match sys::store_of(scope, value) {
+        let _places = adapter::handles_of_caller();
+        match sys::store_of(scope, value) {
             Some(store) => Ok(store),
             None => Ok(externalize(scope, value)?.store),
-        })
+        }
     }
 
     fn externalize_view<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         value: v8::Local<'s, v8::Value>,
     ) -> Result<ExternalizedView, Error> {
-        adapter::handles_of_caller(|| externalize(scope, value))
+        let _places = adapter::handles_of_caller();
+        externalize(scope, value)
     }
 
     fn externalize_buffer<'s>(

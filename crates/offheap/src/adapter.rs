@@ -31,15 +31,22 @@ pub use crate::site::{on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 
 use crate::event::{self, EventKind};
+use crate::site::OnBehalfOfCaller;
 use crate::{BackingStore, Error, IsolateId, SharedStore};
 
-/// Calls `run`, which takes handles to stores. With the feature `track-handles` the observer is told that this function's
-/// caller took them, as by [`on_behalf_of_caller`]; without it nothing is noted. `run` must not run a user's code.
+/// With the feature `track-handles`, the observer is told that this function's caller took the handles that this thread
+/// takes while the result lives. Without the feature nothing is noted. No code of a user's may run meanwhile.
+///
+/// It takes no closure, so that `#[track_caller]` sees through to the functions that take the handles.
 #[inline]
 #[track_caller]
-pub fn handles_of_caller<R>(run: impl FnOnce() -> R) -> R {
-    if event::TRACKS_HANDLES { on_behalf_of_caller(run) } else { run() }
+#[must_use = "it ends when it is dropped"]
+pub fn handles_of_caller() -> HandlesOfCaller {
+    HandlesOfCaller(if event::TRACKS_HANDLES { Some(OnBehalfOfCaller::enter()) } else { None })
 }
+
+/// What [`handles_of_caller`] returns.
+pub struct HandlesOfCaller(#[expect(dead_code, reason = "for its drop")] Option<OnBehalfOfCaller>);
 
 /// Tells the observer that native code took this reference from a buffer of `isolate`.
 #[inline]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -67,16 +68,32 @@ impl Site {
 /// `#[track_caller]` does not see through. `run` must not run a user's code, whose own places would be lost.
 #[track_caller]
 pub fn on_behalf_of_caller<R>(run: impl FnOnce() -> R) -> R {
-    struct Reset(Option<&'static Location<'static>>);
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            CALLER.set(self.0);
-        }
-    }
-    let outer = CALLER.get();
-    CALLER.set(Some(outer.unwrap_or(Location::caller())));
-    let _reset = Reset(outer);
+    let _caller = OnBehalfOfCaller::enter();
     run()
+}
+
+/// While it lives, every place in Rust that its thread records is that of the caller of [`enter`](Self::enter).
+pub(crate) struct OnBehalfOfCaller {
+    outer: Option<&'static Location<'static>>,
+    // Not `Send`: it is dropped on the thread that made it.
+    thread: PhantomData<*const ()>,
+}
+
+impl OnBehalfOfCaller {
+    #[track_caller]
+    #[inline]
+    pub(crate) fn enter() -> Self {
+        let outer = CALLER.get();
+        CALLER.set(Some(outer.unwrap_or(Location::caller())));
+        OnBehalfOfCaller { outer, thread: PhantomData }
+    }
+}
+
+impl Drop for OnBehalfOfCaller {
+    #[inline]
+    fn drop(&mut self) {
+        CALLER.set(self.outer);
+    }
 }
 
 /// A place in a script.
