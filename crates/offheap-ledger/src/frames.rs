@@ -2,15 +2,18 @@
 
 use offheap_report::format::Frame;
 
-/// The frames of these return addresses, the innermost first: several for one address where functions are inlined. Frames of
-/// the recording itself, at the start, are left out.
+/// The frames of these return addresses, the innermost first: several for one address where functions are inlined.
+///
+/// It begins in the code that called this project: its own frames at the start, from that call to the ledger, are left out.
 pub(crate) fn resolve(addresses: &[usize]) -> Vec<Frame> {
     let mut frames = Vec::new();
+    // How many frames at the start are ours, as long as nothing else was found.
+    let mut own = Some(0);
     for &address in addresses {
         let before = frames.len();
         // The call is before the place to which it returns.
         backtrace::resolve((address - 1) as *mut _, |symbol| {
-            let function = symbol.name().map(|name| format!("{name:#}"));
+            let function = symbol.name().map(|name| without_arguments(format!("{name:#}")));
             let site = symbol.filename().map(|file| match (symbol.lineno(), symbol.colno()) {
                 (Some(line), Some(column)) => format!("{}:{line}:{column}", file.display()),
                 (Some(line), None) => format!("{}:{line}", file.display()),
@@ -21,25 +24,91 @@ pub(crate) fn resolve(addresses: &[usize]) -> Vec<Frame> {
         if frames.len() == before {
             frames.push(Frame { address: Some(address as u64), ..Frame::default() });
         }
+        if let Some(count) = &mut own {
+            // The last of them is the function itself, the others are inlined in it.
+            let group = &frames[before..];
+            let is_ours = group.last().is_some_and(|frame| is_of(frame, &OURS));
+            match is_ours || group.last().is_some_and(|frame| is_of(frame, &BETWEEN)) {
+                true if is_ours => *count = frames.len(),
+                true => {}
+                false => {
+                    let inlined = group.iter().rposition(|frame| is_of(frame, &OURS));
+                    *count = inlined.map_or(*count, |last| before + last + 1);
+                    let count = *count;
+                    frames.drain(..count);
+                    own = None;
+                }
+            }
+        }
     }
-    let is_own = |frame: &Frame| frame.function.as_deref().is_some_and(is_of_recording);
-    // Helpers of std between two of our own frames go too.
-    let own = frames.iter().take(16).rposition(is_own).map_or(0, |last| last + 1);
-    // A program that consists of such frames, a test of the ledger for example, keeps them.
-    if own < frames.len() {
-        frames.drain(..own);
+    // What std does before `main` or a thread's function says nothing.
+    let starts =
+        |frame: &Frame| frame.function.as_deref().is_some_and(|name| name.ends_with("__rust_begin_short_backtrace"));
+    if let Some(start) = frames.iter().position(starts) {
+        frames.truncate(start);
     }
+    // A program that consists of our frames, a test of the ledger for example, keeps them.
     frames
 }
 
-/// Whether a function is of the ledger's or the core's way from an event to its record.
-fn is_of_recording(function: &str) -> bool {
-    [
-        "offheap_ledger::observe::",
-        "<offheap_ledger::ledger::Ledger as offheap::observe::",
-        "offheap_ledger::stack::",
-        "offheap::observe::",
-    ]
-    .iter()
-    .any(|start| function.starts_with(start))
+/// The name of a function without the types that it was made for: `enter` instead of `enter<Vec<u8>, ..>`.
+fn without_arguments(mut function: String) -> String {
+    if function.ends_with('>') && !function.starts_with('<') {
+        function.truncate(function.find('<').expect("there is one that ends"));
+    }
+    function
+}
+
+/// The crates of this project.
+const OURS: [&str; 7] =
+    ["offheap", "offheap_engine", "offheap_ledger", "offheap_model", "offheap_quickjs", "offheap_run", "offheap_v8"];
+/// The crates of helpers that stand between two functions of ours.
+const BETWEEN: [&str; 5] = ["core", "std", "alloc", "rquickjs_core", "v8"];
+
+/// Whether a function is of one of these crates: `offheap::store::..`, or `<offheap::store::.. as ..>::..`. The name of a
+/// generic function has no crate, but its file has.
+fn is_of(frame: &Frame, crates: &[&str]) -> bool {
+    let function = frame.function.as_deref().unwrap_or_default().trim_start_matches(['<', '&']);
+    if let Some((name, _)) = function.split_once("::") {
+        return crates.contains(&name);
+    }
+    // `crates/offheap-engine/src/..`, `offheap-engine-0.1.0/src/..`, `/rustc/../library/core/src/..`
+    let folders = frame.site.as_deref().unwrap_or_default().split(['/', '\\']);
+    let before_src = folders.clone().zip(folders.skip(1)).filter(|(_, next)| *next == "src");
+    before_src.last().is_some_and(|(folder, _)| {
+        let name = folder.split_once("-0.").map_or(folder, |(name, _)| name).replace('-', "_");
+        crates.contains(&&*name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crate_of_a_function_is_the_first_name_in_it() {
+        let frame = |function: &str| Frame { function: Some(function.into()), ..Frame::default() };
+        assert!(is_of(&frame("offheap::store::BackingStore::from_owner"), &OURS));
+        assert!(is_of(&frame("<offheap_engine::Scope<H> as offheap::Any>::any"), &OURS));
+        assert!(!is_of(&frame("offheap_user::main"), &OURS));
+        assert!(!is_of(&frame("main"), &OURS));
+        assert!(is_of(&frame("core::result::Result<T,E>::and_then"), &BETWEEN));
+    }
+
+    #[test]
+    fn the_types_that_a_function_was_made_for_are_left_out() {
+        assert_eq!(without_arguments("enter<offheap::Any, Vec<u8>>".into()), "enter");
+        assert_eq!(without_arguments("<A as B>::c".into()), "<A as B>::c");
+        assert_eq!(without_arguments("a::b".into()), "a::b");
+    }
+
+    #[test]
+    fn a_generic_function_is_known_by_its_file() {
+        let frame = |site: &str| Frame { function: Some("with_raw".into()), site: Some(site.into()), address: None };
+        assert!(is_of(&frame("/home/me/offheap/crates/offheap/src/lend/hold.rs:159:9"), &OURS));
+        assert!(is_of(&frame("/registry/src/index/offheap-engine-0.1.0/src/guards.rs:1:1"), &OURS));
+        assert!(!is_of(&frame("/home/me/offheap/crates/offheap-quickjs/examples/grows.rs:1:1"), &OURS));
+        assert!(!is_of(&frame("/home/me/offheap/src/../../mine/src/main.rs:1:1"), &OURS));
+        assert!(is_of(&frame("/rustc/5980/library/std/src/thread/local.rs:513:12"), &BETWEEN));
+    }
 }
