@@ -29,6 +29,12 @@ pub(crate) enum InputError {
     MapMode(offheap::Error),
     #[error(transparent)]
     Ledger(#[from] offheap_ledger::Error),
+    #[error(
+        "cannot write --report {}: name a file that ends with .html for a page, or with .jsonl for what the ledger records, as it \
+         is",
+        given.display()
+    )]
+    ReportName { given: PathBuf },
     #[error("the report would overwrite its own input {}; give --output another name", name.display())]
     OutputIsInput { name: PathBuf },
     #[error("cannot write the report to {name}: {error}; {advice}", advice = write_advice(error))]

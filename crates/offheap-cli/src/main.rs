@@ -7,17 +7,19 @@
 
 mod console;
 mod input;
+mod ledger;
 mod maps;
 mod options;
 mod report;
 
 use std::process;
 
-use offheap_ledger::{Balance, Level};
+use offheap_ledger::Balance;
 use offheap_report::visible;
 use offheap_run::{Error, NativeModule, Script};
 
 use crate::input::InputError;
+use crate::ledger::Recording;
 use crate::options::{Command, Engine, Run};
 
 /// Nothing went wrong.
@@ -46,9 +48,9 @@ fn main() {
 /// Runs the script, and returns the exit status.
 fn run(options: &Run) -> Result<i32, InputError> {
     let run_script = engine(options.engine)?;
-    let ledger = offheap_ledger::install(Level::Sites)?;
     let script = Script::read(options.script())?;
-    let mut module = NativeModule::new(ledger).arguments(options.arguments()?);
+    let recording = Recording::begin(options)?;
+    let mut module = NativeModule::new(recording.ledger).arguments(options.arguments()?);
     for (name, file) in maps::open(&options.maps)? {
         module = module.mapped(name, file);
     }
@@ -61,9 +63,12 @@ fn run(options: &Run) -> Result<i32, InputError> {
     if let Some(uncaught) = &uncaught {
         console::error_lines(&format!("offheap: {uncaught}"));
     }
-    let report = ledger.report();
+    let report = recording.ledger.report();
     console::error_lines(&report.to_string());
-    Ok(status(uncaught.is_some(), &report.balance))
+    match recording.finish()? {
+        true => Ok(status(uncaught.is_some(), &report.balance)),
+        false => Ok(BAD_INPUT),
+    }
 }
 
 type RunScript = fn(NativeModule, &Script) -> Result<(), Error>;

@@ -46,6 +46,23 @@ pub(crate) struct Run {
     #[arg(long = "map", value_name = "NAME=FILE[:ro|:cow|:rw]")]
     pub(crate) maps: Vec<OsString>,
 
+    /// How much the ledger records: how many stores there were, the place and stack of each, or all that happens to each
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = Level::Sites,
+        default_missing_value = "sites"
+    )]
+    pub(crate) ledger: Level,
+
+    /// Writes what the ledger records: as it is into a file whose name ends with .jsonl; or as one page to look at, into a
+    /// file whose name ends with .html, with the .jsonl file beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// A classic script, or an ES module (.mjs, or with import or export at its top level), and its arguments
     #[arg(value_name = "SCRIPT", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
@@ -74,6 +91,14 @@ pub(crate) enum Format {
     Terminal,
     /// One page that any browser opens, without a network
     Html,
+}
+
+/// The levels of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    Counts,
+    Sites,
+    Full,
 }
 
 /// The engines that the command knows.
@@ -134,6 +159,15 @@ mod tests {
         assert_eq!(run.script(), "x.js");
         assert_eq!(run.arguments().unwrap(), ["--map", "-n", "3"]);
         assert_eq!(run.engine, Engine::Quickjs);
+    }
+
+    #[test]
+    fn the_level_needs_an_equals_sign_so_that_the_script_is_never_taken_for_one() {
+        assert_eq!(run("offheap run x.js").ledger, Level::Sites);
+        let given = run("offheap run --ledger full x.js");
+        assert_eq!((given.ledger, given.script()), (Level::Sites, OsStr::new("full")));
+        assert_eq!(run("offheap run --ledger=full x.js").ledger, Level::Full);
+        assert_eq!(run("offheap run --ledger x.js").script(), "x.js");
     }
 
     #[test]

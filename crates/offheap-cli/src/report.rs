@@ -142,11 +142,15 @@ fn open_output(options: &Report) -> Result<BufWriter<Box<dyn Write>>, InputError
             if options.files.iter().any(|input| is_same_file(input, name)) {
                 return Err(InputError::OutputIsInput { name: name.clone() });
             }
-            let created = File::create(name);
-            Box::new(created.map_err(|error| InputError::Output { name: output_name(options), error })?)
+            Box::new(create(name)?)
         }
     };
     Ok(BufWriter::new(out))
+}
+
+/// Makes the file of a report, or empties it.
+pub(crate) fn create(name: &Path) -> Result<File, InputError> {
+    File::create(name).map_err(|error| InputError::Output { name: name.display().to_string(), error })
 }
 
 fn output_name(options: &Report) -> String {

@@ -9,6 +9,7 @@ mod bad_input;
 mod console;
 mod examples;
 mod hostile;
+mod ledger;
 mod memory;
 mod places;
 mod queued;
