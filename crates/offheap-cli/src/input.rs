@@ -37,6 +37,8 @@ pub(crate) enum InputError {
     ReportName { given: PathBuf },
     #[error("the report would overwrite its own input {}; give --output another name", name.display())]
     OutputIsInput { name: PathBuf },
+    #[error("a terminal cannot show the format pprof; name a file with --output")]
+    OutputIsTerminal,
     #[error("cannot write the report to {name}: {error}; {advice}", advice = write_advice(error))]
     Output { name: String, error: io::Error },
     #[error(transparent)]

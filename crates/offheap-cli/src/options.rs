@@ -91,6 +91,14 @@ pub(crate) enum Format {
     Terminal,
     /// One page that any browser opens, without a network
     Html,
+    /// A trace for ui.perfetto.dev
+    Perfetto,
+    /// A profile for profiler.firefox.com
+    Firefox,
+    /// A profile for pprof
+    Pprof,
+    /// A summary for programs
+    Json,
 }
 
 /// The levels of the ledger.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use offheap_report::format::Line;
-use offheap_report::{Html, Problem, Sink, Terminal, Trace, follow, visible};
+use offheap_report::{Firefox, Html, Json, Perfetto, Pprof, Problem, Sink, Terminal, Trace, follow, visible};
 
 use crate::input::InputError;
 use crate::options::{Format, Report};
@@ -42,6 +42,10 @@ fn sink<'a>(options: &Report, out: &'a mut dyn Write) -> Box<dyn Sink + 'a> {
     match options.format {
         Format::Terminal => Box::new(Terminal::new(out, wants_colours(options))),
         Format::Html => Box::new(Html::new(out)),
+        Format::Perfetto => Box::new(Perfetto::new(out)),
+        Format::Firefox => Box::new(Firefox::new(out)),
+        Format::Pprof => Box::new(Pprof::new(out)),
+        Format::Json => Box::new(Json::new(out)),
     }
 }
 
@@ -137,6 +141,9 @@ fn bar(name: &str, file: &File) -> ProgressBar {
 
 fn open_output(options: &Report) -> Result<BufWriter<Box<dyn Write>>, InputError> {
     let out: Box<dyn Write> = match &options.output {
+        None if options.format == Format::Pprof && io::stdout().is_terminal() => {
+            return Err(InputError::OutputIsTerminal);
+        }
         None => Box::new(io::stdout().lock()),
         Some(name) => {
             if options.files.iter().any(|input| is_same_file(input, name)) {

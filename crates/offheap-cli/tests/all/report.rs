@@ -72,12 +72,19 @@ fn a_report_goes_to_a_file_if_one_is_named() {
 #[test]
 fn each_format_is_made_of_what_was_read() {
     let folder = leaking();
-    for (format, begin) in [("terminal", "error[LEAK]"), ("html", "<!doctype html>")] {
+    let formats =
+        [("terminal", "error[LEAK]"), ("html", "<!doctype html>"), ("perfetto", "{"), ("firefox", "{"), ("json", "{")];
+    for (format, begin) in formats {
         let ran = folder.offheap(&["report", "--format", format, "leak.jsonl"]);
         assert!(ran.stdout.starts_with(begin), "{format}: {}", &ran.stdout[..200]);
         assert!(ran.stdout.contains("a.js:2:8"), "{format}: {ran:?}");
         assert_eq!((ran.status, ran.stderr.as_str()), (Some(3), ""), "{format}");
     }
+    folder.offheap(&["report", "--format", "pprof", "--output", "leak.pb.gz", "leak.jsonl"]).expect(3, "", "");
+    assert!(fs::read(folder.path("leak.pb.gz")).unwrap().starts_with(b"\x1f\x8b"), "gzip");
+    let mut command = folder_command(&folder);
+    let said = on_terminal(command.args(["--format", "pprof"]));
+    assert_eq!(said, "offheap: a terminal cannot show the format pprof; name a file with --output\r\n");
 }
 
 #[test]
