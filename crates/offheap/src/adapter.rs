@@ -27,11 +27,11 @@ pub use crate::lend::{
     Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
 };
 pub use crate::raw::EngineMemory;
-pub use crate::site::{on_behalf_of_caller, script_site};
+pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 
 use crate::event::{self, EventKind};
-use crate::site::OnBehalfOfCaller;
+use crate::site::OnBehalfOf;
 use crate::{BackingStore, Error, IsolateId, SharedStore};
 
 /// With the feature `track-handles`, the observer is told that this function's caller took the handles that this thread
@@ -42,11 +42,11 @@ use crate::{BackingStore, Error, IsolateId, SharedStore};
 #[track_caller]
 #[must_use = "it ends when it is dropped"]
 pub fn handles_of_caller() -> HandlesOfCaller {
-    HandlesOfCaller(if event::TRACKS_HANDLES { Some(OnBehalfOfCaller::enter()) } else { None })
+    HandlesOfCaller(if event::TRACKS_HANDLES { Some(OnBehalfOf::enter_caller()) } else { None })
 }
 
 /// What [`handles_of_caller`] returns.
-pub struct HandlesOfCaller(#[expect(dead_code, reason = "for its drop")] Option<OnBehalfOfCaller>);
+pub struct HandlesOfCaller(#[expect(dead_code, reason = "for its drop")] Option<OnBehalfOf>);
 
 /// Tells the observer that native code took this reference from a buffer of `isolate`.
 #[inline]

@@ -46,7 +46,7 @@ impl ScriptPlace {
 }
 
 thread_local! {
-    static CALLER: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+    static CALLER: Cell<Option<Site>> = const { Cell::new(None) };
 }
 
 impl Site {
@@ -58,7 +58,7 @@ impl Site {
     #[track_caller]
     #[inline]
     pub fn here() -> Site {
-        Site::Native(CALLER.get().unwrap_or(Location::caller()))
+        CALLER.get().unwrap_or(Site::Native(Location::caller()))
     }
 }
 
@@ -68,28 +68,43 @@ impl Site {
 /// `#[track_caller]` does not see through. `run` must not run a user's code, whose own places would be lost.
 #[track_caller]
 pub fn on_behalf_of_caller<R>(run: impl FnOnce() -> R) -> R {
-    let _caller = OnBehalfOfCaller::enter();
+    let _caller = OnBehalfOf::enter_caller();
     run()
 }
 
-/// While it lives, every place in Rust that its thread records is that of the caller of [`enter`](Self::enter).
-pub(crate) struct OnBehalfOfCaller {
-    outer: Option<&'static Location<'static>>,
+/// Calls `run`. Every place that this thread records during the call is `site`.
+///
+/// It is for native functions of script: what they make was made by a line of script. `run` must not run a user's code, whose
+/// own places would be lost.
+pub fn on_behalf_of<R>(site: Site, run: impl FnOnce() -> R) -> R {
+    let _caller = OnBehalfOf::enter(site);
+    run()
+}
+
+/// While it lives, every place that its thread records is the one that it was given.
+pub(crate) struct OnBehalfOf {
+    outer: Option<Site>,
     // Not `Send`: it is dropped on the thread that made it.
     thread: PhantomData<*const ()>,
 }
 
-impl OnBehalfOfCaller {
+impl OnBehalfOf {
+    #[inline]
+    fn enter(site: Site) -> Self {
+        let outer = CALLER.get();
+        CALLER.set(outer.or(Some(site)));
+        OnBehalfOf { outer, thread: PhantomData }
+    }
+
+    /// The place is that of the caller.
     #[track_caller]
     #[inline]
-    pub(crate) fn enter() -> Self {
-        let outer = CALLER.get();
-        CALLER.set(Some(outer.unwrap_or(Location::caller())));
-        OnBehalfOfCaller { outer, thread: PhantomData }
+    pub(crate) fn enter_caller() -> Self {
+        Self::enter(Site::Native(Location::caller()))
     }
 }
 
-impl Drop for OnBehalfOfCaller {
+impl Drop for OnBehalfOf {
     #[inline]
     fn drop(&mut self) {
         CALLER.set(self.outer);

@@ -1,5 +1,6 @@
 //! The native functions that the prelude builds `nativeModule` and `console` from, on any engine.
 
+use offheap::adapter::on_behalf_of;
 use offheap::{BackingStore, Site};
 
 use crate::Stream;
@@ -225,9 +226,10 @@ fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 }
 
 fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
-    let buffer = call.value(0);
-    let store = call.externalize(&buffer).map_err(|error| not_a_buffer(call, "externalizeBuffer", error))?;
-    let site = call.site();
+    let (buffer, site) = (call.value(0), call.site());
+    // The line of script is what made a store of the buffer.
+    let store = on_behalf_of(site, || call.externalize(&buffer));
+    let store = store.map_err(|error| not_a_buffer(call, "externalizeBuffer", error))?;
     let described = call.state().externalize(store, site);
     let id = described.id;
     // Script could not release a reference that it has no object for.

@@ -56,6 +56,14 @@ fn c21_a_caller_is_kept_through_a_function_that_does_not_track_it() {
     here(UniqueStore::zeroed(1).unwrap().site());
 }
 
+#[test]
+fn what_a_native_function_makes_is_made_by_the_line_of_script() {
+    let script = adapter::script_site("calls.js", 3, 7);
+    let store = adapter::on_behalf_of(script, || UniqueStore::zeroed(1).unwrap());
+    assert_eq!(store.site(), script);
+    here(UniqueStore::zeroed(1).unwrap().site());
+}
+
 /// In a process of its own, since it fills the table of places.
 #[test]
 fn c21_places_in_scripts_have_a_bound() {
