@@ -89,8 +89,7 @@ impl Builder {
     /// # Errors
     /// [`Error::File`] if it cannot be made.
     pub fn stream_to_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let file = File::create(path).map_err(|source| Error::File { path: PathBuf::from(path), source })?;
+        let file = create(path.as_ref())?;
         Ok(self.stream(file))
     }
 
@@ -100,6 +99,9 @@ impl Builder {
     /// [`Error::File`] if it cannot be made; [`Error::Setting`] for a page, without the feature `html`.
     pub fn report_to_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         match path.as_ref().extension().is_some_and(|extension| extension == "html") {
+            #[cfg(feature = "html")]
+            true => Ok(Builder { stream: Some(Box::new(crate::page::Page::new(create(path.as_ref())?))), ..self }),
+            #[cfg(not(feature = "html"))]
             true => Err(Error::Setting { problem: "this program was built without pages: the feature `html`".into() }),
             false => self.stream_to_file(path),
         }
@@ -133,6 +135,10 @@ impl Builder {
         }
         Ok(ledger)
     }
+}
+
+fn create(path: &Path) -> Result<File, Error> {
+    File::create(path).map_err(|source| Error::File { path: PathBuf::from(path), source })
 }
 
 /// Called when the process exits.

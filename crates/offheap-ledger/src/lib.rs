@@ -31,6 +31,19 @@
 //!
 //! With [`Builder::sample_bytes`] it records only samples, which is cheap enough for production.
 //!
+//! # In tests
+//! [`assert_balanced`] fails a test that leaves a store behind. It works in tests that run in parallel.
+//!
+//! # Without a change to the program
+//! A program that calls [`install_from_env`] obeys `OFFHEAP_LEDGER=sites:report.html`: it writes a page when it exits.
+//!
+//! # Features
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `html` | yes | the report as a page: [`Builder::report_to_file`] |
+//! | `metrics` | no | gauges for the crate `metrics`: `Ledger::record_metrics` |
+//! | `track-handles` | no | the place of each native handle: [`Holders::handles`] |
+//!
 //! # What is a leak
 //! At the end of a program, each live store that nobody declared static with [`Ledger::expect_static`] has leaked.
 //!
@@ -46,6 +59,8 @@ mod builder;
 mod env;
 mod error;
 mod frames;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod happened;
 mod held;
 mod ledger;
@@ -54,6 +69,8 @@ mod lines;
 mod live;
 mod observe;
 mod output;
+#[cfg(feature = "html")]
+mod page;
 mod record;
 mod refusal;
 mod report;
