@@ -44,7 +44,6 @@ pub struct Html<W> {
     live: FxHashMap<Key, Live>,
     kept: Kept,
     errors: Vec<(usize, Refused)>,
-    errors_in_all: u64,
     stores_in_all: u64,
     problems: Vec<String>,
     problems_in_all: u64,
@@ -86,7 +85,6 @@ impl<W: Write> Html<W> {
             live: FxHashMap::default(),
             kept: Kept::default(),
             errors: Vec::new(),
-            errors_in_all: 0,
             stores_in_all: 0,
             problems: Vec::new(),
             problems_in_all: 0,
@@ -258,13 +256,10 @@ impl<W: Write> Sink for Html<W> {
             // A number may be used again. What was told before is about the isolate that had it.
             self.processes[process].isolates.remove(&isolate.isolate);
         }
-        if let Event::Refused(refused) = &line.event {
-            self.errors_in_all += 1;
-            if self.errors.len() < SHOWN {
-                self.errors.push((process, refused.clone()));
-                self.thread(process, refused.thread);
-                self.stack(process, refused.stack);
-            }
+        if let (Event::Refused(refused), true) = (&line.event, self.errors.len() < SHOWN) {
+            self.errors.push((process, refused.clone()));
+            self.thread(process, refused.thread);
+            self.stack(process, refused.stack);
         }
         let Some(about) = About::of(&line.event) else { return Ok(()) };
         match (&line.event, trace.store()) {

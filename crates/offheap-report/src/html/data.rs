@@ -25,7 +25,6 @@ pub(super) struct Page {
     /// The names of the kinds of steps.
     pub(super) kinds: &'static [&'static str],
     pub(super) errors: Vec<Error>,
-    pub(super) errors_in_all: u64,
     pub(super) stores: Vec<Store>,
     pub(super) stores_in_all: u64,
     pub(super) problems: Vec<String>,
@@ -42,6 +41,7 @@ pub(super) struct Process {
     pub(super) began: Option<u64>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) ended: bool,
+    pub(super) refused: u64,
     pub(super) time: u64,
     /// Stores and bytes.
     pub(super) made: (f64, f64),

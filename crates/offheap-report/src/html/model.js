@@ -78,9 +78,13 @@ function isolateText(number) {
   return `${word(engine)}, ${known}`;
 }
 
+// The system numbers processes. Two files may be of two systems, and then it takes the file to tell them apart.
+const hasFiles = new Set(data.processes.map((process) => process.file)).size > 1;
+
 function processText(index) {
-  const { number, program } = data.processes[index];
-  return program === null ? `process ${number}` : `${visible(program)} (${number})`;
+  const { number, program, file } = data.processes[index];
+  const from = hasFiles ? `${number}, ${visible(file)}` : number;
+  return program === null ? `process ${from}` : `${visible(program)} (${from})`;
 }
 
 const isSampled = data.processes.some((process) => process.sample_bytes !== null);

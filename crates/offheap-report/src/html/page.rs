@@ -205,7 +205,6 @@ impl<W: Write> Html<W> {
             shared.page.isolates.push((process, isolate, engine, name));
         }
         data::Page {
-            errors_in_all: self.errors_in_all,
             stores_in_all: self.stores_in_all,
             problems: std::mem::take(&mut self.problems),
             problems_in_all: self.problems_in_all,
@@ -259,6 +258,7 @@ impl Shared<'_> {
             began: start.unix_milliseconds,
             labels: short(&start.labels),
             ended: told.has_ended,
+            refused: told.refused,
             time: told.time,
             made: (told.totals.made, told.totals.made_bytes),
             live: (told.totals.live, told.totals.live_bytes),

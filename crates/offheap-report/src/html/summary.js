@@ -9,10 +9,11 @@ function showSummary(shown) {
   const processes = shown < 0 ? data.processes : [data.processes[shown]];
   const errors = data.errors.filter((error) => shown < 0 || error.process === shown);
   showTitle(processes);
-  showVerdict(processes, errors);
+  const refused = processes.reduce((all, process) => all + process.refused, 0);
+  showVerdict(processes, refused);
   byId("notices").replaceChildren(...notices(processes).map((text) => make("li", { class: "notice" }, text)));
-  showNumbers(processes, errors);
-  showErrors(errors, shown);
+  showNumbers(processes, refused);
+  showErrors(errors, refused, shown);
   showLeaks(processes, shown);
 }
 
@@ -37,14 +38,14 @@ function showTitle(processes) {
   document.title = `${title} · memory report`;
 }
 
-function showVerdict(processes, errors) {
+function showVerdict(processes, refused) {
   const [leaked, leakedBytes] = sum(processes, "leaked");
   const [made] = sum(processes, "made");
   const [live, liveBytes] = sum(processes, "live");
   const hasEnded = processes.length > 0 && processes.every((process) => process.ended);
   const parts = [];
-  const bad = errors.length > 0 || leaked > 0;
-  if (errors.length > 0) parts.push(counted(errors.length, "error"));
+  const bad = refused > 0 || leaked > 0;
+  if (refused > 0) parts.push(counted(refused, "error"));
   if (leaked > 0) {
     const places = processes.flatMap((process) => process.places).filter((it) => it.leaked[0] > 0).length;
     parts.push(about(`${counted(leaked, "store")} leaked, ${bytes(leakedBytes)}, at ${counted(places, "place")}`));
@@ -91,18 +92,18 @@ function notices(processes) {
   return texts;
 }
 
-function showNumbers(processes, errors) {
+function showNumbers(processes, refused) {
   const [made, madeBytes] = sum(processes, "made");
   const [live, liveBytes] = sum(processes, "live");
   const [leaked, leakedBytes] = sum(processes, "leaked");
   const peak = processes.reduce((most, process) => most + process.peak, 0);
-  byId("numbers").hidden = made === 0 && errors.length === 0;
+  byId("numbers").hidden = made === 0 && refused === 0;
   const numbers = [
     ["Leaked", bytes(leakedBytes), about(counted(leaked, "store")), leaked > 0 && "bad"],
     ["Live at the end", bytes(liveBytes), about(counted(live, "store"))],
     processes.length > 1 ? ["Peaks", bytes(peak), "of each process, added up"] : ["Peak", bytes(peak), "at once"],
     ["Made in all", bytes(madeBytes), about(counted(made, "store"))],
-    ["Errors", count(errors.length), errors.length === 0 ? "none" : "refused", errors.length > 0 && "bad"],
+    ["Errors", count(refused), refused === 0 ? "none" : "refused", refused > 0 && "bad"],
   ];
   byId("numbers").replaceChildren(
     ...numbers.map(([name, value, more, kind]) =>
@@ -110,8 +111,8 @@ function showNumbers(processes, errors) {
   );
 }
 
-function showErrors(errors, shown) {
-  byId("errors").hidden = errors.length === 0;
+function showErrors(errors, refused, shown) {
+  byId("errors").hidden = refused === 0;
   const first = errors.slice(0, 100);
   const items = first.map((error) => {
     const store = stores.find((it) => it.store === error.store && it.process === error.process);
@@ -129,7 +130,7 @@ function showErrors(errors, shown) {
       make("dl", { class: "where" }, where.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, code(text))))),
       error.stack >= 0 && make("details", {}, make("summary", {}, "Stack of the refused call"), stackList(error.stack)));
   });
-  const more = (shown < 0 ? data.errors_in_all : errors.length) - first.length;
+  const more = refused - first.length;
   if (more > 0) items.push(make("li", { class: "quiet" }, `${counted(more, "more error")} not shown here.`));
   byId("error-list").replaceChildren(...items);
 }

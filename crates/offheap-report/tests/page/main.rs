@@ -10,6 +10,7 @@ mod generate;
 mod looks;
 mod safe;
 mod streams;
+mod totals;
 mod use_of;
 
 use std::path::PathBuf;
