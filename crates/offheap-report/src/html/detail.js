@@ -24,7 +24,8 @@ function openDetail(store) {
     ...holdersOf(store),
     ...errorsOf(store),
     make("h3", {}, "Made at"),
-    store.stack >= 0 ? stackList(store.stack) : make("p", {}, code(store.site), store.site !== UNKNOWN_PLACE && make("span", { class: "quiet" }, " (no stack was told)")),
+    make("p", {}, code(store.site), store.stack < 0 && store.site !== UNKNOWN_PLACE && make("span", { class: "quiet" }, " (no stack was told)")),
+    ...(store.stack >= 0 ? [stackList(store.stack)] : []),
     make("h3", {}, "History"),
     historyOf(store),
   );
@@ -97,7 +98,7 @@ function holdersOf(store) {
   if (held.readers) items.push(make("li", {}, `${counted(held.readers, "guard")} that read${held.readers === 1 ? "s" : ""} it`));
   if (held.writer) items.push(make("li", {}, "a guard that writes it"));
   if (held.weak) items.push(make("li", { class: "quiet" }, `${counted(held.weak, "weak handle")} (these do not keep it)`));
-  if (items.length === 0) items.push(make("li", { class: "quiet" }, "Nobody, as far as the stream tells."));
+  if (items.length === 0) items.push(make("li", { class: "quiet" }, store.kind === "manual" ? "Nobody. It is freed by hand only." : "Nobody, as far as the stream tells."));
   return [heading, make("ul", { class: "holders" }, items)];
 }
 

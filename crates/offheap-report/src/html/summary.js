@@ -180,5 +180,7 @@ function holderTexts(store) {
   if (held.taken.length === 0 && held.references) texts.push(`native code, ${counted(held.references, "reference")}`);
   if (held.readers) texts.push(`${counted(held.readers, "guard")} that read${held.readers === 1 ? "s" : ""}`);
   if (held.writer) texts.push("a guard that writes");
+  // Memory that is freed by hand lives without anybody who holds it.
+  if (texts.length === 0 && store.kind === "manual") texts.push("nobody: it is freed by hand only");
   return texts;
 }
