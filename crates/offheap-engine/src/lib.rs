@@ -9,6 +9,7 @@
 
 mod capabilities;
 mod checks;
+mod detached;
 mod element;
 mod engine;
 mod error;

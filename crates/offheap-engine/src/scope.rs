@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, IsolateId, Site};
 
 use crate::checks::check_attached;
 use crate::element::element_count;
@@ -175,7 +175,8 @@ impl<'s, H: Host> Scope<'s, H> {
     #[track_caller]
     pub fn externalize<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<BackingStore, Error> {
         self.relieve();
-        Ok(self.view(object, EXTERNALIZE)?.store)
+        let view = self.view(object, EXTERNALIZE);
+        Ok(self.told(object, view)?.store)
     }
 
     /// [Externalizes](Self::externalize) the part that a view shows. The result also has the type of its elements and its
@@ -186,7 +187,8 @@ impl<'s, H: Host> Scope<'s, H> {
     #[track_caller]
     pub fn externalize_view<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<ExternalizedView, Error> {
         self.relieve();
-        self.view(object, EXTERNALIZE)
+        let view = self.view(object, EXTERNALIZE);
+        self.told(object, view)
     }
 
     /// A reference to the store of a whole buffer, or of the whole buffer of a view (V8's `GetBackingStore`), also if the
@@ -198,7 +200,8 @@ impl<'s, H: Host> Scope<'s, H> {
     pub fn externalize_buffer<T: HasBytes>(&mut self, object: &Handle<T>) -> Result<BackingStore, Error> {
         self.relieve();
         let store = self.store(object)?;
-        self.check_attached(object, &store, EXTERNALIZE)?;
+        let attached = self.check_attached(object, &store, EXTERNALIZE);
+        self.told(object, attached)?;
         Ok(store)
     }
 
@@ -269,6 +272,16 @@ impl<'s, H: Host> Scope<'s, H> {
             let root = make(host)?;
             Ok(Local::new(table.handle_or_release(host, root)?))
         })
+    }
+
+    /// Tells the observer if the result is the refusal of a detached buffer.
+    #[track_caller]
+    #[inline]
+    fn told<T, R>(&self, object: &Handle<T>, result: Result<R, Error>) -> Result<R, Error> {
+        if let Err(error) = &result {
+            self.table.detach_places.tell(object.slot(), error, Site::here());
+        }
+        result
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use offheap::adapter::{self, Lender};
 use offheap::{BackingStore, IsolateId};
 
+use crate::detached::DetachPlaces;
 use crate::function::{InTable, Panic};
 use crate::handle::RootTable;
 use crate::host::Host;
@@ -26,6 +27,8 @@ pub(crate) struct Table<H: Host> {
     lender: Lender,
     /// The native functions that script can call.
     functions: RefCell<Slots<InTable<H>>>,
+    /// Where buffers were detached.
+    pub(crate) detach_places: DetachPlaces,
     /// The panic of a native function. It goes on when the engine has returned to Rust.
     panic: Cell<Option<Panic>>,
 }
@@ -86,7 +89,8 @@ impl<H: Host> Table<H> {
         let (id, host) = (host.id(), RefCell::new(Some(host)));
         let (slots, functions) = (RefCell::default(), RefCell::default());
         let (lender, panic) = (Lender::default(), Cell::default());
-        Table { id, host, slots, entered: Cell::new(0), lender, functions, panic }
+        let detach_places = DetachPlaces::default();
+        Table { id, host, slots, entered: Cell::new(0), lender, functions, detach_places, panic }
     }
 
     pub(crate) fn id(&self) -> IsolateId {
@@ -334,6 +338,9 @@ impl<H: Host> RootTable for Table<H> {
         let put_off = in_finalizer() || H::RELEASING_RUNS_CODE && self.entered.get() != 0;
         // A separate statement, which ends the borrow of the slots: releasing a root may run any code.
         let released = self.slots.borrow_mut().release(slot, put_off);
+        if self.slots.borrow().handles(slot) == 0 {
+            self.detach_places.forget(slot);
+        }
         if let Some(root) = released {
             self.release_now(root);
         }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use offheap_engine::offheap::adapter::InFinalizer;
-use offheap_engine::offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap_engine::offheap::observe::{Event, EventKind, Observer, Refusal, set_observer};
 use offheap_engine::offheap::{BackingStore, UniqueStore};
 use offheap_engine::{Engine, Handle, JsArrayBuffer, ManuallyExternalizedBuffer, in_finalizer};
 use offheap_model::model;
@@ -16,9 +16,19 @@ thread_local! {
     static STORE: Cell<Option<BackingStore>> = const { Cell::new(None) };
 }
 
+thread_local! {
+    /// The code of each refusal, the place of the use, and that of the detach.
+    static REFUSALS: RefCell<Vec<(&'static str, String, Option<String>)>> = const { RefCell::new(Vec::new()) };
+}
+
 struct Reenters;
 
 impl Observer for Reenters {
+    fn refused(&self, refusal: &Refusal<'_>) {
+        let earlier = refusal.earlier.map(|at| at.to_string());
+        REFUSALS.with_borrow_mut(|told| told.push((refusal.code, refusal.at.to_string(), earlier)));
+    }
+
     fn event(&self, event: &Event) {
         assert!(in_finalizer());
         // A store that the observer drops tells the observer.
@@ -83,4 +93,30 @@ fn a2_an_owners_drop_that_the_model_waits_for_is_refused_too() {
         // On this thread or another, as the seed has it.
         assert_eq!(answers.recv(), Ok(true));
     }
+}
+
+#[test]
+fn the_use_of_a_detached_buffer_is_told_with_both_places() {
+    let _ = set_observer(&Reenters);
+    let mut isolate = model(1).unwrap();
+    isolate.enter(|scope| {
+        let buffer = scope.allocate(16, None).unwrap();
+        let detached = line!() + 1;
+        scope.detach(&buffer, None).unwrap();
+        let uses = [
+            (line!(), scope.externalize(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.externalize_buffer(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.bytes(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.bytes_mut(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.transfer(&buffer, None).map(drop).unwrap_err()),
+            (line!(), scope.take(&buffer, None).map(drop).unwrap_err()),
+        ];
+        let told = REFUSALS.take();
+        assert_eq!(told.len(), uses.len(), "{told:?}");
+        for ((code, at, earlier), (line, error)) in told.into_iter().zip(uses) {
+            assert_eq!((code, error.code()), ("DETACHED", "DETACHED"));
+            assert!(at.contains(&format!("observer.rs:{line}:")), "{at}, not {line}");
+            assert!(earlier.unwrap().contains(&format!("observer.rs:{detached}:")), "not {detached}");
+        }
+    });
 }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use offheap_quickjs::offheap::adapter::in_finalizer;
-use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, set_observer};
+use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, Refusal, set_observer};
 use offheap_quickjs::offheap::{BackingStore, StoreId, UniqueStore};
 use offheap_quickjs::{
     Capabilities, Engine, Error, Handle, Isolate, IsolateExt, JsArrayBuffer, ManuallyExternalizedBuffer,
@@ -18,9 +18,19 @@ thread_local! {
     static MORE: Cell<fn()> = const { Cell::new(|| ()) };
 }
 
+thread_local! {
+    /// The code of each refusal, the place of the use, and that of the detach.
+    static REFUSALS: RefCell<Vec<(&'static str, String, Option<String>)>> = const { RefCell::new(Vec::new()) };
+}
+
 struct Reenters;
 
 impl Observer for Reenters {
+    fn refused(&self, refusal: &Refusal<'_>) {
+        let earlier = refusal.earlier.map(|at| at.to_string());
+        REFUSALS.with_borrow_mut(|told| told.push((refusal.code, refusal.at.to_string(), earlier)));
+    }
+
     fn event(&self, event: &Event) {
         assert!(in_finalizer());
         // Told only with the feature `track-handles`; the tests here list the events that are always told.
@@ -175,5 +185,36 @@ fn leaks_an_isolate_that_an_observer_drops_is_never_ended_by_halves() {
         assert_eq!((buffer.isolate(), store.exposure()), (id, Some((id, 1))));
         drop(buffer);
         assert!(store.exposure().is_none_or(|(isolate, _)| isolate == id));
+    });
+}
+
+#[test]
+fn the_use_of_a_detached_buffer_is_told_with_both_places() {
+    let _ = set_observer(&Reenters);
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        let buffer = scope.allocate(16, None).unwrap();
+        let detached = line!() + 1;
+        scope.detach(&buffer, None).unwrap();
+        let uses = [
+            (line!(), scope.externalize(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.externalize_buffer(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.bytes(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.bytes_mut(&buffer).map(drop).unwrap_err()),
+            (line!(), scope.transfer(&buffer, None).map(drop).unwrap_err()),
+            (line!(), scope.take(&buffer, None).map(drop).unwrap_err()),
+        ];
+        let told = REFUSALS.take();
+        assert_eq!(told.len(), uses.len(), "{told:?}");
+        for ((code, at, earlier), (line, error)) in told.into_iter().zip(uses) {
+            assert_eq!((code, error.code()), ("DETACHED", "DETACHED"));
+            assert!(at.contains(&format!("observer.rs:{line}:")), "{at}, not {line}");
+            assert!(earlier.unwrap().contains(&format!("observer.rs:{detached}:")), "not {detached}");
+        }
+        // Another buffer in the same slot has no such place.
+        drop(buffer);
+        let other = scope.eval_buffer("const b = new ArrayBuffer(8); b.transfer(); b").unwrap();
+        assert_eq!(scope.bytes(&other).map(drop).unwrap_err().code(), "DETACHED");
+        assert!(REFUSALS.take().pop().unwrap().2.is_none());
     });
 }

@@ -1,7 +1,7 @@
 //! What a scope lends: the bytes of buffers and of stores.
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, ReadGuard, WriteGuard};
+use offheap::{BackingStore, ReadGuard, Site, WriteGuard};
 
 use super::Scope;
 use crate::checks::check_mutable;
@@ -23,12 +23,14 @@ impl<H: Host> Scope<'_, H> {
     /// given a `v8::BackingStore` to another isolate.
     #[track_caller]
     pub fn bytes<T: HasBytes>(&self, object: &Handle<T>) -> Result<ReadGuard<'_>, Error> {
-        let (table, window) = (self.table, self.window(object, UseOfBytes::Read.attempted())?);
-        guards::buffer_bytes(self, table.rooted(object.slot()), window, || {
+        let window = self.window(object, UseOfBytes::Read.attempted());
+        let (table, window) = (self.table, self.told(object, window)?);
+        let lent = guards::buffer_bytes(self, table.rooted(object.slot()), window, || {
             let store = self.part(object, window, UseOfBytes::Read.attempted())?.store;
             self.check_lendable(&store, UseOfBytes::Read, Some(object.slot()))?;
             Ok(store)
-        })
+        });
+        self.told(object, lent)
     }
 
     /// Lends the bytes of a buffer, or those that a view shows, to write, as [`bytes`](Self::bytes) does to read.
@@ -42,12 +44,18 @@ impl<H: Host> Scope<'_, H> {
         self.table.check(object)?;
         let immutable = self.table.entered_host().is_immutable(self.table.rooted(object.slot()))?;
         check_mutable(H::NAME, UseOfBytes::Write.attempted(), immutable)?;
-        let (table, window) = (self.table, self.window(object, UseOfBytes::Write.attempted())?);
-        guards::buffer_bytes_mut(self, table.rooted(object.slot()), window, |scope| {
+        let window = self.window(object, UseOfBytes::Write.attempted());
+        let (table, window) = (self.table, self.told(object, window)?);
+        let lent = guards::buffer_bytes_mut(self, table.rooted(object.slot()), window, |scope| {
             let store = scope.part(object, window, UseOfBytes::Write.attempted())?.store;
             scope.check_lendable(&store, UseOfBytes::Write, Some(object.slot()))?;
             Ok(store)
-        })
+        });
+        // The guard has the borrow of the scope.
+        if let Err(error) = &lent {
+            table.detach_places.tell(object.slot(), error, Site::here());
+        }
+        lent
     }
 
     /// Lends the bytes of a store to read, if no other isolate has the store. The guard borrows the scope, so no

@@ -2,7 +2,7 @@
 //! on every engine: shared, immutable, detached, then the detach key, then the length. Each operation makes only
 //! the checks that concern it.
 
-use offheap::{BackingStore, UniqueStore};
+use offheap::{BackingStore, Site, UniqueStore, adapter};
 
 use super::Scope;
 use crate::checks::{check_attached, check_mutable, check_new_length, check_transferable, check_unshared};
@@ -17,13 +17,24 @@ impl<'s, H: Host> Scope<'s, H> {
     ///
     /// # Errors
     /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::WrongDetachKey`].
+    #[track_caller]
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         const ATTEMPTED: &str = "detach";
-        self.step_on(buffer, |host, buffer| {
+        let detached = self.step_on(buffer, |host, buffer| {
             check_unshared(H::NAME, ATTEMPTED, host.is_shared(buffer)?)?;
             check_mutable(H::NAME, ATTEMPTED, host.is_immutable(buffer)?)?;
             host.detach(buffer, key, || Ok(()))
-        })
+        });
+        self.note_detach(buffer, detached)
+    }
+
+    /// Notes where the buffer of this handle was detached, if it was.
+    #[track_caller]
+    fn note_detach<T, R>(&self, object: &Handle<T>, detached: Result<R, Error>) -> Result<R, Error> {
+        if detached.is_ok() && adapter::is_observed() {
+            self.table.detach_places.note(object.slot(), Site::here());
+        }
+        detached
     }
 
     /// Externalizes and detaches a buffer in one step. Nothing else has the memory then: it is a `&mut [u8]`, on any
@@ -40,7 +51,9 @@ impl<'s, H: Host> Scope<'s, H> {
     /// the buffer's `v8::BackingStore`; and those of [`externalize`](Self::externalize).
     #[track_caller]
     pub fn take<T: HasBytes>(&mut self, object: &Handle<T>, key: Option<&str>) -> Result<UniqueStore, Error> {
-        self.step_on(object, |host, object| take(&Taken { host, object, key }))
+        let taken = self.step_on(object, |host, object| take(&Taken { host, object, key }));
+        let taken = self.told(object, taken);
+        self.note_detach(object, taken)
     }
 
     /// Sets the key that detaching and transferring a buffer need; `None` removes it (V8's `SetDetachKey`). Script
@@ -61,14 +74,17 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::WrongIsolate`], [`Error::NotDetachable`], [`Error::Immutable`], [`Error::Detached`],
     /// [`Error::WrongDetachKey`], [`Error::InvalidLength`]; [`Error::Memory`] on QuickJS or [`Error::Script`] on V8 if
     /// there is no memory. After an error the buffer is unchanged.
+    #[track_caller]
     pub fn transfer(
         &mut self,
         buffer: &Handle<JsArrayBuffer>,
         byte_length: Option<usize>,
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.table.check(buffer)?;
-        let buffer = self.table.rooted(buffer.slot());
-        self.make(|host| host.transfer(buffer, byte_length, |state| check_transferable(H::NAME, state)))
+        let rooted = self.table.rooted(buffer.slot());
+        let moved = self.make(|host| host.transfer(rooted, byte_length, |state| check_transferable(H::NAME, state)));
+        let moved = self.told(buffer, moved);
+        self.note_detach(buffer, moved)
     }
 
     /// `buffer.resize(byteLength)`, or `buffer.grow(byteLength)` for a SharedArrayBuffer. Native references to the
@@ -78,8 +94,9 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::WrongIsolate`], [`Error::Immutable`], [`Error::Detached`], [`Error::NotResizable`],
     /// [`Error::InvalidLength`]; [`Error::Memory`] or [`Error::Script`] if there is no memory;
     /// [`Error::TooLargeForEngine`] on V8 from 32 GiB on, if the program started V8.
+    #[track_caller]
     pub fn resize(&mut self, buffer: &Handle<JsArrayBuffer>, byte_length: usize) -> Result<(), Error> {
-        self.step_on(buffer, |host, buffer| {
+        let resized = self.step_on(buffer, |host, buffer| {
             let mut attempted = "resize";
             let resized = host.resize(buffer, byte_length, |state| {
                 attempted = if state.shared { "grow" } else { "resize" };
@@ -99,7 +116,8 @@ impl<'s, H: Host> Scope<'s, H> {
                 }
                 result => result,
             }
-        })
+        });
+        self.told(buffer, resized)
     }
 
     /// `new Uint8Array(buffer)[index]`.
