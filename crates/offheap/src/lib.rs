@@ -143,5 +143,5 @@ pub use rejected::Rejected;
 pub use shared::SharedStore;
 pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
-pub use sys::exit_when_a_mapped_file_is_cut_short;
+pub use sys::{exit_when_a_mapped_file_is_cut_short, quarantine};
 pub use unique::UniqueStore;

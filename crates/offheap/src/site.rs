@@ -198,6 +198,16 @@ fn visible(file: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(shown))
 }
 
+impl Site {
+    /// The file, line and column. A number that is not known is 0.
+    pub(crate) fn parts(self) -> (&'static str, u32, u32) {
+        match self {
+            Site::Native(place) => (place.file(), place.line(), place.column()),
+            Site::Script(place) => (place.file, place.line, place.column),
+        }
+    }
+}
+
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use super::{HeapMemory, Memory, RawStore};
 use crate::Error;
 use crate::budget::Charge;
-use crate::sys::Pages;
+use crate::sys::{Freed, Pages, is_quarantine_on};
 
 mod handle;
 mod heap;
@@ -49,8 +49,9 @@ impl ManualBlock {
             return Err(Error::TooLarge { requested: byte_length, limit });
         }
         let charge = Charge::new(byte_length)?;
-        let memory = if byte_length >= PAGES_FROM {
-            ManualBytes::Pages(Pages::zeroed(byte_length)?)
+        // In quarantine, pages of its own for each memory, so that a fault in it names it.
+        let memory = if byte_length >= PAGES_FROM || is_quarantine_on() {
+            ManualBytes::Pages(Pages::zeroed(byte_length.max(1))?)
         } else {
             // At least one byte, so that each memory has an address of its own.
             ManualBytes::Heap(HeapMemory::zeroed(byte_length.max(1))?)
@@ -106,10 +107,10 @@ impl ManualBlock {
     }
 
     /// Gives the memory back as far as the address can stay taken. Returns how many bytes are kept.
-    fn keep_address(&mut self) -> usize {
+    fn keep_address(&mut self, freed: &Freed) -> usize {
         match &mut self.memory {
-            ManualBytes::Pages(pages) => pages.give_back_but_a_page(),
-            ManualBytes::Room(raw) => raw.give_room_back(),
+            ManualBytes::Pages(pages) => pages.give_back_but_a_page(freed),
+            ManualBytes::Room(raw) => raw.give_room_back(freed),
             // Kept whole. All of these together are less than `REMEMBERED * PAGES_FROM`, however much a program frees.
             ManualBytes::Heap(_) => {}
             // Kept until its `free_fn` is called.

@@ -4,7 +4,7 @@ use super::access::{AccessWord, Denied};
 use super::manual::ManualOwner;
 use super::{Memory, RawStore, UniqueRef, store_bytes};
 use crate::budget::{self, Charge};
-use crate::sys::Reservation;
+use crate::sys::{Freed, Reservation};
 use crate::{Error, IsolateId, Site, StoreKind};
 
 /// Why a length was not changed.
@@ -44,6 +44,16 @@ impl RawStore {
         match self.kind().is_manual() {
             true => self.owner::<ManualOwner>()?.reservation(),
             false => self.owner(),
+        }
+    }
+
+    /// Gives a reservation to the quarantine, with the last reference: nobody uses the bytes any more.
+    #[cold]
+    pub(super) fn quarantine(&self) {
+        let freed = Freed { store: self.id(), byte_length: self.byte_length(), made: self.site(), freed: None };
+        if let Some(reservation) = self.reservation() {
+            // SAFETY: I-FREE-ONCE: the caller drops the last reference, once, and the owner with the reservation next.
+            unsafe { reservation.quarantine(&freed) };
         }
     }
 

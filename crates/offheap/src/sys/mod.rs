@@ -4,11 +4,14 @@
 mod fault;
 mod file;
 mod pages;
+mod quarantine;
 mod reservation;
 mod stack;
 
 pub use fault::exit_when_a_mapped_file_is_cut_short;
 pub(crate) use file::{FileKey, MapFailure, MappedFile, OpenedFile};
 pub(crate) use pages::Pages;
+pub use quarantine::quarantine;
+pub(crate) use quarantine::{Freed, is_on as is_quarantine_on};
 pub(crate) use reservation::Reservation;
 pub use stack::thread_stack;

@@ -2,9 +2,11 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
+use super::quarantine::{self, Freed, Kept};
 use crate::Error;
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -23,6 +25,8 @@ pub(crate) struct Reservation {
     reserved: AtomicUsize,
     max_byte_length: usize,
     committed: AtomicUsize,
+    // Once the quarantine has the range.
+    kept: OnceLock<Kept>,
 }
 
 impl Reservation {
@@ -47,7 +51,7 @@ impl Reservation {
 
     fn of(start: NonNull<u8>, reserved: usize, max_byte_length: usize, committed: usize) -> Self {
         let (reserved, committed) = (AtomicUsize::new(reserved), AtomicUsize::new(committed));
-        Reservation { start, reserved, max_byte_length, committed }
+        Reservation { start, reserved, max_byte_length, committed, kept: OnceLock::new() }
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -111,12 +115,27 @@ impl Reservation {
         unsafe { give_back(start.as_ptr().cast(), end - from) }
     }
 
-    /// Gives back all memory, and all addresses except the first page's, so that no other memory begins at this address. If
-    /// the system refuses, the addresses are kept.
+    /// Gives the range to the quarantine, if there is one. Returns whether it has the range.
+    ///
+    /// # Safety
+    /// From now on the bytes are not used and none are committed, and neither this nor `give_back_but_a_page` is called again
+    /// if the quarantine has the range.
+    pub(crate) unsafe fn quarantine(&self, freed: &Freed) -> bool {
+        // SAFETY: I-FREE-ONCE: only this range, which is not used any more. `drop` sees that it was kept.
+        let kept = unsafe { quarantine::keep(self.start, self.reserved.load(Ordering::Relaxed), freed) };
+        kept.is_some_and(|kept| self.kept.set(kept).is_ok())
+    }
+
+    /// Gives back all memory. The addresses go to the quarantine; without one, all except the first page's are given back too.
+    /// So no other memory begins at this address. If the system refuses, the addresses are kept.
     ///
     /// # Safety
     /// From now on the bytes are not used and none are committed, and this is not called again.
-    pub(crate) unsafe fn give_back_but_a_page(&self) {
+    pub(crate) unsafe fn give_back_but_a_page(&self, freed: &Freed) {
+        // SAFETY: I-FREE-ONCE: the caller's promise.
+        if unsafe { self.quarantine(freed) } {
+            return;
+        }
         let (page, reserved) = (page_size(), self.reserved.load(Ordering::Relaxed));
         // If the system refuses, as it does for locked pages, the memory goes with the addresses.
         let _ = self.release(0, self.max_byte_length);
@@ -133,6 +152,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if let Some(kept) = self.kept.get() {
+            // SAFETY: I-QUARANTINE: the range's own start; a value is dropped once.
+            unsafe { kept.release(self.start) };
+            return;
+        }
         // SAFETY: I-FREE-ONCE: the rest of a constructor's mapping, which only this unmaps.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.reserved.load(Ordering::Relaxed)) };
         debug_assert!(unmapped.is_ok());

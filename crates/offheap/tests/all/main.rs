@@ -20,6 +20,7 @@ mod messages;
 mod owners;
 mod parts;
 mod places;
+mod quarantine;
 mod rejected;
 mod resizable;
 mod shared;

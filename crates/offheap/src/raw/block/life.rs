@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
+use crate::sys::is_quarantine_on;
 
 impl Clone for RawStore {
     #[inline]
@@ -75,6 +76,9 @@ impl RawStore {
         // The memory of a manual store is freed by hand, and its free tells the observer.
         if !last.kind().is_manual() {
             last.tell_freed();
+            if is_quarantine_on() {
+                last.quarantine();
+            }
         }
         drop(owner);
         drop(charge);

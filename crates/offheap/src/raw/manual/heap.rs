@@ -9,6 +9,7 @@ use super::{FreedAt, ManualBlock, ManualHandle, ManualOwner};
 use crate::event::{self, Event, EventKind, Refusal};
 use crate::raw::access::Denied;
 use crate::raw::{RawStore, RawWeak};
+use crate::sys::Freed;
 use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
 
 /// How many freed addresses are remembered.
@@ -256,7 +257,8 @@ impl Heap {
         let live = self.live.remove(&address).expect("live until it is freed");
         let byte_length = live.byte_length();
         let Live { store, kind, handle, allocated, mut block, .. } = live;
-        self.kept_bytes += block.keep_address();
+        let told = Freed { store, byte_length, made: allocated, freed: Some(freed) };
+        self.kept_bytes += block.keep_address(&told);
         let oldest = if self.freed.len() == REMEMBERED { self.freed.pop_front() } else { None };
         let forgotten = oldest.and_then(|oldest| oldest.block);
         self.kept_bytes -= forgotten.as_ref().map_or(0, ManualBlock::kept_bytes);

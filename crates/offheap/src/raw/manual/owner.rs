@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::raw::access::Denied;
 use crate::raw::{Memory, RawStore};
 use crate::sync::{AtomicUsize, Ordering, fence};
-use crate::sys::Reservation;
+use crate::sys::{Freed, Reservation};
 use crate::{Error, Holder, Site, StoreKind, budget};
 
 /// The place of the free and, if the memory is shared or its length changes, its addresses. The free gives all of them back
@@ -105,7 +105,7 @@ impl RawStore {
     ///
     /// # Panics
     /// Unless the memory was marked as freed.
-    pub(in crate::raw) fn give_room_back(&self) {
+    pub(in crate::raw) fn give_room_back(&self, freed: &Freed) {
         assert!(self.is_freed(), "marked before it is given back");
         let byte_length = self.take_byte_length();
         if self.is_charged() {
@@ -114,7 +114,7 @@ impl RawStore {
         if let Some(reservation) = self.owner::<ManualOwner>().and_then(ManualOwner::reservation) {
             // SAFETY: I-MAPPED, I-FREE-ONCE: freed memory is not used, and it is marked as freed once, under the heap's
             // lock.
-            unsafe { reservation.give_back_but_a_page() };
+            unsafe { reservation.give_back_but_a_page(freed) };
         }
     }
 }
