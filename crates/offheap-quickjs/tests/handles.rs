@@ -1,14 +1,16 @@
-//! The place of each handle that is taken from a buffer, with the feature `track-handles`. A process has one observer, so
-//! this has a file of its own.
+//! The place of each handle that is taken from a buffer, with the feature `track-handles`, and the isolate that released a
+//! buffer. A process has one observer, so this has a file of its own.
 
 use std::cell::RefCell;
 
 use offheap_quickjs::offheap::observe::{Event, EventKind, Observer, TRACKS_HANDLES, set_observer};
-use offheap_quickjs::offheap::{BackingStore, Site};
+use offheap_quickjs::offheap::{BackingStore, FrozenStore, IsolateId, SharedStore, Site};
 use offheap_quickjs::rquickjs::{Context, Runtime, Value};
 use offheap_quickjs::{BackingStoreExt, Isolate, ManuallyExternalizedBuffer};
 
 thread_local!(static LIVE: RefCell<Vec<(u64, Site)>> = const { RefCell::new(Vec::new()) });
+
+thread_local!(static RELEASED: RefCell<Vec<Option<IsolateId>>> = const { RefCell::new(Vec::new()) });
 
 struct Recorder;
 
@@ -16,6 +18,7 @@ impl Observer for Recorder {
     fn event(&self, event: &Event) {
         LIVE.with_borrow_mut(|live| match event.kind {
             EventKind::Referenced { reference, at, .. } => live.push((reference.get(), at)),
+            EventKind::Released { isolate } => RELEASED.with_borrow_mut(|released| released.push(isolate)),
             EventKind::Dropped { reference } => live.retain(|handle| handle.0 != reference.get()),
             _ => {}
         });
@@ -72,4 +75,21 @@ fn a_handle_from_a_value_of_your_own_context_names_the_line_that_took_it() {
             }
         }
     });
+}
+
+#[test]
+fn a_frozen_or_shared_buffer_that_is_collected_names_its_isolate() {
+    let _ = set_observer(&Recorder);
+    let mut isolate = Isolate::new().unwrap();
+    let id = isolate.id();
+    let frozen = FrozenStore::from_owner(&[0u8; 8][..]).unwrap();
+    let shared = SharedStore::zeroed(8).unwrap();
+    let growable = SharedStore::growable(8, 16).unwrap();
+    isolate.enter(|scope| {
+        drop(scope.expose(frozen.as_store()).unwrap());
+        drop(scope.expose(shared.as_store()).unwrap());
+        drop(scope.expose(growable.as_store()).unwrap());
+    });
+    isolate.enter(|scope| scope.eval::<()>("undefined").unwrap());
+    assert_eq!(RELEASED.take(), [Some(id); 3]);
 }

@@ -192,6 +192,21 @@ fn a_frozen_buffer_is_released_without_a_count() {
 }
 
 #[test]
+fn an_adapter_says_which_isolate_released_a_buffer_that_is_not_counted() {
+    observe();
+    let (first, second) = (IsolateRegistration::new("Test").unwrap(), IsolateRegistration::new("Test").unwrap());
+    let frozen = FrozenStore::from_owner(&[1u8][..]).unwrap();
+    Hold::frozen(&frozen, first.id()).release(|| Some(first.id()));
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    // What the store knows is right.
+    Hold::new(&store, first.id()).unwrap().release(|| Some(second.id()));
+    for id in [frozen.id(), store.id()] {
+        assert_eq!(kinds(id).last(), Some(&EventKind::Released { isolate: Some(first.id()) }));
+    }
+    assert_eq!((frozen.reference_count(), store.exposure()), (1, None));
+}
+
+#[test]
 fn a_refused_operation_is_not_told() {
     observe();
     extern "C" fn nothing(_: *mut std::ffi::c_void) {}

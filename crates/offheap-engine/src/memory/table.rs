@@ -69,6 +69,9 @@ struct Held {
     /// Keeps an isolate's id in use while holds are counted: the isolate in which an unshared store is exposed. The
     /// holds may outlive the isolate.
     isolate: Arc<IsolateRegistration>,
+    /// Whether no other isolate had a buffer over the store while this entry was there. Read-only and shared memory may be
+    /// in several.
+    is_only_isolate: bool,
 }
 
 // SAFETY: I-OWNER-SEND: a hold is a reference to a store, and references to stores may be sent.
@@ -204,9 +207,10 @@ impl<B: Block> AddressTable<B> {
             }
             if let Some(held) = entry.find_held(|held| held.store == store) {
                 held.count += 1;
+                held.is_only_isolate &= held.isolate.id() == isolate.id();
                 return Ok(());
             }
-            let new = Held { hold, store, read_only, count: 1, isolate: Arc::clone(isolate) };
+            let new = Held { hold, store, read_only, count: 1, isolate: Arc::clone(isolate), is_only_isolate: true };
             match &entry.held {
                 None => entry.held = Some(new),
                 Some(held) if held.read_only && read_only => {
@@ -230,15 +234,17 @@ impl<B: Block> AddressTable<B> {
     #[inline]
     pub unsafe fn finalize(&self, data: *mut c_void, hold: NonNull<c_void>) {
         run_finalizer(self.engine, || {
-            let isolate = self.remove_hold(data.addr(), hold);
+            let (isolate, is_only_isolate) = self.remove_hold(data.addr(), hold);
             // SAFETY: I-FREE-ONCE: `expose` made the hold into this pointer; the caller promises to pass it once.
-            drop(unsafe { Hold::from_raw(hold) });
+            let hold = unsafe { Hold::from_raw(hold) };
+            hold.release(|| isolate.as_ref().filter(|_| is_only_isolate).map(|isolate| isolate.id()));
             drop(isolate);
         });
     }
 
-    /// Removes a hold from its entry. The caller drops the result after the hold.
-    fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> Option<Arc<IsolateRegistration>> {
+    /// Removes a hold from its entry. The caller drops the result after the hold. Also returns whether all holds on the store
+    /// were in this isolate.
+    fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> (Option<Arc<IsolateRegistration>>, bool) {
         const NOTED: &str = "made by `expose`";
         let (shard, place) = self.shard(address);
         let mut entries = shard.lock();
@@ -246,9 +252,10 @@ impl<B: Block> AddressTable<B> {
         let entry = occupied.get_mut();
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
         held.count -= 1;
+        let is_only_isolate = held.is_only_isolate;
         if held.count != 0 {
             // Another thread may remove the other holds before this hold is dropped, and the isolate may end.
-            return Some(Arc::clone(&held.isolate));
+            return (Some(Arc::clone(&held.isolate)), is_only_isolate);
         }
         place.forget(address);
         let gone = match &entry.held {
@@ -258,7 +265,7 @@ impl<B: Block> AddressTable<B> {
         if entry.is_empty() {
             occupied.remove();
         }
-        gone.map(|held| held.isolate)
+        (gone.map(|held| held.isolate), is_only_isolate)
     }
 
     /// The store of a live buffer with `byte_length` bytes at this address, or `None` if the buffer is over other

@@ -12,13 +12,14 @@ use rquickjs::qjs;
 use super::growing::{growing_realloc, hold_of};
 use super::layout::BufferFields;
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
+use super::state::releasing_isolate;
 use crate::ENGINE;
 
 /// The callback of every buffer over a store. With `size` 0 it frees the memory. With another `size` it returns
 /// that many bytes, for a `resize` (which keeps the buffer) or a `transfer` (whose new buffer keeps the callback
 /// and the opaque).
 pub(super) unsafe extern "C" fn store_realloc(
-    _rt: *mut qjs::JSRuntime,
+    rt: *mut qjs::JSRuntime,
     opaque: *mut c_void,
     data: *mut c_void,
     size: qjs::size_t,
@@ -28,7 +29,7 @@ pub(super) unsafe extern "C" fn store_realloc(
     run_finalizer(ENGINE, || match size {
         0 => {
             // SAFETY: I-FREE-ONCE: QuickJS calls the callback of a buffer with size 0 only once.
-            drop(unsafe { take_hold(opaque, data.cast()) });
+            unsafe { take_hold(opaque, data.cast()) }.release(|| releasing_isolate(rt));
             ptr::null_mut()
         }
         // SAFETY: QuickJS calls the callback of a live buffer, and `size` is not 0.

@@ -13,6 +13,7 @@ use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
 use super::moved::take_hold;
+use super::state::releasing_isolate;
 use crate::{ENGINE, Error};
 
 /// The list. It lives as long as the last of its buffers, possibly longer than the isolate.
@@ -104,7 +105,7 @@ pub(super) unsafe fn hold_of(opaque: NonNull<c_void>) -> NonNull<c_void> {
 
 /// The callback of every buffer in a list. QuickJS never asks to reallocate shared memory.
 pub(super) unsafe extern "C" fn growing_realloc(
-    _rt: *mut qjs::JSRuntime,
+    rt: *mut qjs::JSRuntime,
     opaque: *mut c_void,
     data: *mut c_void,
     size: qjs::size_t,
@@ -124,7 +125,7 @@ pub(super) unsafe extern "C" fn growing_realloc(
             }
         }
         // SAFETY: I-FREE-ONCE: the entry's hold is taken once, because this callback is called with size 0 once.
-        drop(unsafe { take_hold(entry.hold, data.cast()) });
+        unsafe { take_hold(entry.hold, data.cast()) }.release(|| releasing_isolate(rt));
         ptr::null_mut()
     })
 }

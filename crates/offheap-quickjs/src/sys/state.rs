@@ -117,6 +117,12 @@ pub(crate) fn same_runtime<'a, 'js>(ctx: &Ctx<'_>, value: &'a Value<'js>) -> Res
     Err(Error::WrongIsolate { handle: isolate_id(there)?, here: isolate_id(ctx)? })
 }
 
+/// The isolate of a runtime that is freeing memory, if it is the one that this thread used last. It is not known any more
+/// when the runtime itself is freed.
+pub(super) fn releasing_isolate(runtime: *mut qjs::JSRuntime) -> Option<IsolateId> {
+    LAST.with(|last| last.get(&ENDED, runtime.addr()))
+}
+
 /// The id of the runtime of `ctx` as an isolate.
 #[inline]
 pub(crate) fn isolate_id(ctx: &Ctx<'_>) -> Result<IsolateId, Error> {

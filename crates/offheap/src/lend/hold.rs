@@ -132,6 +132,13 @@ impl Hold {
         resized.map_err(|refused| BackingStore::unseen(raw.clone()).refused(attempted, scope, refused))
     }
 
+    /// Drops the hold, for an adapter that knows which isolate released the buffer. Shared and read-only memory does not know
+    /// it, so the observer is told what `isolate` returns. It is not called if there is no observer.
+    #[inline]
+    pub fn release(self, isolate: impl FnOnce() -> Option<IsolateId>) {
+        self.0.end_in(isolate);
+    }
+
     /// The hold as a pointer, for an engine to keep.
     #[inline]
     pub fn into_raw(self) -> NonNull<c_void> {

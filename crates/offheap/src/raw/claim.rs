@@ -138,13 +138,21 @@ impl Claim {
         }
     }
 
+    /// Ends the claim. `isolate` is asked only if there is an observer, and used only if the block does not know which isolate
+    /// it was exposed in.
+    #[inline]
+    pub(crate) fn end_in(self, isolate: impl FnOnce() -> Option<IsolateId>) {
+        let mut claim = ManuallyDrop::new(self);
+        if claim.0.is_told() { claim.tell_and_end(isolate()) } else { claim.end() }
+    }
+
     #[cold]
-    fn tell_and_end(&mut self) {
+    fn tell_and_end(&mut self, known: Option<IsolateId>) {
         // It ends after the event, so that the observer hears of another isolate's claim later. It ends even if the observer
         // panics.
         let ending = Ending(self);
         let raw = &ending.0.0;
-        let isolate = raw.exposure().filter(|_| counts_buffers(raw.kind())).map(|(isolate, _)| isolate);
+        let isolate = raw.exposure().filter(|_| counts_buffers(raw.kind())).map(|(isolate, _)| isolate).or(known);
         raw.tell(EventKind::Released { isolate });
     }
 }
@@ -161,7 +169,7 @@ impl Drop for Ending<'_> {
 impl Drop for Claim {
     #[inline]
     fn drop(&mut self) {
-        if self.0.is_told() { self.tell_and_end() } else { self.end() }
+        if self.0.is_told() { self.tell_and_end(None) } else { self.end() }
     }
 }
 
