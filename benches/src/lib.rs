@@ -2,6 +2,7 @@
 //! affects both.
 #![forbid(unsafe_code)]
 
+pub mod child;
 mod report;
 
 use std::fmt::Write;
