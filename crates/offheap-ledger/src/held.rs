@@ -10,6 +10,16 @@ use offheap::{BackingStore, Site, StoreId};
 #[must_use = "a hold that is dropped is a leak for good"]
 pub struct Hold(u64);
 
+impl Hold {
+    /// The number of the reference in a stream. The core does not give such high numbers to handles.
+    pub(crate) fn number_in_stream(&self) -> u64 {
+        FIRST_IN_STREAM + self.0
+    }
+}
+
+/// The number in a stream of the first reference that must be released. JavaScript reads it exactly.
+pub(crate) const FIRST_IN_STREAM: u64 = 1 << 52;
+
 /// The references that were not released yet.
 #[derive(Default)]
 pub(crate) struct Held {
@@ -37,8 +47,8 @@ impl Held {
         Hold(number)
     }
 
-    pub(crate) fn release(&mut self, hold: &Hold) {
-        self.references.remove(&hold.0);
+    pub(crate) fn release(&mut self, hold: &Hold) -> Option<Reference> {
+        self.references.remove(&hold.0)
     }
 
     pub(crate) fn len(&self) -> usize {

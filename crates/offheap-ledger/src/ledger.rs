@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use offheap::observe;
 use offheap::{BackingStore, Site, StoreId};
 
-use crate::held::{Held, Hold};
+use crate::happened::What;
+use crate::held::{Held, Hold, Reference};
 use crate::refusal::Refusals;
 use crate::sample::Sampling;
 use crate::shard::{Locked, SHARDS, Sums};
@@ -156,12 +157,18 @@ impl Ledger {
 
     /// Records a reference that must be released, taken at `site`. It counts as leaked until it is.
     pub fn hold(&self, store: &BackingStore, site: Site) -> Hold {
-        self.held().hold(store, site)
+        let hold = self.held().hold(store, site);
+        let what = What::Referenced { reference: hold.number_in_stream(), from: 0, to: store.byte_length() };
+        self.tell_stream(what, store.id(), store.byte_length(), Some(site));
+        hold
     }
 
     /// Records that a reference was released.
     pub fn release(&self, hold: Hold) {
-        self.held().release(&hold);
+        let released = self.held().release(&hold);
+        if let Some(Reference { store, byte_length, .. }) = released {
+            self.tell_stream(What::Dropped { reference: hold.number_in_stream() }, store, byte_length, None);
+        }
     }
 
     pub(crate) fn held(&self) -> MutexGuard<'_, Held> {

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use offheap::{IsolateId, StoreKind};
+use offheap::{IsolateId, StoreId, StoreKind};
 use offheap_report::format::{self, Change, Event, Line};
 
 use crate::happened::{Happened, What};
+use crate::held::FIRST_IN_STREAM;
 use crate::live::LiveStore;
 use crate::output::Output;
 use crate::refusal::Refusal;
@@ -21,6 +22,16 @@ pub(crate) struct Lines {
     stacks: HashSet<u32>,
     threads: HashSet<u32>,
     isolates: HashMap<u64, format::Isolate>,
+    /// Stores with references that must be released.
+    held: HashMap<StoreId, HeldStore>,
+}
+
+/// A store with references that must be released.
+#[derive(Default)]
+struct HeldStore {
+    references: HashSet<u64>,
+    /// Its end, which is told when the last of them is released: until then the store counts as leaked.
+    freed: Option<Happened>,
 }
 
 impl Lines {
@@ -34,7 +45,7 @@ impl Lines {
             unix_milliseconds: Some(now.saturating_sub(ledger.age()).as_millis() as u64),
             labels: format::Labels::new(),
         };
-        Lines { start, stacks: HashSet::new(), threads: HashSet::new(), isolates: HashMap::new() }
+        Lines { start, stacks: HashSet::new(), threads: HashSet::new(), isolates: HashMap::new(), held: HashMap::new() }
     }
 
     pub(crate) fn start(&mut self, output: &mut dyn Output) -> io::Result<()> {
@@ -44,9 +55,39 @@ impl Lines {
 
     pub(crate) fn write(&mut self, told: &Told, output: &mut dyn Output) -> io::Result<()> {
         match told {
-            Told::Happened(happened) => self.happened(happened, output),
+            Told::Happened(happened) => self.unless_held(happened, output),
             Told::Refused(refusal) => self.refused(refusal, output),
         }
+    }
+
+    /// Writes what happened, and keeps back the end of a store with references that must be released.
+    fn unless_held(&mut self, happened: &Happened, output: &mut dyn Output) -> io::Result<()> {
+        let &Happened { what, store, time, .. } = happened;
+        match what {
+            What::Referenced { reference, .. } if reference >= FIRST_IN_STREAM => {
+                self.held.entry(store).or_default().references.insert(reference);
+            }
+            What::Dropped { reference } if reference >= FIRST_IN_STREAM => {
+                // Nothing was told of the references to a store that is not in the stream.
+                let Some(held) = self.held.get_mut(&store).filter(|held| held.references.contains(&reference)) else {
+                    return Ok(());
+                };
+                held.references.remove(&reference);
+                if held.references.is_empty() {
+                    let freed = self.held.remove(&store).and_then(|held| held.freed);
+                    self.happened(happened, output)?;
+                    return freed.map_or(Ok(()), |freed| self.happened(&Happened { time, ..freed }, output));
+                }
+            }
+            What::Freed => {
+                if let Some(held) = self.held.get_mut(&store) {
+                    held.freed = Some(*happened);
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        self.happened(happened, output)
     }
 
     fn happened(&mut self, happened: &Happened, output: &mut dyn Output) -> io::Result<()> {

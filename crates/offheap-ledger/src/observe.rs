@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use offheap::observe::{self, Event, EventKind, Observer};
-use offheap::{BackingStore, Length, Site, StoreKind};
+use offheap::{BackingStore, Length, Site, StoreId, StoreKind};
 
 use crate::happened::{Happened, What};
 use crate::record::Record;
@@ -170,6 +170,19 @@ impl Ledger {
             isolate: None,
         });
         record.note(made, self.kept_events);
+    }
+
+    /// Tells only the stream, if there is one, of a reference to a store that it knows.
+    pub(crate) fn tell_stream(&self, what: What, store: StoreId, byte_length: usize, site: Option<Site>) {
+        let thread = thread::number();
+        let mut happened = Happened { what, time: 0, store, byte_length, site, stack: None, thread, isolate: None };
+        let locked = &self.shards[shard::of(store)];
+        let mut shard = locked.lock();
+        if matches!(what, What::Referenced { .. }) && shard.get_mut(store).is_none() {
+            return;
+        }
+        happened.time = self.now();
+        drop(self.tell(locked, shard, Told::Happened(happened)));
     }
 
     /// Hands it to the stream, if there is one. Waits while too much is waiting to be written.

@@ -7,6 +7,7 @@ use crate::common::{Engine, Folder, QUICKJS};
 on_each_engine!(
     a_run_writes_a_stream_that_the_report_reads,
     a_run_writes_a_page_and_the_stream_beside_it,
+    a_reference_that_is_never_released_leaks_in_the_stream_too,
     the_balance_is_the_same_at_each_level,
 );
 
@@ -49,6 +50,23 @@ fn a_run_writes_a_page_and_the_stream_beside_it(engine: Engine) {
     let page = fs::read_to_string(folder.path("a.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("a.js:2:"));
     assert_eq!(folder.offheap(&["report", "a.jsonl"]).status, Some(3));
+}
+
+fn a_reference_that_is_never_released_leaks_in_the_stream_too(engine: Engine) {
+    let folder = Folder::new(engine);
+    folder.write("a.js", "const samples = new Float32Array(1000);\nnativeModule.externalizeBuffer(samples);\n");
+    let ran = folder.run(&["--ledger=full", "--report", "a.jsonl", "a.js"]);
+    assert_eq!(ran.status, Some(3), "{ran:?}");
+    let balance = "offheap: 1 store, 3.9 KiB external, 1 leaked, 0 refused\n";
+    assert!(ran.stderr.ends_with(balance), "{ran:?}");
+    let report = folder.offheap(&["report", "a.jsonl"]);
+    assert!(report.stdout.starts_with("error[LEAK]: 3.9 KiB in 1 store leaked\n --> a.js:2:"), "{report:?}");
+    assert!(report.stdout.contains("held by: a reference taken at a.js:2:"), "{report:?}");
+    assert!(report.stdout.ends_with(balance), "{report:?}");
+
+    folder.write("b.js", "nativeModule.externalizeBuffer(new Uint8Array(9)).release();\n");
+    folder.run(&["--ledger=full", "--report", "b.jsonl", "b.js"]);
+    assert_eq!(folder.offheap(&["report", "b.jsonl"]).status, Some(0));
 }
 
 fn the_balance_is_the_same_at_each_level(engine: Engine) {
