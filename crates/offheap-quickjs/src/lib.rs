@@ -158,6 +158,8 @@ pub const QUICKJS_VERSION: &str = "0.16.2";
 mod pages {
     #[doc = include_str!("../../../docs/cookbook.md")]
     mod cookbook {}
+    #[doc = include_str!("../../../docs/find-a-leak.md")]
+    mod find_a_leak {}
     #[doc = include_str!("../../../docs/from-rquickjs.md")]
     mod from_rquickjs {}
     #[doc = include_str!("../../../docs/manually-externalized-buffer.md")]

@@ -145,3 +145,9 @@ pub use site::{ScriptPlace, Site};
 pub use store::{BackingStore, WeakStore};
 pub use sys::{exit_when_a_mapped_file_is_cut_short, quarantine};
 pub use unique::UniqueStore;
+
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../docs/quarantine.md")]
+    mod quarantine {}
+}

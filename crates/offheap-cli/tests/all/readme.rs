@@ -25,6 +25,8 @@ const NOT_RUN: &[&str] = &[
     "bash peers-unsound/check rquickjs ours",
     "bash peers-unsound/check v8",
     "cargo bench -p benches --bench peers",
+    "cargo bench -p benches --bench ledger",
+    "cargo test -p offheap-ledger",
     "cargo bench -p offheap-v8 --bench peers",
     "cargo bench -p offheap-cli --features v8 --bench map",
 ];
@@ -64,7 +66,7 @@ fn commands(document: &str) -> Vec<Shown> {
 /// Each command ends with status 0, except those that show a mistake.
 fn expected_status(command: &str) -> i32 {
     match command.rsplit('/').next() {
-        Some("leak.js" | "leak.jsonl" | "double_free.js") => 3,
+        Some("leak.js" | "leak.jsonl" | "grows.jsonl" | "double_free.js") => 3,
         Some("wrong_constructor.js") => 1,
         _ => 0,
     }
@@ -72,6 +74,10 @@ fn expected_status(command: &str) -> i32 {
 
 /// The command without cargo, on the binaries of this test run.
 fn direct(command: &str) -> String {
+    // `NAME=VALUE cargo run ..`
+    if let Some((variable, rest)) = command.split_once(' ').filter(|(word, _)| word.contains('=')) {
+        return format!("{variable} {}", direct(rest));
+    }
     let offheap = env!("CARGO_BIN_EXE_offheap");
     for run in ["cargo run --release -- ", "cargo run --release --features v8 -- "] {
         if let Some(arguments) = command.strip_prefix(run) {
@@ -184,6 +190,47 @@ fn commands_print_what_their_pages_show() {
     for page in pages() {
         run_commands_of(&page);
     }
+}
+
+/// The lines of the blocks that are marked `text,report`: parts of the report on the stream of the command before them.
+/// Times differ from run to run, so no such line has one.
+fn parts_of_reports(page: &str) -> Vec<(String, Vec<String>)> {
+    let text = read(page);
+    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
+    let (mut command, mut mark) = (String::new(), "");
+    for line in text.lines() {
+        match line.strip_prefix("```") {
+            Some(new) => mark = new,
+            None if mark == "console" => command = line.strip_prefix("$ ").unwrap_or(&command).to_owned(),
+            None if mark == "text,report" => match parts.last_mut() {
+                Some((of, lines)) if *of == command => lines.push(line.to_owned()),
+                _ => parts.push((command.clone(), vec![line.to_owned()])),
+            },
+            None => {}
+        }
+    }
+    parts
+}
+
+#[test]
+fn parts_of_reports_are_in_the_reports() {
+    let mut count = 0;
+    for page in pages() {
+        for (command, lines) in parts_of_reports(&page) {
+            // The report reads what an earlier command of the page writes.
+            for Shown { command, .. } in
+                commands(&read(&page)).iter().filter(|shown| shown.command.contains("_LEDGER="))
+            {
+                run(&page, command);
+            }
+            let report = run(&page, &command);
+            for line in lines {
+                assert!(report.contains(line.trim_end()), "{page}: $ {command}\nhas no\n{line}\nbut\n{report}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0, "no page has a part of a report");
 }
 
 /// The blocks of a page that are marked `rust`, each with its whole mark.
