@@ -4,6 +4,8 @@
 //! In a block marked `console`, a line `$ command` is a command. The lines up to the next command are its output, from both
 //! streams. Addresses differ from run to run, so pages write them as `0x…`.
 //!
+//! A block marked `text,report` has lines of what the command before it prints.
+//!
 //! A block marked `rust` is compiled by the doctests of the crate that includes its page. One marked `rust,ignore` is a part
 //! of a program in the repository, letter for letter.
 
@@ -182,6 +184,9 @@ fn run_commands_of(page: &str) {
         if !output.is_empty() || command.starts_with("printf ") {
             assert_eq!(mask_addresses(&seen), mask_addresses(&output), "{page}: $ {command}");
         }
+        for line in parts_of_report(&read(page), &command) {
+            assert!(seen.contains(line), "{page}: $ {command}\nhas no\n{line}\nbut\n{seen}");
+        }
     }
 }
 
@@ -192,45 +197,19 @@ fn commands_print_what_their_pages_show() {
     }
 }
 
-/// The lines of the blocks that are marked `text,report`: parts of the report on the stream of the command before them.
-/// Times differ from run to run, so no such line has one.
-fn parts_of_reports(page: &str) -> Vec<(String, Vec<String>)> {
-    let text = read(page);
-    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
-    let (mut command, mut mark) = (String::new(), "");
-    for line in text.lines() {
+/// The lines of the blocks that are marked `text,report` and follow this command: parts of what it prints. Times differ from
+/// run to run, so no such line has one.
+fn parts_of_report<'a>(page: &'a str, command: &str) -> Vec<&'a str> {
+    let (mut last, mut mark, mut parts) = ("", "", Vec::new());
+    for line in page.lines() {
         match line.strip_prefix("```") {
             Some(new) => mark = new,
-            None if mark == "console" => command = line.strip_prefix("$ ").unwrap_or(&command).to_owned(),
-            None if mark == "text,report" => match parts.last_mut() {
-                Some((of, lines)) if *of == command => lines.push(line.to_owned()),
-                _ => parts.push((command.clone(), vec![line.to_owned()])),
-            },
+            None if mark == "console" => last = line.strip_prefix("$ ").unwrap_or(last),
+            None if mark == "text,report" && last == command => parts.push(line.trim_end()),
             None => {}
         }
     }
     parts
-}
-
-#[test]
-fn parts_of_reports_are_in_the_reports() {
-    let mut count = 0;
-    for page in pages() {
-        for (command, lines) in parts_of_reports(&page) {
-            // The report reads what an earlier command of the page writes.
-            for Shown { command, .. } in
-                commands(&read(&page)).iter().filter(|shown| shown.command.contains("_LEDGER="))
-            {
-                run(&page, command);
-            }
-            let report = run(&page, &command);
-            for line in lines {
-                assert!(report.contains(line.trim_end()), "{page}: $ {command}\nhas no\n{line}\nbut\n{report}");
-                count += 1;
-            }
-        }
-    }
-    assert!(count > 0, "no page has a part of a report");
 }
 
 /// The blocks of a page that are marked `rust`, each with its whole mark.
