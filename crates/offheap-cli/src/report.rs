@@ -80,7 +80,8 @@ fn follow_all(options: &Report, trace: &mut Trace, sink: &mut dyn Sink) -> io::R
             }
         }
         if before == (watch.lines, watch.problems) {
-            watch.tell(&format!("{name} is empty: no ledger wrote to it; check the name"));
+            let of = if name == "-" { "the standard input" } else { &name };
+            watch.tell(&format!("{of} is empty: no ledger wrote to it; check the name"));
         }
     }
     watch.sink.finish(trace)?;

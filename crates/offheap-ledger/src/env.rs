@@ -12,7 +12,8 @@ pub const VARIABLE: &str = "OFFHEAP_LEDGER";
 /// Installs none if the variable is not there or is empty. Call it first in `main`.
 ///
 /// The stream is written into the file: as it is, or as one page to look at if the name of the file ends with `.html` (with
-/// the feature `html`). The page is written when the process exits.
+/// the feature `html`). The page is written when the process exits. Without a file nothing is written: ask the ledger that
+/// this returns.
 ///
 /// # Errors
 /// [`Error::Setting`] if the variable has another form; [`Error::File`] if the file cannot be made; those of

@@ -44,6 +44,9 @@ impl Line {
             process: Option<u64>,
         }
         let text = str::from_utf8(text).map_err(|error| Malformed::NotUtf8 { column: error.valid_up_to() + 1 })?;
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Malformed::NoObject); // serde would read a list as the fields in their order
+        }
         let Head { event, process } = serde_json::from_str(text).map_err(Malformed::syntax)?;
         let event = Event::parse(&event, text)?;
         event.check()?;
@@ -61,6 +64,9 @@ pub enum Malformed {
         /// The first byte that is wrong, counted from 1.
         column: usize,
     },
+    /// The text does not begin as a JSON object.
+    #[error("this is no JSON object, as every line of a ledger's stream is")]
+    NoObject,
     /// The text is no JSON object with the fields of its event.
     #[error("{message} (column {column})")]
     Syntax {

@@ -97,6 +97,7 @@ impl fmt::Display for Holder<'_> {
                 Ok(())
             }
             Holder::References { count } => write!(f, "{count} {}", plural(count, "reference")),
+            Holder::Readers { count: 1 } => f.write_str("1 guard that reads"),
             Holder::Readers { count } => write!(f, "{count} {} that read", plural(count, "guard")),
             Holder::Writer => f.write_str("a guard that writes"),
             Holder::Weak { count } => write!(f, "{count} weak {}", plural(count, "handle")),

@@ -99,7 +99,7 @@ fn what_can_be_read_is_reported_and_what_cannot_is_named() {
         "offheap: cannot read missing.jsonl: No such file or directory (os error 2); check the name and the permissions\n\
          offheap: cannot read folder: is a directory; check the name and the permissions\n\
          offheap: empty.jsonl is empty: no ledger wrote to it; check the name\n\
-         offheap: bad.jsonl:2: expected ident (column 2); the line is left out\n\
+         offheap: bad.jsonl:2: this is no JSON object, as every line of a ledger's stream is; the line is left out\n\
          offheap: bad.jsonl:4: the event \"\\x1b[2J\" is not one of version 1 of the format; if a newer program wrote it, \
          update offheap; the line is left out\n\
          offheap: bad.jsonl:5: the file ends in the middle of this line: its process ended before it was written, or still \
@@ -227,5 +227,8 @@ fn a_long_file_has_a_bar_on_a_terminal_which_is_gone_at_the_end() {
         "{said:?}"
     );
     let piped = Ran::of(QUICKJS, &mut folder_command(&folder));
-    assert_eq!(piped.stderr, "offheap: leak.jsonl:67: expected ident (column 2); the line is left out\n");
+    assert_eq!(
+        piped.stderr,
+        "offheap: leak.jsonl:67: this is no JSON object, as every line of a ledger's stream is; the line is left out\n"
+    );
 }

@@ -63,9 +63,12 @@ fn a_cut_last_line_is_named_wherever_it_is_cut() {
 #[test]
 fn what_is_no_line_of_the_format_is_named_with_its_column() {
     assert_problem("{\"event\":", "a.jsonl:3: EOF while parsing a value (column 9); the line is left out");
-    assert_problem("hello", "a.jsonl:3: expected value (column 1); the line is left out");
+    for text in ["hello", "<!doctype html>", "[\"end\",null,0]", "42", "\"a\""] {
+        let sentence = "this is no JSON object, as every line of a ledger's stream is; the line is left out";
+        assert_problem(text, &format!("a.jsonl:3: {sentence}"));
+    }
+    assert_problem("{nope", "a.jsonl:3: key must be a string (column 2); the line is left out");
     assert_problem("{}", "a.jsonl:3: missing field `event` (column 2); the line is left out");
-    assert_problem("[1]", "a.jsonl:3: invalid type: integer `1`, expected a string (column 2); the line is left out");
     assert_problem(
         r#"{"event":"created","time":5,"store":2}"#,
         "a.jsonl:3: missing field `bytes` (column 38); the line is left out",
