@@ -1,10 +1,13 @@
 //! Why a ledger cannot do what it was asked to do.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 /// Why a ledger cannot do what it was asked to do. None of these reaches the code that makes and frees stores.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` prints the same sentence as `Display`, because that is what `main` prints of an error that it returns.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The process has an observer, which cannot be replaced.
@@ -35,4 +38,10 @@ pub enum Error {
     /// The ledger streams already, or its stream has ended.
     #[error("the ledger has one stream, and it was begun before")]
     Streaming,
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
