@@ -123,19 +123,20 @@ fn ten_thousand_rows_scroll_at_once() {
     with_page("ten_thousand_rows", &page(&stream("program", 60_000)), WINDOW, |tab| {
         assert!(tab.number("grid.rows.length") >= 10_000.0);
         assert!(tab.number("document.querySelectorAll('.rows .row').length") < 60.0);
-        // A second is far more than it takes. It is the machine of the tests that may be slow.
-        let slowest = tab.number(
-            "(async () => { const box = document.querySelector('.rows'); let most = 0; \
+        // Half of the times are better than the limits even where other programs use the machine.
+        let scrolling = tab.number(
+            "(() => { const box = document.querySelector('.rows'); const times = []; \
              for (let at = 0; at < 60; at += 1) { const begin = performance.now(); \
              box.scrollTop = (at * 5003) % (box.scrollHeight - 600); showRows(); box.getBoundingClientRect(); \
-             most = Math.max(most, performance.now() - begin); } return most; })()",
+             times.push(performance.now() - begin); } return times.sort((a, b) => a - b)[30]; })()",
         );
-        assert!(slowest < 1_000.0, "{slowest} ms");
+        assert!(scrolling < 200.0, "{scrolling} ms");
         let filtering = tab.number(
-            "(() => { const begin = performance.now(); filter.text = 'atlas'; applyFilter(); \
-             return performance.now() - begin; })()",
+            "(() => { const times = []; filter.text = 'atlas'; applyFilter(); \
+             for (let at = 0; at < 9; at += 1) { const begin = performance.now(); applyFilter(); \
+             times.push(performance.now() - begin); } return times.sort((a, b) => a - b)[4]; })()",
         );
-        assert!(filtering < 2_000.0, "{filtering} ms");
+        assert!(filtering < 500.0, "{filtering} ms");
     });
 }
 
