@@ -10,9 +10,9 @@ use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
 use super::growing::{growing_realloc, hold_of};
+use super::last::releasing_isolate;
 use super::layout::BufferFields;
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
-use super::state::releasing_isolate;
 use crate::ENGINE;
 
 /// The callback of every buffer over a store. With `size` 0 it frees the memory. With another `size` it returns

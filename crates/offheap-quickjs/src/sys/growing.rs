@@ -12,8 +12,8 @@ use offheap::Error as CoreError;
 use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
+use super::last::releasing_isolate;
 use super::moved::take_hold;
-use super::state::releasing_isolate;
 use crate::{ENGINE, Error};
 
 /// The list. It lives as long as the last of its buffers, possibly longer than the isolate.

@@ -33,6 +33,7 @@ mod graph;
 mod growing;
 mod guards;
 mod job;
+mod last;
 mod layout;
 mod look;
 mod middle;

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use offheap::IsolateId;
-use offheap_engine::memory::{EndedCount, LastIsolate};
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 use rquickjs::{Ctx, JsLifetime, Value, qjs};
 
+use super::last::{ENDED, LAST};
 use super::middle::{NoCollection, Probe};
 use super::name::{Name, check_not_ending};
 use super::own::Own;
@@ -30,12 +30,6 @@ pub(crate) struct State {
 // dropped while the runtime is alive.
 unsafe impl<'js> JsLifetime<'js> for State {
     type Changed<'to> = State;
-}
-
-static ENDED: EndedCount = EndedCount::new();
-
-thread_local! {
-    static LAST: LastIsolate = const { LastIsolate::new() };
 }
 
 impl Drop for State {
@@ -115,12 +109,6 @@ pub(crate) fn same_runtime<'a, 'js>(ctx: &Ctx<'_>, value: &'a Value<'js>) -> Res
         return Ok(there);
     }
     Err(Error::WrongIsolate { handle: isolate_id(there)?, here: isolate_id(ctx)? })
-}
-
-/// The isolate of a runtime that is freeing memory, if it is the one that this thread used last. It is not known any more
-/// when the runtime itself is freed.
-pub(super) fn releasing_isolate(runtime: *mut qjs::JSRuntime) -> Option<IsolateId> {
-    LAST.with(|last| last.get(&ENDED, runtime.addr()))
 }
 
 /// The id of the runtime of `ctx` as an isolate.

@@ -9,7 +9,6 @@ use std::ptr::NonNull;
 
 use super::access::AccessWord;
 use super::counts::Counts;
-use super::engine::engine_byte_length;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
 use crate::event::{self, BlockKey, Event, EventKind, Part};
@@ -183,7 +182,7 @@ impl RawStore {
         } else {
             let byte_length = match byte_length {
                 // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which was just written.
-                OF_ENGINE => unsafe { engine_byte_length(place.cast()) },
+                OF_ENGINE => unsafe { RawStore::engine_byte_length_of(place.cast()) },
                 byte_length => byte_length,
             };
             let part = Part::of_new(byte_length, kind);

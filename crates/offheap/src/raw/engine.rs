@@ -58,15 +58,6 @@ unsafe fn ask<M: EngineMemory>(owner: NonNull<c_void>, question: Question) -> us
     }
 }
 
-/// The present length of an engine's memory, by its owner in a block.
-///
-/// # Safety
-/// `owner` points to a living `EngineOwned`.
-pub(super) unsafe fn engine_byte_length(owner: NonNull<c_void>) -> usize {
-    // SAFETY: I-LAYOUT: the caller's promise.
-    unsafe { ask_owner(owner, Question::ByteLength) }
-}
-
 /// # Safety
 /// `owner` points to a living `EngineOwned`.
 #[cold]
@@ -98,6 +89,15 @@ impl RawStore {
         assert_eq!(self.stored_byte_length(), OF_ENGINE, "the block has a length of its own");
         // SAFETY: I-LAYOUT: an owner with this length is an `EngineOwned`, which this reference keeps alive.
         unsafe { ask_owner(self.owner_ptr(), question) }
+    }
+
+    /// The present length of an engine's memory, by its owner in a block.
+    ///
+    /// # Safety
+    /// `owner` points to a living `EngineOwned`.
+    pub(super) unsafe fn engine_byte_length_of(owner: NonNull<c_void>) -> usize {
+        // SAFETY: I-LAYOUT: the caller's promise.
+        unsafe { ask_owner(owner, Question::ByteLength) }
     }
 
     pub(super) fn engine_byte_length(&self) -> usize {
