@@ -40,6 +40,14 @@ impl Observer for Recorder {
         if matches!(event.kind, EventKind::Referenced { .. } | EventKind::Dropped { .. }) {
             return;
         }
+        if event.kind == EventKind::Created && event.byte_length == FREED_WHEN_CREATED {
+            // The turn of the other thread. A free that goes through is told before this returns.
+            let free = || ManualHeap::free(std::ptr::without_provenance_mut(event.address));
+            let freed = thread::scope(|scope| scope.spawn(free).join().unwrap());
+            assert!(matches!(freed, Err(Error::UnknownAddress { .. })), "freed before it was told: {freed:?}");
+            let unfreed = ManualHeap::unfreed().unwrap();
+            assert!(unfreed.iter().all(|memory| memory.store != event.store), "listed before it was told");
+        }
         self.0.lock().unwrap().push((thread::current().id(), *event));
         if event.kind == EventKind::Resized && FREE_WHEN_TOLD.lock().unwrap().remove(&event.store) {
             // The turn of the other thread.
@@ -50,6 +58,9 @@ impl Observer for Recorder {
         }
     }
 }
+
+/// Manual memory of this length another thread tries to free while the observer is told that it was made.
+const FREED_WHEN_CREATED: usize = 4321;
 
 /// Manual memory that another thread frees, or tries to, while the observer is told of a resize.
 static FREE_WHEN_TOLD: Mutex<BTreeSet<StoreId>> = Mutex::new(BTreeSet::new());
@@ -353,4 +364,22 @@ fn the_block_of_manual_memory_is_there_until_its_free_was_told() {
     assert_eq!((now.references, now.exposure), (0, None));
     ManualHeap::free(data).unwrap();
     assert_eq!(kinds(id).len(), 2);
+}
+
+#[test]
+fn manual_memory_is_freed_by_its_address_only_after_the_observer_was_told_of_it() {
+    let _ = set_observer(&RECORDER);
+    let memory = ManualMemory::allocate(FREED_WHEN_CREATED).unwrap();
+    let resizable = ManualMemory::allocate_with(
+        FREED_WHEN_CREATED,
+        ManualOptions { max_byte_length: Some(FREED_WHEN_CREATED * 2), ..ManualOptions::default() },
+    )
+    .unwrap();
+    for memory in [memory, resizable] {
+        let id = memory.store().id();
+        assert!(ManualHeap::unfreed().unwrap().iter().any(|unfreed| unfreed.store == id));
+        ManualHeap::free(memory.as_ptr()).unwrap();
+        let kinds: Vec<_> = told(id).iter().map(|event| event.kind).collect();
+        assert!(matches!(kinds[..], [EventKind::Created, EventKind::Freed { .. }]), "{kinds:?}");
+    }
 }

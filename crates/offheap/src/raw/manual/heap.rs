@@ -33,6 +33,9 @@ struct Live {
     // The length at first. If it changes, the block has the present one.
     byte_length: usize,
     allocated: Site,
+    /// Whether the observer is still being told that the store was made. Until then nobody else can find the memory: a free
+    /// of it would be told first (I-OBSERVED).
+    is_being_told: bool,
     block: ManualBlock,
 }
 
@@ -114,10 +117,28 @@ pub(super) fn register(
 /// refused.
 pub(super) fn list(raw: RawStore, block: ManualBlock) -> Result<ManualHandle, Rejected<ManualBlock>> {
     let (byte_length, allocated) = (raw.byte_length(), raw.site());
-    let live = Live { store: raw.id(), kind: raw.kind(), handle: raw.downgrade(), byte_length, allocated, block };
+    let (store, kind, handle, is_being_told) = (raw.id(), raw.kind(), raw.downgrade(), raw.is_told());
+    let live = Live { store, kind, handle, byte_length, allocated, is_being_told, block };
     Heap::lock().insert(live)?;
-    raw.tell_created();
+    if is_being_told {
+        // Dropped after the event, and also if the observer panics.
+        let _telling = Telling { address: raw.data().as_ptr().addr() };
+        raw.tell_created();
+    }
     Ok(ManualHandle::first(raw))
+}
+
+/// The observer is being told of the memory at an address, which can be found once this is dropped.
+struct Telling {
+    address: usize,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut heap = Heap::lock();
+        let live = heap.live.get_mut(&self.address);
+        live.expect("only found memory is freed").is_being_told = false;
+    }
 }
 
 /// Frees the memory of a handle, unless it is in use.
@@ -167,7 +188,7 @@ pub(crate) fn unfreed() -> Result<Vec<Unfreed>, Error> {
     let mut unfreed = Vec::new();
     let reserved = unfreed.try_reserve_exact(count);
     reserved.map_err(|_| Error::OutOfMemory { requested: count * size_of::<Unfreed>() })?;
-    unfreed.extend(heap.live.iter().map(|(&address, live)| Unfreed {
+    unfreed.extend(heap.live.iter().filter(|(_, live)| !live.is_being_told).map(|(&address, live)| Unfreed {
         store: live.store,
         address,
         byte_length: live.byte_length(),
@@ -208,7 +229,7 @@ impl Heap {
     }
 
     fn free_address(&mut self, address: usize, attempted: Site) -> Result<Retired, Error> {
-        let live = self.live.get(&address);
+        let live = self.live.get(&address).filter(|live| !live.is_being_told);
         let before = self.freed.iter().rev().find(|freed| freed.address == address);
         match (live, before) {
             (Some(live), None) => match live.handle.upgrade() {
