@@ -14,7 +14,7 @@ impl<H: Host> Scope<'_, H> {
     /// On V8 the path comes from a heap snapshot, and everything is seen. On QuickJS the walk begins at the global object and
     /// at the `let` and `const` of scripts. It sees properties, elements, captured variables, bound functions, promises,
     /// proxies, `Map` and `Set`. It does not see what only a suspended generator or async function keeps, a module whose
-    /// functions script cannot reach, or Rust code; [`Retainers::unseen`] says so.
+    /// functions script cannot reach, the namespace of a module, or Rust code; [`Retainers::unseen`] says so.
     ///
     /// # Errors
     /// [`Error::WrongIsolate`]; [`Error::LayoutChanged`]; [`Error::Unsupported`] on an engine that cannot tell;

@@ -118,6 +118,9 @@ pub(super) struct Layout {
 /// The number of QuickJS's own classes in this version.
 const OWN_CLASSES: qjs::JSClassID = 67;
 
+/// The class of the namespace of a module, in this version.
+const NAMESPACE: qjs::JSClassID = 11;
+
 const PROBE: &CStr = c"(() => {
     const x = {};
     const f = () => x;
@@ -222,8 +225,9 @@ impl Layout {
         }
         // SAFETY: reads the class of a live object.
         let is_typed_array = unsafe { qjs::JS_GetTypedArrayType(value) } >= 0;
-        // The elements of a typed array are no objects, and there may be millions.
-        if !is_typed_array {
+        // The elements of a typed array are no objects, and there may be millions. To read an export that has no value is an
+        // error, and QuickJS calls `Error.prepareStackTrace` for its stack, which is script.
+        if !is_typed_array && class != NAMESPACE {
             // SAFETY: a live object of one of QuickJS's own classes that is no proxy, so no script is asked.
             unsafe { of_properties(raw, value, found) };
         }

@@ -18,8 +18,8 @@ use super::state::with_state;
 use crate::Error;
 
 /// What a walk does not see.
-const UNSEEN: &str = "QuickJS does not tell what suspended generators and async functions, modules whose functions script cannot reach, and Rust \
-                      code keep";
+const UNSEEN: &str = "QuickJS does not tell what suspended generators and async functions, modules whose functions script cannot reach, the \
+                      namespaces of modules, and Rust code keep";
 
 /// What keeps each of these buffers alive. Runs no script.
 pub(crate) fn retainers(
@@ -182,8 +182,9 @@ impl Walk<'_> {
                 nodes.push(Node { value, from: Some((at, How::Refers(how))) });
             }
         };
+        // In the realm of our own: for an error, QuickJS would call the program's `Error.prepareStackTrace`.
         // SAFETY: I-LAYOUT: the object lives, because a root leads to it and nothing has changed since the walk began.
-        unsafe { self.layout.references(self.ctx, value, &mut found) };
+        unsafe { self.layout.references(self.realm.context(), value, &mut found) };
         Ok(())
     }
 

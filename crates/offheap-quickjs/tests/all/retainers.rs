@@ -1,6 +1,7 @@
 //! What keeps a buffer alive.
 
-use offheap_quickjs::{Handle, Isolate, JsArrayBuffer, JsArrayBufferView, Local, Scope, SoughtStore};
+use offheap_quickjs::{Handle, Isolate, JsArrayBuffer, JsArrayBufferView, Local, Scope, ScopeExt, SoughtStore};
+use rquickjs::Module;
 
 use crate::common::numbered;
 
@@ -53,6 +54,35 @@ fn a_buffer_that_only_rust_keeps_has_no_path() {
         assert_eq!((retainers.handles, retainers.path.unwrap().to_string().as_str()), (1, "globalThis.v.buffer"));
         drop(more);
         assert_eq!(scope.retainers(&buffer).unwrap().handles, 1);
+    });
+}
+
+#[test]
+fn no_function_that_prepares_stack_traces_is_called() {
+    Isolate::new().unwrap().enter(|scope| {
+        // An export that never gets a value. QuickJS refuses to read it, with an error that has a stack trace.
+        let source = "import * as ns from 'm'; globalThis.ns = ns; throw 1; export let never = 1;";
+        scope.with_ctx(|ctx| {
+            let _ = Module::declare(ctx.clone(), "m", source).and_then(|module| module.eval());
+            ctx.catch();
+        });
+        let buffer = scope
+            .eval_buffer(
+                "globalThis.calls = 0;
+                 for (let i = 0; i < 100; i++) globalThis['kept' + i] = [{ inner: [{}] }];
+                 globalThis.last = { x: { b: new ArrayBuffer(8) } };
+                 Error.prepareStackTrace = () => {
+                     calls++;
+                     for (let i = 0; i < 100; i++) delete globalThis['kept' + i];
+                     return '';
+                 };
+                 last.x.b",
+            )
+            .unwrap()
+            .into_handle();
+        let retainers = scope.retainers(&buffer).unwrap();
+        assert_eq!(scope.eval::<f64>("calls").unwrap(), 0.0, "script ran");
+        assert_eq!(retainers.path.unwrap().to_string(), "globalThis.last.x.b");
     });
 }
 
