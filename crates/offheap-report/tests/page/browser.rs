@@ -121,6 +121,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log"] {
             tab.call(&format!("{domain}.enable"), json!({}));
         }
+        tab.call("Page.bringToFront", json!({}));
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         tab.call("Emulation.setDeviceMetricsOverride", size);
         tab.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
@@ -143,7 +144,8 @@ impl Tab<'_> {
 
     /// The value of an expression, after the page has drawn what was done before.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))";
+        // A browser that has no time for it draws no frames.
+        let drawn = "new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); setTimeout(done, 1000); })";
         let expression = format!("{drawn}.then(() => ({expression}))");
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", params);
