@@ -1,6 +1,6 @@
 //! Reads what the ledgers of offheap write, and shows it.
 //!
-//! A ledger writes a stream: one JSON object a line ([`format`]). A [`Reader`] reads its lines and says what is wrong with
+//! A ledger writes a stream: one JSON object a line ([`format`](mod@format)). A [`Reader`] reads its lines and says what is wrong with
 //! those that it cannot read. A [`Trace`] follows the lines: it knows which stores live, who holds them, and the totals of
 //! each place. A [`Sink`] gets each line together with the trace, and makes a report of it. [`follow`] does all of it for a
 //! file.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{Length, StoreKind};
 
-/// The stores that were made and freed since [`start_counting`], and their bytes.
+/// The stores that were made and freed since [`start_counting`](crate::observe::start_counting), and their bytes.
 ///
 /// The bytes of a store count with the length that it was made with. Where that changes, the difference counts too: growth
 /// as made, and a shorter length as freed. An engine's own memory counts as a store and not in bytes, because the engine
@@ -41,7 +41,7 @@ impl Totals {
     }
 }
 
-/// The present totals, summed over all threads that run or have ended. Zeros before [`start_counting`].
+/// The present totals, summed over all threads that run or have ended. Zeros before [`start_counting`](crate::observe::start_counting).
 ///
 /// What this thread did before, and what other threads did before something that this thread has seen, is in the sum. While
 /// other threads go on, the sum is from about this moment, and no free is in it whose store is not.
