@@ -243,8 +243,7 @@ impl<W: Write> Sink for Json<W> {
 
         let mut stores: Vec<_> = trace.live_stores().collect();
         stores.sort_unstable_by_key(|store| (std::cmp::Reverse(store.bytes), store.process, store.number));
-        let has_leaked = |store: &&Store| !store.is_static && trace.processes()[store.process].has_ended;
-        let (leaks, live): (Vec<_>, Vec<_>) = stores.into_iter().partition(has_leaked);
+        let (leaks, live): (Vec<_>, Vec<_>) = stores.into_iter().partition(|store| trace.has_leaked(store));
         self.list("leaks", leaks.into_iter().map(|store| store_json(trace, store)))?;
         self.list("live", live.into_iter().map(|store| store_json(trace, store)))?;
         self.out.write_all(b"}\n")?;

@@ -193,7 +193,7 @@ fn turned_off_it_keeps_nothing() {
 fn more_frees_than_are_kept() {
     let output = in_a_process_of_its_own("more_frees_than_are_kept", || {
         quarantine(usize::MAX).unwrap();
-        for _ in 0..40_000 {
+        for _ in 0..9_000 {
             let memory = ManualMemory::allocate(1).unwrap();
             let beside = ManualMemory::allocate(1).unwrap();
             memory.free().unwrap();
