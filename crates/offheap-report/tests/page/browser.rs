@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine;
@@ -29,7 +29,13 @@ static BROWSER: Mutex<Option<Browser>> = Mutex::new(None);
 /// With `OFFHEAP_BROWSER=required` that is a failure; any other value names the program to use.
 pub(crate) fn browser(test: &str) -> Option<MutexGuard<'static, Option<Browser>>> {
     let wanted = std::env::var("OFFHEAP_BROWSER").ok();
-    let mut guard = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
+    // A test that failed may have left the browser in the middle of something. Without its pipes it ends.
+    let mut guard = BROWSER.lock().unwrap_or_else(|poisoned| {
+        BROWSER.clear_poison();
+        let mut guard = poisoned.into_inner();
+        *guard = None;
+        guard
+    });
     if guard.is_none() {
         let named = wanted.as_deref().filter(|wanted| *wanted != "required").map(PathBuf::from);
         let Some(program) = named.or_else(find) else {
@@ -56,10 +62,10 @@ fn find() -> Option<PathBuf> {
 impl Browser {
     fn start(program: &Path) -> Self {
         let profile = std::env::temp_dir().join(format!("offheap-page-{}", std::process::id()));
-        // The protocol uses the descriptors 3 and 4, which a shell can give to a program.
+        // The protocol uses the descriptors 3 and 4, which a shell can give to a program. It cleans up after it, too.
         let mut process = Command::new("sh")
-            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null"])
-            .arg(program)
+            .args(["-c", "p=$1; shift; \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null; rm -rf \"$p\""])
+            .args([program, &profile])
             .args(["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
             .args(["--no-first-run", "--disable-extensions", "--disable-dev-shm-usage"])
             .arg(format!("--user-data-dir={}", profile.display()))
@@ -90,8 +96,8 @@ impl Browser {
         }
         write!(self.to, "{message}\0").expect("the browser runs");
         loop {
-            let answer = self.from.recv_timeout(Duration::from_secs(120));
-            let answer = answer.unwrap_or_else(|_| panic!("the browser did not answer {method} within two minutes"));
+            let answer = self.from.recv_timeout(Duration::from_secs(300));
+            let answer = answer.unwrap_or_else(|_| panic!("the browser did not answer {method} within five minutes"));
             if answer["id"] == id {
                 assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
                 return answer["result"].clone();

@@ -5,11 +5,14 @@ use super::{page, pictures, stream, with_page};
 /// The contrast of all texts on their grounds, as WCAG counts it: those below `4.5` and their numbers.
 const CONTRASTS: &str = r#"(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const known = new Map();
   const rgb = (color) => {
+    if (known.has(color)) return known.get(color);
     canvas.clearRect(0, 0, 1, 1);
     canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
+    known.set(color, [...canvas.getImageData(0, 0, 1, 1).data]);
+    return known.get(color);
   };
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
     .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
