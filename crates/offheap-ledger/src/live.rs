@@ -295,7 +295,10 @@ impl Holders {
     /// Under the lock of the record's part.
     fn new(record: &Record) -> Self {
         let buffers = record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count }).collect();
-        let handles = record.more.iter().flat_map(|more| &more.references).filter_map(HandleTo::new).collect();
+        let handles = record.more.iter().flat_map(|more| &more.references);
+        let mut handles: Vec<HandleTo> = handles.filter_map(HandleTo::new).collect();
+        // The list of a record is not in order.
+        handles.sort_unstable_by_key(|handle| handle.number);
         let mut holders = Holders { buffers, handles, ..Holders::default() };
         if let Some(now) = record.block.as_ref().map(Block::holders) {
             if let Some((isolate, count)) = now.exposure {

@@ -110,8 +110,10 @@ impl Ledger {
             _ => {
                 let is_known = shard.get_mut(happened.store).is_some();
                 if !is_known {
-                    // It was made before the ledger, or it is not a sample. The last event of a store says nothing more.
-                    if happened.what == What::Released || self.sampling.is_some() {
+                    // It was made before the ledger, or it is not a sample. The last event of a store says nothing more, and
+                    // handles to manual memory may be dropped after its free.
+                    let is_last = matches!(happened.what, What::Released | What::Dropped { .. });
+                    if is_last || self.sampling.is_some() {
                         return;
                     }
                     let weight = Weight::ONE;
