@@ -146,14 +146,19 @@ mod list {
         let all = loaded().map(|range| range.start).min()?..loaded().map(|range| range.end).max()?;
 
         let header = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME).and_then(range)?;
-        let segment = loaded().find(|segment| segment.start <= header.start && header.end <= segment.end)?;
+        // What can be written may change while it is read, and some segments cannot be read at all.
+        let constant = || {
+            let is_constant = |header: &&libc::Elf64_Phdr| header.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R;
+            headers.iter().filter(|header| header.p_type == libc::PT_LOAD).filter(is_constant).filter_map(range)
+        };
+        let segment = constant().find(|segment| segment.start <= header.start && header.end <= segment.end)?;
         // SAFETY: I-LAYOUT: a part of a loaded segment, which holds what never changes.
         let header_bytes = unsafe { bytes(header.clone()) };
         // Version 1, and the distance from the second word to the frames in 4 bytes with a sign: what all linkers write.
         let &[1, 0x1b, _, _, a, b, c, d, ..] = header_bytes else { return None };
         let distance = i32::from_le_bytes([a, b, c, d]) as isize;
         let start = header.start.checked_add(4)?.checked_add_signed(distance)?;
-        let segment = loaded().find(|segment| segment.contains(&start)).unwrap_or(segment);
+        let segment = constant().find(|segment| segment.contains(&start)).unwrap_or(segment);
         if !segment.contains(&start) {
             return None;
         }
