@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use offheap::observe;
+
 /// Takes samples at random points of the bytes that are allocated, `mean` bytes apart on average.
 ///
 /// The points are those of a Poisson process: each byte is as likely as any other to be one, whatever came before. So a
@@ -14,8 +16,8 @@ pub(crate) struct Sampling {
 }
 
 thread_local! {
-    /// The bytes up to this thread's next point; nothing before its first store.
-    static REMAINING: Cell<Option<f64>> = const { Cell::new(None) };
+    /// Whether this thread has drawn its first point.
+    static BEGUN: Cell<bool> = const { Cell::new(false) };
     static RANDOM: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -29,20 +31,24 @@ impl Sampling {
         self.mean as u64
     }
 
-    /// Whether a store of this length is a sample.
-    #[inline]
+    /// Whether a store of this length is a sample. The core asks for each store at which this thread's next point is reached,
+    /// and for the first one.
     pub(crate) fn wants(self, byte_length: usize) -> bool {
-        let left = match REMAINING.get() {
-            Some(remaining) => remaining - counted(byte_length),
-            None => self.next_point() - counted(byte_length),
-        };
-        if left > 0.0 {
-            REMAINING.set(Some(left));
-            return false;
+        let (is_sample, distance) = self.next(byte_length, !BEGUN.replace(true));
+        observe::decline_bytes(distance);
+        is_sample
+    }
+
+    /// Whether a store is a sample, and the distance from its end to the next point.
+    fn next(self, byte_length: usize, is_first: bool) -> (bool, u64) {
+        if is_first {
+            let (point, length) = (self.next_point(), byte_length.max(1) as u64);
+            if point > length {
+                return (false, point - length);
+            }
         }
         // The process has no memory: the distance to the next point does not depend on where this store ended.
-        REMAINING.set(Some(self.next_point()));
-        true
+        (true, self.next_point())
     }
 
     /// How many stores a sampled store of this length stands for.
@@ -50,17 +56,15 @@ impl Sampling {
         -1.0 / (-counted(byte_length) / self.mean).exp_m1()
     }
 
-    /// The distance to the next point.
-    #[cold]
-    fn next_point(self) -> f64 {
+    /// The distance to the next point, in whole bytes: the byte in which the point lies is the last one.
+    fn next_point(self) -> u64 {
         // In (0, 1], so that the logarithm is finite.
         let uniform = ((next_random() >> 11) + 1) as f64 * 2.0_f64.powi(-53);
-        -uniform.ln() * self.mean
+        (-uniform.ln() * self.mean).ceil().max(1.0) as u64
     }
 }
 
-/// A store without bytes is counted as one byte, or it would never be seen, however long it gets.
-#[inline]
+/// A store without bytes is counted as one byte, as by the core, or it would never be seen, however long it gets.
 fn counted(byte_length: usize) -> f64 {
     byte_length.max(1) as f64
 }
@@ -90,9 +94,28 @@ fn new_seed() -> u64 {
 mod tests {
     use super::*;
 
-    fn seed(seed: u64) {
-        RANDOM.set(seed);
-        REMAINING.set(None);
+    /// A thread, as the core has it.
+    struct Thread {
+        sampling: Sampling,
+        to_decline: Option<u64>,
+    }
+
+    impl Thread {
+        fn new(sampling: Sampling, seed: u64) -> Self {
+            RANDOM.set(seed);
+            Thread { sampling, to_decline: None }
+        }
+
+        fn wants(&mut self, byte_length: usize) -> bool {
+            let length = byte_length.max(1) as u64;
+            if let Some(left) = self.to_decline.and_then(|left| left.checked_sub(length)).filter(|&left| left > 0) {
+                self.to_decline = Some(left);
+                return false;
+            }
+            let (is_sample, distance) = self.sampling.next(byte_length, self.to_decline.is_none());
+            self.to_decline = Some(distance);
+            is_sample
+        }
     }
 
     #[test]
@@ -105,10 +128,10 @@ mod tests {
         // The lengths are taken apart, since the rare samples of short stores have large weights.
         let long = |length: usize| length >= 1000;
         for run in 1..=1000 {
-            seed(run * 0x1234_5677);
+            let mut thread = Thread::new(sampling, run * 0x1234_5677);
             for _ in 0..stores {
                 for length in lengths {
-                    if sampling.wants(length) {
+                    if thread.wants(length) {
                         estimated_bytes += sampling.weight(length) * length as f64;
                         estimated_stores += if long(length) { sampling.weight(length) } else { 0.0 };
                     }
@@ -127,7 +150,7 @@ mod tests {
         let sampling = Sampling::new(1000);
         assert!((sampling.weight(1_000_000) - 1.0).abs() < 1e-9);
         assert!((sampling.weight(1) - 1000.0).abs() < 1.0);
-        seed(1);
-        assert!((0..100).all(|_| sampling.wants(50_000)));
+        let mut thread = Thread::new(sampling, 1);
+        assert!((0..100).all(|_| thread.wants(50_000)));
     }
 }

@@ -1,6 +1,5 @@
 //! What an observer is told: events of stores and refusals. [`observe`](crate::observe) is the public module.
 
-#[cfg(feature = "track-handles")]
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::sync::OnceLock;
@@ -164,7 +163,8 @@ pub trait Observer: Send + Sync {
     /// and no later question. So an observer that samples pays for the stores that it chose. Refusals are told for all.
     ///
     /// It is called once for each store, right before the store is made, which may still fail. Stores that exist when the
-    /// observer is set are told of without a question.
+    /// observer is set are told of without a question. It may call [`decline_bytes`](crate::observe::decline_bytes), so that
+    /// it is not even called for the stores in between.
     fn wants(&self, byte_length: usize, kind: StoreKind) -> bool {
         let _ = (byte_length, kind);
         true
@@ -220,6 +220,33 @@ pub fn start_counting() {
     STATE.fetch_or(COUNTING, Ordering::Release);
 }
 
+thread_local!(static TO_DECLINE: Cell<u64> = const { Cell::new(0) });
+
+/// Declines the stores that this thread makes next, without a question to the observer, until their lengths add up to
+/// `bytes`. The observer is asked for the store with which they do. A store without bytes counts as one byte.
+///
+/// An observer that samples by bytes calls this in [`Observer::wants`] with the distance to its next sample. A store in
+/// between then costs a subtraction.
+pub fn decline_bytes(bytes: u64) {
+    TO_DECLINE.set(bytes);
+}
+
+/// Whether the observer declines a store that is about to be made. It may panic.
+fn is_declined(byte_length: usize, kind: StoreKind) -> bool {
+    let (length, to_decline) = (byte_length.max(1) as u64, TO_DECLINE.get());
+    TO_DECLINE.set(to_decline.saturating_sub(length));
+    to_decline > length || asks_and_is_declined(byte_length, kind)
+}
+
+#[cold]
+#[inline(never)]
+fn asks_and_is_declined(byte_length: usize, kind: StoreKind) -> bool {
+    OBSERVER.get().is_some_and(|observer| {
+        let _no_engine = InFinalizer::enter();
+        !observer.wants(byte_length, kind)
+    })
+}
+
 /// Whether there is an observer of events. Where there is none, an adapter need not work out what it would tell one.
 // Once a thread has told an event of a store, every thread that uses the store later sees that there is an observer: the
 // bit is never removed, and what orders the two uses orders their loads (I-OBSERVED).
@@ -247,14 +274,13 @@ impl Part {
     /// The part of a store that is about to be made. The observer may panic.
     pub(crate) fn of_new(byte_length: usize, kind: StoreKind) -> Self {
         let state = STATE.load(Ordering::Relaxed);
-        Part {
-            counted: state & COUNTING != 0,
-            declined: state & OBSERVED != 0
-                && OBSERVER.get().is_some_and(|observer| {
-                    let _no_engine = InFinalizer::enter();
-                    !observer.wants(byte_length, kind)
-                }),
-        }
+        Part { counted: state & COUNTING != 0, declined: state & OBSERVED != 0 && is_declined(byte_length, kind) }
+    }
+
+    /// Whether its end is neither counted nor told.
+    #[inline]
+    pub(crate) fn is_silent(self) -> bool {
+        self.declined && !self.counted
     }
 }
 

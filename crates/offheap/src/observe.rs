@@ -39,8 +39,8 @@
 //! ```
 
 pub use crate::event::{
-    BlockKey, Event, EventKind, Observer, ReferenceId, Refusal, TRACKS_HANDLES, Totals, is_observed, set_observer,
-    start_counting, totals,
+    BlockKey, Event, EventKind, Observer, ReferenceId, Refusal, TRACKS_HANDLES, Totals, decline_bytes, is_observed,
+    set_observer, start_counting, totals,
 };
 pub use crate::raw::Holders;
 

@@ -20,10 +20,12 @@ const DECLINED: usize = 777;
 /// What the observer is told of a refusal, as `(store, code, at, earlier, created, text)`.
 type Refused = (Option<StoreId>, &'static str, Site, Option<Site>, Option<Site>, String);
 
+thread_local!(static ASKED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) });
 thread_local!(static REFUSED: RefCell<Vec<Refused>> = const { RefCell::new(Vec::new()) });
 
 impl Observer for Recorder {
     fn wants(&self, byte_length: usize, _: StoreKind) -> bool {
+        ASKED.with_borrow_mut(|asked| asked.push(byte_length));
         byte_length != DECLINED
     }
 
@@ -274,6 +276,18 @@ fn a_store_that_is_declined_is_never_told() {
     // A refusal is told of all of them.
     manual.free().unwrap_err();
     assert_eq!(REFUSED.take().len(), 1);
+}
+
+#[test]
+fn stores_are_declined_without_a_question_until_their_bytes_are_enough() {
+    observe();
+    let made = |byte_length| UniqueStore::zeroed(byte_length).unwrap().id();
+    observe::decline_bytes(10);
+    let stores = [4, 0, 4, 1, 3, 5].map(made);
+    // 4, 1 for the empty store, 4 and 1 are the ten: the store that completes them is asked for, and those after it.
+    assert_eq!(ASKED.take(), [1, 3, 5]);
+    let told: Vec<bool> = stores.iter().map(|&store| !kinds(store).is_empty()).collect();
+    assert_eq!(told, [false, false, false, true, true, true]);
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl RawStore {
     /// Tells the observer that the memory is freed, and counts it.
     #[inline]
     fn tell_freed(&self) {
-        if !event::is_off() {
+        if !event::is_off() && !self.header().part.is_silent() {
             self.count_freed();
             self.tell(EventKind::Freed { at: None });
         }
