@@ -92,4 +92,13 @@ fn a_frozen_or_shared_buffer_that_is_collected_names_its_isolate() {
     });
     isolate.enter(|scope| scope.eval::<()>("undefined").unwrap());
     assert_eq!(RELEASED.take(), [Some(id); 3]);
+    // A buffer that script keeps is freed with the runtime.
+    isolate.enter(|scope| {
+        let kept = scope.expose(frozen.as_store()).unwrap();
+        scope.set_global("kept", &kept).unwrap();
+    });
+    // Meanwhile another isolate ends, on another thread.
+    std::thread::spawn(|| drop(Isolate::new().unwrap())).join().unwrap();
+    drop(isolate);
+    assert_eq!(RELEASED.take(), [Some(id)]);
 }

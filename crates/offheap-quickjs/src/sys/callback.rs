@@ -10,9 +10,9 @@ use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
 use super::growing::{growing_realloc, hold_of};
-use super::last::releasing_isolate;
 use super::layout::BufferFields;
 use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
+use super::name::isolate_of;
 use crate::ENGINE;
 
 /// The callback of every buffer over a store. With `size` 0 it frees the memory. With another `size` it returns
@@ -29,7 +29,7 @@ pub(super) unsafe extern "C" fn store_realloc(
     run_finalizer(ENGINE, || match size {
         0 => {
             // SAFETY: I-FREE-ONCE: QuickJS calls the callback of a buffer with size 0 only once.
-            unsafe { take_hold(opaque, data.cast()) }.release(|| releasing_isolate(rt));
+            unsafe { take_hold(opaque, data.cast()) }.release(|| isolate_of(rt));
             ptr::null_mut()
         }
         // SAFETY: QuickJS calls the callback of a live buffer, and `size` is not 0.

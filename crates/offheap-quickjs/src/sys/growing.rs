@@ -12,8 +12,8 @@ use offheap::Error as CoreError;
 use offheap_engine::run_finalizer;
 use rquickjs::qjs;
 
-use super::last::releasing_isolate;
 use super::moved::take_hold;
+use super::name::isolate_of;
 use crate::{ENGINE, Error};
 
 /// The list. It lives as long as the last of its buffers, possibly longer than the isolate.
@@ -125,7 +125,7 @@ pub(super) unsafe extern "C" fn growing_realloc(
             }
         }
         // SAFETY: I-FREE-ONCE: the entry's hold is taken once, because this callback is called with size 0 once.
-        unsafe { take_hold(entry.hold, data.cast()) }.release(|| releasing_isolate(rt));
+        unsafe { take_hold(entry.hold, data.cast()) }.release(|| isolate_of(rt));
         ptr::null_mut()
     })
 }

@@ -9,6 +9,7 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use offheap::IsolateId;
 use offheap::adapter::IsolateRegistration;
@@ -32,6 +33,18 @@ struct Named {
 thread_local! {
     /// Runtimes whose user data was dropped on this thread, and whose objects are not freed yet.
     static ENDING: Cell<*const Named> = const { Cell::new(ptr::null()) };
+}
+
+/// The runtimes that have ids, by their addresses, on all threads. A callback that frees memory gets only the runtime.
+static RUNTIMES: Mutex<Vec<(usize, IsolateId)>> = Mutex::new(Vec::new());
+
+fn lock_runtimes() -> MutexGuard<'static, Vec<(usize, IsolateId)>> {
+    RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The id of a runtime, which may be freeing its objects. For the observer: it takes a lock.
+pub(super) fn isolate_of(runtime: *mut qjs::JSRuntime) -> Option<IsolateId> {
+    lock_runtimes().iter().find(|known| known.0 == runtime.addr()).map(|known| known.1)
 }
 
 impl Name {
@@ -61,6 +74,10 @@ impl Name {
     fn give_new(&self, ctx: &Ctx<'_>) -> Result<(), Error> {
         let registration = IsolateRegistration::new(ENGINE)?;
         let (isolate, runtime) = (registration.id(), runtime_of(ctx));
+        // Room for its entry first: nothing fails once the runtime has the finalizer, which removes the entry.
+        let mut runtimes = lock_runtimes();
+        let requested = size_of::<(usize, IsolateId)>();
+        runtimes.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
         let next = Cell::new(ptr::null());
         let named = Rc::new(Named { registration: Cell::new(Some(registration)), isolate, runtime, next });
         let raw = Rc::into_raw(Rc::clone(&named));
@@ -70,6 +87,8 @@ impl Name {
             drop(unsafe { Rc::from_raw(raw) });
             return Err(Error::EngineFailed { engine: ENGINE, attempted: "register a finalizer of the runtime" });
         }
+        runtimes.push((runtime.addr(), isolate));
+        drop(runtimes);
         assert!(self.0.set(named).is_ok(), "a name is given once");
         Ok(())
     }
@@ -88,6 +107,8 @@ impl Drop for Name {
 unsafe extern "C" fn ended(_rt: *mut qjs::JSRuntime, named: *mut c_void) {
     // SAFETY: I-FREE-ONCE: the pointer was given together with this function, which is called once.
     let named = unsafe { Rc::from_raw(named.cast_const().cast::<Named>()) };
+    // Before the id is free, and before another runtime can get the address.
+    lock_runtimes().retain(|known| known.0 != named.runtime.addr());
     named.registration.take();
     let ending = Rc::as_ptr(&named);
     if ENDING.get() == ending {
