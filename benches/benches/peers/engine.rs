@@ -20,7 +20,7 @@ pub(crate) fn expose(name: &'static str, byte_length: usize) -> Row {
     expose_beside(name, byte_length, GOAL, expose_by_hand)
 }
 
-/// The same, compared with rquickjs's safe function for bytes that an `Arc` owns.
+/// Exposes a store and drops the buffer. The peer is rquickjs's safe function for bytes that an `Arc` owns.
 pub(crate) fn expose_vs_rquickjs(name: &'static str, byte_length: usize) -> Row {
     expose_beside(name, byte_length, GOAL_BESIDE_RQUICKJS, |ctx, arc| {
         assert!(ArrayBuffer::from_source(ctx.clone(), Arc::clone(arc)).is_ok(), "room for a buffer");

@@ -2,7 +2,7 @@
 
 use offheap_report::format::Frame;
 
-/// The frames of these return addresses, the innermost first: several for one address where functions are inlined.
+/// The frames of these return addresses, the innermost first. An address has several frames if functions are inlined there.
 ///
 /// It begins in the code that called this project: its own frames at the start, from that call to the ledger, are left out.
 pub(crate) fn resolve(addresses: &[usize]) -> Vec<Frame> {

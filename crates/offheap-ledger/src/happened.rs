@@ -35,7 +35,6 @@ pub(crate) enum What {
     Resized,
     Freed,
     Static,
-    Transferred,
     /// A handle was made, over the bytes from `from` to `to`.
     Referenced {
         reference: u64,
@@ -56,7 +55,6 @@ impl Happened {
             EventKind::Exposed { isolate } => (What::Exposed, Some(isolate), None),
             EventKind::Externalized { isolate } => (What::Externalized, Some(isolate), None),
             EventKind::Detached { isolate } => (What::Detached, Some(isolate), None),
-            EventKind::Transferred { isolate } => (What::Transferred, Some(isolate), None),
             EventKind::Referenced { reference, at, from, to } => {
                 (What::Referenced { reference: reference.get(), from, to }, None, Some(at))
             }
@@ -81,7 +79,6 @@ impl Happened {
             What::Resized => "resized",
             What::Freed => "freed",
             What::Static => "static",
-            What::Transferred => "transferred",
             What::Referenced { .. } => "referenced",
             What::Dropped { .. } => "dropped",
         }

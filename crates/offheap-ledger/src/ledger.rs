@@ -88,7 +88,7 @@ impl Ledger {
         self.began.elapsed()
     }
 
-    /// The same in nanoseconds.
+    /// How long it has recorded, in nanoseconds.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         self.age().as_nanos() as u64

@@ -124,7 +124,6 @@ impl Lines {
             What::Released => Event::Released(change),
             What::Resized => Event::Resized(change),
             What::Static => Event::Static(change),
-            What::Transferred => Event::Transferred(change),
             What::Freed | What::Created { .. } | What::Referenced { .. } | What::Dropped { .. } => Event::Freed(change),
         }))
     }

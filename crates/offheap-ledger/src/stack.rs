@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -42,11 +43,15 @@ thread_local! {
 
 impl Stack {
     /// The stack of this thread, here. `None` where it cannot be walked, at the end of a thread for example, and where
-    /// [`MOST_STACKS`] are kept.
+    /// [`MOST_STACKS`] are kept. Never panics.
     #[inline]
     pub(crate) fn here() -> Option<Stack> {
         let mut addresses = [0; MOST_FRAMES];
-        WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses)).ok()?
+        // A panic must not keep the caller from recording what happened: it would go on asking for a block that is gone.
+        let walked = catch_unwind(AssertUnwindSafe(|| {
+            WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses)).ok()?
+        }));
+        walked.unwrap_or_default()
     }
 
     fn walked(walker: &mut Option<Walker>, addresses: &mut [usize; MOST_FRAMES]) -> Option<Stack> {
@@ -75,7 +80,7 @@ impl Stack {
     }
 
     /// The frames with their names: without those of the recording itself. The first time, this reads debug information,
-    /// which may take a tenth of a second; it holds no lock of the ledger meanwhile.
+    /// which may take a tenth of a second. No lock of the ledger is held while it does.
     pub fn frames(&self) -> &'static [Frame] {
         self.0.frames.get_or_init(|| frames::resolve(&self.0.addresses))
     }

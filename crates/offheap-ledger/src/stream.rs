@@ -136,7 +136,10 @@ impl Ledger {
         let written = written.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(io::Error::other(format!("what receives the lines panicked: {text}")))
+            let error = io::Error::other(format!("what receives the lines panicked: {text}"));
+            // It is the program's value, whose drop may panic.
+            std::mem::forget(panic);
+            Err(error)
         });
         if let Err(source) = &written {
             // Not `eprintln`, which panics if standard error is closed.

@@ -16,7 +16,7 @@
 //! Each has its value as a public field, and converts from it. They work in `Function::new`, in functions and methods
 //! with rquickjs's macros, and in async functions.
 //!
-//! [`OrThrow`] throws an error of offheap with its class and code. Use it. If a function uses `?` alone, or returns
+//! [`OrThrow`] throws an error of offheap with its class and code. Without it, if a function uses only `?` or returns
 //! `Result<_, offheap_quickjs::Error>`, script sees an `Error` without a code, whose message begins with `IO Error: `.
 //! [`Caught`] says what script threw, and where.
 

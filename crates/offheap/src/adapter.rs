@@ -59,11 +59,6 @@ pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
     store.raw().tell(EventKind::Detached { isolate });
 }
 
-/// Tells the observer that script moved the memory of a buffer of `isolate` over this store to another buffer.
-pub fn note_transferred(store: &BackingStore, isolate: IsolateId) {
-    store.raw().tell(EventKind::Transferred { isolate });
-}
-
 /// Tells the observer that an operation was refused, before the caller gets the error: script or native code used a buffer
 /// after its detach, for example. The core itself tells refused frees of manual memory. The caller holds no lock.
 pub fn note_refused(refusal: &Refusal<'_>) {

@@ -39,12 +39,6 @@ pub enum EventKind {
         /// The engine's isolate.
         isolate: IsolateId,
     },
-    /// Script moved the memory of a buffer over the store to another buffer (`transfer`, a message to a worker). Only
-    /// adapters whose engine reports it tell this.
-    Transferred {
-        /// The isolate of the first buffer.
-        isolate: IsolateId,
-    },
     /// An engine released a buffer over the store: the buffer was detached or collected, or its isolate ended.
     Released {
         /// The engine's isolate. `None` for shared and read-only memory, which any number of isolates may have, if the

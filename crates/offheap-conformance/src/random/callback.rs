@@ -86,7 +86,7 @@ impl Callback {
         self.called.contains("sort")
     }
 
-    /// The same, but script makes this call.
+    /// This callback, in a function that script calls by this call.
     pub(super) fn called_directly(self, called: &'static str) -> Self {
         Callback { called, ..self }
     }

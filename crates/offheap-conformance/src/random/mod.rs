@@ -172,7 +172,7 @@ fn differ(factories: &[&SeededFactory<'_>], seed: u64, steps: &[Step], compared:
         outcomes: names.iter().copied().zip(outcomes).collect(),
     };
     for (index, &step) in steps.iter().enumerate() {
-        // One engine alone differs from none.
+        // With one engine there is nothing to compare.
         if names.len() > 1 && worlds.iter_mut().zip(&names).any(|(world, name)| allowed::may_differ(name, step, world))
         {
             compared.left_out += 1;

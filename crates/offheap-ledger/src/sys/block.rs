@@ -9,7 +9,8 @@ use offheap::observe::{self, BlockKey, Event, EventKind, Holders};
 pub(crate) struct Block(BlockKey);
 
 impl Block {
-    /// The block of a store that was just made. `None` for other events: the store may have got another block meanwhile.
+    /// The block of a store that was just made. `None` for other events, because the store may have another block
+    /// by then.
     ///
     /// The event must be one that the core told the ledger itself, which then is told the store's end too.
     pub(crate) fn of_new(event: &Event) -> Option<Block> {

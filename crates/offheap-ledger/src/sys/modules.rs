@@ -113,30 +113,32 @@ mod list {
         extern "C" fn each(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
             // SAFETY: I-LAYOUT: the system passes a description that lives until this function has returned.
             let info = unsafe { &*info };
-            // SAFETY: I-LAYOUT: `data` is the list below, which nobody else uses meanwhile.
+            // SAFETY: I-LAYOUT: `data` is the list below, which only this function uses until the iteration ends.
             let found = unsafe { &mut *data.cast::<Found>() };
             // SAFETY: I-LAYOUT: the headers of a loaded module, which stays loaded until this function has returned.
             let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-            // The program itself comes first.
-            let is_program = found.count == 0;
-            found.count += 1;
+            // The first module need not be the program: a library may have a list of modules of its own.
+            let is_program = info.dlpi_phdr.addr() == found.program;
             if let Some(module) = module(info.dlpi_addr as usize, headers, is_program) {
                 found.unwinder.add_module(module);
             }
             0
         }
-        let mut found = Found { count: 0, unwinder: Unwinder::new() };
+        // SAFETY: I-LAYOUT: reads a number that the system gave the process at its start.
+        let program = unsafe { libc::getauxval(libc::AT_PHDR) } as usize;
+        let mut found = Found { program, unwinder: Unwinder::new() };
         // SAFETY: I-LAYOUT: `each` takes a `Found`, which lives until the call has returned.
         unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut found).cast()) };
         found.unwinder
     }
 
     struct Found {
-        count: usize,
+        /// The address of the program's own headers.
+        program: usize,
         unwinder: Unwinder,
     }
 
-    /// A module that says how to find its frames; `None` for one that does not.
+    /// The module, for the unwinder. `None` if the module does not say how to find its frames.
     fn module(base: usize, headers: &[libc::Elf64_Phdr], is_program: bool) -> Option<Module<Section>> {
         let range = |header: &libc::Elf64_Phdr| -> Option<Range<usize>> {
             let start = base.checked_add(header.p_vaddr as usize)?;
