@@ -1,0 +1,1 @@
+//! Types for `#[napi]` functions, with the names that JavaScript has for them.

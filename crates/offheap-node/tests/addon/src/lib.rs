@@ -1,0 +1,10 @@
+//! The functions that the scenarios call.
+
+use napi::Env;
+use napi_derive::napi;
+
+/// The mode of the host and its reason, as text.
+#[napi]
+pub fn mode(env: Env) -> String {
+    offheap_node::mode(&env).to_string()
+}
