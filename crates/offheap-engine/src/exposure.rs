@@ -30,10 +30,14 @@ impl Exposure {
 pub enum CopyReason {
     /// The memory is read-only, and this context does not keep script from writing to immutable buffers.
     ImmutableNotEnforced,
+    /// The memory is read-only, and the host's own functions, such as `fs.readSync`, write into immutable buffers.
+    HostWrites,
     /// The memory begins at an address that the engine does not allow for its elements.
     Misaligned,
     /// The memory is resizable, and the engine resizes only its own memory.
     Resizable,
+    /// Script may make the buffer shorter, also on another thread, to which the host moves it without notice.
+    ScriptResizes,
 }
 
 impl fmt::Display for CopyReason {
@@ -42,7 +46,15 @@ impl fmt::Display for CopyReason {
             CopyReason::ImmutableNotEnforced => {
                 "the memory is read-only and this context does not enforce immutable buffers; use an `Isolate`"
             }
+            CopyReason::HostWrites => {
+                "the memory is read-only and the host's own functions write into immutable buffers; expose memory that may be \
+                 written"
+            }
             CopyReason::Misaligned => "the address of the memory is not a multiple of 8; align it to 8",
+            CopyReason::ScriptResizes => {
+                "script may make the buffer shorter on another thread; pass a buffer without maxByteLength, or a \
+                 SharedArrayBuffer"
+            }
             CopyReason::Resizable => {
                 "the memory is resizable, and the engine resizes only its own; let it make the buffer and externalize that"
             }

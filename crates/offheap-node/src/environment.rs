@@ -1,19 +1,53 @@
-//! What is kept for the process and for each environment.
+//! What is kept for the process.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use offheap::adapter::IsolateRegistration;
+use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 
+use crate::sys::Block;
 use crate::{ENGINE, Error};
 
-/// The one registration of this process: Node moves buffers between its environments without a word, so all of them are
-/// one isolate to the core.
-#[allow(dead_code, reason = "the modes use it")]
-pub(crate) fn registration() -> Result<&'static Arc<IsolateRegistration>, Error> {
-    static REGISTRATION: OnceLock<Arc<IsolateRegistration>> = OnceLock::new();
-    if let Some(registration) = REGISTRATION.get() {
-        return Ok(registration);
-    }
-    let made = Arc::new(IsolateRegistration::new(ENGINE)?);
-    Ok(REGISTRATION.get_or_init(|| made))
+/// What is kept for the process. Node moves buffers between its environments without a word, so all of them are one isolate
+/// to the core.
+pub(crate) struct Process {
+    /// It never ends.
+    registration: Arc<IsolateRegistration>,
+    /// The stores over script's own memory that V8 has not released yet.
+    engine_made: Mutex<EngineMadeStores<Block>>,
 }
+
+impl Process {
+    /// What is kept for this process. The first call makes it.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there are too many isolates, or no memory.
+    #[inline]
+    pub(crate) fn get() -> Result<&'static Self, Error> {
+        static PROCESS: OnceLock<Process> = OnceLock::new();
+        if let Some(process) = PROCESS.get() {
+            return Ok(process);
+        }
+        let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
+        Ok(PROCESS.get_or_init(|| Process { registration, engine_made: Mutex::default() }))
+    }
+
+    /// The one registration of this process.
+    #[inline]
+    pub(crate) fn registration(&self) -> &Arc<IsolateRegistration> {
+        &self.registration
+    }
+
+    /// Notes a store over script's own memory until V8 has released the memory.
+    pub(crate) fn note_engine_made(&self, made: EngineMade<Block>) {
+        EngineMadeStores::note(&self.engine_made, &ENDED, made);
+    }
+
+    /// Ends the exposure of stores over script's own memory that V8 has released.
+    pub(crate) fn drop_released(&self) {
+        EngineMadeStores::drop_released(&self.engine_made, &ENDED);
+    }
+}
+
+/// No environment is an isolate of its own, so none ends.
+static ENDED: EndedIsolates<Block> = EndedIsolates::new();

@@ -26,7 +26,7 @@ pub use crate::isolate::IsolateRegistration;
 pub use crate::lend::{
     Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
 };
-pub use crate::raw::EngineMemory;
+pub use crate::raw::{EngineMemory, load_bytes};
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 

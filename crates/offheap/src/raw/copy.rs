@@ -11,7 +11,7 @@
 /// would not allow.
 #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
 #[inline]
-pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
+pub unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
     // SAFETY: I-BORROW: readable as the caller says; `into` is ours.
     unsafe { copy(from, into.as_mut_ptr(), into.len()) }
 }
@@ -81,9 +81,10 @@ unsafe fn copy(mut from: *const u8, mut into: *mut u8, mut count: usize) {
 }
 
 /// # Safety
-/// The bytes are mapped for reading and do not overlap `into`.
+/// The bytes are mapped for reading and do not overlap `into`. Other code may write them, which a shared reference to them
+/// would not allow.
 #[cfg(any(not(target_arch = "x86_64"), miri, loom))]
-pub(crate) unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
+pub unsafe fn load_bytes(from: *const u8, into: &mut [u8]) {
     use std::sync::atomic::{AtomicU8, Ordering};
     for (index, byte) in into.iter_mut().enumerate() {
         // SAFETY: I-BORROW: inside the range of the caller's promise.
