@@ -1,0 +1,109 @@
+// Other memory than a plain ArrayBuffer's: views, resizable, growable, WebAssembly's.
+import { addon, BYTE, collect, equal, expose, freedOnce, intactHeld, needs, ofScript } from '../harness.mjs';
+
+const page = 65536;
+
+export const scenarios = {
+  /** A view holds its part of the buffer. */
+  async views() {
+    const buffer = ofScript(64);
+    new Uint8Array(buffer, 16, 32).fill(7);
+    const views = [new Uint8Array(buffer, 16, 32), new DataView(buffer, 16, 32), new Int32Array(buffer, 16, 8), new Float64Array(buffer, 16, 4),
+      new BigInt64Array(buffer, 16, 4), new Uint8ClampedArray(buffer, 16, 32), new Int16Array(buffer, 16, 16), Buffer.from(buffer, 16, 32)];
+    const held = views.map(view => addon().hold(view));
+    await collect();
+    for (const each of held) {
+      intactHeld(each, 'the view', 32, 7);
+      addon().release(each);
+    }
+  },
+
+  /** Buffers of one pool: each its own part. */
+  async pooledBuffers() {
+    const held = ['one', 'two', 'three'].map(text => addon().hold(Buffer.from(text)));
+    await collect();
+    const texts = held.map(each => String.fromCharCode(...Array.from({ length: addon().byteLength(each) }, (_, at) => addon().read(each, at))));
+    equal(texts.join(), 'one,two,three', 'what is held');
+  },
+
+  /** A view of memory of ours, over a detach. */
+  async viewOverDetach() {
+    const buffer = expose(1);
+    const held = addon().hold(new Uint8Array(buffer, 100, 200));
+    addon().detach(buffer);
+    await collect();
+    intactHeld(held, 'the held view', 200);
+    addon().release(held);
+    await freedOnce(1);
+  },
+
+  /** A resizable buffer that shrinks while it is held: a copy, since its end is unmapped, or zero again. */
+  async resizableShrinks() {
+    needs(ArrayBuffer.prototype.resize, 'ArrayBuffer.prototype.resize');
+    const buffer = new ArrayBuffer(4 * page, { maxByteLength: 16 * page });
+    new Uint8Array(buffer).fill(BYTE);
+    const held = addon().hold(buffer);
+    buffer.resize(page);
+    await collect();
+    intactHeld(held, 'the held resizable buffer', 4 * page);
+    addon().release(held);
+  },
+
+  /** A growable SharedArrayBuffer: what is held is what was there. */
+  async growableGrows() {
+    needs(SharedArrayBuffer.prototype.grow, 'SharedArrayBuffer.prototype.grow');
+    const buffer = new SharedArrayBuffer(page, { maxByteLength: 16 * page });
+    new Uint8Array(buffer).fill(BYTE);
+    const held = addon().hold(buffer);
+    buffer.grow(4 * page);
+    await collect();
+    intactHeld(held, 'the held growable buffer', page);
+    if (addon().exposure(held) === 'memory') {
+      new Uint8Array(buffer)[0] = 1;
+      equal(addon().read(held, 0), 1, 'what native code reads');
+    }
+    addon().release(held);
+  },
+
+  /** A SharedArrayBuffer of script. */
+  async sharedOfScript() {
+    const has = [new SharedArrayBuffer(page)];
+    new Uint8Array(has[0]).fill(BYTE);
+    const held = addon().hold(has[0]);
+    has.length = 0;
+    await collect();
+    intactHeld(held, 'held shared memory', page);
+    addon().release(held);
+  },
+
+  /** Memory of WebAssembly, which detaches its buffer when it grows, and cannot be detached by others. */
+  async wasm() {
+    needs(globalThis.WebAssembly, 'WebAssembly');
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 8 });
+    new Uint8Array(memory.buffer).fill(BYTE);
+    const held = addon().hold(memory.buffer);
+    let refused = false;
+    try {
+      addon().detach(memory.buffer);
+    } catch {
+      refused = true;
+    }
+    equal(refused, true, 'whether a detach of the memory is refused');
+    memory.grow(4);
+    await collect();
+    intactHeld(held, 'held WebAssembly memory', page);
+    addon().release(held);
+  },
+
+  /** WebAssembly's memory outlives its module. */
+  async wasmCollected() {
+    needs(globalThis.WebAssembly, 'WebAssembly');
+    const has = [new WebAssembly.Memory({ initial: 16 })];
+    new Uint8Array(has[0].buffer).fill(BYTE);
+    const held = addon().hold(has[0].buffer);
+    has.length = 0;
+    await collect();
+    intactHeld(held, 'held WebAssembly memory', 16 * page);
+    addon().release(held);
+  },
+};

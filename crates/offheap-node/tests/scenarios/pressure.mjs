@@ -1,0 +1,73 @@
+// How much memory stays until it is freed.
+import { parentPort } from 'node:worker_threads';
+import { addon, collect, ended, fail, inWorker, message, start, tick } from '../harness.mjs';
+
+const MiB = 1 << 20;
+const limit = 256 * MiB;
+
+/** A thousand buffers of a megabyte in one turn of the event loop; returns the most bytes that were there at a time. */
+function thousand() {
+  let most = 0;
+  for (let i = 0; i < 1000; i++) {
+    new Uint8Array(addon().exposeHeap(MiB))[0] = 1;
+    most = Math.max(most, addon().kept());
+  }
+  return most;
+}
+function below(most) {
+  if (most >= limit) fail('kept', `${Math.round(most / MiB)} MiB were there at a time`);
+  return `${Math.round(most / MiB)} MiB at most`;
+}
+
+export const scenarios = {
+  thousandInOneTurn: () => below(thousand()),
+  thousandInOneTurnOfAWorker: async () => below(await inWorker('thousand')),
+
+  /** Workers come and go, with buffers in them and on their way; main passes buffers on. Memory is flat. */
+  leakLoop: {
+    without: { plain: 'it uses memory after the free, which may end anyhow' },
+    seconds: 300,
+    async run() {
+      const seconds = Number(process.env.OFFHEAP_LEAK_SECONDS ?? 3);
+      addon();
+      const turns = async time => {
+        const until = Date.now() + time * 1000;
+        let count = 0;
+        for (; Date.now() < until; count++) {
+          const workers = [start('busy'), start('busy')];
+          const buffers = await Promise.all(workers.map(message));
+          workers.forEach(worker => worker.postMessage(buffers[0]));
+          await tick(count % 3 * 5);
+          if (count % 2) await Promise.all(workers.map(worker => worker.terminate()));
+          else await Promise.all(workers.map(worker => (worker.postMessage('end'), ended(worker))));
+        }
+        await collect(6);
+        return count;
+      };
+      await turns(seconds / 3);
+      const before = process.memoryUsage.rss();
+      const count = await turns(seconds);
+      const grown = (process.memoryUsage.rss() - before) / MiB;
+      const kept = addon().kept();
+      if (kept > 0) fail('leak', `${kept} bytes are kept after ${count} turns`);
+      // A worker of Node takes some 5 MiB, and of these something may stay with malloc.
+      if (grown > 64 + seconds) fail('leak', `the process has grown by ${Math.round(grown)} MiB in ${count} turns`);
+      return `${count} turns, ${Math.round(grown)} MiB grown`;
+    },
+  },
+};
+
+export const workers = {
+  thousand() { parentPort.postMessage(thousand()); },
+  busy() {
+    const has = [];
+    parentPort.on('message', got => {
+      if (got === 'end') return parentPort.close ? parentPort.close() : process.exit();
+      has.push(got, addon().hold(got));
+    });
+    for (let i = 0; i < 50; i++) has.push(addon().exposeHeap(64 * 1024));
+    const made = addon().exposeHeap(MiB);
+    const buffer = made.transfer ? made.transfer() : made;
+    parentPort.postMessage(buffer, [buffer]);
+  },
+};
