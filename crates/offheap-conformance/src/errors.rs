@@ -78,6 +78,8 @@ fn core_errors(isolate: IsolateId) -> Vec<(&'static str, CoreError)> {
         Busy { store, attempted, holder },
         Exposed { store, attempted, isolate, buffers: 1 },
         OtherIsolate { store, attempted, isolate, requested: isolate, buffers: 1 },
+        HostMayWrite { store, attempted, host: isolate, buffers: 0 },
+        ReadOnlyInHost { store, host: isolate },
         OneBuffer { store, isolate },
         TooManyBuffers { store, isolate, limit: 1 },
         TooManyIsolates { limit: 1 },

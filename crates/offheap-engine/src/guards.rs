@@ -23,7 +23,8 @@ use crate::{Error, Rooted, Scope, Window};
 ///
 /// # Safety
 /// While the borrow lasts, only its thread runs script of the isolate, and the value stays on that thread.
-/// [`isolate`](Self::isolate) is the id of that isolate. If the isolate has no buffer over a store, it may instead
+/// [`isolate`](Self::isolate) is the id of that isolate, which is not a
+/// [host](offheap::adapter::IsolateRegistration::host). If the isolate has no buffer over a store, it may instead
 /// be an id that no isolate has while the value lives.
 pub unsafe trait HasIsolate {
     /// The id of the isolate.

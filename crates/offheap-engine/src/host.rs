@@ -40,7 +40,8 @@ use crate::{
 /// - Script of the isolate runs only in the other methods, and in what the adapter lends through
 ///   [`Scope::host`](crate::Scope::host).
 /// - Only the thread of this value runs script of the isolate. [`id`](Self::id) is the id of the isolate and stays
-///   registered until the isolate has ended.
+///   registered until the isolate has ended. It is not the id of a
+///   [host](offheap::adapter::IsolateRegistration::host) such as Node, since scopes lend slices.
 /// - If `check_lendable` returns `Ok`, no other isolate has the memory of that store, and none gets it before
 ///   script of this isolate, or what the adapter lends, runs again.
 /// - The bytes that `lend` returns are initialised, and no other code has them or frees them, until script of this

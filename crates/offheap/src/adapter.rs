@@ -3,7 +3,7 @@
 //! An adapter registers each isolate ([`IsolateRegistration`]). It takes a [`Hold`] for each buffer that it makes over a
 //! store, and drops the hold when the engine releases the buffer. It marks each finalizer with [`InFinalizer`]. Its scopes
 //! lend the bytes of exposed stores with [`bytes_in`], [`bytes_mut_in`] and [`cells_in`], whose contracts only an adapter
-//! can keep.
+//! can keep. A program that runs script itself, such as Node, is a [host](IsolateRegistration::host).
 //!
 //! ```
 //! use offheap::adapter::{self, Hold, IsolateRegistration};

@@ -51,6 +51,8 @@ impl Error {
             | Error::Busy { .. }
             | Error::Exposed { .. }
             | Error::OtherIsolate { .. }
+            | Error::HostMayWrite { .. }
+            | Error::ReadOnlyInHost { .. }
             | Error::OneBuffer { .. }
             | Error::TooManyBuffers { .. }
             | Error::TooManyIsolates { .. }
@@ -89,7 +91,8 @@ impl Error {
             Error::NotUnique { .. } => "NOT_UNIQUE",
             Error::OtherOwner { .. } => "OTHER_OWNER",
             Error::OtherKind { .. } => "OTHER_KIND",
-            Error::ReadOnly { .. } => "READ_ONLY",
+            Error::HostMayWrite { .. } => "HOST_MAY_WRITE",
+            Error::ReadOnly { .. } | Error::ReadOnlyInHost { .. } => "READ_ONLY",
             Error::SharedSlice { .. } | Error::MappedSlice { .. } => "NO_SLICE",
             Error::NullData { .. } => "NULL_DATA",
             Error::Freed { .. } => "FREED",

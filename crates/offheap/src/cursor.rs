@@ -92,7 +92,8 @@ impl Write for StoreCursor {
     /// Copies bytes in. It returns 0 at the end of the store.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Exposed`] and [`Error::Busy`] for unshared memory, [`Error::Freed`].
+    /// [`Error::ReadOnly`], [`Error::Exposed`], [`Error::HostMayWrite`] and [`Error::Busy`] for unshared memory,
+    /// [`Error::Freed`].
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         self.advance(from.len(), |store, start, count| store.copy_from_slice_scope(None, start, &from[..count]))
     }
@@ -129,9 +130,11 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::OverBudget { .. } => io::ErrorKind::OutOfMemory,
             Error::ReadOnly { .. } => io::ErrorKind::PermissionDenied,
-            Error::Busy { .. } | Error::Exposed { .. } | Error::OtherIsolate { .. } | Error::EngineMayShrink { .. } => {
-                io::ErrorKind::ResourceBusy
-            }
+            Error::Busy { .. }
+            | Error::Exposed { .. }
+            | Error::OtherIsolate { .. }
+            | Error::HostMayWrite { .. }
+            | Error::EngineMayShrink { .. } => io::ErrorKind::ResourceBusy,
             Error::Map { problem: MapProblem::Io(error), .. } => error.kind(),
             _ => io::ErrorKind::Other,
         };

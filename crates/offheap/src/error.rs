@@ -199,10 +199,14 @@ pub enum Error {
     /// The store is exposed, so script may use its bytes until its buffers are detached or collected.
     #[error(
         "cannot {attempted} store {store}: it is exposed in {isolate} through {}; \
-         use that isolate's scope{}, or detach or collect first",
+         {}detach or collect first",
         LiveBuffers(*buffers),
-        // A copy needs no guard.
-        if *attempted == "read" { ", copy the bytes (`to_vec`, `copy_to_slice`)" } else { "" }
+        match *attempted {
+            _ if isolate.is_host() => "",
+            // A copy needs no guard.
+            "read" => "use that isolate's scope, copy the bytes (`to_vec`, `copy_to_slice`), or ",
+            _ => "use that isolate's scope, or ",
+        }
     )]
     Exposed {
         /// The store.
@@ -233,9 +237,46 @@ pub enum Error {
         /// Through how many live buffers it is exposed.
         buffers: u16,
     },
-    /// A second buffer over a store that can have only one.
+    /// An operation that needs the bytes to itself, on memory that a host such as Node has, or ever had. Calls of the host may
+    /// write the bytes while no script runs, also after the last buffer is gone.
     #[error(
-        "cannot expose resizable store {store} again: it has a live buffer in {isolate}; detach or collect that one first"
+        "cannot {attempted} store {store}: {host} {}, and its pending calls may write the bytes at any time; \
+         copy the bytes (`to_vec`, `copy_to_slice`), or {}call the unsafe `assume_host_is_done` when no call is pending",
+        match *buffers {
+            0 => "had it".to_owned(),
+            count => format!("has it through {}", LiveBuffers(count)),
+        },
+        if *buffers == 0 { "" } else { "detach or collect first, and " }
+    )]
+    HostMayWrite {
+        /// The store.
+        store: StoreId,
+        /// What was attempted.
+        attempted: &'static str,
+        /// The host.
+        host: IsolateId,
+        /// How many live buffers the host has over the store. It may write the bytes when this is 0, too.
+        buffers: u16,
+    },
+    /// Read-only memory for a host, whose functions write into immutable buffers too.
+    #[error(
+        "cannot expose store {store} in {host}: its bytes are read-only, and functions of the host write into immutable \
+         buffers too; give script a copy of the bytes (`to_vec`)"
+    )]
+    ReadOnlyInHost {
+        /// The store.
+        store: StoreId,
+        /// The host.
+        host: IsolateId,
+    },
+    /// A second buffer over a store that can have only one: a resizable one, or in a host any unshared one.
+    #[error(
+        "cannot expose {}store {store} again: it has a live buffer in {isolate}; {}",
+        if isolate.is_host() { "" } else { "resizable " },
+        match isolate.is_host() {
+            true => "give script that buffer, or a copy of the bytes",
+            false => "detach or collect that one first",
+        }
     )]
     OneBuffer {
         /// The store.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 // Not through `crate::sync`: a static cannot be a loom atomic, and a sum needs no model.
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
 
@@ -14,11 +14,13 @@ use crate::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IsolateId(NonZeroU16);
 
-/// The most isolates that may be alive at once. The last bit pattern stands for freed manual memory.
-const MAX_ISOLATES: usize = u16::MAX as usize - 1;
+/// The least id of a host. The ids of hosts are the greatest, so the access word tells them by one comparison.
+pub(crate) const FIRST_HOST: u16 = 0xff00;
 
-/// The live isolates: slot `n` is for the isolate with the bits `n + 1`.
-static ENGINES: Mutex<Registry> = Mutex::new(Registry { isolates: Vec::new(), free: Vec::new() });
+/// The isolates that are no hosts.
+static ENGINES: Mutex<Registry> = Mutex::new(Registry::new(1, FIRST_HOST - 1));
+/// The hosts. The last bit pattern stands for freed manual memory.
+static HOSTS: Mutex<Registry> = Mutex::new(Registry::new(FIRST_HOST, u16::MAX - 1));
 
 /// Indexed by the bits of the isolate. Its pages are touched as isolates are made; the rest costs only address space.
 static EXTERNAL_BYTES: [ExternalBytes; 1 << 16] = [const { ExternalBytes::new() }; 1 << 16];
@@ -58,9 +60,13 @@ fn thread_mark() -> usize {
     MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }
 
+/// The live isolates of one sort.
 struct Registry {
+    /// Slot `n` is for the isolate with the bits `first + n`.
     isolates: Vec<Registered>,
     free: Vec<u16>,
+    first: u16,
+    last: u16,
 }
 
 struct Registered {
@@ -71,6 +77,35 @@ struct Registered {
 
 /// The most bytes of a name that are kept.
 const LONGEST_NAME: usize = 256;
+
+impl Registry {
+    const fn new(first: u16, last: u16) -> Self {
+        Registry { isolates: Vec::new(), free: Vec::new(), first, last }
+    }
+
+    /// Registers an isolate, and returns its bits.
+    fn register(&mut self, engine: &'static str) -> Result<u16, Error> {
+        if let Some(bits) = self.free.pop() {
+            self.slot(bits).expect("it was registered before").engine = engine;
+            return Ok(bits);
+        }
+        let limit = usize::from(self.last - self.first) + 1;
+        if self.isolates.len() == limit {
+            return Err(Error::TooManyIsolates { limit });
+        }
+        // Reserve room to free all ids too, since the end of an isolate must not fail.
+        let requested = size_of::<Registered>();
+        let missing = self.isolates.len() + 1 - self.free.len();
+        let reserved = self.isolates.try_reserve(1).and_then(|()| self.free.try_reserve(missing));
+        reserved.map_err(|_| Error::OutOfMemory { requested })?;
+        self.isolates.push(Registered { engine, name: None });
+        Ok(self.first + (self.isolates.len() - 1) as u16)
+    }
+
+    fn slot(&mut self, bits: u16) -> Option<&mut Registered> {
+        self.isolates.get_mut(usize::from(bits - self.first))
+    }
+}
 
 impl IsolateId {
     #[inline]
@@ -83,7 +118,18 @@ impl IsolateId {
         self.0.get()
     }
 
-    /// The number of the id, counted from 1.
+    /// Whether this is a host, as [`IsolateRegistration::host`](crate::adapter::IsolateRegistration::host) registers it.
+    #[inline]
+    pub fn is_host(self) -> bool {
+        self.bits() >= FIRST_HOST
+    }
+
+    fn registry(self) -> MutexGuard<'static, Registry> {
+        let registry = if self.is_host() { &HOSTS } else { &ENGINES };
+        registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the id, counted from 1; those of hosts are counted from 65,280.
     pub fn number(self) -> u64 {
         u64::from(self.bits())
     }
@@ -127,8 +173,7 @@ impl IsolateId {
     }
 
     fn registered<R>(self, look: impl FnOnce(&Registered) -> R) -> Option<R> {
-        let registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.isolates.get(usize::from(self.bits()) - 1).map(look)
+        self.registry().slot(self.bits()).map(|isolate| look(isolate))
     }
 }
 
@@ -141,9 +186,12 @@ fn copy_of(text: &str) -> Option<String> {
 }
 
 impl fmt::Display for IsolateId {
-    /// `V8 isolate 3`, or `V8 isolate 3 "worker"` if the isolate has a name.
+    /// `V8 isolate 3`, or `V8 isolate 3 "worker"` if the isolate has a name. A host: `host Node`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} isolate {}", self.engine(), self.0)?;
+        match self.is_host() {
+            true => write!(f, "host {}", self.engine())?,
+            false => write!(f, "{} isolate {}", self.engine(), self.0)?,
+        }
         match self.name() {
             Some(name) => write!(f, " {name:?}"),
             None => Ok(()),
@@ -168,28 +216,38 @@ impl IsolateRegistration {
     /// Registers an isolate of the engine with this name.
     ///
     /// # Errors
-    /// [`Error::TooManyIsolates`] when 65,534 are alive, [`Error::OutOfMemory`].
+    /// [`Error::TooManyIsolates`] when 65,279 are alive, [`Error::OutOfMemory`].
     pub fn new(engine: &'static str) -> Result<Self, Error> {
-        let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-        let bits = match registry.free.pop() {
-            Some(bits) => {
-                registry.isolates[usize::from(bits) - 1].engine = engine;
-                bits
-            }
-            None if registry.isolates.len() == MAX_ISOLATES => {
-                return Err(Error::TooManyIsolates { limit: MAX_ISOLATES });
-            }
-            None => {
-                // Reserve room to free all ids too, since the end of an isolate must not fail.
-                let requested = size_of::<Registered>();
-                let missing = registry.isolates.len() + 1 - registry.free.len();
-                let reserved = registry.isolates.try_reserve(1).and_then(|()| registry.free.try_reserve(missing));
-                reserved.map_err(|_| Error::OutOfMemory { requested })?;
-                registry.isolates.push(Registered { engine, name: None });
-                registry.isolates.len() as u16
-            }
-        };
-        let id = IsolateId::from_bits(bits).expect("ids begin at 1");
+        Self::in_registry(&ENGINES, engine)
+    }
+
+    /// Registers a host: a program such as Node that runs script in isolates of its own. All its isolates are one
+    /// registration, which lives as long as the process.
+    ///
+    /// A host differs from an isolate in two ways. It moves buffers between its isolates untold. And its functions write
+    /// into memory while no script runs: in Node a pending `fs.read` wrote into memory whose buffer had been detached. So
+    /// nobody can tell when the bytes are free to be lent, and memory that a host has, or ever had, is treated with care:
+    ///
+    /// - Safe code gets copies of it, and the atomics of shared memory. Slices, taking it back as a
+    ///   [`UniqueStore`](crate::UniqueStore), resizing it, freeing it by hand, and exposing it in an isolate that is no host
+    ///   are [`Error::HostMayWrite`], also after the last buffer is gone.
+    ///   [`BackingStore::assume_host_is_done`](crate::BackingStore::assume_host_is_done) ends that.
+    /// - Memory that a host does not have yet is as anywhere else.
+    /// - An unshared store has one live buffer at a time.
+    /// - Read-only memory is not exposed ([`Error::ReadOnlyInHost`]), since functions of hosts write into immutable
+    ///   buffers too.
+    /// - The unsafe functions of this module that lend bytes in an isolate lend them in a host too. Their caller promises
+    ///   more there.
+    ///
+    /// # Errors
+    /// [`Error::TooManyIsolates`] when 255 hosts are alive, [`Error::OutOfMemory`].
+    pub fn host(name: &'static str) -> Result<Self, Error> {
+        Self::in_registry(&HOSTS, name)
+    }
+
+    fn in_registry(registry: &Mutex<Registry>, engine: &'static str) -> Result<Self, Error> {
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = IsolateId::from_bits(registry.register(engine)?).expect("ids begin at 1");
         // Under the lock, so that this thread sees the stores of the thread that had an ended isolate with this id.
         id.external().thread.store(thread_mark(), Ordering::Relaxed);
         Ok(IsolateRegistration(id))
@@ -208,18 +266,17 @@ impl IsolateRegistration {
         let longest = name.len().min(LONGEST_NAME);
         let name = (0..=longest).rev().find_map(|end| name.get(..end)).unwrap_or_default();
         let name = copy_of(name).ok_or(Error::OutOfMemory { requested: name.len() })?;
-        let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
         // The copy has no spare room, so this allocates nothing.
-        registry.isolates[usize::from(self.0.bits()) - 1].name = Some(name.into_boxed_str());
+        self.0.registry().slot(self.0.bits()).expect("registered").name = Some(name.into_boxed_str());
         Ok(())
     }
 }
 
 impl Drop for IsolateRegistration {
     fn drop(&mut self) {
-        let mut registry = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self.0.registry();
         self.0.external().thread.store(0, Ordering::Relaxed);
-        registry.isolates[usize::from(self.0.bits()) - 1].name = None;
+        registry.slot(self.0.bits()).expect("registered").name = None;
         registry.free.push(self.0.bits());
     }
 }

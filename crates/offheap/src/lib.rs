@@ -105,6 +105,7 @@ mod error;
 mod event;
 mod finalizer;
 mod frozen;
+mod host;
 mod id;
 mod interop;
 mod isolate;

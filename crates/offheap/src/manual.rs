@@ -155,7 +155,8 @@ impl ManualMemory {
     ///
     /// # Errors
     /// [`Error::DoubleFree`] names the first free. [`Error::FreeInUse`] names the isolate that has the memory, the guard
-    /// that uses it, or the number of references to shared memory. The memory is untouched then.
+    /// that uses it, the number of references to shared memory, or the host that had it
+    /// ([`BackingStore::assume_host_is_done`]). The memory is untouched then.
     #[track_caller]
     pub fn free(&self) -> Result<(), Error> {
         self.free_at(Site::here())

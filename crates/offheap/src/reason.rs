@@ -39,12 +39,15 @@ pub enum Holder {
         /// How many buffers.
         buffers: u16,
     },
+    /// A host such as Node, which had the memory. Its pending calls may still write it.
+    Host(IsolateId),
 }
 
 impl Holder {
     /// What to do before the memory can be freed.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
+            Holder::Host(_) => "call the unsafe `assume_host_is_done` when no call of the host is pending on it",
             Holder::References(_) => "drop the references first, and let the buffers be collected",
             _ => "detach the buffer or drop the guard first",
         }
@@ -63,6 +66,7 @@ impl fmt::Display for Holder {
             Holder::Isolate { isolate, buffers } => {
                 write!(f, "{isolate} uses its bytes through {}", LiveBuffers(*buffers))
             }
+            Holder::Host(host) => write!(f, "pending calls of {host}, which had it, may still write its bytes"),
         }
     }
 }

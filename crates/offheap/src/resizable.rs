@@ -81,8 +81,8 @@ impl BackingStore {
     ///
     /// # Errors
     /// [`Error::NotResizable`], also for a handle to a part; [`Error::EngineResizes`] for an engine's memory;
-    /// [`Error::AboveMaximum`]; [`Error::OutOfMemory`]; [`Error::Exposed`] while an isolate has the store; [`Error::Busy`]
-    /// while another thread resizes it and, to shrink, while a guard lives. The length is unchanged then.
+    /// [`Error::AboveMaximum`]; [`Error::OutOfMemory`]; [`Error::Exposed`] while an isolate has the store;
+    /// [`Error::HostMayWrite`] if a host has or had it; [`Error::Busy`] while another thread resizes it and, to shrink, while a guard lives. The length is unchanged then.
     pub fn resize(&mut self, byte_length: usize) -> Result<(), Error> {
         if !self.is_whole() {
             return Err(self.part_is_not_resizable("resize", byte_length));

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::raw::{Owner, RawStore, UniqueRef, View, WeakView};
+use crate::raw::{NotTaken, Owner, RawStore, UniqueRef, View, WeakView};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
 mod check;
@@ -302,7 +302,8 @@ impl BackingStore {
     /// handle and no engine's buffer is left. Weak handles are severed: they never upgrade again.
     ///
     /// # Errors
-    /// The store comes back with [`Error::NotUnique`] and the reason, or with [`Error::OutOfMemory`].
+    /// The store comes back with [`Error::NotUnique`] and the reason, with [`Error::HostMayWrite`] for memory that a host
+    /// has or had, or with [`Error::OutOfMemory`].
     #[track_caller]
     pub fn try_into_unique(self) -> Result<UniqueStore, Rejected<BackingStore>> {
         let refused =
@@ -315,7 +316,7 @@ impl BackingStore {
         }
         match UniqueRef::if_unique(self.into_block()) {
             Ok(unique) => Ok(UniqueStore::from_unique(unique)),
-            Err((Some(count), raw)) => {
+            Err((NotTaken::References(count), raw)) => {
                 let reason = match raw.exposure() {
                     Some((isolate, buffers)) => {
                         let others = count.saturating_sub(1 + u32::from(buffers));
@@ -325,7 +326,11 @@ impl BackingStore {
                 };
                 Err(refused(BackingStore::over(raw), reason))
             }
-            Err((None, raw)) => {
+            Err((NotTaken::OfHost(host), raw)) => {
+                let store = BackingStore::over(raw);
+                Err(Rejected::new(store.of_host("take back", host), store))
+            }
+            Err((NotTaken::OutOfMemory, raw)) => {
                 let requested = crate::CONTROL_BLOCK_BYTES;
                 Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::over(raw)))
             }

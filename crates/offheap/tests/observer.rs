@@ -195,7 +195,7 @@ fn a_frozen_buffer_is_released_without_a_count() {
     let isolate = registration.id();
     let frozen = FrozenStore::from_owner(&[1u8][..]).unwrap();
     let id = frozen.id();
-    drop(Hold::frozen(&frozen, isolate));
+    drop(Hold::new(frozen.as_store(), isolate).unwrap());
     drop(frozen);
     let released = EventKind::Released { isolate: None };
     assert_eq!(
@@ -209,7 +209,7 @@ fn an_adapter_says_which_isolate_released_a_buffer_that_is_not_counted() {
     observe();
     let (first, second) = (IsolateRegistration::new("Test").unwrap(), IsolateRegistration::new("Test").unwrap());
     let frozen = FrozenStore::from_owner(&[1u8][..]).unwrap();
-    Hold::frozen(&frozen, first.id()).release(|| Some(first.id()));
+    Hold::new(frozen.as_store(), first.id()).unwrap().release(|| Some(first.id()));
     let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
     // What the store knows is right.
     Hold::new(&store, first.id()).unwrap().release(|| Some(second.id()));

@@ -96,7 +96,9 @@ impl<B: Block> AddressTable<B> {
     /// # Safety
     /// - `adopted.data` is the address of the block's first byte, if it has bytes, and `byte_length` is the current
     ///   number of its bytes.
-    /// - `usage` is true of the block for as long as it lives.
+    /// - `usage` is true of the block for as long as it lives. A host writes into immutable buffers, and may move a resizable one
+    ///   untold, so a block of a host is [`Fixed`](BlockUse::Fixed), [`Growable`](BlockUse::Growable) or
+    ///   [`Shared`](BlockUse::Shared).
     /// - Unless the block is shared, only script of `isolate` writes the bytes and changes their number until the
     ///   engine drops the block. Until then, the caller keeps the result noted.
     #[track_caller]

@@ -32,7 +32,8 @@ impl BackingStore {
     /// # Errors
     /// [`Error::OutOfRange`] with the store that has too few bytes. [`Error::Busy`] while a guard or a copy uses the bytes
     /// that would be written, or a guard writes the bytes that would be read; never for shared memory. [`Error::Exposed`]
-    /// while an isolate has the unshared bytes that would be written; [`Error::ReadOnly`]; [`Error::Freed`];
+    /// while an isolate has the unshared bytes that would be written, [`Error::HostMayWrite`] if a host has or had them;
+    /// [`Error::ReadOnly`]; [`Error::Freed`];
     /// [`Error::EngineMayShrink`] for a source that is an engine's exposed memory which script may shrink.
     pub fn copy_from_store(
         &self,

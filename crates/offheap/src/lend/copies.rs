@@ -85,7 +85,8 @@ impl BackingStore {
 /// Copies bytes into `store`, starting at byte `offset`, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// During the call no other thread runs script of that isolate.
+/// During the call no other thread runs script of that isolate. In a host, no script of any of its isolates that has the buffer
+/// runs on another thread.
 ///
 /// # Errors
 /// [`Error::OutOfRange`], [`Error::Busy`], [`Error::OtherIsolate`], [`Error::ReadOnly`], [`Error::Freed`].

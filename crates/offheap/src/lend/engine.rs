@@ -17,7 +17,7 @@ impl Hold {
     /// # Safety
     /// While there is no `Hold` of the store, nothing changes the length of the memory, and neither script nor the engine
     /// accesses it. While there is one, only code in that isolate does, on one thread at a time. Without `may_shrink` the
-    /// length only rises.
+    /// length only rises. In a host it only rises, and only its isolates that have the buffer access the memory, or its calls.
     ///
     /// # Errors
     /// The memory comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).

@@ -87,7 +87,8 @@ impl BackingStore {
     /// Lends the bytes for reading, while the store is exposed nowhere.
     ///
     /// # Errors
-    /// [`Error::Exposed`] while an isolate has the store, [`Error::Busy`] while other code writes or shrinks it,
+    /// [`Error::Exposed`] while an isolate has the store, [`Error::HostMayWrite`] if a host has or had it, [`Error::Busy`] while
+    /// other code writes or shrinks it,
     /// [`Error::MappedSlice`] for a mapped file, [`Error::SharedSlice`] for shared memory, [`Error::Freed`] for manual
     /// memory after its free, [`Error::OutOfRange`] for a part that is [out of bounds](Self::is_out_of_bounds).
     pub fn bytes(&self) -> Result<ReadGuard<'_>, Error> {
@@ -149,10 +150,12 @@ impl Lender {
 /// Lends the bytes of `store` for reading, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// While the guard lives, no script runs in that isolate, and the engine does not write the bytes.
+/// While the guard lives, no script runs in that isolate, and the engine does not write the bytes. In a host, no script of any
+/// of its isolates that has the buffer runs, and no call of the host is pending that writes the bytes.
 ///
 /// # Errors
-/// Those of [`BackingStore::bytes`], with [`Error::OtherIsolate`] if another isolate has the store.
+/// Those of [`BackingStore::bytes`], with [`Error::OtherIsolate`] if another isolate has the store. In a host, memory that one had
+/// is not refused.
 pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<ReadGuard<'a>, Error> {
     store.begin_bytes(Some(isolate))
 }
@@ -160,10 +163,12 @@ pub unsafe fn bytes_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<R
 /// Lends the bytes of `store` for writing, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// While the guard lives, no script runs in that isolate, and the engine does not read or write the bytes.
+/// While the guard lives, no script runs in that isolate, and the engine does not read or write the bytes. In a host, no script of
+/// any of its isolates that has the buffer runs, and no call of the host is pending on the bytes.
 ///
 /// # Errors
-/// Those of [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] if another isolate has the store.
+/// Those of [`BackingStore::bytes_mut`], with [`Error::OtherIsolate`] if another isolate has the store. In a host, memory that one
+/// had is not refused.
 pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Result<WriteGuard<'a>, Error> {
     store.begin_bytes_mut(Some(isolate))
 }
@@ -171,7 +176,8 @@ pub unsafe fn bytes_mut_in<'a>(store: &BackingStore, isolate: IsolateId) -> Resu
 /// Lends the bytes of `store` as cells, while it is exposed in `isolate` or nowhere.
 ///
 /// # Safety
-/// While the guard lives, script of that isolate runs only on this thread.
+/// While the guard lives, script of that isolate runs only on this thread. In a host, the buffer stays in the isolate of this
+/// thread, and no call of the host is pending on the bytes: other threads make those.
 ///
 /// # Errors
 /// Those of [`bytes_mut_in`], and [`Error::EngineMayShrink`] for an engine's memory that script may shrink.

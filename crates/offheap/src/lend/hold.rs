@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use crate::raw::{Claim, Refused, View};
-use crate::{BackingStore, Error, FrozenStore, IsolateId, Length, StoreKind};
+use crate::{BackingStore, Error, IsolateId, Length, StoreKind};
 
 /// An engine's hold on a store: one reference and, for unshared memory, one counted live buffer.
 ///
@@ -36,7 +36,9 @@ impl Hold {
     ///
     /// # Errors
     /// [`Error::OtherIsolate`] if another isolate has the store; [`Error::Busy`] while a guard outside that isolate lives;
-    /// [`Error::OneBuffer`] for resizable memory, or an engine's, that has a live buffer; [`Error::TooManyBuffers`];
+    /// [`Error::HostMayWrite`] if a host has or had the store and `isolate` is no host; [`Error::ReadOnlyInHost`] for
+    /// read-only memory if it is one; [`Error::OneBuffer`] for resizable memory, or an engine's, that has a live buffer, and
+    /// for any unshared memory in a host; [`Error::TooManyBuffers`];
     /// [`Error::OutOfRange`] for a part that is [out of bounds](BackingStore::is_out_of_bounds); [`Error::Freed`] for
     /// manual memory after its free.
     #[inline]
@@ -46,13 +48,6 @@ impl Hold {
             .map_err(|refused| store.refused("expose", Some(isolate), refused))?;
         claim.tell(isolate);
         Ok(Hold(claim))
-    }
-
-    /// A hold on frozen memory, which any number of isolates may have.
-    pub fn frozen(store: &FrozenStore, isolate: IsolateId) -> Self {
-        let claim = Claim::of_frozen(store.raw().clone());
-        claim.tell(isolate);
-        Hold(claim)
     }
 
     /// The store's address. The hold is on the whole store, even if it was made from a handle to a part. The adapter and

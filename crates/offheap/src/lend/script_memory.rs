@@ -40,8 +40,8 @@ impl Hold {
     /// Nobody writes the memory any more.
     ///
     /// # Errors
-    /// The hold comes back unchanged if there are other references, or the store is not of the kind
-    /// [`StoreKind::FIXED`](crate::StoreKind::FIXED).
+    /// The hold comes back unchanged if there are other references, if the store is not of the kind
+    /// [`StoreKind::FIXED`](crate::StoreKind::FIXED), or if it is exposed in a host.
     pub unsafe fn into_frozen(self) -> Result<Self, Self> {
         // SAFETY: I-BORROW: the caller's promise, passed on.
         self.map(|claim| unsafe { claim.into_frozen() })

@@ -18,7 +18,13 @@
 //! exactly one step leaves none of either, and the thread that makes this step ends the block. So a buffer needs two atomic
 //! steps in its life: the one that counts it, and the one that does not any more. Mostly there is one group. There are more
 //! for a moment if a buffer gives a new handle before the last group was ended.
+//!
+//! The last buffer leaves the isolate's bits behind. They mean nothing then, unless they are those of a *host* such as Node:
+//! calls of a host may write the memory later, while no script runs. So the bits of a host are a mark that stays. It refuses
+//! what would have the bytes to itself, until the program says that the host is done. The ids of hosts are the greatest, so
+//! one comparison finds both this mark and freed memory.
 
+use crate::isolate::FIRST_HOST;
 use crate::sync::{AtomicU64, Ordering, fence, yield_now};
 use crate::{Holder, IsolateId};
 
@@ -37,6 +43,10 @@ const ISOLATE_SHIFT: u32 = 48;
 const ISOLATE: u64 = 0xffff << ISOLATE_SHIFT;
 /// Manual memory that was freed has these bits. No isolate has this id.
 const FREED: u64 = ISOLATE;
+/// From here on a word has the bits of a host, or of freed memory.
+const HOSTS: u64 = (FIRST_HOST as u64) << ISOLATE_SHIFT;
+/// The bits in a word from which a host's mark was taken away. An isolate that is no host may have this id.
+const NO_HOST: u64 = 1 << ISOLATE_SHIFT;
 /// What excludes the first buffer of an isolate.
 const NOT_IDLE: u64 = BUFFERS | WRITER | GUARDS | SHRINKING | GROWING;
 
@@ -54,6 +64,10 @@ pub(crate) enum Denied {
     OneBuffer { isolate: IsolateId },
     /// The store has as many buffers as can be counted.
     TooManyBuffers { isolate: IsolateId },
+    /// A host had the store, and its calls may still write the bytes.
+    OfHost { host: IsolateId },
+    /// A host was to get read-only memory, which its functions would write.
+    ReadOnlyInHost { host: IsolateId },
     /// The memory was freed by hand.
     Freed,
 }
@@ -69,6 +83,23 @@ fn isolate(word: u64) -> Option<IsolateId> {
 #[inline]
 fn is_freed(word: u64) -> bool {
     word & ISOLATE == FREED
+}
+
+/// The host that has the store, or had it.
+#[inline]
+fn host(word: u64) -> Option<IsolateId> {
+    if word < HOSTS || is_freed(word) { None } else { IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16) }
+}
+
+/// Refuses a step on freed memory, and one on memory that a host had, unless that is `allowed`. While the host has live
+/// buffers, the step itself finds the isolate.
+#[cold]
+fn admit_beside_host(word: u64, allowed: bool) -> Result<(), Denied> {
+    match host(word) {
+        None => Err(Denied::Freed),
+        Some(host) if word & BUFFERS == 0 && !allowed => Err(Denied::OfHost { host }),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Whether no handle and no buffer is left.
@@ -110,12 +141,21 @@ impl AccessWord {
         AccessWord(AtomicU64::new(GROUP))
     }
 
-    /// One step: replaces the word by the result of `next`.
+    /// One step: replaces the word by the result of `next`. It is refused if the memory was freed, and if a host had it,
+    /// unless the step is allowed `beside_host`.
     #[inline]
-    fn step(&self, success: Ordering, next: impl Fn(u64) -> Result<u64, Denied>) -> Result<u64, Denied> {
+    fn step(
+        &self,
+        success: Ordering,
+        beside_host: bool,
+        next: impl Fn(u64) -> Result<u64, Denied>,
+    ) -> Result<u64, Denied> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let new = if is_freed(word) { return Err(Denied::Freed) } else { next(word)? };
+            if word >= HOSTS {
+                admit_beside_host(word, beside_host)?;
+            }
+            let new = next(word)?;
             match self.0.compare_exchange_weak(word, new, success, Ordering::Relaxed) {
                 Ok(_) => return Ok(word),
                 Err(seen) => word = seen,
@@ -126,7 +166,7 @@ impl AccessWord {
     /// Begins a copy out of the store, on any thread. Ended by [`end_copy`](Self::end_copy).
     #[inline]
     pub(super) fn begin_copy(&self) -> Result<(), Denied> {
-        self.step(Ordering::Acquire, |word| match word {
+        self.step(Ordering::Acquire, true, |word| match word {
             _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
             _ if word & COPIES == COPIES => Err(Denied::Busy(Holder::Readers((COPIES / COPY) as u32))),
             _ => Ok(word + COPY),
@@ -143,7 +183,7 @@ impl AccessWord {
     /// Begins a guard that reads, in `scope` (the isolate whose script is stopped) or, with `None`, outside all isolates.
     #[inline]
     pub(super) fn begin_read(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
-        self.step(Ordering::Acquire, |word| {
+        self.step(Ordering::Acquire, is_host(scope), |word| {
             admit(word, scope)?;
             match word {
                 _ if word & WRITER != 0 => Err(Denied::Busy(Holder::Writer)),
@@ -164,7 +204,7 @@ impl AccessWord {
     /// Begins a guard that writes. `scope` is the isolate whose script is stopped, or `None`.
     #[inline]
     pub(super) fn begin_write(&self, scope: Option<IsolateId>) -> Result<(), Denied> {
-        self.step(Ordering::Acquire, |word| {
+        self.step(Ordering::Acquire, is_host(scope), |word| {
             admit(word, scope)?;
             match user(word & !GROWING) {
                 Some(holder) => Err(Denied::Busy(holder)),
@@ -184,7 +224,7 @@ impl AccessWord {
     /// [`end_resize`](Self::end_resize).
     #[inline]
     pub(super) fn begin_resize(&self, scope: Option<IsolateId>, shrinks: bool) -> Result<(), Denied> {
-        self.step(Ordering::Acquire, |word| {
+        self.step(Ordering::Acquire, is_host(scope), |word| {
             admit(word, scope)?;
             match user(word & if shrinks { !COPIES } else { GROWING | SHRINKING }) {
                 Some(holder) => Err(Denied::Busy(holder)),
@@ -206,14 +246,15 @@ impl AccessWord {
     /// guard lives. Copies may go on, since they tolerate writers.
     #[inline]
     pub(super) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
-        self.step(Ordering::AcqRel, |word| match isolate(word) {
+        self.step(Ordering::AcqRel, id.is_host(), |word| match isolate(word) {
             // One comparison for what is most frequent.
             _ if word & NOT_IDLE == 0 => Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
             None => {
                 Err(Denied::Busy(user(word & !COPIES).expect("it is not idle and has no buffer, so it has a user")))
             }
             Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
-            Some(_) if one_buffer => Err(Denied::OneBuffer { isolate: id }),
+            // A host moves buffers between its isolates untold, so two buffers might be in two of them.
+            Some(_) if one_buffer || id.is_host() => Err(Denied::OneBuffer { isolate: id }),
             Some(_) if buffers(word) == MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
             Some(_) => Ok(word + BUFFER),
         })
@@ -235,10 +276,33 @@ impl AccessWord {
 
     /// Marks manual memory as freed, which is final. Refused while the memory is in use.
     pub(super) fn free(&self) -> Result<(), Denied> {
-        self.step(Ordering::AcqRel, |word| match (isolate(word), user(word)) {
+        self.step(Ordering::AcqRel, false, |word| match (isolate(word), user(word)) {
             (Some(isolate), _) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
             (None, Some(holder)) => Err(Denied::Busy(holder)),
             (None, None) => Ok(word | FREED),
+        })
+        .map(drop)
+    }
+
+    /// Notes a host that has shared memory, whose buffers are not counted.
+    pub(super) fn note_host(&self, id: IsolateId) {
+        debug_assert!(id.is_host());
+        // Freed shared memory has no mark here. Its reference counts have it.
+        let _ = self.step(Ordering::Relaxed, true, |word| Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT));
+    }
+
+    /// The host that has the store, or had it and may still write it.
+    pub(super) fn host(&self) -> Option<IsolateId> {
+        host(self.0.load(Ordering::Acquire))
+    }
+
+    /// Takes the mark of a host away. Refused while the host has live buffers.
+    pub(super) fn end_host(&self) -> Result<(), Denied> {
+        // Not zero, since a word that was touched by a buffer never looks untouched again (`is_untouched`).
+        self.step(Ordering::AcqRel, true, |word| match (host(word), isolate(word)) {
+            (Some(_), Some(isolate)) => Err(Denied::Exposed { isolate, buffers: buffers(word) }),
+            (Some(_), None) => Ok(word & !ISOLATE | NO_HOST),
+            (None, _) => Ok(word),
         })
         .map(drop)
     }
@@ -306,7 +370,7 @@ impl AccessWord {
 
     /// Ends the only group if there is no buffer. No other can begin then.
     pub(super) fn end_only_group(&self) -> bool {
-        self.step(Ordering::Acquire, |word| match word & (BUFFERS | GROUPS) {
+        self.step(Ordering::Acquire, false, |word| match word & (BUFFERS | GROUPS) {
             GROUP => Ok(0),
             _ => Err(Denied::Freed),
         })
@@ -323,6 +387,13 @@ impl AccessWord {
         self.0.store(u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER | GROUP, Ordering::Relaxed);
     }
 }
+
+/// Whether `scope` is a host. Whoever works in one promises what no check can find (`adapter`).
+#[inline]
+fn is_host(scope: Option<IsolateId>) -> bool {
+    scope.is_some_and(IsolateId::is_host)
+}
+
 /// Whether the exposure allows a guard in `scope`.
 #[inline]
 fn admit(word: u64, scope: Option<IsolateId>) -> Result<(), Denied> {

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::access::AccessWord;
+use super::access::{AccessWord, Denied};
 use super::counts::Counts;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
@@ -27,6 +27,7 @@ mod unique;
 mod weak;
 
 pub use holders::Holders;
+pub(crate) use unique::NotTaken;
 
 /// The memory of a store: its address and its length.
 #[derive(Clone, Copy, Debug)]
@@ -334,6 +335,19 @@ impl RawStore {
     #[inline]
     pub(crate) fn exposure(&self) -> Option<(IsolateId, u16)> {
         self.access().exposure()
+    }
+
+    /// The host that has the store, or had it and may still write it.
+    pub(crate) fn host(&self) -> Option<IsolateId> {
+        self.access().host()
+    }
+
+    /// Takes the mark of a host away. Refused while the host has live buffers.
+    ///
+    /// # Safety
+    /// No call of the host is pending on the memory.
+    pub(crate) unsafe fn end_host(&self) -> Result<(), Denied> {
+        self.access().end_host()
     }
 
     /// The number of references: of handles, and of live buffers.

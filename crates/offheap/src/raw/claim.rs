@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::access::{Denied, Withdrawal};
+use super::manual::note_host;
 use super::{Memory, Owner, RawStore};
 use crate::event::EventKind;
 use crate::{Error, IsolateId, Length, Sharing, Site, StoreKind};
@@ -29,6 +30,9 @@ impl Claim {
         check: impl FnOnce() -> Result<(), E>,
     ) -> Result<Self, E> {
         if !counts_buffers(raw.kind()) {
+            if isolate.is_host() {
+                admit_to_host(raw, isolate)?;
+            }
             // Checked after the reference was taken: from then on the memory is not freed.
             let held = raw.clone();
             return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(ManuallyDrop::new(held))) };
@@ -53,12 +57,6 @@ impl Claim {
     pub(crate) fn of_new(mut raw: RawStore, isolate: IsolateId) -> Self {
         raw.expose_new(isolate);
         isolate.add_external_bytes(accounted_bytes(&raw));
-        Claim(ManuallyDrop::new(raw))
-    }
-
-    /// Claims read-only memory, which any number of isolates may have and which counts no buffers.
-    pub(crate) fn of_frozen(raw: RawStore) -> Self {
-        assert!(raw.kind().is_read_only(), "memory of another kind counts its buffers");
         Claim(ManuallyDrop::new(raw))
     }
 
@@ -109,7 +107,8 @@ impl Claim {
     }
 
     fn into_kind(mut self, kind: StoreKind) -> Result<Self, Self> {
-        if self.0.kind() != StoreKind::FIXED {
+        // A host writes into frozen memory.
+        if self.0.kind() != StoreKind::FIXED || kind.is_read_only() && self.0.host().is_some() {
             return Err(self);
         }
         let accounted_bytes = accounted_bytes(&self.0);
@@ -171,6 +170,16 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if self.0.is_told() { self.tell_and_end(None) } else { self.end() }
     }
+}
+
+/// Admits a host to memory that counts no buffers, and notes it there.
+#[cold]
+fn admit_to_host(raw: &RawStore, host: IsolateId) -> Result<(), Denied> {
+    if raw.kind().is_read_only() {
+        return Err(Denied::ReadOnlyInHost { host });
+    }
+    note_host(raw, host);
+    Ok(())
 }
 
 /// Counts a buffer in `isolate`.

@@ -8,6 +8,7 @@
 mod access;
 mod claims;
 mod growth;
+mod hosts;
 mod manual;
 mod shared;
 
@@ -16,7 +17,7 @@ use loom::sync::Arc;
 use loom::thread;
 use std::ptr::NonNull;
 
-use super::{Memory, Owner, RawStore, RawWeak, UniqueRef};
+use super::{Memory, NotTaken, Owner, RawStore, RawWeak, UniqueRef};
 use crate::{Site, StoreKind};
 
 /// Stands for the bytes of a store.
@@ -157,8 +158,8 @@ fn unique_an_upgrade_finds_the_store_before_it_is_taken_or_never() {
                 assert_eq!(unique.reference_count(), 1);
                 drop(unique);
             }
-            Err((count, store)) => {
-                assert_eq!(count, Some(2));
+            Err((reason, store)) => {
+                assert_eq!(reason, NotTaken::References(2));
                 drop(store);
             }
         }
@@ -181,8 +182,8 @@ fn unique_everything_done_through_the_other_reference_comes_first() {
                 memory.write(7);
                 drop(unique.into_view());
             }
-            Err((count, store)) => {
-                assert_eq!(count, Some(2));
+            Err((reason, store)) => {
+                assert_eq!(reason, NotTaken::References(2));
                 drop(store);
             }
         }

@@ -15,7 +15,8 @@ mod owner;
 
 pub(crate) use handle::ManualHandle;
 pub use heap::Unfreed;
-pub(crate) use heap::{free_address, freed_at, unfreed};
+pub(super) use heap::note_host;
+pub(crate) use heap::{end_host_at, free_address, freed_at, unfreed};
 pub(super) use owner::{FreedAt, ManualOwner};
 
 /// From this size on, memory is allocated as whole pages. These can be given back while the address stays taken.

@@ -2,11 +2,11 @@
 
 use std::ptr::NonNull;
 
-use super::{FrozenOwner, Memory, Owner, RawStore, View};
+use super::{FrozenOwner, Memory, NotTaken, Owner, RawStore, View};
 use crate::{Error, Site, StoreKind};
 
-/// A unique reference: there is no other one to the block, not even a weak one. The block's memory is its owner's, and
-/// exposed nowhere.
+/// A unique reference: there is no other one to the block, not even a weak one. The block's memory is its owner's,
+/// exposed nowhere, and no host may write it.
 pub(crate) struct UniqueRef(View);
 
 impl UniqueRef {
@@ -21,7 +21,7 @@ impl UniqueRef {
     }
 
     /// The reference as a unique one, if it is the last strong one; weak ones are severed.
-    pub(crate) fn if_unique(raw: RawStore) -> Result<Self, (Option<u32>, RawStore)> {
+    pub(crate) fn if_unique(raw: RawStore) -> Result<Self, (NotTaken, RawStore)> {
         let has_slices = matches!(raw.kind(), StoreKind::FIXED | StoreKind::RESIZABLE);
         assert!(has_slices, "memory of another kind has no owner that answers for slices");
         let unique = raw.into_unique()?;

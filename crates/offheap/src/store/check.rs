@@ -31,6 +31,9 @@ impl BackingStore {
     /// Checks that only this handle, one live buffer in `isolate`, and `weak_of_engine` weak handles refer to the memory,
     /// and that [`try_into_unique`](Self::try_into_unique) takes memory of this kind.
     pub(crate) fn check_only_buffer(&self, isolate: IsolateId, weak_of_engine: u32) -> Result<(), Error> {
+        if let Some(host) = self.raw().host() {
+            return Err(self.of_host("take", host));
+        }
         let reason = if !self.is_whole() {
             NotUnique::SubStore
         } else if !self.may_be_unique() {
@@ -125,6 +128,11 @@ impl BackingStore {
         let store = self.id();
         match (denied, scope) {
             (Denied::Busy(holder), _) => Error::Busy { store, attempted, holder },
+            (Denied::OfHost { host }, _) => self.of_host(attempted, host),
+            (Denied::Exposed { isolate, .. }, scope) if isolate.is_host() && !scope.is_some_and(IsolateId::is_host) => {
+                self.of_host(attempted, isolate)
+            }
+            (Denied::ReadOnlyInHost { host }, _) => Error::ReadOnlyInHost { store, host },
             (Denied::Exposed { isolate, buffers }, Some(requested)) => {
                 Error::OtherIsolate { store, attempted, isolate, requested, buffers }
             }
@@ -142,6 +150,13 @@ impl BackingStore {
 }
 
 impl BackingStore {
+    /// The error for an operation that needs the bytes to itself, on memory that a host has or had.
+    #[cold]
+    pub(crate) fn of_host(&self, attempted: &'static str, host: IsolateId) -> Error {
+        let buffers = self.raw().exposure().map_or(0, |(_, buffers)| buffers);
+        Error::HostMayWrite { store: self.id(), attempted, host, buffers }
+    }
+
     /// The error for an attempt to change the length through a handle to a part.
     pub(crate) fn part_is_not_resizable(&self, attempted: &'static str, requested: usize) -> Error {
         let is_part = match self.kind() {

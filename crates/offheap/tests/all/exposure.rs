@@ -163,7 +163,7 @@ fn a_hold_asserts_the_range_that_an_engine_tells() {
 fn frozen_memory_is_exposed_in_any_number_of_isolates() {
     let (first, second) = (isolate(), isolate());
     let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
-    let one = Hold::frozen(&frozen, first.id());
+    let one = Hold::new(frozen.as_store(), first.id()).unwrap();
     let two = Hold::new(&BackingStore::from(frozen.clone()), second.id()).unwrap();
     assert!(one.is_read_only() && two.is_read_only());
     assert_eq!(BackingStore::from(frozen.clone()).exposure(), None);
@@ -226,7 +226,7 @@ fn an_isolate_keeps_no_bytes_that_the_end_of_its_buffers_would_not_free() {
     let memory = ManualMemory::allocate(8).unwrap();
     let manual = Hold::new(memory.store(), isolate.id()).unwrap();
     let frozen = FrozenStore::from_owner(&[1u8, 2][..]).unwrap();
-    let frozen = Hold::frozen(&frozen, isolate.id());
+    let frozen = Hold::new(frozen.as_store(), isolate.id()).unwrap();
     assert_eq!(isolate.id().external_bytes(), 0);
     drop((manual, frozen));
     assert_eq!(isolate.id().external_bytes(), 0);

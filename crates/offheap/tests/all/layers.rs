@@ -44,7 +44,7 @@ const LAYERS: [Layer; 4] = [
     Layer { name: "raw", modules: &["raw"], types: &["FrozenOwner", "Owner", "CONTROL_BLOCK_BYTES", "Unfreed"] },
     Layer {
         name: "stores, and what lends them",
-        modules: &["cursor", "frozen", "lend", "manual", "mapped", "resizable", "shared", "store", "unique"],
+        modules: &["cursor", "frozen", "host", "lend", "manual", "mapped", "resizable", "shared", "store", "unique"],
         types: &[
             "AtomicElement",
             "AtomicInteger",

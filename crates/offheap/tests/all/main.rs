@@ -13,6 +13,7 @@ mod exposure;
 mod foreign;
 mod frozen;
 mod guards;
+mod host;
 mod layers;
 mod manual_races;
 mod mapped;

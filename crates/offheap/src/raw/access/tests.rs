@@ -50,16 +50,36 @@ fn one_isolate_at_a_time() {
 #[test]
 fn buffers_are_counted_up_to_the_limit() {
     let word = AccessWord::new();
+    let last = id(FIRST_HOST - 1);
     for _ in 0..MAX_BUFFERS {
-        word.expose(id(u16::MAX - 1), false).unwrap();
+        word.expose(last, false).unwrap();
     }
-    let full = word.expose(id(u16::MAX - 1), false);
-    assert_eq!(full, Err(Denied::TooManyBuffers { isolate: id(u16::MAX - 1) }));
+    assert_eq!(word.expose(last, false), Err(Denied::TooManyBuffers { isolate: last }));
     for _ in 0..MAX_BUFFERS {
         word.withdraw();
     }
     assert_eq!(word.exposure(), None);
     assert_eq!(word.free(), Ok(()));
+}
+
+#[test]
+fn the_mark_of_each_host_stays_and_freed_is_no_host() {
+    for bits in [FIRST_HOST, u16::MAX - 1] {
+        let (word, host) = (AccessWord::new(), id(bits));
+        assert_eq!((word.host(), word.is_freed()), (None, false));
+        word.expose(host, false).unwrap();
+        assert_eq!((word.host(), word.exposure(), word.is_freed()), (Some(host), Some((host, 1)), false));
+        assert_eq!(word.end_host(), Err(Denied::Exposed { isolate: host, buffers: 1 }));
+        word.withdraw();
+        assert_eq!((word.host(), word.exposure()), (Some(host), None));
+        assert_eq!(word.free(), Err(Denied::OfHost { host }));
+        assert_eq!(word.begin_resize(None, false), Err(Denied::OfHost { host }));
+        assert!(!word.end_only_group());
+        word.end_host().unwrap();
+        assert_eq!((word.host(), word.is_untouched()), (None, false));
+        word.free().unwrap();
+        assert_eq!((word.host(), word.end_host()), (None, Err(Denied::Freed)));
+    }
 }
 
 #[test]

@@ -10,22 +10,33 @@ use crate::raw::counts::Counts;
 use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
 use crate::{IsolateId, StoreKind};
 
+/// Why a reference did not become unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// There are this many references.
+    References(u32),
+    /// A host has the memory, or had it and may still write it.
+    OfHost(IsolateId),
+    /// There is no memory for a new block.
+    OutOfMemory,
+}
+
 impl RawStore {
     /// Makes this reference unique. Weak ones are severed; if there are any, the owner moves to a new block.
     ///
     /// # Errors
-    /// The store comes back with the number of references if there are others, and with `None` if there is no memory for a
-    /// new block. Weak handles may have failed to upgrade during the call.
-    pub(in crate::raw) fn into_unique(self) -> Result<RawStore, (Option<u32>, RawStore)> {
+    /// The store comes back with the reason. Weak handles may have failed to upgrade during the call.
+    pub(in crate::raw) fn into_unique(self) -> Result<RawStore, (NotTaken, RawStore)> {
         if self.is_only() {
             return Ok(self);
         }
         let header = self.header();
         while !self.leave_only_group() {
-            match self.reference_count() {
+            match (self.host(), self.reference_count()) {
+                (Some(host), _) => return Err((NotTaken::OfHost(host), self)),
                 // Another reference has just gone, or its thread has one more step to do.
-                1 => yield_now(),
-                count => return Err((Some(count), self)),
+                (None, 1) => yield_now(),
+                (None, count) => return Err((NotTaken::References(count), self)),
             }
         }
         // No reference can be made any more: there is no buffer, and weak handles fail to upgrade.
@@ -40,7 +51,7 @@ impl RawStore {
         let Some(fresh) = NonNull::new(fresh) else {
             header.access.begin_only_group();
             self.give_back();
-            return Err((None, self));
+            return Err((NotTaken::OutOfMemory, self));
         };
         let moved = Header {
             counts: Counts::new(),

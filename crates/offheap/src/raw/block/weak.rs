@@ -1,7 +1,9 @@
 //! Weak references, which keep a block alive and not its owner.
 
 use super::{Header, RawStore, RawWeak};
+use crate::IsolateId;
 use crate::event::{self, BlockKey};
+use crate::raw::access::Denied;
 use crate::sync::dealloc;
 
 impl RawWeak {
@@ -25,6 +27,19 @@ impl RawWeak {
     /// Whether the store is counted.
     pub(in crate::raw) fn is_counted(&self) -> bool {
         self.header().part.counted
+    }
+
+    /// The host that had the store and may still write it.
+    pub(in crate::raw) fn host(&self) -> Option<IsolateId> {
+        self.header().access.host()
+    }
+
+    /// Takes the mark of a host away. Refused while the host has live buffers.
+    ///
+    /// # Safety
+    /// No call of the host is pending on the memory.
+    pub(in crate::raw) unsafe fn end_host(&self) -> Result<(), Denied> {
+        self.header().access.end_host()
     }
 
     /// A strong reference, unless the last one is gone and no buffer is left.

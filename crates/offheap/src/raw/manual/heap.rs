@@ -10,7 +10,7 @@ use crate::event::{self, Event, EventKind, Refusal};
 use crate::raw::access::Denied;
 use crate::raw::{RawStore, RawWeak};
 use crate::sys::Freed;
-use crate::{Error, Holder, Rejected, Site, StoreId, StoreKind};
+use crate::{Error, Holder, IsolateId, Rejected, Site, StoreId, StoreKind};
 
 /// How many freed addresses are remembered.
 const REMEMBERED: usize = 1024;
@@ -170,6 +170,30 @@ fn finish(freed: Result<Retired, Error>) -> Result<(), Error> {
     }
 }
 
+/// Notes a host that has shared memory. No free of manual memory comes in between: it asks for the mark before it looks at the
+/// references, under the same lock.
+pub(in crate::raw) fn note_host(raw: &RawStore, host: IsolateId) {
+    let _heap = raw.kind().is_manual().then(Heap::lock);
+    raw.access().note_host(host);
+}
+
+/// Takes a host's mark away from the manual memory that begins at this address.
+///
+/// # Safety
+/// No call of the host is pending on the memory.
+pub(crate) unsafe fn end_host_at(address: usize, attempted: &'static str) -> Result<(), Error> {
+    let heap = Heap::lock();
+    let Some(live) = heap.live.get(&address) else { return Ok(()) };
+    // SAFETY: I-HOST: the caller's promise, passed on.
+    match unsafe { live.handle.end_host() } {
+        Err(Denied::Exposed { isolate, buffers }) => {
+            Err(Error::Exposed { store: live.store, attempted, isolate, buffers })
+        }
+        // Memory that is live is not freed, and nothing else is refused.
+        _ => Ok(()),
+    }
+}
+
 /// Where manual memory was freed whose block is marked as freed. A free that is still running may not have noted its place
 /// yet; it does so before it unlocks the heap.
 pub(crate) fn freed_at(raw: &RawStore) -> Site {
@@ -239,8 +263,15 @@ impl Heap {
                     let own = 2 + u32::from(handle.is_some());
                     self.free(&raw, own, attempted)
                 }
-                // Without a reference there is no guard and no buffer, so the memory is not in use.
-                None => Ok(self.retire(address, attempted)),
+                // Without a reference there is no guard and no buffer, so only a host may still use the memory.
+                None => match live.handle.host() {
+                    None => Ok(self.retire(address, attempted)),
+                    Some(host) => {
+                        let (store, allocated, byte_length) = (live.store, live.allocated, live.byte_length());
+                        let holder = Holder::Host(host);
+                        Err(Error::FreeInUse { store, address, byte_length, allocated, attempted, holder })
+                    }
+                },
             },
             (Some(live), Some(freed)) => {
                 let (first, allocated) = (freed.freed, live.allocated);
@@ -265,7 +296,13 @@ impl Heap {
             }
             Err(Denied::Busy(holder)) => Err(in_use(holder)),
             Err(Denied::Exposed { isolate, buffers }) => Err(in_use(Holder::Isolate { isolate, buffers })),
-            Err(Denied::Freed | Denied::OneBuffer { .. } | Denied::TooManyBuffers { .. }) => {
+            Err(Denied::OfHost { host }) => Err(in_use(Holder::Host(host))),
+            Err(
+                Denied::Freed
+                | Denied::OneBuffer { .. }
+                | Denied::TooManyBuffers { .. }
+                | Denied::ReadOnlyInHost { .. },
+            ) => {
                 let FreedAt { at: first, byte_length } =
                     owner.freed().expect("frees are told apart under the heap's lock");
                 Err(Error::DoubleFree { store: id, address, byte_length, allocated, first, second: attempted })

@@ -83,10 +83,14 @@ impl RawStore {
     /// memory's block, the one that its handles share, and the caller's.
     ///
     /// Uses of shared memory leave no mark, so every other reference to it counts as a use. The count is compared and the
-    /// mark set in one step: a reference that was not counted is taken afterwards, and finds the mark.
+    /// mark set in one step: a reference that was not counted is taken afterwards, and finds the mark. The heap's lock keeps
+    /// hosts from being noted meanwhile.
     pub(in crate::raw) fn mark_freed(&self, own: u32) -> Result<(), Denied> {
         if !self.kind().is_shared() {
             return self.access().free();
+        }
+        if let Some(host) = self.host() {
+            return Err(Denied::OfHost { host });
         }
         self.close(own).map_err(|others| match others {
             Some(others) => Denied::Busy(Holder::References(others)),
