@@ -1,7 +1,32 @@
 //! Checks of a buffer that come before the engine is called, so that every engine gives the same answer. Adapters
 //! use them in their own methods too.
 
+use offheap::BackingStore;
+
 use crate::{BufferState, Error};
+
+/// The address of a buffer is a multiple of this number: engines, or at least their `Atomics`, access elements of up to 8 bytes
+/// through aligned pointers.
+const ALIGNMENT: usize = 8;
+
+/// Whether the bytes of `store` begin where a buffer may begin. For adapters.
+#[inline]
+pub fn is_aligned(store: &BackingStore) -> bool {
+    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
+}
+
+/// Refuses to make a buffer over `store` unless the store is [aligned](is_aligned). For adapters.
+///
+/// # Errors
+/// [`Error::Misaligned`].
+#[inline]
+pub fn check_aligned(engine: &'static str, store: &BackingStore) -> Result<(), Error> {
+    if is_aligned(store) {
+        return Ok(());
+    }
+    let (store, byte_offset) = (store.id(), store.byte_offset());
+    Err(Error::Misaligned { engine, store, byte_offset, alignment: ALIGNMENT })
+}
 
 /// Refuses a SharedArrayBuffer: shared memory cannot be taken away from the threads that share it. For adapters.
 ///

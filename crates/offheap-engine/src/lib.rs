@@ -39,7 +39,7 @@ mod value;
 mod view;
 
 pub use capabilities::Capabilities;
-pub use checks::{check_mutable, check_transferable, check_unshared};
+pub use checks::{check_aligned, check_mutable, check_transferable, check_unshared, is_aligned};
 pub use element::{Element, TypedElement, U8Clamped, copied_elements, element_count};
 pub use engine::{BufferState, Engine, ScriptValue, ViewState};
 pub use error::Error;

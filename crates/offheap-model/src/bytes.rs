@@ -5,10 +5,7 @@ use offheap::{BackingStore, FrozenStore, SharedStore, UniqueStore};
 
 use crate::NAME;
 use crate::heap::{BufferId, Heap, Memory, OnThread, ReleasedHold};
-use offheap_engine::{Capabilities, CopyReason, Error, Exposure, ScriptError};
-
-/// What the address of a buffer's bytes must be a multiple of, as in other engines: elements have up to 8 bytes.
-const ALIGNMENT: usize = 8;
+use offheap_engine::{Capabilities, CopyReason, Error, Exposure, ScriptError, check_aligned, is_aligned};
 
 impl Heap {
     pub(crate) fn byte_length(&self, id: BufferId) -> usize {
@@ -123,14 +120,11 @@ impl Heap {
             let id = self.add(Memory::Own(store.to_vec()?), None, false);
             return Ok((id, Exposure::Copied { reason: CopyReason::ImmutableNotEnforced }));
         }
-        if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-            if may_copy && FrozenStore::try_from(store.clone()).is_ok() {
-                let id = self.add(Memory::Own(store.to_vec()?), None, true);
-                return Ok((id, Exposure::Copied { reason: CopyReason::Misaligned }));
-            }
-            let (store, byte_offset) = (store.id(), store.byte_offset());
-            return Err(Error::Misaligned { engine: NAME, store, byte_offset, alignment: ALIGNMENT });
+        if !is_aligned(store) && may_copy && FrozenStore::try_from(store.clone()).is_ok() {
+            let id = self.add(Memory::Own(store.to_vec()?), None, true);
+            return Ok((id, Exposure::Copied { reason: CopyReason::Misaligned }));
         }
+        check_aligned(NAME, store)?;
         self.hold(store)?;
         let shared = self.shared(store.id());
         let has_room = self.options.has(Capabilities::RESIZABLE) && shared.has_room();

@@ -8,8 +8,8 @@ use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 use crate::sys::Block;
 use crate::{ENGINE, Error};
 
-/// What is kept for the process. Node moves buffers between its environments without a word, so all of them are one isolate
-/// to the core.
+/// What is kept for the process. Node moves buffers between its environments untold, so all of them are one host to the
+/// core.
 pub(crate) struct Process {
     /// It never ends.
     registration: Arc<IsolateRegistration>,
@@ -28,7 +28,7 @@ impl Process {
         if let Some(process) = PROCESS.get() {
             return Ok(process);
         }
-        let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
+        let registration = Arc::new(IsolateRegistration::host(ENGINE)?);
         Ok(PROCESS.get_or_init(|| Process { registration, engine_made: Mutex::default() }))
     }
 

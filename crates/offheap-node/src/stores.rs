@@ -3,16 +3,12 @@
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use offheap::{BackingStore, SharedStore, UniqueStore, adapter};
-use offheap_engine::{Window, in_finalizer, refused_in_finalizer};
+use offheap_engine::{Window, check_aligned, in_finalizer, refused_in_finalizer};
 
 use crate::environment::Process;
 use crate::sys::napi::type_of;
 use crate::sys::{Block, Buffer, Handle, Memory, TABLE, V8, store_of, wrap};
 use crate::{CopyReason, ENGINE, Error, Exposure, Incoming};
-
-/// The alignment of a buffer's address. Elements of up to 8 bytes are accessed through aligned pointers, at least by
-/// `Atomics`.
-const ALIGNMENT: usize = 8;
 
 /// The largest length of a buffer of V8 in bytes (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
 const MAX_BYTE_LENGTH: usize = (1 << 53) - 1;
@@ -73,10 +69,7 @@ fn block_over(v8: V8, process: &Process, store: &BackingStore) -> Result<Block, 
         let limit = MAX_BYTE_LENGTH;
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
     }
-    if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        let (store, byte_offset) = (store.id(), store.byte_offset());
-        return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
-    }
+    check_aligned(ENGINE, store)?;
     if let Some(block) = growable_block(store) {
         return Ok(block);
     }

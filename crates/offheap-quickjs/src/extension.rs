@@ -5,7 +5,7 @@
 
 use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
-use offheap_engine::{ExternalizedView, cells, copy_in, element_count};
+use offheap_engine::{ExternalizedView, cells, copy_in, element_count, is_aligned};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
 use crate::sys::{self, OnThread, with_state};
@@ -188,7 +188,7 @@ impl BackingStoreExt for BackingStore {
         }
         let enforces_immutable = enforces_immutable(ctx)?;
         let reason = match enforces_immutable {
-            true if sys::is_aligned(self) => return Ok((sys::expose(ctx, self)?, Exposure::External)),
+            true if is_aligned(self) => return Ok((sys::expose(ctx, self)?, Exposure::External)),
             true => CopyReason::Misaligned,
             false => CopyReason::ImmutableNotEnforced,
         };

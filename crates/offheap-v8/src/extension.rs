@@ -7,7 +7,7 @@
 
 use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
-use offheap_engine::{copied_elements, element_count};
+use offheap_engine::{copied_elements, element_count, is_aligned};
 
 use crate::sys::{self, Buffer};
 use crate::typed::{expose_typed, view_of_all};
@@ -337,7 +337,7 @@ fn expose_read_only<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     store: &BackingStore,
 ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, Exposure), Error> {
-    let reason = if sys::is_aligned(store) {
+    let reason = if is_aligned(store) {
         match sys::expose_immutable(scope, store)? {
             Some(buffer) => return Ok((buffer, Exposure::External)),
             None => CopyReason::ImmutableNotEnforced,

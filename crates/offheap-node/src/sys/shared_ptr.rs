@@ -208,3 +208,99 @@ pub(crate) unsafe fn share(v8: &'static Functions, block: NonNull<c_void>) -> Sh
     let control = NonNull::from(Box::leak(Box::new(OurControl { base, object: block.as_ptr(), v8 })));
     SharedPtr { object: block, control: control.cast() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+
+    /// A block of V8 for tests: how often it was destroyed, and how often its memory was freed.
+    #[derive(Default)]
+    struct Fake {
+        destroyed: AtomicUsize,
+        deleted: AtomicUsize,
+    }
+
+    impl Fake {
+        fn counts(&self) -> (usize, usize) {
+            (self.destroyed.load(Ordering::SeqCst), self.deleted.load(Ordering::SeqCst))
+        }
+    }
+
+    fn shared() -> (&'static Fake, SharedPtr) {
+        unsafe extern "C" fn destroy(fake: Pointer) {
+            // SAFETY: I-LAYOUT: the block below, which is never freed.
+            unsafe { &*fake.cast::<Fake>() }.destroyed.fetch_add(1, Ordering::SeqCst);
+        }
+        unsafe extern "C" fn delete(fake: Pointer) {
+            // SAFETY: I-LAYOUT: the block below, which is never freed.
+            unsafe { &*fake.cast::<Fake>() }.deleted.fetch_add(1, Ordering::SeqCst);
+        }
+        let functions = Functions { destroy_block: destroy, operator_delete: delete, ..Functions::of_a_test() };
+        let fake: &'static Fake = Box::leak(Box::default());
+        // SAFETY: I-FREE-ONCE: the functions above allow for this block, which no other code has.
+        (fake, unsafe { share(Box::leak(Box::new(functions)), NonNull::from(fake).cast()) })
+    }
+
+    #[test]
+    fn the_last_reference_ends_the_object_once() {
+        let (fake, first) = shared();
+        assert_eq!(first.use_count(), 1);
+        let second = first.clone();
+        assert_eq!((first.use_count(), second.object()), (2, first.object()));
+        drop(first);
+        assert_eq!((fake.counts(), second.use_count()), ((0, 0), 1));
+        drop(second);
+        assert_eq!(fake.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_reference_in_memory_is_the_same_reference() {
+        let (fake, reference) = shared();
+        let other = reference.clone();
+        let raw = reference.into_raw();
+        assert_eq!(other.use_count(), 2);
+        // SAFETY: I-FREE-ONCE: it is taken once.
+        drop(unsafe { SharedPtr::from_raw(raw) }.unwrap());
+        assert_eq!((other.use_count(), fake.counts()), (1, (0, 0)));
+    }
+
+    #[test]
+    fn what_v8_moved_out_of_is_empty() {
+        let moved = RawSharedPtr { object: std::ptr::null_mut(), control: std::ptr::null_mut() };
+        // SAFETY: I-FREE-ONCE: there is no reference in it.
+        assert!(unsafe { SharedPtr::from_raw(moved) }.is_none());
+    }
+
+    #[test]
+    fn threads_end_the_object_once() {
+        for _ in 0..200 {
+            let (fake, reference) = shared();
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let reference = reference.clone();
+                    thread::spawn(move || drop((reference.clone(), reference)))
+                })
+                .collect();
+            drop(reference);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(fake.counts(), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_weak_reference_keeps_only_the_control_block() {
+        let (fake, reference) = shared();
+        let control = reference.control;
+        reference.control().weak.fetch_add(1, Ordering::SeqCst);
+        drop(reference);
+        assert_eq!(fake.counts(), (1, 1));
+        // SAFETY: I-FREE-ONCE: the weak reference that was counted above keeps the block.
+        let counts = unsafe { control.as_ref() };
+        assert_eq!((counts.uses.load(Ordering::SeqCst), counts.weak.load(Ordering::SeqCst)), (0, 1));
+        // SAFETY: I-FREE-ONCE: this ends the last weak reference, as the C++ library does.
+        unsafe { destroy(control.as_ptr()) };
+    }
+}

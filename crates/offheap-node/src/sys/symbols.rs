@@ -68,6 +68,23 @@ macro_rules! functions {
                     },)*
                 })
             }
+
+            /// Functions that end the process, for tests to replace some of them.
+            #[cfg(test)]
+            pub(crate) fn of_a_test() -> Self {
+                unsafe extern "C" fn called() {
+                    std::process::abort()
+                }
+                Functions {
+                    $($field: {
+                        let address = called as *const () as Pointer;
+                        // SAFETY: I-LAYOUT: whatever the arguments are, it uses none and does not return.
+                        unsafe {
+                            std::mem::transmute::<Pointer, unsafe extern "C" fn($($argument),*) $(-> $result)?>(address)
+                        }
+                    },)*
+                }
+            }
         }
     };
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use offheap::adapter::Hold;
 use offheap::{BackingStore, FrozenStore, Length, SharedStore, UniqueStore};
+use offheap_engine::check_aligned;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
 use super::callback::store_realloc;
@@ -17,15 +18,6 @@ use crate::{ENGINE, Error};
 
 /// The maximum length of one buffer of QuickJS in bytes: its lengths are `int`s.
 pub(crate) const MAX_BYTE_LENGTH: usize = i32::MAX as usize;
-
-/// The address of a buffer must be a multiple of this number: QuickJS reads elements of up to 8 bytes through
-/// aligned pointers.
-const ALIGNMENT: usize = 8;
-
-/// Whether a buffer may be over the bytes of `store`.
-pub(crate) fn is_aligned(store: &BackingStore) -> bool {
-    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
-}
 
 /// An ArrayBuffer over the bytes of `store`, without a copy.
 #[inline]
@@ -69,10 +61,7 @@ pub(super) fn over_store(
         return Err(Error::TooLargeForEngine { engine: ENGINE, store, byte_length: most, limit });
     }
     let data: *mut u8 = store.as_ptr().cast();
-    if byte_length != 0 && !data.addr().is_multiple_of(ALIGNMENT) {
-        let (store, byte_offset) = (store.id(), store.byte_offset());
-        return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
-    }
+    check_aligned(ENGINE, store)?;
     let kind = store.kind();
     let hold = Hold::new(store, state::isolate_id(ctx)?)?;
     // Before the hold existed, other code could still resize unshared memory.

@@ -55,7 +55,7 @@ mod value;
 mod window;
 
 pub use allocator::Allocator;
-pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy, is_aligned};
+pub(crate) use buffer::{MAX_BYTE_LENGTH, detach, expose, expose_copy};
 pub(crate) use found::{engine_bytes, find_existing};
 pub(crate) use function::new_function;
 pub(crate) use guards::OnThread;

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use offheap::BackingStore;
 use offheap::adapter;
+use offheap_engine::check_aligned;
 use offheap_engine::memory::Given;
 
 use super::allocator;
@@ -17,15 +18,6 @@ use super::realm::Function;
 use super::state::{State, state};
 use crate::script::catching;
 use crate::{ENGINE, Error};
-
-/// The alignment of a buffer's address. Elements of up to 8 bytes are accessed through aligned pointers, at least by
-/// `Atomics`.
-const ALIGNMENT: usize = 8;
-
-/// Whether a buffer can be over the bytes of `store`.
-pub(crate) fn is_aligned(store: &BackingStore) -> bool {
-    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
-}
 
 /// The deleter of one of our blocks. V8 calls it once, when it drops its last reference: inside a detach, on a sweeper
 /// thread, or when an isolate ends.
@@ -52,10 +44,7 @@ fn wrap(state: &State, store: &BackingStore) -> Result<v8::SharedRef<v8::Backing
     if byte_length > limit {
         return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
     }
-    if byte_length != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        let (store, byte_offset) = (store.id(), store.byte_offset());
-        return Err(Error::Misaligned { engine: ENGINE, store, byte_offset, alignment: ALIGNMENT });
-    }
+    check_aligned(ENGINE, store)?;
     let make: NewBlock = match store.kind() {
         kind if kind.is_resizable_by_rust() => {
             return Err(Error::Unsupported {

@@ -43,7 +43,7 @@ mod value;
 mod window;
 
 pub(crate) use allocator::ALIGNMENT;
-pub(crate) use buffer::{expose, expose_immutable, expose_shared, in_entered_context, is_aligned};
+pub(crate) use buffer::{expose, expose_immutable, expose_shared, in_entered_context};
 pub(crate) use counted::max_byte_length;
 pub(crate) use engine_memory::{drop_released, find, locate, store_of};
 pub(crate) use facts::Facts;
