@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use offheap::adapter::IsolateRegistration;
+use offheap::adapter::{IsolateRegistration, in_finalizer};
 use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 
 use crate::sys::Block;
@@ -17,6 +17,8 @@ pub(crate) struct Process {
     engine_made: Mutex<EngineMadeStores<Block>>,
 }
 
+static PROCESS: OnceLock<Process> = OnceLock::new();
+
 impl Process {
     /// What is kept for this process. The first call makes it.
     ///
@@ -24,7 +26,6 @@ impl Process {
     /// [`Error::Memory`] if there are too many isolates, or no memory.
     #[inline]
     pub(crate) fn get() -> Result<&'static Self, Error> {
-        static PROCESS: OnceLock<Process> = OnceLock::new();
         if let Some(process) = PROCESS.get() {
             return Ok(process);
         }
@@ -46,6 +47,20 @@ impl Process {
     /// Ends the exposure of stores over script's own memory that V8 has released.
     pub(crate) fn drop_released(&self) {
         EngineMadeStores::drop_released(&self.engine_made, &ENDED);
+    }
+}
+
+/// Ends the exposure of the stores over script's own memory whose buffers V8 has collected, in all environments, and frees
+/// the memory that nobody else has. Stores over memory of Rust need no such call: V8 itself ends their exposure.
+///
+/// The library does this from time to time, as more buffers come in: at the latest when they are twice as many as were left,
+/// or have 64 MiB. Call it when a program is done with large buffers and none come in for a while. Any thread may call it.
+/// It does nothing in the modes *external* and *copy*, where script's own memory is copied.
+pub fn release_collected() {
+    if !in_finalizer()
+        && let Some(process) = PROCESS.get()
+    {
+        process.drop_released();
     }
 }
 

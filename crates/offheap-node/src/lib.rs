@@ -17,6 +17,7 @@ mod stores;
 mod sys;
 pub mod types;
 
+pub use environment::release_collected;
 pub use incoming::{Incoming, externalize};
 pub use mode::{Decision, Mode, mode};
 pub use napi;

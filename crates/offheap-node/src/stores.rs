@@ -114,7 +114,7 @@ pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Er
     Ok(Incoming { view: window.of(store)?, exposure })
 }
 
-/// The store of a buffer that was not found by its address.
+/// The store of a buffer that [`store_of`] did not find. It does not look for SharedArrayBuffers.
 #[track_caller]
 fn first_store_of(v8: V8, process: &Process, buffer: Buffer<'_>) -> Result<(BackingStore, Exposure), Error> {
     if v8.is_detached(buffer) {
@@ -127,7 +127,9 @@ fn first_store_of(v8: V8, process: &Process, buffer: Buffer<'_>) -> Result<(Back
             _ => Err(refused_in_finalizer(ENGINE)),
         };
     };
-    if let Some(store) = memory.store() {
+    if matches!(buffer, Buffer::Shared(_))
+        && let Some(store) = memory.store()
+    {
         return Ok((store, Exposure::External));
     }
     if memory.may_shrink() {

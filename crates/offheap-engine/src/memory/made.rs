@@ -60,11 +60,13 @@ impl<B: Block> EngineMadeStores<B> {
     /// Notes a store until the engine drops its block. If a check of the list is due, it first ends the exposure of
     /// other stores.
     pub fn note(stores: &Mutex<Self>, ended: &EndedIsolates<B>, made: EngineMade<B>) {
-        let is_due = lock(stores).look_is_due();
-        if is_due {
+        let mut locked = lock(stores);
+        if locked.look_is_due() {
+            drop(locked);
             Self::drop_released(stores, ended);
+            locked = lock(stores);
         }
-        let mut stores = lock(stores);
+        let mut stores = locked;
         stores.added_bytes = stores.added_bytes.saturating_add(made.exposed.byte_length());
         stores.made.push(made);
     }

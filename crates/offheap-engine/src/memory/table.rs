@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
 use offheap::adapter::{Hold, IsolateRegistration};
-use offheap::{BackingStore, StoreId, WeakStore};
+use offheap::{BackingStore, IsolateId, StoreId, WeakStore};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
@@ -47,8 +47,9 @@ const PLACES: usize = if cfg!(loom) { 1 } else { 256 };
 struct Entry<B> {
     /// The holds of the buffers over one store: all holds on a store are the same pointer.
     held: Option<Held>,
-    /// The holds on further stores. Read-only memory, such as a `static`, may have several stores.
-    more: Vec<Held>,
+    /// The holds on further stores. Read-only memory, such as a `static`, may have several stores. This is rare, so it takes one
+    /// word: the smaller the entries, the more of them are in the caches.
+    more: Option<Box<Vec<Held>>>,
     made_by_engine: Option<MadeByEngine<B>>,
 }
 
@@ -64,11 +65,12 @@ struct MadeByEngine<B> {
 struct Held {
     hold: NonNull<c_void>,
     store: StoreId,
-    read_only: bool,
     count: usize,
-    /// Keeps an isolate's id in use while holds are counted: the isolate in which an unshared store is exposed. The
-    /// holds may outlive the isolate.
-    isolate: Arc<IsolateRegistration>,
+    /// The isolate of the first hold: the isolate in which an unshared store is exposed.
+    isolate: IsolateId,
+    /// Keeps the id of that isolate in use while holds are counted, which may outlive the isolate. A host does not end.
+    registration: Option<Arc<IsolateRegistration>>,
+    read_only: bool,
     /// Whether no other isolate had a buffer over the store while this entry was there. Read-only and shared memory may be
     /// in several.
     is_only_isolate: bool,
@@ -89,17 +91,30 @@ pub struct Given {
 
 impl<B> Default for Entry<B> {
     fn default() -> Self {
-        Entry { held: None, more: Vec::new(), made_by_engine: None }
+        Entry { held: None, more: None, made_by_engine: None }
     }
 }
 
 impl<B> Entry<B> {
     fn is_empty(&self) -> bool {
-        self.held.is_none() && self.more.is_empty() && self.made_by_engine.is_none()
+        self.held.is_none() && self.more.is_none() && self.made_by_engine.is_none()
     }
 
     fn find_held(&mut self, is_it: impl Fn(&Held) -> bool) -> Option<&mut Held> {
-        self.held.iter_mut().chain(&mut self.more).find(|held| is_it(held))
+        self.held.iter_mut().chain(self.more.iter_mut().flat_map(|more| more.iter_mut())).find(|held| is_it(held))
+    }
+
+    /// Removes what [`find_held`](Self::find_held) finds for this hold.
+    fn remove_held(&mut self, hold: NonNull<c_void>) -> Option<Held> {
+        let Some(more) = &mut self.more else { return self.held.take_if(|held| held.hold == hold) };
+        let gone = match &self.held {
+            Some(held) if held.hold == hold => std::mem::replace(&mut self.held, more.pop()),
+            _ => more.iter().position(|held| held.hold == hold).map(|index| more.swap_remove(index)),
+        };
+        if more.is_empty() {
+            self.more = None;
+        }
+        gone
     }
 }
 
@@ -155,7 +170,7 @@ impl<B: Block> AddressTable<B> {
     }
 
     /// Counts one more buffer over `store` in `isolate`, and returns the pointers from which the engine makes the
-    /// buffer.
+    /// buffer. The registration of a host is kept by its adapter as long as the process lives.
     ///
     /// # Errors
     /// Those of [`Hold::new`]; [`Error::AddressTaken`] if another store has memory at this address that script may
@@ -207,16 +222,19 @@ impl<B: Block> AddressTable<B> {
             }
             if let Some(held) = entry.find_held(|held| held.store == store) {
                 held.count += 1;
-                held.is_only_isolate &= held.isolate.id() == isolate.id();
+                held.is_only_isolate &= held.isolate == isolate.id();
                 return Ok(());
             }
-            let new = Held { hold, store, read_only, count: 1, isolate: Arc::clone(isolate), is_only_isolate: true };
+            let id = isolate.id();
+            let registration = (!id.is_host()).then(|| Arc::clone(isolate));
+            let new = Held { hold, store, count: 1, isolate: id, registration, read_only, is_only_isolate: true };
             match &entry.held {
                 None => entry.held = Some(new),
                 Some(held) if held.read_only && read_only => {
                     let requested = size_of::<Held>();
-                    entry.more.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-                    entry.more.push(new);
+                    let more = entry.more.get_or_insert_default();
+                    more.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+                    more.push(new);
                 }
                 Some(held) => return Err(Error::AddressTaken { engine, store, other: held.store }),
             }
@@ -234,17 +252,21 @@ impl<B: Block> AddressTable<B> {
     #[inline]
     pub unsafe fn finalize(&self, data: *mut c_void, hold: NonNull<c_void>) {
         run_finalizer(self.engine, || {
-            let (isolate, is_only_isolate) = self.remove_hold(data.addr(), hold);
+            let (isolate, registration) = self.remove_hold(data.addr(), hold);
             // SAFETY: I-FREE-ONCE: `expose` made the hold into this pointer; the caller promises to pass it once.
             let hold = unsafe { Hold::from_raw(hold) };
-            hold.release(|| isolate.as_ref().filter(|_| is_only_isolate).map(|isolate| isolate.id()));
-            drop(isolate);
+            hold.release(|| isolate);
+            drop(registration);
         });
     }
 
-    /// Removes a hold from its entry. The caller drops the result after the hold. Also returns whether all holds on the store
-    /// were in this isolate.
-    fn remove_hold(&self, address: usize, hold: NonNull<c_void>) -> (Option<Arc<IsolateRegistration>>, bool) {
+    /// Removes a hold from its entry. Returns the isolate, if all holds on the store were in this one, and what keeps its id,
+    /// which the caller drops after the hold.
+    fn remove_hold(
+        &self,
+        address: usize,
+        hold: NonNull<c_void>,
+    ) -> (Option<IsolateId>, Option<Arc<IsolateRegistration>>) {
         const NOTED: &str = "made by `expose`";
         let (shard, place) = self.shard(address);
         let mut entries = shard.lock();
@@ -252,20 +274,17 @@ impl<B: Block> AddressTable<B> {
         let entry = occupied.get_mut();
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
         held.count -= 1;
-        let is_only_isolate = held.is_only_isolate;
+        let isolate = Some(held.isolate).filter(|_| held.is_only_isolate);
         if held.count != 0 {
             // Another thread may remove the other holds before this hold is dropped, and the isolate may end.
-            return (Some(Arc::clone(&held.isolate)), is_only_isolate);
+            return (isolate, held.registration.clone());
         }
         place.forget(address);
-        let gone = match &entry.held {
-            Some(held) if held.hold == hold => std::mem::replace(&mut entry.held, entry.more.pop()),
-            _ => entry.more.iter().position(|held| held.hold == hold).map(|index| entry.more.swap_remove(index)),
-        };
+        let gone = entry.remove_held(hold);
         if entry.is_empty() {
             occupied.remove();
         }
-        (gone.map(|held| held.isolate), is_only_isolate)
+        (isolate, gone.and_then(|held| held.registration))
     }
 
     /// The store of a live buffer with `byte_length` bytes at this address, or `None` if the buffer is over other

@@ -207,12 +207,12 @@ fn a_hold_that_is_not_the_last_keeps_the_id_of_its_isolate_until_it_is_dropped()
     let given = [0; 2].map(|_| TABLE.expose(&store, &isolate).unwrap());
     drop(isolate);
     // Two threads drop their buffers: the second is done before the first drops its hold.
-    let [first, second] = given.map(|Given { data, hold }| (TABLE.remove_hold(data.addr().get(), hold).0, hold));
-    for (isolate, hold) in [second, first] {
+    let [first, second] = given.map(|Given { data, hold }| (TABLE.remove_hold(data.addr().get(), hold).1, hold));
+    for (registration, hold) in [second, first] {
         assert!(weak.upgrade().is_some());
         // SAFETY: I-FREE-ONCE: the table returned this pointer, it is passed back once, and its entry is gone.
         drop(unsafe { Hold::from_raw(hold) });
-        drop(isolate);
+        drop(registration);
     }
     assert!(weak.upgrade().is_none());
 }
