@@ -49,6 +49,7 @@ struct Entry<B> {
     held: Option<Held>,
     /// The holds on further stores. Read-only memory, such as a `static`, may have several stores. This is rare, so it takes one
     /// word: the smaller the entries, the more of them are in the caches.
+    #[expect(clippy::box_collection, reason = "a `Vec` is three words")]
     more: Option<Box<Vec<Held>>>,
     made_by_engine: Option<MadeByEngine<B>>,
 }
