@@ -19,7 +19,7 @@ pub mod types;
 
 pub use environment::release_collected;
 pub use incoming::{Incoming, externalize};
-pub use mode::{Decision, Mode, mode};
+pub use mode::{Decision, Host, Mode, NotTried, Reason, mode};
 pub use napi;
 pub use offheap;
 pub use offheap_engine::{CopyReason, Element, Error, Exposure, ExternalizedView};

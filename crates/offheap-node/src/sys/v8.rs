@@ -1,6 +1,6 @@
 //! Calls of the host's V8 about its buffers, with types.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use offheap_engine::Window;
 use super::block::Block;
 use super::napi::{element, unknown};
 use super::shared_ptr::{SharedPtr, share};
-use super::symbols::{Deleter, Functions, NotFound};
+use super::symbols::{Deleter, Functions};
 use crate::{ENGINE, Error};
 
 /// V8's functions, which are what their names say.
@@ -36,14 +36,6 @@ impl<'s> Handle<'s> {
     #[inline]
     pub(crate) fn of(value: &Unknown<'s>) -> Option<Self> {
         Some(Handle(NonNull::new(value.raw())?.cast(), PhantomData))
-    }
-
-    /// The handle of a value.
-    ///
-    /// # Safety
-    /// It is a value of the current isolate, in a handle scope that outlives `'s`.
-    pub(crate) unsafe fn from_raw(value: napi_value) -> Option<Self> {
-        Some(Handle(NonNull::new(value)?.cast(), PhantomData))
     }
 
     #[inline]
@@ -84,14 +76,6 @@ impl V8 {
     /// Uses these functions for the rest of the process. The first ones stay.
     pub(crate) fn use_from_now_on(self) {
         IN_USE.get_or_init(|| self);
-    }
-
-    /// V8's version: `"11.3.244.8-node.30"`.
-    pub(crate) fn version(self) -> String {
-        // SAFETY: I-LAYOUT: it takes nothing, and reads a constant.
-        let version = unsafe { (self.0.version)() };
-        // SAFETY: I-LAYOUT: V8 returns the address of a text that never changes and ends with 0.
-        unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned()
     }
 
     /// Whether the value is an ArrayBuffer, and not a shared one.
@@ -222,12 +206,4 @@ impl V8 {
         // SAFETY: I-LAYOUT: a `v8::Local` is a `napi_value`, in the innermost handle scope.
         unsafe { unknown(env, buffer.cast()) }
     }
-}
-
-/// Looks V8's functions up and uses them.
-pub(crate) fn use_v8() -> Result<(), NotFound> {
-    let functions = Box::leak(Box::new(Functions::look_up()?));
-    // SAFETY: I-LAYOUT: to be tried by `load`.
-    unsafe { V8::new(functions) }.use_from_now_on();
-    Ok(())
 }

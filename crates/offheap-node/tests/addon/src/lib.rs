@@ -1,5 +1,7 @@
 //! The functions that the scenarios call.
 
+pub mod load;
+
 use napi::Env;
 use napi_derive::napi;
 
