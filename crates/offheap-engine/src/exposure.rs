@@ -32,6 +32,9 @@ pub enum CopyReason {
     ImmutableNotEnforced,
     /// The memory is read-only, and the host's own functions, such as `fs.readSync`, write into immutable buffers.
     HostWrites,
+    /// An addon lent the memory to the host, and frees it when its environment ends, whoever still uses it
+    /// (`napi_create_external_arraybuffer`, `napi_create_external_buffer`).
+    OfAnotherAddon,
     /// The memory begins at an address that the engine does not allow for its elements.
     Misaligned,
     /// The memory is resizable, and the engine resizes only its own memory.
@@ -49,6 +52,9 @@ impl fmt::Display for CopyReason {
             CopyReason::HostWrites => {
                 "the memory is read-only and the host's own functions write into immutable buffers; expose memory that may be \
                  written"
+            }
+            CopyReason::OfAnotherAddon => {
+                "the memory is another addon's, which frees it when its environment ends; pass a buffer that script made"
             }
             CopyReason::Misaligned => "the address of the memory is not a multiple of 8; align it to 8",
             CopyReason::ScriptResizes => {

@@ -38,7 +38,7 @@ pub(crate) fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unkno
     let (v8, process) = begin()?;
     let instead = "copy with `expose_or_copy`";
     match reason_to_copy(store) {
-        None => Ok(v8.buffer_over(env, block_over(v8, process, store)?)),
+        None => v8.buffer_over(env, block_over(v8, process, store)?),
         Some(CopyReason::Resizable) => {
             Err(Error::Unsupported { engine: ENGINE, what: "make a buffer over resizable memory of Rust", instead })
         }
@@ -107,7 +107,7 @@ pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Er
     };
     let (store, exposure) = match store_of(v8, buffer) {
         Some(store) => (store, Exposure::External),
-        None => first_store_of(v8, process, buffer)?,
+        None => first_store_of(v8, env, process, buffer)?,
     };
     adapter::note_externalized(&store, process.registration().id());
     let window = if is_view { v8.window(env, handle) } else { Window::Buffer };
@@ -116,7 +116,7 @@ pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Er
 
 /// The store of a buffer that [`store_of`] did not find. It does not look for SharedArrayBuffers.
 #[track_caller]
-fn first_store_of(v8: V8, process: &Process, buffer: Buffer<'_>) -> Result<(BackingStore, Exposure), Error> {
+fn first_store_of(v8: V8, env: &Env, process: &Process, buffer: Buffer<'_>) -> Result<(BackingStore, Exposure), Error> {
     if v8.is_detached(buffer) {
         return Err(Error::Detached { engine: ENGINE, attempted: "externalize" });
     }
@@ -134,6 +134,9 @@ fn first_store_of(v8: V8, process: &Process, buffer: Buffer<'_>) -> Result<(Back
     }
     if memory.may_shrink() {
         return Ok((memory.copy()?.into(), Exposure::Copied { reason: CopyReason::ScriptResizes }));
+    }
+    if memory.may_be_lent(env) {
+        return Ok((memory.copy()?.into(), Exposure::Copied { reason: CopyReason::OfAnotherAddon }));
     }
     Ok((memory.adopt(process)?, Exposure::External))
 }

@@ -64,6 +64,17 @@ impl Block {
         unsafe { (self.v8.block_is_resizable)(self.reference.object()) }
     }
 
+    /// The address of V8's object.
+    pub(super) fn address(&self) -> NonNull<c_void> {
+        self.reference.address()
+    }
+
+    /// The number of bytes that V8's object has at least.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        // SAFETY: I-LAYOUT: V8 allocated the object by `operator new`, which is `malloc`.
+        unsafe { libc::malloc_usable_size(self.reference.object()) }
+    }
+
     /// The greatest length that it can have.
     pub(crate) fn max_byte_length(&self) -> usize {
         // SAFETY: I-LAYOUT: a live block.

@@ -3,11 +3,13 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
+use napi::Env;
 use offheap::adapter::load_bytes;
 use offheap::{BackingStore, UniqueStore};
 use offheap_engine::memory::{Adopted, Block as _, BlockUse};
 
 use super::block::{Block, TABLE};
+use super::lent::may_be_lent;
 use super::v8::{Buffer, V8};
 use crate::Error;
 use crate::environment::Process;
@@ -58,7 +60,12 @@ impl<'s> Memory<'s> {
         matches!(self.buffer, Buffer::Unshared(_)) && self.block.is_resizable()
     }
 
-    /// A store over the memory itself, which does not [shrink](Self::may_shrink).
+    /// Whether another addon owns the memory, and frees it when its environment ends. Also true if that cannot be told.
+    pub(crate) fn may_be_lent(&self, env: &Env) -> bool {
+        matches!(self.buffer, Buffer::Unshared(_)) && may_be_lent(self.v8, env, &self.block)
+    }
+
+    /// A store over the memory itself, which does not [shrink](Self::may_shrink) and is not [lent](Self::may_be_lent).
     #[track_caller]
     pub(crate) fn adopt(self, process: &Process) -> Result<BackingStore, Error> {
         assert!(!self.may_shrink(), "such memory is copied");

@@ -5,7 +5,8 @@
 //! - `shared_ptr` is the C++ library's counted reference. `block` is one to a block of V8.
 //! - `questions` asks the host what it is, and `executable` the program's file. `pin` keeps this addon mapped.
 //! - `selftest` calls V8's functions before they are used, and `trial` does so in a child process.
-//! - `wrap` makes blocks over stores. `engine_memory` makes stores over the memory that script made.
+//! - `wrap` makes blocks over stores. `engine_memory` makes stores over the memory that script made. `lent`
+//!   recognizes memory of other addons.
 #![allow(unsafe_code, reason = "Node-API is C, and V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod block;
@@ -13,6 +14,7 @@ mod block;
 mod broken;
 mod engine_memory;
 pub(crate) mod executable;
+mod lent;
 pub(crate) mod napi;
 pub(crate) mod pin;
 pub(crate) mod questions;

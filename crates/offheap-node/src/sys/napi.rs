@@ -1,10 +1,14 @@
 //! The few raw calls of Node-API that this crate needs, as small functions.
 
-use std::ptr::null_mut;
+use std::ffi::c_void;
+use std::ptr::{NonNull, null_mut};
 
 use napi::Env;
 use napi::bindgen_prelude::{JsValue, Unknown};
-use napi_sys::{TypedarrayType, ValueType, napi_get_typedarray_info, napi_typedarray_type, napi_typeof, napi_value};
+use napi_sys::{
+    TypedarrayType, ValueType, napi_create_external_arraybuffer, napi_detach_arraybuffer, napi_get_typedarray_info,
+    napi_typedarray_type, napi_typeof, napi_value,
+};
 use offheap_engine::Element;
 
 use super::Handle;
@@ -70,4 +74,28 @@ pub(crate) fn element(env: &Env, view: Handle<'_>) -> Option<Element> {
         // The one that hosts learned last. Older ones do not tell.
         _ => Element::Float16,
     })
+}
+
+/// An ArrayBuffer over memory that stays for ever. `None` if the host refuses.
+pub(crate) fn external_array_buffer<'env>(
+    env: &'env Env,
+    memory: NonNull<c_void>,
+    byte_length: usize,
+) -> Option<Handle<'env>> {
+    let mut buffer = null_mut();
+    // SAFETY: I-MAPPED: the memory stays, and there is no finalizer.
+    let status = unsafe {
+        napi_create_external_arraybuffer(env.raw(), memory.as_ptr(), byte_length, None, null_mut(), &mut buffer)
+    };
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: I-LAYOUT: a new value of this environment, in the innermost handle scope.
+    unsafe { Handle::from_raw(buffer) }
+}
+
+/// Detaches an ArrayBuffer, if it can be detached.
+pub(crate) fn detach(env: &Env, buffer: Handle<'_>) {
+    // SAFETY: I-LAYOUT: a live value of this environment.
+    unsafe { napi_detach_arraybuffer(env.raw(), buffer.raw()) };
 }

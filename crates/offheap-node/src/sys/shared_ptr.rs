@@ -98,6 +98,11 @@ impl SharedPtr {
         self.object.as_ptr()
     }
 
+    /// The address of the object.
+    pub(crate) fn address(&self) -> NonNull<c_void> {
+        self.object
+    }
+
     #[inline]
     fn control(&self) -> &Control {
         // SAFETY: I-FREE-ONCE: this reference keeps the control block.

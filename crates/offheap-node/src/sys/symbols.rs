@@ -155,6 +155,12 @@ fn find(name: &CStr) -> Option<Pointer> {
     (!address.is_null()).then_some(address)
 }
 
+/// Whether the address is in the object that has Node-API.
+pub(crate) fn is_of_the_host(address: usize) -> bool {
+    let host = find(c"napi_create_function").and_then(|node_api| object_of(node_api.addr()));
+    host.is_some_and(|host| host.contains(&address))
+}
+
 /// The addresses of the loaded object that has this one. `dladdr` would tell too, but compares the address with all
 /// 100,000 names of Node: a millisecond.
 #[cfg(target_os = "linux")]

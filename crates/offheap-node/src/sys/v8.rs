@@ -192,18 +192,24 @@ impl V8 {
     }
 
     /// A new buffer over a block: a SharedArrayBuffer if the block is shared. V8 gets this reference to the block.
+    ///
+    /// # Errors
+    /// [`Error::EngineFailed`] if the thread has entered no isolate, as outside of the host's calls.
     #[inline]
-    pub(crate) fn buffer_over<'env>(self, env: &'env Env, block: Block) -> Unknown<'env> {
+    pub(crate) fn buffer_over<'env>(self, env: &'env Env, block: Block) -> Result<Unknown<'env>, Error> {
+        // SAFETY: I-LAYOUT: it takes nothing.
+        let isolate = unsafe { (self.0.current_isolate)() };
+        if isolate.is_null() {
+            return Err(Error::EngineFailed { engine: ENGINE, attempted: "make a buffer outside of its calls" });
+        }
         let make = if block.is_shared() { self.0.new_shared_buffer } else { self.0.new_buffer };
         let mut argument = block.into_reference().into_raw();
-        // SAFETY: I-LAYOUT: it takes nothing. An environment's thread has entered its isolate.
-        let isolate = unsafe { (self.0.current_isolate)() };
         // SAFETY: I-LAYOUT: the current isolate, and a live block of the right kind at an address that V8 may write to.
         let buffer = unsafe { make(isolate, &mut argument) };
         // V8 moved the reference out of it. If not, it is dropped here.
         // SAFETY: I-FREE-ONCE: what V8 left in the argument is taken once.
         drop(unsafe { SharedPtr::from_raw(argument) });
         // SAFETY: I-LAYOUT: a `v8::Local` is a `napi_value`, in the innermost handle scope.
-        unsafe { unknown(env, buffer.cast()) }
+        Ok(unsafe { unknown(env, buffer.cast()) })
     }
 }
