@@ -16,7 +16,7 @@ use offheap_engine::memory::Block as _;
 use super::block::Block;
 use super::napi::{detach, external_array_buffer};
 use super::symbols::{Pointer, is_of_the_host};
-use super::v8::V8;
+use super::v8::{Handle, V8};
 
 /// Node's deleter, and its place in a block.
 #[derive(Clone, Copy)]
@@ -61,8 +61,8 @@ fn find(v8: V8, env: &Env) -> Option<Deleter> {
     let (word, _) = places.next().filter(|_| places.next().is_none())?;
 
     let buffer = external_array_buffer(env, memory, BYTE_LENGTH)?;
-    let block = v8.as_array_buffer(buffer).and_then(|buffer| v8.block(buffer));
-    detach(env, buffer);
+    let block = v8.as_array_buffer(Handle::of(&buffer)?).and_then(|buffer| v8.block(buffer));
+    detach(&buffer);
     let block =
         block.filter(|block| block.data() == Some(memory) && word < block.allocated_bytes() / size_of::<usize>())?;
     // SAFETY: I-LAYOUT: the block is that long. Nobody writes its deleter.

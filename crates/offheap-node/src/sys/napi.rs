@@ -81,7 +81,7 @@ pub(crate) fn external_array_buffer<'env>(
     env: &'env Env,
     memory: NonNull<c_void>,
     byte_length: usize,
-) -> Option<Handle<'env>> {
+) -> Option<Unknown<'env>> {
     let mut buffer = null_mut();
     // SAFETY: I-MAPPED: the memory stays, and there is no finalizer.
     let status = unsafe {
@@ -91,11 +91,11 @@ pub(crate) fn external_array_buffer<'env>(
         return None;
     }
     // SAFETY: I-LAYOUT: a new value of this environment, in the innermost handle scope.
-    unsafe { Handle::from_raw(buffer) }
+    Some(unsafe { unknown(env, buffer) })
 }
 
 /// Detaches an ArrayBuffer, if it can be detached.
-pub(crate) fn detach(env: &Env, buffer: Handle<'_>) {
-    // SAFETY: I-LAYOUT: a live value of this environment.
-    unsafe { napi_detach_arraybuffer(env.raw(), buffer.raw()) };
+pub(crate) fn detach(buffer: &Unknown<'_>) {
+    // SAFETY: I-LAYOUT: a live value of its environment.
+    unsafe { napi_detach_arraybuffer(buffer.value().env, buffer.raw()) };
 }
