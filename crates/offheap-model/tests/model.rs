@@ -377,6 +377,25 @@ fn a_typed_array_shows_its_part_until_that_is_gone() -> Done {
 }
 
 #[test]
+fn no_scope_lends_memory_that_a_host_had() -> Done {
+    let node = adapter::IsolateRegistration::host("Node")?;
+    let store = BackingStore::from_owner(vec![1_u8, 2])?;
+    drop(adapter::Hold::new(&store, node.id())?);
+    let refused =
+        |error: Error| assert!(matches!(error, Error::Memory(offheap::Error::HostMayWrite { .. })), "{error}");
+    let mut engine = model(1)?;
+    refused(engine.expose(&store).unwrap_err());
+    engine.enter(|scope| {
+        refused(scope.store_bytes(&store).unwrap_err());
+        refused(scope.store_bytes_mut(&store).unwrap_err());
+        refused(scope.copy_in(&store, 0, &[9_u8]).unwrap_err());
+        refused(scope.expose(&store).unwrap_err());
+    });
+    assert_eq!(store.to_vec()?, [1, 2]);
+    Ok(())
+}
+
+#[test]
 fn native_code_writes_through_guards_and_copies_while_script_has_the_memory() -> Done {
     let store = BackingStore::from_owner(vec![1_u8, 2, 3, 4])?;
     let mut engine = model(1)?;

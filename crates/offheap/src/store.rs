@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use bytemuck::Pod;
 
-use crate::raw::{NotTaken, Owner, RawStore, UniqueRef, View, WeakView};
+use crate::raw::{Owner, RawStore, UniqueRef, View, WeakView};
 use crate::{Error, IsolateId, NotUnique, Rejected, Site, StoreId, StoreKind, UniqueStore};
 
 mod check;
@@ -316,23 +316,9 @@ impl BackingStore {
         }
         match UniqueRef::if_unique(self.into_block()) {
             Ok(unique) => Ok(UniqueStore::from_unique(unique)),
-            Err((NotTaken::References(count), raw)) => {
-                let reason = match raw.exposure() {
-                    Some((isolate, buffers)) => {
-                        let others = count.saturating_sub(1 + u32::from(buffers));
-                        NotUnique::Exposed { isolate, buffers, others }
-                    }
-                    None => NotUnique::References(count),
-                };
-                Err(refused(BackingStore::over(raw), reason))
-            }
-            Err((NotTaken::OfHost(host), raw)) => {
+            Err((why, raw)) => {
                 let store = BackingStore::over(raw);
-                Err(Rejected::new(store.of_host("take back", host), store))
-            }
-            Err((NotTaken::OutOfMemory, raw)) => {
-                let requested = crate::CONTROL_BLOCK_BYTES;
-                Err(Rejected::new(Error::OutOfMemory { requested }, BackingStore::over(raw)))
+                Err(Rejected::new(store.not_taken(why), store))
             }
         }
     }

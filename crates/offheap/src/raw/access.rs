@@ -369,12 +369,12 @@ impl AccessWord {
     }
 
     /// Ends the only group if there is no buffer. No other can begin then.
-    pub(super) fn end_only_group(&self) -> bool {
+    pub(super) fn end_only_group(&self) -> Result<(), Denied> {
         self.step(Ordering::Acquire, false, |word| match word & (BUFFERS | GROUPS) {
             GROUP => Ok(0),
-            _ => Err(Denied::Freed),
+            _ => Err(Denied::Busy(Holder::References((word & GROUPS) as u32))),
         })
-        .is_ok()
+        .map(drop)
     }
 
     /// Undoes [`end_only_group`](Self::end_only_group).

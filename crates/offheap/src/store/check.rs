@@ -1,7 +1,7 @@
 //! Checks before bytes are used, and the errors for each refusal.
 
 use super::BackingStore;
-use crate::raw::{Denied, MAX_BUFFERS, Refused, freed_at};
+use crate::raw::{Denied, MAX_BUFFERS, NotTaken, Refused, freed_at};
 use crate::{Error, IsolateId, Length, NotUnique, StoreKind};
 
 impl BackingStore {
@@ -155,6 +155,28 @@ impl BackingStore {
     pub(crate) fn of_host(&self, attempted: &'static str, host: IsolateId) -> Error {
         let buffers = self.raw().exposure().map_or(0, |(_, buffers)| buffers);
         Error::HostMayWrite { store: self.id(), attempted, host, buffers }
+    }
+
+    /// The error for memory that was not taken back.
+    #[cold]
+    pub(super) fn not_taken(&self, why: NotTaken) -> Error {
+        // A host is named first: the other references may go, and it stays.
+        let (count, host) = match why {
+            NotTaken::OutOfMemory => return Error::OutOfMemory { requested: crate::CONTROL_BLOCK_BYTES },
+            NotTaken::OfHost(host) => (1, Some(host)),
+            NotTaken::References(count) => (count, self.host()),
+        };
+        if let Some(host) = host {
+            return self.of_host("take back", host);
+        }
+        let reason = match self.raw().exposure() {
+            Some((isolate, buffers)) => {
+                let others = count.saturating_sub(1 + u32::from(buffers));
+                NotUnique::Exposed { isolate, buffers, others }
+            }
+            None => NotUnique::References(count),
+        };
+        Error::NotUnique { store: self.id(), reason }
     }
 
     /// The error for an attempt to change the length through a handle to a part.

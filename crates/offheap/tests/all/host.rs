@@ -327,3 +327,77 @@ fn an_adapter_lends_in_a_host_by_its_own_promise_and_writers_exclude_each_other(
     }
     assert_eq!(store.to_vec().unwrap(), [3, 2]);
 }
+
+#[test]
+fn no_conversion_takes_the_memory_back() {
+    let host = host();
+    let store = had(&host);
+    let address = store.as_ptr();
+    let store = UniqueStore::try_from(store).unwrap_err().into_inner();
+    let store = SharedStore::try_from(store).unwrap_err().into_inner();
+    let store = FrozenStore::try_from(store).unwrap_err().into_inner();
+    assert_eq!(store.as_ptr(), address);
+    check_all(&store, &host, 0);
+
+    // A part, a clone and an upgraded handle carry the mark, since it is the memory's.
+    let part = store.slice(2..).unwrap();
+    let found = store.downgrade().upgrade().unwrap();
+    drop(store);
+    check_all(&found, &host, 0);
+    drop(found);
+    check(part.bytes().unwrap_err(), &host, 0);
+    assert!(part.try_into_unique().is_err());
+}
+
+#[test]
+fn handles_that_a_host_gave_on_another_thread_carry_the_mark() {
+    let host = host();
+    let store = BackingStore::from_owner(vec![1_u8, 2, 3]).unwrap();
+    let hold = Hold::new(&store, host.id()).unwrap();
+    drop(store);
+    let given = std::thread::spawn(move || hold.store(hold.data().as_ptr(), 3)).join().unwrap();
+    assert_eq!(given.reference_count(), 1);
+    check_all(&given, &host, 0);
+}
+
+#[test]
+fn guards_and_a_host_exclude_each_other_on_many_threads() {
+    let (host, isolate) = (host(), isolate());
+    for _ in 0..200 {
+        let store = BackingStore::from_owner(vec![0_u8; 8]).unwrap();
+        let had = std::thread::scope(|threads| {
+            let (one, two, three) = (store.clone(), store.clone(), store.clone());
+            let (host, isolate) = (host.id(), isolate.id());
+            let lent = threads.spawn(move || (0..50).map(|_| one.bytes().is_ok()).collect::<Vec<_>>());
+            let there = threads.spawn(move || (0..50).map(|_| Hold::new(&two, isolate).is_ok()).collect::<Vec<_>>());
+            let had = threads.spawn(move || (0..50).any(|_| Hold::new(&three, host).is_ok()));
+            drop((lent.join().unwrap(), there.join().unwrap()));
+            had.join().unwrap()
+        });
+        assert_eq!(store.bytes().is_err(), had);
+        assert_eq!(Hold::new(&store, isolate.id()).is_err(), had);
+        assert_eq!(store.try_into_unique().is_err(), had);
+    }
+}
+
+#[test]
+fn manual_memory_is_freed_before_a_host_has_it_or_never() {
+    let host = host();
+    for shared in [true, false] {
+        for _ in 0..200 {
+            let memory = ManualMemory::allocate_with(64, ManualOptions { shared, ..Default::default() }).unwrap();
+            let (had, freed) = std::thread::scope(|threads| {
+                let (store, host) = (memory.store().clone(), host.id());
+                let had = threads.spawn(move || Hold::new(&store, host).is_ok());
+                let freed = (0..50).any(|_| memory.free().is_ok());
+                (had.join().unwrap(), freed || memory.free().is_ok())
+            });
+            assert_ne!(had, freed);
+            if had {
+                // SAFETY: there is no script.
+                unsafe { memory.store().assume_host_is_done() }.unwrap();
+                memory.free().unwrap();
+            }
+        }
+    }
+}

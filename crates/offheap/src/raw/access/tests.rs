@@ -74,7 +74,7 @@ fn the_mark_of_each_host_stays_and_freed_is_no_host() {
         assert_eq!((word.host(), word.exposure()), (Some(host), None));
         assert_eq!(word.free(), Err(Denied::OfHost { host }));
         assert_eq!(word.begin_resize(None, false), Err(Denied::OfHost { host }));
-        assert!(!word.end_only_group());
+        assert_eq!(word.end_only_group(), Err(Denied::OfHost { host }));
         word.end_host().unwrap();
         assert_eq!((word.host(), word.is_untouched()), (None, false));
         word.free().unwrap();

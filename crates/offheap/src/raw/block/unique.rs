@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use super::{Header, RawStore, RawWeak};
 use crate::event::{self, EventKind};
-use crate::raw::access::AccessWord;
+use crate::raw::access::{AccessWord, Denied};
 use crate::raw::counts::Counts;
 use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
 use crate::{IsolateId, StoreKind};
@@ -15,7 +15,7 @@ use crate::{IsolateId, StoreKind};
 pub(crate) enum NotTaken {
     /// There are this many references.
     References(u32),
-    /// A host has the memory, or had it and may still write it.
+    /// A host had the memory, and may still write it.
     OfHost(IsolateId),
     /// There is no memory for a new block.
     OutOfMemory,
@@ -31,12 +31,12 @@ impl RawStore {
             return Ok(self);
         }
         let header = self.header();
-        while !self.leave_only_group() {
-            match (self.host(), self.reference_count()) {
-                (Some(host), _) => return Err((NotTaken::OfHost(host), self)),
+        while let Err(denied) = self.leave_only_group() {
+            match (denied, self.reference_count()) {
+                (Some(Denied::OfHost { host }), _) => return Err((NotTaken::OfHost(host), self)),
                 // Another reference has just gone, or its thread has one more step to do.
-                (None, 1) => yield_now(),
-                (None, count) => return Err((NotTaken::References(count), self)),
+                (_, 1) => yield_now(),
+                (_, count) => return Err((NotTaken::References(count), self)),
             }
         }
         // No reference can be made any more: there is no buffer, and weak handles fail to upgrade.
@@ -84,18 +84,18 @@ impl RawStore {
     }
 
     /// Ends the count of this reference and its group, if there is nothing else.
-    fn leave_only_group(&self) -> bool {
+    fn leave_only_group(&self) -> Result<(), Option<Denied>> {
         let header = self.header();
         if !header.counts.take_only_strong() {
-            return false;
+            return Err(None);
         }
         // This reference is not counted now, but its group is. A reference that a buffer or a weak handle gives meanwhile
         // begins another group.
         let is_left = header.access.end_only_group();
-        if !is_left {
+        if is_left.is_err() {
             self.give_back();
         }
-        is_left
+        is_left.map_err(Some)
     }
 
     /// Counts this reference again, after `take_only_strong`. Its group is still counted.

@@ -87,7 +87,7 @@ fn host_memory_is_never_taken_back_under_a_pending_call() {
             drop(buffer);
             seen.write(7);
         });
-        let Err((NotTaken::OfHost(_), store)) = store.into_unique() else { panic!("taken back") };
+        let Err((_, store)) = store.into_unique() else { panic!("taken back") };
         engine.join().unwrap();
         let Err((NotTaken::OfHost(_), store)) = store.into_unique() else { panic!("taken back") };
         drop(store);
