@@ -16,10 +16,15 @@ pub struct Incoming {
 }
 
 /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the part of it that a typed array, a `Buffer` or a
-/// DataView shows.
+/// DataView shows. What a view shows is read from the host's own slots, so script cannot replace it.
+///
+/// The store outlives the object and the environment, whatever script does. Each call returns equal stores for the same
+/// memory, if [`Incoming::exposure`] says that it is the memory. A copy is taken of memory that script may make shorter, of memory
+/// that another addon lent to the host, and of all memory of script's where the host lets nobody keep it.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`], [`Error::Detached`], [`Error::OutOfBounds`]; [`Error::Memory`] if memory runs out.
+/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::Unsupported`] in an owner's drop. [`Error::Memory`] if memory runs
+/// out.
 #[track_caller]
 pub fn externalize(value: &Unknown<'_>) -> Result<Incoming, Error> {
     let env = crate::sys::napi::env_of(value);

@@ -3,6 +3,31 @@
 //! An addon that is written with the crate `napi` depends on this crate. [`expose`] makes an ArrayBuffer over a
 //! [`BackingStore`](offheap::BackingStore), and [`externalize`] returns the store of any buffer that script passes.
 //!
+//! ```
+//! use napi::Env;
+//! use napi::bindgen_prelude::Unknown;
+//! use offheap_node::offheap::BackingStore;
+//! use offheap_node::{Error, expose, externalize};
+//!
+//! /// A buffer over a `Vec`. V8 drops the `Vec` when nobody uses it any more.
+//! fn numbers(env: &Env) -> Result<Unknown<'_>, Error> {
+//!     let store = BackingStore::from_owner(vec![1.0_f64, 2.0])?;
+//!     expose(env, &store)
+//! }
+//!
+//! /// A store that any thread may keep, whatever script does with the buffer.
+//! fn keep(buffer: Unknown<'_>) -> Result<BackingStore, Error> {
+//!     Ok(externalize(&buffer)?.view.store)
+//! }
+//! ```
+//!
+//! # What the hosts do
+//! - They move buffers between their environments without telling anybody, and write into buffers while no script runs. So
+//!   memory that script has, or ever had, is [copied, and not lent](offheap::BackingStore::host).
+//! - An unshared store has one live buffer at a time, in the whole process.
+//! - An owner may be dropped on any thread, also when its environment has ended. `process.exit` drops none.
+//! - [`mode`] tells how buffers are made. The page `docs/node.md` of the repository says what each mode does.
+//!
 //! There is no `#[napi]` function in this crate: every addon that depends on it would export that function.
 #![deny(unsafe_code)]
 

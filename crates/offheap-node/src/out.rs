@@ -9,8 +9,16 @@ use crate::{Error, Exposure, copied, external, stores};
 
 /// Makes an ArrayBuffer over the bytes of `store`, or a SharedArrayBuffer if the store is shared, without a copy.
 ///
+/// The memory lives as long as script or Rust has it: across `transfer`, `postMessage`, and the end of the environment. The
+/// owner is dropped once, on the thread that drops the last reference.
+///
 /// # Errors
-/// An error if the memory cannot be script's: [`expose_or_copy`] makes a copy in these cases.
+/// [`Error::Unsupported`] for read-only memory and for resizable memory of Rust, of which [`expose_or_copy`] makes a copy, where the
+/// host forbids external memory, and in an owner's drop. [`Error::Memory`] with
+/// [`OneBuffer`](offheap::Error::OneBuffer) if script has a buffer over this unshared store, in any environment: give script that
+/// buffer, or a copy; also if a guard uses the store, if an isolate of another engine has it, or if it was freed.
+/// [`Error::Misaligned`] if the first byte is not at a multiple of 8. [`Error::AddressTaken`] if another store has the same memory.
+/// [`Error::TooLargeForEngine`] beyond 2^53 - 1 bytes. After an error nothing has changed.
 pub fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
     match mode(env).mode() {
         Mode::Stores => stores::expose(env, store),
@@ -19,10 +27,11 @@ pub fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env
     }
 }
 
-/// Makes a buffer as [`expose`] does, or else one over a copy of the bytes. The [`Exposure`] says which.
+/// Makes a buffer as [`expose`] does, or else one over a copy of the bytes. The [`Exposure`] says which, and why. Later changes to
+/// the store are not seen in a copy, nor the other way round.
 ///
 /// # Errors
-/// Those that a copy does not help: a store that was freed, and a store that has a live buffer already.
+/// Those of [`expose`], except for the cases in [`CopyReason`](crate::CopyReason).
 pub fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Result<(Unknown<'env>, Exposure), Error> {
     match mode(env).mode() {
         Mode::Stores => stores::expose_or_copy(env, store),
