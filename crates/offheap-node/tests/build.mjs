@@ -1,27 +1,37 @@
 // Builds what the scenarios load, into the ignored folder target/: plain.node, the controls; ours.node, the test addon; and
 // each of them in a second file, which is a second addon with a copy of everything.
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const here = path => fileURLToPath(new URL(path, import.meta.url));
+
+/** Runs a program, and returns what it prints. If it fails, it has said why. */
+function run(program, options) {
+  const { status, stdout, error } = spawnSync(program, options, {
+    cwd: here('..'), encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (error) console.error(`${error}`);
+  if (status !== 0) process.exit(1);
+  return stdout;
+}
+
 mkdirSync(here('../target'), { recursive: true });
 
 // The headers of any of the hosts would do: Node-API is a stable ABI.
-execFileSync('cc', ['-std=c11', '-shared', '-fPIC', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-I', here('../node_modules/n24/include/node'),
-  here('plain/plain.c'), '-o', here('../target/plain.node')], { stdio: 'inherit' });
+run('cc', ['-std=c11', '-shared', '-fPIC', '-O1', '-g', '-Wall', '-Wextra', '-Werror',
+  '-I', here('../node_modules/n24/include/node'), here('plain/plain.c'), '-o', here('../target/plain.node')]);
 copyFileSync(here('../target/plain.node'), here('../target/plain-again.node'));
 
-// `broken` is the test addon with a table of V8's functions that an environment variable breaks.
-if (existsSync(here('addon/Cargo.toml'))) {
-  const library = (...features) => {
-    const output = execFileSync('cargo', ['build', '--package', 'offheap-node-test-addon', ...features, '--message-format', 'json-render-diagnostics'], {
-      cwd: here('..'), encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const artifact = output.trim().split('\n').map(line => JSON.parse(line))
-      .find(line => line.reason === 'compiler-artifact' && line.target.name === 'offheap_node_test_addon');
-    return artifact.filenames.find(name => name.endsWith('.so'));
-  };
-  copyFileSync(library('--features', 'broken-tables'), here('../target/broken.node'));
-  for (const name of ['ours', 'ours-again']) copyFileSync(library(), here(`../target/${name}.node`));
+/** Builds the test addon; returns the path of its library. */
+function addon(...features) {
+  const messages = run('cargo', ['build', '--package', 'offheap-node-test-addon', ...features, '--message-format', 'json-render-diagnostics']);
+  const { filenames } = messages.trim().split('\n').map(line => JSON.parse(line))
+    .find(line => line.reason === 'compiler-artifact' && line.target.name === 'offheap_node_test_addon');
+  return filenames.find(name => name.endsWith('.so'));
 }
+
+// `broken` is the test addon with a table of V8's functions that an environment variable breaks.
+copyFileSync(addon('--features', 'broken-tables'), here('../target/broken.node'));
+const library = addon();
+for (const name of ['ours', 'ours-again']) copyFileSync(library, here(`../target/${name}.node`));

@@ -6,9 +6,15 @@ import { Worker } from 'node:worker_threads';
 const require = createRequire(import.meta.url);
 
 /** The addon that the runner chose, loaded at the first call in this thread. */
-export const addon = () => require(process.env.OFFHEAP_TEST_ADDON);
+export const addon = () => load(process.env.OFFHEAP_TEST_ADDON);
 /** The same addon from another file, with a copy of everything. */
-export const anotherAddon = () => require(process.env.OFFHEAP_TEST_ADDON_AGAIN);
+export const anotherAddon = () => load(process.env.OFFHEAP_TEST_ADDON_AGAIN);
+const loaded = new Set();
+function load(path) {
+  const exports = require(path);
+  loaded.add(exports);
+  return exports;
+}
 /** The mode and the host that the runner asked for. */
 export const mode = process.env.OFFHEAP_TEST_MODE;
 export const host = process.env.OFFHEAP_TEST_HOST;
@@ -66,9 +72,13 @@ export function intact(buffer, what, byteLength = 4096, byte = BYTE) {
   const bytes = new Uint8Array(buffer);
   for (let i = 0; i < byteLength; i++) byteIs(bytes[i], byte, `byte ${i} of ${what}`);
 }
-/** Checks bytes of held memory: the first, the last, and some between. */
+/** Checks the length of held memory, and some of its bytes. */
 export function intactHeld(held, what, byteLength = 4096, byte = BYTE) {
   equal(addon().byteLength(held), byteLength, `the length of ${what}`);
+  intactBytes(held, what, byteLength, byte);
+}
+/** Checks bytes of held memory: the first, the last of a length, and some between. */
+export function intactBytes(held, what, byteLength, byte = BYTE) {
   for (let i = 0; i < 64; i++) {
     const at = Math.floor((byteLength - 1) * i / 63);
     byteIs(addon().read(held, at), byte, `byte ${at} of ${what}`);
@@ -98,11 +108,12 @@ export async function freedOnce(...ids) {
 // --- Time
 
 export const tick = (milliseconds = 5) => new Promise(resolve => { setTimeout(resolve, milliseconds); });
-/** Collects a number of times. Finalizers run between. */
+/** Collects a number of times, with turns of the event loop, in which finalizers run. */
 export async function collect(rounds = 4) {
   for (let round = 0; round < rounds; round++) {
     globalThis.Bun ? Bun.gc(true) : globalThis.gc();
     await tick();
+    loaded.forEach(each => each.releaseCollected());
   }
 }
 

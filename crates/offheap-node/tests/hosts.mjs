@@ -7,7 +7,7 @@ const installed = name => fileURLToPath(new URL(`../node_modules/${name}`, impor
 // chooses by itself; the other three are forced by OFFHEAP_NODE.
 export const modes = ['plain', 'stores', 'external', 'copy', 'auto'];
 
-const everyMode = ['plain'];
+const everyMode = ['plain', 'stores'];
 const node = (name, about, runs = everyMode, flags = []) => ({
   about,
   command: [installed(`${name}/bin/node`), '--expose-gc', ...flags],
@@ -36,6 +36,6 @@ export const hosts = {
   },
   // Hosts that offheap does not know: it has to find out by itself.
   n18: node('n18', 'Node 18, V8 10.2: a name is missing', []),
-  n23: node('n23', 'Node 23, V8 12.9: not in the list, probed', []),
-  n25: node('n25', 'Node 25, V8 14.1: not in the list, probed', []),
+  n23: node('n23', 'Node 23, V8 12.9: not in the list, probed', ['auto']),
+  n25: node('n25', 'Node 25, V8 14.1: not in the list, probed', ['auto']),
 };

@@ -6,7 +6,7 @@
 //   --checked    under glibc's malloc.check, with memory really freed
 //   --valgrind   under valgrind, on Node 20 without its compilers
 // The status is 1 if anything differs from what is expected, or if nothing was run.
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { expectations } from './expectations.mjs';
 import { hosts, modes } from './hosts.mjs';
 import { runProcess } from './run/process.mjs';
@@ -33,7 +33,7 @@ function stop(message) {
 //   on      { hosts, modes } it is for; else every host, in the modes of that host
 //   without { mode: why } it is not for
 //   status  its process ends with; else 0
-//   seconds it may take; else 60
+//   seconds it may take; else 120
 //   env     more variables of its process
 const cells = [];
 const leftOut = new Set();
@@ -70,6 +70,9 @@ if (options.list) {
 }
 if (!chosen.length) stop('no scenario fits: npm test -- --list prints the names');
 
+for (const name of ['plain', 'ours']) {
+  if (!existsSync(new URL(`../target/${name}.node`, import.meta.url))) stop(`target/${name}.node is missing: npm run build`);
+}
 const began = Date.now();
 const queue = [...chosen];
 let wrong = 0;

@@ -145,12 +145,6 @@ FUNCTION(read) {
   Arguments of = arguments(env, info);
   return number(env, ((volatile unsigned char *)held[of.number[0]].data)[of.number[1]]);
 }
-/* (held, index, byte) */
-FUNCTION(write) {
-  Arguments of = arguments(env, info);
-  ((volatile unsigned char *)held[of.number[0]].data)[of.number[1]] = (unsigned char)of.number[2];
-  return NULL;
-}
 /* (held): bytes */
 FUNCTION(byte_length) { return number(env, (double)held[arguments(env, info).number[0]].byte_length); }
 /* (held): one more buffer over the memory */
@@ -166,6 +160,8 @@ FUNCTION(release) {
   if (held[id].env == env) napi_delete_reference(env, held[id].reference);
   return NULL;
 }
+/* (): for offheap, which looks from time to time what script has let go of */
+FUNCTION(release_collected) { (void)env, (void)info; return NULL; }
 /* (held), (id): whether it is the memory itself or a copy */
 FUNCTION(exposure) { (void)info; return text(env, "memory"); }
 /* (buffer) */
@@ -179,8 +175,8 @@ FUNCTION(mode) { (void)info; return text(env, "plain"); }
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback function; } all[] = {
     {"expose", expose}, {"exposeShared", expose_shared}, {"exposeTwice", expose_twice}, {"exposeHeap", expose_heap},
-    {"kept", kept}, {"freed", freed}, {"written", written}, {"hold", hold}, {"read", read}, {"write", write},
-    {"byteLength", byte_length}, {"again", again}, {"release", release}, {"releaseOnThread", release}, {"exposure", exposure}, {"exposed", exposure},
+    {"kept", kept}, {"freed", freed}, {"written", written}, {"hold", hold}, {"read", read}, 
+    {"byteLength", byte_length}, {"again", again}, {"release", release}, {"releaseOnThread", release}, {"releaseCollected", release_collected}, {"exposure", exposure}, {"exposed", exposure},
     {"detach", detach}, {"mode", mode},
   };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

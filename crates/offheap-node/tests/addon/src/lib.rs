@@ -1,4 +1,8 @@
 //! The functions that the scenarios call.
+#![deny(unsafe_code)]
+
+pub mod scenarios;
+mod sys;
 
 pub mod load;
 

@@ -1,0 +1,67 @@
+//! Memory that shows whether it is used after it was freed: it is filled with 0xDD then, and stays mapped.
+
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use offheap_node::offheap::Owner;
+
+const POISON: u8 = 0xdd;
+
+/// An owner that keeps its memory when it is dropped, and counts. Scenarios know it by its id.
+pub(crate) struct Poisoned {
+    id: u32,
+    memory: Vec<u8>,
+}
+
+impl Poisoned {
+    pub(crate) fn new(id: u32, byte_length: usize, byte: u8) -> Self {
+        Poisoned { id, memory: vec![byte; byte_length] }
+    }
+}
+
+// SAFETY: I-OWNER-SEND: a `Vec`'s elements are on the heap and stay there, and nobody else reaches them.
+unsafe impl Owner for Poisoned {
+    fn memory(&mut self) -> NonNull<[u8]> {
+        NonNull::from(self.memory.as_mut_slice())
+    }
+}
+
+impl Drop for Poisoned {
+    fn drop(&mut self) {
+        let mut memory = std::mem::take(&mut self.memory);
+        memory.fill(POISON);
+        let mut all = all();
+        let freed = all.get_or_insert_default().entry(self.id).or_default();
+        freed.count += 1;
+        // For tools that check the allocator, it is really freed.
+        if std::env::var_os("OFFHEAP_TEST_FREES").is_none() {
+            freed.memory.push(memory);
+        }
+    }
+}
+
+/// What was freed under an id.
+#[derive(Default)]
+struct Freed {
+    count: u32,
+    memory: Vec<Vec<u8>>,
+}
+
+static ALL: Mutex<Option<HashMap<u32, Freed>>> = Mutex::new(None);
+
+fn all() -> MutexGuard<'static, Option<HashMap<u32, Freed>>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often memory with this id was freed.
+pub(crate) fn freed(id: u32) -> u32 {
+    all().as_ref().and_then(|all| all.get(&id)).map_or(0, |freed| freed.count)
+}
+
+/// How many bytes were written after the memory was freed.
+pub(crate) fn written(id: u32) -> usize {
+    let all = all();
+    let memory = all.as_ref().and_then(|all| all.get(&id)).map_or(&[][..], |freed| &freed.memory);
+    memory.iter().flatten().filter(|byte| **byte != POISON).count()
+}
