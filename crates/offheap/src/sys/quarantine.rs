@@ -103,6 +103,10 @@ pub(crate) struct Kept(NonZeroU64);
 pub(super) unsafe fn keep(start: NonNull<u8>, byte_length: usize, freed: &Freed) -> Option<Kept> {
     let table = TABLE.get().filter(|_| is_on())?;
     let byte_length = byte_length.next_multiple_of(rustix::param::page_size());
+    if byte_length > MAX_BYTES.load(Ordering::Relaxed) {
+        // It would not be kept, and everything else would give way to it first.
+        return None;
+    }
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: I-FREE-ONCE: replaces only pages of the caller's, which nobody uses any more.
     unsafe { mmap_anonymous(start.as_ptr().cast(), byte_length, ProtFlags::empty(), flags) }.ok()?;
@@ -175,9 +179,9 @@ fn slot(table: &[Slot], number: u64) -> &Slot {
 fn unmap(start: usize, byte_length: usize) {
     let start = std::ptr::without_provenance_mut(start);
     // SAFETY: I-FREE-ONCE: pages that `keep` took over and replaced by pages without access. The lock is held, and the range
-    // has just left the queue, or its last use has just ended.
-    let unmapped = unsafe { munmap(start, byte_length) };
-    debug_assert!(unmapped.is_ok());
+    // has just left the queue, or its last use has just ended. The system refuses where it has too many mappings to split one:
+    // then the addresses stay, without access and without memory.
+    let _ = unsafe { munmap(start, byte_length) };
 }
 
 /// A range, and what is told of it. Changed under the lock of the queue.

@@ -175,6 +175,17 @@ fn the_oldest_gives_way_first() {
 }
 
 #[test]
+fn what_is_too_large_to_be_kept_makes_nothing_give_way() {
+    let output = in_a_process_of_its_own("what_is_too_large_to_be_kept_makes_nothing_give_way", || {
+        quarantine(100_000).unwrap();
+        let memory = [40_000, 200_000].map(|byte_length| ManualMemory::allocate(byte_length).unwrap());
+        memory.iter().for_each(|memory| memory.free().unwrap());
+        read(memory[0].as_ptr(), 7);
+    });
+    assert!(died(&output).contains("byte 7 of store "));
+}
+
+#[test]
 fn turned_off_it_keeps_nothing() {
     let output = in_a_process_of_its_own("turned_off_it_keeps_nothing", || {
         quarantine(MANY).unwrap();
@@ -300,6 +311,43 @@ fn an_earlier_handler_that_handles_its_faults_goes_on_doing_so() {
     let text = died(&output);
     assert!(text.contains("repaired 3 faults"), "{text}");
     assert_eq!(text.matches("offheap: ").count(), 1, "{text}");
+}
+
+/// A crash reporter that relies on the system to put the default action back.
+extern "C" fn tell_once(_: libc::c_int) {
+    let told = b"told\n";
+    // SAFETY: the bytes are live.
+    unsafe { libc::write(libc::STDERR_FILENO, told.as_ptr().cast(), told.len()) };
+}
+
+/// Reads from freed memory, or from elsewhere, where such a handler was there first.
+fn read_where_a_handler_is_for_one_fault(is_kept: bool) {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: zeroes are an action, and the handler may be called at any time.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = tell_once as extern "C" fn(_) as usize;
+        action.sa_flags = libc::SA_RESETHAND | libc::SA_NODEFER;
+        // SAFETY: the action is complete.
+        unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+    }
+    quarantine(MANY).unwrap();
+    let memory = ManualMemory::allocate(1).unwrap();
+    memory.free().unwrap();
+    read(if is_kept { memory.as_ptr() } else { ptr::without_provenance_mut(16) }, 0);
+}
+
+#[test]
+fn an_earlier_handler_that_is_for_one_fault_gets_one_report() {
+    let test = "an_earlier_handler_that_is_for_one_fault_gets_one_report";
+    let text = died(&in_a_process_of_its_own(test, || read_where_a_handler_is_for_one_fault(true)));
+    assert_eq!((text.matches("told\n").count(), text.matches("offheap: ").count()), (1, 1), "{text}");
+}
+
+#[test]
+fn an_earlier_handler_that_is_for_one_fault_gets_one_fault_elsewhere() {
+    let test = "an_earlier_handler_that_is_for_one_fault_gets_one_fault_elsewhere";
+    let text = died(&in_a_process_of_its_own(test, || read_where_a_handler_is_for_one_fault(false)));
+    assert_eq!((text.matches("told\n").count(), text.matches("offheap: ").count()), (1, 0), "{text}");
 }
 
 #[test]

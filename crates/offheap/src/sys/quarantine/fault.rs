@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::text::Text;
 use super::thread::ThreadName;
@@ -24,6 +24,9 @@ static PREVIOUS: [OnceLock<libc::sigaction>; SIGNALS.len()] = [const { OnceLock:
 
 /// The number of the thread that reports, which ends the process afterwards. 0 while there is none.
 static REPORTER: AtomicU64 = AtomicU64::new(0);
+
+/// The address that was reported last.
+static REPORTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Installs the handler, once. The caller has the lock of the queue.
 pub(super) fn install() {
@@ -74,7 +77,11 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
             match REPORTER.compare_exchange(0, thread.number, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => report(signal, address, &found, &thread, context),
                 // The earlier handler returned after the report, and the access was repeated.
-                Err(reporter) if reporter == thread.number => return default(signal),
+                Err(reporter) if reporter == thread.number && REPORTED.load(Ordering::Relaxed) == address => {
+                    return default(signal);
+                }
+                // The earlier handler went on elsewhere, and this is another access.
+                Err(reporter) if reporter == thread.number => report(signal, address, &found, &thread, context),
                 Err(_) => {
                     // The other thread ends the process. If it does not, because its handler went on elsewhere, this one does.
                     wait();
@@ -92,6 +99,10 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     let was_sent = unsafe { &*info }.si_code <= 0;
     let at = SIGNALS.iter().position(|known| *known == signal);
     let previous = at.and_then(|at| PREVIOUS[at].get());
+    if let Some(previous) = previous.filter(|previous| ![libc::SIG_DFL, libc::SIG_IGN].contains(&previous.sa_sigaction))
+    {
+        as_the_system_does(signal, previous);
+    }
     match previous.map(|previous| (previous.sa_sigaction, previous.sa_flags & libc::SA_SIGINFO != 0)) {
         Some((libc::SIG_IGN, _)) if was_sent => {}
         None | Some((libc::SIG_DFL | libc::SIG_IGN, _)) => {
@@ -117,6 +128,23 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     }
 }
 
+/// Does what the system does before it calls a handler: it may block signals, leave this one unblocked, or put the default
+/// back. A handler with `SA_RESETHAND` relies on that: when it returns, the repeated access has to end the process.
+fn as_the_system_does(signal: libc::c_int, previous: &libc::sigaction) {
+    // SAFETY: blocks the signals of a set that the system gave us.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &previous.sa_mask, ptr::null_mut()) };
+    if previous.sa_flags & libc::SA_NODEFER != 0 {
+        let mut only = action(libc::SIG_DFL).sa_mask;
+        // SAFETY: `only` is a signal set.
+        unsafe { libc::sigaddset(&mut only, signal) };
+        // SAFETY: unblocks one signal.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &only, ptr::null_mut()) };
+    }
+    if previous.sa_flags & libc::SA_RESETHAND != 0 {
+        default(signal);
+    }
+}
+
 /// Lets the signal end the process when it is raised again.
 fn default(signal: libc::c_int) {
     // SAFETY: changes only the action of this signal.
@@ -133,6 +161,7 @@ fn wait() {
 /// Writes the line. A function of its own: a fault elsewhere, as at the end of a stack, needs no room for it.
 #[inline(never)]
 fn report(signal: libc::c_int, address: usize, found: &Found, thread: &ThreadName, context: *mut libc::c_void) {
+    REPORTED.store(address, Ordering::Relaxed);
     let mut text = Text::new();
     // Formatting of numbers and texts allocates nothing, and writing to the text does not fail.
     let _ = write!(text, "offheap: {} at {address:#x}, which is freed memory, by ", access(context));
@@ -160,6 +189,8 @@ fn report(signal: libc::c_int, address: usize, found: &Found, thread: &ThreadNam
         let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
         match usize::try_from(written) {
             Ok(written) if written != 0 => rest = &rest[written..],
+            // Another signal came first.
+            Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
             // There is nobody to tell.
             _ => break,
         }
