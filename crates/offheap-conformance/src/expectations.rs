@@ -39,6 +39,9 @@ impl fmt::Display for Expectation {
 ///
 /// [MyEngine.fail]
 /// A9 = "issue 17: empty buffers lose their detached bit"
+///
+/// [MyOlderEngine]
+/// like = "MyEngine"       # all of that, and what is said here
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Expectations {
@@ -75,8 +78,9 @@ impl Expectations {
     pub fn parse(text: &str) -> Result<Self, InvalidExpectations> {
         let invalid = |problem| InvalidExpectations { problem };
         let table: Table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+        let all = table.clone();
         let engines = table.into_iter().map(|(engine, value)| match value {
-            Value::Table(entries) => match EngineExpectations::read(entries) {
+            Value::Table(entries) => match EngineExpectations::read(entries, &all) {
                 Ok(expectations) => Ok((engine, expectations)),
                 Err(problem) => Err(invalid(format!("[{engine}] {problem}"))),
             },
@@ -103,18 +107,31 @@ impl Expectations {
 }
 
 impl EngineExpectations {
-    fn read(entries: Table) -> Result<Self, String> {
-        let mut expectations = EngineExpectations { lacks: Capabilities::empty(), fail: BTreeMap::new() };
+    /// Reads the entries of one engine. `all` are those of all engines.
+    fn read(mut entries: Table, all: &Table) -> Result<Self, String> {
+        let mut expectations = match entries.remove("like") {
+            None => EngineExpectations { lacks: Capabilities::empty(), fail: BTreeMap::new() },
+            Some(Value::String(other)) => match all.get(&other) {
+                Some(Value::Table(entries)) if !entries.contains_key("like") => Self::read(entries.clone(), all)?,
+                Some(_) => return Err(format!("is like `{other}`, which is no engine, or is like another one")),
+                None => return Err(format!("is like `{other}`, which there is not")),
+            },
+            Some(_) => return Err("has a `like` that is no name of an engine".to_owned()),
+        };
         for (key, value) in entries {
             match (key.as_str(), value) {
                 ("lacks", Value::Array(names)) => {
-                    expectations.lacks = names.iter().map(capability).collect::<Result<_, _>>()?;
+                    let lacks: Vec<Capabilities> = names.iter().map(capability).collect::<Result<_, _>>()?;
+                    lacks.into_iter().for_each(|one| expectations.lacks |= one);
                 }
                 ("fail", Value::Table(reasons)) => {
-                    expectations.fail = reasons.into_iter().map(reason).collect::<Result<_, _>>()?;
+                    let fail: Vec<(String, String)> = reasons.into_iter().map(reason).collect::<Result<_, _>>()?;
+                    expectations.fail.extend(fail);
                 }
                 (other, _) => {
-                    return Err(format!("has `{other}`; it may have `lacks = [..]` and a table `fail`"));
+                    return Err(format!(
+                        "has `{other}`; it may have `lacks = [..]`, `like = \"..\"` and a table `fail`"
+                    ));
                 }
             }
         }

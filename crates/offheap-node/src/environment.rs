@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use offheap::IsolateId;
 use offheap::adapter::{IsolateRegistration, in_finalizer};
 use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 
@@ -66,3 +67,11 @@ pub fn release_collected() {
 
 /// No environment is an isolate of its own, so none ends.
 static ENDED: EndedIsolates<Block> = EndedIsolates::new();
+
+/// The isolate as which stores that script of this process has count as exposed, in all environments.
+///
+/// # Errors
+/// [`Error::Memory`] if it cannot be registered, because there are too many.
+pub fn isolate() -> Result<IsolateId, Error> {
+    Ok(Process::get()?.registration().id())
+}

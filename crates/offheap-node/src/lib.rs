@@ -42,7 +42,7 @@ mod stores;
 mod sys;
 pub mod types;
 
-pub use environment::release_collected;
+pub use environment::{isolate, release_collected};
 pub use incoming::{Incoming, externalize};
 pub use mode::{Decision, Host, Mode, NotTried, Reason, mode};
 pub use napi;

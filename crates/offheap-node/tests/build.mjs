@@ -23,15 +23,17 @@ run('cc', ['-std=c11', '-shared', '-fPIC', '-O1', '-g', '-Wall', '-Wextra', '-We
   '-I', here('../node_modules/n24/include/node'), here('plain/plain.c'), '-o', here('../target/plain.node')]);
 copyFileSync(here('../target/plain.node'), here('../target/plain-again.node'));
 
-/** Builds the test addon; returns the path of its library. */
-function addon(...features) {
-  const messages = run('cargo', ['build', '--package', 'offheap-node-test-addon', ...features, '--message-format', 'json-render-diagnostics']);
+/** Builds an addon; returns the path of its library. */
+function addon(name, ...features) {
+  const messages = run('cargo', ['build', '--package', name, ...features, '--message-format', 'json-render-diagnostics']);
   const { filenames } = messages.trim().split('\n').map(line => JSON.parse(line))
-    .find(line => line.reason === 'compiler-artifact' && line.target.name === 'offheap_node_test_addon');
+    .find(line => line.reason === 'compiler-artifact' && line.target.name === name.replaceAll('-', '_'));
   return filenames.find(name => name.endsWith('.so'));
 }
 
 // `broken` is the test addon with a table of V8's functions that an environment variable breaks.
-copyFileSync(addon('--features', 'broken-tables'), here('../target/broken.node'));
-const library = addon();
+copyFileSync(addon('offheap-node-test-addon', '--features', 'broken-tables'), here('../target/broken.node'));
+const library = addon('offheap-node-test-addon');
 for (const name of ['ours', 'ours-again']) copyFileSync(library, here(`../target/${name}.node`));
+// `conformance` runs the conformance suite.
+copyFileSync(addon('offheap-node-conformance'), here('../target/conformance.node'));

@@ -146,6 +146,9 @@ fn expectations_that_say_nothing_are_refused() {
         ("[Model]\nlacks = [\"wings\"]", "which is no capability"),
         ("[Model.fail]\nA1 = \"\"", "says that A1 fails and not why"),
         ("[Model]\nignore = true", "has `ignore`"),
+        ("[Model]\nlike = \"Moedl\"", "is like `Moedl`, which there is not"),
+        ("[Model]\nlike = \"Model\"", "is like `Model`, which is no engine, or is like another one"),
+        ("[Model]\nlike = 1", "has a `like` that is no name"),
     ] {
         let error = Expectations::parse(text).expect_err(text).to_string();
         assert!(error.contains(problem), "{error}");
@@ -156,4 +159,15 @@ fn expectations_that_say_nothing_are_refused() {
     assert_eq!(expectations.of("E", case("A5")), Expectation::Unsupported(Capabilities::SCRIPT));
     assert_eq!(expectations.of("E", case("A1")), Expectation::Fail { reason: "why".to_owned() });
     assert_eq!(expectations.of("Other", case("A1")), Expectation::Pass);
+}
+
+#[test]
+fn an_engine_that_is_like_another_has_its_expectations_and_more() {
+    let text = "[E]\nlacks = [\"wasm\"]\n[E.fail]\nA1 = \"why\"\n[F]\nlike = \"E\"\nlacks = [\"script\"]\n[F.fail]\nA2 = \"also\"";
+    let expectations = Expectations::parse(text).unwrap();
+    let of = |engine, number: &str| expectations.of(engine, CASES.iter().find(|case| case.number == number).unwrap());
+    assert_eq!(of("F", "A1"), Expectation::Fail { reason: "why".to_owned() });
+    assert_eq!(of("F", "A2"), Expectation::Fail { reason: "also".to_owned() });
+    assert_eq!(of("F", "A5"), Expectation::Unsupported(Capabilities::SCRIPT));
+    assert_eq!((of("E", "A2"), of("E", "A5")), (Expectation::Pass, Expectation::Pass));
 }
