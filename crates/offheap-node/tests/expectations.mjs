@@ -22,6 +22,7 @@ const plain = [
     why: 'an external buffer is copied when it is posted, and nothing says so' },
   { host: 'n20', mode: 'plain', scenario: 'workers/onlyTheWorkerLoads', is: 'leak',
     why: 'the addon was unloaded with the worker, and main has loaded another' },
+  { mode: 'plain', scenario: 'copies/lentByAnother', is: 'poison', why: 'an addon frees the memory that it lent when the worker ends' },
   { mode: 'plain', scenario: 'life/twice', is: 'twice', why: 'each of the two buffers has a finalizer' },
   // A strong reference and a pointer do not keep memory.
   { host: `${node} deno`, mode: 'plain', scenario: 'life/heldOverDetach workers/heldAfterExit', is: 'fault', why: 'the pointer dangles' },

@@ -9,6 +9,8 @@ const require = createRequire(import.meta.url);
 export const addon = () => load(process.env.OFFHEAP_TEST_ADDON);
 /** The same addon from another file, with a copy of everything. */
 export const anotherAddon = () => load(process.env.OFFHEAP_TEST_ADDON_AGAIN);
+/** An addon on plain Node-API. In the mode plain it is the one above. */
+export const plainAddon = () => load(process.env.OFFHEAP_TEST_PLAIN_ADDON);
 const loaded = new Set();
 function load(path) {
   const exports = require(path);

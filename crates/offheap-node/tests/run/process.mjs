@@ -34,6 +34,7 @@ export function runProcess({ host, mode, name, scenario }, { checked, valgrind }
     OFFHEAP_TEST_MODE: mode,
     OFFHEAP_TEST_ADDON: here(`../../target/${addon}.node`),
     OFFHEAP_TEST_ADDON_AGAIN: here(`../../target/${addon}-again.node`),
+    OFFHEAP_TEST_PLAIN_ADDON: here('../../target/plain.node'),
     ...scenario.env,
   };
   delete env.OFFHEAP_NODE;

@@ -1,6 +1,6 @@
-// Two addons in one process, each with its own copy of offheap.
+// Two addons in one process: each with its own copy of offheap, or one of them on plain Node-API.
 import { parentPort } from 'node:worker_threads';
-import { addon, anotherAddon, BYTE, byteIs, collect, equal, expose, freedOnce, inWorker, intact, intactHeld, stillThere } from '../harness.mjs';
+import { addon, anotherAddon, BYTE, byteIs, collect, equal, expose, freedOnce, inWorker, intact, intactHeld, plainAddon, stillThere } from '../harness.mjs';
 
 export const scenarios = {
   /** One holds what the other has exposed, and the maker frees it once. */
@@ -41,6 +41,17 @@ export const scenarios = {
     await freedOnce(1);
     equal(anotherAddon().freed(2), 1, 'how often the other addon has freed its memory');
   },
+
+  /** What one holds of memory that an addon on plain Node-API lent to the host, which has it freed when the worker ends. */
+  async lentByAnother() {
+    plainAddon();
+    const held = await inWorker('holdsLent');
+    await collect();
+    for (const each of held) {
+      intactHeld(each, 'lent memory');
+      addon().release(each);
+    }
+  },
 };
 
 function intactIn(of, held) {
@@ -49,6 +60,11 @@ function intactIn(of, held) {
 }
 
 export const workers = {
+  holdsLent() {
+    const buffer = plainAddon().expose(1, 4096, BYTE);
+    parentPort.postMessage([buffer, new Uint8Array(buffer), Buffer.from(buffer)].map(value => addon().hold(value)));
+  },
+
   exposesBoth() {
     const both = [expose(1), anotherAddon().expose(2, 4096, BYTE)].map(buffer => buffer.transfer ? buffer.transfer() : buffer);
     parentPort.postMessage(both, both);
