@@ -110,7 +110,7 @@ fn stores(questions: &Questions, said: &Said, wanted: Option<Mode>) -> Option<Re
     use super::probe::{self, Trial};
     use crate::sys::symbols::NotFound;
 
-    let version = said.v8.clone().unwrap_or_else(|| "of an unknown version".to_owned());
+    let version = said.v8.clone().unwrap_or_else(|| "without a version".to_owned());
     let v8 = match selftest::functions() {
         Ok(v8) => v8,
         Err(NotFound::Function(name)) => {

@@ -47,7 +47,7 @@ fn no_child(questions: &Questions, process: Answer<'_>) -> Option<NotTried> {
     let is_set = |value: Option<Answer<'_>>| value.is_some_and(|value| questions.is_set(value));
     let sea = questions.call(process, c"getBuiltinModule", Some("node:sea"));
     if is_set(sea.and_then(|sea| questions.call(sea, c"isSea", None))) {
-        return Some(NotTried::Application { what: "this single executable application".to_owned() });
+        return Some(NotTried::Application { what: "this single executable".to_owned() });
     }
     // Without Node's permission model there is no `permission`.
     let permission = questions.property(process, c"permission")?;

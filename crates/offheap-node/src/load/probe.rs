@@ -81,7 +81,10 @@ fn start() -> Result<(Child, UnixStream), NotTried> {
 fn program() -> Result<PathBuf, NotTried> {
     let path = std::env::current_exe().map_err(|error| NotTried::NotStarted { error: error.to_string() })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    match is_node(&name) && !crate::sys::executable::is_single_executable() {
+    if crate::sys::executable::is_single_executable() {
+        return Err(NotTried::Application { what: "this single executable".to_owned() });
+    }
+    match is_node(&name) {
         true => Ok(path),
         false => Err(NotTried::Application { what: name.into_owned() }),
     }

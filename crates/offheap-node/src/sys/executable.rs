@@ -17,31 +17,17 @@ pub(crate) fn is_bun() -> bool {
 /// in the same way.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_single_executable() -> bool {
-    use std::ffi::c_void;
+    use super::object::find_object;
 
-    /// Looks at the notes of the first object, which is the program.
-    unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _size: usize, found: *mut c_void) -> libc::c_int {
-        // SAFETY: I-LAYOUT: the system passes a live description of one object.
-        let object = unsafe { &*object };
-        if object.dlpi_phdr.is_null() {
-            return 1;
-        }
-        // SAFETY: I-LAYOUT: the headers of a loaded object are in memory.
-        let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
-        let is_found = headers.iter().filter(|header| header.p_type == libc::PT_NOTE).any(|header| {
-            let start = std::ptr::with_exposed_provenance(object.dlpi_addr.wrapping_add(header.p_vaddr) as usize);
+    // The first object is the program.
+    let found = find_object(|program| {
+        Some(program.segments(libc::PT_NOTE).any(|segment| {
+            let start = std::ptr::with_exposed_provenance(segment.start);
             // SAFETY: I-LAYOUT: the notes of a loaded object are in memory, and nobody writes them.
-            has_application(unsafe { std::slice::from_raw_parts(start, header.p_memsz as usize) })
-        });
-        // SAFETY: I-LAYOUT: the system passes the argument of the call below, which no other code uses meanwhile.
-        unsafe { *found.cast::<bool>() = is_found };
-        1
-    }
-
-    let mut found = false;
-    // SAFETY: I-LAYOUT: `look` gets the address of `found`, which lives during the call.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
-    found
+            has_application(unsafe { std::slice::from_raw_parts(start, segment.len()) })
+        }))
+    });
+    found == Some(true)
 }
 
 #[cfg(not(target_os = "linux"))]

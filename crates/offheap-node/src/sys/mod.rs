@@ -1,7 +1,7 @@
 //! All unsafe code of this crate.
 //!
 //! - `napi` has the few raw calls of Node-API.
-//! - `symbols` finds V8's functions by their names, and `v8` calls them.
+//! - `object` goes through the loaded files. `symbols` finds V8's functions by their names, and `v8` calls them.
 //! - `shared_ptr` is the C++ library's counted reference. `block` is one to a block of V8.
 //! - `questions` asks the host what it is, and `executable` the program's file. `pin` keeps this addon mapped.
 //! - `selftest` calls V8's functions before they are used, and `trial` does so in a child process.
@@ -16,6 +16,7 @@ mod engine_memory;
 pub(crate) mod executable;
 mod lent;
 pub(crate) mod napi;
+mod object;
 pub(crate) mod pin;
 pub(crate) mod questions;
 pub(crate) mod selftest;

@@ -143,7 +143,7 @@ impl Questions {
         let mut buffer = null_mut();
         // SAFETY: I-ENV: the memory is never freed, and nobody reads it.
         let status = unsafe {
-            let (memory, byte_length) = (SCRATCH.address(), SCRATCH.byte_length());
+            let (memory, byte_length) = (SCRATCH.address(), Scratch::BYTE_LENGTH);
             sys::napi_create_external_arraybuffer(self.env, memory, byte_length, None, null_mut(), &raw mut buffer)
         };
         if status == sys::Status::napi_ok {
@@ -175,11 +175,9 @@ unsafe impl Sync for Scratch {}
 pub(super) static SCRATCH: Scratch = Scratch(std::cell::UnsafeCell::new([0; 8]));
 
 impl Scratch {
+    pub(super) const BYTE_LENGTH: usize = size_of::<Self>();
+
     pub(super) fn address(&self) -> *mut c_void {
         self.0.get().cast()
-    }
-
-    pub(super) fn byte_length(&self) -> usize {
-        size_of_val(&self.0)
     }
 }

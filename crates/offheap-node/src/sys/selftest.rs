@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use napi::sys;
 
-use super::questions::{Questions, SCRATCH};
+use super::questions::{Questions, SCRATCH, Scratch};
 use super::shared_ptr::{ByAddress, RawSharedPtr, SharedPtr, share};
 use super::symbols::{Deleter, Functions, NotFound, Pointer};
 use super::v8::V8;
@@ -50,6 +50,7 @@ pub(crate) fn run(
     let mut test = Test { questions, v8, begin };
     test.version(said)?;
     test.buffer_of_script()?;
+    test.resizable_block()?;
     test.buffer_of_ours()?;
     test.shared_buffer_of_ours()?;
     // SAFETY: I-TRIED: they just were tried, and `decide` has pinned this library before.
@@ -60,6 +61,19 @@ struct Test<'a> {
     questions: &'a Questions,
     v8: &'static Functions,
     begin: &'a mut dyn FnMut(&'static str),
+}
+
+/// What a block is expected to be.
+struct Kind {
+    /// Its length and the greatest one, in bytes.
+    lengths: (usize, usize),
+    is_shared: bool,
+    is_resizable: bool,
+}
+
+impl Kind {
+    const OURS: Self =
+        Kind { lengths: (Scratch::BYTE_LENGTH, Scratch::BYTE_LENGTH), is_shared: false, is_resizable: false };
 }
 
 /// Goes on if the condition holds.
@@ -106,13 +120,15 @@ impl Test<'_> {
         expect("there is no current isolate", !isolate.is_null())?;
 
         let v8 = self.v8;
-        for (value, is_buffer) in [(buffer, true), (view, false)] {
+        // A number is no address: a function that reads an object there does not come back.
+        let number = self.new_number()?;
+        for (value, is_buffer, is_view) in [(buffer, true, false), (view, false, true), (number, false, false)] {
             let found = self.call("Value::IsArrayBuffer", v8.is_array_buffer, value);
-            expect("an ArrayBuffer is none, or a view is one", found == is_buffer)?;
+            expect("an ArrayBuffer is none, or something else is one", found == is_buffer)?;
             let found = self.call("Value::IsArrayBufferView", v8.is_view, value);
-            expect("a view is none, or an ArrayBuffer is one", found != is_buffer)?;
+            expect("a view is none, or something else is one", found == is_view)?;
             let found = self.call("Value::IsSharedArrayBuffer", v8.is_shared_array_buffer, value);
-            expect("an ArrayBuffer is shared", !found)?;
+            expect("something is a SharedArrayBuffer that is none", !found)?;
         }
         let offset = self.call("ArrayBufferView::ByteOffset", v8.view_byte_offset, view);
         let length = self.call("ArrayBufferView::ByteLength", v8.view_byte_length, view);
@@ -130,7 +146,7 @@ impl Test<'_> {
 
         let block = self.call("ArrayBuffer::GetBackingStore", v8.block, buffer);
         let block = self.counted(block)?;
-        self.check_block(&block, data, LENGTH, false)?;
+        self.check_block(&block, data, Kind { lengths: (LENGTH, LENGTH), ..Kind::OURS })?;
         expect("a block has another count", block.use_count() == 2)?;
         let again = self.call("ArrayBuffer::GetBackingStore", v8.block, buffer);
         let again = self.counted(again)?;
@@ -149,17 +165,31 @@ impl Test<'_> {
         Ok(())
     }
 
+    /// A block whose two lengths differ.
+    fn resizable_block(&mut self) -> Result<(), Failure> {
+        const LENGTHS: (usize, usize) = (8, 64);
+        (self.begin)("ArrayBuffer::NewResizableBackingStore");
+        // SAFETY: I-TRIED: V8's function of this name, by the table. It takes numbers only.
+        let block = unsafe { (self.v8.new_resizable_block)(LENGTHS.0, LENGTHS.1) };
+        let block = self.shared(block)?;
+        let data = self.call("BackingStore::Data", self.v8.block_data, block.object());
+        self.check_block(&block, data, Kind { lengths: LENGTHS, is_shared: false, is_resizable: true })?;
+        (self.begin)("BackingStore::~BackingStore");
+        drop(block);
+        Ok(())
+    }
+
     /// Memory of ours: a block, a buffer over it, and the deleter, which is called once and at the right moment.
     fn buffer_of_ours(&mut self) -> Result<(), Failure> {
         let v8 = self.v8;
         let calls = Calls::default();
         let block = self.block_of_ours("ArrayBuffer::NewBackingStore", v8.new_block, calls.clone())?;
-        self.check_block(&block, SCRATCH.address(), SCRATCH.byte_length(), false)?;
+        self.check_block(&block, SCRATCH.address(), Kind::OURS)?;
         let buffer = self.buffer_over("ArrayBuffer::New", v8.new_buffer, &block)?;
         expect("a block has another count", block.use_count() == 2)?;
         let found = self.call("Value::IsArrayBuffer", v8.is_array_buffer, buffer);
         expect("a buffer over a block is none", found)?;
-        expect("a buffer has other memory", self.memory_of(buffer)? == (SCRATCH.address(), SCRATCH.byte_length()))?;
+        expect("a buffer has other memory", self.memory_of(buffer)? == (SCRATCH.address(), Scratch::BYTE_LENGTH))?;
         self.detach(buffer)?;
         expect("a detached buffer has its block", block.use_count() == 1 && calls.load(Ordering::SeqCst) == 0)?;
         (self.begin)("BackingStore::~BackingStore");
@@ -171,30 +201,29 @@ impl Test<'_> {
     fn shared_buffer_of_ours(&mut self) -> Result<(), Failure> {
         let v8 = self.v8;
         let block = self.block_of_ours("SharedArrayBuffer::NewBackingStore", v8.new_shared_block, Calls::default())?;
-        self.check_block(&block, SCRATCH.address(), SCRATCH.byte_length(), true)?;
+        self.check_block(&block, SCRATCH.address(), Kind { is_shared: true, ..Kind::OURS })?;
         let buffer = self.buffer_over("SharedArrayBuffer::New", v8.new_shared_buffer, &block)?;
         let shared = self.call("Value::IsSharedArrayBuffer", v8.is_shared_array_buffer, buffer);
         let unshared = self.call("Value::IsArrayBuffer", v8.is_array_buffer, buffer);
         expect("a SharedArrayBuffer is none", shared && !unshared)?;
         let length = self.call("SharedArrayBuffer::ByteLength", v8.shared_buffer_byte_length, buffer);
-        expect("a SharedArrayBuffer has another length", length == SCRATCH.byte_length())?;
+        expect("a SharedArrayBuffer has another length", length == Scratch::BYTE_LENGTH)?;
         let same = self.call("SharedArrayBuffer::GetBackingStore", v8.shared_block, buffer);
         let same = self.counted(same)?;
         expect("a SharedArrayBuffer has another block", same.object() == block.object() && same.use_count() == 3)
     }
 
-    fn check_block(&mut self, block: &SharedPtr, data: Pointer, length: usize, shared: bool) -> Result<(), Failure> {
+    fn check_block(&mut self, block: &SharedPtr, data: Pointer, kind: Kind) -> Result<(), Failure> {
         let (v8, object) = (self.v8, block.object());
         let found = self.call("BackingStore::Data", v8.block_data, object);
         expect("a block has other memory", found == data)?;
-        let found = self.call("BackingStore::ByteLength", v8.block_byte_length, object);
-        expect("a block has another length", found == length)?;
-        let found = self.call("BackingStore::MaxByteLength", v8.block_max_byte_length, object);
-        expect("a block has another greatest length", found == length)?;
+        let length = self.call("BackingStore::ByteLength", v8.block_byte_length, object);
+        let greatest = self.call("BackingStore::MaxByteLength", v8.block_max_byte_length, object);
+        expect("a block has another length", (length, greatest) == kind.lengths)?;
         let found = self.call("BackingStore::IsShared", v8.block_is_shared, object);
-        expect("a block is shared, or is not", found == shared)?;
+        expect("a block is shared, or is not", found == kind.is_shared)?;
         let found = self.call("BackingStore::IsResizableByUserJavaScript", v8.block_is_resizable, object);
-        expect("a block is resizable", !found)
+        expect("a block is resizable, or is not", found == kind.is_resizable)
     }
 
     /// The reference that `GetBackingStore` returned.
@@ -212,10 +241,15 @@ impl Test<'_> {
         calls: Calls,
     ) -> Result<SharedPtr, Failure> {
         (self.begin)(step);
-        let (data, length) = (SCRATCH.address(), SCRATCH.byte_length());
+        let (data, length) = (SCRATCH.address(), Scratch::BYTE_LENGTH);
         // SAFETY: I-TRIED: V8's function of this name, by the table. The memory is static, and `deleter` is called once with its reference.
         let block = unsafe { new_block(data, length, deleter, Arc::into_raw(calls).cast_mut().cast()) };
-        // SAFETY: I-TRIED: V8's function of this name returned it.
+        self.shared(block)
+    }
+
+    /// The block that `NewBackingStore` returned.
+    fn shared(&mut self, block: ByAddress) -> Result<SharedPtr, Failure> {
+        // SAFETY: I-TRIED: a function of this name returned it, as a `unique_ptr`.
         let block = NonNull::new(unsafe { block.unique_ptr() }).ok_or(Failure::Found("V8 made no block"))?;
         // SAFETY: I-TRIED: V8 just made the block.
         Ok(unsafe { share(self.v8, block) })
@@ -272,6 +306,15 @@ impl Test<'_> {
         Ok(value.cast())
     }
 
+    fn new_number(&mut self) -> Result<Pointer, Failure> {
+        (self.begin)("napi_create_int32");
+        let mut value = null_mut();
+        // SAFETY: I-ENV: `Questions` has checked the environment.
+        let status = unsafe { sys::napi_create_int32(self.questions.env(), 7, &raw mut value) };
+        self.check(status, "a number is refused")?;
+        Ok(value.cast())
+    }
+
     fn is_same(&mut self, one: Pointer, other: Pointer) -> Result<bool, Failure> {
         (self.begin)("napi_strict_equals");
         let mut same = false;
@@ -311,7 +354,7 @@ type Calls = Arc<AtomicU32>;
 
 unsafe extern "C" fn deleter(data: Pointer, length: usize, calls: Pointer) {
     const WRONG: u32 = 1000;
-    let right = data == SCRATCH.address() && length == SCRATCH.byte_length();
+    let right = data == SCRATCH.address() && length == Scratch::BYTE_LENGTH;
     // SAFETY: I-TRIED: V8 passes what `block_of_ours` gave it. (A V8 that passes something else is in a child process.)
     let calls = unsafe { Calls::from_raw(calls.cast()) };
     calls.fetch_add(if right { 1 } else { WRONG }, Ordering::SeqCst);

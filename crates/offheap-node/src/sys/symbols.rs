@@ -6,8 +6,8 @@
 
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
-use std::ops::Range;
 
+use super::object::object_of;
 use super::shared_ptr::{ByAddress, RawSharedPtr};
 
 /// A handle of V8, an isolate, or a block.
@@ -126,6 +126,8 @@ functions! {
     /// `SharedArrayBuffer::NewBackingStore(data, byte_length, deleter, deleter_data)`
     new_shared_block = c"_ZN2v817SharedArrayBuffer15NewBackingStoreEPvmPFvS1_mS1_ES1_":
         fn(Pointer, usize, Deleter, Pointer) -> ByAddress;
+    /// `ArrayBuffer::NewResizableBackingStore(byte_length, max_byte_length)`, for the self-test
+    new_resizable_block = c"_ZN2v811ArrayBuffer24NewResizableBackingStoreEmm": fn(usize, usize) -> ByAddress;
     /// `ArrayBuffer::New(isolate, block)`
     new_buffer = c"_ZN2v811ArrayBuffer3NewEPNS_7IsolateESt10shared_ptrINS_12BackingStoreEE":
         fn(Pointer, *mut RawSharedPtr) -> Pointer;
@@ -161,48 +163,6 @@ pub(crate) fn is_of_the_host(address: usize) -> bool {
     host.is_some_and(|host| host.contains(&address))
 }
 
-/// The addresses of the loaded object that has this one. `dladdr` would tell too, but compares the address with all
-/// 100,000 names of Node: a millisecond.
-#[cfg(target_os = "linux")]
-fn object_of(address: usize) -> Option<Range<usize>> {
-    struct Search {
-        address: usize,
-        found: Option<Range<usize>>,
-    }
-
-    unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _size: usize, search: *mut c_void) -> libc::c_int {
-        // SAFETY: I-LAYOUT: the system passes a live description of one object.
-        let object = unsafe { &*object };
-        // SAFETY: I-LAYOUT: the system passes the argument of the call below, which no other code uses meanwhile.
-        let search = unsafe { &mut *search.cast::<Search>() };
-        if object.dlpi_phdr.is_null() {
-            return 0;
-        }
-        // SAFETY: I-LAYOUT: the headers of a loaded object are in memory.
-        let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
-        let begin = |header: &libc::Elf64_Phdr| object.dlpi_addr.wrapping_add(header.p_vaddr) as usize;
-        let loaded = || headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
-        let first = loaded().map(begin).min().unwrap_or(0);
-        let last = loaded().map(|header| begin(header).wrapping_add(header.p_memsz as usize)).max().unwrap_or(0);
-        let addresses = first..last;
-        if !addresses.contains(&search.address) {
-            return 0;
-        }
-        search.found = Some(addresses);
-        1
-    }
-
-    let mut search = Search { address, found: None };
-    // SAFETY: I-LAYOUT: `look` gets the address of `search`, which lives during the call.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
-    search.found
-}
-
-#[cfg(not(target_os = "linux"))]
-fn object_of(_address: usize) -> Option<Range<usize>> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,14 +170,5 @@ mod tests {
     #[test]
     fn a_program_without_node_api_has_no_functions_of_v8() {
         assert!(matches!(Functions::look_up(), Err(NotFound::NodeApi)));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_object_of_an_address_is_found() {
-        let of_this = object_of(a_program_without_node_api_has_no_functions_of_v8 as *const () as usize).unwrap();
-        let of_libc = object_of(find(c"malloc").unwrap().addr()).unwrap();
-        assert!(!of_this.contains(&of_libc.start) && !of_libc.contains(&of_this.start));
-        assert_eq!(object_of(8), None);
     }
 }

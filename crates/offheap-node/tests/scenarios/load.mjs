@@ -5,8 +5,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
-import { addon, equal, fail, host, mode } from '../harness.mjs';
+import { addon, equal, fail, host, mode, throws } from '../harness.mjs';
 
 const require = createRequire(import.meta.url);
 const path = process.env.OFFHEAP_TEST_ADDON;
@@ -97,10 +98,10 @@ export const scenarios = {
 
   broken_version: broken('wild 0', 'signal 11 in V8::GetVersion'),
   broken_wild: broken('wild 9', 'signal 11 in ArrayBuffer::ByteLength'),
-  broken_deleter: broken('wild 24', 'signal 11 in BackingStore::~BackingStore'),
-  broken_abort: broken('abort 19', 'signal 6 in BackingStore::Data'),
+  broken_deleter: broken('wild 25', 'signal 11 in BackingStore::~BackingStore'),
+  broken_abort: broken('abort 20', 'signal 6 in BackingStore::Data'),
   broken_loop: broken('loop 15', 'hung in ArrayBuffer::NewBackingStore, and was ended after 5 s'),
-  broken_swapped: broken('swap 2 4', 'failed: an ArrayBuffer is none, or a view is one'),
+  broken_swapped: broken('swap 2 4', 'failed: an ArrayBuffer is none, or something else is one'),
   broken_counts: broken('swap 13 16', 'process, which'),
   /** Nothing is broken: the child process says so. */
   broken_not: broken('no', 'is not known, and passed the self-test', { mode: 'stores', code: 'tried-v8' }),
@@ -151,6 +152,26 @@ export const scenarios = {
     Object.defineProperty(process, 'versions', { get() { return addon().decision(); } });
     return is(addon().decision(), { mode: 'stores' });
   }),
+
+  /** An exception that is pending when the decision is made is still there afterwards. */
+  exceptionStays: auto([...nodes, 'deno', 'bun'], () => {
+    equal(throws(() => addon().decisionWhileThrowing(), 'a function that throws').message, 'thrown before', 'the message');
+    return is(addon().decision(), usual());
+  }),
+  /** Little is left of the stack, so nothing can be asked. */
+  deepStack: auto(nodes, () => {
+    let decision;
+    (function deeper() {
+      try {
+        deeper();
+      } catch {
+        decision ??= addon().decision();
+      }
+    })();
+    return is(decision ?? addon().decision(), { mode: 'stores' });
+  }),
+  /** Called from another context than the one that loaded the addon. */
+  anotherContext: auto(nodes, () => is(runInNewContext('addon.decision()', { addon: addon() }), usual())),
 
   /** The child process does not depend on what this one has. */
   options: auto(unknown, () => is(addon().decision(), usual()),
@@ -233,6 +254,20 @@ export const scenarios = {
     says(inAnother(program), { mode: 'external', code: 'not-tried' }, 'my-app is an application, and is not started again');
     return is(inAnother(program, [], { OFFHEAP_NODE: 'stores' }), { mode: 'stores', code: 'asked-untried' });
   }),
+  /** Node with a script in its file, called as Node is. The script starts once. */
+  singleExecutable: auto(['n25'], () => {
+    const directory = folder();
+    const file = name => join(directory, name);
+    writeFileSync(file('app.cjs'), `console.log('started'); const m = { exports: {} };
+      process.dlopen(m, ${JSON.stringify(path)}); console.log(JSON.stringify(m.exports.decision()))`);
+    writeFileSync(file('sea.json'), JSON.stringify({ main: file('app.cjs'), output: file('node'), disableExperimentalSEAWarning: true }));
+    spawnSync(process.execPath, ['--build-sea', file('sea.json')]);
+    const lines = wish => spawnSync(file('node'), { encoding: 'utf8', env: { ...process.env, OFFHEAP_NODE: wish } }).stdout.split('\n');
+    const [first, second] = lines('');
+    equal(first, 'started', 'the first line');
+    says(JSON.parse(second), { mode: 'external', code: 'not-tried' }, 'this single executable is an application');
+    return is(JSON.parse(lines('stores')[1]), { mode: 'stores', code: 'asked-untried' });
+  }, { seconds: 120 }),
   oldExecutable: auto(unknown, () => {
     // The file was replaced while the program runs.
     const directory = folder();

@@ -35,3 +35,10 @@ pub fn decision(env: Env) -> Decision {
         microseconds,
     }
 }
+
+/// Throws, and then asks for the decision.
+#[napi]
+pub fn decision_while_throwing(env: Env) {
+    let _ = env.throw_error("thrown before", None);
+    offheap_node::mode(&env);
+}
