@@ -35,6 +35,18 @@ pub(crate) enum InputError {
         given.display()
     )]
     ReportName { given: PathBuf },
+    #[cfg(not(offheap_audit))]
+    #[error(
+        "this build cannot audit: that needs Linux on x86-64 with glibc; run it there, the report of its stream can be made \
+         anywhere"
+    )]
+    NoAudit,
+    #[error("cannot start {}: {error}; check the name and the permissions", program.display())]
+    Start { program: OsString, error: io::Error },
+    #[error("cannot write the page {}: its name must end with .html", given.display())]
+    PageName { given: PathBuf },
+    #[error("cannot prepare the audit: {0}")]
+    Audit(io::Error),
     #[error("the report would overwrite its own input {}; give --output another name", name.display())]
     OutputIsInput { name: PathBuf },
     #[error("a terminal cannot show the format pprof; name a file with --output")]

@@ -5,6 +5,7 @@
 //! and has everything that they can call. The library `offheap-report` reads streams, and makes reports of them.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod console;
 mod input;
 mod ledger;
@@ -35,6 +36,7 @@ fn main() {
     offheap::exit_when_a_mapped_file_is_cut_short(BAD_INPUT);
     let result = match options::parse() {
         Command::Run(options) => run(&options),
+        Command::Audit(options) => audit::audit(&options),
         Command::Report(options) => report::report(&options),
     };
     let status = result.unwrap_or_else(|error| {

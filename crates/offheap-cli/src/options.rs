@@ -13,6 +13,12 @@ const AFTER_RUN: &str = "\
 Exit status: 0 no error; 1 the script threw; 2 wrong usage or unreadable input; 3 a memory error: a leak, a double free, or a
 free of memory in use, even if the script caught the error.";
 
+const AFTER_AUDIT: &str = "\
+Only on Linux x86-64 with glibc. Nothing is recompiled. Processes that the program starts are followed too.
+
+Exit status: 3 if memory was freed in use or freed twice; otherwise that of the program, 128 and the number of the signal if one
+ended it; 2 wrong usage, or a file that cannot be written.";
+
 const AFTER_REPORT: &str = "\
 Exit status: 0 nothing leaked and nothing was refused; 2 wrong usage, or input that cannot be read, after everything that can
 be; 3 a memory error: a leak, a double free, a free of memory in use, or a use after detach.";
@@ -29,6 +35,9 @@ pub(crate) enum Command {
     /// Runs a script with the global `nativeModule`
     #[command(override_usage = "offheap run [OPTIONS] <SCRIPT> [ARG]...", after_help = AFTER_RUN)]
     Run(Run),
+    /// Follows the external buffers of addons in Node, Deno and Bun: freed in use, freed twice, alive at the end
+    #[command(override_usage = "offheap audit [OPTIONS] [--] <PROGRAM> [ARG]...", after_help = AFTER_AUDIT)]
+    Audit(Audit),
     /// Shows what ledgers wrote: what lives or leaked, who holds it, and what was refused
     #[command(after_help = AFTER_REPORT)]
     Report(Report),
@@ -66,6 +75,26 @@ pub(crate) struct Run {
     /// A classic script, or an ES module (.mjs, or with import or export at its top level), and its arguments
     #[arg(value_name = "SCRIPT", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+/// The options of `offheap audit`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// Records the whole stack of script that made each buffer, and not only its line; this costs more
+    #[arg(long)]
+    pub(crate) stacks: bool,
+
+    /// Writes one page to look at, into this file
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Writes what the audit records, as it is, into this file; `offheap report` reads it
+    #[arg(short, long, value_name = "FILE.jsonl")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The program, and its arguments
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// The options of `offheap report`.
@@ -151,7 +180,7 @@ mod tests {
     fn run(line: &str) -> Run {
         match Options::try_parse_from(line.split(' ')).unwrap().command {
             Command::Run(run) => run,
-            Command::Report(report) => panic!("not a run: {report:?}"),
+            other => panic!("not a run: {other:?}"),
         }
     }
 
@@ -176,6 +205,19 @@ mod tests {
         assert_eq!((given.ledger, given.script()), (Level::Sites, OsStr::new("full")));
         assert_eq!(run("offheap run --ledger=full x.js").ledger, Level::Full);
         assert_eq!(run("offheap run --ledger x.js").script(), "x.js");
+    }
+
+    #[test]
+    fn what_follows_the_program_is_the_programs() {
+        for line in
+            ["offheap audit --stacks -- node --stacks a.js -o b", "offheap audit --stacks node --stacks a.js -o b"]
+        {
+            let Command::Audit(audit) = Options::try_parse_from(line.split(' ')).unwrap().command else {
+                panic!("{line}")
+            };
+            assert_eq!(audit.command, ["node", "--stacks", "a.js", "-o", "b"]);
+            assert!(audit.stacks && audit.output.is_none());
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Lines {
             let holders = self.holders(time, &store, output)?;
             output.line(&Event::Holders(holders).into())?;
         }
-        output.line(&Event::End(format::End { time }).into())
+        output.line(&Event::End(format::End { time, leaks: None }).into())
     }
 
     fn holders(&mut self, time: u64, live: &LiveStore, output: &mut dyn Output) -> io::Result<format::Holders> {

@@ -181,7 +181,7 @@ impl Track {
 
     /// A marker for a store that lives at the end.
     fn left(&self, profile: &mut Profile, trace: &Trace, process: &Process, store: &Store) {
-        let name = match (store.is_static, process.has_ended) {
+        let name = match (store.is_static, process.has_leaks()) {
             (true, _) => "static",
             (false, true) => "leaked",
             (false, false) => "lives",

@@ -146,8 +146,8 @@ names! {
     "created" = Created(Created), "exposed" = Exposed(Change), "externalized" = Externalized(Change),
     "detached" = Detached(Change), "transferred" = Transferred(Change), "resized" = Resized(Change),
     "released" = Released(Change), "freed" = Freed(Change), "referenced" = Referenced(Reference),
-    "dropped" = Dropped(Dropped), "static" = Static(Change), "refused" = Refused(Refused), "holders" = Holders(Holders),
-    "end" = End(End),
+    "dropped" = Dropped(Dropped), "static" = Static(Change), "refused" = Refused(Refused), "notice" = Notice(Refused),
+    "holders" = Holders(Holders), "end" = End(End),
 }
 
 impl Event {
@@ -166,7 +166,7 @@ impl Event {
             | Event::Static(change) => Some(change.time),
             Event::Referenced(reference) => Some(reference.time),
             Event::Dropped(dropped) => Some(dropped.time),
-            Event::Refused(refused) => Some(refused.time),
+            Event::Refused(refused) | Event::Notice(refused) => Some(refused.time),
             Event::Holders(holders) => Some(holders.time),
             Event::End(end) => Some(end.time),
         }
@@ -229,11 +229,13 @@ pub enum Event {
     Dropped(Dropped),
     /// The program said that the store is meant to stay.
     Static(Change),
-    /// Something was refused: a double free, a free in use, a use after detach.
+    /// Something was refused or is an error: a double free, a free in use, a use after detach.
     Refused(Refused),
+    /// Something that may be right, and is worth a look.
+    Notice(Refused),
     /// Who holds the store now. The latest such line counts.
     Holders(Holders),
-    /// A process ends in order. Whatever lives then has leaked, unless it is static.
+    /// A process ends in order. Whatever lives then has leaked, unless it is static, or this line says otherwise.
     End(End),
 }
 
@@ -405,12 +407,13 @@ pub struct Dropped {
     pub reference: u64,
 }
 
-/// Something was refused.
+/// Something was refused, or is to be noticed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
     /// Nanoseconds since the process's start.
     pub time: u64,
-    /// The error's code: `DOUBLE_FREE`, `FREE_IN_USE`, `UNKNOWN_ADDRESS`, `DETACHED`.
+    /// The error's code: `DOUBLE_FREE`, `FREE_IN_USE`, `UNKNOWN_ADDRESS`, `DETACHED`; of an audit `FREED_IN_USE` and
+    /// `FINALIZED_TWICE`, and as a notice `WRAPPED_TWICE`.
     pub code: String,
     /// What happened, as a sentence that names the places.
     pub message: String,
@@ -473,4 +476,7 @@ pub struct Buffers {
 pub struct End {
     /// Nanoseconds since the process's start.
     pub time: u64,
+    /// Whether what lives has leaked. It has, if nothing is said. `false` where a garbage collector would have freed it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaks: Option<bool>,
 }

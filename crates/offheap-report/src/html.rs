@@ -23,6 +23,8 @@ use names::{NONE, Names, Origin};
 
 /// How many errors, and how many lines that could not be read, the page shows.
 const SHOWN: usize = 1_000;
+/// How many notices it shows: they stand at its top.
+const SHOWN_NOTICES: usize = 20;
 
 /// Writes a page when all lines were read: one file that any browser opens, without a network.
 ///
@@ -45,6 +47,7 @@ pub struct Html<W> {
     kept: Kept,
     errors: Vec<(usize, Refused)>,
     stores_in_all: u64,
+    noticed: Vec<String>,
     problems: Vec<String>,
     problems_in_all: u64,
 }
@@ -86,6 +89,7 @@ impl<W: Write> Html<W> {
             kept: Kept::default(),
             errors: Vec::new(),
             stores_in_all: 0,
+            noticed: Vec::new(),
             problems: Vec::new(),
             problems_in_all: 0,
         }
@@ -260,6 +264,9 @@ impl<W: Write> Sink for Html<W> {
             self.errors.push((process, refused.clone()));
             self.thread(process, refused.thread);
             self.stack(process, refused.stack);
+        }
+        if let (Event::Notice(notice), true) = (&line.event, self.noticed.len() < SHOWN_NOTICES) {
+            self.noticed.push(names::cut(&notice.message).to_owned());
         }
         let Some(about) = About::of(&line.event) else { return Ok(()) };
         match (&line.event, trace.store()) {

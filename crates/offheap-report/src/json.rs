@@ -50,6 +50,7 @@ use crate::{Problem, Process, Sink, Store, Totals, Trace};
 pub struct Json<W> {
     out: W,
     refused: Vec<(usize, Refused)>,
+    notices: Vec<(usize, Refused)>,
     problems: Vec<Value>,
 }
 
@@ -132,7 +133,7 @@ struct StoreJson<'a> {
 impl<W: Write> Json<W> {
     /// Writes to `out`, all at the end.
     pub fn new(out: W) -> Self {
-        Json { out, refused: Vec::new(), problems: Vec::new() }
+        Json { out, refused: Vec::new(), notices: Vec::new(), problems: Vec::new() }
     }
 
     /// A field whose value is a list, one item a line.
@@ -203,8 +204,11 @@ fn store_json<'a>(trace: &'a Trace, store: &'a Store) -> StoreJson<'a> {
 
 impl<W: Write> Sink for Json<W> {
     fn line(&mut self, trace: &Trace, line: &Line) -> io::Result<()> {
-        if let (Event::Refused(refused), Some(process)) = (&line.event, trace.process_index()) {
-            self.refused.push((process, refused.clone()));
+        let Some(process) = trace.process_index() else { return Ok(()) };
+        match &line.event {
+            Event::Refused(refused) => self.refused.push((process, refused.clone())),
+            Event::Notice(notice) => self.notices.push((process, notice.clone())),
+            _ => {}
         }
         Ok(())
     }
@@ -217,12 +221,15 @@ impl<W: Write> Sink for Json<W> {
 
     fn finish(&mut self, trace: &Trace) -> io::Result<()> {
         self.out.write_all(b"{\"version\":1")?;
-        let refused = std::mem::take(&mut self.refused);
-        let refused = refused.into_iter().map(|(process, mut refused)| {
-            let stack = frames(&trace.processes()[process], refused.stack.take());
-            RefusedJson { process, refused, stack }
-        });
-        self.list("refused", refused)?;
+        for (name, told) in
+            [("refused", std::mem::take(&mut self.refused)), ("notices", std::mem::take(&mut self.notices))]
+        {
+            let told = told.into_iter().map(|(process, mut refused)| {
+                let stack = frames(&trace.processes()[process], refused.stack.take());
+                RefusedJson { process, refused, stack }
+            });
+            self.list(name, told)?;
+        }
         let problems = std::mem::take(&mut self.problems);
         self.list("problems", problems)?;
         self.list("processes", trace.processes().iter().map(process_json))?;

@@ -180,7 +180,7 @@ impl<W: Write> Perfetto<W> {
         self.count(process, store, change.time)
     }
 
-    fn refused(&mut self, index: usize, refused: &Refused) -> io::Result<()> {
+    fn refused(&mut self, index: usize, refused: &Refused, category: &'static str) -> io::Result<()> {
         let Some(run) = self.runs.get(&index) else { return Ok(()) };
         let (pid, ts) = (run.pid, Some(run.at(refused.time)));
         let tid = thread_id(refused.thread);
@@ -191,7 +191,7 @@ impl<W: Write> Perfetto<W> {
             ("earlier", refused.earlier.as_ref().map(|site| json!(site))),
         ];
         let s = Some(if tid.is_some() { "t" } else { "p" });
-        let (cat, args) = (Some("refused"), args(facts));
+        let (cat, args) = (Some(category), args(facts));
         self.write(&TraceEvent { ph: "i", name: &refused.code, pid, tid, ts, cat, id2: None, s, args })
     }
 
@@ -298,7 +298,7 @@ fn place(store: &Store) -> &str {
 
 /// What is said of a store that lives at the end.
 fn left(process: &Process, store: &Store) -> Map<String, Value> {
-    let state = match (store.is_static, process.has_ended) {
+    let state = match (store.is_static, process.has_leaks()) {
         (true, _) => "static: it is meant to stay",
         (false, true) => "leaked",
         (false, false) => "lives: the process was not seen to end",
@@ -327,7 +327,8 @@ impl<W: Write> Sink for Perfetto<W> {
                 };
                 return self.name("thread_name", run.pid, Some(tid), &thread.name);
             }
-            Event::Refused(refused) => return self.refused(index, refused),
+            Event::Refused(refused) => return self.refused(index, refused, "refused"),
+            Event::Notice(notice) => return self.refused(index, notice, "notice"),
             _ => {}
         }
         let Some(store) = trace.store() else { return Ok(()) };

@@ -22,14 +22,17 @@ pub struct Process {
     pub time: u64,
     /// How many things were refused.
     pub refused: u64,
-    /// Whether it ended in order. Then whatever lives has leaked, unless it is static.
+    /// Whether it ended in order.
     pub has_ended: bool,
+    /// How many things were noticed that may be right.
+    pub noticed: u64,
     /// The totals of all its stores.
     pub totals: Totals,
     sites: FxHashMap<Arc<str>, Totals>,
     threads: FxHashMap<u64, String>,
     isolates: FxHashMap<u64, Isolate>,
     stacks: FxHashMap<u64, Stack>,
+    pub(crate) has_collector: bool,
 }
 
 /// Sums over many stores. They are estimates if only samples are told, and exact otherwise.
@@ -92,12 +95,20 @@ impl Process {
             time: 0,
             refused: 0,
             has_ended: false,
+            noticed: 0,
+            has_collector: false,
             totals: Totals::default(),
             sites: FxHashMap::default(),
             threads: FxHashMap::default(),
             isolates: FxHashMap::default(),
             stacks: FxHashMap::default(),
         }
+    }
+
+    /// Whether what lives has leaked, unless it is static: the process ended in order, and did not say that a collector would
+    /// have freed it.
+    pub fn has_leaks(&self) -> bool {
+        self.has_ended && !self.has_collector
     }
 
     /// The totals of each place that made stores, in no order. Stores whose place is not told have none here.

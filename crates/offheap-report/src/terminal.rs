@@ -6,7 +6,7 @@ mod source;
 
 use std::io::{self, Write};
 
-use annotate_snippets::Renderer;
+use annotate_snippets::{Level, Renderer};
 
 use crate::format::{Event, Line};
 use crate::visible;
@@ -25,13 +25,15 @@ pub struct Terminal<W> {
     renderer: Renderer,
     sources: Sources,
     refusals: Refusals,
+    notices: Refusals,
 }
 
 impl<W: Write> Terminal<W> {
     /// Writes to `out`, with the escapes of a terminal for colours if `colours` says so.
     pub fn new(out: W, colours: bool) -> Self {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
-        Terminal { out, renderer, sources: Sources::default(), refusals: Refusals::default() }
+        let (refusals, notices) = (Refusals::new(Level::ERROR), Refusals::new(Level::WARNING.with_name("notice")));
+        Terminal { out, renderer, sources: Sources::default(), refusals, notices }
     }
 
     fn living(&mut self, trace: &Trace) -> io::Result<()> {
@@ -81,21 +83,24 @@ impl<W: Write> Terminal<W> {
 
 impl<W: Write> Sink for Terminal<W> {
     fn line(&mut self, trace: &Trace, line: &Line) -> io::Result<()> {
-        if let Event::Refused(refused) = &line.event {
-            self.refusals.add(refused, trace.store());
+        match &line.event {
+            Event::Refused(refused) => self.refusals.add(refused, trace.store()),
+            Event::Notice(notice) => self.notices.add(notice, trace.store()),
+            _ => {}
         }
         Ok(())
     }
 
     fn finish(&mut self, trace: &Trace) -> io::Result<()> {
-        let refusals = std::mem::take(&mut self.refusals);
-        for refusal in refusals.kept() {
-            let group = refusal.group(&mut self.sources);
-            writeln!(self.out, "{}\n", self.renderer.render(&[group]))?;
-        }
-        if refusals.left_out() > 0 {
-            let (number, noun) = counted(refusals.left_out() as f64, "refusal");
-            writeln!(self.out, "and {number} further {noun}\n")?;
+        for (told, noun) in [(&self.refusals, "refusal"), (&self.notices, "notice")] {
+            for refusal in told.kept() {
+                let group = refusal.group(&mut self.sources);
+                writeln!(self.out, "{}\n", self.renderer.render(&[group]))?;
+            }
+            if told.left_out() > 0 {
+                let (number, noun) = counted(told.left_out() as f64, noun);
+                writeln!(self.out, "and {number} further {noun}\n")?;
+            }
         }
         self.living(trace)?;
         self.totals(trace)?;
@@ -122,7 +127,13 @@ fn balance(trace: &Trace, process: &Process) -> String {
     let (made, noun) = counted(totals.made, "store");
     let bytes = size(totals.made_bytes);
     let refused = process.refused;
-    if process.has_ended {
+    if process.has_ended && !process.has_leaks() {
+        let live = totals.live.round();
+        let noticed = process.noticed;
+        format!(
+            "{about}{made} {noun}, {bytes} external, {live} alive at the end, {refused} refused, {noticed} to notice"
+        )
+    } else if process.has_ended {
         let own = trace.live_stores().filter(|store| std::ptr::eq(&trace.processes()[store.process], process));
         let leaked = own.filter(|store| trace.has_leaked(store)).fold(0.0, |sum, store| sum + store.weight).round();
         format!("{about}{made} {noun}, {bytes} external, {leaked} leaked, {refused} refused")

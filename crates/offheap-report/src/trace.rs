@@ -162,7 +162,14 @@ impl Trace {
                 self.present.store = refused.store;
                 self.processes[index].refused += 1;
             }
-            Event::End(_) => self.processes[index].has_ended = true,
+            Event::Notice(notice) => {
+                self.present.store = notice.store;
+                self.processes[index].noticed += 1;
+            }
+            Event::End(end) => {
+                self.processes[index].has_ended = true;
+                self.processes[index].has_collector = end.leaks == Some(false);
+            }
         }
         if let Some(time) = line.event.time() {
             let process = &mut self.processes[index];
@@ -204,9 +211,10 @@ impl Trace {
         self.live.get(&(process, store)).map(|store| &**store)
     }
 
-    /// Whether this store has leaked: its process ended in order, the store lives, and nobody said that it is meant to stay.
+    /// Whether this store has leaked: its process ended in order, the store lives, and nobody said that it is meant to stay, or
+    /// that a collector would have freed it.
     pub fn has_leaked(&self, store: &Store) -> bool {
-        !store.is_static && store.freed().is_none() && self.processes[store.process].has_ended
+        !store.is_static && store.freed().is_none() && self.processes[store.process].has_leaks()
     }
 
     fn start(&mut self, process: Option<u64>, start: &format::Start) -> Result<(), Untold> {

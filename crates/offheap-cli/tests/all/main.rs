@@ -5,6 +5,8 @@
 mod common;
 
 mod advice;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod audit;
 mod bad_input;
 mod console;
 mod examples;

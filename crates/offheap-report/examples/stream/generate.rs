@@ -35,7 +35,7 @@ pub(crate) fn stream(out: &mut impl Write, kind: &str, events: u64) -> io::Resul
         "empty" => program.start(4242, "offheap run examples/hello.js", "full", None),
         "counts" => {
             program.start(4242, "offheap run --ledger=counts examples/image.js", "counts", None)?;
-            program.line(Event::End(End { time: 3_000 * MILLISECOND }))
+            program.line(Event::End(End { time: 3_000 * MILLISECOND, leaks: None }))
         }
         "processes" => {
             for (number, name) in [(310, "map-server --port 8080"), (311, "map-worker 1"), (312, "map-worker 2")] {
@@ -218,7 +218,7 @@ impl<W: Write> Program<'_, W> {
             }
         }
         if self.end == Ending::Leaks {
-            self.line(Event::End(End { time: self.time }))?;
+            self.line(Event::End(End { time: self.time, leaks: None }))?;
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl<W: Write> Program<'_, W> {
                 earlier: Some(earlier.to_owned()),
             }))?;
         }
-        self.line(Event::End(End { time: self.time + MILLISECOND }))
+        self.line(Event::End(End { time: self.time + MILLISECOND, leaks: None }))
     }
 
     /// A program that frees everything.
@@ -328,7 +328,7 @@ impl<W: Write> Program<'_, W> {
             self.time += 3 * MILLISECOND;
             self.end_of(store, None, round % 3)?;
         }
-        self.line(Event::End(End { time: self.time }))
+        self.line(Event::End(End { time: self.time, leaks: None }))
     }
 
     /// Names that try to break out of the page.
@@ -383,7 +383,7 @@ impl<W: Write> Program<'_, W> {
         }
         let long = "x".repeat(5_000_000);
         self.line(Event::Created(Created { store: 9, bytes: 1 << 53, site: Some(long), ..Created::default() }))?;
-        self.line(Event::End(End { time: self.time }))
+        self.line(Event::End(End { time: self.time, leaks: None }))
     }
 }
 

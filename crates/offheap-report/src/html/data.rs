@@ -27,6 +27,8 @@ pub(super) struct Page {
     pub(super) errors: Vec<Error>,
     pub(super) stores: Vec<Store>,
     pub(super) stores_in_all: u64,
+    pub(super) noticed: Vec<String>,
+    pub(super) noticed_in_all: u64,
     pub(super) problems: Vec<String>,
     pub(super) problems_in_all: u64,
 }

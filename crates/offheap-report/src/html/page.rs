@@ -192,8 +192,8 @@ impl<W: Write> Html<W> {
         }
         let (mut steps, mut references) = (STEPS, REFERENCES);
         for bar in bars {
-            let ended = shared.page.processes[bar.process].ended;
-            let store = shared.store(&self.processes[bar.process], ended, bar, &mut steps, &mut references);
+            let leaks = trace.processes()[bar.process].has_leaks();
+            let store = shared.store(&self.processes[bar.process], leaks, bar, &mut steps, &mut references);
             shared.page.stores.push(store);
         }
         for &(process, thread) in &self.threads {
@@ -206,6 +206,8 @@ impl<W: Write> Html<W> {
         }
         data::Page {
             stores_in_all: self.stores_in_all,
+            noticed: std::mem::take(&mut self.noticed),
+            noticed_in_all: trace.processes().iter().map(|process| process.noticed).sum(),
             problems: std::mem::take(&mut self.problems),
             problems_in_all: self.problems_in_all,
             ..shared.page
@@ -275,7 +277,7 @@ impl Shared<'_> {
     fn store(
         &mut self,
         process: &Process,
-        ended: bool,
+        leaks: bool,
         bar: Bar,
         steps: &mut usize,
         references: &mut usize,
@@ -286,7 +288,7 @@ impl Shared<'_> {
             history.steps.drain(1..history.steps.len().saturating_sub(1).max(1));
         }
         *steps = steps.saturating_sub(history.steps.len());
-        let state = match (bar.died, bar.is_static, ended) {
+        let state = match (bar.died, bar.is_static, leaks) {
             (Some(_), ..) => "freed",
             (None, true, _) => "static",
             (None, false, true) => "leaked",
@@ -345,7 +347,7 @@ impl Shared<'_> {
 
 /// A leak is a store that lives when its process ended in order, and that nobody declared static.
 fn is_leak(trace: &Trace, store: &Store) -> bool {
-    !store.is_static && trace.processes()[store.process].has_ended
+    !store.is_static && trace.processes()[store.process].has_leaks()
 }
 
 fn signed(number: u32) -> i64 {

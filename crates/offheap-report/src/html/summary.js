@@ -86,6 +86,8 @@ function notices(processes) {
   if (hidden > 0) {
     texts.push(`${count(hidden)} of ${counted(data.stores_in_all, "store")} are in the totals only. Shown one by one: the largest that live, and of the freed ones the largest, the longest lived, and those with errors.`);
   }
+  texts.push(...data.noticed.map((text) => `Notice: ${visible(text)}`));
+  if (data.noticed_in_all > data.noticed.length) texts.push(`${counted(data.noticed_in_all - data.noticed.length, "more notice")} not shown here.`);
   if (data.problems_in_all > 0) {
     texts.push(`${counted(data.problems_in_all, "line")} could not be read. The reasons are at the end of this page.`);
   }

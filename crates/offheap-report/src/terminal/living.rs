@@ -41,7 +41,7 @@ pub(super) fn places(trace: &Trace) -> Vec<Place> {
         let place = places.entry((store.process, store.site.as_ref())).or_insert_with(|| Place {
             process: store.process,
             site: store.site.clone(),
-            is_leaked: trace.processes()[store.process].has_ended,
+            is_leaked: trace.processes()[store.process].has_leaks(),
             stack: None,
             stores: 0.0,
             bytes: 0.0,
@@ -122,6 +122,7 @@ fn holders_of(trace: &Trace, store: &Store) -> String {
     let holders: Vec<String> = trace.holders(store).iter().map(|holder| visible::line(&holder.to_string())).collect();
     match store.kind.as_deref() {
         _ if !holders.is_empty() => holders.join("; "),
+        Some("external") => "script: the finalizer of its buffer was not called".to_owned(),
         Some("manual") => "nobody; manual memory is freed by hand, and this was not".to_owned(),
         _ => "nobody that the stream names".to_owned(),
     }

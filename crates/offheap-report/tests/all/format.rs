@@ -138,10 +138,12 @@ fn everything() -> Vec<Event> {
         Event::Referenced(reference),
         Event::Referenced(Reference::default()),
         Event::Dropped(Dropped::default()),
+        Event::Notice(refused.clone()),
         Event::Refused(refused),
         Event::Refused(Refused::default()),
         Event::Holders(holders),
         Event::Holders(Holders::default()),
+        Event::End(End { time: 1, leaks: Some(false) }),
         Event::End(End::default()),
     ];
     let changes: [fn(Change) -> Event; 8] = [

@@ -215,3 +215,16 @@ fn places_that_are_no_places_of_a_text_are_shown_without_lines() {
     ]);
     assert!(said.contains(" 8 | }\n   |  ^ made here\n"), "{said}");
 }
+
+#[test]
+fn an_audit_tells_notices_and_calls_nothing_a_leak() {
+    let said = plain(&[
+        r#"{"event":"created","time":5,"store":1,"bytes":1024,"kind":"external","site":"a.js:2:3"}"#,
+        r#"{"event":"notice","time":6,"code":"WRAPPED_TWICE","message":"one pointer, two buffers","store":1,"site":"a.js:2:3"}"#,
+        r#"{"event":"end","time":1000,"leaks":false}"#,
+    ]);
+    assert!(said.starts_with("notice[WRAPPED_TWICE]: one pointer, two buffers\n --> a.js:2:3\n"), "{said}");
+    assert!(said.contains("info: 1.0 KiB in 1 store live\n"), "{said}");
+    assert!(said.contains("held by: script: the finalizer of its buffer was not called"), "{said}");
+    assert!(said.ends_with("1 store, 1.0 KiB external, 1 alive at the end, 0 refused, 1 to notice\n"), "{said}");
+}
