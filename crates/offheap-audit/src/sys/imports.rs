@@ -100,7 +100,7 @@ fn replace(object: &Object<'_>, replaced: &[Replaced]) {
         let Some(name) = tables.import(relocation.symbol) else { continue };
         let Some(function) = replaced.iter().find(|function| function.name == name) else { continue };
         let slot = object.base + relocation.offset;
-        if !range.contains(&slot) || slot % size_of::<usize>() != 0 {
+        if !range.contains(&slot) || !slot.is_multiple_of(size_of::<usize>()) {
             continue;
         }
         // SAFETY: I-SLOTS, the loader wrote an address here for this relocation. Others read it at any time, as we do: whole.
@@ -151,7 +151,7 @@ impl<'a> Tables<'a> {
             value => Some(value),
         };
         let table = |start: usize, byte_length: usize| match address(start) {
-            Some(start) if start % align_of::<Relocation>() == 0 => {
+            Some(start) if start.is_multiple_of(align_of::<Relocation>()) => {
                 let count = byte_length / size_of::<Relocation>();
                 // SAFETY: I-SLOTS, the object's own entries say where the table is, and how long.
                 unsafe { std::slice::from_raw_parts(start as *const Relocation, count) }

@@ -18,11 +18,10 @@ const RTLD_GLOBAL: c_int = 0x100;
 
 /// A library that has the function, and calls it too.
 const PROVIDER: &str = "int offheap_test(void) { return 1; } int call_own(void) { return offheap_test(); }";
-/// A library that imports it: by a call, by its address, and in a table.
+/// A library that imports it: by a call, and in a table.
 const USER: &str = "
 int offheap_test(void);
 int call(void) { return offheap_test(); }
-void *address(void) { return (void *)offheap_test; }
 int (*table[])(void) = { offheap_test };
 int call_table(void) { return table[0](); }";
 
@@ -90,13 +89,11 @@ fn replaced() -> Replaced {
     }
 }
 
-fn is_replaced_in(name: &str, options: &[&str], flags: c_int) -> Library {
+fn is_replaced_in(name: &str, options: &[&str], flags: c_int) {
     let replaced = replaced();
     let user = Library::open(&compile(name, USER, options), flags);
     replace_in_object_of(user.function(c"call"), &[replaced]);
     assert_eq!((user.call(c"call"), user.call(c"call_table")), (2, 2));
-    assert_eq!(user.function(c"address"), user.function(c"address"));
-    user
 }
 
 #[test]
@@ -106,12 +103,11 @@ fn slots_that_are_bound_late() {
 
 #[test]
 fn slots_that_are_bound_at_once_and_are_read_only() {
-    let user = is_replaced_in("now", &["-Wl,-z,now,-z,relro"], RTLD_NOW);
+    is_replaced_in("now", &["-Wl,-z,now,-z,relro"], RTLD_NOW);
     // The pages are read-only again.
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let of_user = maps.lines().filter(|line| line.ends_with("/now.so"));
     assert!(of_user.filter(|line| line.contains(" r--p ")).count() >= 2, "{maps}");
-    drop(user);
 }
 
 #[test]
