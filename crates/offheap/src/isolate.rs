@@ -295,6 +295,16 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_one_sort_end_before_those_of_the_other() {
+        let mut registry = Registry::new(FIRST_HOST - 2, FIRST_HOST - 1);
+        assert_eq!([(); 2].map(|()| registry.register("Model").unwrap()), [FIRST_HOST - 2, FIRST_HOST - 1]);
+        assert!(matches!(registry.register("Model"), Err(Error::TooManyIsolates { limit: 2 })));
+        registry.free.push(FIRST_HOST - 2);
+        assert_eq!(registry.register("Other").unwrap(), FIRST_HOST - 2);
+        assert_eq!(registry.slot(FIRST_HOST - 2).unwrap().engine, "Other");
+    }
+
+    #[test]
     fn a_name_belongs_to_the_isolate_that_lives() {
         let registration = IsolateRegistration::new("Model").unwrap();
         let id = registration.id();
