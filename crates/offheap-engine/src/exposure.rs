@@ -41,11 +41,24 @@ pub enum CopyReason {
     Resizable,
     /// Script may make the buffer shorter, also on another thread, to which the host moves it without notice.
     ScriptResizes,
+    /// Script made the memory, and the host may free it at any time: it gives native code no reference to it.
+    HostFrees,
+    /// The host has no buffers over memory of native code, so it allocates each buffer itself.
+    NoExternalMemory,
+    /// The host has no SharedArrayBuffers over memory of native code, so it allocates each of them itself.
+    NoExternalSharedMemory,
+    /// The host frees the memory of a worker's buffers when the worker ends, even if another thread has them by then.
+    WorkerEnds,
+    /// Much memory went out in this turn of the event loop, and the host frees none of it before the next turn.
+    LargeTurn,
+    /// Nobody else has the few bytes, and the host copies them faster than it frees memory of native code.
+    Small,
 }
 
-impl fmt::Display for CopyReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl CopyReason {
+    /// The reason in words, with what to do if the copy is too expensive.
+    pub fn text(self) -> &'static str {
+        match self {
             CopyReason::ImmutableNotEnforced => {
                 "the memory is read-only and this context does not enforce immutable buffers; use an `Isolate`"
             }
@@ -64,6 +77,32 @@ impl fmt::Display for CopyReason {
             CopyReason::Resizable => {
                 "the memory is resizable, and the engine resizes only its own; let it make the buffer and externalize that"
             }
-        })
+            CopyReason::HostFrees => {
+                "script made the memory, and the host may free it at any time; pass a buffer over memory of a store"
+            }
+            CopyReason::NoExternalMemory => {
+                "the host has no buffers over memory of native code; let the host allocate the buffer and write into it"
+            }
+            CopyReason::NoExternalSharedMemory => {
+                "the host has no SharedArrayBuffers over memory of native code; use memory that is not shared"
+            }
+            CopyReason::WorkerEnds => {
+                "the host frees the memory when its worker ends, even if another thread has the buffer; make the buffer on the \
+                 main thread, or use shared memory, which becomes a SharedArrayBuffer"
+            }
+            CopyReason::LargeTurn => {
+                "buffers over more than 64 MiB were made in this turn of the event loop, and the host frees none before the \
+                 next turn; wait for a timer in between, or make fewer buffers"
+            }
+            CopyReason::Small => {
+                "nobody else has the few bytes, and copying them is faster here; keep a reference to the store to share them"
+            }
+        }
+    }
+}
+
+impl fmt::Display for CopyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }

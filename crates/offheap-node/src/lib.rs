@@ -43,6 +43,7 @@ mod sys;
 pub mod types;
 
 pub use environment::{isolate, release_collected};
+pub use external::{Stats, stats};
 pub use incoming::{Incoming, externalize};
 pub use mode::{Decision, Host, Mode, NotTried, Reason, mode};
 pub use napi;

@@ -7,6 +7,9 @@
 //! - `selftest` calls V8's functions before they are used, and `trial` does so in a child process.
 //! - `wrap` makes blocks over stores. `engine_memory` makes stores over the memory that script made. `lent`
 //!   recognizes memory of other addons.
+//! - `external` makes Node-API's external buffers over stores, and has their finalizers. `turn` is what a thread keeps of
+//!   its environments.
+//! - `host_memory` allocates buffers in the host. `script_memory` copies what script made.
 #![allow(unsafe_code, reason = "Node-API is C, and V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod block;
@@ -14,19 +17,25 @@ mod block;
 mod broken;
 mod engine_memory;
 pub(crate) mod executable;
+pub(crate) mod external;
+pub(crate) mod host_memory;
 mod lent;
 pub(crate) mod napi;
 mod object;
 pub(crate) mod pin;
 pub(crate) mod questions;
+mod script_memory;
 pub(crate) mod selftest;
 mod shared_ptr;
 pub(crate) mod symbols;
 pub(crate) mod trial;
+mod turn;
 mod v8;
 mod wrap;
 
 pub(crate) use block::{Block, TABLE};
 pub(crate) use engine_memory::{Memory, store_of};
+pub(crate) use script_memory::Object;
+pub(crate) use turn::Environment;
 pub(crate) use v8::{Buffer, Handle, V8};
 pub(crate) use wrap::wrap;
