@@ -41,6 +41,23 @@ pub(crate) fn copy_out<'env>(
     Ok((buffer, Exposure::Copied { reason }))
 }
 
+/// [`crate::filled`] with memory of the host.
+pub(crate) fn filled<'env>(
+    env: &'env Env,
+    byte_length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<Unknown<'env>, Error> {
+    if in_finalizer() {
+        return Err(refused_in_finalizer(ENGINE));
+    }
+    host_memory::array_buffer(env, byte_length, |into| {
+        // Node-API does not promise zeros.
+        into.fill(0);
+        fill(into);
+        Ok(())
+    })
+}
+
 /// [`crate::externalize`] in this mode.
 #[track_caller]
 pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Error> {

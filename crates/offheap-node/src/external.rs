@@ -4,19 +4,17 @@
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use offheap::adapter::{self, frees_bytes};
-use offheap::BackingStore;
-use offheap_engine::{in_finalizer, refused_in_finalizer};
+use offheap::{BackingStore, UniqueStore};
+use offheap_engine::{check_aligned, in_finalizer, refused_in_finalizer};
 
 use crate::copied::{copy_in, copy_out, refused};
 use crate::environment::Process;
 use crate::mode::mode;
+use crate::sys::host_memory;
 use crate::sys::external::{array_buffer_over, has_external_shared, leaked, shared_buffer_over};
 use crate::sys::napi::is_main_thread;
 use crate::sys::{Environment, Object};
 use crate::{CopyReason, ENGINE, Error, Exposure, Host, Incoming};
-
-/// The alignment of a buffer's address: that of the largest elements.
-const ALIGNMENT: usize = 8;
 
 /// The greatest length of an ArrayBuffer in bytes on Bun (JavaScriptCore's `MAX_ARRAY_BUFFER_SIZE`).
 const MAX_BYTE_LENGTH_BUN: usize = 1 << 32;
@@ -62,13 +60,13 @@ fn reason_to_copy(host: Host, environment: &Environment, store: &BackingStore) -
     if kind.is_resizable_by_rust() {
         return Some(CopyReason::Resizable);
     }
-    if store.byte_length() != 0 && !store.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+    if check_aligned(ENGINE, store).is_err() {
         return Some(CopyReason::Misaligned);
     }
     if kind.is_shared() {
         return (!has_external_shared()).then_some(CopyReason::NoExternalSharedMemory);
     }
-    if host == Host::Bun && !is_main_thread() {
+    if is_refused_here(host) {
         return Some(CopyReason::WorkerEnds);
     }
     (frees_bytes(store) && environment.is_turn_full()).then_some(CopyReason::LargeTurn)
@@ -92,6 +90,30 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
         Some(reason) => copy_out(env, store, reason),
         None => Ok((buffer_over(env, host, process, &environment, store)?, Exposure::External)),
     }
+}
+
+/// A buffer of the host with a copy of a store that nobody else has. `None` if the store is to be exposed.
+pub(crate) fn give_small<'env>(env: &'env Env, store: &UniqueStore) -> Option<Result<(Unknown<'env>, Exposure), Error>> {
+    if in_finalizer() || store.byte_length() > SMALL || mode(env).host() == Host::Deno {
+        return None;
+    }
+    let copy = host_memory::array_buffer(env, store.byte_length(), |into| {
+        into.copy_from_slice(store);
+        Ok(())
+    });
+    Some(copy.map(|buffer| (buffer, Exposure::Copied { reason: CopyReason::Small })))
+}
+
+/// Whether [`crate::filled`] uses memory of the host in this mode.
+pub(crate) fn is_filled_by_host(env: &Env, byte_length: usize) -> Result<bool, Error> {
+    let (host, _) = begin(env)?;
+    let is_small = byte_length <= SMALL && host != Host::Deno;
+    Ok(is_small || is_refused_here(host) || Environment::of(env)?.is_turn_full())
+}
+
+/// Whether an ArrayBuffer over memory of Rust could dangle, because it is made on this thread.
+fn is_refused_here(host: Host) -> bool {
+    host == Host::Bun && !is_main_thread()
 }
 
 fn buffer_over<'env>(

@@ -49,7 +49,7 @@ pub use mode::{Decision, Host, Mode, NotTried, Reason, mode};
 pub use napi;
 pub use offheap;
 pub use offheap_engine::{CopyReason, Element, Error, Exposure, ExternalizedView};
-pub use out::{expose, expose_or_copy};
+pub use out::{expose, expose_or_copy, filled, give};
 
 /// The name of this engine, in errors and in [`offheap::IsolateId::engine`]. It is the same on Deno and Bun, which have
 /// Node's API.

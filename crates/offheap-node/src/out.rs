@@ -2,7 +2,7 @@
 
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
-use offheap::BackingStore;
+use offheap::{BackingStore, Rejected, UniqueStore};
 
 use crate::mode::{Mode, mode};
 use crate::{Error, Exposure, copied, external, stores};
@@ -37,5 +37,45 @@ pub fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Result<(Unk
         Mode::Stores => stores::expose_or_copy(env, store),
         Mode::External => external::expose_or_copy(env, store),
         Mode::Copy => copied::expose_or_copy(env, store),
+    }
+}
+
+/// Gives script a store that nobody else has. The buffer is over its memory; where up to 4 KiB are copied faster than memory
+/// of Rust is freed, script gets a copy, and the store is dropped ([`CopyReason::Small`](crate::CopyReason::Small)).
+///
+/// # Errors
+/// The store comes back with the errors of [`expose_or_copy`].
+pub fn give<'env>(
+    env: &'env Env,
+    store: UniqueStore,
+) -> Result<(Unknown<'env>, Exposure), Rejected<BackingStore, Error>> {
+    let given = match mode(env).mode() {
+        Mode::External => external::give_small(env, &store),
+        Mode::Stores | Mode::Copy => None,
+    };
+    let store = BackingStore::from(store);
+    given.unwrap_or_else(|| expose_or_copy(env, &store)).map_err(|error| Rejected::new(error, store))
+}
+
+/// Makes an ArrayBuffer of `byte_length` bytes, which `fill` writes before script sees them. They are zeros before. The
+/// memory is that of a new store, or of the host where that is faster, or where the host forbids memory of Rust. So nothing
+/// is copied in any mode.
+///
+/// # Errors
+/// [`Error::Memory`] if there is no memory; those of the host.
+#[track_caller]
+pub fn filled<'env>(
+    env: &'env Env,
+    byte_length: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<Unknown<'env>, Error> {
+    let is_of_host = match mode(env).mode() {
+        Mode::Stores => false,
+        Mode::External => external::is_filled_by_host(env, byte_length)?,
+        Mode::Copy => true,
+    };
+    match is_of_host {
+        true => copied::filled(env, byte_length, fill),
+        false => expose(env, &UniqueStore::filled(byte_length, fill)?.into()),
     }
 }
