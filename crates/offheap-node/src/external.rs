@@ -10,8 +10,8 @@ use offheap_engine::{check_aligned, in_finalizer, refused_in_finalizer};
 use crate::copied::{copy_in, copy_out, refused};
 use crate::environment::Process;
 use crate::mode::mode;
-use crate::sys::host_memory;
 use crate::sys::external::{array_buffer_over, has_external_shared, leaked, shared_buffer_over};
+use crate::sys::host_memory;
 use crate::sys::napi::is_main_thread;
 use crate::sys::{Environment, Object};
 use crate::{CopyReason, ENGINE, Error, Exposure, Host, Incoming};
@@ -93,7 +93,10 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
 }
 
 /// A buffer of the host with a copy of a store that nobody else has. `None` if the store is to be exposed.
-pub(crate) fn give_small<'env>(env: &'env Env, store: &UniqueStore) -> Option<Result<(Unknown<'env>, Exposure), Error>> {
+pub(crate) fn give_small<'env>(
+    env: &'env Env,
+    store: &UniqueStore,
+) -> Option<Result<(Unknown<'env>, Exposure), Error>> {
     if in_finalizer() || store.byte_length() > SMALL || mode(env).host() == Host::Deno {
         return None;
     }

@@ -50,6 +50,7 @@ pub use napi;
 pub use offheap;
 pub use offheap_engine::{CopyReason, Element, Error, Exposure, ExternalizedView};
 pub use out::{expose, expose_or_copy, filled, give};
+pub use sys::{to_vec, with_bytes, with_bytes_mut};
 
 /// The name of this engine, in errors and in [`offheap::IsolateId::engine`]. It is the same on Deno and Bun, which have
 /// Node's API.

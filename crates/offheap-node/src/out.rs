@@ -64,11 +64,7 @@ pub fn give<'env>(
 /// # Errors
 /// [`Error::Memory`] if there is no memory; those of the host.
 #[track_caller]
-pub fn filled<'env>(
-    env: &'env Env,
-    byte_length: usize,
-    fill: impl FnOnce(&mut [u8]),
-) -> Result<Unknown<'env>, Error> {
+pub fn filled<'env>(env: &'env Env, byte_length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Unknown<'env>, Error> {
     let is_of_host = match mode(env).mode() {
         Mode::Stores => false,
         Mode::External => external::is_filled_by_host(env, byte_length)?,

@@ -9,7 +9,7 @@
 //!   recognizes memory of other addons.
 //! - `external` makes Node-API's external buffers over stores, and has their finalizers. `turn` is what a thread keeps of
 //!   its environments.
-//! - `host_memory` allocates buffers in the host. `script_memory` copies what script made.
+//! - `host_memory` allocates buffers in the host. `script_memory` copies what script made, and `lend` lends it for a call.
 #![allow(unsafe_code, reason = "Node-API is C, and V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod block;
@@ -19,6 +19,7 @@ mod engine_memory;
 pub(crate) mod executable;
 pub(crate) mod external;
 pub(crate) mod host_memory;
+mod lend;
 mod lent;
 pub(crate) mod napi;
 mod object;
@@ -35,6 +36,7 @@ mod wrap;
 
 pub(crate) use block::{Block, TABLE};
 pub(crate) use engine_memory::{Memory, store_of};
+pub use lend::{to_vec, with_bytes, with_bytes_mut};
 pub(crate) use script_memory::Object;
 pub(crate) use turn::Environment;
 pub(crate) use v8::{Buffer, Handle, V8};

@@ -7,8 +7,8 @@ use napi::Env;
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi_sys::{
     Status, TypedarrayType, ValueType, napi_create_external_arraybuffer, napi_detach_arraybuffer,
-    napi_get_and_clear_last_exception, napi_get_global, napi_get_named_property, napi_get_typedarray_info, napi_instanceof,
-    napi_status, napi_typedarray_type, napi_typeof, napi_value,
+    napi_get_and_clear_last_exception, napi_get_global, napi_get_named_property, napi_get_typedarray_info,
+    napi_instanceof, napi_status, napi_typedarray_type, napi_typeof, napi_value,
 };
 use offheap_engine::Element;
 
@@ -112,13 +112,8 @@ const CANNOT_RUN_JS: napi_status = 23;
 
 /// Whether a host that returned this status did nothing before.
 pub(super) fn is_refused_at_once(status: napi_status) -> bool {
-    [
-        Status::napi_invalid_arg,
-        Status::napi_pending_exception,
-        Status::napi_no_external_buffers_allowed,
-        CANNOT_RUN_JS,
-    ]
-    .contains(&status)
+    [Status::napi_invalid_arg, Status::napi_pending_exception, Status::napi_no_external_buffers_allowed, CANNOT_RUN_JS]
+        .contains(&status)
 }
 
 /// An error unless the status says that a call succeeded.

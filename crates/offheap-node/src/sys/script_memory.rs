@@ -145,6 +145,29 @@ impl<'v> Object<'v> {
         Ok(copy.into())
     }
 
+    /// The bytes that the object shows at this moment, in no store.
+    ///
+    /// # Errors
+    /// [`Error::Detached`]; [`Error::Memory`] if there is no memory.
+    pub(super) fn to_vec(&self) -> Result<Vec<u8>, Error> {
+        let mut copy = Vec::new();
+        let requested = self.shown()?.byte_length;
+        copy.try_reserve_exact(requested).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+        copy.resize(requested, 0);
+        self.load(0, &mut copy)?;
+        Ok(copy)
+    }
+
+    /// The address and the number of the bytes that the object shows at this moment. An address is null only if there are
+    /// no bytes.
+    ///
+    /// # Errors
+    /// [`Error::Detached`].
+    pub(super) fn bytes(&self) -> Result<(Option<NonNull<u8>>, usize), Error> {
+        let Shown { data, byte_length, .. } = self.shown()?;
+        Ok((data, if data.is_none() { 0 } else { byte_length }))
+    }
+
     /// Copies the bytes that the object shows from an offset on. An observer may have been told of the new store since the
     /// last question, so the host is asked again. Where the object shows less by now, nothing is written.
     fn load(&self, start: usize, into: &mut [u8]) -> Result<(), Error> {

@@ -118,7 +118,9 @@ impl Environment {
         if self.bytes_in_turn.get() == 0 {
             // SAFETY: I-ENV: it is released by `ended`, after which nobody finds this environment. If the host does not
             // take the call, the turn does not end, and buffers are copied.
-            unsafe { napi_call_threadsafe_function(self.next_turn, null_mut(), ThreadsafeFunctionCallMode::nonblocking) };
+            unsafe {
+                napi_call_threadsafe_function(self.next_turn, null_mut(), ThreadsafeFunctionCallMode::nonblocking)
+            };
         }
         self.bytes_in_turn.set(self.bytes_in_turn.get().saturating_add(byte_length));
     }

@@ -1,0 +1,143 @@
+// The modes external and copy: what a host that counts no references makes necessary.
+import { parentPort } from 'node:worker_threads';
+import { addon, collect, ended, equal, fail, host, inWorker, mode, start, message, tick, throws } from '../harness.mjs';
+
+const MiB = 1 << 20;
+const safe = ['external', 'copy'];
+const hosts = ['n20', 'n22', 'n24', 'n26', 'deno', 'bun'];
+const nodes = ['n20', 'n22', 'n24', 'n26'];
+const inSafe = run => ({ on: { hosts, modes: safe }, run });
+const inExternal = (run, on = hosts) => ({ on: { hosts: on, modes: ['external'] }, run });
+const every = (buffer, byteLength, byte) => {
+  equal(buffer.byteLength, byteLength, 'the length');
+  if (!new Uint8Array(buffer).every(it => it === byte)) fail('wrong', `a byte is not ${byte}`);
+};
+
+export const scenarios = {
+  /** Rust writes a buffer before script sees it, in memory of its own or of the host. */
+  filled: inSafe(() => {
+    for (const byteLength of [0, 1, 64, 4096, 4097, 1 << 20]) every(addon().filled(byteLength, 7), byteLength, 7);
+  }),
+  /** Memory of the host that was used before is zeros again. */
+  filledAgain: inSafe(async () => {
+    for (let i = 0; i < 200; i++) addon().filled(4096, 255);
+    await collect();
+    for (let i = 0; i < 200; i++) every(addon().filled(4096, i), 4096, i);
+  }),
+  /** A store that is given away. */
+  give: inSafe(() => {
+    for (const byteLength of [0, 64, 4096, 4097]) every(addon().give(byteLength, 9), byteLength, 9);
+    equal(addon().exposureOfGiven(4096), mode === 'copy' ? 'NoExternalMemory' : host === 'deno' ? 'memory' : 'Small', '4096 bytes given away');
+    equal(addon().exposureOfGiven(4097), mode === 'copy' ? 'NoExternalMemory' : 'memory', '4097 bytes given away');
+  }),
+  /** `expose` never copies. */
+  strict: inSafe(() => {
+    if (mode === 'external') equal(addon().exposeStrictly(64).byteLength, 64, 'the length');
+    else if (!/host allocate/.test(throws(() => addon().exposeStrictly(64), 'expose').message)) fail('wrong', 'the error does not say what to do');
+  }),
+  /** Once much went out in one turn of the event loop, `expose` is refused, until the loop turns. */
+  turn: inExternal(async () => {
+    const count = () => {
+      let made = 0;
+      try {
+        for (; made < 100; made++) addon().exposeStrictly(MiB);
+      } catch (error) {
+        if (!/64 MiB/.test(error.message)) throw error;
+      }
+      return made;
+    };
+    equal(count(), 64, 'the buffers in the first turn');
+    await null;
+    equal(count(), 0, 'the buffers after a microtask');
+    await tick();
+    equal(count(), 64, 'the buffers in the second turn');
+  }),
+  /** What a worker of Node leaves behind is leaked and counted. */
+  leaked: inExternal(async () => {
+    equal(addon().leakedStores(), 0, 'the leaked stores');
+    await inWorker('keepsTwo');
+    equal(addon().leakedStores(), 2, 'the leaked stores');
+    equal(addon().leakedBytes(), 3 * MiB, 'the leaked bytes');
+  }, nodes),
+  /** Nothing is leaked where the host counts, or where workers get copies. */
+  nothingLeaked: inExternal(async () => {
+    await inWorker('keepsTwo');
+    equal(addon().leakedStores(), 0, 'the leaked stores');
+  }, ['deno', 'bun']),
+  /** Buffers that are collected before the worker ends are freed. */
+  collectedInWorker: inExternal(async () => {
+    addon();
+    await inWorker('dropsMany');
+    if (addon().leakedStores() > 20) fail('leak', `${addon().leakedStores()} of 200 stores are leaked`);
+  }, nodes),
+  /** Many workers come and go, each with a turn to watch. */
+  manyWorkers: {
+    on: { hosts, modes: ['external'] },
+    seconds: 120,
+    async run() {
+      for (let i = 0; i < 20; i++) {
+        const worker = start('keepsAndSays');
+        await message(worker);
+        if (i % 2) await worker.terminate();
+        else {
+          worker.postMessage('end');
+          await ended(worker);
+        }
+      }
+    },
+  },
+  /** The bytes of each sort of object, without a store. */
+  sum: inSafe(() => {
+    const buffer = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer;
+    equal(addon().sum(buffer), 36, 'a buffer');
+    equal(addon().sum(new Uint8Array(buffer, 2, 3)), 12, 'a Uint8Array');
+    equal(addon().sum(new Uint16Array(buffer, 2, 2)), 18, 'a Uint16Array');
+    equal(addon().sum(new DataView(buffer, 7)), 8, 'a DataView');
+    equal(addon().sum(Uint8Array.of(9, 9)), 18, 'a small array on the heap');
+    const shared = new SharedArrayBuffer(8);
+    new Uint8Array(shared).fill(3);
+    equal(addon().sum(shared), 24, 'a SharedArrayBuffer');
+    equal(addon().sum(new Uint8Array(shared, 4)), 12, 'a Uint8Array of shared memory');
+    equal(addon().sum(new DataView(shared, 6)), 6, 'a DataView of shared memory');
+    const resizable = new ArrayBuffer(8, { maxByteLength: 64 });
+    new Uint8Array(resizable).fill(1);
+    equal(addon().sum(resizable), 8, 'a resizable buffer');
+    resizable.resize?.(2);
+    equal(addon().sum(resizable), resizable.byteLength, 'a shorter one');
+    structuredClone(buffer, { transfer: [buffer] });
+    throws(() => addon().sum(buffer), 'a detached buffer');
+    for (const other of [null, undefined, 1, 'text', {}, [1], () => 1, Object.create(SharedArrayBuffer.prototype)]) throws(() => addon().sum(other), 'another value');
+  }),
+  /** Script that replaces what the library may ask for. */
+  replaced: inSafe(() => {
+    const { Uint8Array: Bytes, SharedArrayBuffer: Shared } = globalThis;
+    const shared = new Shared(8), other = new Shared(64);
+    const lies = [() => { throw new Error('no'); }, function () { return new Bytes(other); }, function () { return {}; }, undefined, 7];
+    for (const lie of lies) {
+      globalThis.Uint8Array = lie;
+      try { addon().sum(shared); } catch { /* an error is right too */ }
+      globalThis.Uint8Array = Bytes;
+      globalThis.SharedArrayBuffer = lie;
+      try { addon().exposeShared(1, 64, 7); } catch { /* an error is right too */ }
+      globalThis.SharedArrayBuffer = Shared;
+    }
+    equal(addon().sum(shared), 0, 'the sum');
+  }),
+};
+
+export const workers = {
+  keepsTwo() {
+    globalThis.kept = [addon().filled(MiB, 1), addon().filled(2 * MiB, 2)];
+    parentPort.postMessage('made');
+  },
+  async dropsMany() {
+    for (let i = 0; i < 200; i++) addon().filled(8192, 1);
+    await collect(6);
+    parentPort.postMessage('done');
+  },
+  keepsAndSays() {
+    globalThis.kept = [addon().filled(MiB, 1), addon().give(64, 1)];
+    parentPort.on('message', () => parentPort.close());
+    parentPort.postMessage('made');
+  },
+};
