@@ -50,7 +50,8 @@ export const scenarios = {
     await null;
     equal(count(), 0, 'the buffers after a microtask');
     await tick();
-    equal(count(), 64, 'the buffers in the second turn');
+    await tick(); // a timer that is due comes before the host looks for other events
+    equal(count(), 64, 'the buffers in the next turn');
   }),
   /** What a worker of Node leaves behind is leaked and counted. */
   leaked: inExternal(async () => {
@@ -137,7 +138,7 @@ export const workers = {
   },
   keepsAndSays() {
     globalThis.kept = [addon().filled(MiB, 1), addon().give(64, 1)];
-    parentPort.on('message', () => parentPort.close());
+    parentPort.once('message', () => {});
     parentPort.postMessage('made');
   },
 };

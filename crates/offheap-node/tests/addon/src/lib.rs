@@ -5,6 +5,7 @@ pub mod scenarios;
 mod sys;
 
 pub mod load;
+pub mod safe;
 
 use napi::Env;
 use napi_derive::napi;
