@@ -24,6 +24,8 @@ mod host;
 mod isolate;
 mod local;
 pub mod memory;
+#[cfg(feature = "napi")]
+mod napi;
 mod retainers;
 #[cfg(feature = "rquickjs")]
 mod rquickjs;

@@ -40,6 +40,7 @@ mod mode;
 mod out;
 mod stores;
 mod sys;
+mod throw;
 pub mod types;
 
 pub use environment::{isolate, release_collected};
@@ -51,6 +52,17 @@ pub use offheap;
 pub use offheap_engine::{CopyReason, Element, Error, Exposure, ExternalizedView};
 pub use out::{expose, expose_or_copy, filled, give};
 pub use sys::{to_vec, with_bytes, with_bytes_mut};
+pub use throw::OrThrow;
+
+/// What a file of `#[napi]` functions needs: `use offheap_node::prelude::*;`. Its types hide those of napi's prelude that have the
+/// same names.
+pub mod prelude {
+    pub use crate::OrThrow;
+    pub use crate::types::{
+        ArrayBuffer, BigInt64Array, BigUint64Array, Buffer, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+        SharedArrayBuffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array,
+    };
+}
 
 /// The name of this engine, in errors and in [`offheap::IsolateId::engine`]. It is the same on Deno and Bun, which have
 /// Node's API.

@@ -37,3 +37,7 @@ const library = addon('offheap-node-test-addon');
 for (const name of ['ours', 'ours-again']) copyFileSync(library, here(`../target/${name}.node`));
 // `conformance` runs the conformance suite.
 copyFileSync(addon('offheap-node-conformance'), here('../target/conformance.node'));
+// `example` is the addon of docs/node.md. napi's macros write the types of its functions, for an index.d.ts.
+process.env.NAPI_TYPE_DEF_TMP_FOLDER = here('../target/types');
+mkdirSync(here('../target/types'), { recursive: true });
+copyFileSync(addon('offheap-node-example'), here('../target/example.node'));

@@ -7,6 +7,8 @@ mod arrow;
 mod bytes;
 #[cfg(feature = "memmap2")]
 mod memmap2;
+#[cfg(feature = "napi")]
+mod napi;
 #[cfg(feature = "rquickjs")]
 mod rquickjs;
 mod std;
