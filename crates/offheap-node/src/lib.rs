@@ -59,8 +59,8 @@ pub use throw::OrThrow;
 pub mod prelude {
     pub use crate::OrThrow;
     pub use crate::types::{
-        ArrayBuffer, BigInt64Array, BigUint64Array, Buffer, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
-        SharedArrayBuffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array,
+        ArrayBuffer, BigInt64Array, BigUint64Array, Buffer, Float32Array, Float64Array, Int8Array, Int16Array,
+        Int32Array, SharedArrayBuffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array,
     };
 }
 

@@ -6,8 +6,8 @@ use offheap_engine::Element;
 
 use super::held::{Held, store_type, unshared_type};
 use crate::Error;
-use crate::sys::{Sort, node_buffer};
 use crate::sys::traits::{Passed, passed};
+use crate::sys::{Sort, node_buffer};
 
 /// Node's `Buffer` as the store of the bytes that it shows, or a store as a `Buffer`. It takes any Uint8Array, as Node's own functions
 /// do. See the [module](super).

@@ -5,7 +5,7 @@ use napi::bindgen_prelude::Unknown;
 use offheap::BackingStore;
 
 use crate::sys::Sort;
-use crate::{ENGINE, Error, Exposure, Incoming, expose_or_copy, externalize};
+use crate::{ENGINE, Error, Exposure, Incoming, expose_or_copy, externalize, give};
 
 /// The bytes of a buffer or view, and how they came in.
 #[derive(Clone, Debug)]
@@ -33,10 +33,12 @@ impl Held {
         Ok(Held { store: view.store, exposure })
     }
 
-    /// A buffer of script over the bytes, or over a copy of them.
+    /// A buffer of script over the bytes, or over a copy of them. Who wants to know which calls `expose_or_copy`.
     pub(super) fn into_buffer(self, env: &Env) -> Result<Unknown<'_>, Error> {
-        // The one who reads the result sees a buffer in both cases. Who wants to know calls `expose_or_copy`.
-        Ok(expose_or_copy(env, &self.store)?.0)
+        match self.store.try_into_unique() {
+            Ok(unique) => Ok(give(env, unique).map_err(|rejected| rejected.into_parts().0)?.0),
+            Err(rejected) => Ok(expose_or_copy(env, &rejected.into_parts().1)?.0),
+        }
     }
 }
 

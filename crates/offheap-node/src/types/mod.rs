@@ -5,8 +5,8 @@
 //! be in an `async fn`, in a `Task`, in a field of `#[napi(object)]`, and on any thread. It stays valid across `transfer()`, a post
 //! to a worker, the end of that worker, and the end of its environment.
 //!
-//! **In**, a type takes the object of its name, as [`externalize`](crate::externalize) does: what script's memory allows is the memory
-//! itself, and the rest is a copy. `exposure()` says which, and why. A view has the bytes that it shows. **Out**, it is the
+//! **In**, a type takes the object of its name, as [`externalize`](crate::externalize) does: it is script's
+//! memory itself, or a copy where nobody can keep that memory. `exposure()` says which, and why. A view has the bytes that it shows. **Out**, it is the
 //! object of its name over the store, as [`expose_or_copy`](crate::expose_or_copy) makes it.
 //!
 //! Script's own buffer cannot come out again while it lives (`OneBuffer`): give script the object that it passed, as a value of

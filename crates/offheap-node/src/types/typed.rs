@@ -6,8 +6,8 @@ use offheap_engine::{TypedElement, U8Clamped, element_count};
 
 use super::held::{Held, store_type, unshared_type};
 use crate::Error;
-use crate::sys::{Sort, typed_array};
 use crate::sys::traits::{Passed, passed};
+use crate::sys::{Sort, typed_array};
 
 macro_rules! typed_arrays {
     ($($name:ident: $element:ty as $rust:ty, $article:literal;)*) => {$(

@@ -65,7 +65,8 @@ impl Task for Invert {
 pub fn counters(env: Env) -> Result<SharedArrayBuffer> {
     let store = SharedStore::zeroed(64).or_throw(&env)?;
     let counted = store.clone();
-    let thread = std::thread::spawn(move || counted.atomic_slice::<i32>().map(|counters| counters.fetch_add(0, 1)).is_ok());
+    let thread =
+        std::thread::spawn(move || counted.atomic_slice::<i32>().map(|counters| counters.fetch_add(0, 1)).is_ok());
     drop(thread.join());
     Ok(store.into())
 }

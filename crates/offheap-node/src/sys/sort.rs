@@ -75,9 +75,8 @@ pub(crate) fn typed_array<'env>(
 ) -> Result<Unknown<'env>, Error> {
     let mut array = null_mut();
     // SAFETY: I-ENV: a live environment of this thread, and a live value of it.
-    let status = unsafe {
-        napi_create_typedarray(env.raw(), code_of(element), element_count, buffer.raw(), 0, &mut array)
-    };
+    let status =
+        unsafe { napi_create_typedarray(env.raw(), code_of(element), element_count, buffer.raw(), 0, &mut array) };
     if status != Status::napi_ok {
         clear_exception(env, status);
         // Some hosts make none of a SharedArrayBuffer.
