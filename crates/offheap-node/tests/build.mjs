@@ -1,20 +1,10 @@
 // Builds what the scenarios load, into the ignored folder target/: plain.node, the controls; ours.node, the test addon; and
 // each of them in a second file, which is a second addon with a copy of everything.
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { addon, run } from './build-addon.mjs';
 
 const here = path => fileURLToPath(new URL(path, import.meta.url));
-
-/** Runs a program, and returns what it prints. If it fails, it has said why. */
-function run(program, options) {
-  const { status, stdout, error } = spawnSync(program, options, {
-    cwd: here('..'), encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (error) console.error(`${error}`);
-  if (status !== 0) process.exit(1);
-  return stdout;
-}
 
 mkdirSync(here('../target'), { recursive: true });
 
@@ -22,14 +12,6 @@ mkdirSync(here('../target'), { recursive: true });
 run('cc', ['-std=c11', '-shared', '-fPIC', '-O1', '-g', '-Wall', '-Wextra', '-Werror',
   '-I', here('../node_modules/n24/include/node'), here('plain/plain.c'), '-o', here('../target/plain.node')]);
 copyFileSync(here('../target/plain.node'), here('../target/plain-again.node'));
-
-/** Builds an addon; returns the path of its library. */
-function addon(name, ...features) {
-  const messages = run('cargo', ['build', '--package', name, ...features, '--message-format', 'json-render-diagnostics']);
-  const { filenames } = messages.trim().split('\n').map(line => JSON.parse(line))
-    .find(line => line.reason === 'compiler-artifact' && line.target.name === name.replaceAll('-', '_'));
-  return filenames.find(name => name.endsWith('.so'));
-}
 
 // `broken` is the test addon with a table of V8's functions that an environment variable breaks.
 copyFileSync(addon('offheap-node-test-addon', '--features', 'broken-tables'), here('../target/broken.node'));

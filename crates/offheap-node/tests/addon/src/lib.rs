@@ -1,6 +1,7 @@
 //! The functions that the scenarios call.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod scenarios;
 mod sys;
 

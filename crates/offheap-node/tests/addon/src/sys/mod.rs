@@ -1,4 +1,6 @@
 //! The unsafe code of the test addon.
 #![allow(unsafe_code)]
 
+pub(crate) mod allocated;
+pub(crate) mod plain;
 pub(crate) mod poisoned;
