@@ -7,7 +7,7 @@ const require = createRequire(import.meta.url);
 const addon = () => require('../../target/conformance.node');
 
 // The section of expectations.toml in the crate offheap-conformance.
-const sections = { n20t: 'Node20', n22: 'Node', n24: 'Node', n26: 'Node' };
+const sections = { n20t: 'Node20', n22: 'Node', n24: 'Node', n26: 'Node', deno: 'Deno', bun: 'Bun' };
 
 export const scenarios = {
   suite: {
