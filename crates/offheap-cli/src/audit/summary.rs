@@ -26,10 +26,9 @@ pub(super) fn of(stream: &Stream, ended: &Ended) -> io::Result<Summary> {
     let mut first = Seen::default();
     let trace = read(stream, &mut first)?;
     add_end(stream, &trace, ended)?;
-    // What lived in the middle shows what grew since. A host takes a while until script makes the first buffer.
-    let middle =
-        trace.processes().iter().zip(&first.begins).map(|(process, begin)| begin.midpoint(process.time)).collect();
-    let mut seen = Seen { middle, ..Seen::default() };
+    // What lived when half of the buffers had been made shows what grew since.
+    let half = first.made.iter().map(|made| made.div_ceil(2)).collect();
+    let mut seen = Seen { half, ..Seen::default() };
     let trace = read(stream, &mut seen)?;
     Ok(Summary { text: seen.text(&trace), has_errors: trace.processes().iter().any(|process| process.refused > 0) })
 }
@@ -57,25 +56,21 @@ struct Seen {
     notices: Told,
     addons: BTreeSet<String>,
     problems: u64,
-    /// When each process made its first buffer.
-    begins: Vec<u64>,
-    /// The middle between that and its end.
-    middle: Vec<u64>,
-    /// What lived then, by process and place, for the processes that came to it.
+    /// How many buffers each process has made so far.
+    made: Vec<u64>,
+    /// Half of all that it makes.
+    half: Vec<u64>,
+    /// What lived when that half was made, by process and place.
     then: HashMap<usize, HashMap<Place, f64>>,
 }
 
 impl Sink for Seen {
     fn line(&mut self, trace: &Trace, line: &Line) -> io::Result<()> {
-        self.begins.resize(trace.processes().len(), u64::MAX);
-        self.note_the_middle(trace, line);
         match &line.event {
             Event::Refused(refused) => self.errors.add(refused),
             Event::Notice(notice) => self.notices.add(notice),
             Event::Created(created) => {
-                if let Some(begin) = trace.process_index().and_then(|index| self.begins.get_mut(index)) {
-                    *begin = created.time.min(*begin);
-                }
+                self.note_what_lives(trace);
                 if let Some(addon) = created.labels.get("addon").filter(|addon| !self.addons.contains(*addon)) {
                     self.addons.insert(addon.clone());
                 }
@@ -96,11 +91,11 @@ impl Sink for Seen {
 }
 
 impl Seen {
-    fn note_the_middle(&mut self, trace: &Trace, line: &Line) {
+    fn note_what_lives(&mut self, trace: &Trace) {
         let Some(index) = trace.process_index() else { return };
-        let is_past = self.middle.get(index).zip(line.event.time()).is_some_and(|(&middle, time)| time > middle);
-        if is_past && !self.then.contains_key(&index) {
-            // This line is past the middle, and counts too: it is one line.
+        self.made.resize(trace.processes().len(), 0);
+        self.made[index] += 1;
+        if self.half.get(index) == Some(&self.made[index]) {
             let sites = trace.processes()[index].sites();
             self.then.insert(index, sites.map(|(site, totals)| ((index, site.clone()), totals.live_bytes)).collect());
         }
@@ -171,7 +166,7 @@ impl Seen {
             });
             match grew {
                 Some(grew) if grew >= 1.0 => {
-                    let _ = writeln!(text, "; {} more than in the middle", Size(grew as u64));
+                    let _ = writeln!(text, "; {} more than when half of all buffers had been made", Size(grew as u64));
                 }
                 _ => text.push('\n'),
             }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::common::{Folder, QUICKJS, Ran};
+use crate::common::{Folder, QUICKJS, Ran, offheap};
 
 const NOTHING: &str = "offheap: nothing was followed: no process with Node-API ran. Programs that are statically linked, that run as another user, or that are started without LD_PRELOAD are not seen\n";
 
@@ -62,7 +62,8 @@ impl Audit {
     }
 
     fn run(&self, variables: &[(&str, &str)]) -> Ran {
-        let mut command = self.folder.command(&["audit", "-o", "a.jsonl", "--", "./host", "./addon.node"]);
+        let mut command = offheap();
+        command.args(["audit", "-o", "a.jsonl", "--", "./host", "./addon.node"]).current_dir(self.folder.path("."));
         Ran::of(QUICKJS, command.envs(variables.iter().copied()))
     }
 }

@@ -62,7 +62,7 @@ fn refusals_and_problems_are_there_with_what_they_name() {
 fn an_empty_stream_is_an_empty_document() {
     let document = document(&[]);
     let empty = json!({
-        "version": 1, "refused": [], "problems": [], "processes": [], "sites": [], "leaks": [], "live": []
+        "version": 1, "refused": [], "notices": [], "problems": [], "processes": [], "sites": [], "leaks": [], "live": []
     });
     assert_eq!(document, empty);
 }

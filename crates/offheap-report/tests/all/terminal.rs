@@ -223,7 +223,7 @@ fn an_audit_tells_notices_and_calls_nothing_a_leak() {
         r#"{"event":"notice","time":6,"code":"WRAPPED_TWICE","message":"one pointer, two buffers","store":1,"site":"a.js:2:3"}"#,
         r#"{"event":"end","time":1000,"leaks":false}"#,
     ]);
-    assert!(said.starts_with("notice[WRAPPED_TWICE]: one pointer, two buffers\n --> a.js:2:3\n"), "{said}");
+    assert!(said.starts_with("notice[WRAPPED_TWICE]: one pointer, two buffers\n--> a.js:2:3\n"), "{said}");
     assert!(said.contains("info: 1.0 KiB in 1 store live\n"), "{said}");
     assert!(said.contains("held by: script: the finalizer of its buffer was not called"), "{said}");
     assert!(said.ends_with("1 store, 1.0 KiB external, 1 alive at the end, 0 refused, 1 to notice\n"), "{said}");
