@@ -17,6 +17,5 @@
 
 mod stack;
 mod stream;
-#[allow(unsafe_code, reason = "the calls between the program's objects; each block cites SAFETY.md")]
 mod sys;
 mod table;

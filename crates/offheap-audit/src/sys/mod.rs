@@ -1,4 +1,5 @@
 //! Everything that is unsafe here: what is interposed, the tables of loaded objects, Node-API, and V8's functions.
+#![allow(unsafe_code, reason = "the calls between the program's objects; each block cites SAFETY.md")]
 
 mod c;
 mod imports;
