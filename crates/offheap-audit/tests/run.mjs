@@ -12,7 +12,7 @@ const offheap = process.env.OFFHEAP ?? `${root}/target/release/offheap`;
 const folder = `${root}/target/audit`;
 mkdirSync(folder, { recursive: true });
 
-const node = name => ({ command: [`${modules}/${name}/bin/node`, '--expose-gc'], seesUse: true, hasShared: name !== 'n20' });
+const node = name => ({ command: [`${modules}/${name}/bin/node`, '--expose-gc'], seesUse: true, hasShared: ['n22', 'n24', 'n26'].includes(name) });
 const hosts = {
   n20: node('n20'), n22: node('n22'), n23: node('n23'), n24: node('n24'), n25: node('n25'), n26: node('n26'),
   deno: { command: [`${modules}/@deno/linux-x64-glibc/deno`, 'run', '--quiet', '-A', '--v8-flags=--expose-gc'], isDeno: true },
