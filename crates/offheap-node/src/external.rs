@@ -75,6 +75,7 @@ fn reason_to_copy(host: Host, environment: &Environment, store: &BackingStore) -
 /// [`crate::expose`] in this mode.
 pub(crate) fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
     let (host, process) = begin(env)?;
+    check_aligned(ENGINE, store)?;
     let environment = Environment::of(env)?;
     match reason_to_copy(host, &environment, store) {
         Some(reason) => Err(refused(reason)),
