@@ -7,7 +7,7 @@ const installed = name => fileURLToPath(new URL(`../node_modules/${name}`, impor
 // chooses by itself; the other three are forced by OFFHEAP_NODE.
 export const modes = ['plain', 'stores', 'external', 'copy', 'auto'];
 
-const everyMode = ['plain', 'stores'];
+const everyMode = ['plain', 'stores', 'external', 'copy'];
 const node = (name, about, runs = everyMode, flags = []) => ({
   about,
   command: [installed(`${name}/bin/node`), '--expose-gc', ...flags],
@@ -25,17 +25,17 @@ export const hosts = {
   deno: {
     about: 'Deno 2.9, V8 15.0',
     command: [installed('@deno/linux-x64-glibc/deno'), 'run', '--quiet', '-A', '--v8-flags=--expose-gc'],
-    modes: ['plain'],
+    modes: ['plain', 'external', 'copy'],
     cannot: { stores: 'Deno exports no function of V8' },
   },
   bun: {
     about: 'Bun 1.4, JavaScriptCore',
     command: [installed('@oven/bun-linux-x64/bin/bun')],
-    modes: ['plain'],
+    modes: ['plain', 'external', 'copy'],
     cannot: { stores: 'there is no V8 in Bun' },
   },
   // Hosts that offheap does not know: it has to find out by itself.
-  n18: node('n18', 'Node 18, V8 10.2: a name is missing', []),
+  n18: node('n18', 'Node 18, V8 10.2: a name is missing', ['auto']),
   n23: node('n23', 'Node 23, V8 12.9: not in the list, probed', ['auto']),
   n25: node('n25', 'Node 25, V8 14.1: not in the list, probed', ['auto']),
 };

@@ -160,6 +160,8 @@ FUNCTION(release) {
   if (held[id].env == env) napi_delete_reference(env, held[id].reference);
   return NULL;
 }
+/* (): stores, or their bytes, that offheap could not free and has counted */
+FUNCTION(leaked) { (void)info; return number(env, 0); }
 /* (): for offheap, which looks from time to time what script has let go of */
 FUNCTION(release_collected) { (void)env, (void)info; return NULL; }
 /* (held), (id): whether it is the memory itself or a copy */
@@ -174,9 +176,9 @@ FUNCTION(mode) { (void)info; return text(env, "plain"); }
 
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback function; } all[] = {
-    {"expose", expose}, {"exposeShared", expose_shared}, {"exposeTwice", expose_twice}, {"exposeHeap", expose_heap},
+    {"expose", expose}, {"exposeShared", expose_shared}, {"exposeTwice", expose_twice}, {"exposePointerTwice", expose_twice}, {"exposeHeap", expose_heap},
     {"kept", kept}, {"freed", freed}, {"written", written}, {"hold", hold}, {"read", read}, 
-    {"byteLength", byte_length}, {"again", again}, {"release", release}, {"releaseOnThread", release}, {"releaseCollected", release_collected}, {"exposure", exposure}, {"exposed", exposure},
+    {"byteLength", byte_length}, {"again", again}, {"release", release}, {"releaseOnThread", release}, {"leakedStores", leaked}, {"leakedBytes", leaked}, {"releaseCollected", release_collected}, {"exposure", exposure}, {"exposed", exposure},
     {"detach", detach}, {"mode", mode},
   };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

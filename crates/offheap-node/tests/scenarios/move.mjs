@@ -1,6 +1,6 @@
 // Memory that moves to another ArrayBuffer of the same thread: transfer() and structuredClone. Buffers that must be collected
 // are in arrays that let go of them: JavaScriptCore also looks for pointers on the stack.
-import { addon, collect, equal, expose, freedOnce, intact, intactHeld, needs, ofScript, POISON, stillThere } from '../harness.mjs';
+import { addon, collect, collectAndReuse, equal, expose, freedOnce, intact, intactHeld, needs, ofScript, POISON, stillThere } from '../harness.mjs';
 
 const MiB = 1 << 20;
 const hasTransfer = () => needs(ArrayBuffer.prototype.transfer, 'ArrayBuffer.prototype.transfer');
@@ -52,7 +52,7 @@ export const scenarios = {
     const buffer = ofScript(8 * MiB);
     const held = addon().hold(buffer);
     buffer.transfer();
-    await collect();
+    await collectAndReuse(8 * MiB);
     intactHeld(held, 'held memory of a transferred buffer', 8 * MiB);
     addon().release(held);
   },

@@ -71,6 +71,13 @@ pub fn expose_twice<'env>(env: &'env Env, id: u32, byte_length: u32, byte: u8) -
     Ok(vec![out(env, id, &store)?, out(env, id, &store)?])
 }
 
+/// Two buffers over stores that have one pointer: the second one is refused.
+#[napi]
+pub fn expose_pointer_twice<'env>(env: &'env Env, id: u32, byte_length: u32, byte: u8) -> Result<Vec<Unknown<'env>>> {
+    let [first, second] = poisoned::two_stores(Poisoned::new(id, byte_length as usize, byte));
+    Ok(vec![out(env, id, &first.into())?, out(env, id, &second.into())?])
+}
+
 /// A buffer over memory that nobody wrote and that is really freed.
 #[napi]
 pub fn expose_heap<'env>(env: &'env Env, byte_length: u32) -> Result<Unknown<'env>> {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offheap_node::offheap::Owner;
+use offheap_node::offheap::{Owner, UniqueStore};
 
 const POISON: u8 = 0xdd;
 
@@ -25,6 +25,19 @@ unsafe impl Owner for Poisoned {
     fn memory(&mut self) -> NonNull<[u8]> {
         NonNull::from(self.memory.as_mut_slice())
     }
+}
+
+/// Two stores over one memory, which is freed with the second of them. This is the mistake that is refused later.
+pub(crate) fn two_stores(mut memory: Poisoned) -> [UniqueStore; 2] {
+    let bytes = memory.memory();
+    let memory = Arc::new(memory);
+    [(); 2].map(|()| {
+        let memory = Arc::clone(&memory);
+        let deleter = move |_, _| drop(memory);
+        // SAFETY: none, for the second store: both have these bytes. Only one of them is used.
+        unsafe { UniqueStore::from_raw_parts(bytes.as_ptr().cast(), bytes.len(), deleter) }
+            .unwrap_or_else(|rejected| panic!("{}", rejected.error()))
+    })
 }
 
 impl Drop for Poisoned {
