@@ -99,3 +99,16 @@ fn of_more_stores_than_are_shown() {
         assert_eq!(counted, tab.number("data.stores_in_all"));
     });
 }
+
+#[test]
+fn of_an_audit() {
+    let stream = r#"{"event":"start","version":1,"process":1}
+{"event":"created","time":5,"store":1,"bytes":1024,"kind":"external","site":"a.js:2:3"}
+{"event":"notice","time":6,"code":"WRAPPED_TWICE","message":"one pointer, <b>two</b> buffers","store":1}
+{"event":"end","time":1000,"leaks":false}
+"#;
+    verdict("of_an_audit", stream.as_bytes(), |verdict, notices| {
+        assert_eq!(verdict, "Nothing leaked.");
+        assert_eq!(notices, "Notice: one pointer, <b>two</b> buffers");
+    });
+}
