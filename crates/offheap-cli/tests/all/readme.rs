@@ -31,6 +31,7 @@ const NOT_RUN: &[&str] = &[
     "cargo test -p offheap-ledger",
     "cargo bench -p offheap-v8 --bench peers",
     "cargo bench -p offheap-cli --features v8 --bench map",
+    "cd crates/offheap-node && npm run bench",
 ];
 
 /// Whether a command needs V8, and this test was built without it. CI builds it with the feature if V8 is at hand.
@@ -239,6 +240,7 @@ fn programs() -> Vec<String> {
         "crates/offheap-quickjs/examples",
         "crates/offheap-v8/examples",
         "crates/offheap-conformance/examples",
+        "crates/offheap-node/examples/addon/src",
         "examples/deno/src",
         "peers-unsound/rquickjs/src",
         "peers-unsound/v8/src",

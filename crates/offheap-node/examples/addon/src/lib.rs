@@ -1,10 +1,13 @@
 //! An addon whose functions share memory with script. `docs/node.md` shows how script calls them.
 #![deny(unsafe_code)]
 
+// For the longer examples below.
+use napi::Task;
 use napi::bindgen_prelude::AsyncTask;
-use napi::{Env, Result, Task};
-use napi_derive::napi;
 use offheap_node::offheap::SharedStore;
+
+use napi::{Env, Result};
+use napi_derive::napi;
 use offheap_node::prelude::*;
 
 /// How often each byte occurs. The result is over the memory of the `Vec`.
