@@ -6,6 +6,7 @@ use offheap::{BackingStore, SharedStore, UniqueStore, adapter};
 use offheap_engine::{Window, check_aligned, in_finalizer, refused_in_finalizer};
 
 use crate::environment::Process;
+use crate::sys::heap_end;
 use crate::sys::napi::type_of;
 use crate::sys::{Block, Buffer, Handle, Memory, TABLE, V8, store_of, wrap};
 use crate::{CopyReason, ENGINE, Error, Exposure, Incoming};
@@ -138,6 +139,7 @@ fn first_store_of(v8: V8, env: &Env, process: &Process, buffer: Buffer<'_>) -> R
     if memory.may_be_lent(env) {
         return Ok((memory.copy()?.into(), Exposure::Copied { reason: CopyReason::OfAnotherAddon }));
     }
+    heap_end::watch(env)?;
     Ok((memory.adopt(process)?, Exposure::External))
 }
 

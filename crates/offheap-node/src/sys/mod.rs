@@ -6,7 +6,7 @@
 //! - `questions` asks the host what it is, and `executable` the program's file. `pin` keeps this addon mapped.
 //! - `selftest` calls V8's functions before they are used, and `trial` does so in a child process.
 //! - `wrap` makes blocks over stores. `engine_memory` makes stores over the memory that script made. `lent`
-//!   recognizes memory of other addons.
+//!   recognizes memory of other addons. `heap_end` keeps blocks of V8 from being freed after V8's heap.
 //! - `external` makes Node-API's external buffers over stores, and has their finalizers. `turn` is what a thread keeps of
 //!   its environments.
 //! - `host_memory` allocates buffers in the host. `script_memory` copies what script made, and `lend` lends it for a call.
@@ -18,6 +18,7 @@ mod broken;
 mod engine_memory;
 pub(crate) mod executable;
 pub(crate) mod external;
+pub(crate) mod heap_end;
 pub(crate) mod host_memory;
 mod lend;
 mod lent;

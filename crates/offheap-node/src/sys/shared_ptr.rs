@@ -9,6 +9,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, Ordering, fence};
 
+use super::heap_end;
 use super::symbols::{Functions, Pointer};
 
 /// What V8 returns for a class that has a destructor. The caller gives the place, and V8 fills in as many words as the
@@ -136,7 +137,12 @@ impl Drop for SharedPtr {
         }
         fence(Ordering::Acquire);
         // SAFETY: I-FREE-ONCE: this was the last use, and the uses together have a weak reference.
-        unsafe { end(self.control) };
+        let end = || unsafe { end(self.control) };
+        // Only blocks of V8's own memory need the allocator of V8's heap.
+        match std::ptr::eq(self.control().functions, &OUR_TABLE.functions) {
+            true => end(),
+            false => heap_end::free(end),
+        }
     }
 }
 

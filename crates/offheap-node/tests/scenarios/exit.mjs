@@ -20,6 +20,15 @@ export const scenarios = {
     readAtExit();
   },
 
+  /** A thread of Rust drops script's memory while the process ends, also after V8's heap did. */
+  dropsAfterTheHeap: {
+    without: { plain: 'it holds no stores' },
+    run() {
+      for (let i = 0; i < 10_000; i++) addon().hold(ofScript(256));
+      live = addon().releaseAfter();
+    },
+  },
+
   /** process.exit in the middle of script. */
   processExit: {
     status: 3,

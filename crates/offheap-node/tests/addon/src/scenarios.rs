@@ -180,3 +180,24 @@ pub fn release_collected() {
 pub fn detach(buffer: ArrayBuffer<'_>) -> Result<()> {
     buffer.detach()
 }
+
+/// Drops all that is held on a thread of Rust, and releases what V8 released, from the moment on when the owner of the
+/// returned buffer is dropped. While script keeps that buffer, this is when V8's heap ends.
+#[napi]
+pub fn release_after<'env>(env: &'env Env) -> Result<Unknown<'env>> {
+    let (sender, ended) = std::sync::mpsc::channel();
+    let deleter = move |_, _| {
+        let _ = sender.send(());
+    };
+    let store = UniqueStore::from_owner_with_deleter(vec![0_u8; 64], deleter);
+    let store = store.map_err(|rejected| failed(rejected.error()))?;
+    std::thread::spawn(move || {
+        if ended.recv().is_ok() {
+            lock(&HELD).clear();
+            loop {
+                offheap_node::release_collected();
+            }
+        }
+    });
+    Ok(offheap_node::expose_or_copy(env, &store.into()).map_err(failed)?.0)
+}
