@@ -1,7 +1,7 @@
 //! Runs the conformance suite inside a host: Node, Deno or Bun. `scenarios/conformance.mjs` loads it.
 //!
 //! The runner is on a thread of its own. An isolate is a worker of the host, which serves the verbs of
-//! [`Engine`](offheap_engine::Engine) to that thread and turns its event loop between them. All objects of script stay in
+//! [`Engine`] to that thread and turns its event loop between them. All objects of script stay in
 //! the worker, in a table of `verbs.mjs`, and have numbers here.
 #![deny(unsafe_code)]
 
