@@ -13,6 +13,7 @@
 //! store is made at once. V8 does not tell which memory came from its allocator; the [`AddressSet`] does.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -194,11 +195,23 @@ unsafe impl Owner for ScriptBytes {
     }
 }
 
+thread_local!(static IS_OURS: Cell<bool> = const { Cell::new(false) });
+
+/// Makes a call of V8 that allocates buffers for this crate itself. They are no stores from the beginning, so no observer hears
+/// of them.
+pub(super) fn for_this_crate<R>(call: impl FnOnce() -> R) -> R {
+    let outer = IS_OURS.replace(true);
+    let result = call();
+    IS_OURS.set(outer);
+    result
+}
+
 unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -> *mut c_void {
     if !COUNTED.take(byte_length) {
         return ptr::null_mut();
     }
-    let data = match adapter::is_observed() || Budget::limit().is_some() {
+    let has_store = (adapter::is_observed() || Budget::limit().is_some()) && !IS_OURS.get();
+    let data = match has_store {
         false => allocator.allocate(byte_length),
         true => run_finalizer(ENGINE, || allocator.allocate_store(byte_length)),
     };

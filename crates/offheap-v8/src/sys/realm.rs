@@ -1,6 +1,7 @@
 //! V8's own functions, unaffected by replacements in script. They answer queries that the crate `v8` does not bind. A
 //! program's own snapshot may have replaced them before, so memory safety does not depend on their answers.
 
+use super::allocator::for_this_crate;
 use super::natives;
 use crate::script::{catching, compile_and_run};
 use crate::{ENGINE, Error};
@@ -41,8 +42,8 @@ impl Realm {
         }
         let mut realm = Realm { context, functions, enforces_immutable: false };
         let nothing = v8::undefined(scope).into();
-        realm.enforces_immutable =
-            realm.has_v8s_own_transfer(scope) && realm.call(scope, Function::ProbeImmutable, nothing, &[])?.is_true();
+        realm.enforces_immutable = realm.has_v8s_own_transfer(scope)
+            && for_this_crate(|| realm.call(scope, Function::ProbeImmutable, nothing, &[]))?.is_true();
         Ok(realm)
     }
 
