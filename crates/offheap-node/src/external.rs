@@ -60,9 +60,6 @@ fn reason_to_copy(host: Host, environment: &Environment, store: &BackingStore) -
     if kind.is_resizable_by_rust() {
         return Some(CopyReason::Resizable);
     }
-    if check_aligned(ENGINE, store).is_err() {
-        return Some(CopyReason::Misaligned);
-    }
     if kind.is_shared() {
         return (!has_external_shared()).then_some(CopyReason::NoExternalSharedMemory);
     }
@@ -89,7 +86,10 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
     let environment = Environment::of(env)?;
     match reason_to_copy(host, &environment, store) {
         Some(reason) => copy_out(env, store, reason),
-        None => Ok((buffer_over(env, host, process, &environment, store)?, Exposure::External)),
+        None => {
+            check_aligned(ENGINE, store)?;
+            Ok((buffer_over(env, host, process, &environment, store)?, Exposure::External))
+        }
     }
 }
 

@@ -119,6 +119,18 @@ export async function collect(rounds = 4) {
   }
 }
 
+/** A new buffer over what is held, once the first buffer is gone, which may take collections. */
+export async function again(held) {
+  for (let round = 0; ; round++) {
+    try {
+      return addon().again(held);
+    } catch (error) {
+      if (round === 40 || !error.message.includes('it has a live buffer')) throw error;
+      await collect(1);
+    }
+  }
+}
+
 /** Collects, and makes other buffers of a length, so that memory that was freed is used again. */
 export async function collectAndReuse(byteLength) {
   await collect();

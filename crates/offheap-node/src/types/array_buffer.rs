@@ -7,7 +7,7 @@ use offheap::SharedStore;
 use super::held::{Held, store_type, unshared_type};
 use crate::sys::Sort;
 use crate::sys::traits::{Passed, passed};
-use crate::{ENGINE, Error};
+use crate::{ENGINE, Error, expose};
 
 /// An ArrayBuffer of script as its store, or a store as an ArrayBuffer. See the [module](super).
 ///
@@ -51,7 +51,9 @@ impl Passed for ArrayBuffer {
 
 /// A SharedArrayBuffer of script as its store, or shared memory as a SharedArrayBuffer. See the [module](super).
 ///
-/// On Deno nobody can keep the memory of a SharedArrayBuffer, so a copy comes in, and a copy goes out.
+/// Where the host has no SharedArrayBuffers over memory of Rust (Deno, Node 20 in the mode *external*, the mode *copy*), a copy comes
+/// in, unless it is a store of ours, and nothing goes out: the value throws a TypeError with the code `UNSUPPORTED`. A copy would not
+/// be shared. [`expose_or_copy`](crate::expose_or_copy) makes one for who wants it.
 #[derive(Clone, Debug)]
 pub struct SharedArrayBuffer(pub(super) Held);
 
@@ -93,6 +95,7 @@ impl Passed for SharedArrayBuffer {
             let (what, instead) = ("make a SharedArrayBuffer over unshared memory", "return an `ArrayBuffer`");
             return Err(Error::Unsupported { engine: ENGINE, what, instead });
         }
-        self.0.into_buffer(env)
+        // A copy would not be shared, and nothing would say so.
+        expose(env, &self.0.store)
     }
 }

@@ -26,7 +26,7 @@ impl Held {
     pub(super) fn of(value: &Unknown<'_>, is_it: impl Fn(Sort) -> bool, name: &str) -> Result<Self, Error> {
         let sort = Sort::of(value);
         if !is_it(sort) {
-            let found = format!("{sort}; the function takes the type {name}");
+            let found = format!("{sort}, where the function takes the type {name}");
             return Err(Error::NotAnArrayBuffer { engine: ENGINE, found });
         }
         let Incoming { view, exposure } = externalize(value)?;
@@ -85,6 +85,14 @@ macro_rules! unshared_type {
         impl From<offheap::UniqueStore> for $name {
             /// Script is then the only one that has the memory.
             fn from(store: offheap::UniqueStore) -> Self {
+                $name::from(offheap::BackingStore::from(store))
+            }
+        }
+
+        impl From<offheap::FrozenStore> for $name {
+            /// Script gets a copy, since functions of the host write into buffers that script cannot write
+            /// ([`CopyReason::HostWrites`](crate::CopyReason::HostWrites)).
+            fn from(store: offheap::FrozenStore) -> Self {
                 $name::from(offheap::BackingStore::from(store))
             }
         }

@@ -1,5 +1,5 @@
 // A buffer on one thread: made, used, held by native code, detached, collected.
-import { addon, BYTE, collect, collectAndReuse, copied, equal, expose, fail, freedOnce, intact, intactHeld, ofScript, stillThere } from '../harness.mjs';
+import { addon, again, BYTE, collect, collectAndReuse, copied, equal, expose, fail, freedOnce, intact, intactHeld, ofScript, stillThere } from '../harness.mjs';
 
 const MiB = 1 << 20;
 
@@ -72,7 +72,7 @@ export const scenarios = {
     await collect();
     intactHeld(held, 'held memory');
     if (!copied(1)) stillThere(1);
-    intact(addon().again(held), 'the new buffer');
+    intact(await again(held), 'the new buffer');
     addon().release(held);
     await freedOnce(1);
   },

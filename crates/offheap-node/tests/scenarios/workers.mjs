@@ -1,7 +1,7 @@
 // Memory that moves between workers, and outlives them. Buffers that must be collected are in arrays that let go of them:
 // JavaScriptCore also looks for pointers on the stack.
 import { parentPort } from 'node:worker_threads';
-import { addon, BYTE, collect, collectAndReuse, copied, ended, equal, expose, freedOnce, inWorker, intact, intactHeld, message, ofScript, start, stillThere } from '../harness.mjs';
+import { addon, again, BYTE, collect, collectAndReuse, copied, ended, equal, expose, freedOnce, inWorker, intact, intactHeld, message, ofScript, start, stillThere } from '../harness.mjs';
 
 const MiB = 1 << 20;
 const post = buffer => parentPort.postMessage(buffer, [buffer]);
@@ -93,7 +93,7 @@ export const scenarios = {
     const held = await inWorker('holdsItsOwn');
     await collectAndReuse(8 * MiB);
     intactHeld(held, 'held memory of a worker that has ended', 8 * MiB);
-    intact(addon().again(held), 'the buffer in main', 8 * MiB);
+    intact(await again(held), 'the buffer in main', 8 * MiB);
     addon().release(held);
   },
 
