@@ -162,6 +162,13 @@ pub fn release(number: u32) {
     drop(take(number));
 }
 
+/// Drops all that any environment holds.
+#[napi]
+pub fn release_all() {
+    // The lock is let go before the drops.
+    drop(std::mem::take(&mut *lock(&HELD)));
+}
+
 /// Drops what is held on a thread that has no environment.
 #[napi]
 pub fn release_on_thread(number: u32) -> Result<()> {
