@@ -30,9 +30,9 @@ impl ManuallyExternalizedBuffer {
     ///
     /// # Errors
     /// The handle comes back with the error. [`Error::IsolateGone`]; [`Error::LayoutChanged`];
-    /// [`Error::Unsupported`] in an owner's `Drop` and in an observer, and on QuickJS also while script or a lent `Ctx`
-    /// runs or a guard lends memory of QuickJS's own, unless the buffer's store was taken before; [`Error::Memory`] if
-    /// there is no memory.
+    /// [`Error::Unsupported`] in an owner's `Drop` and in an observer; while a guard lends memory that is in no store, if
+    /// the buffer has such memory too; on QuickJS also while script or a lent `Ctx` runs, unless the buffer's store was
+    /// taken before; [`Error::Memory`] if there is no memory.
     #[track_caller]
     pub fn new(buffer: Handle<JsArrayBuffer>) -> Result<Self, Rejected<Handle<JsArrayBuffer>, Error>> {
         match adapter::on_behalf_of_caller(|| buffer.table().externalize(buffer.slot())) {

@@ -62,8 +62,8 @@ fn shown(buffer: NonNull<[u8]>, window: Window) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(unsafe { buffer.cast::<u8>().add(byte_offset) }, byte_length)
 }
 
-/// Lends the bytes that a window shows of a buffer to read: those of the engine's own memory as they are, and others by
-/// the result of `store`.
+/// Lends the bytes that a window shows of a buffer to read: those that the [host lends](Host::lend) as they are, and others
+/// by the result of `store`.
 #[track_caller]
 #[inline]
 pub(crate) fn buffer_bytes<'a, H: Host>(

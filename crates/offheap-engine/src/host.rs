@@ -208,9 +208,9 @@ pub unsafe trait Host: Sized + 'static {
         element_count: usize,
     ) -> Result<Self::Root, Error>;
 
-    /// The bytes of a buffer, or of the whole buffer of a view, if they are the engine's own unshared memory and in no
-    /// store. A scope lends such memory as it is. By default, and for any other buffer, this returns `None`, and a
-    /// store lends the bytes. Runs no script.
+    /// The bytes of a buffer, or of the whole buffer of a view, if they are unshared memory that the engine has for a buffer
+    /// of script, and in no store that native code may have. A scope lends such memory as it is. By default, and for any
+    /// other buffer, this returns `None`, and a store lends the bytes. Runs no script, and collects nothing.
     ///
     /// # Errors
     /// [`Error::NotAnArrayBuffer`], [`Error::LayoutChanged`].

@@ -23,7 +23,7 @@ pub(crate) struct Table<H: Host> {
     /// The number of times that the isolate is entered: by `Isolate::enter`, and by each native function that script
     /// is calling.
     entered: Cell<u32>,
-    /// The guards over the engine's own memory.
+    /// The guards over memory without a store.
     lender: Lender,
     /// The native functions that script can call.
     functions: RefCell<Slots<InTable<H>>>,
@@ -154,7 +154,7 @@ impl<H: Host> Table<H> {
         Ok(Handle::new(Rc::clone(self) as Rc<dyn RootTable>, slot))
     }
 
-    /// The guards over the engine's own memory.
+    /// The guards over memory without a store.
     pub(crate) fn lender(&self) -> &Lender {
         &self.lender
     }
@@ -246,7 +246,7 @@ impl<H: Host> Table<H> {
             false => Ok(()),
             true => Err(Error::Unsupported {
                 engine: H::NAME,
-                what: "externalize a buffer by its handle while a guard lends memory of the engine",
+                what: "externalize a buffer by its handle while a guard lends memory without a store",
                 instead: "drop the guard first, or externalize the buffer before",
             }),
         }

@@ -1,6 +1,8 @@
 //! Implements `Host` for V8. The generic `Isolate` of `offheap-engine` drives it.
 #![allow(unsafe_code, reason = "implements `Host`, whose contract it keeps")]
 
+use std::ptr::NonNull;
+
 use offheap::{BackingStore, IsolateId, StoreKind, adapter};
 use offheap_engine::{
     ByIsolate, Element, FromScript, Host, NativeFunction, Retainers, Rooted, Roots, ScriptError, Sought, Source,
@@ -144,10 +146,10 @@ fn heap_is_exceeded() -> Error {
     ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
 }
 
-// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `externalize`, `check_lendable` and
+// SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `lend`, `externalize`, `check_lendable` and
 // `check_only_buffer` call no function of V8 that runs script. Script of this isolate runs only through the other calls
 // below, and through a scope that `ScopeExt::with_v8` lends. The id is that of the isolate's state, which ends with it.
-// `check_lendable` accounts for memory that a program may have taken through a lent scope (`sys::lending`).
+// `lend` and `check_lendable` account for memory that a program may have taken through a lent scope (`sys::lending`).
 unsafe impl Host for V8 {
     const NAME: &'static str = ENGINE;
     const RELEASING_RUNS_CODE: bool = false;
@@ -321,6 +323,10 @@ unsafe impl Host for V8 {
             let facts = Buffer::of(scope, array.into())?.facts();
             Ok(Root::of_object(scope, array.into(), facts, byte_length))
         })
+    }
+
+    fn lend(&self, buffer: Rooted<'_, Root>) -> Result<Option<NonNull<[u8]>>, Error> {
+        Ok(sys::lend(&self.own, buffer))
     }
 
     #[track_caller]

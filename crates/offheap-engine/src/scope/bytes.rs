@@ -10,11 +10,12 @@ use crate::{Error, Handle, HasBytes, guards};
 
 impl<H: Host> Scope<'_, H> {
     /// Lends the bytes of a buffer, or those that a view shows, to read. The guard borrows the scope, so no script runs
-    /// while it lives. Nothing is copied: on QuickJS, the memory of a buffer that script made is lent as it is. On other
-    /// engines, the first use of such a buffer [externalizes](Self::externalize) it.
+    /// while it lives. Nothing is copied. The memory of a buffer that script made is lent as it is, without a store, on
+    /// QuickJS, and on V8 if the buffer has a fixed length and the program never had a scope of the crate `v8`. In all
+    /// other cases the first use of such a buffer [externalizes](Self::externalize) it.
     ///
-    /// While a guard lends memory of QuickJS, a handle does not externalize a buffer that is not over a store
-    /// ([`Error::Unsupported`]).
+    /// While a guard lends memory without a store, a handle does not externalize a buffer whose memory may be lent that
+    /// way ([`Error::Unsupported`]).
     ///
     /// # Errors
     /// Those of [`externalize`](Self::externalize), and [`Error::Memory`] for a mapped file, for shared memory, and

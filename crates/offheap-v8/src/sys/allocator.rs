@@ -93,7 +93,7 @@ impl Prefix {
     fn begin_settling(&self) -> Result<NonNull<c_void>, Option<NonNull<c_void>>> {
         let mut hold = self.hold.load(Ordering::Acquire);
         loop {
-            if !hold.is_null() && hold.addr() & UNSETTLED == 0 {
+            if !is_unsettled_hold(hold) {
                 return Ok(NonNull::new(hold).expect("not null"));
             }
             if hold == SETTLING {
@@ -300,11 +300,31 @@ pub(super) unsafe fn find(data: NonNull<c_void>, byte_length: usize) -> Made {
     // `free`, or it is another buffer over the same store: then its own hold keeps the store even if V8 calls `free`
     // now.
     let hold = unsafe { prefix(data.cast()) }.hold.load(Ordering::Acquire);
-    let Some(hold) = NonNull::new(hold).filter(|hold| hold.addr().get() & UNSETTLED == 0) else {
+    let Some(hold) = NonNull::new(hold).filter(|hold| !is_unsettled_hold(hold.as_ptr())) else {
         return Made::Unsettled;
     };
     // SAFETY: I-FREE-ONCE: this is a hold on the store of the buffer, which lives as above. Reading it resizes nothing.
     Made::Store(unsafe { Hold::with_raw(hold, |hold| hold.store(data.as_ptr().cast(), byte_length)) })
+}
+
+/// Whether the memory at `data` came from this allocator, and there is no store of it that native code may have.
+///
+/// # Safety
+/// The contract of [`find`] holds.
+#[inline]
+pub(super) unsafe fn is_unsettled(data: NonNull<c_void>) -> bool {
+    if !ADDRESSES.contains(data.as_ptr().addr()) {
+        return false;
+    }
+    // SAFETY: I-LAYOUT: the address is in the set, and the memory stays, as in `find`.
+    let hold = unsafe { prefix(data.cast()) }.hold.load(Ordering::Acquire);
+    is_unsettled_hold(hold)
+}
+
+/// Whether native code has no store yet of memory whose prefix has this hold.
+#[inline]
+fn is_unsettled_hold(hold: *mut c_void) -> bool {
+    hold.is_null() || hold.addr() & UNSETTLED != 0
 }
 
 /// Returns the store of this script memory if it is not `store`. Then the code that made `store` over it has made a

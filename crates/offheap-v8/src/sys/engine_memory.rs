@@ -130,6 +130,16 @@ pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
     }
 }
 
+/// The bytes of a buffer if they are memory of our allocator that is in no store that native code may have. Its length
+/// never changes. Looks only at the buffer's slots and at our own words, so guards may live.
+#[inline]
+pub(super) fn bytes_without_store(buffer: v8::Local<'_, v8::ArrayBuffer>) -> Option<NonNull<[u8]>> {
+    let data = buffer.data()?;
+    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data.
+    let is_unsettled = unsafe { allocator::is_unsettled(data) };
+    is_unsettled.then(|| NonNull::slice_from_raw_parts(data.cast(), buffer.byte_length()))
+}
+
 /// Looks up `data`, which must be that of a buffer in its scope.
 #[inline]
 fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {

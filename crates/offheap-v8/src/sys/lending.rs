@@ -1,16 +1,18 @@
 //! Whether an isolate may lend the bytes of a store. The check is in `offheap_engine::memory`; this file gives it the
 //! handles.
 
+use std::ptr::NonNull;
+
 use offheap::{BackingStore, IsolateId, adapter};
 use offheap_engine::memory::Lender;
 use offheap_engine::{Rooted, Roots, UseOfBytes};
 
 use super::block::{Block, TABLE};
-use super::engine_memory::{drop_released, find};
+use super::engine_memory::{bytes_without_store, drop_released, find};
 use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
 use super::own_isolate::OwnIsolate;
-use super::root::Root;
+use super::root::{Root, buffer_of};
 use super::state::State;
 use crate::{ENGINE, Error};
 
@@ -40,6 +42,21 @@ impl Lender<Block> for Handles<'_> {
     fn drop_released(&self) {
         drop_released(self.own.state());
     }
+}
+
+/// The bytes of a buffer, or of the whole buffer of a view, that are lent without a store: memory of our allocator that is
+/// in no store. No other isolate has it, because a program needs a scope to take V8's block out of this isolate, or into
+/// it. V8 frees it only when it collects, which no code does while a guard lives.
+pub(crate) fn lend(own: &OwnIsolate, object: Rooted<'_, Root>) -> Option<NonNull<[u8]>> {
+    if own.state().was_lent() {
+        return None;
+    }
+    own.with_buffer(object, bytes_without_store).unwrap_or_else(|| {
+        own.with_scope(|scope| match buffer_of(scope, object) {
+            Ok((Buffer::Unshared(buffer), _)) => bytes_without_store(buffer),
+            Ok((Buffer::Shared(_), _)) | Err(_) => None,
+        })
+    })
 }
 
 /// Refuses to lend the bytes of `store` unless no other code has them. `first` may be a buffer over them.

@@ -49,7 +49,7 @@ pub(crate) use engine_memory::{drop_released, find, locate, store_of};
 pub(crate) use facts::Facts;
 pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use hooks::{instantiate_module, watch_import_meta, watch_messages, watch_rejections};
-pub(crate) use lending::{check_lendable, check_only_buffer};
+pub(crate) use lending::{check_lendable, check_only_buffer, lend};
 pub(crate) use object::Buffer;
 pub(crate) use own_isolate::OwnIsolate;
 pub(crate) use platform::{check_thread, start, started_by_the_program};

@@ -134,14 +134,23 @@ impl OwnIsolate {
     }
 
     /// The store that an ArrayBuffer is over; `None` in every other case. Only for scopes: no finalizer reaches a scope, so
-    /// V8 is not dropping the owner of the memory, and need not be asked for the block. No context is entered, because V8
-    /// is only asked for the buffer's address and length.
+    /// V8 is not dropping the owner of the memory, and need not be asked for the block.
     pub(crate) fn store_in_scope(&self, buffer: Rooted<'_, Root>) -> Option<BackingStore> {
+        self.with_buffer(buffer, |buffer| find(&Buffer::Unshared(buffer))).flatten()
+    }
+
+    /// Calls `look` with an object if it is an ArrayBuffer. No context is entered, because V8 is only asked for the
+    /// buffer's address and length.
+    pub(super) fn with_buffer<R>(
+        &self,
+        object: Rooted<'_, Root>,
+        look: impl FnOnce(v8::Local<'_, v8::ArrayBuffer>) -> R,
+    ) -> Option<R> {
         let mut entered = self.enter();
         let handles = pin!(v8::HandleScope::new(entered.isolate()));
         let handles = handles.init();
-        let object = buffer.with(|root| root.object(&handles)).ok()?;
-        find(&Buffer::Unshared(object.try_into().ok()?))
+        let object = object.with(|root| root.object(&handles)).ok()?;
+        Some(look(object.try_into().ok()?))
     }
 
     /// Makes a function of script that calls `native`.

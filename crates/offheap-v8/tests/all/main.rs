@@ -19,6 +19,7 @@ mod foreign;
 mod functions;
 mod guards;
 mod heap;
+mod lent;
 mod loops;
 mod maps;
 mod messages;
