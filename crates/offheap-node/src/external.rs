@@ -93,6 +93,14 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
     }
 }
 
+/// An ArrayBuffer over a mapped file on Deno, which makes no SharedArrayBuffer over memory of native code. The host takes the bytes
+/// for unshared ones. Only [`expose_mapped`](crate::expose_mapped) calls this.
+pub(crate) fn unshared_over_file<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
+    let (host, process) = begin(env)?;
+    check_aligned(ENGINE, store)?;
+    array_buffer_over(env, host, process, store)
+}
+
 /// A buffer of the host with a copy of a store that nobody else has. `None` if the store is to be exposed.
 pub(crate) fn give_small<'env>(
     env: &'env Env,

@@ -51,7 +51,7 @@ pub use napi;
 pub use offheap;
 pub use offheap_engine::{CopyReason, Element, Error, Exposure, ExternalizedView};
 pub use out::{expose, expose_or_copy, filled, give};
-pub use sys::{to_vec, with_bytes, with_bytes_mut};
+pub use sys::{expose_mapped, to_vec, with_bytes, with_bytes_mut};
 pub use throw::OrThrow;
 
 /// What a file of `#[napi]` functions needs: `use offheap_node::prelude::*;`. Its types hide those of napi's prelude that have the

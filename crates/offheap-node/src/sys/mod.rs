@@ -10,6 +10,7 @@
 //! - `external` makes Node-API's external buffers over stores, and has their finalizers. `turn` is what a thread keeps of
 //!   its environments.
 //! - `host_memory` allocates buffers in the host. `script_memory` copies what script made, and `lend` lends it for a call.
+//! - `mapped` makes buffers over mapped files.
 #![allow(unsafe_code, reason = "Node-API is C, and V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod block;
@@ -22,6 +23,7 @@ pub(crate) mod heap_end;
 pub(crate) mod host_memory;
 mod lend;
 mod lent;
+mod mapped;
 pub(crate) mod napi;
 mod object;
 
@@ -41,6 +43,7 @@ mod wrap;
 pub(crate) use block::{Block, TABLE};
 pub(crate) use engine_memory::{Memory, store_of};
 pub use lend::{to_vec, with_bytes, with_bytes_mut};
+pub use mapped::expose_mapped;
 pub(crate) use script_memory::Object;
 pub(crate) use sort::{Sort, node_buffer, typed_array};
 pub(crate) use turn::Environment;

@@ -1,0 +1,157 @@
+'use strict';
+// Memory outside of JavaScript's heap. README.md says how to use it.
+
+const { fileURLToPath } = require('node:url');
+const { isMainThread } = require('node:worker_threads');
+const { load } = require('./load.js');
+const { placeOfCaller } = require('./place.js');
+
+const native = load(process.platform, process.arch);
+native.ledgerFromEnv();
+native.startCounting();
+if (process.versions.bun && isMainThread) {
+  // Bun ends the process without the functions that native code has registered for its end.
+  process.on('exit', () => {
+    if (native.ledgerLevel()) native.ledgerFinish();
+  });
+}
+
+// What script may replace later.
+const { ArrayBuffer, DataView, SharedArrayBuffer, Uint8Array, WeakRef } = globalThis;
+const { isView } = ArrayBuffer;
+
+/** A TypeError or RangeError with a code. */
+const error = (Class, code, message) => Object.assign(new Class(message), { code });
+const argument = message => error(TypeError, 'ARGUMENT', message);
+
+/** Checks a number of bytes. */
+function bytes(value, name) {
+  if (typeof value !== 'number') throw argument(`${name} is a number, and not of the type ${typeof value}`);
+  if (!Number.isSafeInteger(value) || value < 0) throw error(RangeError, 'ARGUMENT', `${name} is a whole number of bytes, and not ${value}`);
+  return value;
+}
+/** Checks an object of options, all of whose names are known. */
+function options(value, ...names) {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) throw argument(`options are an object, and not ${value === null ? 'null' : `of the type ${typeof value}`}`);
+  for (const name of Object.keys(value)) if (!names.includes(name)) throw argument(`there is no option ${name}; there are ${names.join(', ')}`);
+  return value;
+}
+/** The place of the caller, if a ledger asks for it. */
+const place = callee => (native.recordsPlaces() ? placeOfCaller(callee) : undefined);
+
+function allocate(byteLength) {
+  return native.allocate(bytes(byteLength, 'byteLength'), place(allocate));
+}
+
+function mapFile(path, mode = 'cow', range) {
+  const name = path instanceof URL ? fileURLToPath(path) : path;
+  if (typeof name !== 'string') throw argument(`the path is a string or a URL, and not of the type ${typeof path}`);
+  if (mode === 'ro') {
+    throw error(TypeError, 'UNSUPPORTED', "there is no mode 'ro': functions of the host write into every buffer, and a write to memory that is read-only would end the process; use 'cow', whose writes never reach the file");
+  }
+  if (mode !== 'cow' && mode !== 'rw') throw argument(`the mode is 'cow' or 'rw', and not ${typeof mode === 'string' ? `'${mode}'` : `of the type ${typeof mode}`}`);
+  const { offset = 0, length } = options(range, 'offset', 'length');
+  if (bytes(offset, 'offset') % 8 !== 0) throw error(RangeError, 'MISALIGNED', `offset is a multiple of 8, and not ${offset}; begin earlier, and make a view of the buffer`);
+  if (length !== undefined) bytes(length, 'length');
+  try {
+    const buffer = native.mapFile(name, mode === 'rw', offset, length, place(mapFile));
+    new Uint8Array(buffer); // Node 20 makes a longer buffer, and no view of it
+    return buffer;
+  } catch (cause) {
+    if (cause.code && cause.code !== 'TOO_LARGE_FOR_ENGINE') throw cause;
+    throw error(RangeError, 'TOO_LARGE_FOR_ENGINE', `cannot map so many bytes of ${name} at once: this host has views of at most 4 GiB; map a part of the file: mapFile(path, mode, { offset, length })`);
+  }
+}
+
+/** Whether this is a buffer that is detached. */
+function isDetached(buffer) {
+  try {
+    new Uint8Array(buffer, 0, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+const secret = Symbol('made by externalize');
+
+class Externalized {
+  #kept;
+  #how;
+  #byteLength;
+  #byteOffset;
+  #bufferByteLength;
+  #isReleased = false;
+  /** The buffer that came in, and the last one that went out over the memory. */
+  #buffers;
+
+  constructor(key, { kept, how, byteLength }, buffer, view) {
+    if (key !== secret) throw argument('call externalize(buffer); script does not make these objects');
+    this.#kept = kept;
+    this.#how = how;
+    this.#bufferByteLength = byteLength;
+    this.#byteLength = view?.byteLength ?? byteLength;
+    this.#byteOffset = view?.byteOffset ?? 0;
+    this.#buffers = [new WeakRef(buffer)];
+  }
+
+  get byteLength() { return this.#byteLength; }
+  get byteOffset() { return this.#byteOffset; }
+  get bufferByteLength() { return this.#bufferByteLength; }
+  get copied() { return this.#how.copied; }
+  get reason() { return this.#how.reason ?? null; }
+  get message() { return this.#how.message ?? null; }
+  get released() { return this.#isReleased; }
+
+  expose() {
+    if (!this.#isReleased) {
+      for (const reference of this.#buffers) {
+        const buffer = reference.deref();
+        if (buffer && !isDetached(buffer)) return { buffer, copied: false, reason: null, message: null };
+      }
+    }
+    const { buffer, how } = native.again(this.#kept, place(this.expose));
+    if (!how.copied) this.#buffers = [new WeakRef(buffer)];
+    return { buffer, copied: how.copied, reason: how.reason ?? null, message: how.message ?? null };
+  }
+
+  release() {
+    this.#isReleased = true;
+    this.#buffers = [];
+    return native.release(this.#kept);
+  }
+}
+if (Symbol.dispose) {
+  Object.defineProperty(Externalized.prototype, Symbol.dispose, { value: Externalized.prototype.release, writable: true, configurable: true });
+}
+
+function externalize(buffer) {
+  const view = isView(buffer) ? buffer : undefined;
+  const whole = view ? view.buffer : buffer;
+  // Read before the memory is kept: the getters of a subclass are code of script.
+  const shown = view && { byteLength: view.byteLength, byteOffset: view.byteOffset };
+  return new Externalized(secret, native.keep(whole, place(externalize)), whole, shown);
+}
+
+function stats() {
+  return native.stats();
+}
+
+const ledger = Object.freeze({
+  get level() { return native.ledgerLevel() ?? null; },
+  install(level = 'sites', settings) {
+    if (typeof level !== 'string') throw argument(`the level is a string, and not of the type ${typeof level}`);
+    const { file, sampleBytes, history } = options(settings, 'file', 'sampleBytes', 'history');
+    const path = file instanceof URL ? fileURLToPath(file) : file;
+    if (path !== undefined && typeof path !== 'string') throw argument(`file is a string or a URL, and not of the type ${typeof file}`);
+    if (sampleBytes !== undefined) bytes(sampleBytes, 'sampleBytes');
+    if (history !== undefined) bytes(history, 'history');
+    native.ledgerInstall(level, path, sampleBytes, history);
+  },
+  report: () => native.ledgerReport(),
+  snapshot: () => JSON.parse(native.ledgerSnapshot()),
+  finish: () => native.ledgerFinish(),
+});
+
+module.exports = { allocate, mapFile, externalize, Externalized, stats, ledger };

@@ -1,0 +1,28 @@
+'use strict';
+// Finds the line of script that calls a function of the package, for the ledger.
+
+const { captureStackTrace } = Error;
+
+/** The place that called `callee`: `{ file, line, column }`, or undefined if the host does not tell. */
+function placeOfCaller(callee) {
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  try {
+    Error.stackTraceLimit = 1;
+    Error.prepareStackTrace = (_, sites) => sites;
+    const holder = {};
+    captureStackTrace(holder, callee);
+    const [site] = holder.stack;
+    const file = site.getFileName();
+    if (typeof file !== 'string') return undefined;
+    return { file: file.replace(/^file:\/\//, ''), line: site.getLineNumber() ?? 0, column: site.getColumnNumber() ?? 0 };
+  } catch {
+    return undefined; // script has replaced or frozen what this needs
+  } finally {
+    try {
+      Error.prepareStackTrace = prepareStackTrace;
+      Error.stackTraceLimit = stackTraceLimit;
+    } catch {}
+  }
+}
+
+module.exports = { placeOfCaller };
