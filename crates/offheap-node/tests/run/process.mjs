@@ -6,6 +6,9 @@ import { hosts } from '../hosts.mjs';
 
 const here = path => fileURLToPath(new URL(path, import.meta.url));
 
+const memcheck = ['valgrind', '--quiet', '--error-exitcode=99', '--trace-children=no', '--num-callers=40',
+  `--suppressions=${here('../../../../.ci/valgrind-v8.supp')}`];
+
 // Each process has a group of its own, which ends with the runner.
 const running = new Set();
 const end = group => process.kill(-group, 'SIGKILL');
@@ -22,9 +25,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
  */
 export function runProcess({ host, mode, name, scenario }, { checked, valgrind }) {
   let command = [...hosts[host].command];
-  if (valgrind) command = ['valgrind', '--quiet', '--error-exitcode=99', '--trace-children=no', ...command, '--jitless'];
+  if (valgrind) command = [...memcheck, ...command, '--jitless'];
   const [program, ...flags] = command;
-  if (program !== 'valgrind' && !existsSync(program)) {
+  if (!valgrind && !existsSync(program)) {
     return Promise.resolve({ kind: 'died', text: `${program} is missing: run npm install`, output: '' });
   }
   const addon = mode === 'plain' ? 'plain' : 'ours';
