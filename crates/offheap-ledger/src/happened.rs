@@ -48,12 +48,12 @@ pub(crate) enum What {
 }
 
 impl Happened {
-    /// An event of the core. Whatever the core tells that is not known here is left out.
-    pub(crate) fn new(event: &Event, weight: Weight, stack: Option<Stack>) -> Option<Happened> {
+    /// An event of the core, while script was at `script`. Whatever the core tells that is not known here is left out.
+    pub(crate) fn new(event: &Event, weight: Weight, stack: Option<Stack>, script: Option<Site>) -> Option<Happened> {
         let (what, isolate, site) = match event.kind {
             EventKind::Created => (What::Created { kind: event.store_kind, weight }, None, Some(event.created)),
-            EventKind::Exposed { isolate } => (What::Exposed, Some(isolate), None),
-            EventKind::Externalized { isolate } => (What::Externalized, Some(isolate), None),
+            EventKind::Exposed { isolate } => (What::Exposed, Some(isolate), script),
+            EventKind::Externalized { isolate } => (What::Externalized, Some(isolate), script),
             EventKind::Detached { isolate } => (What::Detached, Some(isolate), None),
             EventKind::Referenced { reference, at, from, to } => {
                 (What::Referenced { reference: reference.get(), from, to }, None, Some(at))

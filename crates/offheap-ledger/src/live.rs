@@ -33,6 +33,12 @@ pub struct LiveStore {
     pub created: Site,
     /// The stack that made it, from level `Sites` on.
     pub stack: Option<Stack>,
+    /// The functions of script that waited when an engine got a buffer over it, the latest time that there were any. From level
+    /// `Sites` on.
+    pub exposed_by: Option<Stack>,
+    /// The functions of script that waited when native code took a reference from a buffer over it, the first time that there
+    /// were any. From level `Sites` on.
+    pub externalized_by: Option<Stack>,
     /// The number of the thread that made it; 0 if that is not known.
     pub thread: u32,
     /// When it was made, since the ledger began.
@@ -102,6 +108,8 @@ pub struct Buffers {
     pub isolate: Option<IsolateId>,
     /// How many.
     pub count: u32,
+    /// The place in script that waited when an engine got one of them. `None` if it was native code only.
+    pub exposed: Option<Site>,
 }
 
 /// An event of the history of a store.
@@ -141,6 +149,8 @@ impl LiveStore {
             greatest_byte_length: record.greatest_byte_length,
             created: record.site.site,
             stack: record.stack,
+            exposed_by: record.more.as_ref().and_then(|more| more.exposed_by),
+            externalized_by: record.more.as_ref().and_then(|more| more.externalized_by),
             thread: record.thread,
             time: Duration::from_nanos(record.time),
             weight: record.weight.get(),
@@ -165,6 +175,8 @@ impl LiveStore {
             greatest_byte_length: byte_length,
             created,
             stack: None,
+            exposed_by: None,
+            externalized_by: None,
             thread: 0,
             time: Duration::ZERO,
             weight: 1.0,
@@ -269,6 +281,9 @@ impl Ledger {
 impl fmt::Display for LiveStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let &LiveStore { created, address, ref holders, .. } = self;
+        // V8 does not say which line of script made a buffer.
+        let by = if is_placeless(created) { self.externalized_by } else { None };
+        let taken = by.and_then(|stack| stack.script_site());
         write!(f, "{}", Bytes(self.byte_length))?;
         if let Some(address) = address {
             return write!(f, " at {address:#x}, allocated at {created}: never freed");
@@ -283,8 +298,17 @@ impl fmt::Display for LiveStore {
             more.iter().try_for_each(|held| write!(f, " and {held}"))?;
             return f.write_str(": never released");
         }
-        write!(f, ", allocated at {created}: {holders}")
+        write!(f, ", allocated at {created}")?;
+        if let Some(taken) = taken {
+            write!(f, ", externalized at {taken}")?;
+        }
+        write!(f, ": {holders}")
     }
+}
+
+/// Whether it is a script, without a line.
+fn is_placeless(site: Site) -> bool {
+    matches!(site, Site::Script(place) if place.line() == 0)
 }
 
 fn same_language(one: Site, other: Site) -> bool {
@@ -294,7 +318,9 @@ fn same_language(one: Site, other: Site) -> bool {
 impl Holders {
     /// Under the lock of the record's part.
     fn new(record: &Record) -> Self {
-        let buffers = record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count }).collect();
+        let exposed = record.more.as_ref().and_then(|more| more.exposed_by?.script_site());
+        let buffers =
+            record.buffers().into_iter().map(|(isolate, count)| Buffers { isolate, count, exposed }).collect();
         let handles = record.more.iter().flat_map(|more| &more.references);
         let mut handles: Vec<HandleTo> = handles.filter_map(HandleTo::new).collect();
         // The list of a record is not in order.
@@ -304,7 +330,7 @@ impl Holders {
             if let Some((isolate, count)) = now.exposure {
                 holders.buffers = match count {
                     0 => Vec::new(),
-                    _ => vec![Buffers { isolate: Some(isolate), count: u32::from(count) }],
+                    _ => vec![Buffers { isolate: Some(isolate), count: u32::from(count), exposed }],
                 };
             }
             // Frozen and shared memory counts its buffers as references.
@@ -319,9 +345,10 @@ impl Holders {
 
     /// As the stream tells it.
     pub(crate) fn as_format(&self, time: u64, store: StoreId) -> format::Holders {
-        let buffers = self.buffers.iter().map(|&Buffers { isolate, count }| format::Buffers {
+        let buffers = self.buffers.iter().map(|&Buffers { isolate, count, exposed }| format::Buffers {
             isolate: isolate.map(|isolate| isolate_of(isolate).isolate),
             count: u64::from(count),
+            site: exposed.map(|site| site.to_string()),
             path: Vec::new(),
         });
         format::Holders {
@@ -340,12 +367,11 @@ impl fmt::Display for Holders {
     /// `held by 1 buffer in QuickJS isolate 1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = Vec::new();
-        for &Buffers { isolate, count } in &self.buffers {
+        for &Buffers { isolate, count, exposed } in &self.buffers {
             let noun = if count == 1 { "buffer" } else { "buffers" };
-            list.push(match isolate {
-                Some(isolate) => format!("{count} {noun} in {isolate}"),
-                None => format!("{count} {noun}"),
-            });
+            let within = isolate.map_or(String::new(), |isolate| format!(" in {isolate}"));
+            let at = exposed.map_or(String::new(), |site| format!(", exposed at {site}"));
+            list.push(format!("{count} {noun}{within}{at}"));
         }
         // Handles of the same place are said once.
         let mut handles: Vec<(String, usize)> = Vec::new();

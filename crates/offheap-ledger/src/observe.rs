@@ -25,12 +25,17 @@ impl Observer for Ledger {
         self.sampling.is_none_or(|sampling| sampling.wants(byte_length))
     }
 
+    fn wants_script_stacks(&self) -> bool {
+        self.wants_events()
+    }
+
     fn event(&self, event: &Event) {
         let is_made = event.kind == EventKind::Created;
+        let script = observe::script_stack();
         let stack = match self.level() {
-            Level::Full => Stack::here(),
-            Level::Sites if is_made => Stack::here(),
-            Level::Sites => None,
+            Level::Full => Stack::here(script),
+            Level::Sites if is_made => Stack::here(script),
+            Level::Sites => script.and_then(Stack::of_script),
             Level::Counts => return,
         };
         let weight = match self.sampling {
@@ -43,7 +48,7 @@ impl Observer for Ledger {
             if let Some(block) = shard.get_mut(event.store).and_then(|record| record.block.as_mut()) {
                 block.move_to(event);
             }
-        } else if let Some(happened) = Happened::new(event, weight, stack) {
+        } else if let Some(happened) = Happened::new(event, weight, stack, script.and_then(|script| script.site())) {
             let block = if self.reads_blocks { Block::of_new(event) } else { None };
             self.record(happened, event.store_kind, event.created, block);
         }
@@ -57,7 +62,7 @@ impl Observer for Ledger {
             store: refused.store,
             at: refused.at,
             earlier: refused.earlier,
-            stack: if self.level() == Level::Counts { None } else { Stack::here() },
+            stack: if self.level() == Level::Counts { None } else { Stack::here(observe::script_stack()) },
             thread: thread::number(),
             time: Duration::from_nanos(time),
         };
@@ -71,7 +76,7 @@ impl Observer for Ledger {
 impl Ledger {
     /// The program says that a store is meant to stay.
     pub(crate) fn note_static(&self, store: &BackingStore, site: Site) {
-        let stack = if self.level() == Level::Full { Stack::here() } else { None };
+        let stack = if self.level() == Level::Full { Stack::here(observe::script_stack()) } else { None };
         let happened = Happened {
             what: What::Static,
             time: 0,

@@ -40,6 +40,9 @@ pub(crate) struct Record {
 pub(crate) struct More {
     /// Buffers by isolate, once there was a second isolate: shared and read-only memory.
     pub(crate) buffers: Vec<(IsolateId, u32)>,
+    /// The script that got a buffer over it last, and the script from which native code took a reference first.
+    pub(crate) exposed_by: Option<Stack>,
+    pub(crate) externalized_by: Option<Stack>,
     /// The native handles to it, with the feature `track-handles`.
     pub(crate) references: Vec<Happened>,
     /// Its latest events, the oldest first, at level `Full`.
@@ -51,6 +54,7 @@ pub(crate) struct More {
 impl Record {
     /// Counts what happened. `kept` is the number of events that a history keeps.
     pub(crate) fn note(&mut self, happened: &Happened, kept: usize) {
+        self.note_script(happened);
         match (happened.what, happened.isolate) {
             (What::Exposed, Some(isolate)) => {
                 self.exposed = self.exposed.saturating_add(1);
@@ -76,6 +80,16 @@ impl Record {
                 more.forgotten += 1;
             }
             more.history.push_back(*happened);
+        }
+    }
+
+    /// Notes the script that waited for it.
+    fn note_script(&mut self, happened: &Happened) {
+        let Some(stack) = happened.stack.filter(Stack::has_script) else { return };
+        match happened.what {
+            What::Exposed => self.more.get_or_insert_default().exposed_by = Some(stack),
+            What::Externalized => _ = self.more.get_or_insert_default().externalized_by.get_or_insert(stack),
+            _ => {}
         }
     }
 
@@ -163,7 +177,9 @@ impl Record {
             thread: self.thread,
             isolate: None,
         };
-        let exposed = Happened { what: What::Exposed, site: None, stack: None, ..made };
+        let stack = self.more.as_ref().and_then(|more| more.exposed_by);
+        let site = stack.and_then(|stack| stack.script_site());
+        let exposed = Happened { what: What::Exposed, site, stack, ..made };
         let buffers = self
             .buffers()
             .into_iter()

@@ -109,7 +109,7 @@ thread_local! {
 
 /// A number that only one place has. A place may have several, from several copies of its code.
 #[inline]
-fn identity(site: &Site) -> usize {
+pub(crate) fn identity(site: &Site) -> usize {
     match *site {
         Site::Native(place) => std::ptr::from_ref(place).addr(),
         Site::Script(place) => std::ptr::from_ref(place).addr(),

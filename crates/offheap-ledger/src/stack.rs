@@ -7,18 +7,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use offheap::Site;
+use offheap::observe::{ScriptFrame, ScriptStack};
 use offheap_report::format::Frame;
 
 use rustc_hash::FxBuildHasher;
 
 use crate::frames;
+use crate::site::identity;
 use crate::sys::{MOST_FRAMES, Walker};
 use crate::thread_cache::ThreadCache;
 
 /// The distinct stacks that a process keeps. When there are more, new ones are not recorded; the place still is.
 pub const MOST_STACKS: u32 = 1 << 16;
 
-/// The stack of an event: the functions that this thread was in, the innermost first.
+/// The stack of an event: the functions that this thread was in, the innermost first. Functions of script are there too, where
+/// script waited for the native code that told the event.
 ///
 /// It costs one pointer. It is given names when they are asked for, from the program's debug information.
 #[derive(Clone, Copy)]
@@ -27,10 +31,18 @@ pub struct Stack(&'static Kept);
 pub(crate) struct Kept {
     number: u32,
     addresses: Box<[usize]>,
+    script: Box<[ScriptFrame]>,
     frames: OnceLock<Vec<Frame>>,
 }
 
-/// Stacks by the hash of their return addresses.
+/// What a stack is found by: its return addresses, and the functions of script.
+#[derive(Clone, Copy)]
+struct Walked<'a> {
+    addresses: &'a [usize],
+    script: Option<&'a ScriptStack>,
+}
+
+/// Stacks by their hash.
 type Shard = Mutex<HashMap<u64, Vec<&'static Kept>, FxBuildHasher>>;
 const SHARDS: usize = 64;
 static KEPT: [Shard; SHARDS] = [const { Mutex::new(HashMap::with_hasher(FxBuildHasher)) }; SHARDS];
@@ -42,36 +54,50 @@ thread_local! {
 }
 
 impl Stack {
-    /// The stack of this thread, here. `None` where it cannot be walked, at the end of a thread for example, and where
-    /// [`MOST_STACKS`] are kept. Never panics.
+    /// The stack of this thread, here, where `script` is running. `None` where it cannot be walked, at the end of a thread for
+    /// example, and where [`MOST_STACKS`] are kept. Never panics.
     #[inline]
-    pub(crate) fn here() -> Option<Stack> {
+    pub(crate) fn here(script: Option<ScriptStack>) -> Option<Stack> {
         let mut addresses = [0; MOST_FRAMES];
         // A panic must not keep the caller from recording what happened: it would go on asking for a block that is gone.
         let walked = catch_unwind(AssertUnwindSafe(|| {
-            WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses)).ok()?
+            WALKER
+                .try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses, script.as_ref()))
+                .ok()?
         }));
         walked.unwrap_or_default()
     }
 
-    fn walked(walker: &mut Option<Walker>, addresses: &mut [usize; MOST_FRAMES]) -> Option<Stack> {
+    /// A stack of functions of script.
+    #[cold]
+    pub(crate) fn of_script(script: ScriptStack) -> Option<Stack> {
+        let walked = Walked { addresses: &[], script: Some(&script) };
+        walked.recent().or_else(|| walked.keep())
+    }
+
+    fn walked(
+        walker: &mut Option<Walker>,
+        addresses: &mut [usize; MOST_FRAMES],
+        script: Option<&ScriptStack>,
+    ) -> Option<Stack> {
         let walker = walker.get_or_insert_with(Walker::new);
         let count = walker.walk(addresses);
-        let hash = hash(&addresses[..count]);
-        let is_it = |kept: &Kept| *kept.addresses == addresses[..count];
-        if let Some(kept) = RECENT.with(|recent| recent.get_or(1, hash, is_it, || None)) {
-            return Some(Stack(kept));
+        if let Some(stack) = (Walked { addresses: &addresses[..count], script }).recent() {
+            return Some(stack);
         }
         // Before a new stack is believed, the list of modules is. Code of a new library makes new stacks only.
-        let (count, hash) = match walker.refresh() {
-            true => {
-                let count = walker.walk(addresses);
-                (count, self::hash(&addresses[..count]))
-            }
-            false => (count, hash),
-        };
-        let find = || Kept::find(hash, &addresses[..count]);
-        RECENT.with(|recent| recent.get_or(1, hash, |_| false, find)).map(Stack)
+        let count = if walker.refresh() { walker.walk(addresses) } else { count };
+        Walked { addresses: &addresses[..count], script }.keep()
+    }
+
+    /// Whether functions of script are in it.
+    pub(crate) fn has_script(&self) -> bool {
+        !self.0.script.is_empty()
+    }
+
+    /// The place in script that was running.
+    pub(crate) fn script_site(&self) -> Option<Site> {
+        self.0.script.first().map(|frame| frame.at)
     }
 
     /// The number of the stack, counted from 1. No other stack of the process has it.
@@ -82,7 +108,7 @@ impl Stack {
     /// The frames with their names: without those of the recording itself. The first time, this reads debug information,
     /// which may take a tenth of a second. No lock of the ledger is held while it does.
     pub fn frames(&self) -> &'static [Frame] {
-        self.0.frames.get_or_init(|| frames::resolve(&self.0.addresses))
+        self.0.frames.get_or_init(|| frames::resolve(&self.0.addresses, &self.0.script))
     }
 }
 
@@ -100,15 +126,35 @@ impl PartialEq for Stack {
 
 impl Eq for Stack {}
 
-impl Kept {
+impl Walked<'_> {
+    /// The kept stack, if this thread has it among its latest ones.
+    #[inline]
+    fn recent(self) -> Option<Stack> {
+        RECENT.with(|recent| recent.get_or(1, self.hash(), |kept| self.is(kept), || None)).map(Stack)
+    }
+
+    /// Keeps the stack, if it is not kept yet.
+    fn keep(self) -> Option<Stack> {
+        let hash = self.hash();
+        RECENT.with(|recent| recent.get_or(1, hash, |_| false, || self.find(hash))).map(Stack)
+    }
+
+    fn is(self, kept: &Kept) -> bool {
+        *kept.addresses == *self.addresses && self.script().eq(kept.script.iter().copied())
+    }
+
+    fn script(&self) -> impl Iterator<Item = ScriptFrame> {
+        self.script.into_iter().flat_map(ScriptStack::frames)
+    }
+
     #[cold]
-    fn find(hash: u64, addresses: &[usize]) -> Option<&'static Kept> {
-        if addresses.is_empty() {
+    fn find(self, hash: u64) -> Option<&'static Kept> {
+        if self.addresses.is_empty() && self.script.is_none() {
             return None;
         }
         let mut shard = KEPT[(hash >> 32) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
         let known = shard.entry(hash).or_default();
-        if let Some(kept) = known.iter().find(|kept| *kept.addresses == *addresses) {
+        if let Some(kept) = known.iter().find(|kept| self.is(kept)) {
             return Some(kept);
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -116,16 +162,17 @@ impl Kept {
             COUNT.store(MOST_STACKS, Ordering::Relaxed);
             return None;
         }
-        let kept = Kept { number: count + 1, addresses: addresses.into(), frames: OnceLock::new() };
+        let (addresses, script) = (self.addresses.into(), self.script().collect());
+        let kept = Kept { number: count + 1, addresses, script, frames: OnceLock::new() };
         known.push(Box::leak(Box::new(kept)));
         known.last().copied()
     }
-}
 
-/// A hash of return addresses.
-#[inline]
-fn hash(addresses: &[usize]) -> u64 {
-    addresses.iter().fold(addresses.len() as u64, |hash, &address| {
-        (hash.rotate_left(5) ^ address as u64).wrapping_mul(0x517c_c1b7_2722_0a95)
-    })
+    #[inline]
+    fn hash(&self) -> u64 {
+        let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+        let hash = self.addresses.iter().fold(self.addresses.len() as u64, |hash, &address| mix(hash, address as u64));
+        // A place of script is kept once, so its address stands for it.
+        self.script().fold(hash, |hash, frame| mix(hash, identity(&frame.at) as u64))
+    }
 }

@@ -143,7 +143,7 @@ pub use offheap_engine::{
     TypedElement, U8Clamped, Value, ViewState,
 };
 pub use rquickjs;
-pub use script::{collect, is_module, run_job, script_site};
+pub use script::{collect, is_module, run_job, script_site, script_stack};
 pub use sys::Allocator;
 pub use throw::{Caught, OrThrow, Throw};
 pub use typed::RquickjsElement;

@@ -1,6 +1,7 @@
 //! Exceptions that script throws, and their places.
 
 use offheap::Site;
+use offheap::observe::ScriptStack;
 use rquickjs::{Ctx, Value};
 
 use crate::sys::{self, with_state};
@@ -82,6 +83,11 @@ pub(crate) fn from_rquickjs(ctx: &Ctx<'_>, error: rquickjs::Error) -> Error {
 /// counts bytes of UTF-8, and in the first line of a source it is one less for tokens that are not identifiers.
 pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
     with_state(ctx, |state| Ok(state.realm(ctx)?.site())).ok().flatten()
+}
+
+/// The functions of scripts in the running call, with their places, which are like that of [`script_site`].
+pub fn script_stack(ctx: &Ctx<'_>) -> ScriptStack {
+    sys::script_stack(ctx)
 }
 
 /// Runs the first pending job in the runtime of `ctx`, a microtask or a callback of a `FinalizationRegistry`.

@@ -466,6 +466,9 @@ pub struct Buffers {
     pub isolate: Option<u64>,
     /// How many buffers.
     pub count: u64,
+    /// The place in script that waited when the engine got one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// The path of objects that keeps one of them alive, from the global object on, if the engine was asked for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,

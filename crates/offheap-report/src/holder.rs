@@ -17,6 +17,8 @@ pub enum Holder<'a> {
         number: Option<u64>,
         /// Their isolate, if a line told of it.
         isolate: Option<&'a Isolate>,
+        /// The place in script that waited when the engine got one of them, if it is told.
+        site: Option<&'a str>,
         /// The path of objects that keeps one of them alive, from the global object on. Empty if it is not told.
         path: &'a [String],
     },
@@ -50,6 +52,7 @@ impl Trace {
             count: buffers.count,
             number: buffers.isolate,
             isolate: buffers.isolate.and_then(|isolate| process?.isolate(isolate)),
+            site: buffers.site.as_deref(),
             path: &buffers.path,
         }));
         holders.extend(store.references().iter().map(Holder::Reference));
@@ -69,7 +72,7 @@ impl Trace {
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Holder::Buffers { count, number, isolate, path } => {
+            Holder::Buffers { count, number, isolate, site, path } => {
                 write!(f, "{count} {}", plural(count, "buffer"))?;
                 match (isolate, number) {
                     (Some(isolate), _) => {
@@ -80,6 +83,9 @@ impl fmt::Display for Holder<'_> {
                     }
                     (None, Some(number)) => write!(f, " in isolate {number}")?,
                     (None, None) => {}
+                }
+                if let Some(site) = site {
+                    write!(f, ", exposed at {site}")?;
                 }
                 if !path.is_empty() {
                     write!(f, ", kept by {}", path.join(" > "))?;

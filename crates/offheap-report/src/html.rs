@@ -224,7 +224,7 @@ impl<W: Write> Html<W> {
         let end = store.freed();
         let buffers = store.buffers().iter().map(|buffers| {
             let isolate = buffers.isolate.map_or(NONE, |isolate| self.isolate(trace, process, isolate));
-            (isolate, buffers.count, buffers.path.clone())
+            (isolate, buffers.count, buffers.path.clone(), buffers.site.clone().unwrap_or_default())
         });
         Bar {
             buffers: buffers.collect(),

@@ -101,10 +101,14 @@ impl Store {
         self.more.get_or_insert_default()
     }
 
-    pub(crate) fn add_buffer(&mut self, isolate: Option<u64>) {
+    pub(crate) fn add_buffer(&mut self, isolate: Option<u64>, site: Option<&str>) {
+        let site = site.map(str::to_owned);
         match self.buffers.iter_mut().find(|buffers| buffers.isolate == isolate) {
-            Some(buffers) => buffers.count += 1,
-            None => self.buffers.push(Buffers { isolate, count: 1, path: Vec::new() }),
+            Some(buffers) => {
+                buffers.count += 1;
+                buffers.site = site.or(buffers.site.take());
+            }
+            None => self.buffers.push(Buffers { isolate, count: 1, site, path: Vec::new() }),
         }
     }
 

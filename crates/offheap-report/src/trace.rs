@@ -129,7 +129,7 @@ impl Trace {
                 let isolate = change.isolate.and_then(|isolate| self.processes[index].isolate(isolate));
                 let engine = isolate.map(|isolate| intern(&mut self.words, &isolate.engine));
                 let store = self.live(index, change.store)?;
-                store.add_buffer(change.isolate);
+                store.add_buffer(change.isolate, change.site.as_deref());
                 store.engine = engine.or(store.engine.take());
             }
             Event::Released(change) => {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use offheap::observe::ScriptStack;
 use offheap::{BackingStore, Site};
 use offheap_engine::{Engine, Handle, JsArrayBuffer};
 use offheap_ledger::{Ledger, Level};
@@ -129,6 +130,10 @@ impl Call for ModelCall<'_> {
 
     fn site(&mut self) -> Site {
         offheap::adapter::script_site("model.js", self.line, 1)
+    }
+
+    fn script_stack(&mut self) -> ScriptStack {
+        ScriptStack::new()
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value, Self> {

@@ -9,6 +9,7 @@ use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
 use offheap_engine::{copied_elements, element_count, is_aligned};
 
+use crate::script::with_script_stack;
 use crate::sys::{self, Buffer};
 use crate::typed::{expose_typed, view_of_all};
 use crate::{CopyReason, ENGINE, Error, Exposure, ExternalizedView, TypedElement};
@@ -242,7 +243,9 @@ fn externalize<'s>(
     let buffer = Buffer::of(scope, value)?;
     let window = sys::window(value, &buffer).check(ENGINE, "externalize")?;
     let facts = buffer.facts();
-    window.of(sys::locate(&buffer, facts).into_store(&state)?)
+    let located = sys::locate(&buffer, facts);
+    let _script = with_script_stack(scope, located.wants_script_stack());
+    window.of(located.into_store(&state)?)
 }
 
 /// The functions of a [`SharedStore`] that need a scope of V8.

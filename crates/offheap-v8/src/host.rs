@@ -12,7 +12,7 @@ use offheap_engine::{
 use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::BackingStoreExt;
 use crate::modules::evaluate_module;
-use crate::script::{catching_with, compile_and_run, was_stopped};
+use crate::script::{catching_with, compile_and_run, was_stopped, with_script_stack};
 use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
 use crate::{BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ViewState, typed};
 
@@ -331,9 +331,11 @@ unsafe impl Host for V8 {
 
     #[track_caller]
     fn externalize(&self, buffer: Rooted<'_, Root>) -> Result<BackingStore, Error> {
-        let located = self.own.with_scope(|scope| {
+        let (located, _script) = self.own.with_scope(|scope| {
             let (buffer, facts) = buffer_of(scope, buffer)?;
-            Ok::<_, Error>(sys::locate(&buffer, facts))
+            let located = sys::locate(&buffer, facts);
+            let script = with_script_stack(scope, located.wants_script_stack());
+            Ok::<_, Error>((located, script))
         })?;
         located.into_store(self.own.state())
     }

@@ -114,7 +114,7 @@ pub use offheap_engine::{
     ManuallyExternalizedBuffer, PathStep, Retainers, RetainingPath, ScriptError, ScriptValue, SoughtStore, Source,
     TypedElement, U8Clamped, Value, ViewState,
 };
-pub use script::{Throw, collect, script_site};
+pub use script::{Throw, collect, script_site, script_stack};
 pub use v8;
 
 #[cfg(doctest)]

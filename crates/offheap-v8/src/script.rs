@@ -1,6 +1,7 @@
 //! Results of script, exceptions, and positions in script.
 
-use offheap::adapter::{self, in_finalizer};
+use offheap::adapter::{self, WithScriptStack, in_finalizer};
+use offheap::observe::ScriptStack;
 use offheap::{ErrorClass, Site};
 
 use crate::sys;
@@ -91,16 +92,54 @@ fn stack_of<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Valu
     Some(frames.join("\n"))
 }
 
+/// At most this many frames are looked at, to find those of script.
+const FRAMES: usize = 64;
+
 /// The innermost position in script of the current call, or `None` if no script is on the stack.
 pub fn script_site(scope: &mut v8::PinScope<'_, '_>) -> Option<Site> {
-    const FRAMES: usize = 64;
     let _entered = sys::enter(scope);
     let stack = v8::StackTrace::current_stack_trace(scope, FRAMES)?;
     (0..stack.get_frame_count()).filter_map(|index| stack.get_frame(scope, index)).find_map(|frame| {
-        let name = frame.get_script_name_or_source_url(scope)?.to_rust_string_lossy(scope);
-        let (line, column) = (u32::try_from(frame.get_line_number()).ok()?, u32::try_from(frame.get_column()).ok()?);
+        let (name, line, column) = place_of(scope, frame)?;
         Some(adapter::script_site(&name, line, column))
     })
+}
+
+/// The functions of script in the current call, with the positions that are running.
+pub fn script_stack(scope: &mut v8::PinScope<'_, '_>) -> ScriptStack {
+    let _entered = sys::enter(scope);
+    let mut frames = ScriptStack::new();
+    let Some(stack) = v8::StackTrace::current_stack_trace(scope, FRAMES) else { return frames };
+    for frame in (0..stack.get_frame_count()).filter_map(|index| stack.get_frame(scope, index)) {
+        // A script of this project's own is not the program's.
+        let of_program = place_of(scope, frame).filter(|(name, ..)| !name.starts_with("offheap:"));
+        let Some((name, line, column)) = of_program else { continue };
+        let function = frame.get_function_name(scope).map(|name| name.to_rust_string_lossy(scope));
+        if !frames.push(adapter::script_frame(&function.unwrap_or_default(), &name, line, column)) {
+            break;
+        }
+    }
+    frames
+}
+
+/// The name of the script of a frame, its line and its column; `None` for a frame without a script.
+fn place_of<'s>(scope: &v8::PinScope<'s, '_>, frame: v8::Local<'s, v8::StackFrame>) -> Option<(String, u32, u32)> {
+    let name = frame.get_script_name_or_source_url(scope)?.to_rust_string_lossy(scope);
+    let [line, column] = [frame.get_line_number(), frame.get_column()].map(u32::try_from);
+    Some((name, line.ok()?, column.ok()?))
+}
+
+/// If the observer `wants` it, says which functions of script are running, for the events while the result lives. It is called
+/// before V8 or a store is changed.
+#[inline]
+pub(crate) fn with_script_stack(scope: &mut v8::PinScope<'_, '_>, wants: bool) -> Option<WithScriptStack> {
+    if wants { find_script_stack(scope) } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn find_script_stack(scope: &mut v8::PinScope<'_, '_>) -> Option<WithScriptStack> {
+    Some(adapter::with_script_stack(script_stack(scope)))
 }
 
 /// Throws an [`Error`] into script. [`Error::class`] decides the JavaScript class, and

@@ -27,6 +27,7 @@ pub use crate::lend::{
     Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
 };
 pub use crate::raw::{EngineMemory, load_bytes};
+pub use crate::script_stack::{WithScriptStack, script_frame, with_script_stack};
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 
@@ -47,6 +48,20 @@ pub fn handles_of_caller() -> HandlesOfCaller {
 
 /// What [`handles_of_caller`] returns.
 pub struct HandlesOfCaller(#[expect(dead_code, reason = "for its drop")] Option<OnBehalfOf>);
+
+/// Whether the observer wants to know the functions of script that this thread is in, with the events of this store. An adapter
+/// asks before it exposes the store, and then calls [`with_script_stack`].
+#[inline]
+pub fn wants_script_stack_of(store: &BackingStore) -> bool {
+    event::wants_script_stacks() && store.raw().is_told()
+}
+
+/// Whether the observer wants to know the functions of script that this thread is in, with the events of a store that is about
+/// to be made of a buffer with this length.
+#[inline]
+pub fn wants_script_stack(byte_length: usize) -> bool {
+    event::wants_script_stacks() && !event::will_be_declined(byte_length)
+}
 
 /// Tells the observer that native code took this reference from a buffer of `isolate`.
 #[inline]

@@ -153,6 +153,13 @@ pub trait Observer: Send + Sync {
         true
     }
 
+    /// Whether to find out the functions of script that a thread is in, where an event is told while script waits for native
+    /// code: [`script_stack`](crate::observe::script_stack) has them then. An engine needs some microseconds for it.
+    /// [`set_observer`](crate::observe::set_observer) asks this once.
+    fn wants_script_stacks(&self) -> bool {
+        false
+    }
+
     /// Whether to tell the events of a store that is about to be made. A store that is declined is never told of: no event
     /// and no later question. So an observer that samples pays for the stores that it chose. Refusals are told for all.
     ///
@@ -179,6 +186,8 @@ static STATE: AtomicU8 = AtomicU8::new(0);
 const OBSERVED: u8 = 1;
 /// Stores are counted.
 const COUNTING: u8 = 2;
+/// The observer is told events, and wants the stacks of script with them.
+const SCRIPT_STACKS: u8 = 4;
 
 /// Sets the observer of this process. It cannot be changed or removed afterwards.
 ///
@@ -187,7 +196,11 @@ const COUNTING: u8 = 2;
 /// # Errors
 /// [`Error::ObserverSet`] if there is one.
 pub fn set_observer(observer: &'static dyn Observer) -> Result<(), Error> {
-    let bits = if observer.wants_events() { OBSERVED } else { 0 };
+    let bits = match (observer.wants_events(), observer.wants_script_stacks()) {
+        (false, _) => 0,
+        (true, false) => OBSERVED,
+        (true, true) => OBSERVED | SCRIPT_STACKS,
+    };
     OBSERVER.set(observer).map_err(|_| Error::ObserverSet)?;
     STATE.fetch_or(bits, Ordering::Release);
     Ok(())
@@ -247,6 +260,17 @@ fn asks_and_is_declined(byte_length: usize, kind: StoreKind) -> bool {
 #[inline]
 pub fn is_observed() -> bool {
     STATE.load(Ordering::Relaxed) & OBSERVED != 0
+}
+
+/// Whether there is an observer that wants the stacks of script, and that of this moment is not known yet.
+#[inline]
+pub(crate) fn wants_script_stacks() -> bool {
+    STATE.load(Ordering::Relaxed) & SCRIPT_STACKS != 0 && crate::script_stack::script_stack().is_none()
+}
+
+/// Whether the observer has declined a store of this length already, if it is the next one of this thread.
+pub(crate) fn will_be_declined(byte_length: usize) -> bool {
+    TO_DECLINE.get() > byte_length.max(1) as u64
 }
 
 /// Whether nobody observes and nothing is counted, which costs one load and one branch.

@@ -120,6 +120,7 @@ mod reason;
 mod refused;
 mod rejected;
 mod resizable;
+mod script_stack;
 mod shared;
 mod site;
 mod store;

@@ -43,6 +43,7 @@ pub use crate::event::{
     set_observer, start_counting, totals,
 };
 pub use crate::raw::Holders;
+pub use crate::script_stack::{ScriptFrame, ScriptStack, script_stack};
 
 /// Who has a store at this moment: the numbers that its control block keeps. They may change while they are read.
 ///

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// The place in a program that created, exposed or freed a store.
 ///
@@ -123,6 +123,11 @@ pub fn script_site(file: &str, line: u32, column: u32) -> Site {
     Site::Script(Places::keep(file, line, column).unwrap_or(&UNKNOWN))
 }
 
+/// The name of a function of script, kept up to the limits of [`script_site`]; empty beyond them.
+pub(crate) fn kept_function(name: &str) -> &'static str {
+    if name.is_empty() { "" } else { Places::keep_function(name).unwrap_or_default() }
+}
+
 /// The name for scripts whose own name is not kept.
 const OTHER: &str = "(other scripts)";
 static OTHER_PLACE: ScriptPlace = ScriptPlace { file: OTHER, line: 0, column: 0 };
@@ -132,17 +137,33 @@ const MOST_PLACES: usize = 16 << 10;
 
 #[derive(Default)]
 struct Places {
-    names: HashSet<&'static str>,
-    name_bytes: usize,
+    files: Names,
+    functions: Names,
     places: HashMap<(&'static str, u32, u32), &'static ScriptPlace>,
 }
 
+/// Names that are kept once each.
+#[derive(Default)]
+struct Names {
+    known: HashSet<&'static str>,
+    bytes: usize,
+}
+
 impl Places {
+    fn lock() -> MutexGuard<'static, Places> {
+        static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
+        PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kept name of a function; `None` if there is no room for it.
+    fn keep_function(function: &str) -> Option<&'static str> {
+        Self::lock().functions.keep(function, "")
+    }
+
     /// The kept place; `None` if there is no memory to keep it.
     fn keep(file: &str, line: u32, column: u32) -> Option<&'static ScriptPlace> {
-        static PLACES: LazyLock<Mutex<Places>> = LazyLock::new(Mutex::default);
-        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = places.name(file)?;
+        let mut places = Self::lock();
+        let file = places.files.keep(file, OTHER)?;
         if let Some(known) = places.places.get(&(file, line, column)) {
             return Some(known);
         }
@@ -157,23 +178,25 @@ impl Places {
         places.places.insert((file, line, column), place);
         Some(place)
     }
+}
 
-    /// The kept name for `file`; `None` if there is no memory to keep it.
-    fn name(&mut self, file: &str) -> Option<&'static str> {
-        let shown = visible(file)?;
-        if let Some(known) = self.names.get(&*shown) {
+impl Names {
+    /// The kept name, or `other` if there are too many; `None` if there is no memory to keep it.
+    fn keep(&mut self, name: &str, other: &'static str) -> Option<&'static str> {
+        let shown = visible(name)?;
+        if let Some(known) = self.known.get(&*shown) {
             return Some(known);
         }
-        if shown.len() > MOST_NAME_BYTES - self.name_bytes {
-            return Some(OTHER);
+        if shown.len() > MOST_NAME_BYTES - self.bytes {
+            return Some(other);
         }
-        self.names.try_reserve(1).ok()?;
+        self.known.try_reserve(1).ok()?;
         let mut name = String::new();
         name.try_reserve_exact(shown.len()).ok()?;
         name.push_str(&shown);
         let name: &'static str = name.leak();
-        self.name_bytes += name.len();
-        self.names.insert(name);
+        self.bytes += name.len();
+        self.known.insert(name);
         Some(name)
     }
 }

@@ -39,6 +39,18 @@ fn a_run_writes_a_stream_that_the_report_reads(engine: Engine) {
         assert!(report.stdout.contains("error[LEAK]: 64 B in 1 store leaked\n --> a.js:2:"), "{report:?}");
         assert!(report.stdout.contains("\n2 |   const memory = nativeModule.allocateMemory(64);\n"), "{report:?}");
         assert!(report.stdout.ends_with("offheap: 2 stores, 72 B external, 1 leaked, 1 refused\n"), "{report:?}");
+        the_stacks_are_those_of_script(&report.stdout);
+    }
+}
+
+/// The functions of script, and nothing of what runs them.
+fn the_stacks_are_those_of_script(report: &str) {
+    let (_, stack) = report.split_once("  = stack: make (a.js:2:").expect(report);
+    let (_, outer) = stack.split_once('\n').unwrap();
+    let outer = outer.trim_start().lines().next().unwrap();
+    assert!(outer.starts_with("<eval> (a.js:5:") || outer.starts_with("a.js:5:"), "{report}");
+    for name in ["rquickjs", "v8::", "JS_Call", "offheap_run", "std::"] {
+        assert!(!report.contains(name), "{name}: {report}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr;
 use std::rc::Rc;
 
-use offheap::adapter::Hold;
+use offheap::adapter::{self, Hold};
 use offheap::{BackingStore, FrozenStore, Length, SharedStore, UniqueStore};
 use offheap_engine::check_aligned;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
@@ -63,6 +63,7 @@ pub(super) fn over_store(
     let data: *mut u8 = store.as_ptr().cast();
     check_aligned(ENGINE, store)?;
     let kind = store.kind();
+    let _script = state::with_script_stack(ctx, adapter::wants_script_stack_of(store));
     let hold = Hold::new(store, state::isolate_id(ctx)?)?;
     // Before the hold existed, other code could still resize unshared memory.
     let may_differ = shared.is_none() && kind.length() != Length::Fixed;

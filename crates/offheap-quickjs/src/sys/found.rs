@@ -33,6 +33,10 @@ pub(super) struct ForeignMemory {
 }
 
 impl ForeignMemory {
+    pub(super) fn byte_length(&self) -> usize {
+        self.byte_length
+    }
+
     /// Copies the bytes from `byte_offset` on. No script has run since the buffer was examined.
     pub(super) fn copy_to(&self, byte_offset: usize, into: &mut [u8]) {
         // SAFETY: I-BORROW: the address and length are the buffer's; script does not run during the call.

@@ -5,7 +5,7 @@
 //! - `allocator` is the allocator of QuickJS.
 //! - `layout` knows the two private structs of QuickJS that are needed.
 //! - `middle` detects when nothing may be moved.
-//! - `realm` is a context in which no user code ever runs.
+//! - `realm` is a context in which no user code ever runs, and `frames` the text in which it tells call sites.
 //! - `state` is the state of a runtime, `name` its id as an isolate, and `own` the state of an `Isolate`.
 //! - `guards` proves that a thread has the runtime.
 //! - `growing` lists the buffers that grow with shared memory.
@@ -28,6 +28,7 @@ mod allocator;
 mod buffer;
 mod callback;
 mod found;
+mod frames;
 mod function;
 mod graph;
 mod growing;
@@ -74,7 +75,7 @@ pub(crate) use retarget::{externalize, note_detached};
 pub(crate) use shared::{allow_growable, expose_shared, grow_shared, see_all_growth, set_can_block};
 pub(crate) use sort::{is_immutable, is_shared, is_view, view_buffer};
 pub(crate) use stack::{DEFAULT_STACK_SIZE, limit_stack};
-pub(crate) use state::{isolate_id, same_runtime, with_state};
+pub(crate) use state::{isolate_id, same_runtime, script_stack, with_state};
 pub(crate) use transfer::{Transfer, transfer};
 pub(crate) use value::{from_script, open, to_script};
 pub(crate) use window::{externalize_view, window};

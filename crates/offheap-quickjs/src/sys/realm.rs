@@ -8,9 +8,11 @@ use std::ptr::NonNull;
 
 use offheap::Site;
 use offheap::adapter;
+use offheap::observe::ScriptStack;
 use rquickjs::{Ctx, Value, qjs};
 
 use super::allocator::keeps_blocks;
+use super::frames::{Frame, Frames};
 use super::layout;
 use super::middle::NoCollection;
 use crate::script::try_text;
@@ -38,14 +40,19 @@ pub(crate) struct Realm {
 }
 
 const STACK_TRACE_LIMIT: &CStr = c"Error.stackTraceLimit = 64";
-/// Formats a stack as the innermost place, `LINE:COLUMN:FILE`, or as an empty text if there is none. It reads call
-/// sites, so the name of a function or file cannot be mistaken for a frame.
-const PREPARE: &CStr = c"Error.prepareStackTrace = (_, sites) => {
-    for (let at = 0; at < sites.length; at++) {
+/// Formats a stack as a text for [`frames`](super::frames): of the innermost `most` places in scripts. It reads call sites, so
+/// the name of a function or file cannot be mistaken for a frame.
+const PREPARE: &CStr = c"globalThis.most = 1;
+Error.prepareStackTrace = (_, sites) => {
+    let text = '';
+    for (let at = 0, count = 0; at < sites.length && count < most; at++) {
         const site = sites[at], line = site.getLineNumber(), file = site.getFileName();
-        if (line !== null && file !== 'offheap:setup') return line + ':' + site.getColumnNumber() + ':' + file;
+        if (line === null || file === 'offheap:setup') continue;
+        const name = site.getFunctionName() ?? '';
+        text += line + ':' + site.getColumnNumber() + ':' + name.length + ':' + file.length + ':' + name + file;
+        count++;
     }
-    return '';
+    return text;
 }";
 /// The memory that a realm needs at most (measured: 55 KiB). If a new context runs out of memory, QuickJS corrupts
 /// the runtime: it frees the context but leaves it on the collector's list (`JS_NewContextRaw`). So no realm is
@@ -263,10 +270,21 @@ impl Realm {
         self.call(getter, value, &mut []).map(Some)
     }
 
-    /// The call stack in the format of `PREPARE`. `None` if QuickJS gives none: it has no memory or stack, it was
-    /// interrupted, or it is already making a stack trace.
-    fn stack(&self) -> Option<String> {
+    /// The innermost `most` places in scripts of the running call, in the format of `PREPARE`. `None` if QuickJS gives none: it
+    /// has no memory or stack, it was interrupted, or it is already making a stack trace.
+    fn stack(&self, most: u8) -> Option<String> {
         let _no_collection = NoCollection::begin(self.ctx);
+        // SAFETY: a live context; the caller owns the result.
+        let global = unsafe { qjs::JS_GetGlobalObject(self.ctx.as_ptr()) };
+        let most = qjs::JS_MKVAL(qjs::JS_TAG_INT, most.into());
+        // SAFETY: a live object, a name that ends with NUL, and a number.
+        let is_set = unsafe { qjs::JS_SetPropertyStr(self.ctx.as_ptr(), global, c"most".as_ptr(), most) };
+        self.free(global);
+        if is_set < 0 {
+            // SAFETY: takes the exception that was just thrown.
+            self.free(unsafe { qjs::JS_GetException(self.ctx.as_ptr()) });
+            return None;
+        }
         // SAFETY: a live context. The error gets the runtime's stack, with this realm's settings.
         let error = unsafe { qjs::JS_NewError(self.ctx.as_ptr()) };
         let error = self.checked(error).ok()?;
@@ -282,9 +300,21 @@ impl Realm {
 
     /// The innermost place in a script, in the running call.
     pub(crate) fn site(&self) -> Option<Site> {
-        let stack = self.stack()?;
-        let (file, line, column) = parse_place(&stack)?;
-        Some(adapter::script_site(file, line, column))
+        let stack = self.stack(1)?;
+        let place = Frames::of(&stack).next()?;
+        Some(adapter::script_site(place.file, place.line, place.column))
+    }
+
+    /// The functions of scripts in the running call.
+    pub(crate) fn script_stack(&self) -> ScriptStack {
+        let stack = self.stack(ScriptStack::MOST_FRAMES as u8).unwrap_or_default();
+        let mut frames = ScriptStack::new();
+        // A script of this project's own is not the program's.
+        let of_program = Frames::of(&stack).filter(|frame| !frame.file.starts_with("offheap:"));
+        for Frame { function, file, line, column } in of_program {
+            frames.push(adapter::script_frame(function, file, line, column));
+        }
+        frames
     }
 }
 
@@ -327,11 +357,4 @@ unsafe fn copied(ctx: NonNull<qjs::JSContext>, text: *const c_char, byte_length:
     // SAFETY: the caller promises that QuickJS made the text.
     unsafe { qjs::JS_FreeCString(ctx.as_ptr(), text.as_ptr()) };
     string
-}
-
-/// `LINE:COLUMN:FILE`
-fn parse_place(place: &str) -> Option<(&str, u32, u32)> {
-    let (line, place) = place.split_once(':')?;
-    let (column, file) = place.split_once(':')?;
-    Some((file, line.parse().ok()?, column.parse().ok()?))
 }

@@ -24,7 +24,7 @@ use super::layout::BufferFields;
 use super::middle::{NoCollection, in_call};
 use super::realm::Realm;
 use super::sort::{is_buffer, view_buffer};
-use super::state::{State, with_state};
+use super::state::{State, with_script_stack, with_state};
 use super::take::take;
 use crate::Error;
 
@@ -79,6 +79,7 @@ fn find_or_make<'js>(ctx: &Ctx<'js>, value: &Value<'js>, is_in_call: bool) -> Re
         Found::Foreign(_) if is_in_call => return Err(in_call()),
         Found::Foreign(memory) => {
             with_state(ctx, |state| state.check_not_freeing(ctx))?;
+            let _script = with_script_stack(ctx, adapter::wants_script_stack(memory.byte_length()));
             // A collection would run foreign code, which may use this buffer.
             let _no_collection = NoCollection::begin(ctx.as_raw());
             let site = Site::here();

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use offheap::IsolateId;
+use offheap::adapter::{self, WithScriptStack};
+use offheap::observe::ScriptStack;
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 use rquickjs::{Ctx, JsLifetime, Value, qjs};
 
@@ -94,6 +96,24 @@ pub(crate) fn with_state<R>(ctx: &Ctx<'_>, use_state: impl FnOnce(&State) -> Res
     })?;
     let state = ctx.userdata::<State>().expect("stored just now");
     use_named(&state)
+}
+
+/// The functions of scripts in the running call of the runtime of `ctx`; none where that cannot be found out.
+pub(crate) fn script_stack(ctx: &Ctx<'_>) -> ScriptStack {
+    with_state(ctx, |state| Ok(state.realm(ctx)?.script_stack())).unwrap_or_default()
+}
+
+/// If the observer `wants` it, says which functions of scripts are running, for the events while the result lives. It is called
+/// before QuickJS or a store is changed.
+#[inline]
+pub(super) fn with_script_stack(ctx: &Ctx<'_>, wants: bool) -> Option<WithScriptStack> {
+    if wants { find_script_stack(ctx) } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn find_script_stack(ctx: &Ctx<'_>) -> Option<WithScriptStack> {
+    Some(adapter::with_script_stack(script_stack(ctx)))
 }
 
 /// The context of `value`, which must be of the runtime of `ctx`.

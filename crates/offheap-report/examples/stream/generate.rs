@@ -209,7 +209,7 @@ impl<W: Write> Program<'_, W> {
                     self.time += MILLISECOND / 2;
                     self.end_of(it.store, it.isolate, it.place)?;
                 } else {
-                    let buffers = it.isolate.map(|_| Buffers { isolate: it.isolate, count: 1, path: Vec::new() });
+                    let buffers = it.isolate.map(|_| Buffers { isolate: it.isolate, count: 1, ..Buffers::default() });
                     let (time, store) = (self.time, it.store);
                     let references = Some(u64::from(buffers.is_none()));
                     let buffers = buffers.into_iter().collect();
@@ -278,6 +278,7 @@ impl<W: Write> Program<'_, W> {
                             isolate,
                             count: 1,
                             path: path.iter().map(|&word| word.to_owned()).collect(),
+                            ..Buffers::default()
                         })
                         .into_iter()
                         .collect(),
@@ -369,7 +370,7 @@ impl<W: Write> Program<'_, W> {
             }))?;
             self.change(store, Some(1), Event::Exposed, name)?;
             let path = names.iter().map(|&name| name.to_owned()).collect();
-            let buffers = vec![Buffers { isolate: Some(1), count: 1, path }];
+            let buffers = vec![Buffers { isolate: Some(1), count: 1, site: Some("src/page.js:14:9".to_owned()), path }];
             self.line(Event::Holders(Holders { time: self.time, store, buffers, ..Holders::default() }))?;
             self.line(Event::Refused(Refused {
                 time: self.time,

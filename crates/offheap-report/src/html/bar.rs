@@ -81,8 +81,8 @@ pub(super) struct Bar {
     pub(super) has_error: bool,
     pub(super) labels: Labels,
     pub(super) history: History,
-    /// Its live buffers: isolate, how many, the path of objects.
-    pub(super) buffers: Vec<(u32, u64, Vec<String>)>,
+    /// Its live buffers: isolate, how many, the path of objects, and the place in script that exposed one.
+    pub(super) buffers: Vec<(u32, u64, Vec<String>, String)>,
     pub(super) references: Vec<Reference>,
     pub(super) holders: Option<Holders>,
 }

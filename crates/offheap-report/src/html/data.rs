@@ -131,7 +131,7 @@ pub(super) struct Held {
     pub(super) readers: Option<u64>,
     pub(super) writer: Option<bool>,
     /// Isolate, how many, the path of objects.
-    pub(super) buffers: Vec<(i64, u64, Vec<String>)>,
+    pub(super) buffers: Vec<(i64, u64, Vec<String>, String)>,
     /// References whose places are told.
     pub(super) taken: Vec<Taken>,
     pub(super) taken_in_all: usize,

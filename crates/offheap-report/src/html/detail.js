@@ -84,8 +84,8 @@ function holdersOf(store) {
   const held = store.holders;
   const heading = make("h3", {}, "Who holds it");
   if (!held) return [heading, make("p", { class: "quiet" }, "The stream does not tell.")];
-  const items = held.buffers.map(([isolate, number, path]) =>
-    make("li", {}, `${counted(number, "buffer")} in ${isolateText(isolate)}`,
+  const items = held.buffers.map(([isolate, number, path, site]) =>
+    make("li", {}, `${counted(number, "buffer")} in ${isolateText(isolate)}`, site !== "" && ", exposed at ", site !== "" && code(visible(site)),
       path.length > 0 && make("ol", { class: "path", "aria-label": "Path of objects from the global object" }, path.map((step) => make("li", {}, make("code", {}, visible(step)))))));
   for (const { reference, site, thread, time: when, from, to } of held.taken) {
     const part = from !== null && to !== null ? `, bytes ${count(from)} to ${count(to)}` : "";

@@ -310,9 +310,9 @@ impl Shared<'_> {
             held.readers = told.readers;
             held.writer = told.writer;
         }
-        for (isolate, count, path) in bar.buffers.into_iter().take(FEW) {
+        for (isolate, count, path, site) in bar.buffers.into_iter().take(FEW) {
             let path = path.iter().take(DEEPEST).map(|step| cut(step).to_owned()).collect();
-            held.buffers.push((signed(isolate), count, path));
+            held.buffers.push((signed(isolate), count, path, cut(&site).to_owned()));
         }
         let is_held = bar.died.is_none() && (bar.holders.is_some() || taken_in_all > 0 || !held.buffers.is_empty());
         data::Store {

@@ -65,7 +65,7 @@ fn what_lives_and_what_was_refused_has_markers() {
     let leaked = &markers["data"][0];
     assert_eq!((&leaked["type"], &leaked["bytes"]), (&json!("offheap store"), &json!(100.0)));
     assert_eq!(text(thread, &leaked["place"]), "src/a.rs:3:9");
-    assert_eq!(text(thread, &leaked["holders"]), "1 buffer in V8 isolate 1 \"page\"");
+    assert_eq!(text(thread, &leaked["holders"]), "1 buffer in V8 isolate 1 \"page\", exposed at leak.js:1:5");
     assert_eq!(stack(thread, &leaked["cause"]["stack"])[0], "make (src/a.rs:3:9)");
     assert_eq!(text(thread, &markers["data"][3]["message"]), "freed twice");
     let schemas = profile["meta"]["markerSchema"].as_array().expect("a list");

@@ -122,7 +122,7 @@ fn everything() -> Vec<Event> {
         stack: n,
         earlier: text(),
     };
-    let buffers = vec![Buffers { isolate: n, count: 1, path: vec!["a".to_owned()] }, Buffers::default()];
+    let buffers = vec![Buffers { isolate: n, count: 1, site: text(), path: vec!["a".to_owned()] }, Buffers::default()];
     let holders = Holders { time: 1, store: 1, references: n, weak: n, readers: n, writer: Some(true), buffers };
     let frame = Frame { function: text(), site, address: Some(u64::MAX) };
     let mut all = vec![

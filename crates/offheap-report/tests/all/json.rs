@@ -20,7 +20,7 @@ fn the_leaks_are_those_of_the_process_that_ended_and_not_static() {
         leaks[0],
         json!({
             "process": 0, "store": 1, "bytes": 100, "time": 1000, "weight": 1.0, "is_static": false, "kind": "fixed",
-            "site": "src/a.rs:3:9", "thread": 1, "engine": "V8", "holders": ["1 buffer in V8 isolate 1 \"page\""],
+            "site": "src/a.rs:3:9", "thread": 1, "engine": "V8", "holders": ["1 buffer in V8 isolate 1 \"page\", exposed at leak.js:1:5"],
             "stack": [
                 { "function": "make", "site": "src/a.rs:3:9" }, { "function": "main", "site": "src/main.rs:1:1" },
                 { "address": 4660 },

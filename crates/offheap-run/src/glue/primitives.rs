@@ -1,6 +1,7 @@
 //! The native functions that the prelude builds `nativeModule` and `console` from, on any engine.
 
-use offheap::adapter::on_behalf_of;
+use offheap::adapter::{self, WithScriptStack, on_behalf_of};
+use offheap::observe::ScriptStack;
 use offheap::{BackingStore, Site};
 
 use crate::Stream;
@@ -47,6 +48,8 @@ pub trait Call {
     fn internal(&mut self, name: &str, arguments: &[Self::Value]) -> Outcome<Self::Value, Self>;
     /// The place of the call in script.
     fn site(&mut self) -> Site;
+    /// The functions of script in the call, the innermost first.
+    fn script_stack(&mut self) -> ScriptStack;
 
     /// A buffer over a store.
     fn expose(&mut self, store: &BackingStore) -> Outcome<Self::Value, Self>;
@@ -135,6 +138,12 @@ fn argument<C: Call>(call: &mut C, index: usize) -> Argument {
     call.as_argument(&value)
 }
 
+/// While the result lives, the observer knows which functions of script called, if it wants to. An engine knows it by itself
+/// where it makes a buffer or gives the store of one.
+fn with_script_stack<C: Call>(call: &mut C) -> Option<WithScriptStack> {
+    adapter::wants_script_stack(usize::MAX).then(|| adapter::with_script_stack(call.script_stack()))
+}
+
 /// The first argument: the number of memory or of a reference, which the prelude passes.
 fn id<C: Call>(call: &mut C) -> Result<u64, Failure> {
     Ok(argument(call, 0).byte_count("id")? as u64)
@@ -201,7 +210,9 @@ fn allocate_memory<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     };
     let max_byte_length = call.as_argument(&max_byte_length);
     let (byte_length, site) = (argument(call, 0), call.site());
+    let script = with_script_stack(call);
     let described = call.state().allocate(byte_length, shared, max_byte_length, site)?;
+    drop(script);
     let id = described.id;
     // Script could not free memory that it has no object for.
     describe(call, "memory", described).inspect_err(|_| {
@@ -241,8 +252,10 @@ fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 
 fn free<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (memory, site) = (memory(call)?, call.site());
+    let script = with_script_stack(call);
     let Memory::Present(id) = memory else { return Err(call.state().refuse_free(memory, site).into()) };
     let freed = call.state().free(id, site)?;
+    drop(script);
     let numbers = call.state().to_numbers(&freed).map(|number| call.number(number));
     let mut arguments = vec![call.value(0)];
     arguments.extend(numbers);

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use offheap::observe::ScriptStack;
 use offheap::{Site, adapter};
 use offheap_quickjs::rquickjs::function::FuncArg;
 use offheap_quickjs::rquickjs::object::Property;
@@ -56,11 +57,22 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, columns: &Rc<Columns>) -> rquickjs::R
 
 /// The place of the call that is running; `None` where QuickJS cannot tell.
 pub(super) fn site(ctx: &Ctx<'_>, columns: &Columns) -> Option<Site> {
-    match script_site(ctx)? {
-        Site::Script(place) => {
-            let column = columns.of_token(place.file(), place.line(), place.column());
-            Some(adapter::script_site(place.file(), place.line(), column))
-        }
-        native => Some(native),
+    script_site(ctx).map(|site| corrected(site, columns))
+}
+
+/// The functions of script in the call that is running.
+pub(super) fn script_stack(ctx: &Ctx<'_>, columns: &Columns) -> ScriptStack {
+    let mut stack = ScriptStack::new();
+    for mut frame in offheap_quickjs::script_stack(ctx).frames() {
+        frame.at = corrected(frame.at, columns);
+        stack.push(frame);
     }
+    stack
+}
+
+/// A place with the column that editors show.
+fn corrected(site: Site, columns: &Columns) -> Site {
+    let Site::Script(place) = site else { return site };
+    let column = columns.of_token(place.file(), place.line(), place.column());
+    adapter::script_site(place.file(), place.line(), column)
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use offheap::observe::ScriptStack;
 use offheap::{BackingStore, SharedStore, Site};
 use offheap_quickjs::rquickjs::context::EvalOptions;
 use offheap_quickjs::rquickjs::function::{Rest, This};
@@ -118,6 +119,10 @@ impl<'js> Call for QuickJsCall<'_, 'js> {
     fn site(&mut self) -> Site {
         // Only near the end of its stack can QuickJS not tell.
         frames::site(self.ctx, self.columns).unwrap_or_else(unknown_site)
+    }
+
+    fn script_stack(&mut self) -> ScriptStack {
+        frames::script_stack(self.ctx, self.columns)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'js>, Self> {

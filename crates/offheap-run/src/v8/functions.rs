@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use offheap::observe::ScriptStack;
 use offheap::{BackingStore, Error, SharedStore, Site};
-use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, copy_of, detach, script_site, v8};
+use offheap_v8::{BackingStoreExt, SharedStoreExt, collect, copy_of, detach, script_site, script_stack, v8};
 
 use super::{LIMITS, frames, modules};
 use crate::NativeModule;
@@ -118,6 +119,10 @@ impl<'s> Call for V8Call<'_, 's, '_> {
 
     fn site(&mut self) -> Site {
         script_site(self.scope).unwrap_or_else(unknown_site)
+    }
+
+    fn script_stack(&mut self) -> ScriptStack {
+        script_stack(self.scope)
     }
 
     fn expose(&mut self, store: &BackingStore) -> Outcome<Value<'s>, Self> {

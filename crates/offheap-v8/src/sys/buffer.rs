@@ -16,7 +16,7 @@ use super::natives::{self, NewBlock, new_uncounted_block};
 use super::object::Buffer;
 use super::realm::Function;
 use super::state::{State, state};
-use crate::script::catching;
+use crate::script::{catching, with_script_stack};
 use crate::{ENGINE, Error};
 
 /// The deleter of one of our blocks. V8 calls it once, when it drops its last reference: inside a detach, on a sweeper
@@ -88,6 +88,7 @@ pub(crate) fn expose<'s>(
         });
     }
     let state = state(scope)?;
+    let _script = with_script_stack(scope, adapter::wants_script_stack_of(store));
     if let Some(buffer) = expose_resizable(scope, &state, store)? {
         return Ok(buffer);
     }
@@ -102,6 +103,7 @@ pub(crate) fn expose_shared<'s>(
 ) -> Result<v8::Local<'s, v8::SharedArrayBuffer>, Error> {
     assert!(store.kind().is_shared(), "shared buffers are over shared memory");
     let state = state(scope)?;
+    let _script = with_script_stack(scope, adapter::wants_script_stack_of(store));
     if let Some(buffer) = expose_growable(scope, store) {
         return Ok(buffer);
     }
@@ -120,6 +122,7 @@ pub(crate) fn expose_immutable<'s>(
     if !realm.enforces_immutable {
         return Ok(None);
     }
+    let _script = with_script_stack(scope, adapter::wants_script_stack_of(store));
     let block = wrap(&state, store)?;
     if store.byte_length() == 0 {
         // An empty buffer cannot be written, and transferring it would release the block.

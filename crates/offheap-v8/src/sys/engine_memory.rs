@@ -61,6 +61,7 @@ pub(crate) fn store_of<'s>(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8
     let byte_length = buffer.byte_length();
     let store = match look_up(data, byte_length) {
         Made::Store(store) => store,
+        Made::Unsettled if adapter::wants_script_stack(byte_length) => return None,
         Made::Unsettled => {
             // Memory of the allocator is settled by this fact and by none of the others, so V8 is not asked for those.
             let facts = Facts { immutable: natives::is_immutable(buffer), ..Facts::PLAIN };
@@ -155,6 +156,15 @@ fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {
 }
 
 impl Located {
+    /// Whether the observer wants to know which script is running, because native code gets this memory for the first time.
+    #[inline]
+    pub(crate) fn wants_script_stack(&self) -> bool {
+        match self {
+            Located::Unsettled(memory) | Located::EngineMade(memory) => adapter::wants_script_stack(memory.byte_length),
+            Located::Store(_) | Located::Detached | Located::InFinalizer => false,
+        }
+    }
+
     /// Returns the store. A detached buffer gives a new, empty one.
     #[track_caller]
     #[inline]

@@ -253,7 +253,7 @@ impl RawStore {
 
     /// Whether there is an observer that hears of this store.
     #[inline]
-    pub(in crate::raw) fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         event::is_observed() && !self.header().part.declined
     }
 

@@ -19,6 +19,7 @@ const LAYERS: [Layer; 4] = [
             "kind",
             "reason",
             "rejected",
+            "script_stack",
             "site",
             "sync",
             "sys",
