@@ -12,7 +12,9 @@ native.startCounting();
 if (process.versions.bun && isMainThread) {
   // Bun ends the process without the functions that native code has registered for its end.
   process.on('exit', () => {
-    if (native.ledgerLevel()) native.ledgerFinish();
+    try {
+      if (native.ledgerLevel()) native.ledgerFinish();
+    } catch {} // what went wrong was said on standard error
   });
 }
 

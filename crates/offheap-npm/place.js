@@ -2,10 +2,12 @@
 // Finds the line of script that calls a function of the package, for the ledger.
 
 const { captureStackTrace } = Error;
+const { hasOwn } = Object;
 
 /** The place that called `callee`: `{ file, line, column }`, or undefined if the host does not tell. */
 function placeOfCaller(callee) {
   const { prepareStackTrace, stackTraceLimit } = Error;
+  const hadOwn = hasOwn(Error, 'prepareStackTrace');
   try {
     Error.stackTraceLimit = 1;
     Error.prepareStackTrace = (_, sites) => sites;
@@ -19,7 +21,8 @@ function placeOfCaller(callee) {
     return undefined; // script has replaced or frozen what this needs
   } finally {
     try {
-      Error.prepareStackTrace = prepareStackTrace;
+      if (hadOwn) Error.prepareStackTrace = prepareStackTrace;
+      else delete Error.prepareStackTrace;
       Error.stackTraceLimit = stackTraceLimit;
     } catch {}
   }

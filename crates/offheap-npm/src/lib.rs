@@ -5,6 +5,8 @@
 //! - `kept` is memory that script keeps without a buffer.
 //! - `ledger` is the ledger of the process, and `stats` what is counted without one.
 //! - `errors` and `place` are what all of them use. `sys` has the unsafe code.
+//!
+//! The host never unloads this library: `napi_build` links it so.
 #![deny(unsafe_code)]
 
 pub mod buffers;

@@ -12,7 +12,9 @@ import { hosts as all } from '../../offheap-node/tests/hosts.mjs';
 import { checkTypes, installPackage } from './package.mjs';
 
 const here = path => fileURLToPath(new URL(path, import.meta.url));
-const known = ['n20', 'n22', 'n24', 'n26', 'deno', 'bun'];
+const usual = ['n20', 'n22', 'n24', 'n26', 'deno', 'bun'];
+// Only for cases that name them.
+const known = [...usual, 'n23', 'n25'];
 let chosen = known;
 const names = [];
 for (const words = process.argv.slice(2); words.length;) {
@@ -46,7 +48,7 @@ for (const file of readdirSync(here('cases/')).filter(name => name.endsWith('.mj
   for (const [name, it] of Object.entries(cases)) {
     const full = `${file.slice(0, -4)}/${name}`;
     if (names.length && !names.some(part => full.includes(part))) continue;
-    for (const host of chosen) if (!it.hosts || it.hosts.includes(host)) queue.push({ host, name: full, it });
+    for (const host of chosen) if ((it.hosts ?? usual).includes(host)) queue.push({ host, name: full, it });
   }
 }
 

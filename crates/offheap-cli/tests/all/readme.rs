@@ -32,6 +32,7 @@ const NOT_RUN: &[&str] = &[
     "cargo bench -p offheap-v8 --bench peers",
     "cargo bench -p offheap-cli --features v8 --bench map",
     "cd crates/offheap-node && npm run bench",
+    "cd crates/offheap-npm && npm run bench",
 ];
 
 /// Whether a command needs V8, and this test was built without it. CI builds it with the feature if V8 is at hand.

@@ -11,9 +11,10 @@ const names = ['Externalized', 'allocate', 'externalize', 'ledger', 'mapFile', '
 function program(name, source) {
   const path = join(folder, `${process.pid}-${name}`);
   writeFileSync(path, source);
-  const options = { deno: ['run', '--quiet', '--allow-ffi', '--allow-read', '--allow-env'] }[host] ?? [];
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...options, path], { cwd: folder, encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
+  const permissions = name === 'worker.cjs' ? ['--allow-all'] : ['--allow-ffi', '--allow-read', '--allow-env'];
+  const options = host === 'deno' ? ['run', '--quiet', ...permissions] : [];
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [...options, path], { cwd: folder, encoding: 'utf8' });
+  assert.deepEqual([status, signal], [0, null], stderr);
   return stdout.trim();
 }
 
@@ -26,6 +27,20 @@ export const cases = {
     const source = `import { ${names} } from 'offheap'; import * as all from 'offheap';\n`
       + 'console.log(new Uint8Array(mapFile(new URL(import.meta.url)))[0], Object.keys(all).sort().join());';
     assert.equal(program('user.mjs', source), `105 ${names}`); // 105 is "i"
+  },
+  // Node unloads a library with the last worker that loaded it, unless the library forbids that. Code of this one runs until the
+  // process ends: a ledger's thread, a handler of signals.
+  onlyAWorkerLoads() {
+    for (const use of ['ledger.install("full", { file: "worker.jsonl" })', 'try { mapFile("missing") } catch {}', 'stats()']) {
+      const source = `const { Worker, isMainThread } = require('node:worker_threads');
+        if (!isMainThread) { const { ledger, mapFile, stats } = require('offheap'); ${use}; }
+        else new Worker(__filename).on('exit', () => setTimeout(() => {
+          // A library that was unloaded is not mapped.
+          const maps = require('node:fs').readFileSync('/proc/self/maps', 'utf8');
+          console.log(maps.includes('offheap.node'));
+        }, 50));`;
+      assert.equal(program('worker.cjs', source), 'true', use);
+    }
   },
   exports() {
     assert.deepEqual(Object.keys(offheap).sort(), names);
@@ -121,6 +136,28 @@ export const cases = {
     run() {
       globalThis.kept = [offheap.allocate(1 << 20), offheap.externalize(new ArrayBuffer(64)), offheap.mapFile(process.argv[1])];
       process.exit(3);
+    },
+  },
+  // They are tried in a child process at the first load.
+  unknownVersions: {
+    hosts: ['n23', 'n25'],
+    run() {
+      const { mode, reason } = offheap.stats();
+      assert.deepEqual([mode, reason], ['stores', 'tried-v8']);
+      assert.equal(new Uint8Array(offheap.mapFile(process.argv[1]))[0], 47); // "/"
+      assert.equal(offheap.externalize(new ArrayBuffer(8)).copied, false);
+    },
+  },
+  // As on a platform where V8's own stores were not tried.
+  modeExternal: {
+    env: { OFFHEAP_NODE: 'external' },
+    run() {
+      assert.equal(offheap.stats().mode, 'external');
+      const kept = offheap.externalize(new ArrayBuffer(8));
+      assert.deepEqual([kept.copied, kept.reason], [true, 'HostFrees']);
+      assert.equal(offheap.externalize(offheap.allocate(64)).copied, false);
+      if (host === 'n20') throws(TypeError, 'UNSUPPORTED', () => offheap.mapFile(process.argv[1]));
+      else assert.equal(new Uint8Array(offheap.mapFile(process.argv[1]))[0], 47);
     },
   },
   // A mode that the environment asks for. All is copied, and files are not: that would be reading them.
