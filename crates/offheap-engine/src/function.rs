@@ -13,6 +13,7 @@ use std::rc::Rc;
 use crate::host::Host;
 use crate::table::Table;
 use crate::value::Parts;
+
 use crate::{Error, FromJs, FromScript, Scope, ToScript, Value};
 
 /// A native function of a program, as an engine keeps it: for as long as script can call it. For adapters.
@@ -101,11 +102,11 @@ impl<'s, H: Host> Arguments<'s, H> {
     /// [`Error::Argument`] if the argument is of another type.
     #[inline]
     pub fn get<T: FromJs<'s>>(&self, scope: &mut Scope<'s, H>, index: usize) -> Result<T, Error> {
-        let value = match index < self.len() {
-            true => scope.take_value(|_| self.passed.get(index))?,
-            false => Value::Undefined,
-        };
-        T::from_js(value).map_err(|found| self.unexpected::<T>(index, &found))
+        let convert = |value| T::from_js(value).map_err(|found| self.unexpected::<T>(index, &found));
+        match index < self.len() {
+            true => scope.take_given(|| self.passed.get(index), convert),
+            false => convert(Value::Undefined),
+        }
     }
 
     #[cold]
@@ -132,7 +133,7 @@ pub(crate) struct Named<F: ?Sized> {
     call: F,
 }
 
-type Call<H> = dyn for<'s> Fn(&mut Scope<'s, H>, Arguments<'s, H>) -> Result<Value<'s>, Error>;
+type Call<H> = dyn for<'s> Fn(&mut Scope<'s, H>, Arguments<'s, H>) -> Result<Parts, Error>;
 
 /// A function in the table of its isolate.
 pub(crate) type InTable<H> = Rc<Named<Call<H>>>;
@@ -145,7 +146,17 @@ where
     H: Host,
     F: for<'s> Fn(&mut Scope<'s, H>, Arguments<'s, H>) -> Result<Value<'s>, Error> + 'static,
 {
+    let call = returning_parts(move |scope, arguments| call(scope, arguments).map(Value::into_parts));
     Rc::new(Named { name: name.into(), call })
+}
+
+/// The closure itself, whose type the compiler would not infer for every `'s`.
+fn returning_parts<H, F>(call: F) -> F
+where
+    H: Host,
+    F: for<'s> Fn(&mut Scope<'s, H>, Arguments<'s, H>) -> Result<Parts, Error>,
+{
+    call
 }
 
 pub(crate) fn in_table<H: Host>(table: &Rc<Table<H>>, slot: usize) -> NativeFunction<H::Root> {
@@ -155,26 +166,24 @@ pub(crate) fn in_table<H: Host>(table: &Rc<Table<H>>, slot: usize) -> NativeFunc
 impl<H: Host> FunctionTable<H::Root> for Table<H> {
     fn call(self: Rc<Self>, slot: usize, passed: &dyn PassedArguments<H::Root>, answer: &mut Answer<'_, H::Root>) {
         let table = &self;
-        let (host, function) = match (table.host(), table.function(slot)) {
-            (Ok(host), Some(function)) => (host, function),
-            (Err(error), _) => return answer(Err(error)),
-            (Ok(_), None) => return answer(Err(Error::IsolateGone)),
+        let host = match table.host() {
+            Ok(host) => host,
+            Err(error) => return answer(Err(error)),
         };
+        let Some(function) = table.function(slot) else { return answer(Err(Error::IsolateGone)) };
         // Roots that are dropped from here on are released when the function is done.
         let _entered = table.enter(&host);
         // Whoever runs script has a scope's `&mut`, so this one is the only scope that can be used until the call ends.
-        let returned = catch_unwind(AssertUnwindSafe(|| {
+        let called = catch_unwind(AssertUnwindSafe(|| {
             let scope = &mut Scope { table, brand: PhantomData };
-            let value = (function.call)(scope, Arguments { function: &function.name, passed })?;
-            Ok(value.into_parts())
+            match (function.call)(scope, Arguments { function: &function.name, passed }) {
+                Ok(ref value) => answer(value.to_script(table)),
+                Err(error) => answer(Err(error)),
+            }
         }));
-        let returned: Result<Parts, Error> = returned.unwrap_or_else(|panic| {
+        if let Err(panic) = called {
             table.put_off(panic);
-            Err(Error::Function { message: format!("the native function `{}` panicked", function.name) })
-        });
-        match returned {
-            Ok(value) => answer(value.to_script(table)),
-            Err(error) => answer(Err(error)),
+            answer(Err(Error::Function { message: format!("the native function `{}` panicked", function.name) }));
         }
     }
 

@@ -17,17 +17,22 @@ pub(crate) struct Slots<T> {
 }
 
 #[derive(Debug)]
-enum Slot<T> {
+struct Slot<T> {
+    /// `None` if the slot is free.
+    value: Option<T>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     Free {
         next: Option<usize>,
     },
     Root {
-        value: T,
         handles: usize,
     },
-    /// A value whose last handle was dropped while the value could not be freed.
+    /// The last handle of the value was dropped while the value could not be freed.
     Released {
-        value: T,
         next: Option<usize>,
     },
 }
@@ -55,36 +60,35 @@ impl<T> Slots<T> {
     /// Inserts a value with one handle, after [`reserve`](Self::reserve), and returns its slot.
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> usize {
-        let root = Slot::Root { value, handles: 1 };
+        let (value, state) = (Some(value), State::Root { handles: 1 });
         let Some(slot) = self.free else {
-            self.slots.push(root);
+            self.slots.push(Slot { value, state });
             return self.slots.len() - 1;
         };
-        let Slot::Free { next } = std::mem::replace(&mut self.slots[slot], root) else { unreachable!("it was free") };
+        let there = &mut self.slots[slot];
+        let State::Free { next } = there.state else { unreachable!("it was free") };
+        *there = Slot { value, state };
         self.free = next;
         slot
     }
 
     /// The value in a slot, or `None` if two handles were made for it, so that it was removed early.
+    #[inline]
     pub(crate) fn get(&self, slot: usize) -> Option<&T> {
-        match self.slots.get(slot) {
-            Some(Slot::Root { value, .. }) => Some(value),
-            _ => None,
-        }
+        self.slots.get(slot).and_then(Slot::root)
     }
 
     /// The next value that has handles, in the slot `from` or after it, and its slot.
     pub(crate) fn next(&self, from: usize) -> Option<(usize, &T)> {
-        self.slots.iter().enumerate().skip(from).find_map(|(slot, there)| match there {
-            Slot::Root { value, .. } => Some((slot, value)),
-            Slot::Free { .. } | Slot::Released { .. } => None,
-        })
+        let rest = self.slots.iter().enumerate().skip(from);
+        rest.filter_map(|(slot, there)| Some((slot, there.root()?))).next()
     }
 
     /// The number of handles of the value in a slot.
+    #[inline]
     pub(crate) fn handles(&self, slot: usize) -> usize {
         match self.slots.get(slot) {
-            Some(Slot::Root { handles, .. }) => *handles,
+            Some(Slot { state: State::Root { handles }, .. }) => *handles,
             _ => 0,
         }
     }
@@ -92,7 +96,7 @@ impl<T> Slots<T> {
     /// Adds a handle and returns its slot; `usize::MAX`, which is not a slot, if the value is gone.
     pub(crate) fn duplicate(&mut self, slot: usize) -> usize {
         match self.slots.get_mut(slot) {
-            Some(Slot::Root { handles, .. }) => {
+            Some(Slot { state: State::Root { handles }, .. }) => {
                 *handles += 1;
                 slot
             }
@@ -102,25 +106,24 @@ impl<T> Slots<T> {
 
     /// Removes a handle, and returns the value if that was its last. With `put_off`, the value is kept for
     /// [`take_released`](Self::take_released) instead.
+    #[inline]
     pub(crate) fn release(&mut self, slot: usize, put_off: bool) -> Option<T> {
-        let Some(Slot::Root { handles, .. }) = self.slots.get_mut(slot) else { return None };
+        let there = self.slots.get_mut(slot)?;
+        let State::Root { handles } = &mut there.state else { return None };
         *handles -= 1;
         if *handles != 0 {
             return None;
         }
-        let freed = Slot::Free { next: self.free };
-        let Slot::Root { value, .. } = std::mem::replace(&mut self.slots[slot], freed) else {
-            unreachable!("it was looked at")
-        };
         if put_off {
-            self.slots[slot] = Slot::Released { value, next: self.released.replace(slot) };
+            there.state = State::Released { next: self.released.replace(slot) };
             return None;
         }
-        self.free = Some(slot);
-        Some(value)
+        there.state = State::Free { next: self.free.replace(slot) };
+        there.value.take()
     }
 
     /// Whether there are postponed values.
+    #[inline]
     pub(crate) fn has_released(&self) -> bool {
         self.released.is_some()
     }
@@ -128,20 +131,24 @@ impl<T> Slots<T> {
     /// Removes and returns one of the postponed values.
     pub(crate) fn take_released(&mut self) -> Option<T> {
         let slot = self.released?;
-        let freed = Slot::Free { next: self.free.replace(slot) };
-        let Slot::Released { value, next } = std::mem::replace(&mut self.slots[slot], freed) else {
-            unreachable!("it was put off")
-        };
+        let there = &mut self.slots[slot];
+        let State::Released { next } = there.state else { unreachable!("it was put off") };
         self.released = next;
-        Some(value)
+        there.state = State::Free { next: self.free.replace(slot) };
+        there.value.take()
     }
 
     /// All remaining values.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.slots.into_iter().filter_map(|slot| match slot {
-            Slot::Root { value, .. } | Slot::Released { value, .. } => Some(value),
-            Slot::Free { .. } => None,
-        })
+        self.slots.into_iter().filter_map(|slot| slot.value)
+    }
+}
+
+impl<T> Slot<T> {
+    /// The value, if it has handles.
+    #[inline]
+    fn root(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| matches!(self.state, State::Root { .. }))
     }
 }
 

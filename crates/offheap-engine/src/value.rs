@@ -163,18 +163,6 @@ impl<'s> Value<'s> {
         }
     }
 
-    /// An object from an engine.
-    #[inline]
-    pub(crate) fn of_object(sort: ObjectSort, object: Handle<JsObject>) -> Self {
-        let object = Local::new(object);
-        match sort {
-            ObjectSort::ArrayBuffer => Value::ArrayBuffer(object.cast()),
-            ObjectSort::View => Value::View(object.cast()),
-            ObjectSort::Function => Value::Function(object.cast()),
-            ObjectSort::Other => Value::Object(object),
-        }
-    }
-
     #[inline]
     pub(crate) fn into_parts(self) -> Parts {
         Parts::Data(match self {

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::Scope;
 use crate::function::{in_table, named};
 use crate::host::Host;
+use crate::table::Table;
 use crate::value::Parts;
 use crate::{
     Arguments, Error, FromJs, FromScript, Handle, IntoArguments, JsArrayBuffer, JsFunction, JsObject, Local,
-    ScriptError, Source, Value, ViewState,
+    ObjectSort, ScriptError, Source, Value, ViewState,
 };
 
 impl<'s, H: Host> Scope<'s, H> {
@@ -20,8 +21,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// [`Error::Script`] if the script throws, does not parse, or its value is of another type; see [`FromJs`].
     pub fn eval<'a, T: FromJs<'s>>(&mut self, source: impl Into<Source<'a>>) -> Result<T, Error> {
         let source = source.into();
-        let value = self.take_value(|host| host.evaluate(source))?;
-        convert::<H, T>("the script's value", value)
+        self.take_value(|host| host.evaluate(source), |value| convert::<H, T>("the script's value", value))
     }
 
     /// Runs a script whose value is an ArrayBuffer, a SharedArrayBuffer or a view, and returns that buffer or the
@@ -65,8 +65,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// # Errors
     /// [`Error::Script`] if a getter throws, or the value is of another type; see [`FromJs`].
     pub fn global<T: FromJs<'s>>(&mut self, name: &str) -> Result<T, Error> {
-        let value = self.take_value(|host| host.global(name))?;
-        convert::<H, T>(format_args!("the global `{name}`"), value)
+        self.take_value(|host| host.global(name), |value| convert::<H, T>(format_args!("the global `{name}`"), value))
     }
 
     /// Calls a function of script with `undefined` as `this`, and returns its value. `arguments` is a tuple, such as
@@ -84,8 +83,7 @@ impl<'s, H: Host> Scope<'s, H> {
         let function = self.table.rooted(function.slot());
         let arguments: Vec<Parts> = arguments.into_arguments().into_iter().map(Value::into_parts).collect();
         let arguments: Vec<_> = arguments.iter().map(|value| value.to_script(self.table)).collect::<Result<_, _>>()?;
-        let value = self.take_value(|host| host.call(function, &arguments))?;
-        convert::<H, T>("the function's value", value)
+        self.take_value(|host| host.call(function, &arguments), |value| convert::<H, T>("the function's value", value))
     }
 
     /// Makes a function that script can call. `call` gets a scope of its own, so it can borrow bytes, make buffers and
@@ -127,19 +125,49 @@ impl<'s, H: Host> Scope<'s, H> {
         self.make(|host| host.function(name, native))
     }
 
-    /// Runs a step that gives a value.
+    /// Runs a step that gives a value, and converts the value.
     #[inline]
-    pub(crate) fn take_value(
+    pub(crate) fn take_value<T>(
         &mut self,
         step: impl FnOnce(&H) -> Result<FromScript<H::Root>, Error>,
-    ) -> Result<Value<'s>, Error> {
+        convert: impl FnOnce(Value<'s>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let table: &Rc<_> = self.table;
-        self.run(|host| match step(host)? {
-            FromScript::Data(data) => Ok(Value::new(data)),
-            FromScript::Object(sort, root) => {
-                Ok(Value::of_object(sort, table.handle_or_release::<JsObject>(host, root)?))
-            }
-        })
+        self.run(|host| convert_given(table, host, step(host)?, convert))
+    }
+
+    /// Converts a value that the engine gives without running script.
+    #[inline]
+    pub(crate) fn take_given<T>(
+        &mut self,
+        give: impl FnOnce() -> Result<FromScript<H::Root>, Error>,
+        convert: impl FnOnce(Value<'s>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.relieve();
+        let host = self.table.entered_host();
+        convert_given(self.table, &host, give()?, convert)
+    }
+}
+
+#[inline]
+fn convert_given<'s, H: Host, T>(
+    table: &Rc<Table<H>>,
+    host: &H,
+    given: FromScript<H::Root>,
+    convert: impl FnOnce(Value<'s>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let (sort, root) = match given {
+        FromScript::Data(data) => return convert(Value::new(data)),
+        FromScript::Object(sort, root) => (sort, root),
+    };
+    let object = Local::<JsObject>::new(table.handle_or_release(host, root)?);
+    // A call for each variant, so that `convert` knows the variant and the object is not moved through the memory of a
+    // `Value`.
+    match sort {
+        ObjectSort::ArrayBuffer => convert(Value::ArrayBuffer(object.cast())),
+        ObjectSort::View => convert(Value::View(object.cast())),
+        ObjectSort::Function => convert(Value::Function(object.cast())),
+        ObjectSort::Other => convert(Value::Object(object)),
     }
 }
 

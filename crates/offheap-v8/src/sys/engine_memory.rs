@@ -125,23 +125,23 @@ pub(crate) fn find(buffer: &Buffer<'_>) -> Option<BackingStore> {
         let block = (!buffer.is_detached()).then(|| buffer.block());
         return TABLE.look_up(block?.address().addr().get(), 0);
     };
-    match look_up(data, buffer.byte_length()) {
+    // SAFETY: I-FREE-ONCE: the buffer is in its scope.
+    unsafe { store_at(data, buffer.byte_length()) }
+}
+
+/// The store over the bytes of a buffer, if there is one. Runs no code of the program.
+///
+/// # Safety
+/// The buffer has these bytes and lives, and V8 is not detaching it.
+#[inline]
+pub(super) unsafe fn store_at(data: NonNull<c_void>, byte_length: usize) -> Option<BackingStore> {
+    match look_up(data, byte_length) {
         Made::Store(store) => Some(store),
         Made::Unsettled | Made::Elsewhere => None,
     }
 }
 
-/// The bytes of a buffer if they are memory of our allocator that is in no store that native code may have. Its length
-/// never changes. Looks only at the buffer's slots and at our own words, so guards may live.
-#[inline]
-pub(super) fn bytes_without_store(buffer: v8::Local<'_, v8::ArrayBuffer>) -> Option<NonNull<[u8]>> {
-    let data = buffer.data()?;
-    // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data.
-    let is_unsettled = unsafe { allocator::is_unsettled(data) };
-    is_unsettled.then(|| NonNull::slice_from_raw_parts(data.cast(), buffer.byte_length()))
-}
-
-/// Looks up `data`, which must be that of a buffer in its scope.
+/// Looks up `data`, which must be that of a live buffer.
 #[inline]
 fn look_up(data: NonNull<c_void>, byte_length: usize) -> Made {
     // SAFETY: I-FREE-ONCE: the buffer lives, and is not detached because it has data.

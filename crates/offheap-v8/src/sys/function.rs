@@ -13,7 +13,7 @@ use offheap_engine::{FromScript, NativeFunction, PassedArguments, ScriptError};
 use super::natives;
 use super::root::Root;
 use super::state;
-use super::value::{from_script, to_script};
+use super::value::{passed_by_script, to_script};
 use crate::Error;
 use crate::script::{Throw, catching};
 
@@ -153,11 +153,7 @@ impl PassedArguments<Root> for Passed<'_, '_, '_> {
         let scope = &mut **self.scope.borrow_mut();
         // Another isolate may be entered.
         let _entered = (!natives::is_current(scope)).then(|| state::enter(scope));
-        let value = self.arguments.get(index as i32);
-        Ok(match from_script(scope, value)? {
-            FromScript::Object(sort, root) => FromScript::Object(sort, root.of_script()),
-            data => data,
-        })
+        passed_by_script(scope, self.arguments.get(index as i32))
     }
 }
 
@@ -167,7 +163,8 @@ fn call_entry<'s>(
     arguments: v8::FunctionCallbackArguments<'s>,
     mut result: v8::ReturnValue<'_, v8::Value>,
 ) {
-    let data = v8::Local::<v8::External>::try_from(arguments.data()).expect("made with an `External`");
+    // SAFETY: I-LAYOUT: `new_function` gave the function an `External`, which nobody can replace.
+    let data = unsafe { v8::Local::<v8::External>::cast_unchecked(arguments.data()) };
     let address = data.value().cast_const().cast::<Entry>();
     // The function may be collected during the call.
     // SAFETY: I-FREE-ONCE: the isolate has the entry until V8 has collected `data`.

@@ -1,14 +1,16 @@
 //! Whether an isolate may lend the bytes of a store. The check is in `offheap_engine::memory`; this file gives it the
 //! handles.
 
+use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use offheap::{BackingStore, IsolateId, adapter};
 use offheap_engine::memory::Lender;
 use offheap_engine::{Rooted, Roots, UseOfBytes};
 
+use super::allocator::is_unsettled;
 use super::block::{Block, TABLE};
-use super::engine_memory::{bytes_without_store, drop_released, find};
+use super::engine_memory::{drop_released, find};
 use super::guards::{ADVICE, check_not_held};
 use super::object::Buffer;
 use super::own_isolate::OwnIsolate;
@@ -51,11 +53,18 @@ pub(crate) fn lend(own: &OwnIsolate, object: Rooted<'_, Root>) -> Option<NonNull
     if own.state().was_lent() {
         return None;
     }
-    own.with_buffer(object, bytes_without_store).unwrap_or_else(|| {
-        own.with_scope(|scope| match buffer_of(scope, object) {
-            Ok((Buffer::Unshared(buffer), _)) => bytes_without_store(buffer),
-            Ok((Buffer::Shared(_), _)) | Err(_) => None,
-        })
+    let (data, byte_length) = own.array_buffer_bytes(object).or_else(|| view_bytes(own, object))?;
+    // SAFETY: I-FREE-ONCE: the root keeps the buffer, which is not detached because it has data.
+    let is_unsettled = unsafe { is_unsettled(data) };
+    is_unsettled.then(|| NonNull::slice_from_raw_parts(data.cast(), byte_length))
+}
+
+/// The address and the length of the bytes of a view's ArrayBuffer.
+#[cold]
+fn view_bytes(own: &OwnIsolate, view: Rooted<'_, Root>) -> Option<(NonNull<c_void>, usize)> {
+    own.with_scope(|scope| match buffer_of(scope, view) {
+        Ok((Buffer::Unshared(buffer), _)) => Some((buffer.data()?, buffer.byte_length())),
+        Ok((Buffer::Shared(_), _)) | Err(_) => None,
     })
 }
 

@@ -32,12 +32,17 @@ impl<'s> Buffer<'s> {
 
     /// Returns `value` as a buffer, if it is one.
     #[inline]
-    pub(crate) fn of_object(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+    pub(super) fn of_value(value: v8::Local<'s, v8::Value>) -> Option<Self> {
         if let Ok(buffer) = v8::Local::<v8::ArrayBuffer>::try_from(value) {
-            return Ok(Buffer::Unshared(buffer));
+            return Some(Buffer::Unshared(buffer));
         }
-        let buffer = v8::Local::<v8::SharedArrayBuffer>::try_from(value);
-        buffer.map(Buffer::Shared).map_err(|_| Error::NotAnArrayBuffer {
+        v8::Local::<v8::SharedArrayBuffer>::try_from(value).ok().map(Buffer::Shared)
+    }
+
+    /// Returns `value` as a buffer.
+    #[inline]
+    pub(crate) fn of_object(scope: &v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Self, Error> {
+        Self::of_value(value).ok_or_else(|| Error::NotAnArrayBuffer {
             engine: ENGINE,
             found: value.type_of(scope).to_rust_string_lossy(scope),
         })

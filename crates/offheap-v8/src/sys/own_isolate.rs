@@ -3,7 +3,9 @@
 //! does not matter.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::pin::pin;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,12 +14,11 @@ use offheap::adapter::IsolateRegistration;
 use offheap_engine::{NativeFunction, Rooted, Roots};
 
 use super::allocator::new_allocator;
-use super::engine_memory::{drop_released, find};
+use super::engine_memory::{drop_released, store_at};
 use super::facts::Facts;
 use super::function::{Functions, new_function};
 use super::heap_limit::HeapLimit;
 use super::natives::new_context;
-use super::object::Buffer;
 use super::root::{Root, object_of};
 use super::stack::StackLimit;
 use super::state::{Entered, State, set_state};
@@ -136,21 +137,16 @@ impl OwnIsolate {
     /// The store that an ArrayBuffer is over; `None` in every other case. Only for scopes: no finalizer reaches a scope, so
     /// V8 is not dropping the owner of the memory, and need not be asked for the block.
     pub(crate) fn store_in_scope(&self, buffer: Rooted<'_, Root>) -> Option<BackingStore> {
-        self.with_buffer(buffer, |buffer| find(&Buffer::Unshared(buffer))).flatten()
+        let (data, byte_length) = self.array_buffer_bytes(buffer)?;
+        // SAFETY: I-FREE-ONCE: these are the bytes of a buffer that its root keeps.
+        unsafe { store_at(data, byte_length) }
     }
 
-    /// Calls `look` with an object if it is an ArrayBuffer. No context is entered, because V8 is only asked for the
-    /// buffer's address and length.
-    pub(super) fn with_buffer<R>(
-        &self,
-        object: Rooted<'_, Root>,
-        look: impl FnOnce(v8::Local<'_, v8::ArrayBuffer>) -> R,
-    ) -> Option<R> {
-        let mut entered = self.enter();
-        let handles = pin!(v8::HandleScope::new(entered.isolate()));
-        let handles = handles.init();
-        let object = object.with(|root| root.object(&handles)).ok()?;
-        Some(look(object.try_into().ok()?))
+    /// The address and the length of an ArrayBuffer's bytes; `None` for another object, and without memory. The isolate is
+    /// not entered, because V8 only reads two words of the object.
+    #[inline]
+    pub(super) fn array_buffer_bytes(&self, object: Rooted<'_, Root>) -> Option<(NonNull<c_void>, usize)> {
+        object.with(Root::array_buffer_bytes).ok()?
     }
 
     /// Makes a function of script that calls `native`.

@@ -7,17 +7,33 @@ use super::object::Buffer;
 use super::root::{Root, object_of};
 use crate::{ENGINE, Error};
 
-/// A value of script, for Rust. Runs no script: nothing is converted. May collect garbage.
-#[inline]
+/// A value that script returned, for Rust. Runs no script: nothing is converted. May collect garbage.
 pub(crate) fn from_script<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: v8::Local<'s, v8::Value>,
 ) -> Result<FromScript<Root>, Error> {
+    value_of(scope, value, Root::of_buffer)
+}
+
+/// A value that script passed, and so has too; otherwise as [`from_script`].
+#[inline]
+pub(super) fn passed_by_script<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: v8::Local<'s, v8::Value>,
+) -> Result<FromScript<Root>, Error> {
+    value_of(scope, value, Root::of_passed)
+}
+
+#[inline]
+fn value_of<'s, 'i>(
+    scope: &mut v8::PinScope<'s, 'i>,
+    value: v8::Local<'s, v8::Value>,
+    root_of: impl FnOnce(&mut v8::PinScope<'s, 'i>, &Buffer<'s>, Facts) -> Root,
+) -> Result<FromScript<Root>, Error> {
     // In most cases the value is a buffer or a view.
-    if value.is_array_buffer() || value.is_shared_array_buffer() {
-        let buffer = Buffer::of_object(scope, value)?;
+    if let Some(buffer) = Buffer::of_value(value) {
         let facts = buffer.facts();
-        return Ok(FromScript::Object(ObjectSort::ArrayBuffer, Root::of_buffer(scope, &buffer, facts)));
+        return Ok(FromScript::Object(ObjectSort::ArrayBuffer, root_of(scope, &buffer, facts)));
     }
     if let Ok(object) = v8::Local::<v8::Object>::try_from(value) {
         if value.is_array_buffer_view() {

@@ -46,14 +46,13 @@ fn script_s_fixed_buffers_are_lent_where_they_are_and_stay_script_s() {
             "new Uint8Array([1, 2, 3]).slice().buffer",
         ] {
             let buffer = scope.eval_buffer(&format!("globalThis.b = {made_by}; b")).unwrap();
-            let (byte_length, before) = (scope.state(&buffer).unwrap().byte_length, scope.isolate().external_bytes());
+            let byte_length = scope.state(&buffer).unwrap().byte_length;
             assert!(is_lent_as_it_is(scope, &buffer), "{made_by}");
             let mut guard = scope.bytes_mut(&buffer).unwrap();
             assert!(externalized(&buffer).is_none(), "{made_by}");
             guard.fill(9);
             let address = guard.as_ptr();
             drop(guard);
-            assert_eq!(scope.isolate().external_bytes(), before, "{made_by}: no store was made");
             assert!(scope.eval::<bool>("new Uint8Array(b).every((byte) => byte === 9)").unwrap());
             // Externalizing afterwards gives the same bytes, and from then on the store lends them.
             let store = scope.externalize(&buffer).unwrap();
