@@ -76,6 +76,13 @@ function isDetached(buffer) {
   }
 }
 
+// A function each, since functions that are made in one place keep the same variables.
+const strongly = buffer => () => buffer;
+const weakly = buffer => {
+  const reference = new WeakRef(buffer);
+  return () => reference.deref();
+};
+
 const secret = Symbol('made by externalize');
 
 class Externalized {
@@ -85,8 +92,8 @@ class Externalized {
   #byteOffset;
   #bufferByteLength;
   #isReleased = false;
-  /** The buffer that came in, and the last one that went out over the memory. */
-  #buffers;
+  /** Returns the buffer that came in, or the last one that went out over the memory. */
+  #last;
 
   constructor(key, { kept, how, byteLength }, buffer, view) {
     if (key !== secret) throw argument('call externalize(buffer); script does not make these objects');
@@ -95,7 +102,9 @@ class Externalized {
     this.#bufferByteLength = byteLength;
     this.#byteLength = view?.byteLength ?? byteLength;
     this.#byteOffset = view?.byteOffset ?? 0;
-    this.#buffers = [new WeakRef(buffer)];
+    // A weak reference keeps the buffer until script has returned, also in a loop that releases. So it is only for a copy, beside which
+    // the memory of the buffer would have to stay.
+    this.#last = how.copied ? weakly(buffer) : strongly(buffer);
   }
 
   get byteLength() { return this.#byteLength; }
@@ -107,20 +116,16 @@ class Externalized {
   get released() { return this.#isReleased; }
 
   expose() {
-    if (!this.#isReleased) {
-      for (const reference of this.#buffers) {
-        const buffer = reference.deref();
-        if (buffer && !isDetached(buffer)) return { buffer, copied: false, reason: null, message: null };
-      }
-    }
+    const last = this.#last();
+    if (last && !isDetached(last)) return { buffer: last, copied: false, reason: null, message: null };
     const { buffer, how } = native.again(this.#kept, place(this.expose));
-    if (!how.copied) this.#buffers = [new WeakRef(buffer)];
+    if (!how.copied) this.#last = strongly(buffer);
     return { buffer, copied: how.copied, reason: how.reason ?? null, message: how.message ?? null };
   }
 
   release() {
     this.#isReleased = true;
-    this.#buffers = [];
+    this.#last = strongly(undefined);
     return native.release(this.#kept);
   }
 }

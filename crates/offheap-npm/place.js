@@ -1,6 +1,8 @@
 'use strict';
 // Finds the line of script that calls a function of the package, for the ledger.
 
+const { fileURLToPath } = require('node:url');
+
 const { captureStackTrace } = Error;
 const { hasOwn } = Object;
 
@@ -16,7 +18,7 @@ function placeOfCaller(callee) {
     const [site] = holder.stack;
     const file = site.getFileName();
     if (typeof file !== 'string') return undefined;
-    return { file: file.replace(/^file:\/\//, ''), line: site.getLineNumber() ?? 0, column: site.getColumnNumber() ?? 0 };
+    return { file: file.startsWith('file:') ? fileURLToPath(file) : file, line: site.getLineNumber() ?? 0, column: site.getColumnNumber() ?? 0 };
   } catch {
     return undefined; // script has replaced or frozen what this needs
   } finally {

@@ -162,6 +162,19 @@ export const cases = {
     kept.forEach(each => each.release());
     await live(0);
   },
+  // On Deno and Bun, script's own buffers are remembered weakly, and so they live until script has returned.
+  aLoopThatReleases: {
+    hosts: ['n20', 'n22', 'n24', 'n26'],
+    run() {
+      const before = process.memoryUsage.rss();
+      let most = 0;
+      for (let count = 0; count < 1000; count++) {
+        externalize(filled(new ArrayBuffer(1 << 20))).release();
+        most = Math.max(most, process.memoryUsage.rss() - before);
+      }
+      assert(most < 256 << 20, `${most >> 20} MiB`);
+    },
+  },
   async collectionReleases() {
     (() => externalize(allocate(1 << 20)))();
     assert.equal(offheap.stats().liveStores, 1);
