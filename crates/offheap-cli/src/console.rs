@@ -1,5 +1,7 @@
 //! The command's own lines.
 
+use std::io::{self, Write};
+
 use offheap_report::visible;
 use offheap_run::Stream;
 
@@ -8,4 +10,18 @@ use offheap_run::Stream;
 pub(crate) fn error_lines(text: &str) {
     // Where this fails there is nobody left to tell.
     let _ = Stream::Error.write_line(&visible::lines(text));
+}
+
+/// The standard error, for a report. Where it is closed there is nobody left to tell, so that is no error.
+pub(crate) struct Errors;
+
+impl Write for Errors {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

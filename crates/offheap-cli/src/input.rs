@@ -27,6 +27,8 @@ pub(crate) enum InputError {
     /// There is no such file, and its name has a colon, which may have been meant for a mode.
     #[error("{0}; the modes are :ro, :cow and :rw")]
     MapMode(offheap::Error),
+    #[error("cannot keep freed memory: {0}; leave out --quarantine")]
+    Quarantine(offheap::Error),
     #[error(transparent)]
     Ledger(#[from] offheap_ledger::Error),
     #[error(

@@ -23,6 +23,9 @@ use crate::input::InputError;
 use crate::ledger::Recording;
 use crate::options::{Command, Engine, Run};
 
+/// The addresses of freed memory that `--quarantine` keeps.
+const QUARANTINE_BYTES: usize = 1 << 30;
+
 /// Nothing went wrong.
 const FINE: i32 = 0;
 /// The script threw, or did not parse.
@@ -52,6 +55,9 @@ fn run(options: &Run) -> Result<i32, InputError> {
     let run_script = engine(options.engine)?;
     let script = Script::read(options.script())?;
     let recording = Recording::begin(options)?;
+    if options.quarantine {
+        offheap::quarantine(QUARANTINE_BYTES).map_err(InputError::Quarantine)?;
+    }
     let mut module = NativeModule::new(recording.ledger).arguments(options.arguments()?);
     for (name, file) in maps::open(&options.maps)? {
         module = module.mapped(name, file);
@@ -66,7 +72,9 @@ fn run(options: &Run) -> Result<i32, InputError> {
         console::error_lines(&format!("offheap: {uncaught}"));
     }
     let report = recording.ledger.report();
-    console::error_lines(&report.to_string());
+    if !recording.prints {
+        console::error_lines(&report.to_string());
+    }
     match recording.finish()? {
         true => Ok(status(uncaught.is_some(), &report.balance)),
         false => Ok(BAD_INPUT),

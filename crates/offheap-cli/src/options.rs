@@ -55,17 +55,23 @@ pub(crate) struct Run {
     #[arg(long = "map", value_name = "NAME=FILE[:ro|:cow|:rw]")]
     pub(crate) maps: Vec<OsString>,
 
-    /// How much the ledger records: how many stores there were, the place and stack of each, or all that happens to each
+    /// Prints at the end what lives, the largest first, with its lines of source and who holds it. LEVEL says how much the ledger
+    /// records: the place and stack of each store (sites, the default), or all that happens to each (full); or only how many
+    /// there were (counts), with the short report
     #[arg(
         long,
         value_enum,
         value_name = "LEVEL",
         num_args = 0..=1,
         require_equals = true,
-        default_value_t = Level::Sites,
         default_missing_value = "sites"
     )]
-    pub(crate) ledger: Level,
+    pub(crate) ledger: Option<Level>,
+
+    /// Keeps freed memory without access, at most 1 GiB of addresses: native code that still uses a part of it ends the process
+    /// with a line that names the memory and its free
+    #[arg(long)]
+    pub(crate) quarantine: bool,
 
     /// Writes what the ledger records: as it is into a file whose name ends with .jsonl; or as one page to look at, into a
     /// file whose name ends with .html, with the .jsonl file beside it
@@ -200,10 +206,10 @@ mod tests {
 
     #[test]
     fn the_level_needs_an_equals_sign_so_that_the_script_is_never_taken_for_one() {
-        assert_eq!(run("offheap run x.js").ledger, Level::Sites);
+        assert_eq!(run("offheap run x.js").ledger, None);
         let given = run("offheap run --ledger full x.js");
-        assert_eq!((given.ledger, given.script()), (Level::Sites, OsStr::new("full")));
-        assert_eq!(run("offheap run --ledger=full x.js").ledger, Level::Full);
+        assert_eq!((given.ledger, given.script()), (Some(Level::Sites), OsStr::new("full")));
+        assert_eq!(run("offheap run --ledger=full x.js").ledger, Some(Level::Full));
         assert_eq!(run("offheap run --ledger x.js").script(), "x.js");
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn report(options: &Report) -> Result<i32, InputError> {
         console::error_lines(&format!("offheap: {} further lines are left out", problems - SHOWN_PROBLEMS));
     }
     let is_refused = trace.processes().iter().any(|process| process.refused > 0);
-    let has_leaked = || trace.live_stores().any(|store| trace.has_leaked(store));
+    let has_counted = || trace.processes().iter().any(|process| process.counted_leaks() > 0);
+    let has_leaked = || has_counted() || trace.live_stores().any(|store| trace.has_leaked(store));
     Ok(match problems {
         1.. => BAD_INPUT,
         0 if is_refused || has_leaked() => MEMORY_ERROR,
@@ -40,7 +41,7 @@ pub(crate) fn report(options: &Report) -> Result<i32, InputError> {
 /// Each format is one sink.
 fn sink<'a>(options: &Report, out: &'a mut dyn Write) -> Box<dyn Sink + 'a> {
     match options.format {
-        Format::Terminal => Box::new(Terminal::new(out, wants_colours(options))),
+        Format::Terminal => Box::new(Terminal::new(out, options.output.is_none() && wants_colours(&io::stdout()))),
         Format::Html => Box::new(Html::new(out)),
         Format::Perfetto => Box::new(Perfetto::new(out)),
         Format::Firefox => Box::new(Firefox::new(out)),
@@ -50,17 +51,24 @@ fn sink<'a>(options: &Report, out: &'a mut dyn Write) -> Box<dyn Sink + 'a> {
 }
 
 /// Colours are for people only: <https://no-color.org>.
-fn wants_colours(options: &Report) -> bool {
+pub(crate) fn wants_colours(to: &impl IsTerminal) -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    options.output.is_none() && io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+    to.is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// Returns the number of problems. Each is told at once, so that nobody waits for it to the end of a long file.
 fn follow_all(options: &Report, trace: &mut Trace, sink: &mut dyn Sink) -> io::Result<u64> {
     let mut watch = Watch { sink, lines: 0, problems: 0, bar: ProgressBar::hidden() };
-    for file in &options.files {
+    for (at, file) in options.files.iter().enumerate() {
         let name = file.display().to_string();
+        if let Some(same) = options.files[..at].iter().find(|other| *other == file || is_same_file(other, file)) {
+            let same = same.display();
+            watch.tell(&format!(
+                "{name} is {same}, which was read already; name each file once, or its stores count twice"
+            ));
+            continue;
+        }
         let before = (watch.lines, watch.problems);
         if file.as_os_str() == "-" {
             follow(&name, io::stdin().lock(), trace, &mut watch)?;

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use offheap::observe;
+use offheap_report::Sink;
 use offheap_report::format::Line;
 
 use crate::ledger::Settings;
-use crate::output::{Function, Output, Text};
+use crate::output::{All, Function, Output, Text};
+use crate::reporting::Report;
 use crate::{Error, Ledger, Level, sys};
 
 /// The events that a history keeps if the program does not say otherwise.
@@ -38,7 +40,7 @@ pub fn installed() -> Option<&'static Ledger> {
 #[must_use = "nothing is made before `install`"]
 pub struct Builder {
     settings: Settings,
-    stream: Option<Box<dyn Output>>,
+    outputs: Vec<Box<dyn Output>>,
     program: Option<String>,
 }
 
@@ -46,7 +48,7 @@ impl Builder {
     /// A ledger of this level.
     pub fn new(level: Level) -> Self {
         let settings = Settings { level, sample_bytes: None, history: HISTORY, is_observer: false };
-        Builder { settings, stream: None, program: None }
+        Builder { settings, outputs: Vec::new(), program: None }
     }
 
     /// Records only samples: on average one store in `bytes` allocated bytes, long ones more often than short ones. What
@@ -73,14 +75,22 @@ impl Builder {
     /// is said on standard error; the program goes on.
     ///
     /// If the program makes events faster than they can be written, it waits for the writer, so that no event is lost.
+    ///
+    /// A ledger may have several streams and reports. One that fails ends, and the others go on.
     pub fn stream(mut self, to: impl Write + Send + 'static) -> Self {
-        self.stream = Some(Box::new(Text::new(to)));
+        self.outputs.push(Box::new(Text::new(to)));
         self
     }
 
     /// Gives each line of the stream to a function, on a thread of the ledger's own; see [`stream`](Self::stream).
     pub fn stream_lines(mut self, to: impl FnMut(&Line) -> io::Result<()> + Send + 'static) -> Self {
-        self.stream = Some(Box::new(Function(to)));
+        self.outputs.push(Box::new(Function(to)));
+        self
+    }
+
+    /// Makes a report of the stream: each line goes to `to`, a format of `offheap-report`, which is finished when the stream ends.
+    pub fn report(mut self, to: impl Sink + Send + 'static) -> Self {
+        self.outputs.push(Box::new(Report::new(to)));
         self
     }
 
@@ -100,7 +110,10 @@ impl Builder {
     pub fn report_to_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
         match path.as_ref().extension().is_some_and(|extension| extension == "html") {
             #[cfg(feature = "html")]
-            true => Ok(Builder { stream: Some(Box::new(crate::page::Page::new(create(path.as_ref())?))), ..self }),
+            true => {
+                let file = create(path.as_ref())?;
+                Ok(self.report(offheap_report::Html::new(file)))
+            }
             #[cfg(not(feature = "html"))]
             true => Err(Error::Setting { problem: "this program was built without pages: the feature `html`".into() }),
             false => self.stream_to_file(path),
@@ -112,11 +125,11 @@ impl Builder {
     /// # Errors
     /// [`Error::ObserverSet`]; [`Error::Stream`] if the stream's thread cannot be made.
     pub fn install(self) -> Result<&'static Ledger, Error> {
-        let Builder { settings, stream, program } = self;
+        let Builder { settings, outputs, program } = self;
         let ledger = Ledger::make(Settings { is_observer: true, ..settings });
         observe::set_observer(ledger).map_err(|_| Error::ObserverSet)?;
         INSTALLED.set(ledger).unwrap_or_else(|_| unreachable!("a process has one observer"));
-        if let Some(output) = stream {
+        if let Some(output) = All::of(outputs) {
             ledger.begin_stream(output, program.unwrap_or_else(program_name))?;
             sys::at_exit(finish_installed);
         }
@@ -130,7 +143,7 @@ impl Builder {
     /// [`Error::Stream`] if the stream's thread cannot be made. The program must [finish](Ledger::finish) such a stream.
     pub fn make(self) -> Result<&'static Ledger, Error> {
         let ledger = Ledger::make(self.settings);
-        if let Some(output) = self.stream {
+        if let Some(output) = All::of(self.outputs) {
             ledger.begin_stream(output, self.program.unwrap_or_else(program_name))?;
         }
         Ok(ledger)

@@ -69,11 +69,10 @@ mod lines;
 mod live;
 mod observe;
 mod output;
-#[cfg(feature = "html")]
-mod page;
 mod record;
 mod refusal;
 mod report;
+mod reporting;
 mod sample;
 mod shard;
 mod site;

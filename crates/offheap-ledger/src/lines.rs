@@ -14,7 +14,7 @@ use crate::output::Output;
 use crate::refusal::Refusal;
 use crate::stack::Stack;
 use crate::stream::Told;
-use crate::{Ledger, thread};
+use crate::{Balance, Ledger, thread};
 
 /// What the lines so far have told, so that each stack, thread and isolate is told once.
 pub(crate) struct Lines {
@@ -144,13 +144,15 @@ impl Lines {
         output.line(&Event::Refused(refused).into())
     }
 
-    /// Tells who holds what lives, and the end.
+    /// Tells who holds what lives, what was counted, and the end.
     pub(crate) fn end(&mut self, ledger: &Ledger, output: &mut dyn Output) -> io::Result<()> {
         let time = ledger.now();
         for store in ledger.live() {
             let holders = self.holders(time, &store, output)?;
             output.line(&Event::Holders(holders).into())?;
         }
+        let Balance { stores, resizable, shared, external_bytes: bytes, leaked, .. } = ledger.balance();
+        output.line(&Event::Totals(format::Counted { time, stores, bytes, resizable, shared, leaked }).into())?;
         output.line(&Event::End(format::End { time, leaks: None }).into())
     }
 

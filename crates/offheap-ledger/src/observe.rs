@@ -13,7 +13,7 @@ use crate::shard::{self, Locked, Shard, Sums};
 use crate::site::{SiteEntry, Weight};
 use crate::stack::Stack;
 use crate::stream::Told;
-use crate::sys::Block;
+use crate::sys::{Block, is_forked};
 use crate::{Ledger, Level, thread};
 
 impl Observer for Ledger {
@@ -195,6 +195,11 @@ impl Ledger {
     /// Hands it to the stream, if there is one. Waits while too much is waiting to be written.
     fn tell<'a>(&self, locked: &'a Locked, mut shard: MutexGuard<'a, Shard>, told: Told) -> MutexGuard<'a, Shard> {
         let Some(queue) = &mut shard.told else { return shard };
+        if is_forked() {
+            // Nobody would ever take it.
+            shard.told = None;
+            return shard;
+        }
         queue.push(told);
         let waiting = queue.len();
         self.stream.wait_for_room(locked, shard, waiting)

@@ -39,6 +39,49 @@ impl<W: Write + Send> Output for Text<W> {
     }
 }
 
+/// Several outputs. One that fails gets no more lines, and the others go on.
+pub(crate) struct All {
+    outputs: Vec<Box<dyn Output>>,
+    failed: Option<io::Error>,
+}
+
+impl All {
+    /// What these outputs are together; `None` if there are none.
+    pub(crate) fn of(mut outputs: Vec<Box<dyn Output>>) -> Option<Box<dyn Output>> {
+        match outputs.len() {
+            0 | 1 => outputs.pop(),
+            _ => Some(Box::new(All { outputs, failed: None })),
+        }
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Output) -> io::Result<()>) {
+        self.outputs.retain_mut(|output| match act(&mut **output) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                false
+            }
+        });
+    }
+}
+
+impl Output for All {
+    fn line(&mut self, line: &Line) -> io::Result<()> {
+        self.each(|output| output.line(line));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.each(|output| output.flush());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.each(|output| output.finish());
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
 /// A function that takes each line.
 pub(crate) struct Function<F>(pub(crate) F);
 

@@ -12,6 +12,7 @@ use crate::lines::Lines;
 use crate::output::Output;
 use crate::refusal::Refusal;
 use crate::shard::{Locked, Shard};
+use crate::sys::{is_forked, notice_forks};
 use crate::{Error, Ledger};
 
 /// What the stream is told.
@@ -88,6 +89,7 @@ impl Ledger {
         if self.stream.thread.get().is_some() {
             return Err(Error::Streaming);
         }
+        notice_forks();
         let lines = Lines::new(self, program);
         let spawned = thread::Builder::new().name("offheap-ledger".into()).spawn(move || self.write(lines, output));
         let handle = spawned.map_err(|source| Error::Stream { source })?;
@@ -104,13 +106,14 @@ impl Ledger {
     /// Ends the stream: writes what is queued, who holds what lives, and the end. Does nothing if there is no stream, or if
     /// it was ended.
     ///
-    /// A stream that the program does not end is ended when the process exits in order.
+    /// A stream that the program does not end is ended when the process exits in order. A forked process has no stream: what it
+    /// does is not told, and this does nothing in it.
     ///
     /// # Errors
     /// [`Error::Stream`] if the stream could not be written. This was said on standard error when it happened.
     pub fn finish(&self) -> Result<(), Error> {
-        // The stream cannot wait for itself, where what it writes to ends the process.
-        if crate::thread::writes_stream() {
+        // The stream cannot wait for itself, where what it writes to ends the process. In a forked process there is no stream.
+        if crate::thread::writes_stream() || is_forked() {
             return Ok(());
         }
         let writer = self.stream.writer.lock().unwrap_or_else(PoisonError::into_inner).take();

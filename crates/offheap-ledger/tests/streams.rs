@@ -1,9 +1,12 @@
 //! Streams that end early, and those that the environment asks for, each in a process of its own: this program is started
 //! again with a name in `CHILD`.
 
+#![allow(unsafe_code, reason = "a process forks")]
+
 use std::fs::{self, File};
 use std::io;
 use std::process::{Command, Output, exit};
+use std::time::{Duration, Instant};
 
 use offheap::{BackingStore, ManualMemory, UniqueStore};
 use offheap_ledger::{Builder, Error, Level, install_from_env};
@@ -31,6 +34,7 @@ fn child() {
         Ok("panics") => panics(),
         Ok("from-env") => from_env(),
         Ok("makes-stores") => makes_stores(),
+        Ok("forks") => forks(),
         _ => {}
     }
 }
@@ -105,6 +109,40 @@ fn a_subscriber_may_make_stores_itself() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("the program went on"), "{output:?}");
 }
 
+/// A process that makes a copy of itself. Both make stores, more than may wait for the stream, and exit.
+fn forks() {
+    let ledger = install_from_env().unwrap().unwrap();
+    // SAFETY: no other thread of this program holds a lock at this moment: the stream's waits for the first store.
+    let child = unsafe { libc::fork() };
+    for _ in 0..10_000 {
+        drop(BackingStore::from(UniqueStore::zeroed(if child == 0 { 9 } else { 8 }).unwrap()));
+    }
+    if child != 0 {
+        let mut status = 1;
+        // SAFETY: the child of above, and a place for its status.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0, "the child ends in order");
+        assert_eq!(ledger.balance().stores, 10_000);
+    }
+    exit(0)
+}
+
+#[test]
+fn a_forked_process_does_not_write_into_the_stream() {
+    let path = std::env::temp_dir().join(format!("offheap-ledger-fork-{}.jsonl", std::process::id()));
+    let began = Instant::now();
+    let output = start("forks", Some(&format!("sites:{}", path.display())));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "neither waits for a stream that nobody writes");
+    let text = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let events: Vec<Event> = Reader::new(&text[..]).map(|line| line.read.unwrap().event).collect();
+    let count = |name: &str| events.iter().filter(|event| event.name() == name).count();
+    assert_eq!((count("start"), count("created"), count("freed"), count("end")), (1, 10_000, 10_000, 1));
+    let is_childs = |event: &&Event| matches!(event, Event::Created(created) if created.bytes == 9);
+    assert_eq!(events.iter().filter(is_childs).count(), 0);
+}
+
 fn from_env() {
     match install_from_env() {
         Ok(ledger) => assert!(ledger.is_some()),
@@ -132,7 +170,7 @@ fn the_environment_asks_for_a_stream_that_is_written_at_the_exit() {
     // With `track-handles` each handle is told, too.
     let left_out = ["stack", "thread", "referenced", "dropped"];
     let names: Vec<&str> = events.iter().map(Event::name).filter(|name| !left_out.contains(name)).collect();
-    assert_eq!(names, ["start", "created", "created", "freed", "refused", "holders", "end"]);
+    assert_eq!(names, ["start", "created", "created", "freed", "refused", "holders", "totals", "end"]);
     let refused =
         events.iter().find_map(|event| if let Event::Refused(refused) = event { Some(refused) } else { None });
     let refused = refused.unwrap();

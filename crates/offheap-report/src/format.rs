@@ -147,7 +147,7 @@ names! {
     "detached" = Detached(Change), "transferred" = Transferred(Change), "resized" = Resized(Change),
     "released" = Released(Change), "freed" = Freed(Change), "referenced" = Referenced(Reference),
     "dropped" = Dropped(Dropped), "static" = Static(Change), "refused" = Refused(Refused), "notice" = Notice(Refused),
-    "holders" = Holders(Holders), "end" = End(End),
+    "holders" = Holders(Holders), "totals" = Totals(Counted), "end" = End(End),
 }
 
 impl Event {
@@ -168,6 +168,7 @@ impl Event {
             Event::Dropped(dropped) => Some(dropped.time),
             Event::Refused(refused) | Event::Notice(refused) => Some(refused.time),
             Event::Holders(holders) => Some(holders.time),
+            Event::Totals(counted) => Some(counted.time),
             Event::End(end) => Some(end.time),
         }
     }
@@ -189,6 +190,7 @@ impl Event {
                 }
             }
             Event::Resized(change) => number("bytes", change.bytes, MOST_BYTES),
+            Event::Totals(counted) => number("bytes", Some(counted.bytes), MOST_BYTES),
             _ => Ok(()),
         }
     }
@@ -235,6 +237,8 @@ pub enum Event {
     Notice(Refused),
     /// Who holds the store now. The latest such line counts.
     Holders(Holders),
+    /// The process counted its stores itself.
+    Totals(Counted),
     /// A process ends in order. Whatever lives then has leaked, unless it is static, or this line says otherwise.
     End(End),
 }
@@ -472,6 +476,25 @@ pub struct Buffers {
     /// The path of objects that keeps one of them alive, from the global object on, if the engine was asked for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
+}
+
+/// What a process has counted itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Nanoseconds since the process's start.
+    pub time: u64,
+    /// How many stores were made.
+    pub stores: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them are unshared memory whose length changes.
+    #[serde(default)]
+    pub resizable: u64,
+    /// How many of them are shared.
+    #[serde(default)]
+    pub shared: u64,
+    /// How many of them live and are not static.
+    pub leaked: u64,
 }
 
 /// A process ends in order.

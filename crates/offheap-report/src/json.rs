@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::format::{Event, Frame, Isolate, Labels, Line, Reference, Refused};
+use crate::format::{Counted, Event, Frame, Isolate, Labels, Line, Reference, Refused};
 use crate::place::frames;
 use crate::{Problem, Process, Sink, Store, Totals, Trace};
 
@@ -82,6 +82,8 @@ struct ProcessJson<'a> {
     has_ended: bool,
     isolates: Vec<&'a Isolate>,
     totals: TotalsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted: Option<Counted>,
 }
 
 #[derive(Serialize)]
@@ -179,6 +181,7 @@ fn process_json(process: &Process) -> ProcessJson<'_> {
         has_ended: process.has_ended,
         isolates,
         totals: TotalsJson::new(process, &process.totals),
+        counted: process.counted,
     }
 }
 

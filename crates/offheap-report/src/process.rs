@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::format::{Isolate, Stack, Start, Thread};
+use crate::format::{Counted, Isolate, Stack, Start, Thread};
 use crate::store::Store;
 
 /// A process that a stream tells of.
@@ -28,6 +28,8 @@ pub struct Process {
     pub noticed: u64,
     /// The totals of all its stores.
     pub totals: Totals,
+    /// What it counted itself, if it did: also the stores that no line tells of. The latest such line.
+    pub counted: Option<Counted>,
     sites: FxHashMap<Arc<str>, Totals>,
     threads: FxHashMap<u64, String>,
     isolates: FxHashMap<u64, Isolate>,
@@ -98,6 +100,7 @@ impl Process {
             noticed: 0,
             has_collector: false,
             totals: Totals::default(),
+            counted: None,
             sites: FxHashMap::default(),
             threads: FxHashMap::default(),
             isolates: FxHashMap::default(),
@@ -109,6 +112,11 @@ impl Process {
     /// have freed it.
     pub fn has_leaks(&self) -> bool {
         self.has_ended && !self.has_collector
+    }
+
+    /// How many stores leaked, as the process itself has counted; 0 where nothing was counted or nothing has leaked.
+    pub fn counted_leaks(&self) -> u64 {
+        self.counted.filter(|_| self.has_leaks()).map_or(0, |counted| counted.leaked)
     }
 
     /// The totals of each place that made stores, in no order. Stores whose place is not told have none here.

@@ -123,27 +123,43 @@ fn name(process: &Process) -> String {
 /// In the words of the last line of `offheap run`.
 fn balance(trace: &Trace, process: &Process) -> String {
     let totals = &process.totals;
-    let about = about(process);
-    let (made, noun) = counted(totals.made, "store");
-    let bytes = size(totals.made_bytes);
+    let (about, made, bytes) = made(process);
     let refused = process.refused;
     if process.has_ended && !process.has_leaks() {
         let live = totals.live.round();
         let noticed = process.noticed;
-        format!(
-            "{about}{made} {noun}, {bytes} external, {live} alive at the end, {refused} refused, {noticed} to notice"
-        )
+        format!("{about}{made}, {bytes} external, {live} alive at the end, {refused} refused, {noticed} to notice")
     } else if process.has_ended {
         let own = trace.live_stores().filter(|store| std::ptr::eq(&trace.processes()[store.process], process));
-        let leaked = own.filter(|store| trace.has_leaked(store)).fold(0.0, |sum, store| sum + store.weight).round();
-        format!("{about}{made} {noun}, {bytes} external, {leaked} leaked, {refused} refused")
+        let leaked = match process.counted {
+            Some(counted) => counted.leaked as f64,
+            None => own.filter(|store| trace.has_leaked(store)).fold(0.0, |sum, store| sum + store.weight).round(),
+        };
+        format!("{about}{made}, {bytes} external, {leaked} leaked, {refused} refused")
     } else {
         let live = totals.live.round();
         format!(
-            "{about}{made} {noun}, {bytes} external, {live} live, {refused} refused; the process did not end in order or \
+            "{about}{made}, {bytes} external, {live} live, {refused} refused; the process did not end in order or \
              still runs, so what lives is not called a leak"
         )
     }
+}
+
+/// The stores that were made: whether that is an estimate, how many there were, and their bytes. What the process itself counted
+/// is exact.
+fn made(process: &Process) -> (&'static str, String, Size) {
+    let Some(told) = process.counted else {
+        let (number, noun) = counted(process.totals.made, "store");
+        return (about(process), format!("{number} {noun}"), size(process.totals.made_bytes));
+    };
+    let (number, noun) = counted(told.stores as f64, "store");
+    let sorts: Vec<String> = [(told.resizable, "resizable"), (told.shared, "shared")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, sort)| format!("{number} {sort}"))
+        .collect();
+    let sorts = if sorts.is_empty() { String::new() } else { format!(" ({})", sorts.join(", ")) };
+    ("", format!("{number} {noun}{sorts}"), Size(told.bytes))
 }
 
 /// Sums of samples are estimates.

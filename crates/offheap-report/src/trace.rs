@@ -157,6 +157,7 @@ impl Trace {
                 store.buffers.clone_from(&holders.buffers);
                 store.more().holders = Some(format::Holders { buffers: Vec::new(), ..holders });
             }
+            Event::Totals(counted) => self.processes[index].counted = Some(*counted),
             Event::Refused(refused) => {
                 // What was refused is often about a store that is gone, and told all the same.
                 self.present.store = refused.store;

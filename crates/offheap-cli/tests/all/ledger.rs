@@ -1,6 +1,8 @@
 //! `offheap run --ledger --report`: the files that a run writes.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use crate::common::{Engine, Folder, QUICKJS};
 
@@ -9,6 +11,8 @@ on_each_engine!(
     a_run_writes_a_page_and_the_stream_beside_it,
     a_reference_that_is_never_released_leaks_in_the_stream_too,
     the_balance_is_the_same_at_each_level,
+    the_ledger_prints_what_lives_with_its_lines,
+    the_stream_has_the_balance_at_each_level,
 );
 
 const LEAK: &str = "function make() {
@@ -88,6 +92,66 @@ fn the_balance_is_the_same_at_each_level(engine: Engine) {
         let ran = folder.run(&[level, "a.js"]);
         assert!(ran.stderr.ends_with("offheap: 2 stores, 72 B external, 1 leaked, 1 refused\n"), "{level}: {ran:?}");
         assert_eq!(ran.status, Some(3), "{level}: {ran:?}");
+    }
+}
+
+fn the_ledger_prints_what_lives_with_its_lines(engine: Engine) {
+    let folder = Folder::new(engine);
+    folder.write("a.js", LEAK);
+    let short = folder.run(&["a.js"]);
+    assert!(short.stderr.contains("offheap: leak: 64 bytes") && !short.stderr.contains("error["), "{short:?}");
+    for level in ["--ledger", "--ledger=sites", "--ledger=full"] {
+        let ran = folder.run(&[level, "a.js"]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(3), ""), "{ran:?}");
+        assert!(ran.stderr.starts_with("error[DOUBLE_FREE]: double free of 8 bytes"), "{ran:?}");
+        assert!(ran.stderr.contains("error[LEAK]: 64 B in 1 store leaked\n --> a.js:2:"), "{ran:?}");
+        assert!(ran.stderr.contains("\n2 |   const memory = nativeModule.allocateMemory(64);\n"), "{ran:?}");
+        assert!(!ran.stderr.contains("offheap: leak:"), "{ran:?}");
+        assert!(ran.stderr.ends_with("\noffheap: 2 stores, 72 B external, 1 leaked, 1 refused\n"), "{ran:?}");
+    }
+    let counted = folder.run(&["--ledger=counts", "a.js"]);
+    assert!(counted.stderr.starts_with("offheap: leak: 64 bytes"), "{counted:?}");
+}
+
+fn the_stream_has_the_balance_at_each_level(engine: Engine) {
+    let folder = Folder::new(engine);
+    folder.write(
+        "a.js",
+        "const memory = nativeModule.allocateMemory(64, { shared: true });\nnativeModule.allocateMemory(8);\n",
+    );
+    let balance = "offheap: 2 stores (1 shared), 72 B external, 2 leaked, 0 refused\n";
+    for level in ["counts", "sites", "full"] {
+        let ran = folder.run(&[&format!("--ledger={level}"), "--report", "a.jsonl", "a.js"]);
+        assert!(ran.stderr.ends_with(balance), "{level}: {ran:?}");
+        let report = folder.offheap(&["report", "a.jsonl"]);
+        assert_eq!(report.status, Some(3), "{level}: {report:?}");
+        assert!(report.stdout.ends_with(balance), "{level}: {report:?}");
+    }
+}
+
+/// The addresses of freed memory stay, and nobody may access them.
+#[test]
+#[cfg(target_os = "linux")]
+fn quarantine_keeps_freed_memory_without_access() {
+    let folder = Folder::new(QUICKJS);
+    let free = "const memory = nativeModule.allocateMemory(100000);\nconst { address } = memory;\nnativeModule.free(memory);\n";
+    let wait = "console.log(address.toString(16));\nfor (const end = Date.now() + 60000; Date.now() < end;) {}\n";
+    folder.write("a.js", &format!("{free}{wait}"));
+    for (options, is_kept) in [(&["--quarantine"][..], true), (&[], false)] {
+        let mut command = folder.command(&[options, &["a.js"]].concat());
+        let mut child = command.current_dir(folder.path("")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = u64::from_str_radix(line.trim(), 16).unwrap();
+        let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let of_memory = maps.lines().find(|line| {
+            let (from, to) = line.split(' ').next().and_then(|range| range.split_once('-')).unwrap();
+            let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+            (from..to).contains(&(address + 50_000))
+        });
+        assert_eq!(of_memory.is_some_and(|line| line.contains(" ---p ")), is_kept, "{of_memory:?}");
     }
 }
 

@@ -232,3 +232,17 @@ fn a_long_file_has_a_bar_on_a_terminal_which_is_gone_at_the_end() {
         "offheap: leak.jsonl:67: this is no JSON object, as every line of a ledger's stream is; the line is left out\n"
     );
 }
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let folder = Folder::new(QUICKJS);
+    folder.write("a.js", "nativeModule.allocateMemory(8)");
+    folder.run(&["--report", "a.jsonl", "a.js"]);
+    let report = folder.offheap(&["report", "a.jsonl", "./a.jsonl"]);
+    assert_eq!(report.status, Some(2), "{report:?}");
+    assert_eq!(
+        report.stderr,
+        "offheap: ./a.jsonl is a.jsonl, which was read already; name each file once, or its stores count twice\n"
+    );
+    assert!(report.stdout.ends_with("offheap: 1 store, 8 B external, 1 leaked, 0 refused\n"), "{report:?}");
+}

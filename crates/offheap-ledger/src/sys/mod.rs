@@ -3,11 +3,13 @@
 
 mod block;
 mod exit;
+mod fork;
 mod modules;
 mod name;
 mod walk;
 
 pub(crate) use block::Block;
 pub(crate) use exit::at_exit;
+pub(crate) use fork::{is_forked, notice_forks};
 pub(crate) use name::thread_name;
 pub(crate) use walk::{MOST_FRAMES, Walker};

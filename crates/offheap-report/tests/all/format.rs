@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use offheap_report::format::{
-    Buffers, Change, Created, Dropped, End, Event, Frame, Holders, Isolate, Labels, Line, Reference, Refused, Stack,
-    Start, Thread,
+    Buffers, Change, Counted, Created, Dropped, End, Event, Frame, Holders, Isolate, Labels, Line, Reference, Refused,
+    Stack, Start, Thread,
 };
 use serde_json::Value;
 
@@ -143,6 +143,8 @@ fn everything() -> Vec<Event> {
         Event::Refused(Refused::default()),
         Event::Holders(holders),
         Event::Holders(Holders::default()),
+        Event::Totals(Counted { time: 1, stores: 4, bytes: 9, resizable: 1, shared: 1, leaked: 2 }),
+        Event::Totals(Counted::default()),
         Event::End(End { time: 1, leaks: Some(false) }),
         Event::End(End::default()),
     ];

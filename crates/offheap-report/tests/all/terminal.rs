@@ -228,3 +228,15 @@ fn an_audit_tells_notices_and_calls_nothing_a_leak() {
     assert!(said.contains("held by: script: the finalizer of its buffer was not called"), "{said}");
     assert!(said.ends_with("1 store, 1.0 KiB external, 1 alive at the end, 0 refused, 1 to notice\n"), "{said}");
 }
+
+#[test]
+fn what_the_process_counted_is_the_balance() {
+    let counted = r#"{"event":"totals","time":9,"stores":4,"bytes":165,"resizable":1,"shared":1,"leaked":2}"#;
+    let said = plain(&[counted, END]);
+    assert_eq!(said, "offheap: 4 stores (1 resizable, 1 shared), 165 B external, 2 leaked, 0 refused\n");
+    let runs = plain(&[counted]);
+    assert!(
+        runs.starts_with("offheap: 4 stores (1 resizable, 1 shared), 165 B external, 0 live, 0 refused; "),
+        "{runs}"
+    );
+}
