@@ -3,8 +3,10 @@
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
-use offheap_node::Exposure;
-use offheap_node::offheap::UniqueStore;
+use offheap_node::offheap::{MapMode, Mapped, UniqueStore};
+use offheap_node::{Exposure, OrThrow};
+
+use crate::sys::mapped::buffer_over;
 
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::from_reason(error.to_string())
@@ -56,6 +58,13 @@ pub fn exposure_of_given(env: &Env, byte_length: u32) -> Result<String> {
 #[napi]
 pub fn expose_strictly<'env>(env: &'env Env, byte_length: u32) -> Result<Unknown<'env>> {
     offheap_node::expose(env, &UniqueStore::zeroed(byte_length as usize).map_err(failed)?.into()).map_err(failed)
+}
+
+/// A buffer over a file, which is written through.
+#[napi]
+pub fn map_file<'env>(env: &'env Env, path: String) -> Result<Unknown<'env>> {
+    let file = Mapped::open(path, MapMode::ReadWrite).or_throw(env)?;
+    buffer_over(env, &file).or_throw(env)
 }
 
 /// The sum of the bytes that a buffer or view shows, through a copy without a store.
