@@ -89,12 +89,12 @@ pub(super) fn shared_max_byte_length(buffer: v8::Local<'_, v8::SharedArrayBuffer
     unsafe { shared_array_buffer_max_byte_length(&raw const *buffer) }
 }
 
-/// `v8::Global::Reset`, while an isolate drops its slots: the crate's own handles treat that isolate as gone, although
-/// it still exists.
+/// `v8::Global::Reset`, on the isolate's thread while the isolate exists. While it drops its slots, the crate's own handles
+/// treat it as gone; at other times they ask more than is needed here.
+#[inline]
 pub(super) fn reset<T>(global: v8::Global<T>) {
     let cell = global.into_raw();
-    // SAFETY: I-FREE-ONCE: this is the cell of a handle that is not dropped. The isolate exists while its slots are
-    // dropped.
+    // SAFETY: I-FREE-ONCE: this is the cell of a handle that is not dropped. Callers know that the isolate exists.
     unsafe { v8__Global__Reset(cell.as_ptr().cast()) };
 }
 

@@ -244,8 +244,10 @@ impl OwnIsolate {
     }
 
     /// Releases an object.
+    #[inline]
     pub(crate) fn release(&self, root: Root) {
         self.dropped_bytes.set(self.dropped_bytes.get().saturating_add(root.byte_length()));
+        root.release();
     }
 
     /// Collects all garbage, and finalizes it.

@@ -7,6 +7,7 @@ use offheap_engine::Rooted;
 
 use super::engine_memory::find;
 use super::facts::Facts;
+use super::natives;
 use super::object::Buffer;
 use crate::Error;
 
@@ -70,6 +71,12 @@ impl Root {
     /// The object. `scope` must be of the root's isolate.
     pub(super) fn object<'s>(&self, scope: &v8::PinScope<'s, '_, ()>) -> v8::Local<'s, v8::Object> {
         v8::Local::new(scope, &self.object)
+    }
+
+    /// Releases the object while its isolate lives.
+    #[inline]
+    pub(super) fn release(self) {
+        natives::reset(self.object);
     }
 
     /// The bytes that collecting the object may free.
