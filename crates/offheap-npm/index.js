@@ -19,8 +19,16 @@ if (process.versions.bun && isMainThread) {
 }
 
 // What script may replace later.
-const { ArrayBuffer, DataView, SharedArrayBuffer, Uint8Array, WeakRef } = globalThis;
+const { ArrayBuffer, DataView, Uint8Array, WeakRef } = globalThis;
 const { isView } = ArrayBuffer;
+const { apply, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+const gettersOf = prototype => {
+  const [buffer, byteLength, byteOffset] = ['buffer', 'byteLength', 'byteOffset'].map(name => getOwnPropertyDescriptor(prototype, name).get);
+  return { buffer, byteLength, byteOffset };
+};
+const typedArray = getPrototypeOf(Uint8Array.prototype);
+const getters = { typedArray: gettersOf(typedArray), dataView: gettersOf(DataView.prototype) };
+const nameOfTypedArray = getOwnPropertyDescriptor(typedArray, Symbol.toStringTag).get;
 
 /** A TypeError or RangeError with a code. */
 const error = (Class, code, message) => Object.assign(new Class(message), { code });
@@ -133,12 +141,20 @@ if (Symbol.dispose) {
   Object.defineProperty(Externalized.prototype, Symbol.dispose, { value: Externalized.prototype.release, writable: true, configurable: true });
 }
 
+/** Where a view's bytes begin in its buffer, and how many there are. */
+function shownBy(view, of) {
+  try {
+    return { byteLength: apply(of.byteLength, view, []), byteOffset: apply(of.byteOffset, view, []) };
+  } catch {
+    return { byteLength: 0, byteOffset: 0 }; // a DataView beyond its buffer; a typed array says so itself
+  }
+}
+
 function externalize(buffer) {
-  const view = isView(buffer) ? buffer : undefined;
-  const whole = view ? view.buffer : buffer;
-  // Read before the memory is kept: the getters of a subclass are code of script.
-  const shown = view && { byteLength: view.byteLength, byteOffset: view.byteOffset };
-  return new Externalized(secret, native.keep(whole, place(externalize)), whole, shown);
+  if (!isView(buffer)) return new Externalized(secret, native.keep(buffer, place(externalize)), buffer);
+  const of = apply(nameOfTypedArray, buffer, []) ? getters.typedArray : getters.dataView;
+  const whole = apply(of.buffer, buffer, []);
+  return new Externalized(secret, native.keep(whole, place(externalize)), whole, shownBy(buffer, of));
 }
 
 function stats() {

@@ -37,15 +37,30 @@ export const cases = {
   whatIsNoBuffer() {
     for (const value of [undefined, null, 3, 'text', {}, [], () => {}]) throws(TypeError, 'NOT_AN_ARRAY_BUFFER', () => externalize(value));
     const buffer = new ArrayBuffer(8);
-    const view = new Uint8Array(buffer);
+    const views = [new Uint8Array(buffer), new DataView(buffer)];
     moved(buffer);
-    throws(TypeError, 'DETACHED', () => externalize(buffer));
-    throws(TypeError, 'DETACHED', () => externalize(view));
+    for (const detached of [buffer, ...views]) throws(TypeError, 'DETACHED', () => externalize(detached));
     throws(TypeError, 'ARGUMENT', () => new offheap.Externalized({}, {}, buffer));
-    // What a view shows does not come from what script puts on it.
-    const other = new Uint8Array(8);
-    Object.defineProperty(other, 'buffer', { value: 'a text' });
-    throws(TypeError, 'NOT_AN_ARRAY_BUFFER', () => externalize(other));
+  },
+  // What a view shows is not what script has put on it.
+  aViewThatLies() {
+    for (const view of [new Uint8Array(allocate(64), 8, 16), new DataView(allocate(64), 8, 16)]) {
+      const { buffer } = view;
+      for (const name of ['buffer', 'byteLength', 'byteOffset']) Object.defineProperty(view, name, { get: () => assert.fail('script was called') });
+      const kept = externalize(view);
+      assert.deepEqual([kept.byteOffset, kept.byteLength], [8, 16]);
+      assert.equal(kept.expose().buffer, buffer);
+    }
+  },
+  // It shows nothing.
+  aViewBeyondItsBuffer() {
+    for (const View of [Uint8Array, DataView]) {
+      const buffer = new ArrayBuffer(64, { maxByteLength: 64 });
+      const view = new View(buffer, 32, 16);
+      buffer.resize(16);
+      const kept = externalize(view);
+      assert.deepEqual([kept.byteOffset, kept.byteLength, kept.bufferByteLength], [0, 0, 16]);
+    }
   },
   // The memory itself, where it is kept.
   async afterItsBufferIsCollected() {
