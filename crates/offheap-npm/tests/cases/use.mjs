@@ -1,6 +1,6 @@
 // The package as a user sees it: how it loads, and the functions that make no map and keep nothing.
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { assert, collect, ended, folder, host, isNode, live, message, offheap, start, throws } from '../harness.mjs';
@@ -27,6 +27,15 @@ export const cases = {
     const source = `import { ${names} } from 'offheap'; import * as all from 'offheap';\n`
       + 'console.log(new Uint8Array(mapFile(new URL(import.meta.url)))[0], Object.keys(all).sort().join());';
     assert.equal(program('user.mjs', source), `105 ${names}`); // 105 is "i"
+  },
+  theExampleOfTheReadme() {
+    const readme = readFileSync(join(folder, 'node_modules/offheap/README.md'), 'utf8');
+    const [, example] = /```js\n(.*?)```/s.exec(readme);
+    writeFileSync(join(folder, 'samples.f32'), new Uint8Array(Float32Array.from({ length: 1_000_001 }, (_, i) => i / 2).buffer));
+    const source = `const { Worker, isMainThread, parentPort } = require('node:worker_threads');
+      if (!isMainThread) parentPort.once('message', buffer => process.exit(buffer.byteLength === 1 << 20 ? 0 : 1));
+      else { const worker = new Worker(__filename); worker.on('exit', code => console.log(code)); ${example} }`;
+    assert.equal(program('example.cjs', source), '500000\n0');
   },
   // Node unloads a library with the last worker that loaded it, unless the library forbids that. Code of this one runs until the
   // process ends: a ledger's thread, a handler of signals.
