@@ -2,29 +2,35 @@
 
 use std::cell::RefCell;
 
-use offheap::Site;
 use offheap::adapter::{self, note_refused};
 use offheap::observe::Refusal;
+use offheap::{Site, StoreId};
 
 use crate::Error;
 
 /// The places that detached buffers, by the slots of their handles. They are only noted while there is an observer.
 #[derive(Default)]
-pub(crate) struct DetachPlaces(RefCell<Vec<(usize, Site)>>);
+pub(crate) struct DetachPlaces(RefCell<Vec<Detached>>);
+
+struct Detached {
+    slot: usize,
+    at: Site,
+    store: Option<StoreId>,
+}
 
 /// At most so many places are kept: the last ones.
 const KEPT: usize = 64;
 
 impl DetachPlaces {
-    /// Notes that the buffer in this slot was detached at `at`.
-    pub(crate) fn note(&self, slot: usize, at: Site) {
+    /// Notes that the buffer in this slot, over this store, was detached at `at`.
+    pub(crate) fn note(&self, slot: usize, at: Site, store: Option<StoreId>) {
         let mut places = self.0.borrow_mut();
-        places.retain(|(there, _)| *there != slot);
+        places.retain(|detached| detached.slot != slot);
         if places.len() == KEPT {
             places.remove(0);
         }
         if places.try_reserve(1).is_ok() {
-            places.push((slot, at));
+            places.push(Detached { slot, at, store });
         }
     }
 
@@ -32,7 +38,7 @@ impl DetachPlaces {
     pub(crate) fn forget(&self, slot: usize) {
         let mut places = self.0.borrow_mut();
         if !places.is_empty() {
-            places.retain(|(there, _)| *there != slot);
+            places.retain(|detached| detached.slot != slot);
         }
     }
 
@@ -45,8 +51,9 @@ impl DetachPlaces {
         }
         let mut refusal = Refusal::new(error.code(), at, error);
         // A separate statement, which ends the borrow: the observer may drop handles.
-        let earlier = self.0.borrow().iter().find(|(there, _)| *there == slot).map(|(_, at)| *at);
-        refusal.earlier = earlier;
+        let known = self.0.borrow().iter().find(|detached| detached.slot == slot).map(|known| (known.at, known.store));
+        refusal.earlier = known.map(|(at, _)| at);
+        refusal.store = known.and_then(|(_, store)| store);
         note_refused(&refusal);
     }
 }

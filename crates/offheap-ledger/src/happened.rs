@@ -31,6 +31,7 @@ pub(crate) enum What {
     Exposed,
     Externalized,
     Detached,
+    Transferred,
     Released,
     Resized,
     Freed,
@@ -55,6 +56,7 @@ impl Happened {
             EventKind::Exposed { isolate } => (What::Exposed, Some(isolate), script),
             EventKind::Externalized { isolate } => (What::Externalized, Some(isolate), script),
             EventKind::Detached { isolate } => (What::Detached, Some(isolate), None),
+            EventKind::Transferred { isolate } => (What::Transferred, Some(isolate), script),
             EventKind::Referenced { reference, at, from, to } => {
                 (What::Referenced { reference: reference.get(), from, to }, None, Some(at))
             }
@@ -75,6 +77,7 @@ impl Happened {
             What::Exposed => "exposed",
             What::Externalized => "externalized",
             What::Detached => "detached",
+            What::Transferred => "transferred",
             What::Released => "released",
             What::Resized => "resized",
             What::Freed => "freed",

@@ -121,6 +121,7 @@ impl Lines {
             What::Exposed => Event::Exposed(change),
             What::Externalized => Event::Externalized(change),
             What::Detached => Event::Detached(change),
+            What::Transferred => Event::Transferred(change),
             What::Released => Event::Released(change),
             What::Resized => Event::Resized(change),
             What::Static => Event::Static(change),

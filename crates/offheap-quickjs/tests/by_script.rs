@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use offheap_ledger::{Ledger, Level, LiveStore, Stack};
-use offheap_quickjs::offheap::BackingStore;
+use offheap_quickjs::offheap::{BackingStore, ManualHeap, ManualMemory, Site};
 use offheap_quickjs::{Isolate, JsArrayBuffer, Local, Scope, Source, Value};
 
 static KEPT: Mutex<Vec<BackingStore>> = Mutex::new(Vec::new());
@@ -78,6 +78,9 @@ fn the_ledger_names_the_script_that_waited() {
     assert!(frames[at - 1].contains("by_script.rs"), "the native function that script called: {frames:#?}");
     assert!(frames[at + 2].contains("by_script.rs"), "what ran the script: {frames:#?}");
 
+    a_transfer_is_told(&mut isolate, ledger);
+    each_refusal_names_both_lines(&mut isolate, ledger);
+
     // Native code that no script waits for.
     isolate.enter(|scope| {
         let store = BackingStore::from_owner(vec![0_u8; 300]).unwrap();
@@ -86,4 +89,64 @@ fn the_ledger_names_the_script_that_waited() {
     });
     let alone = find(ledger, 300);
     assert!(alone.exposed_by.is_none() && !alone.to_string().contains("exposed at"), "{alone}");
+}
+
+/// The latest event of the store that a global shows, and the place in script.
+fn last(ledger: &Ledger) -> (&'static str, Option<Site>) {
+    let store = find(ledger, 100);
+    let past = store.history.last().unwrap();
+    (past.event, past.site)
+}
+
+fn a_transfer_is_told(isolate: &mut Isolate, ledger: &Ledger) {
+    isolate.enter(|scope| {
+        let shown: Local<'_, JsArrayBuffer> = scope.global("shown").unwrap();
+        let moved = scope.transfer(&shown, None).unwrap();
+        scope.set_global("shown", &moved).unwrap();
+    });
+    assert_eq!(last(ledger), ("transferred", None));
+
+    // An isolate replaces script's own function.
+    isolate.enter(|scope| scope.eval::<()>(Source::named("move.js", "shown = shown.transfer(); undefined")).unwrap());
+    let (event, site) = last(ledger);
+    assert_eq!(event, "transferred");
+    assert!(site.unwrap().to_string().starts_with("move.js:1:"), "{site:?}");
+    isolate.enter(|scope| scope.collect());
+    assert_eq!(find(ledger, 100).holders.buffers[0].count, 1, "the new buffer has the store");
+}
+
+/// Errors of native functions: the line of the error, and the one that came first.
+fn each_refusal_names_both_lines(isolate: &mut Isolate, ledger: &Ledger) {
+    let line = |from: u32, step: u32| format!("tests/by_script.rs:{}:", from + step);
+    let begin = line!() + 1;
+    let store = isolate.enter(|scope| {
+        let memory = ManualMemory::allocate(16).unwrap();
+        let buffer = scope.expose(memory.store()).unwrap();
+        memory.free().unwrap_err();
+        scope.detach(&buffer, None).unwrap();
+        scope.externalize(&buffer).unwrap_err();
+        memory.free().unwrap();
+        memory.free().unwrap_err();
+        ManualHeap::free(std::ptr::without_provenance_mut(0x7000_0000_0010)).unwrap_err();
+        memory.store().id()
+    });
+    let told = ledger.report().refusals;
+    let places: Vec<_> =
+        told.iter().map(|told| (told.code, told.at.to_string(), told.earlier.map(|at| at.to_string()))).collect();
+    let expected = [
+        ("FREE_IN_USE", 3, Some(1)),
+        ("DETACHED", 5, Some(4)),
+        ("DOUBLE_FREE", 7, Some(6)),
+        ("UNKNOWN_ADDRESS", 8, None),
+    ];
+    assert_eq!(places.len(), expected.len(), "{places:#?}");
+    assert!(told[..3].iter().all(|told| told.store == Some(store)), "{told:#?}");
+    for ((code, at, earlier), (known, step, first)) in places.iter().zip(expected) {
+        assert_eq!(*code, known);
+        assert!(at.contains(&line(begin, step)), "{code} at {at}");
+        assert_eq!(earlier.is_some(), first.is_some(), "{code}");
+        if let (Some(earlier), Some(first)) = (earlier, first) {
+            assert!(earlier.contains(&line(begin, first)), "{code} earlier at {earlier}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use offheap::{BackingStore, UniqueStore, adapter};
 use offheap_engine::{Takeable, Window, check_mutable, check_transferable, check_unshared};
 
+use crate::script::with_script_stack;
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{ENGINE, Error};
 
@@ -182,7 +183,14 @@ pub(crate) fn transfer<'s>(
             None => other,
         },
     })?;
-    Buffer::of_object(scope, moved)
+    let moved = Buffer::of_object(scope, moved)?;
+    if adapter::is_observed()
+        && let Some(store) = sys::find(&moved)
+    {
+        let _script = with_script_stack(scope, adapter::wants_script_stack_of(&store));
+        adapter::note_transferred(&store, state.isolate());
+    }
+    Ok(moved)
 }
 
 /// Calls `buffer.resize(byteLength)`, or `grow` if the buffer is shared. It fails if the buffer cannot have that

@@ -31,9 +31,11 @@ pub use crate::script_stack::{WithScriptStack, script_frame, with_script_stack};
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 
+use std::cell::Cell;
+
 use crate::event::{self, EventKind};
 use crate::site::OnBehalfOf;
-use crate::{BackingStore, Error, IsolateId, SharedStore};
+use crate::{BackingStore, Error, IsolateId, SharedStore, StoreId};
 
 /// With the feature `track-handles`, the observer is told that this function's caller took the handles that this thread
 /// takes while the result lives. Without the feature nothing is noted. No code of a user's may run meanwhile.
@@ -71,7 +73,22 @@ pub fn note_externalized(store: &BackingStore, isolate: IsolateId) {
 
 /// Tells the observer that native code detached a buffer of `isolate` over this store.
 pub fn note_detached(store: &BackingStore, isolate: IsolateId) {
+    DETACHED.set(Some(store.id()));
     store.raw().tell(EventKind::Detached { isolate });
+}
+
+/// Tells the observer that the memory of this store moved from a buffer of `isolate` to a new one there.
+pub fn note_transferred(store: &BackingStore, isolate: IsolateId) {
+    DETACHED.set(Some(store.id()));
+    store.raw().tell(EventKind::Transferred { isolate });
+}
+
+thread_local!(static DETACHED: Cell<Option<StoreId>> = const { Cell::new(None) });
+
+/// The store of the last buffer that this thread detached ([`note_detached`]) or transferred ([`note_transferred`]), since the
+/// last call of this function. A buffer over no store is not noted.
+pub fn take_detached() -> Option<StoreId> {
+    DETACHED.take()
 }
 
 /// Tells the observer that an operation was refused, before the caller gets the error: script or native code used a buffer

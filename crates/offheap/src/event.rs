@@ -39,6 +39,13 @@ pub enum EventKind {
         /// The engine's isolate.
         isolate: IsolateId,
     },
+    /// The memory moved from a buffer to a new one, which is in the same isolate: native code called an adapter's `transfer`, or
+    /// script called `transfer` where the adapter replaces it, as in an isolate of QuickJS. Other transfers are not told: the
+    /// engine moves the memory itself.
+    Transferred {
+        /// The engine's isolate.
+        isolate: IsolateId,
+    },
     /// An engine released a buffer over the store: the buffer was detached or collected, or its isolate ended.
     Released {
         /// The engine's isolate. `None` for shared and read-only memory, which any number of isolates may have, if the

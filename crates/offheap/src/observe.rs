@@ -1,8 +1,8 @@
 //! Events of stores, and the observer that receives them.
 //!
 //! A process has at most one observer, which is set once, like a logger. While none is set, an event costs one load and one
-//! branch. The events of one store come in this order: created; any number of exposed, externalized, detached, resized
-//! and released; freed, right before its owner is dropped.
+//! branch. The events of one store come in this order: created; any number of exposed, externalized, detached,
+//! transferred, resized and released; freed, right before its owner is dropped.
 //!
 //! With the feature `track-handles` there are two more events, for each native handle: referenced, with the place that took it
 //! and its range, and dropped. Programs do the same with the feature as without it; handles are one word larger.

@@ -136,7 +136,7 @@ fn quarantine_keeps_freed_memory_without_access() {
     let folder = Folder::new(QUICKJS);
     let free = "const memory = nativeModule.allocateMemory(100000);\nconst { address } = memory;\nnativeModule.free(memory);\n";
     let wait = "console.log(address.toString(16));\nfor (const end = Date.now() + 60000; Date.now() < end;) {}\n";
-    folder.write("a.js", &format!("{free}{wait}"));
+    folder.write("a.js", format!("{free}{wait}"));
     for (options, is_kept) in [(&["--quarantine"][..], true), (&[], false)] {
         let mut command = folder.command(&[options, &["a.js"]].concat());
         let mut child = command.current_dir(folder.path("")).stdout(Stdio::piped()).spawn().unwrap();

@@ -10,6 +10,11 @@ use crate::host::Host;
 use crate::take::{Takeable, take};
 use crate::{Error, Handle, HasBytes, JsArrayBuffer, Local, Rooted, Window};
 
+/// A buffer that is detached from here on is over no store, unless its adapter notes one.
+fn forget_detached() {
+    adapter::take_detached();
+}
+
 impl<'s, H: Host> Scope<'s, H> {
     /// Detaches a buffer (V8's `Detach(key)`). `key` must be the buffer's detach key, or `None` if it has none. A
     /// detached buffer stays detached: its views have length 0 from then on. The store loses one reference; native
@@ -20,6 +25,7 @@ impl<'s, H: Host> Scope<'s, H> {
     #[track_caller]
     pub fn detach(&mut self, buffer: &Handle<JsArrayBuffer>, key: Option<&str>) -> Result<(), Error> {
         const ATTEMPTED: &str = "detach";
+        forget_detached();
         let detached = self.step_on(buffer, |host, buffer| {
             check_unshared(H::NAME, ATTEMPTED, host.is_shared(buffer)?)?;
             check_mutable(H::NAME, ATTEMPTED, host.is_immutable(buffer)?)?;
@@ -28,11 +34,11 @@ impl<'s, H: Host> Scope<'s, H> {
         self.note_detach(buffer, detached)
     }
 
-    /// Notes where the buffer of this handle was detached, if it was.
+    /// Notes where the buffer of this handle was detached, if it was, and over which store it was.
     #[track_caller]
     fn note_detach<T, R>(&self, object: &Handle<T>, detached: Result<R, Error>) -> Result<R, Error> {
         if detached.is_ok() && adapter::is_observed() {
-            self.table.detach_places.note(object.slot(), Site::here());
+            self.table.detach_places.note(object.slot(), Site::here(), adapter::take_detached());
         }
         detached
     }
@@ -51,6 +57,7 @@ impl<'s, H: Host> Scope<'s, H> {
     /// the buffer's `v8::BackingStore`; and those of [`externalize`](Self::externalize).
     #[track_caller]
     pub fn take<T: HasBytes>(&mut self, object: &Handle<T>, key: Option<&str>) -> Result<UniqueStore, Error> {
+        forget_detached();
         let taken = self.step_on(object, |host, object| take(&Taken { host, object, key }));
         let taken = self.told(object, taken);
         self.note_detach(object, taken)
@@ -82,6 +89,7 @@ impl<'s, H: Host> Scope<'s, H> {
     ) -> Result<Local<'s, JsArrayBuffer>, Error> {
         self.table.check(buffer)?;
         let rooted = self.table.rooted(buffer.slot());
+        forget_detached();
         let moved = self.make(|host| host.transfer(rooted, byte_length, |state| check_transferable(H::NAME, state)));
         let moved = self.told(buffer, moved);
         self.note_detach(buffer, moved)

@@ -7,15 +7,16 @@
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 
+use offheap::adapter;
 use rquickjs::{Ctx, Value, qjs};
 
 use super::buffer::{MAX_BYTE_LENGTH, detach};
 use super::callback::hold_of_buffer;
-use super::found::find_store;
+use super::found::{Found, find_store};
 use super::layout::{BufferFields, layout_changed};
 use super::middle::forget_exception;
 use super::moved::with_hold;
-use super::state::{State, with_state};
+use super::state::{State, with_script_stack, with_state};
 use crate::{ENGINE, Error};
 
 /// The three transfer functions.
@@ -67,8 +68,18 @@ pub(crate) fn transfer<'js>(
     fields.immutable = u8::from(sort == Transfer::ToImmutable);
     // QuickJS does not accept a maximum of 0 when it makes a buffer.
     fields.max_byte_length = max_byte_length.map_or(-1, |most| most as i32);
-    publish_length(ctx, &made)?;
+    note_transferred(ctx, &made)?;
     Ok(made)
+}
+
+/// Gives the store of `made`, if it is over one, the length of the buffer, and tells the observer that its memory has moved.
+fn note_transferred<'js>(ctx: &Ctx<'js>, made: &Value<'js>) -> Result<(), Error> {
+    let (found, isolate) = with_state(ctx, |state| Ok((find_store(ctx, state, made)?, state.isolate())))?;
+    if let Found::Store(store) = found {
+        let _script = with_script_stack(ctx, adapter::wants_script_stack_of(&store));
+        adapter::note_transferred(&store, isolate);
+    }
+    Ok(())
 }
 
 /// The length of the new buffer, and its maximum if it will be resizable.
