@@ -95,17 +95,15 @@ impl<B: Block> EngineMadeStores<B> {
 
     /// Removes and returns the entries whose block the engine has dropped.
     fn take_released(&mut self) -> Vec<EngineMade<B>> {
-        let mut released = Vec::new();
-        let mut index = 0;
-        while index < self.made.len() {
-            match self.made[index].is_released() {
-                true => released.push(self.made.swap_remove(index)),
-                false => index += 1,
+        self.left = 0;
+        for index in 0..self.made.len() {
+            if !self.made[index].is_released() {
+                self.made.swap(self.left, index);
+                self.left += 1;
             }
         }
         self.added_bytes = 0;
-        self.left = self.made.len();
-        released
+        self.made.split_off(self.left)
     }
 
     /// Whether the list is empty.
