@@ -6,6 +6,9 @@
 //! take turns of about 1.5 milliseconds, one directly after the other. The children are this program, except for the side
 //! without the ledger, which is the program `without-ledger`.
 
+mod by_script;
+mod page;
+
 use std::error::Error;
 use std::path::Path;
 
@@ -28,6 +31,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 install(Level::Counts)?;
             }
             "sites" => drop(install(Level::Sites)?),
+            by_script::WITH_SITES => {
+                install(Level::Sites)?;
+                return by_script::run();
+            }
+            by_script::OFF => return by_script::run(),
+            page::PAGE => return page::make(),
             "sampled" => drop(Builder::new(Level::Sites).sample_bytes(SAMPLE_BYTES).install()?),
             other => return Err(format!("no level `{other}`").into()),
         }
@@ -43,6 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ];
     run("ledger.json", &all, || {
         println!("{}", bytes_per_live_store()?);
+        println!("{}", by_script::measure()?);
+        println!("{}", page::report_html()?);
         Ok(())
     })
 }
