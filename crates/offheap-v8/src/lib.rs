@@ -68,7 +68,8 @@
 //!   V8's sweeper threads, inside a collection, or at the end of the isolate. [`collect`] waits for it.
 //! - Its own memory is taken over in place: [`externalize`](BackingStoreExt::externalize) copies nothing.
 //! - Buffers of fixed length that script makes in an [`Isolate`] are over memory of this crate's allocator, which Rust
-//!   can take over whole, and which a scope lends without making a store. [`IsolateBuilder::v8_allocator`] leaves such memory to V8.
+//!   can take over whole, and which a scope lends without making a store. [`IsolateBuilder::v8_allocator`] leaves such
+//!   memory to V8.
 //! - Resizable buffers, and those of a `WebAssembly.Memory`, are in V8's own memory, and only V8 resizes them. V8
 //!   unmaps pages as soon as a buffer shrinks, so while script has such a buffer, its store is read in the isolate's
 //!   scope.
