@@ -84,6 +84,15 @@ impl RetainingPath {
         &self.root
     }
 
+    /// The root and the steps as texts, for `Ledger::note_path` of `offheap-ledger`: `["globalThis", "frames", "[3]"]`.
+    pub fn to_texts(&self) -> Vec<String> {
+        let step = |step: &PathStep| {
+            let text = step.to_string();
+            text.trim_start_matches(['.', ' ']).to_owned()
+        };
+        std::iter::once(self.root.clone()).chain(self.steps.iter().map(step)).collect()
+    }
+
     /// The steps from the root to the buffer, in this order.
     pub fn steps(&self) -> &[PathStep] {
         &self.steps
@@ -206,7 +215,10 @@ mod tests {
             PathStep::Other("value of 7 in the Map".into()),
         ];
         let shown = "globalThis.frames[3][\"a b\\n\"].#pixels (variable x) (value of 7 in the Map)";
-        assert_eq!(path(steps).to_string(), shown);
+        assert_eq!(path(steps.clone()).to_string(), shown);
+        let texts =
+            ["globalThis", "frames", "[3]", "[\"a b\\n\"]", "#pixels", "(variable x)", "(value of 7 in the Map)"];
+        assert_eq!(path(steps).to_texts(), texts);
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct LiveStore {
     pub weight: f64,
     /// The address of manual memory.
     pub address: Option<usize>,
+    /// The address of its first byte, to look for its buffers: `SoughtStore { store, address }`. It identifies the memory, and
+    /// must not be read through. `None` for a store that was made before the ledger.
+    pub data: Option<usize>,
     /// Whether it was declared static.
     pub is_static: bool,
     /// The number of buffers that engines got over it.
@@ -84,6 +87,8 @@ pub struct Holders {
     pub handles: Vec<HandleTo>,
     /// The places of the references that must be released: those of [`Ledger::hold`].
     pub held: Vec<Site>,
+    /// The paths of objects that keep buffers over it alive, by isolate: those of [`Ledger::note_path`].
+    pub paths: Vec<(IsolateId, Vec<String>)>,
 }
 
 /// A native handle to a store or to a part of it.
@@ -155,6 +160,7 @@ impl LiveStore {
             time: Duration::from_nanos(record.time),
             weight: record.weight.get(),
             address: None,
+            data: record.block.as_ref().map(|block| block.holders().address),
             is_static: record.is_static,
             exposed: record.exposed,
             released: record.released,
@@ -181,6 +187,7 @@ impl LiveStore {
             time: Duration::ZERO,
             weight: 1.0,
             address: None,
+            data: None,
             is_static: false,
             exposed: 0,
             released: 0,
@@ -244,6 +251,19 @@ impl Ledger {
                     live.insert(at.min(live.len()), LiveStore { address: Some(memory.address), ..unrecorded });
                 }
             }
+        }
+    }
+
+    /// Notes the path of objects that keeps a buffer over this store alive in an isolate, from the root on: `["globalThis",
+    /// "cache", "[0]"]`. Reports name it, and the stream at its end, as long as there is a buffer. An engine finds it when it is
+    /// asked (`Scope::retainers_of`), which takes time in proportion to its heap; the ledger does not ask. Does nothing for a
+    /// store without a record.
+    pub fn note_path(&self, store: StoreId, isolate: IsolateId, path: Vec<String>) {
+        let mut shard = self.shards[crate::shard::of(store)].lock();
+        if let Some(record) = shard.get_mut(store) {
+            let paths = &mut record.more.get_or_insert_default().paths;
+            paths.retain(|(known, _)| *known != isolate);
+            paths.push((isolate, path));
         }
     }
 
@@ -325,7 +345,8 @@ impl Holders {
         let mut handles: Vec<HandleTo> = handles.filter_map(HandleTo::new).collect();
         // The list of a record is not in order.
         handles.sort_unstable_by_key(|handle| handle.number);
-        let mut holders = Holders { buffers, handles, ..Holders::default() };
+        let paths = record.more.as_ref().map_or(Vec::new(), |more| more.paths.clone());
+        let mut holders = Holders { buffers, handles, paths, ..Holders::default() };
         if let Some(now) = record.block.as_ref().map(Block::holders) {
             if let Some((isolate, count)) = now.exposure {
                 holders.buffers = match count {
@@ -343,13 +364,18 @@ impl Holders {
         holders
     }
 
+    /// The path of objects that keeps a buffer in this isolate alive; empty if the program told none.
+    fn path(&self, isolate: Option<IsolateId>) -> &[String] {
+        self.paths.iter().find(|(known, _)| Some(*known) == isolate).map_or(&[], |(_, path)| path)
+    }
+
     /// As the stream tells it.
     pub(crate) fn as_format(&self, time: u64, store: StoreId) -> format::Holders {
         let buffers = self.buffers.iter().map(|&Buffers { isolate, count, exposed }| format::Buffers {
             isolate: isolate.map(|isolate| isolate_of(isolate).isolate),
             count: u64::from(count),
             site: exposed.map(|site| site.to_string()),
-            path: Vec::new(),
+            path: self.path(isolate).to_vec(),
         });
         format::Holders {
             time,
@@ -371,7 +397,11 @@ impl fmt::Display for Holders {
             let noun = if count == 1 { "buffer" } else { "buffers" };
             let within = isolate.map_or(String::new(), |isolate| format!(" in {isolate}"));
             let at = exposed.map_or(String::new(), |site| format!(", exposed at {site}"));
-            list.push(format!("{count} {noun}{within}{at}"));
+            let by = match self.path(isolate) {
+                [] => String::new(),
+                path => format!(", kept by {}", path.join(" > ")),
+            };
+            list.push(format!("{count} {noun}{within}{at}{by}"));
         }
         // Handles of the same place are said once.
         let mut handles: Vec<(String, usize)> = Vec::new();

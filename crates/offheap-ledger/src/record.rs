@@ -43,6 +43,8 @@ pub(crate) struct More {
     /// The script that got a buffer over it last, and the script from which native code took a reference first.
     pub(crate) exposed_by: Option<Stack>,
     pub(crate) externalized_by: Option<Stack>,
+    /// The paths of objects that keep buffers over it alive, as the program told them.
+    pub(crate) paths: Vec<(IsolateId, Vec<String>)>,
     /// The native handles to it, with the feature `track-handles`.
     pub(crate) references: Vec<Happened>,
     /// Its latest events, the oldest first, at level `Full`.
@@ -137,7 +139,11 @@ impl Record {
     }
 
     fn uncount_buffer(&mut self, isolate: Option<IsolateId>) {
+        let has_buffers = self.live_buffers() > 0;
         let Some(more) = &mut self.more else { return };
+        if !has_buffers {
+            more.paths.clear();
+        }
         if let Some((_, count)) = more.buffers.iter_mut().find(|(known, _)| Some(*known) == isolate) {
             *count = count.saturating_sub(1);
         }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
-use offheap_ledger::{Ledger, Level};
+use offheap_ledger::{Ledger, Level, LiveStore};
 use offheap_quickjs::offheap::observe::TRACKS_HANDLES;
 use offheap_quickjs::offheap::{BackingStore, FrozenStore, MapMode, Mapped};
 use offheap_quickjs::{Exposure, Isolate, Scope, SoughtStore, Source};
@@ -21,8 +21,8 @@ struct Forgotten {
     line: u32,
 }
 
-/// Forgets five stores, the one that a global of script keeps as the last. It can be looked for.
-fn forget_five(scope: &mut Scope<'_>) -> ([Forgotten; 5], SoughtStore) {
+/// Forgets five stores, the one that a global of script keeps as the last.
+fn forget_five(scope: &mut Scope<'_>) -> [Forgotten; 5] {
     let plain = BackingStore::from_owner(vec![0_u8; 1000]).unwrap();
     let line = line!() - 1;
     std::mem::forget(plain);
@@ -41,18 +41,17 @@ fn forget_five(scope: &mut Scope<'_>) -> ([Forgotten; 5], SoughtStore) {
 
     scope.eval::<()>(Source::named("page.js", SCRIPT)).unwrap();
     let frame = scope.eval_buffer("cache.frames[0].buffer").unwrap();
-    let sought = SoughtStore::from(&scope.externalize(&frame).unwrap());
+    drop(scope.externalize(&frame).unwrap());
 
     let at = |byte_length, line| Forgotten { byte_length, line };
-    let five = [at(1000, line), at(2000, line + 4), at(3000, line + 6), at(map_length, line + 12), at(4000, line + 18)];
-    (five, sought)
+    [at(1000, line), at(2000, line + 4), at(3000, line + 6), at(map_length, line + 12), at(4000, line + 18)]
 }
 
 #[test]
 fn five_forgotten_stores_are_named_with_places_and_holders() {
     let ledger = offheap_ledger::install(Level::Sites).unwrap();
     let mut isolate = Isolate::builder().name("page").build().unwrap();
-    let (five, sought) = isolate.enter(forget_five);
+    let five = isolate.enter(forget_five);
     isolate.enter(|scope| scope.collect());
 
     let leaks = ledger.leaks();
@@ -72,16 +71,25 @@ fn five_forgotten_stores_are_named_with_places_and_holders() {
     }
     assert_eq!(leaks[4].holders.to_string(), format!("held by 1 buffer in {}", isolate.id()));
     assert!(isolate.id().to_string().ends_with(" \"page\""));
-    assert_eq!(sought.store, leaks[4].store);
-    isolate.enter(|scope| {
-        let retainers = scope.retainers_of(&[sought]).unwrap();
-        assert_eq!(retainers[0].to_string(), "globalThis.cache.frames[0].buffer");
-    });
+    the_path_of_objects_is_named(&mut isolate, ledger, &leaks[4]);
     the_report_has_a_line_for_each(ledger, &five);
 
     // With its isolate, what only script keeps ends.
     drop(isolate);
     assert_eq!(ledger.report().balance.to_string(), balance(&five, 4));
+}
+
+/// The engine finds the path, and the ledger names it from then on.
+fn the_path_of_objects_is_named(isolate: &mut Isolate, ledger: &Ledger, leak: &LiveStore) {
+    let sought = SoughtStore { store: leak.store, address: leak.data.unwrap() };
+    let retainers = isolate.enter(|scope| scope.retainers_of(&[sought]).unwrap());
+    assert_eq!(retainers[0].to_string(), "globalThis.cache.frames[0].buffer");
+    ledger.note_path(leak.store, isolate.id(), retainers[0].path.as_ref().unwrap().to_texts());
+    let said = ledger.leaks().pop().unwrap().holders.to_string();
+    let path = "globalThis > cache > frames > [0] > buffer";
+    assert_eq!(said, format!("held by 1 buffer in {}, kept by {path}", isolate.id()));
+    let snapshot = ledger.snapshot();
+    assert_eq!(snapshot.stores.last().unwrap().holders.buffers[0].path.join(" > "), path);
 }
 
 fn the_report_has_a_line_for_each(ledger: &Ledger, five: &[Forgotten; 5]) {

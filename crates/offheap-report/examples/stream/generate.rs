@@ -277,8 +277,8 @@ impl<W: Write> Program<'_, W> {
                         .map(|_| Buffers {
                             isolate,
                             count: 1,
+                            site: Some(PLACES[place].1.to_owned()),
                             path: path.iter().map(|&word| word.to_owned()).collect(),
-                            ..Buffers::default()
                         })
                         .into_iter()
                         .collect(),

@@ -49,7 +49,9 @@ fn a_click_on_a_bar_shows_holders_stack_and_history() {
         for part in [
             "Leaked: it lived when the process ended.",
             "V8, “render” (isolate 1)",
+            ", exposed at app/images.js:88:20",
             "Map entry \"thumb:17\"",
+            ", bytes 0 to 4,096, taken at ",
             "src/video/queue.rs:64:30",
             "makeThumbnail",
             "exposed",

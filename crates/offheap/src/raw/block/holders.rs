@@ -23,6 +23,8 @@ pub struct Holders {
     /// The isolate that has the store, and the number of its live buffers. `None` also for shared and read-only memory,
     /// which any number of isolates may have.
     pub exposure: Option<(IsolateId, u16)>,
+    /// The address of the store's first byte. It identifies the memory, and must not be read through.
+    pub address: usize,
 }
 
 impl Holders {
@@ -45,6 +47,7 @@ impl Holders {
             readers,
             writer,
             exposure,
+            address: header.data.as_ptr().addr(),
         }
     }
 }
