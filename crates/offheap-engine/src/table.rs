@@ -350,6 +350,8 @@ impl<H: Host> RootTable for Table<H> {
     fn externalize(&self, slot: usize) -> Result<BackingStore, Error> {
         let (host, buffer) = (self.host()?, self.rooted(slot));
         self.check_not_lending(&host, buffer)?;
+        // A guard of a scope may live.
+        let _quiet = adapter::without_script_stack();
         host.externalize(buffer)
     }
 }

@@ -1,11 +1,17 @@
 //! Stores that native functions make, expose and externalize while script waits: the ledger names the lines of script. It has
 //! a separate file, because a process has one observer.
 
-use std::sync::Mutex;
+use std::cell::RefCell;
+use std::sync::{LazyLock, Mutex};
 
 use offheap_ledger::{Ledger, Level, LiveStore, Stack};
 use offheap_v8::offheap::{BackingStore, ManualHeap, ManualMemory, Site};
-use offheap_v8::{Isolate, JsArrayBuffer, Local, Scope, Source, Value};
+use offheap_v8::{Handle, Isolate, JsArrayBuffer, Local, ManuallyExternalizedBuffer, Scope, Source, Value};
+
+static LEDGER: LazyLock<&Ledger> = LazyLock::new(|| {
+    offheap_v8::start("").unwrap();
+    offheap_ledger::install(Level::Full).unwrap()
+});
 
 static KEPT: Mutex<Vec<BackingStore>> = Mutex::new(Vec::new());
 
@@ -56,8 +62,7 @@ fn named(stack: Option<Stack>) -> Vec<String> {
 
 #[test]
 fn the_ledger_names_the_script_that_waited() {
-    offheap_v8::start("").unwrap();
-    let ledger = offheap_ledger::install(Level::Full).unwrap();
+    let ledger = *LEDGER;
     let mut isolate = Isolate::new().unwrap();
     isolate.enter(|scope| {
         define(scope);
@@ -146,5 +151,52 @@ fn each_refusal_names_both_lines(isolate: &mut Isolate, ledger: &Ledger) {
         if let (Some(earlier), Some(first)) = (earlier, first) {
             assert!(earlier.contains(&line(begin, first)), "{code} earlier at {earlier}");
         }
+    }
+}
+
+thread_local! {
+    /// Handles of SharedArrayBuffers that native code has not had yet.
+    static UNSEEN: RefCell<Vec<Handle<JsArrayBuffer>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls native functions that look at new buffers, under a guard over memory that only V8 keeps.
+const UNDER_A_GUARD: &str = "
+function deep(depth, call) { return depth ? deep(depth - 1, call) : call() }
+for (let i = 0; i < 60000; i++) unseen(new SharedArrayBuffer(8));
+globalThis.lives = deep(80, look);
+";
+
+#[test]
+fn a1_v8_collects_nothing_under_a_guard_while_the_ledger_asks_for_script() {
+    const LENT: usize = 54_321;
+    let ledger = *LEDGER;
+    let mut isolate = Isolate::builder().heap_limits(1 << 20, 128 << 20).build().unwrap();
+    for by_handle in [true, false] {
+        isolate.enter(|scope| {
+            let unseen = scope.function("unseen", |scope, arguments| {
+                let buffer: Local<'_, JsArrayBuffer> = arguments.get(scope, 0)?;
+                UNSEEN.with_borrow_mut(|unseen| unseen.push(buffer.into_handle()));
+                Ok(Value::Undefined)
+            });
+            let look = scope.function("look", move |scope, _| {
+                let buffer = scope.allocate(LENT, None)?;
+                let guard = scope.bytes(&buffer)?;
+                drop(buffer);
+                for handle in UNSEEN.take() {
+                    if by_handle {
+                        drop(ManuallyExternalizedBuffer::new(handle).unwrap());
+                    } else {
+                        assert!(scope.bytes(&handle).is_err(), "shared memory is not lent");
+                    }
+                }
+                let lives = ledger.live().iter().any(|store| store.byte_length == LENT);
+                std::mem::forget(guard);
+                Ok(Value::from(lives))
+            });
+            let (unseen, look) = (unseen.unwrap(), look.unwrap());
+            scope.set_global("unseen", &unseen).unwrap();
+            scope.set_global("look", &look).unwrap();
+            assert!(scope.eval::<bool>(&*format!("{UNDER_A_GUARD} lives")).unwrap(), "by handle: {by_handle}");
+        });
     }
 }

@@ -27,7 +27,9 @@ pub use crate::lend::{
     Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
 };
 pub use crate::raw::{EngineMemory, load_bytes};
-pub use crate::script_stack::{WithScriptStack, script_frame, with_script_stack};
+pub use crate::script_stack::{
+    WithScriptStack, WithoutScriptStack, script_frame, with_script_stack, without_script_stack,
+};
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
 

@@ -269,10 +269,11 @@ pub fn is_observed() -> bool {
     STATE.load(Ordering::Relaxed) & OBSERVED != 0
 }
 
-/// Whether there is an observer that wants the stacks of script, and that of this moment is not known yet.
+/// Whether there is an observer that wants the stacks of script, and the engine may be asked for that of this moment, which is not
+/// known yet.
 #[inline]
 pub(crate) fn wants_script_stacks() -> bool {
-    STATE.load(Ordering::Relaxed) & SCRIPT_STACKS != 0 && crate::script_stack::script_stack().is_none()
+    STATE.load(Ordering::Relaxed) & SCRIPT_STACKS != 0 && crate::script_stack::may_ask()
 }
 
 /// Whether the observer has declined a store of this length already, if it is the next one of this thread.

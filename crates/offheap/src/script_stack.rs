@@ -78,6 +78,7 @@ impl fmt::Debug for ScriptStack {
 // These need no drop, so a thread that is ending may use them.
 thread_local! {
     static IS_KNOWN: Cell<bool> = const { Cell::new(false) };
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
     static RUNNING: Cell<ScriptStack> = const { Cell::new(ScriptStack::new()) };
 }
 
@@ -113,6 +114,34 @@ impl Drop for WithScriptStack {
     }
 }
 
+/// Whether an engine may be asked for the functions of script now.
+#[inline]
+pub(crate) fn may_ask() -> bool {
+    !IS_KNOWN.get() && !IS_QUIET.get()
+}
+
+/// While the result lives, no adapter wants to know which functions of script this thread is in. An engine that is asked
+/// for them may collect, which it must not do where a guard lives. No code of a user's may run meanwhile.
+#[inline]
+#[must_use = "it ends when it is dropped"]
+pub fn without_script_stack() -> WithoutScriptStack {
+    WithoutScriptStack { outer: IS_QUIET.replace(true), thread: PhantomData }
+}
+
+/// What [`without_script_stack`] returns.
+pub struct WithoutScriptStack {
+    outer: bool,
+    // Not `Send`: it is dropped on the thread that made it.
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for WithoutScriptStack {
+    #[inline]
+    fn drop(&mut self) {
+        IS_QUIET.set(self.outer);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +166,15 @@ mod tests {
         assert_eq!(script_stack().unwrap().frames().next().map(|frame| frame.function), Some("outer"));
         drop(outer);
         assert!(script_stack().is_none());
+    }
+
+    #[test]
+    fn no_engine_is_asked_where_a_guard_may_live() {
+        assert!(may_ask());
+        let quiet = without_script_stack();
+        drop(without_script_stack());
+        assert!(!may_ask());
+        drop(quiet);
+        assert!(may_ask());
     }
 }

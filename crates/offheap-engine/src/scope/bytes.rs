@@ -1,7 +1,7 @@
 //! What a scope lends: the bytes of buffers and of stores.
 
 use bytemuck::NoUninit;
-use offheap::{BackingStore, ReadGuard, Site, WriteGuard};
+use offheap::{BackingStore, ReadGuard, Site, WriteGuard, adapter};
 
 use super::Scope;
 use crate::checks::check_mutable;
@@ -27,6 +27,8 @@ impl<H: Host> Scope<'_, H> {
         let window = self.window(object, UseOfBytes::Read.attempted());
         let (table, window) = (self.table, self.told(object, window)?);
         let lent = guards::buffer_bytes(self, table.rooted(object.slot()), window, || {
+            // Another guard may live.
+            let _quiet = adapter::without_script_stack();
             let store = self.part(object, window, UseOfBytes::Read.attempted())?.store;
             self.check_lendable(&store, UseOfBytes::Read, Some(object.slot()))?;
             Ok(store)
