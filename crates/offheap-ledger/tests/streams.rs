@@ -134,6 +134,8 @@ fn a_forked_process_does_not_write_into_the_stream() {
     let output = start("forks", Some(&format!("sites:{}", path.display())));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "neither waits for a stream that nobody writes");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!errors.contains("panicked"), "the child does not wait for a thread that it does not have: {errors}");
     let text = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let events: Vec<Event> = Reader::new(&text[..]).map(|line| line.read.unwrap().event).collect();
