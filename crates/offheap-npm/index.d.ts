@@ -66,7 +66,7 @@ export class Externalized {
    * Throws a TypeError with the code RELEASED after `release`.
    */
   expose(): Exposed;
-  /** Lets go of the memory. Buffers over it stay. Returns whether it was kept until now. Otherwise this object's collection does it, in a later turn of the event loop. */
+  /** Lets go of the memory. Buffers over it stay. Returns whether it was kept until now. Otherwise this object's collection does it, in a later turn of the event loop, or the end of the worker. */
   release(): boolean;
   /** `release`, for `using`. It is there if the host has `Symbol.dispose`. */
   [Symbol.dispose](): void;

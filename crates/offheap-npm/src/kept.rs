@@ -1,6 +1,9 @@
 //! Memory that script keeps without a buffer.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use napi::bindgen_prelude::{External, Unknown};
 use napi::{Env, Result};
@@ -11,10 +14,51 @@ use offheap_node::{CopyReason, Error, Exposure, Host, Incoming, expose_or_copy, 
 
 use crate::errors::{exception, type_error};
 use crate::place::{Place, at};
-use crate::sys::expose_file;
+use crate::sys::{expose_file, is_main_thread};
 
-/// A store, until it is released or collected.
-pub struct Kept(RefCell<Option<Held>>);
+/// The key of a store in what its thread keeps, until it is released or collected.
+pub struct Kept(u64);
+
+thread_local! {
+    static HERE: Here = Here::default();
+}
+
+/// What a thread keeps. Deno and Bun collect nothing when a worker ends, so the end of its thread lets go of all.
+#[derive(Default)]
+struct Here(RefCell<HashMap<u64, Held>>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        if is_main_thread() {
+            // The process ends. Then a ledger says what was not released.
+            mem::forget(self.0.take());
+        }
+    }
+}
+
+impl Kept {
+    fn new(held: Held) -> Kept {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let key = NEXT.fetch_add(1, Ordering::Relaxed);
+        HERE.with(|Here(here)| here.borrow_mut().insert(key, held));
+        Kept(key)
+    }
+
+    fn store(&self) -> Option<BackingStore> {
+        HERE.with(|Here(here)| here.borrow().get(&self.0).map(|held| held.store.clone()))
+    }
+
+    /// Lets go of the store. A thread that ends has none.
+    fn take(&self) -> Option<Held> {
+        HERE.try_with(|Here(here)| here.borrow_mut().remove(&self.0)).ok().flatten()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
 
 struct Held {
     store: BackingStore,
@@ -79,8 +123,8 @@ pub fn keep(env: &Env, buffer: Unknown<'_>, place: Option<Place>) -> Result<Came
         _ => None,
     };
     let byte_length = view.store.byte_length() as f64;
-    let held = Held { store: view.store, hold };
-    Ok(Came { kept: External::new(Kept(RefCell::new(Some(held)))), how: exposure.into(), byte_length })
+    let kept = Kept::new(Held { store: view.store, hold });
+    Ok(Came { kept: External::new(kept), how: exposure.into(), byte_length })
 }
 
 /// What `again` returns.
@@ -95,7 +139,7 @@ pub struct Given<'env> {
 /// A buffer over the memory. If script has a live one, it is a copy.
 #[napi]
 pub fn again<'env>(env: &'env Env, kept: &External<Kept>, place: Option<Place>) -> Result<Given<'env>> {
-    let Some(store) = kept.0.borrow().as_ref().map(|held| held.store.clone()) else {
+    let Some(store) = kept.store() else {
         return Err(type_error(
             env,
             "RELEASED",
@@ -132,5 +176,5 @@ fn copy<'env>(env: &'env Env, store: &BackingStore) -> std::result::Result<(Unkn
 /// Lets go of the memory. Says whether it was kept.
 #[napi]
 pub fn release(kept: &External<Kept>) -> bool {
-    kept.0.take().is_some()
+    kept.take().is_some()
 }

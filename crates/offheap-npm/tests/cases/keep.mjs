@@ -1,7 +1,7 @@
 // Memory that is kept without its buffer.
 import { assert, collect, ended, file, host, isNode, live, message, offheap, start, throws } from '../harness.mjs';
 
-const { allocate, externalize, mapFile } = offheap;
+const { allocate, externalize, ledger, mapFile, stats } = offheap;
 const filled = (buffer, byte = 7) => {
   new Uint8Array(buffer).fill(byte);
   return buffer;
@@ -123,6 +123,16 @@ export const cases = {
     // The end of a worker of Bun collects nothing.
     if (host !== 'bun') assert.equal(given.copied, false);
   },
+  // Deno and Bun collect nothing when a worker ends.
+  async byAWorkerThatIsTerminated() {
+    for (const env of [undefined, 'ledger']) {
+      const worker = start('keeps', env);
+      await message(worker);
+      assert(stats().liveStores >= 20);
+      await worker.terminate();
+      await live(0);
+    }
+  },
   async madeByAWorkerThatEnds() {
     const worker = start('makes');
     const buffer = await message(worker);
@@ -216,6 +226,13 @@ export const workers = {
     const { parentPort } = await import('node:worker_threads');
     await new Promise(resolve => { parentPort.once('message', resolve); });
     parentPort.close?.();
+  },
+  async keeps(withLedger) {
+    const { parentPort } = await import('node:worker_threads');
+    if (withLedger) ledger.install('full');
+    globalThis.kept = Array.from({ length: 20 }, () => externalize(allocate(1 << 20)));
+    parentPort.postMessage('kept');
+    setInterval(() => {}, 1000);
   },
   takes(buffer) {
     filled(buffer, 8);
