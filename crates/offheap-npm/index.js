@@ -21,6 +21,7 @@ if (process.versions.bun && isMainThread) {
 // What script may replace later.
 const { ArrayBuffer, DataView, Uint8Array, WeakRef } = globalThis;
 const { isView } = ArrayBuffer;
+const { isSafeInteger } = Number;
 const { apply, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
 const gettersOf = prototype => {
   const [buffer, byteLength, byteOffset] = ['buffer', 'byteLength', 'byteOffset'].map(name => getOwnPropertyDescriptor(prototype, name).get);
@@ -37,7 +38,7 @@ const argument = message => error(TypeError, 'ARGUMENT', message);
 /** Checks a number of bytes. */
 function bytes(value, name) {
   if (typeof value !== 'number') throw argument(`${name} is a number, and not of the type ${typeof value}`);
-  if (!Number.isSafeInteger(value) || value < 0) throw error(RangeError, 'ARGUMENT', `${name} is a whole number of bytes, and not ${value}`);
+  if (!isSafeInteger(value) || value < 0) throw error(RangeError, 'ARGUMENT', `${name} is a whole number of bytes, and not ${value}`);
   return value;
 }
 /** Checks an object of options, all of whose names are known. */

@@ -215,7 +215,7 @@ export const cases = {
   // Script replaces what it can. The functions go on, or say what is wrong.
   scriptReplacesGlobals() {
     const kept = externalize(filled(allocate(64)));
-    globalThis.Uint8Array = globalThis.WeakRef = globalThis.ArrayBuffer = globalThis.SharedArrayBuffer = undefined;
+    globalThis.Uint8Array = globalThis.WeakRef = globalThis.ArrayBuffer = globalThis.SharedArrayBuffer = globalThis.Number = undefined;
     assert.equal(kept.expose().buffer.byteLength, 64);
     assert.equal(externalize(allocate(8)).byteLength, 8);
   },
