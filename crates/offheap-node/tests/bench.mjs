@@ -3,7 +3,8 @@
 //   npm run bench -- n24 n26       some
 // It builds the test addon for release, with link-time optimization as napi-rs proposes. Both sides of a row take turns in one
 // process. What is compared is the CPU time of that process, in medians, less the time of rounds that call an empty function
-// instead. Times are those of one buffer. The ratio in brackets is that of the whole times, with the call.
+// instead. Times are those of one buffer. The ratio in brackets is that of the whole times, with the call. A row that has no other is
+// judged by it.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import os from 'node:os';
@@ -37,7 +38,7 @@ for (const host of chosen) {
   console.log(`\n${host}: ${version}, V8 ${v8}, mode ${text}`);
   for (const { name, compared, goal, ours, peer, noop, ratio, withCall } of results) {
     const times = `${ns(ours)} / ${ns(peer)} (call ${Math.round(noop)} ns)`;
-    console.log(`${ratio.toFixed(2).padStart(6)} (${withCall.toFixed(2)}) ${times}  ${name} / ${compared}  ${met(ratio, goal)}`);
+    console.log(`${(ratio?.toFixed(2) ?? '').padStart(6)} (${withCall.toFixed(2)}) ${times}  ${name} / ${compared}  ${met(ratio ?? withCall, goal)}`);
   }
   const loads = Array.from({ length: LOADS }, () => run(host, 'load.mjs')).sort((a, b) => a - b);
   const [least, load, most] = [loads[0], loads[LOADS >> 1], loads.at(-1)].map(time => time / 1000);

@@ -76,13 +76,15 @@ const rows = [
     prepare: count => Array.from({ length: count }, () => addon.benchOut(64)), ...held(hold),
   },
   {
-    name: "script's buffer in for the first time, held and released", compared: 'the same', goal: 2.0, count: 1000, repeat: 10, ...held(holdOnce),
+    // Less the call, the peer's time is smaller than what runs differ by.
+    name: "script's buffer in for the first time, held and released", compared: 'the same, whole calls', goal: 2.0, wholeCalls: true,
+    count: 1000, repeat: 10, ...held(holdOnce),
   },
 ];
 
 const median = values => values.sort((a, b) => a - b)[values.length >> 1];
 
-async function measure({ name, compared, goal, count, repeat = 1, prepare, ...sides }) {
+async function measure({ name, compared, goal, wholeCalls = false, count, repeat = 1, prepare, ...sides }) {
   let buffers = prepare?.(count);
   const times = { ours: [], peer: [], noop: [] };
   for (let round = -2; round < ROUNDS; round++) { // the first two warm up
@@ -98,7 +100,8 @@ async function measure({ name, compared, goal, count, repeat = 1, prepare, ...si
   buffers = null;
   await collectAll();
   const [ours, peer, noop] = [times.ours, times.peer, times.noop].map(median);
-  return { name, compared, goal, ours: ours - noop, peer: peer - noop, noop, ratio: (ours - noop) / (peer - noop), withCall: ours / peer };
+  const ratio = wholeCalls ? null : (ours - noop) / (peer - noop);
+  return { name, compared, goal, ours: ours - noop, peer: peer - noop, noop, ratio, withCall: ours / peer };
 }
 
 const text = addon.mode();
