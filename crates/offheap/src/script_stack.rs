@@ -120,8 +120,8 @@ pub(crate) fn may_ask() -> bool {
     !IS_KNOWN.get() && !IS_QUIET.get()
 }
 
-/// While the result lives, no adapter wants to know which functions of script this thread is in. An engine that is asked
-/// for them may collect, which it must not do where a guard lives. No code of a user's may run meanwhile.
+/// While the result lives, no adapter asks its engine which functions of script this thread is in. The engine might collect
+/// for the answer, and it must not collect while a guard lives. The program's own code must not run while the result lives.
 #[inline]
 #[must_use = "it ends when it is dropped"]
 pub fn without_script_stack() -> WithoutScriptStack {
