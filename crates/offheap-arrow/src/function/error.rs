@@ -1,0 +1,176 @@
+//! What can go wrong with a function of JavaScript over columns.
+
+use std::fmt;
+
+use arrow_schema::DataType;
+
+/// Why a function could not be made, or a batch not be computed. Every error names the function.
+#[derive(Debug, thiserror::Error)]
+#[error("JavaScript function {function}: {reason}")]
+pub struct Error {
+    function: String,
+    reason: Reason,
+}
+
+impl Error {
+    pub(crate) fn new(function: &str, reason: Reason) -> Self {
+        Error { function: function.to_owned(), reason }
+    }
+
+    /// The name of the function.
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// What went wrong.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Whether script was ended from outside, by `terminate_execution` of the isolate's handle or by a limit on its heap.
+    pub fn is_terminated(&self) -> bool {
+        matches!(self.reason, Reason::Terminated)
+    }
+}
+
+/// What went wrong in a function.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A type that is not on the list of supported types.
+    #[error("{role} has the type {data_type}, which JavaScript functions do not take; cast it to one that they do")]
+    UnsupportedType {
+        /// Which of the function's types it is.
+        role: Role,
+        /// The type.
+        data_type: DataType,
+    },
+    /// The text is an expression, but its value is no function.
+    #[error("its text is {value}, not a function such as `x => x + 1`")]
+    NotAFunction {
+        /// The value, as V8 describes it.
+        value: String,
+    },
+    /// A name that cannot be that of a parameter in JavaScript.
+    #[error("{name:?} cannot be the name of a parameter in JavaScript")]
+    ParameterName {
+        /// The name.
+        name: String,
+    },
+    /// The function in the text has another number of parameters than there are columns.
+    #[error("its text has {declared} parameters, and {expected} arguments are declared")]
+    ParameterCount {
+        /// How many there are in the text.
+        declared: usize,
+        /// How many types of arguments were given.
+        expected: usize,
+    },
+    /// The text has a mistake in its syntax, or script threw.
+    #[error("{message}{}{}", AtPlace(*place), InRow(*row))]
+    Script {
+        /// What was thrown, as V8 describes it.
+        message: String,
+        /// Where, if it was in the function's text.
+        place: Option<Place>,
+        /// The row of the batch, unless the text was only compiled.
+        row: Option<usize>,
+    },
+    /// The function returned a value that does not belong to its type.
+    #[error("it returned {value} ({value_type}) for row {row}, which is no {expected}")]
+    WrongResult {
+        /// The row of the batch.
+        row: usize,
+        /// The value, as V8 describes it.
+        value: String,
+        /// The value's `typeof`.
+        value_type: String,
+        /// The type that was declared.
+        expected: DataType,
+    },
+    /// Script was ended from outside, by `terminate_execution` of the isolate's handle or by a limit on its heap. The isolate
+    /// runs no script until `cancel_terminate_execution`.
+    #[error("it was stopped")]
+    Terminated,
+    /// Other columns than the function was made for.
+    #[error("it was made for {expected}, and got {given}")]
+    WrongColumns {
+        /// What was declared.
+        expected: String,
+        /// What the call gave.
+        given: String,
+    },
+    /// A batch has more rows or more bytes than one call can have.
+    #[error("a batch with {given} {unit} is too large, it may have {limit}; use smaller batches")]
+    TooLarge {
+        /// The unit of the numbers.
+        unit: &'static str,
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Memory could not be lent to script or taken back, or V8 failed.
+    #[error(transparent)]
+    Engine(#[from] offheap_v8::Error),
+}
+
+impl From<offheap_v8::offheap::Error> for Reason {
+    fn from(error: offheap_v8::offheap::Error) -> Self {
+        Reason::Engine(error.into())
+    }
+}
+
+impl<T> From<offheap_v8::offheap::Rejected<T>> for Reason {
+    fn from(rejected: offheap_v8::offheap::Rejected<T>) -> Self {
+        Reason::Engine(rejected.into_parts().0.into())
+    }
+}
+
+/// A position in the text of a function. Both numbers begin at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column, in UTF-16 units.
+    pub column: usize,
+}
+
+/// Which of a function's types is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The argument at this index, which begins at 0.
+    Argument(usize),
+    /// The result.
+    Result,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Argument(index) => write!(f, "argument {}", index + 1),
+            Role::Result => f.write_str("the result"),
+        }
+    }
+}
+
+struct AtPlace(Option<Place>);
+
+impl fmt::Display for AtPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Place { line, column }) => write!(f, " (line {line}, column {column})"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct InRow(Option<usize>);
+
+impl fmt::Display for InRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(row) => write!(f, ", in row {row}"),
+            None => Ok(()),
+        }
+    }
+}

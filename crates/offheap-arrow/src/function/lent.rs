@@ -1,0 +1,139 @@
+//! Memory that script has during one batch.
+
+use std::cell::Cell;
+
+use arrow_buffer::{BooleanBuffer, Buffer};
+use bytemuck::Pod;
+use offheap_v8::offheap::BackingStore;
+use offheap_v8::{BackingStoreExt, FrozenStoreExt, TypedElement, detach, v8};
+
+use super::error::Reason;
+use crate::AlignedStore;
+
+/// A typed array of V8's, by the type of its elements.
+pub(crate) trait View: TypedElement + Pod + Send {
+    /// Makes the array over a part of `buffer`.
+    fn over<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        buffer: v8::Local<'s, v8::ArrayBuffer>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Option<v8::Local<'s, v8::Value>>;
+}
+
+macro_rules! views {
+    ($($element:ty => $array:ident),* $(,)?) => {$(
+        impl View for $element {
+            fn over<'s>(
+                scope: &mut v8::PinScope<'s, '_>,
+                buffer: v8::Local<'s, v8::ArrayBuffer>,
+                byte_offset: usize,
+                element_count: usize,
+            ) -> Option<v8::Local<'s, v8::Value>> {
+                v8::$array::new(scope, buffer, byte_offset, element_count).map(Into::into)
+            }
+        }
+    )*};
+}
+
+views! {
+    i8 => Int8Array,
+    u8 => Uint8Array,
+    i16 => Int16Array,
+    u16 => Uint16Array,
+    i32 => Int32Array,
+    u32 => Uint32Array,
+    f32 => Float32Array,
+    f64 => Float64Array,
+}
+
+/// A `Vec` that script fills during one batch. Script's buffer is detached when the `Vec` is taken back, and also when this is
+/// dropped by an error on the way: it belongs to closures of this crate, which forget it, so it is collected.
+pub(crate) struct Lent<'s> {
+    store: BackingStore,
+    pub(crate) buffer: v8::Local<'s, v8::ArrayBuffer>,
+}
+
+impl<'s> Lent<'s> {
+    pub(crate) fn new<T: View>(scope: &mut v8::PinScope<'s, '_>, vec: Vec<T>) -> Result<Self, Reason> {
+        let store = BackingStore::from_owner(vec)?;
+        let buffer = store.expose(scope)?;
+        Ok(Lent { store, buffer })
+    }
+
+    /// A typed array over all of the `Vec`.
+    pub(crate) fn array<T: View>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Reason> {
+        view::<T>(scope, self.buffer, 0, self.store.byte_length() / size_of::<T>())
+    }
+
+    /// Takes the memory from script, which has none of it afterwards.
+    pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
+        detach(scope, self.buffer.into(), None).map_err(|error| match scope.is_execution_terminating() {
+            true => Reason::Terminated,
+            false => error.into(),
+        })
+    }
+
+    /// The `Vec` itself, after [`end`](Self::end).
+    pub(crate) fn into_vec<T: View>(self) -> Result<Vec<T>, Reason> {
+        Ok(self.store.try_into_unique()?.try_into_owner::<Vec<T>>()?)
+    }
+}
+
+fn view<'s, T: View>(
+    scope: &mut v8::PinScope<'s, '_>,
+    buffer: v8::Local<'s, v8::ArrayBuffer>,
+    byte_offset: usize,
+    element_count: usize,
+) -> Result<v8::Local<'s, v8::Value>, Reason> {
+    let failed = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "make a typed array" };
+    T::over(scope, buffer, byte_offset, element_count).ok_or(Reason::Engine(failed))
+}
+
+/// Lends buffers of Arrow to script, read-only, and counts the bytes that had to be copied for that.
+#[derive(Debug, Default)]
+pub(crate) struct Lender {
+    copied: Cell<u64>,
+}
+
+impl Lender {
+    /// The number of bytes that were copied.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        self.copied.get()
+    }
+
+    /// A typed array over all elements of `buffer`.
+    pub(crate) fn elements<'s, T: View>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        buffer: &Buffer,
+    ) -> Result<v8::Local<'s, v8::Value>, Reason> {
+        let (array, byte_offset) = self.buffer(scope, buffer)?;
+        view::<T>(scope, array, byte_offset, buffer.len() / size_of::<T>())
+    }
+
+    /// A `Uint8Array` over bits, and the index of the first bit in it.
+    pub(crate) fn bits<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        bits: &BooleanBuffer,
+    ) -> Result<[v8::Local<'s, v8::Value>; 2], Reason> {
+        let bytes = bits.inner().slice(bits.offset() / 8);
+        let first = v8::Integer::new(scope, (bits.offset() % 8) as i32);
+        Ok([self.elements::<u8>(scope, &bytes)?, first.into()])
+    }
+
+    /// An immutable ArrayBuffer, and the offset of the first byte of `buffer` in it.
+    fn buffer<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        buffer: &Buffer,
+    ) -> Result<(v8::Local<'s, v8::ArrayBuffer>, usize), Reason> {
+        let aligned = AlignedStore::of(buffer)?;
+        let (array, exposure) = aligned.store.expose(scope)?;
+        if aligned.is_copy || !exposure.is_external() {
+            self.copied.set(self.copied.get() + buffer.len() as u64);
+        }
+        Ok((array, aligned.byte_offset))
+    }
+}

@@ -1,0 +1,42 @@
+//! What the tests of functions share.
+
+use std::sync::Arc;
+
+use offheap_arrow::arrow_array::{Array, ArrayRef, Float64Array};
+use offheap_arrow::arrow_schema::DataType;
+use offheap_arrow::offheap_v8::{Isolate, ScopeExt, v8};
+use offheap_arrow::{Error, Reason, ScalarFunction};
+
+/// Runs `work` in an isolate of its own.
+pub(crate) fn in_v8<R>(work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| scope.with_v8(|scope| work(scope)))
+}
+
+/// Makes a function of one text, and calls it with columns.
+pub(crate) fn call(text: &str, columns: &[ArrayRef], result: DataType) -> Result<ArrayRef, Error> {
+    let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
+    let row_count = columns.first().map_or(3, |column| column.len());
+    in_v8(|scope| ScalarFunction::compile(scope, "f", text, &types, result)?.call(scope, columns, row_count))
+}
+
+/// The reason why a call fails.
+pub(crate) fn reason(text: &str, columns: &[ArrayRef], result: DataType) -> String {
+    call(text, columns, result).unwrap_err().to_string()
+}
+
+/// The reason why a function with one argument of DOUBLE cannot be made.
+pub(crate) fn refused(text: &str) -> String {
+    in_v8(|scope| {
+        let made = ScalarFunction::compile(scope, "f", text, &[DataType::Float64], DataType::Float64);
+        made.map(|_| ()).unwrap_err().to_string()
+    })
+}
+
+pub(crate) fn doubles(values: impl IntoIterator<Item = impl Into<Option<f64>>>) -> ArrayRef {
+    Arc::new(values.into_iter().map(Into::into).collect::<Float64Array>())
+}
+
+pub(crate) fn is_script(error: &Error) -> bool {
+    matches!(error.reason(), Reason::Script { .. })
+}

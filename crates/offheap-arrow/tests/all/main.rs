@@ -1,0 +1,9 @@
+//! The public functions, from outside.
+
+#[cfg(feature = "v8")]
+mod functions;
+#[cfg(feature = "v8")]
+mod kit;
+#[cfg(feature = "v8")]
+mod mistakes;
+mod stores;
