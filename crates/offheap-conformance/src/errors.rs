@@ -106,6 +106,7 @@ fn engine_errors(isolate: IsolateId) -> Vec<(&'static str, Error)> {
     let (engine, attempted) = ("Engine", "detach");
     named![Error:
         Script (ScriptError::new(engine, "Error".into(), String::new())),
+        HeapLimit { engine, limit: 1, keeps_too_much: false },
         TooLargeForEngine { engine, store: None, byte_length: 2, limit: 1 },
         Misaligned { engine, store, byte_offset: 1, alignment: 8 },
         AddressTaken { engine, store, other: store },

@@ -15,6 +15,23 @@ pub enum Error {
     /// The script threw or did not parse, or its value is not of the requested type.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// The objects of script took all of the engine's heap. The error says whether script was stopped, or not run at all.
+    #[error(
+        "{engine}'s heap is full: the limit is {limit} bytes, and {}",
+        match keeps_too_much {
+            false => "the script needed more, so it was stopped; keep fewer objects, or set a higher limit",
+            true => "script keeps more than twice as much, so no more script runs; drop the isolate, or set a higher limit",
+        }
+    )]
+    HeapLimit {
+        /// The engine.
+        engine: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+        /// `false`: script ran and was stopped, and the isolate can be used again. `true`: script did not run, because
+        /// it keeps much more than the limit. It runs again once those objects are gone, so mostly never.
+        keeps_too_much: bool,
+    },
     /// The engine does not take this many bytes in one buffer.
     #[error(
         "{engine} takes at most {limit} bytes in one ArrayBuffer, and {}",
@@ -269,6 +286,7 @@ impl Error {
         match self {
             Error::Memory(error) => error.class(),
             Error::TooLargeForEngine { .. }
+            | Error::HeapLimit { .. }
             | Error::InvalidLength { .. }
             | Error::Misaligned { .. }
             | Error::PartialElement { .. } => ErrorClass::RangeError,
@@ -299,6 +317,7 @@ impl Error {
         match self {
             Error::Memory(error) => error.code(),
             Error::Script { .. } => "SCRIPT",
+            Error::HeapLimit { .. } => "HEAP_LIMIT",
             Error::TooLargeForEngine { .. } => "TOO_LARGE_FOR_ENGINE",
             Error::Misaligned { .. } => "MISALIGNED",
             Error::PartialElement { .. } => "PARTIAL_ELEMENT",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why a script failed: a value that it threw and did not catch, a promise that was rejected and that nothing handled,
-/// a full heap, or an `await` that never ended.
+/// a full heap, another thread that terminated it, or an `await` that never ended.
 ///
 /// Its text says what happened in the first line; the others are the stack, where there is one. What a terminal would
 /// obey is escaped.
@@ -37,11 +37,16 @@ impl Uncaught {
         Uncaught { text: "a top-level await never ended: nothing is left to run that could end it".to_owned() }
     }
 
-    /// A script that V8 stopped because its heap is full, or that another thread terminated. V8 does not say which.
+    /// A script that V8 stopped: because its heap is full, or because another thread terminated it.
     #[cfg(feature = "v8")]
-    pub(crate) fn heap_is_full() -> Self {
-        let text = "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a \
-                    mapped file";
+    pub(crate) fn stopped(heap_is_full: bool) -> Self {
+        let text = match heap_is_full {
+            true => {
+                "out of memory: V8's heap is full; keep fewer objects, or their bytes in buffers, native memory or a \
+                 mapped file"
+            }
+            false => "execution was terminated",
+        };
         Uncaught { text: text.to_owned() }
     }
 }

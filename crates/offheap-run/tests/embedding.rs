@@ -272,6 +272,22 @@ fn a_full_heap_stops_one_script_and_not_the_next() -> Outcome {
     Ok(())
 }
 
+#[cfg(feature = "v8")]
+#[test]
+fn a_thread_that_terminates_script_is_not_called_a_full_heap() -> Outcome {
+    use offheap_v8::ScopeExt;
+    let mut isolate = offheap_v8::Isolate::new()?;
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            scope.terminate_execution();
+            let stopped = offheap_run::v8::install(scope, module().0).unwrap_err();
+            assert_eq!(stopped.to_string(), "execution was terminated");
+            scope.cancel_terminate_execution();
+        });
+    });
+    Ok(())
+}
+
 /// Each context has the state of its own module.
 #[cfg(feature = "v8")]
 #[test]

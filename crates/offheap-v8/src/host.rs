@@ -37,10 +37,13 @@ impl V8 {
             return Err(stack_is_exceeded());
         }
         let done = self.own.with_scope(work);
-        match self.own.restore_full_heap() {
-            true => done.map_err(|_| heap_is_full()),
+        let heap_limit = self.own.heap_limit();
+        let done = match heap_limit.is_reached() {
+            true => done.map_err(|_| heap_limit.error(false)),
             false => done,
-        }
+        };
+        self.own.restore_full_heap();
+        done
     }
 
     /// Runs script of the program.
@@ -52,7 +55,7 @@ impl V8 {
             return Err(was_stopped());
         }
         if self.own.keeps_too_much() {
-            return Err(heap_is_exceeded());
+            return Err(self.own.heap_limit().error(true));
         }
         self.run(work)
     }
@@ -128,22 +131,6 @@ fn ignore(_: &mut v8::PinScope<'_, '_>, _: v8::FunctionCallbackArguments<'_>, _:
 fn stack_is_exceeded() -> Error {
     let message = "RangeError: Maximum call stack size exceeded".to_owned();
     ScriptError::new(ENGINE, message, String::new()).into()
-}
-
-/// V8 stopped the script, because its heap has no room even for an exception.
-#[cold]
-fn heap_is_full() -> Error {
-    let message = "out of memory: V8's heap is full, so the script was stopped; keep fewer objects, or raise \
-                   `IsolateBuilder::heap_limits`";
-    ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
-}
-
-/// Script keeps so much memory that V8 would end the process sooner or later.
-#[cold]
-fn heap_is_exceeded() -> Error {
-    let message = "out of memory: V8's heap was full, and script keeps more than twice its limit, so no more script runs; \
-                   drop the isolate, or raise `IsolateBuilder::heap_limits`";
-    ScriptError::new(ENGINE, message.to_owned(), String::new()).into()
 }
 
 // SAFETY: I-BORROW: `state`, `is_shared`, `is_immutable`, `window`, `lend`, `externalize`, `check_lendable` and

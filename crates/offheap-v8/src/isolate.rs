@@ -3,11 +3,11 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::Error;
 use crate::callbacks::{MessageListener, RejectionTracker};
 use crate::host::{Key, V8};
 use crate::modules::Modules;
-use crate::sys::{self, OwnIsolate};
+use crate::sys::{self, OwnIsolate, Settings};
+use crate::{ENGINE, Error};
 
 /// One isolate of V8 with one context. Script runs in it only through its [scopes](Scope).
 pub type Isolate = offheap_engine::Isolate<V8>;
@@ -21,10 +21,8 @@ pub type Arguments<'s> = offheap_engine::Arguments<'s, V8>;
 /// Builds an [`Isolate`] with custom settings.
 #[must_use = "call `build`"]
 pub struct IsolateBuilder {
-    name: Option<String>,
+    settings: Settings,
     params: v8::CreateParams,
-    /// The alignment of buffers that script makes, or `None` if V8's own allocator makes them.
-    alignment: Option<usize>,
     rejection_tracker: Option<RejectionTracker>,
     message_listener: Option<MessageListener>,
     modules: Option<MakeModules>,
@@ -35,9 +33,8 @@ type MakeModules = Box<dyn FnOnce(&v8::Global<v8::Context>) -> Modules>;
 impl Default for IsolateBuilder {
     fn default() -> Self {
         IsolateBuilder {
-            name: None,
+            settings: Settings { alignment: Some(sys::ALIGNMENT), ..Settings::default() },
             params: v8::CreateParams::default(),
-            alignment: Some(sys::ALIGNMENT),
             rejection_tracker: None,
             message_listener: None,
             modules: None,
@@ -49,19 +46,38 @@ impl IsolateBuilder {
     /// Sets a name for reports: [`IsolateId::name`](offheap::IsolateId::name) returns it while the isolate lives, and
     /// messages show it. At most 256 bytes are kept. Several isolates may have the same name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.settings.name = Some(name.into());
         self
     }
 
     /// Sets the initial and the maximum size of V8's heap, in bytes. `initial` is lowered to `max` if it is larger. The
     /// memory of stores does not count.
     ///
-    /// Script that exceeds the maximum is stopped. The call that ran it returns [`Error::Script`]. Inside
-    /// [`ScopeExt::with_v8`], the functions of the crate `v8` behave as they do after execution was terminated. Until
-    /// script stops, V8 may use up to 1.25 GiB more; if a single step of script needs more than that, V8 ends the
-    /// process. If script still keeps far more than twice the maximum, no more script runs: calls that would run it
-    /// return [`Error::Script`].
+    /// Script that exceeds the maximum is stopped, and so is script that exceeds V8's own limit if none was set. The call
+    /// that ran it returns [`Error::HeapLimit`] with the limit, and the isolate can be used again. Inside
+    /// [`ScopeExt::with_v8`], the functions of the crate `v8` behave as they do after execution was terminated, and
+    /// [`heap_limit_error`](crate::heap_limit_error) says why. Until script stops, V8 may use up to 2.25 GiB more; if a
+    /// single step of script needs more than that, V8 ends the process.
+    ///
+    /// If script still keeps far more than twice the maximum, no more script runs: calls that would run it return
+    /// [`Error::HeapLimit`] that says so. Drop such an isolate. `with_v8` refuses nothing, so a program that runs script
+    /// only there should make a new isolate after the first such error.
+    ///
+    /// ```
+    /// use offheap_v8::{Error, Isolate};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let mut isolate = Isolate::builder().heap_limits(0, 32 << 20).build()?;
+    /// isolate.enter(|scope| {
+    ///     let error = scope.eval::<()>("for (const all = [];;) all.push({})").unwrap_err();
+    ///     assert!(matches!(error, Error::HeapLimit { limit, keeps_too_much: false, .. } if limit == 32 << 20));
+    ///     assert_eq!(scope.eval::<u32>("6 * 7")?, 42);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
+        self.settings.max_heap_bytes = Some(max);
         self.params = self.params.heap_limits(initial.min(max), max);
         self
     }
@@ -69,7 +85,42 @@ impl IsolateBuilder {
     /// Sets the alignment, in bytes, of the fixed-length buffers that script makes. It must be a power of two. The
     /// default is 16; Arrow and SIMD code want 64. Each buffer takes `alignment` additional bytes.
     pub fn buffer_alignment(mut self, alignment: usize) -> Self {
-        self.alignment = Some(alignment);
+        self.settings.alignment = Some(alignment);
+        self
+    }
+
+    /// Limits the bytes of all buffers that script of this isolate makes. Beyond `byte_limit`, what would make a buffer
+    /// throws a `RangeError`: `new ArrayBuffer`, `new SharedArrayBuffer`, typed arrays, their `slice` and `map`, and a
+    /// `transfer` to another length. No memory is allocated or zeroed for it. [`Scope::allocate`] and
+    /// [`Scope::expose_or_copy`] ask for memory in the same way, so they return [`Error::Script`]; but
+    /// `v8::ArrayBuffer::new` ends the process, because V8 has no error for it.
+    ///
+    /// A buffer counts until V8 frees it. It collects garbage before it refuses, so a buffer that script has dropped is
+    /// not in the way. Memory that native code [takes](Scope::take) counts no longer, except that of `v8_allocator`, which
+    /// stays V8's. Shared memory counts in the isolate that made it until no isolate has it. Buffers do not count
+    /// for [`heap_limits`](Self::heap_limits), and no isolate notices the limit of another.
+    ///
+    /// Some memory does not count. V8 maps the memory of resizable and growable buffers (those with a `maxByteLength`), and
+    /// that of `WebAssembly.Memory`, without asking. Stores that native code exposes are the program's own.
+    ///
+    /// It works with [`buffer_alignment`](Self::buffer_alignment), and with [`v8_allocator`](Self::v8_allocator), for which
+    /// Rust's allocator then takes the place of V8's. It cannot limit an
+    /// [`array_buffer_allocator`](Self::array_buffer_allocator).
+    ///
+    /// ```
+    /// use offheap_v8::Isolate;
+    ///
+    /// # fn main() -> Result<(), offheap_v8::Error> {
+    /// let mut isolate = Isolate::builder().max_buffer_bytes(1 << 20).build()?;
+    /// isolate.enter(|scope| {
+    ///     let source = "try { new Float64Array(2e9) } catch (error) { String(error) }";
+    ///     assert_eq!(scope.eval::<String>(source)?, "RangeError: Array buffer allocation failed");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn max_buffer_bytes(mut self, byte_limit: usize) -> Self {
+        self.settings.max_buffer_bytes = Some(byte_limit);
         self
     }
 
@@ -85,7 +136,7 @@ impl IsolateBuilder {
     ///
     /// An allocator given to [`array_buffer_allocator`](Self::array_buffer_allocator) takes precedence over both.
     pub fn v8_allocator(mut self) -> Self {
-        self.alignment = None;
+        self.settings.alignment = None;
         self
     }
 
@@ -166,7 +217,8 @@ impl IsolateBuilder {
     ///
     /// # Errors
     /// [`Error::Unsupported`] on a thread that is older than V8's memory-protection key and so cannot run V8, in an
-    /// observer, and in the `Drop` of an owner that an engine is waiting for. [`Error::Memory`] if too many isolates
+    /// observer, and in the `Drop` of an owner that an engine is waiting for, and for a limit on the bytes of the program's
+    /// own [allocator](Self::array_buffer_allocator). [`Error::Memory`] if too many isolates
     /// are alive, or the alignment is not a power of two. [`Error::Script`] or [`Error::EngineFailed`] if the stack is
     /// exhausted, or there is no memory for the isolate's first buffer.
     ///
@@ -180,10 +232,20 @@ impl IsolateBuilder {
     pub(crate) fn start(self) -> Result<V8, Error> {
         sys::start("")?;
         sys::check_thread()?;
-        let alignment = self.alignment.map(|alignment| match alignment.is_power_of_two() {
-            true => Ok(alignment.max(sys::ALIGNMENT)),
-            false => Err(offheap::Error::InvalidAlignment { alignment }),
-        });
+        let mut settings = self.settings;
+        if let Some(alignment) = &mut settings.alignment {
+            if !alignment.is_power_of_two() {
+                return Err(offheap::Error::InvalidAlignment { alignment: *alignment }.into());
+            }
+            *alignment = sys::ALIGNMENT.max(*alignment);
+        }
+        if settings.max_buffer_bytes.is_some() && self.params.has_set_array_buffer_allocator() {
+            return Err(Error::Unsupported {
+                engine: ENGINE,
+                what: "limit the bytes of an allocator of the program's own",
+                instead: "let that allocator return null, or leave it out",
+            });
+        }
         let (tracker, listener, modules) = (self.rejection_tracker, self.message_listener, self.modules);
         let configure = |isolate: &mut v8::Isolate, context: &v8::Global<v8::Context>| {
             if let Some(tracker) = tracker {
@@ -196,8 +258,7 @@ impl IsolateBuilder {
                 modules(context).install(isolate);
             }
         };
-        let name = self.name.as_deref();
-        Ok(V8 { own: OwnIsolate::new(name, self.params, alignment.transpose()?, configure)? })
+        Ok(V8 { own: OwnIsolate::new(settings, self.params, configure)? })
     }
 }
 

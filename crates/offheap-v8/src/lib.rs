@@ -83,7 +83,8 @@
 //!   that much, counted from where it is entered, or as much as the thread has left. A program does this itself for
 //!   isolates that it makes.
 //! - It ends the process when its heap is full, because its API has no errors for that; script's `new ArrayBuffer`
-//!   throws. An [`Isolate`] stops the script before that with an error, and stays usable.
+//!   throws. An [`Isolate`] stops the script before that with [`Error::HeapLimit`], and stays usable. The bytes of buffers
+//!   are not on the heap; [`IsolateBuilder::max_buffer_bytes`] limits them.
 //! - It counts the bytes of each buffer over a store as external memory, and collects by that count. Mapped files,
 //!   memory that is freed by hand, and a `static` count as nothing. If the count is too high (two buffers over one
 //!   store), it cannot be corrected: V8 ends the process if more is subtracted than is left.
@@ -115,7 +116,7 @@ pub use offheap_engine::{
     ManuallyExternalizedBuffer, PathStep, Retainers, RetainingPath, ScriptError, ScriptValue, SoughtStore, Source,
     TypedElement, U8Clamped, Value, ViewState,
 };
-pub use script::{Throw, collect, script_site, script_stack};
+pub use script::{Throw, collect, heap_limit_error, script_site, script_stack};
 pub use v8;
 
 #[cfg(doctest)]

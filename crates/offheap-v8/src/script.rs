@@ -168,6 +168,34 @@ impl Throw for Error {
     }
 }
 
+/// Why script that runs in [`with_v8`](crate::ScopeExt::with_v8) was stopped: returns [`Error::HeapLimit`] with the limit if
+/// the heap of this [`Isolate`](crate::Isolate) was full. The answer stays the same until the outermost call of a scope
+/// returns, which gives the heap its limit back. Returns `None` for script that another thread stopped, and in isolates that
+/// the program made itself, which have no such limit.
+///
+/// ```
+/// use offheap_v8::{Error, Isolate, ScopeExt, heap_limit_error, v8};
+///
+/// # fn main() -> Result<(), Error> {
+/// let mut isolate = Isolate::builder().heap_limits(0, 32 << 20).build()?;
+/// isolate.enter(|scope| {
+///     let error = scope.with_v8(|scope| {
+///         let source = v8::String::new(scope, "for (const all = [];;) all.push({})").unwrap();
+///         let result = v8::Script::compile(scope, source, None).unwrap().run(scope);
+///         assert!(result.is_none());
+///         heap_limit_error(scope)
+///     });
+///     assert!(matches!(error, Some(Error::HeapLimit { limit, .. }) if limit == 32 << 20));
+/// });
+/// # Ok(())
+/// # }
+/// ```
+pub fn heap_limit_error(scope: &mut v8::PinScope<'_, '_>) -> Option<Error> {
+    let _entered = sys::enter(scope);
+    let state = sys::state(scope).ok()?;
+    state.reached_heap_limit().map(|heap_limit| heap_limit.error(false))
+}
+
 /// Collects all garbage in this isolate, and finalizes it. After that, stores over V8's own memory that V8 has released
 /// no longer count as exposed. It does nothing in an observer, or in the `Drop` of an owner that an engine is waiting
 /// for.

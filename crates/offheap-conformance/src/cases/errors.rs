@@ -131,6 +131,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ("NotLent", "only the crate `v8` hands out an engine's memory: tests of `offheap-v8`"),
     ("LayoutChanged", "only with another build of QuickJS: unit tests of `offheap-quickjs`"),
     ("Flag", "only V8 is started with flags: tests of `offheap-v8`"),
+    ("HeapLimit", "only V8 stops script for it: tests of `offheap-v8`"),
     ("EngineFailed", "an engine out of memory: the sweeps over each allocation"),
     ("Memory(TooLarge)", "no engine is involved: tests of `offheap`"),
     ("Memory(OutOfMemory)", "a process out of memory: the sweeps over each allocation"),

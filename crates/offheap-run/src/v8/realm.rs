@@ -93,7 +93,7 @@ impl<'s> Realm for V8Realm<'_, 's, '_> {
             let must_wait = self.scope.has_pending_background_tasks() || Waits::are_pending(self.scope);
             let did_run = v8::Platform::pump_message_loop(&platform, self.scope, must_wait);
             if self.scope.is_execution_terminating() {
-                return Err(Uncaught::heap_is_full());
+                return Err(uncaught::stopped(self.scope));
             }
             if let Some((thrown, message)) = Thrown::take(self.scope) {
                 return Err(uncaught::describe(self.scope, self.inspect, thrown, Some(message)));

@@ -1,6 +1,6 @@
 //! Describes what a script threw and did not catch.
 
-use offheap_v8::v8;
+use offheap_v8::{heap_limit_error, v8};
 
 use super::frames;
 use crate::Uncaught;
@@ -16,7 +16,7 @@ pub(super) fn catching<'s, 'i, T>(
         return Ok(done);
     }
     if caught.has_terminated() {
-        return Err(Uncaught::heap_is_full());
+        return Err(stopped(caught));
     }
     let (thrown, message) = (caught.exception(), caught.message());
     caught.reset();
@@ -24,6 +24,11 @@ pub(super) fn catching<'s, 'i, T>(
         Some(thrown) => describe(caught, inspect, thrown, message),
         None => Uncaught::indescribable(),
     })
+}
+
+/// Says why V8 stopped the script.
+pub(super) fn stopped(scope: &mut v8::PinScope<'_, '_>) -> Uncaught {
+    Uncaught::stopped(heap_limit_error(scope).is_some())
 }
 
 /// Describes a value that was thrown. `inspect` is there once it is installed; `message` is V8's message about a value

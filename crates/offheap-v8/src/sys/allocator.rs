@@ -25,6 +25,7 @@ use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId};
 use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::run_finalizer;
 
+use super::buffer_limit::BufferLimit;
 use super::counted::COUNTED;
 use super::facts::Facts;
 use crate::ENGINE;
@@ -44,6 +45,7 @@ struct ScriptAllocator {
     alignment: usize,
     /// Keeps the isolate's id in use for as long as holds on its stores are counted.
     registration: Arc<IsolateRegistration>,
+    limit: Option<BufferLimit>,
 }
 
 static CALLS: v8::RustAllocatorVtable<ScriptAllocator> = v8::RustAllocatorVtable {
@@ -58,9 +60,13 @@ static CALLS: v8::RustAllocatorVtable<ScriptAllocator> = v8::RustAllocatorVtable
 ///
 /// # Panics
 /// Unless `alignment` is a power of two and at least [`ALIGNMENT`].
-pub(crate) fn new_allocator(registration: Arc<IsolateRegistration>, alignment: usize) -> v8::UniqueRef<v8::Allocator> {
+pub(super) fn new_allocator(
+    registration: Arc<IsolateRegistration>,
+    alignment: usize,
+    limit: Option<BufferLimit>,
+) -> v8::UniqueRef<v8::Allocator> {
     assert!(alignment.is_power_of_two() && alignment >= ALIGNMENT, "checked by the builder");
-    let allocator = Box::into_raw(Box::new(ScriptAllocator { alignment, registration }));
+    let allocator = Box::into_raw(Box::new(ScriptAllocator { alignment, registration, limit }));
     // SAFETY: I-FREE-ONCE: the functions are for this type, and the last one frees it.
     unsafe { v8::new_rust_allocator(allocator.cast_const(), &CALLS) }
 }
@@ -206,22 +212,41 @@ pub(super) fn for_this_crate<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether V8 allocates for this crate itself on this thread.
+pub(super) fn is_for_this_crate() -> bool {
+    IS_OURS.get()
+}
+
 unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -> *mut c_void {
     if !COUNTED.take(byte_length) {
         return ptr::null_mut();
     }
-    let has_store = (adapter::is_observed() || Budget::limit().is_some()) && !IS_OURS.get();
+    if let Some(limit) = &allocator.limit
+        && !limit.take(byte_length)
+    {
+        COUNTED.give_back(byte_length);
+        return ptr::null_mut();
+    }
+    let has_store = (adapter::is_observed() || Budget::limit().is_some()) && !is_for_this_crate();
     let data = match has_store {
         false => allocator.allocate(byte_length),
         true => run_finalizer(ENGINE, || allocator.allocate_store(byte_length)),
     };
     if data.is_none() {
-        COUNTED.give_back(byte_length);
+        allocator.give_back(byte_length);
     }
     data.map_or(ptr::null_mut(), |data| data.as_ptr().cast())
 }
 
 impl ScriptAllocator {
+    #[inline]
+    fn give_back(&self, byte_length: usize) {
+        COUNTED.give_back(byte_length);
+        if let Some(limit) = &self.limit {
+            limit.give_back(byte_length);
+        }
+    }
+
     /// If it fails, V8 collects and tries again. If that fails too, script gets a `RangeError`.
     #[inline]
     fn allocate(&self, byte_length: usize) -> Option<NonNull<u8>> {
@@ -256,9 +281,9 @@ impl ScriptAllocator {
 }
 
 /// V8 calls this once for each allocation, when it drops the last buffer over it: on any thread, also inside a detach.
-unsafe extern "C" fn free(_: &ScriptAllocator, data: *mut c_void, byte_length: usize) {
+unsafe extern "C" fn free(allocator: &ScriptAllocator, data: *mut c_void, byte_length: usize) {
     let Some(data) = NonNull::new(data.cast::<u8>()) else { return };
-    COUNTED.give_back(byte_length);
+    allocator.give_back(byte_length);
     // Remove the address before the memory can be freed and allocated again.
     ADDRESSES.remove(data.as_ptr().addr());
     // SAFETY: I-LAYOUT: `allocate` gave V8 this address.

@@ -9,10 +9,12 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The room beyond the limit in which the current step of script can finish: the largest object that V8 makes, of 1
-/// GiB, and a little more. Script stops at its next step. If a single step takes more than this room, V8 ends the
-/// process.
-const ROOM: usize = (1 << 30) + (256 << 20);
+use crate::{ENGINE, Error};
+
+/// The room beyond the limit in which the current step of script can finish: twice the largest object that V8 makes, of 1
+/// GiB, because an array is copied when it grows, and a little more. Script stops at its next step. If a single step takes
+/// more than this room, V8 ends the process.
+const ROOM: usize = (2 << 30) + (256 << 20);
 
 /// Script may keep this much beyond twice its limit and still run.
 const MAY_BE_KEPT: usize = 64 << 20;
@@ -20,7 +22,9 @@ const MAY_BE_KEPT: usize = 64 << 20;
 #[derive(Default)]
 pub(crate) struct HeapLimit {
     isolate: OnceLock<v8::IsolateHandle>,
-    /// The limit that the isolate was made with. It is known once V8 has raised it.
+    /// The limit that the program set, or else V8's own, in bytes, for errors.
+    size: AtomicUsize,
+    /// The limit of old objects that the isolate was made with: most of `size`. It is known once V8 has raised it.
     limit: AtomicUsize,
     /// The limit that was last restored. It is more than `limit` if the heap uses more.
     lowered: AtomicUsize,
@@ -31,11 +35,13 @@ pub(crate) struct HeapLimit {
 }
 
 impl HeapLimit {
-    /// Watches the heap of an isolate. Call it once.
+    /// Watches the heap of an isolate, whose limit is `size` bytes if the program set one. Call it once.
     ///
     /// # Safety
     /// The isolate ends before this value is dropped.
-    pub(super) unsafe fn watch(&self, isolate: &mut v8::Isolate) {
+    pub(super) unsafe fn watch(&self, isolate: &mut v8::Isolate, size: Option<usize>) {
+        let size = size.unwrap_or_else(|| isolate.get_heap_statistics().heap_size_limit());
+        self.size.store(size, Ordering::Relaxed);
         assert!(self.isolate.set(isolate.thread_safe_handle()).is_ok(), "it watches one isolate");
         isolate.add_near_heap_limit_callback(reached, self.as_data());
     }
@@ -49,14 +55,26 @@ impl HeapLimit {
         self.is_raised.load(Ordering::Relaxed)
     }
 
-    /// Restores the isolate's limit while none of its script is on the stack. Returns whether script was stopped.
-    pub(super) fn restore(&self, isolate: &mut v8::Isolate) -> bool {
+    /// Whether script was stopped, and the limit is not restored yet.
+    #[inline]
+    pub(crate) fn is_reached(&self) -> bool {
+        self.is_reached.load(Ordering::Relaxed)
+    }
+
+    /// The error for a full heap.
+    #[cold]
+    pub(crate) fn error(&self, keeps_too_much: bool) -> Error {
+        Error::HeapLimit { engine: ENGINE, limit: self.size.load(Ordering::Relaxed), keeps_too_much }
+    }
+
+    /// Restores the isolate's limit while none of its script is on the stack.
+    pub(super) fn restore(&self, isolate: &mut v8::Isolate) {
         isolate.cancel_terminate_execution();
         isolate.low_memory_notification();
         self.lower(isolate);
         // The collection itself may have reached the limit, too.
         isolate.cancel_terminate_execution();
-        self.is_reached.swap(false, Ordering::Relaxed)
+        self.is_reached.store(false, Ordering::Relaxed);
     }
 
     fn lower(&self, isolate: &mut v8::Isolate) {

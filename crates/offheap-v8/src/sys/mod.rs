@@ -3,7 +3,7 @@
 //! - `platform` starts V8, with the flags that `flags` accepts.
 //! - `buffer` makes buffers over stores, and releases them.
 //! - `block` has V8's own memory, and the table of stores by address.
-//! - `allocator` makes the memory of script's buffers.
+//! - `allocator` makes the memory of script's buffers, and `buffer_limit` counts it.
 //! - `engine_memory` makes stores of memory that V8 allocated itself; `ended` has those of ended isolates.
 //! - `counted` limits the bytes that V8 counts.
 //! - `resizable` makes resizable buffers.
@@ -19,6 +19,7 @@
 mod allocator;
 mod block;
 mod buffer;
+mod buffer_limit;
 mod counted;
 mod ended;
 mod engine_memory;
@@ -51,7 +52,7 @@ pub(crate) use guards::{cells, copy_in, copy_to};
 pub(crate) use hooks::{instantiate_module, watch_import_meta, watch_messages, watch_rejections};
 pub(crate) use lending::{check_lendable, check_only_buffer, lend};
 pub(crate) use object::Buffer;
-pub(crate) use own_isolate::OwnIsolate;
+pub(crate) use own_isolate::{OwnIsolate, Settings};
 pub(crate) use platform::{check_thread, start, started_by_the_program};
 pub(crate) use realm::Function;
 pub(crate) use resizable::{allocate, copy_resizable};

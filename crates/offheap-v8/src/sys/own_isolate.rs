@@ -14,6 +14,7 @@ use offheap::adapter::IsolateRegistration;
 use offheap_engine::{NativeFunction, Rooted, Roots};
 
 use super::allocator::new_allocator;
+use super::buffer_limit::{BufferLimit, new_limited_allocator};
 use super::engine_memory::{drop_released, store_at};
 use super::facts::Facts;
 use super::function::{Functions, new_function};
@@ -38,37 +39,54 @@ pub(crate) struct OwnIsolate {
     // `drop` enters it again before this field is dropped.
     isolate: v8::OwnedIsolate,
     /// V8 may report a full heap to it until the isolate has ended, so it is dropped after the isolate.
-    heap_limit: Rc<HeapLimit>,
+    heap_limit: Arc<HeapLimit>,
+}
+
+/// The settings of an isolate that are not in V8's own parameters.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    /// The alignment of buffers that script makes, or `None` if they are V8's own memory.
+    pub(crate) alignment: Option<usize>,
+    /// The most bytes that these buffers may have together.
+    pub(crate) max_buffer_bytes: Option<usize>,
+    /// The largest size of V8's heap in bytes.
+    pub(crate) max_heap_bytes: Option<usize>,
 }
 
 /// V8 is told to collect once the dropped handles have more bytes than this.
 const BYTES_BEFORE_A_COLLECTION: usize = 256 << 20;
 
 impl OwnIsolate {
-    /// Makes an isolate, and prepares its context before any user code runs in it. V8 must be started. With an
-    /// `alignment`, script's buffers come from our allocator, unless `params` has another one. `configure` is called when
+    /// Makes an isolate, and prepares its context before any user code runs in it. V8 must be started. Script's buffers
+    /// come from an allocator of ours, if the settings need one and `params` has no other. `configure` is called when
     /// everything else is done.
     pub(crate) fn new(
-        name: Option<&str>,
+        settings: Settings,
         mut params: v8::CreateParams,
-        alignment: Option<usize>,
         configure: impl FnOnce(&mut v8::Isolate, &v8::Global<v8::Context>),
     ) -> Result<Self, Error> {
         let registration = Arc::new(IsolateRegistration::new(ENGINE)?);
-        if let Some(name) = name {
-            registration.set_name(name)?;
+        if let Some(name) = settings.name {
+            registration.set_name(&name)?;
         }
-        if let Some(alignment) = alignment
-            && !params.has_set_array_buffer_allocator()
-        {
-            params = params.array_buffer_allocator(new_allocator(Arc::clone(&registration), alignment));
+        if !params.has_set_array_buffer_allocator() {
+            let limit = settings.max_buffer_bytes.map(BufferLimit::new);
+            params = match (settings.alignment, limit) {
+                (Some(alignment), limit) => {
+                    params.array_buffer_allocator(new_allocator(Arc::clone(&registration), alignment, limit))
+                }
+                (None, Some(limit)) => params.array_buffer_allocator(new_limited_allocator(limit)),
+                (None, None) => params,
+            };
         }
-        let heap_limit = Rc::new(HeapLimit::default());
+        let heap_limit = Arc::new(HeapLimit::default());
         let mut isolate = v8::Isolate::new(params);
         // SAFETY: I-FREE-ONCE: both this variable and the field are dropped after the isolate.
-        unsafe { heap_limit.watch(&mut isolate) };
+        unsafe { heap_limit.watch(&mut isolate, settings.max_heap_bytes) };
         let stack = StackLimit::new(&mut isolate);
         let state = set_state(&mut isolate, registration)?;
+        state.set_heap_limit(Arc::clone(&heap_limit));
         isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
         let (context, collects_young) = Self::prepare(&mut isolate, &state)?;
         configure(&mut isolate, &context);
@@ -202,18 +220,23 @@ impl OwnIsolate {
         }
     }
 
-    /// Lets script run again after it was stopped, and restores the heap's limit. Returns whether the heap was full
-    /// since the last call. Call it while no guard lives. While script calls a native function, it does nothing: that
-    /// script has to stop first.
+    /// Lets script run again after it was stopped, and restores the heap's limit. Call it while no guard lives. While
+    /// script calls a native function, it does nothing: that script has to stop first.
     #[inline]
-    pub(crate) fn restore_full_heap(&self) -> bool {
+    pub(crate) fn restore_full_heap(&self) {
         if self.functions.is_in_call() {
-            return false;
+            return;
         }
         if self.functions.has_stopped() {
             self.enter().isolate().cancel_terminate_execution();
         }
-        self.heap_limit.is_raised() && self.restore_heap()
+        if self.heap_limit.is_raised() {
+            self.restore_heap();
+        }
+    }
+
+    pub(crate) fn heap_limit(&self) -> &HeapLimit {
+        &self.heap_limit
     }
 
     /// Notes that script was stopped.
@@ -237,10 +260,9 @@ impl OwnIsolate {
     }
 
     #[cold]
-    fn restore_heap(&self) -> bool {
-        let was_full = self.heap_limit.restore(self.enter().isolate());
+    fn restore_heap(&self) {
+        self.heap_limit.restore(self.enter().isolate());
         drop_released(&self.state);
-        was_full
     }
 
     /// Releases an object.

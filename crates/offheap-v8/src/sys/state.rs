@@ -1,7 +1,7 @@
 //! The state that is kept for each isolate of V8, the program's or ours, in a slot of the isolate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offheap::IsolateId;
 use offheap::adapter::IsolateRegistration;
@@ -10,6 +10,7 @@ use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use super::block::Block;
 use super::ended;
+use super::heap_limit::HeapLimit;
 use super::natives;
 use super::platform;
 use super::realm::Realm;
@@ -23,6 +24,8 @@ pub(crate) struct State {
     engine_made: Mutex<EngineMadeStores<Block>>,
     /// Whether a program ever had a scope of this isolate of ours, and so may have taken V8's blocks out of it.
     lent: AtomicBool,
+    /// Watches the heap of an isolate of ours.
+    heap_limit: OnceLock<Arc<HeapLimit>>,
 }
 
 /// The slot, with its isolate. An isolate of the crate `v8` 152.2 may move between threads (`v8::SharedIsolate`), and the
@@ -32,7 +35,7 @@ struct Slot(Arc<State>, RawIsolate);
 
 const _: () = {
     const fn moves_between_threads<T: Send + Sync>() {}
-    moves_between_threads::<(Arc<IsolateRegistration>, Mutex<EngineMadeStores<Block>>, RawIsolate)>();
+    moves_between_threads::<(Arc<IsolateRegistration>, Mutex<EngineMadeStores<Block>>, Arc<HeapLimit>, RawIsolate)>();
 };
 
 struct RawIsolate(v8::UnsafeRawIsolatePtr);
@@ -62,7 +65,8 @@ impl Drop for Slot {
 
 impl State {
     fn new(registration: Arc<IsolateRegistration>) -> Self {
-        State { registration, realm: Mutex::default(), engine_made: Mutex::default(), lent: AtomicBool::new(false) }
+        let (realm, engine_made, heap_limit) = Default::default();
+        State { registration, realm, engine_made, lent: AtomicBool::new(false), heap_limit }
     }
 
     pub(crate) fn isolate(&self) -> IsolateId {
@@ -85,6 +89,15 @@ impl State {
 
     pub(crate) fn was_lent(&self) -> bool {
         self.lent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_heap_limit(&self, heap_limit: Arc<HeapLimit>) {
+        assert!(self.heap_limit.set(heap_limit).is_ok(), "an isolate has one heap");
+    }
+
+    /// The limit that script was stopped for, until it is restored.
+    pub(crate) fn reached_heap_limit(&self) -> Option<&HeapLimit> {
+        self.heap_limit.get().map(|heap_limit| &**heap_limit).filter(|heap_limit| heap_limit.is_reached())
     }
 
     fn lock_realm(&self) -> MutexGuard<'_, Option<Arc<Realm>>> {

@@ -20,6 +20,7 @@ mod functions;
 mod guards;
 mod heap;
 mod lent;
+mod limits;
 mod loops;
 mod maps;
 mod messages;
