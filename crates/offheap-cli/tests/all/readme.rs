@@ -21,6 +21,7 @@ const NOT_RUN: &[&str] = &[
     "cargo test -p offheap-v8",
     "bash .ci/run",
     "bash .ci/v8-150",
+    "bash .ci/datafusion",
     "cargo update -p v8@152.2.0 --precise 150.4.0",
     "cargo run --manifest-path examples/deno/Cargo.toml",
     "bash peers-unsound/check",

@@ -1,0 +1,41 @@
+//! What a statement says of a function: all that a thread or a machine needs to run it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Volatility;
+use offheap_arrow::ScalarFunction;
+use offheap_v8::v8::PinScope;
+
+/// One parameter of a function. Its name is what a body calls it. A parameter of a function's text needs none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Parameter {
+    pub(crate) name: Option<String>,
+    pub(crate) data_type: DataType,
+}
+
+/// The definition of a JavaScript function. Two equal definitions are one function.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) result: DataType,
+    pub(crate) volatility: Volatility,
+    pub(crate) text: Arc<str>,
+}
+
+impl Definition {
+    pub(crate) fn types(&self) -> Vec<DataType> {
+        self.parameters.iter().map(|parameter| parameter.data_type.clone()).collect()
+    }
+
+    /// Compiles the text in this isolate.
+    pub(crate) fn compile(&self, scope: &mut PinScope<'_, '_>) -> Result<ScalarFunction, offheap_arrow::Error> {
+        let builder = ScalarFunction::builder(&self.name, &self.text, &self.types(), self.result.clone());
+        let names: Option<Vec<&str>> = self.parameters.iter().map(|parameter| parameter.name.as_deref()).collect();
+        match names {
+            Some(names) => builder.parameter_names(names).compile(scope),
+            None => builder.compile(scope),
+        }
+    }
+}

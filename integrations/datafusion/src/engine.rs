@@ -1,0 +1,98 @@
+//! The isolate of a thread. It is made when the thread runs its first function, and ends with the thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use offheap_arrow::ScalarFunction;
+use offheap_v8::v8::{IsolateHandle, PinScope};
+use offheap_v8::{Isolate, IsolateExt, ScopeExt};
+
+use crate::Error;
+use crate::definition::Definition;
+use crate::function::Function;
+use crate::settings::Limits;
+use crate::watchdog::Watch;
+
+/// How many functions a thread keeps compiled. Each has a context of its own, of about 190 KiB.
+const KEPT: usize = 64;
+
+struct Engine {
+    /// The function that was used last is the last one. They are dropped before the isolate.
+    compiled: Vec<(Arc<Definition>, Rc<ScalarFunction>)>,
+    isolate: Isolate,
+    handle: IsolateHandle,
+    /// The isolate was made with the memory limits of these.
+    limits: Limits,
+}
+
+thread_local! {
+    static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
+}
+
+/// Compiles a function, if this thread has not yet, and does something with it, within its limits.
+///
+/// # Errors
+/// Those of `work`, and those of limits. After a limit was hit, the thread's next function gets a new isolate.
+pub(crate) fn run<R>(
+    function: &Function,
+    work: impl FnOnce(&mut PinScope<'_, '_>, &ScalarFunction) -> Result<R, offheap_arrow::Error>,
+) -> Result<R, Error> {
+    let Function { definition, limits } = function;
+    let name = || definition.name.clone();
+    // The engine is taken out, so that one in which native code panicked is not used again.
+    let kept = ENGINE.take().filter(|engine| engine.limits.memory() == limits.memory());
+    let mut engine = match kept {
+        Some(engine) => engine,
+        None => Engine::new(limits).map_err(|source| Error::Isolate { function: name(), source })?,
+    };
+    let watch = Watch::begin(&engine.handle, Instant::now() + limits.time())
+        .map_err(|source| Error::Watchdog { function: name(), source })?;
+    let compiled = &mut engine.compiled;
+    let result = engine.isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let function = compiled_once(scope, compiled, definition)?;
+            work(scope, &function)
+        })
+    });
+    let is_late = watch.end();
+    let is_stopped = matches!(&result, Err(error) if error.is_terminated());
+    if !is_late && !is_stopped {
+        ENGINE.set(Some(engine));
+    }
+    result.map_err(|error| match (is_stopped, is_late) {
+        (true, true) => Error::TimeLimit { function: name(), time_limit_ms: limits.time_limit_ms },
+        (true, false) => Error::HeapLimit { function: name(), heap_limit_mb: limits.heap_limit_mb },
+        (false, _) => Error::Function(error),
+    })
+}
+
+impl Engine {
+    fn new(limits: &Limits) -> Result<Engine, offheap_v8::Error> {
+        let (heap_bytes, buffer_bytes) = limits.memory();
+        let builder = Isolate::builder().name("offheap-datafusion");
+        let isolate = builder.heap_limits(0, heap_bytes).max_buffer_bytes(buffer_bytes).build()?;
+        let handle = isolate.thread_safe_handle();
+        Ok(Engine { compiled: Vec::new(), isolate, handle, limits: *limits })
+    }
+}
+
+fn compiled_once(
+    scope: &mut PinScope<'_, '_>,
+    compiled: &mut Vec<(Arc<Definition>, Rc<ScalarFunction>)>,
+    definition: &Arc<Definition>,
+) -> Result<Rc<ScalarFunction>, offheap_arrow::Error> {
+    // Equal definitions come from several plans, and from one plan that was decoded several times.
+    let found = compiled.iter().rposition(|(each, _)| Arc::ptr_eq(each, definition) || each == definition);
+    let entry = match found {
+        Some(at) => compiled.remove(at),
+        None => (Arc::clone(definition), Rc::new(definition.compile(scope)?)),
+    };
+    if compiled.len() >= KEPT {
+        compiled.remove(0);
+    }
+    let function = Rc::clone(&entry.1);
+    compiled.push(entry);
+    Ok(function)
+}

@@ -1,0 +1,56 @@
+//! What goes wrong when a function is made or run.
+
+use datafusion::common::DataFusionError;
+
+/// Why a JavaScript function could not be made, or a batch of rows not be computed. Every error names the function.
+///
+/// It comes as a [`DataFusionError::External`], from which it can be cast back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text has a mistake, script threw, or returned what is not of the declared type.
+    #[error(transparent)]
+    Function(#[from] offheap_arrow::Error),
+    /// The function ran longer than it may for one batch. Its thread gets a new isolate.
+    #[error(
+        "JavaScript function {function}: stopped, since a batch took longer than {time_limit_ms} ms (js.time_limit_ms)"
+    )]
+    TimeLimit {
+        /// The name of the function.
+        function: String,
+        /// The limit that the query had.
+        time_limit_ms: u64,
+    },
+    /// V8's heap became larger than it may be in one thread. The thread gets a new isolate.
+    #[error(
+        "JavaScript function {function}: stopped, since it needs more than {heap_limit_mb} MiB of heap (js.heap_limit_mb)"
+    )]
+    HeapLimit {
+        /// The name of the function.
+        function: String,
+        /// The limit that the query had.
+        heap_limit_mb: usize,
+    },
+    /// This thread cannot have an isolate.
+    #[error("JavaScript function {function}: {source}")]
+    Isolate {
+        /// The name of the function.
+        function: String,
+        /// Why. For a thread that is older than V8, it says what the program has to call first.
+        source: offheap_v8::Error,
+    },
+    /// The system has no thread for the watchdog.
+    #[error("JavaScript function {function}: no thread could be made that watches the time: {source}")]
+    Watchdog {
+        /// The name of the function.
+        function: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}

@@ -1,0 +1,129 @@
+//! JavaScript functions as scalar functions of DataFusion.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::execution::context::RegisterFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use crate::coerce;
+use crate::definition::{Definition, Parameter};
+use crate::engine;
+use crate::settings::Limits;
+
+/// A definition, and what it may use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Function {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) limits: Limits,
+}
+
+/// Makes a scalar function, to register in a session or to use in an expression.
+///
+/// `text` is a function such as `(x, y) => x * y`, with as many parameters as there are `types`. It is VOLATILE, and gives
+/// NULL for NULL. In a session with [`JavaScript::install`](crate::JavaScript::install), it has the session's limits.
+///
+/// ```
+/// use datafusion::arrow::datatypes::DataType;
+/// use datafusion::prelude::SessionContext;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> datafusion::common::Result<()> {
+/// let context = SessionContext::new();
+/// context.register_udf(offheap_datafusion::udf("twice", "x => x * 2", &[DataType::Float64], DataType::Float64)?);
+/// let rows = context.sql("SELECT twice(21)").await?.to_string().await?;
+/// assert!(rows.contains("42.0"), "{rows}");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error`](crate::Error) for a mistake in the text, with its line and column, and for a type that JavaScript functions do
+/// not take; for a thread that is older than V8.
+pub fn udf(name: &str, text: &str, types: &[DataType], result: DataType) -> Result<ScalarUDF> {
+    let definition = Definition {
+        name: name.to_owned(),
+        parameters: types.iter().map(|data_type| Parameter { name: None, data_type: data_type.clone() }).collect(),
+        result,
+        volatility: Volatility::Volatile,
+        text: text.into(),
+    };
+    let function = Function { definition: Arc::new(definition), limits: Limits::default() };
+    check(&function)?;
+    Ok(Scalar::new(function).into())
+}
+
+/// Makes what DataFusion registers, after the text was compiled.
+pub(crate) fn register(function: Function) -> Result<RegisterFunction> {
+    check(&function)?;
+    Ok(RegisterFunction::Scalar(Arc::new(Scalar::new(function).into())))
+}
+
+fn check(function: &Function) -> Result<()> {
+    Ok(engine::run(function, |_, _| Ok(()))?)
+}
+
+/// A JavaScript function that gives a value for each row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scalar {
+    function: Function,
+    signature: Signature,
+}
+
+impl Scalar {
+    pub(crate) fn new(function: Function) -> Self {
+        let signature = Signature::new(TypeSignature::UserDefined, function.definition.volatility);
+        Scalar { function, signature }
+    }
+
+    /// The function in one of DataFusion's, if it is JavaScript.
+    pub(crate) fn of(function: &ScalarUDF) -> Option<&Scalar> {
+        (function.inner().as_ref() as &dyn Any).downcast_ref()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.function.limits
+    }
+
+    pub(crate) fn with_limits(&self, limits: Limits) -> ScalarUDF {
+        Scalar::new(Function { definition: Arc::clone(&self.function.definition), limits }).into()
+    }
+
+    fn call(&self, columns: &[ArrayRef], row_count: usize) -> Result<ArrayRef> {
+        Ok(engine::run(&self.function, |scope, function| function.call(scope, columns, row_count))?)
+    }
+}
+
+impl ScalarUDFImpl for Scalar {
+    fn name(&self) -> &str {
+        &self.function.definition.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(self.function.definition.result.clone())
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        coerce::arguments(&self.function.definition, types)
+    }
+
+    fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_constant = call.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        if is_constant && self.signature.volatility != Volatility::Volatile {
+            let columns = call.args.iter().map(|value| value.to_array(1)).collect::<Result<Vec<_>>>()?;
+            let result = self.call(&columns, 1)?;
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        let columns = call.args.iter().map(|value| value.to_array(call.number_rows)).collect::<Result<Vec<_>>>()?;
+        Ok(ColumnarValue::Array(self.call(&columns, call.number_rows)?))
+    }
+}

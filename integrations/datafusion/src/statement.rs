@@ -1,0 +1,108 @@
+//! [`sql`]: statements with the clauses that DataFusion's planner drops.
+
+use datafusion::common::{Result, not_impl_err, plan_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::context::{RegisterFunction, SessionContext};
+use datafusion::logical_expr::sqlparser::ast::{
+    ArgMode, CreateFunction, CreateFunctionBody, FunctionCalledOnNull, ObjectName, ObjectNamePart, Statement,
+};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::parser::Statement as DataFusionStatement;
+
+use crate::JavaScript;
+use crate::factory::{self, is_javascript};
+
+/// Runs one statement, like [`SessionContext::sql`], and reads all of a `CREATE FUNCTION … LANGUAGE JAVASCRIPT`.
+///
+/// DataFusion parses several clauses and drops them, so `SessionContext::sql` makes a function that is not the one in
+/// the statement. Here, these mean what they say:
+///
+/// - `STRICT` and `RETURNS NULL ON NULL INPUT`: a row with a NULL argument gives NULL without a call. This is so if
+///   nothing is said, too.
+/// - The name: `CREATE FUNCTION Twice …` makes `twice`, since `SELECT Twice(x)` calls that. Quotes keep it as it is.
+///   `DROP FUNCTION` likewise.
+///
+/// These are errors: `CALLED ON NULL INPUT`, `PARALLEL`, `SECURITY`, `SET`, parameters that are `OUT`, `INOUT` or `VARIADIC`, a second string
+/// after `AS`, and `DROP FUNCTION` of several functions.
+///
+/// # Errors
+/// Those of [`SessionContext::sql`]; mistakes in the function's text; a session without [`JavaScript::install`].
+pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let mut statement = state.sql_to_statement(text, &dialect)?;
+    let mut is_ours = false;
+    if let DataFusionStatement::Statement(statement) = &mut statement {
+        match statement.as_mut() {
+            Statement::CreateFunction(create) if create.language.as_ref().is_some_and(is_javascript) => {
+                refuse_what_is_dropped(create)?;
+                fold_case(&mut create.name);
+                is_ours = true;
+            }
+            Statement::DropFunction(drop) => {
+                let [function] = drop.func_desc.as_mut_slice() else {
+                    return not_impl_err!("DROP FUNCTION of several functions: drop one after the other");
+                };
+                fold_case(&mut function.name);
+            }
+            _ => {}
+        }
+    }
+    let plan = state.statement_to_plan(statement).await?;
+    match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateFunction(create)) if is_ours => {
+            if !JavaScript::is_installed(&state) {
+                return plan_err!("this session has no JavaScript: make it with JavaScript::install");
+            }
+            match factory::create(&state, *create)? {
+                RegisterFunction::Scalar(function) => context.register_udf((*function).clone()),
+                RegisterFunction::Aggregate(function) => context.register_udaf((*function).clone()),
+                _ => unreachable!("only these are made"),
+            }
+            Ok(DataFrame::new(context.state(), LogicalPlanBuilder::empty(false).build()?))
+        }
+        plan => context.execute_logical_plan(plan).await,
+    }
+}
+
+/// Gives a function the name that a call of it without quotes looks for.
+fn fold_case(name: &mut ObjectName) {
+    for part in &mut name.0 {
+        if let ObjectNamePart::Identifier(ident) = part
+            && ident.quote_style.is_none()
+        {
+            ident.value.make_ascii_lowercase();
+        }
+    }
+}
+
+fn refuse_what_is_dropped(create: &CreateFunction) -> Result<()> {
+    let refused = [
+        (matches!(create.called_on_null, Some(FunctionCalledOnNull::CalledOnNullInput)), "CALLED ON NULL INPUT"),
+        (create.parallel.is_some(), "PARALLEL"),
+        (create.security.is_some(), "SECURITY"),
+        (!create.set_params.is_empty(), "SET"),
+        (create.determinism_specifier.is_some(), "DETERMINISTIC"),
+        (create.options.is_some(), "OPTIONS"),
+        (create.using.is_some(), "USING"),
+        (create.remote_connection.is_some(), "REMOTE"),
+        (
+            matches!(create.function_body, Some(CreateFunctionBody::AsBeforeOptions { link_symbol: Some(_), .. })),
+            "a second string after AS",
+        ),
+    ];
+    for (is_there, clause) in refused {
+        if is_there {
+            return plan_err!("CREATE FUNCTION {}: {clause} is not supported for a JavaScript function", create.name);
+        }
+    }
+    for parameter in create.args.iter().flatten() {
+        if !matches!(parameter.mode, None | Some(ArgMode::In)) {
+            return plan_err!(
+                "CREATE FUNCTION {}: parameters of a JavaScript function are IN only: {parameter}",
+                create.name
+            );
+        }
+    }
+    Ok(())
+}
