@@ -18,7 +18,7 @@
 //! nothing is left at the end.
 //!
 //! [`check_functions`] checks the values and the native functions of an [`Isolate`](offheap_engine::Isolate) whose engine
-//! has script.
+//! has script. With the feature `ledger`, `ledger` checks the lines of script that a ledger names.
 //!
 //! # Examples
 //! An engine's author runs the suite on their own adapter, here the model engine:
@@ -47,6 +47,8 @@ mod cases;
 mod errors;
 mod expectations;
 mod functions;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod random;
 mod report;
 mod runner;

@@ -1,9 +1,10 @@
 //! Uses of detached buffers, which the observer is told of with the places of the use and of the detach.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 
 use offheap::adapter::{self, note_refused};
-use offheap::observe::Refusal;
+use offheap::observe::{Refusal, ScriptStack};
 use offheap::{Site, StoreId};
 
 use crate::Error;
@@ -56,4 +57,39 @@ impl DetachPlaces {
         refusal.store = known.and_then(|(_, store)| store);
         note_refused(&refusal);
     }
+}
+
+thread_local!(static IS_OF_SCRIPT: Cell<bool> = const { Cell::new(false) });
+
+/// While the result lives, [`tell_use_after_detach`] tells nothing. A function whose argument is a buffer that script chose calls
+/// this, if a detached one is a wrong argument like any other: script gets the error. For tools.
+#[must_use = "it ends when it is dropped"]
+pub fn detached_is_wrong_argument() -> DetachedIsWrongArgument {
+    DetachedIsWrongArgument { outer: IS_OF_SCRIPT.replace(true), thread: PhantomData }
+}
+
+/// What [`detached_is_wrong_argument`] returns.
+pub struct DetachedIsWrongArgument {
+    outer: bool,
+    // Not `Send`: it is dropped on the thread that made it.
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for DetachedIsWrongArgument {
+    fn drop(&mut self) {
+        IS_OF_SCRIPT.set(self.outer);
+    }
+}
+
+/// Tells the observer of the use of a detached buffer at `at`, if the error is that. For adapters, where a program uses its own
+/// context or scope: which place detached the buffer is not known there. `script` gives the functions of script that wait. It is
+/// called if the observer wants to know them, and may collect garbage.
+#[cold]
+#[inline(never)]
+pub fn tell_use_after_detach(error: &Error, at: Site, script: impl FnOnce() -> ScriptStack) {
+    if !matches!(error, Error::Detached { .. }) || !adapter::is_observed() || IS_OF_SCRIPT.get() {
+        return;
+    }
+    let _script = adapter::wants_script_stack(usize::MAX).then(|| adapter::with_script_stack(script()));
+    note_refused(&Refusal::new(error.code(), at, error));
 }

@@ -42,6 +42,7 @@ mod view;
 
 pub use capabilities::Capabilities;
 pub use checks::{check_aligned, check_mutable, check_transferable, check_unshared, is_aligned};
+pub use detached::{DetachedIsWrongArgument, detached_is_wrong_argument, tell_use_after_detach};
 pub use element::{Element, TypedElement, U8Clamped, copied_elements, element_count};
 pub use engine::{BufferState, Engine, ScriptValue, ViewState};
 pub use error::Error;

@@ -8,6 +8,7 @@ use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapte
 use offheap_engine::{ExternalizedView, cells, copy_in, element_count, is_aligned};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
+use crate::script::told;
 use crate::sys::{self, OnThread, with_state};
 use crate::typed::{RquickjsElement, expose_typed};
 use crate::{CopyReason, ENGINE, Error, Exposure};
@@ -215,14 +216,14 @@ impl BackingStoreExt for BackingStore {
         let _places = adapter::handles_of_caller();
         match sys::find_existing(value.as_raw()) {
             Some(store) => Ok(store),
-            None => Ok(sys::externalize_view(ctx, value)?.store),
+            None => Ok(told(ctx, sys::externalize_view(ctx, value))?.store),
         }
     }
 
     fn externalize_view(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<ExternalizedView, Error> {
         let ctx = sys::same_runtime(ctx, value)?;
         let _places = adapter::handles_of_caller();
-        sys::externalize_view(ctx, value)
+        told(ctx, sys::externalize_view(ctx, value))
     }
 
     fn externalize_buffer(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Self, Error> {
@@ -271,7 +272,8 @@ pub trait UniqueStoreExt: Sized {
 
 impl UniqueStoreExt for UniqueStore {
     fn take(ctx: &Ctx<'_>, value: &Value<'_>, key: Option<&str>) -> Result<Self, Error> {
-        crate::detach::take(sys::same_runtime(ctx, value)?, value, key)
+        let ctx = sys::same_runtime(ctx, value)?;
+        told(ctx, crate::detach::take(ctx, value, key))
     }
 }
 
@@ -394,8 +396,10 @@ pub fn detach(ctx: &Ctx<'_>, value: &Value<'_>, key: Option<&str>) -> Result<(),
 /// [`Error::WrongDetachKey`]. [`Error::InvalidLength`] beyond the maximum, or 2 GiB - 1. [`Error::Unsupported`] for another
 /// length, if another library's memory does not provide it. [`Error::LayoutChanged`]. [`Error::WrongIsolate`] for a value
 /// of another runtime. [`Error::Memory`] if memory runs out. After an error the buffer is unchanged.
+#[track_caller]
 pub fn transfer<'js>(ctx: &Ctx<'_>, value: &Value<'js>, byte_length: Option<usize>) -> Result<ArrayBuffer<'js>, Error> {
-    crate::detach::transfer(sys::same_runtime(ctx, value)?, value, byte_length)
+    let ctx = sys::same_runtime(ctx, value)?;
+    told(ctx, crate::detach::transfer(ctx, value, byte_length))
 }
 
 /// Copies the elements that script sees at this moment of any ArrayBuffer, SharedArrayBuffer or view, in the machine's
@@ -407,6 +411,8 @@ pub fn transfer<'js>(ctx: &Ctx<'_>, value: &Value<'js>, byte_length: Option<usiz
 /// [`Error::WrongIsolate`] for a value of another runtime. [`Error::Unsupported`] for a SharedArrayBuffer over memory
 /// of another library. [`Error::Memory`] if memory runs out, a guard of another thread writes the bytes, or they were
 /// freed.
+#[track_caller]
 pub fn copy_of<T: Pod>(ctx: &Ctx<'_>, value: &Value<'_>) -> Result<Vec<T>, Error> {
-    sys::copy_of(sys::same_runtime(ctx, value)?, value)
+    let ctx = sys::same_runtime(ctx, value)?;
+    told(ctx, sys::copy_of(ctx, value))
 }

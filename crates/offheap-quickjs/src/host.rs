@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use offheap::{BackingStore, IsolateId};
+use offheap::{BackingStore, IsolateId, adapter};
 use offheap_engine::{
     ByIsolate, Element, FromScript, Host, NativeFunction, Retainers, Rooted, Roots, Sought, Source, ToScript, Window,
 };
@@ -49,6 +49,7 @@ impl QuickJs {
     /// elsewhere.
     pub(crate) fn begin<'a, R>(&'a self, work: impl FnOnce(Ctx<'a>) -> R) -> R {
         let _in_call = self.own.call();
+        let _script = adapter::script_runs();
         let ctx = self.context.ctx();
         if !self.own.growing().is_empty() {
             sys::see_all_growth(&ctx, &self.own);

@@ -2,6 +2,7 @@
 
 use offheap::Site;
 use offheap::observe::ScriptStack;
+use offheap_engine::tell_use_after_detach;
 use rquickjs::{Ctx, Value};
 
 use crate::sys::{self, with_state};
@@ -88,6 +89,16 @@ pub fn script_site(ctx: &Ctx<'_>) -> Option<Site> {
 /// The functions of scripts in the running call, with their places, which are like that of [`script_site`].
 pub fn script_stack(ctx: &Ctx<'_>) -> ScriptStack {
     sys::script_stack(ctx)
+}
+
+/// Tells the observer if the result is the refusal of a detached buffer, in a program's own context, in which no guard lives.
+#[track_caller]
+#[inline]
+pub(crate) fn told<R>(ctx: &Ctx<'_>, result: Result<R, Error>) -> Result<R, Error> {
+    if let Err(error) = &result {
+        tell_use_after_detach(error, Site::here(), || script_stack(ctx));
+    }
+    result
 }
 
 /// Runs the first pending job in the runtime of `ctx`, a microtask or a callback of a `FinalizationRegistry`.

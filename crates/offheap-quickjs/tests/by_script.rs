@@ -1,154 +1,55 @@
 //! Stores that native functions make, expose and externalize while script waits: the ledger names the lines of script. It has
 //! a separate file, because a process has one observer.
 
-use std::sync::Mutex;
-
-use offheap_ledger::{Ledger, Level, LiveStore, Stack};
-use offheap_quickjs::offheap::{BackingStore, ManualHeap, ManualMemory, Site};
-use offheap_quickjs::{Isolate, JsArrayBuffer, Local, Scope, Source, Value};
-
-static KEPT: Mutex<Vec<BackingStore>> = Mutex::new(Vec::new());
-
-const SCRIPT: &str = "
-function frame() {
-    return load(100);
-}
-globalThis.shown = frame();
-(function outer() {
-    keep(new ArrayBuffer(2000));
-})();
-";
-
-fn define(scope: &mut Scope<'_>) {
-    let load = scope.function("load", |scope, arguments| {
-        let store = BackingStore::from_owner(vec![0_u8; arguments.get::<u32>(scope, 0)? as usize])?;
-        Ok(Value::from(scope.expose(&store)?))
-    });
-    let keep = scope.function("keep", |scope, arguments| {
-        let buffer: Local<'_, JsArrayBuffer> = arguments.get(scope, 0)?;
-        let store = scope.externalize(&buffer)?;
-        KEPT.lock().unwrap().push(store);
-        Ok(Value::from(true))
-    });
-    let (load, keep) = (load.unwrap(), keep.unwrap());
-    scope.set_global("load", &load).unwrap();
-    scope.set_global("keep", &keep).unwrap();
-}
-
-fn find(ledger: &Ledger, byte_length: usize) -> LiveStore {
-    ledger.live().into_iter().find(|store| store.byte_length == byte_length).unwrap()
-}
-
-/// Functions with their places, without columns.
-fn named(stack: Option<Stack>) -> Vec<String> {
-    let frames = stack.expect("there is a stack").frames().iter();
-    let without_column = |site: &str| site.rsplit_once(':').map_or(site, |(site, _)| site).to_owned();
-    frames
-        .map(|frame| {
-            format!(
-                "{} {}",
-                frame.function.as_deref().unwrap_or(""),
-                without_column(frame.site.as_deref().unwrap_or(""))
-            )
-        })
-        .collect()
-}
+use offheap_conformance::ledger::{check_lines_of_script, last, refused_at};
+use offheap_ledger::{Ledger, Level};
+use offheap_quickjs::offheap::{BackingStore, UniqueStore};
+use offheap_quickjs::rquickjs::context::EvalOptions;
+use offheap_quickjs::rquickjs::{Context, Ctx, Function, Runtime, Value};
+use offheap_quickjs::{BackingStoreExt, Isolate, Source, UniqueStoreExt, copy_of, transfer};
 
 #[test]
 fn the_ledger_names_the_script_that_waited() {
     let ledger = offheap_ledger::install(Level::Full).unwrap();
     let mut isolate = Isolate::new().unwrap();
-    isolate.enter(|scope| {
-        define(scope);
-        scope.eval::<()>(Source::named("app.js", &format!("{SCRIPT}; undefined"))).unwrap();
-    });
-
-    let exposed = find(ledger, 100);
-    let script = ["frame app.js:3", "<eval> app.js:5"];
-    assert_eq!(named(exposed.exposed_by)[1..3], script);
-    let said = exposed.to_string();
-    assert!(said.contains(&format!("1 buffer in {}, exposed at app.js:3:", isolate.id())), "{said}");
-    let exposure = exposed.history.iter().find(|past| past.event == "exposed").unwrap();
-    assert!(exposure.site.unwrap().to_string().starts_with("app.js:3:"));
-
-    let externalized = find(ledger, 2000);
-    let frames = named(externalized.stack);
-    let at = frames.iter().position(|frame| frame == "outer app.js:7").unwrap_or_else(|| panic!("{frames:#?}"));
-    assert_eq!(frames[at + 1], "<eval> app.js:8");
-    assert!(frames[at - 1].contains("by_script.rs"), "the native function that script called: {frames:#?}");
-    assert!(frames[at + 2].contains("by_script.rs"), "what ran the script: {frames:#?}");
-
-    a_transfer_is_told(&mut isolate, ledger);
-    each_refusal_names_both_lines(&mut isolate, ledger);
-
-    // Native code that no script waits for.
-    isolate.enter(|scope| {
-        let store = BackingStore::from_owner(vec![0_u8; 300]).unwrap();
-        let buffer = scope.expose(&store).unwrap();
-        scope.set_global("kept", &buffer).unwrap();
-    });
-    let alone = find(ledger, 300);
-    assert!(alone.exposed_by.is_none() && !alone.to_string().contains("exposed at"), "{alone}");
+    check_lines_of_script(&mut isolate, ledger, "<eval>");
+    a_transfer_of_script_is_told(&mut isolate, ledger);
+    uses_after_detach_in_a_context_of_ones_own(ledger);
 }
 
-/// The latest event of the store that a global shows, and the place in script.
-fn last(ledger: &Ledger) -> (&'static str, Option<Site>) {
-    let store = find(ledger, 100);
-    // With the feature `track-handles`, native handles come and go too.
-    let is_of_handle = |event| ["referenced", "dropped"].contains(&event);
-    let past = store.history.iter().rfind(|past| !is_of_handle(past.event)).unwrap();
-    (past.event, past.site)
-}
-
-fn a_transfer_is_told(isolate: &mut Isolate, ledger: &Ledger) {
-    isolate.enter(|scope| {
-        let shown: Local<'_, JsArrayBuffer> = scope.global("shown").unwrap();
-        let moved = scope.transfer(&shown, None).unwrap();
-        scope.set_global("shown", &moved).unwrap();
-    });
-    assert_eq!(last(ledger), ("transferred", None));
-
-    // An isolate replaces script's own function.
+/// An isolate replaces script's own function.
+fn a_transfer_of_script_is_told(isolate: &mut Isolate, ledger: &Ledger) {
     isolate.enter(|scope| scope.eval::<()>(Source::named("move.js", "shown = shown.transfer(); undefined")).unwrap());
     let (event, site) = last(ledger);
     assert_eq!(event, "transferred");
     assert!(site.unwrap().to_string().starts_with("move.js:1:"), "{site:?}");
-    isolate.enter(|scope| scope.collect());
-    assert_eq!(find(ledger, 100).holders.buffers[0].count, 1, "the new buffer has the store");
 }
 
-/// Errors of native functions: the line of the error, and the one that came first.
-fn each_refusal_names_both_lines(isolate: &mut Isolate, ledger: &Ledger) {
-    let line = |from: u32, step: u32| format!("tests/by_script.rs:{}:", from + step);
-    let begin = line!() + 1;
-    let store = isolate.enter(|scope| {
-        let memory = ManualMemory::allocate(16).unwrap();
-        let buffer = scope.expose(memory.store()).unwrap();
-        memory.free().unwrap_err();
-        scope.detach(&buffer, None).unwrap();
-        scope.externalize(&buffer).unwrap_err();
-        memory.free().unwrap();
-        memory.free().unwrap_err();
-        ManualHeap::free(std::ptr::without_provenance_mut(0x7000_0000_0010)).unwrap_err();
-        memory.store().id()
+const OWN: &str = "
+const gone = new ArrayBuffer(8), view = new Uint8Array(gone);
+gone.transfer();
+use(gone, 0);
+use(view, 1);
+use(gone, 2);
+use(gone, 3);
+use(gone, 4);
+";
+
+fn uses_after_detach_in_a_context_of_ones_own(ledger: &Ledger) {
+    let before = ledger.report().refusals.len();
+    let context = Context::full(&Runtime::new().unwrap()).unwrap();
+    context.with(|ctx| {
+        let use_it = |ctx: Ctx<'_>, value: Value<'_>, how: u32| match how {
+            0 => BackingStore::externalize(&ctx, &value).is_ok(),
+            1 => BackingStore::externalize_view(&ctx, &value).is_ok(),
+            2 => UniqueStore::take(&ctx, &value, None).is_ok(),
+            3 => transfer(&ctx, &value, None).is_ok(),
+            _ => copy_of::<u8>(&ctx, &value).is_ok(),
+        };
+        ctx.globals().set("use", Function::new(ctx.clone(), use_it)).unwrap();
+        let mut options = EvalOptions::default();
+        options.filename = Some("own.js".to_owned());
+        ctx.eval_with_options::<(), _>(OWN, options).unwrap();
     });
-    let told = ledger.report().refusals;
-    let places: Vec<_> =
-        told.iter().map(|told| (told.code, told.at.to_string(), told.earlier.map(|at| at.to_string()))).collect();
-    let expected = [
-        ("FREE_IN_USE", 3, Some(1)),
-        ("DETACHED", 5, Some(4)),
-        ("DOUBLE_FREE", 7, Some(6)),
-        ("UNKNOWN_ADDRESS", 8, None),
-    ];
-    assert_eq!(places.len(), expected.len(), "{places:#?}");
-    assert!(told[..3].iter().all(|told| told.store == Some(store)), "{told:#?}");
-    for ((code, at, earlier), (known, step, first)) in places.iter().zip(expected) {
-        assert_eq!(*code, known);
-        assert!(at.contains(&line(begin, step)), "{code} at {at}");
-        assert_eq!(earlier.is_some(), first.is_some(), "{code}");
-        if let (Some(earlier), Some(first)) = (earlier, first) {
-            assert!(earlier.contains(&line(begin, first)), "{code} earlier at {earlier}");
-        }
-    }
+    refused_at(ledger, before, file!(), &[4, 5, 6, 7, 8]);
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use offheap::{BackingStore, UniqueStore, adapter};
 use offheap_engine::{Takeable, Window, check_mutable, check_transferable, check_unshared};
 
-use crate::script::with_script_stack;
+use crate::script::{told, with_script_stack};
 use crate::sys::{self, Buffer, Facts, Function, State};
 use crate::{ENGINE, Error};
 
@@ -42,6 +42,7 @@ pub(crate) fn detach_value<'s>(
 }
 
 /// Transfers an ArrayBuffer, or the buffer of a view, in a program's own scope.
+#[track_caller]
 pub(crate) fn transfer_value<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: v8::Local<'s, v8::Value>,
@@ -50,7 +51,7 @@ pub(crate) fn transfer_value<'s>(
     let state = sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
     let facts = buffer.facts();
-    check_transferable(ENGINE, &buffer.state(facts))?;
+    told(scope, check_transferable(ENGINE, &buffer.state(facts)))?;
     let moved = transfer(scope, &state, &buffer, facts, byte_length)?;
     sys::in_entered_context(scope, moved)
 }
@@ -90,7 +91,8 @@ pub(crate) fn take_value<'s>(
     let state = sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
     let facts = buffer.facts();
-    offheap_engine::take(&Taken { scope: RefCell::new(scope), state: &state, value, buffer, facts, key })
+    let taken = offheap_engine::take(&Taken { scope: RefCell::new(scope), state: &state, value, buffer, facts, key });
+    told(scope, taken)
 }
 
 /// A buffer whose memory a program takes.

@@ -9,7 +9,7 @@ use bytemuck::{NoUninit, Pod};
 use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
 use offheap_engine::{copied_elements, element_count, is_aligned};
 
-use crate::script::with_script_stack;
+use crate::script::{told, with_script_stack};
 use crate::sys::{self, Buffer};
 use crate::typed::{expose_typed, view_of_all};
 use crate::{CopyReason, ENGINE, Error, Exposure, ExternalizedView, TypedElement};
@@ -241,7 +241,8 @@ fn externalize<'s>(
 ) -> Result<ExternalizedView, Error> {
     let state = sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
-    let window = sys::window(value, &buffer).check(ENGINE, "externalize")?;
+    let window = sys::window(value, &buffer).check(ENGINE, "externalize");
+    let window = told(scope, window)?;
     let facts = buffer.facts();
     let located = sys::locate(&buffer, facts);
     let _script = with_script_stack(scope, located.wants_script_stack());
@@ -403,11 +404,13 @@ impl UniqueStoreExt for UniqueStore {
 /// [`Error::PartialElement`]. [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`].
 /// [`Error::TooLargeForEngine`] for a buffer with more bytes than a `Uint8Array` of V8 may have. [`Error::Memory`] if
 /// memory runs out.
+#[track_caller]
 pub fn copy_of<'s, T: Pod>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Result<Vec<T>, Error> {
     // The checks that every function makes which takes a scope.
     sys::state(scope)?;
     let buffer = Buffer::of(scope, value)?;
-    sys::window(value, &buffer).check(ENGINE, "copy")?;
+    let window = sys::window(value, &buffer).check(ENGINE, "copy");
+    told(scope, window)?;
     let view = match v8::Local::<v8::ArrayBufferView>::try_from(value) {
         Ok(view) => view,
         Err(_) => view_of_all(scope, &buffer)?,
@@ -445,6 +448,7 @@ pub fn detach<'s>(
 /// [`Error::NotDetachable`] for a SharedArrayBuffer, and for the buffer of a `WebAssembly.Memory`. [`Error::Immutable`].
 /// [`Error::Detached`]. [`Error::WrongDetachKey`]. [`Error::InvalidLength`]. [`Error::Script`] if there is no memory. After
 /// an error the buffer is unchanged.
+#[track_caller]
 pub fn transfer<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     value: v8::Local<'s, v8::Value>,

@@ -57,6 +57,7 @@ impl V8 {
         if self.own.keeps_too_much() {
             return Err(self.own.heap_limit().error(true));
         }
+        let _script = adapter::script_runs();
         self.run(work)
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::rc::Rc;
 
+use offheap::adapter;
+
 use crate::callbacks::{MessageListener, RejectionTracker};
 use crate::host::{Key, V8};
 use crate::modules::Modules;
@@ -316,6 +318,7 @@ impl ScopeExt for Scope<'_> {
     fn with_v8<R>(&mut self, work: impl for<'h, 'i> FnOnce(&mut v8::PinScope<'h, 'i>) -> R) -> R {
         self.host(Key::new(), |host| {
             host.own.state().note_lent();
+            let _script = adapter::script_runs();
             let done = host.own.with_scope(|scope| {
                 let done = work(scope);
                 // The script that called a native function has to stop too.

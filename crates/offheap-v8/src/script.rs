@@ -3,6 +3,7 @@
 use offheap::adapter::{self, WithScriptStack, in_finalizer};
 use offheap::observe::ScriptStack;
 use offheap::{ErrorClass, Site};
+use offheap_engine::tell_use_after_detach;
 
 use crate::sys;
 use crate::{ENGINE, Error, ScriptError, Source};
@@ -140,6 +141,16 @@ pub(crate) fn with_script_stack(scope: &mut v8::PinScope<'_, '_>, wants: bool) -
 #[inline(never)]
 fn find_script_stack(scope: &mut v8::PinScope<'_, '_>) -> Option<WithScriptStack> {
     Some(adapter::with_script_stack(script_stack(scope)))
+}
+
+/// Tells the observer if the result is the refusal of a detached buffer, in a program's own scope, in which no guard lives.
+#[track_caller]
+#[inline]
+pub(crate) fn told<R>(scope: &mut v8::PinScope<'_, '_>, result: Result<R, Error>) -> Result<R, Error> {
+    if let Err(error) = &result {
+        tell_use_after_detach(error, Site::here(), || script_stack(scope));
+    }
+    result
 }
 
 /// Throws an [`Error`] into script. [`Error::class`] decides the JavaScript class, and

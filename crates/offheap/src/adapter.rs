@@ -28,7 +28,7 @@ pub use crate::lend::{
 };
 pub use crate::raw::{EngineMemory, load_bytes};
 pub use crate::script_stack::{
-    WithScriptStack, WithoutScriptStack, script_frame, with_script_stack, without_script_stack,
+    WithScriptStack, WithoutScriptStack, script_frame, script_runs, with_script_stack, without_script_stack,
 };
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
 pub use crate::sys::thread_stack;
@@ -65,6 +65,13 @@ pub fn wants_script_stack_of(store: &BackingStore) -> bool {
 #[inline]
 pub fn wants_script_stack(byte_length: usize) -> bool {
     event::wants_script_stacks() && !event::will_be_declined(byte_length)
+}
+
+/// Whether the observer wants to know the functions of script that wait for a native function, which script has just called. An
+/// observer that samples is not told of them while it declines stores of any length: the engine would be asked for each call.
+#[inline]
+pub fn wants_script_stack_of_call() -> bool {
+    wants_script_stack(1)
 }
 
 /// Tells the observer that native code took this reference from a buffer of `isolate`.

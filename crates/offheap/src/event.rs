@@ -160,8 +160,9 @@ pub trait Observer: Send + Sync {
         true
     }
 
-    /// Whether to find out the functions of script that a thread is in, where an event is told while script waits for native
-    /// code: [`script_stack`](crate::observe::script_stack) has them then. An engine needs some microseconds for it.
+    /// Whether to find out the functions of script that a thread is in, where script waits for native code:
+    /// [`script_stack`](crate::observe::script_stack) has them then. An engine needs some microseconds for it, in each call of a
+    /// native function of an isolate, and elsewhere with the events.
     /// [`set_observer`](crate::observe::set_observer) asks this once.
     fn wants_script_stacks(&self) -> bool {
         false

@@ -83,8 +83,9 @@ thread_local! {
 }
 
 /// The functions of script that this thread is in, for an [`Observer`](crate::observe::Observer) whose
-/// [`wants_script_stacks`](crate::observe::Observer::wants_script_stacks) is true. It is known during events of stores that a
-/// native function exposes or externalizes while script waits for it; otherwise this is `None`.
+/// [`wants_script_stacks`](crate::observe::Observer::wants_script_stacks) is true. It is known while script waits for a native
+/// function of an isolate, during events of stores that another native function exposes or externalizes, and while such a
+/// function is refused a detached buffer. Otherwise this is `None`.
 #[inline]
 pub fn script_stack() -> Option<ScriptStack> {
     if IS_KNOWN.get() { Some(RUNNING.get()) } else { None }
@@ -92,8 +93,9 @@ pub fn script_stack() -> Option<ScriptStack> {
 
 /// Says which functions of script this thread is in, while the result lives.
 ///
-/// An adapter calls this when it is about to expose a store or to make one, if the observer
-/// [wants to know](crate::adapter::wants_script_stack_of).
+/// An adapter calls this when script has called a native function, and when it is about to expose a store or to make one, if
+/// the observer [wants to know](crate::adapter::wants_script_stack_of). A native function in a program's own context or scope
+/// calls it with the adapter's `script_stack`, before it makes or frees memory that no engine is asked about.
 #[must_use = "it ends when it is dropped"]
 pub fn with_script_stack(stack: ScriptStack) -> WithScriptStack {
     IS_KNOWN.set(!stack.is_empty());
@@ -112,6 +114,14 @@ impl Drop for WithScriptStack {
         IS_KNOWN.set(!self.outer.is_empty());
         RUNNING.set(self.outer);
     }
+}
+
+/// While the result lives, the functions of script that are known are not told. An adapter calls this before it runs script:
+/// what happens next is not done by the function of script that waits for it.
+#[inline]
+#[must_use = "it ends when it is dropped"]
+pub fn script_runs() -> Option<WithScriptStack> {
+    if IS_KNOWN.get() { Some(with_script_stack(ScriptStack::new())) } else { None }
 }
 
 /// Whether an engine may be asked for the functions of script now.
@@ -166,6 +176,19 @@ mod tests {
         assert_eq!(script_stack().unwrap().frames().next().map(|frame| frame.function), Some("outer"));
         drop(outer);
         assert!(script_stack().is_none());
+    }
+
+    #[test]
+    fn a_stack_is_not_told_while_other_script_runs() {
+        assert!(script_runs().is_none(), "nothing is known");
+        let mut stack = ScriptStack::new();
+        stack.push(script_frame("outer", "a.js", 3, 7));
+        let outer = with_script_stack(stack);
+        let runs = script_runs();
+        assert!(script_stack().is_none() && may_ask());
+        drop(runs);
+        assert!(script_stack().is_some());
+        drop(outer);
     }
 
     #[test]

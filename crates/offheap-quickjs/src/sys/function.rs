@@ -4,10 +4,12 @@ use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
+use offheap::adapter;
 use offheap_engine::{FromScript, NativeFunction, PassedArguments};
 use rquickjs::{Ctx, Exception, Value, qjs};
 
 use super::own::{Own, Root};
+use super::state::with_script_stack;
 use super::value::{from_script, to_script};
 use crate::Error;
 use crate::script::caught;
@@ -99,6 +101,8 @@ unsafe extern "C" fn call_entry(
         Ok(count @ 1..) => unsafe { std::slice::from_raw_parts(argv, count) },
         _ => &[],
     };
+    // No guard lives here: script was running. It still counts as a call of QuickJS.
+    let _script = with_script_stack(&ctx, adapter::wants_script_stack_of_call());
     let in_function = entry.own.enter_function(ctx.as_raw());
     let passed = Passed { ctx: ctx.clone(), values };
     let returned = entry.native.call(&passed, |returned| {

@@ -139,7 +139,7 @@ fn read_only_memory_is_copied_and_says_so() {
         let (buffer, exposure) = frozen.expose(ctx).unwrap();
         assert_eq!((exposure, bytes(&buffer)), (REPORTED, vec![1, 2, 3]));
         let empty = FrozenStore::from_owner("").unwrap();
-        assert_eq!(bytes(&empty.as_store().expose_or_copy(ctx).unwrap().0), []);
+        assert_eq!(bytes(&empty.as_store().expose_or_copy(ctx).unwrap().0), [0_u8; 0]);
     });
     assert_eq!(frozen.reference_count(), 1);
 }

@@ -3,6 +3,7 @@
 use offheap::adapter::{self, WithScriptStack, on_behalf_of};
 use offheap::observe::ScriptStack;
 use offheap::{BackingStore, Site};
+use offheap_engine::detached_is_wrong_argument;
 
 use crate::Stream;
 use crate::glue::arguments::Argument;
@@ -239,7 +240,10 @@ fn array_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn externalize_buffer<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (buffer, site) = (call.value(0), call.site());
     // The line of script is what made a store of the buffer.
-    let store = on_behalf_of(site, || call.externalize(&buffer));
+    let store = on_behalf_of(site, || {
+        let _wrong = detached_is_wrong_argument();
+        call.externalize(&buffer)
+    });
     let store = store.map_err(|error| not_a_buffer(call, "externalizeBuffer", error))?;
     let described = call.state().externalize(store, site);
     let id = described.id;
@@ -345,7 +349,10 @@ fn read<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
 fn write<C: Call>(call: &mut C) -> Outcome<C::Value, C> {
     let (id, from, source) = (id(call)?, argument(call, 1), call.value(2));
     call.state().external(id, "write")?;
-    let Some(bytes) = call.copy_of(&source)? else {
+    let wrong = detached_is_wrong_argument();
+    let bytes = call.copy_of(&source)?;
+    drop(wrong);
+    let Some(bytes) = bytes else {
         let found = found(call, 2)?;
         let message = format!("write: expected a typed array, DataView or ArrayBuffer with the bytes, found {found}");
         return Err(Failure::type_error(message).into());

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use offheap::adapter;
 use offheap_engine::{FromScript, NativeFunction, PassedArguments, ScriptError};
 
 use super::natives;
@@ -15,7 +16,7 @@ use super::root::Root;
 use super::state;
 use super::value::{passed_by_script, to_script};
 use crate::Error;
-use crate::script::{Throw, catching};
+use crate::script::{Throw, catching, with_script_stack};
 
 /// The native functions of one isolate.
 #[derive(Default)]
@@ -171,6 +172,8 @@ fn call_entry<'s>(
     unsafe { Rc::increment_strong_count(address) };
     // SAFETY: I-FREE-ONCE: takes the reference that was just added.
     let entry = unsafe { Rc::from_raw(address) };
+    // No guard lives here: script was running.
+    let _script = with_script_stack(scope, adapter::wants_script_stack_of_call());
     let functions = &entry.functions;
     functions.depth.set(functions.depth.get() + 1);
     let outer = functions.thrown.take();
