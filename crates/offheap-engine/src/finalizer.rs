@@ -19,8 +19,14 @@ pub fn refused_in_finalizer(engine: &'static str) -> Error {
 /// message and ends the process (I-NO-UNWIND).
 #[inline]
 pub fn run_finalizer<R>(engine: &'static str, body: impl FnOnce() -> R) -> R {
+    run_finalizer_of(|| engine, body)
+}
+
+/// [`run_finalizer`] for an engine whose name is found out if it is needed.
+#[inline]
+pub(crate) fn run_finalizer_of<R>(engine: impl FnOnce() -> &'static str, body: impl FnOnce() -> R) -> R {
     let _no_engine = InFinalizer::enter();
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked(engine))
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| panicked(engine()))
 }
 
 #[cold]

@@ -6,13 +6,13 @@ use offheap::BackingStore;
 use offheap_engine::{Window, in_finalizer, refused_in_finalizer};
 
 use crate::sys::{Object, host_memory};
-use crate::{CopyReason, ENGINE, Error, Exposure, Incoming};
+use crate::{CopyReason, Error, Exposure, Incoming, engine};
 
 /// The error of a function that does not copy.
 #[cold]
 pub(crate) fn refused(reason: CopyReason) -> Error {
     let what = "expose this memory without a copy, which `expose_or_copy` makes";
-    Error::Unsupported { engine: ENGINE, what, instead: reason.text() }
+    Error::Unsupported { engine: engine(), what, instead: reason.text() }
 }
 
 /// [`crate::expose`] in this mode.
@@ -23,7 +23,7 @@ pub(crate) fn expose<'env>(_env: &'env Env, _store: &BackingStore) -> Result<Unk
 /// [`crate::expose_or_copy`] in this mode.
 pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Result<(Unknown<'env>, Exposure), Error> {
     if in_finalizer() {
-        return Err(refused_in_finalizer(ENGINE));
+        return Err(refused_in_finalizer(engine()));
     }
     copy_out(env, store, CopyReason::NoExternalMemory)
 }
@@ -48,7 +48,7 @@ pub(crate) fn filled<'env>(
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<Unknown<'env>, Error> {
     if in_finalizer() {
-        return Err(refused_in_finalizer(ENGINE));
+        return Err(refused_in_finalizer(engine()));
     }
     host_memory::array_buffer(env, byte_length, |into| {
         // Node-API does not promise zeros.
@@ -62,7 +62,7 @@ pub(crate) fn filled<'env>(
 #[track_caller]
 pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Error> {
     if in_finalizer() {
-        return Err(refused_in_finalizer(ENGINE));
+        return Err(refused_in_finalizer(engine()));
     }
     copy_in(&Object::of(env, value)?)
 }

@@ -7,7 +7,7 @@ use offheap::adapter::{IsolateRegistration, in_finalizer};
 use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 
 use crate::sys::Block;
-use crate::{ENGINE, Error};
+use crate::{Error, engine};
 
 /// What is kept for the process. Node moves buffers between its environments untold, so all of them are one host to the
 /// core.
@@ -30,7 +30,7 @@ impl Process {
         if let Some(process) = PROCESS.get() {
             return Ok(process);
         }
-        let registration = Arc::new(IsolateRegistration::host(ENGINE)?);
+        let registration = Arc::new(IsolateRegistration::host(engine())?);
         Ok(PROCESS.get_or_init(|| Process { registration, engine_made: Mutex::default() }))
     }
 

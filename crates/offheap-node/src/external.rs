@@ -5,7 +5,7 @@ use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use offheap::adapter::{self, frees_bytes};
 use offheap::{BackingStore, UniqueStore};
-use offheap_engine::{check_aligned, in_finalizer, refused_in_finalizer};
+use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use crate::copied::{copy_in, copy_out, refused};
 use crate::environment::Process;
@@ -14,7 +14,7 @@ use crate::sys::external::{array_buffer_over, has_external_shared, leaked, share
 use crate::sys::host_memory;
 use crate::sys::napi::is_main_thread;
 use crate::sys::{Environment, Object};
-use crate::{CopyReason, ENGINE, Error, Exposure, Host, Incoming};
+use crate::{CopyReason, Error, Exposure, Host, Incoming, check_aligned, engine};
 
 /// The greatest length of an ArrayBuffer in bytes on Bun (JavaScriptCore's `MAX_ARRAY_BUFFER_SIZE`).
 const MAX_BYTE_LENGTH_BUN: usize = 1 << 32;
@@ -46,7 +46,7 @@ pub fn stats() -> Stats {
 /// The environment and what is kept for the process, for a call that may use the host.
 fn begin(env: &Env) -> Result<(Host, &'static Process), Error> {
     if in_finalizer() {
-        return Err(refused_in_finalizer(ENGINE));
+        return Err(refused_in_finalizer(engine()));
     }
     Ok((mode(env).host(), Process::get()?))
 }
@@ -72,7 +72,7 @@ fn reason_to_copy(host: Host, environment: &Environment, store: &BackingStore) -
 /// [`crate::expose`] in this mode.
 pub(crate) fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
     let (host, process) = begin(env)?;
-    check_aligned(ENGINE, store)?;
+    check_aligned(store)?;
     let environment = Environment::of(env)?;
     match reason_to_copy(host, &environment, store) {
         Some(reason) => Err(refused(reason)),
@@ -87,7 +87,7 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
     match reason_to_copy(host, &environment, store) {
         Some(reason) => copy_out(env, store, reason),
         None => {
-            check_aligned(ENGINE, store)?;
+            check_aligned(store)?;
             Ok((buffer_over(env, host, process, &environment, store)?, Exposure::External))
         }
     }
@@ -97,7 +97,7 @@ pub(crate) fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Resu
 /// for unshared ones. Only [`expose_mapped`](crate::expose_mapped) calls this.
 pub(crate) fn unshared_over_file<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
     let (host, process) = begin(env)?;
-    check_aligned(ENGINE, store)?;
+    check_aligned(store)?;
     array_buffer_over(env, host, process, store)
 }
 
@@ -138,7 +138,7 @@ fn buffer_over<'env>(
     let byte_length = store.byte_length();
     if host == Host::Bun && byte_length > MAX_BYTE_LENGTH_BUN {
         let limit = MAX_BYTE_LENGTH_BUN;
-        return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
+        return Err(Error::TooLargeForEngine { engine: engine(), store: Some(store.id()), byte_length, limit });
     }
     if store.kind().is_shared() {
         let buffer = shared_buffer_over(env, environment, host, process, store)?;

@@ -16,14 +16,15 @@ pub struct Incoming {
 }
 
 /// Returns the store of any ArrayBuffer or SharedArrayBuffer, or of the part of it that a typed array, a `Buffer` or a
-/// DataView shows. What a view shows is read from the host's own slots, so script cannot replace it.
+/// DataView shows. What a view shows is read from the host's own slots, so script cannot replace it. For a view without bytes of
+/// memory that is not shared, script is asked whether it is out of bounds, so script may run.
 ///
 /// The store outlives the object and the environment, whatever script does. Each call returns equal stores for the same
 /// memory, if [`Incoming::exposure`] says that it is the memory. A copy is taken of memory that script may make shorter, of memory
 /// that another addon lent to the host, and of all memory of script's where the host lets nobody keep it.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::Unsupported`] in an owner's drop. [`Error::Memory`] if memory runs
+/// [`Error::NotAnArrayBuffer`]. [`Error::Detached`]. [`Error::OutOfBounds`]. [`Error::Unsupported`] in an owner's drop. [`Error::Memory`] if memory runs
 /// out.
 #[track_caller]
 pub fn externalize(value: &Unknown<'_>) -> Result<Incoming, Error> {

@@ -64,6 +64,15 @@ pub mod prelude {
     };
 }
 
-/// The name of this engine, in errors and in [`offheap::IsolateId::engine`]. It is the same on Deno and Bun, which have
-/// Node's API.
-const ENGINE: &str = "Node";
+/// The name of the host, in errors and in [`offheap::IsolateId::engine`]. Before the first call with an environment, which finds out
+/// the host, it is that of Node.
+#[cold]
+fn engine() -> &'static str {
+    load::known_host().name()
+}
+
+/// Refuses memory that does not begin at a multiple of 8.
+#[inline]
+fn check_aligned(store: &offheap::BackingStore) -> Result<(), Error> {
+    if offheap_engine::is_aligned(store) { Ok(()) } else { offheap_engine::check_aligned(engine(), store) }
+}

@@ -46,13 +46,19 @@ pub enum Host {
     Bun,
 }
 
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Host {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Host::Node => "Node",
             Host::Deno => "Deno",
             Host::Bun => "Bun",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

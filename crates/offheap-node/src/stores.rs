@@ -3,13 +3,13 @@
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
 use offheap::{BackingStore, SharedStore, UniqueStore, adapter};
-use offheap_engine::{Window, check_aligned, in_finalizer, refused_in_finalizer};
+use offheap_engine::{Window, in_finalizer, refused_in_finalizer};
 
 use crate::environment::Process;
 use crate::sys::heap_end;
 use crate::sys::napi::type_of;
-use crate::sys::{Block, Buffer, Handle, Memory, TABLE, V8, store_of, wrap};
-use crate::{CopyReason, ENGINE, Error, Exposure, Incoming};
+use crate::sys::{Block, Buffer, Handle, Memory, TABLE, V8, check_in_bounds, store_of, wrap};
+use crate::{CopyReason, Error, Exposure, Incoming, check_aligned, engine};
 
 /// The largest length of a buffer of V8 in bytes (`ArrayBuffer::kMaxByteLength` on 64 bits, without the sandbox).
 const MAX_BYTE_LENGTH: usize = (1 << 53) - 1;
@@ -18,7 +18,7 @@ const MAX_BYTE_LENGTH: usize = (1 << 53) - 1;
 #[inline]
 fn begin() -> Result<(V8, &'static Process), Error> {
     if in_finalizer() {
-        return Err(refused_in_finalizer(ENGINE));
+        return Err(refused_in_finalizer(engine()));
     }
     Ok((V8::in_use()?, Process::get()?))
 }
@@ -41,10 +41,10 @@ pub(crate) fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unkno
     match reason_to_copy(store) {
         None => v8.buffer_over(env, block_over(v8, process, store)?),
         Some(CopyReason::Resizable) => {
-            Err(Error::Unsupported { engine: ENGINE, what: "make a buffer over resizable memory of Rust", instead })
+            Err(Error::Unsupported { engine: engine(), what: "make a buffer over resizable memory of Rust", instead })
         }
         Some(_) => Err(Error::Unsupported {
-            engine: ENGINE,
+            engine: engine(),
             what: "make a buffer over read-only memory: the host's own functions write into immutable buffers",
             instead,
         }),
@@ -68,9 +68,9 @@ fn block_over(v8: V8, process: &Process, store: &BackingStore) -> Result<Block, 
     let byte_length = store.byte_length();
     if byte_length > MAX_BYTE_LENGTH {
         let limit = MAX_BYTE_LENGTH;
-        return Err(Error::TooLargeForEngine { engine: ENGINE, store: Some(store.id()), byte_length, limit });
+        return Err(Error::TooLargeForEngine { engine: engine(), store: Some(store.id()), byte_length, limit });
     }
-    check_aligned(ENGINE, store)?;
+    check_aligned(store)?;
     if let Some(block) = growable_block(store) {
         return Ok(block);
     }
@@ -106,12 +106,18 @@ pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Er
             None => (v8.as_buffer(handle).ok_or_else(|| not_a_buffer(value))?, false),
         },
     };
+    let window = if is_view { v8.window(env, handle) } else { Window::Buffer };
+    if let Window::View { element, byte_length: 0, .. } = window
+        && matches!(buffer, Buffer::Unshared(_))
+        && !v8.is_detached(buffer)
+    {
+        check_in_bounds(env, handle.raw(), element.is_none())?;
+    }
     let (store, exposure) = match store_of(v8, buffer) {
         Some(store) => (store, Exposure::External),
         None => first_store_of(v8, env, process, buffer)?,
     };
     adapter::note_externalized(&store, process.registration().id());
-    let window = if is_view { v8.window(env, handle) } else { Window::Buffer };
     Ok(Incoming { view: window.of(store)?, exposure })
 }
 
@@ -119,13 +125,13 @@ pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Er
 #[track_caller]
 fn first_store_of(v8: V8, env: &Env, process: &Process, buffer: Buffer<'_>) -> Result<(BackingStore, Exposure), Error> {
     if v8.is_detached(buffer) {
-        return Err(Error::Detached { engine: ENGINE, attempted: "externalize" });
+        return Err(Error::Detached { engine: engine(), attempted: "externalize" });
     }
     let Some(memory) = Memory::of(v8, buffer) else {
         return match v8.byte_length(buffer) {
             0 => Ok((empty(buffer)?, Exposure::External)),
             // V8 is detaching the buffer, and this is called from the drop of its memory's owner.
-            _ => Err(refused_in_finalizer(ENGINE)),
+            _ => Err(refused_in_finalizer(engine())),
         };
     };
     if matches!(buffer, Buffer::Shared(_))
@@ -154,5 +160,5 @@ fn empty(buffer: Buffer<'_>) -> Result<BackingStore, Error> {
 
 #[cold]
 fn not_a_buffer(value: &Unknown<'_>) -> Error {
-    Error::NotAnArrayBuffer { engine: ENGINE, found: type_of(value).to_owned() }
+    Error::NotAnArrayBuffer { engine: engine(), found: type_of(value).to_owned() }
 }

@@ -9,7 +9,7 @@ const newNode = 'n22 n24 n26'; // they refuse to move external buffers; Node 20 
 const lacks = [
   { host: 'n20 n18', scenario: 'move/transferEqual move/transferOther move/transferZero move/transferToFixedLength move/transferHeld move/transferHeldOurs',
     is: 'lacks', why: 'there is no ArrayBuffer.prototype.transfer' },
-  { host: 'n18', scenario: 'kinds/resizableShrinks kinds/growableGrows', is: 'lacks', why: 'buffers have a fixed length there' },
+  { host: 'n18', scenario: 'kinds/resizableShrinks kinds/outOfBounds kinds/growableGrows', is: 'lacks', why: 'buffers have a fixed length there' },
 ];
 
 // Where offheap has Node-API's external buffers only, the hosts move them as little as those of others.
@@ -49,6 +49,7 @@ const plain = [
   { mode: 'plain', scenario: 'life/heldOverNativeDetach kinds/viewOverDetach copies/overDetach', is: 'poison', why: 'the pointer dangles' },
   { host: 'n20t n22 n24 n26 deno bun', mode: 'plain', scenario: 'move/transferHeldOurs', is: 'poison', why: 'the pointer dangles' },
   { mode: 'plain', scenario: 'kinds/resizableShrinks', is: 'fault', why: 'the pages behind the new end are protected' },
+  { mode: 'plain', scenario: 'kinds/outOfBounds', is: 'wrong', why: 'a view that is out of bounds has no bytes, and nothing says so' },
   { host: 'bun', mode: 'plain', scenario: 'kinds/wasm', is: 'fault', why: 'the memory moves when it grows' },
   { mode: 'plain', scenario: 'threads/oursDroppedAfterItsWorker', is: 'early', why: 'the reference ends with the worker' },
   { host: `${node} deno`, mode: 'plain', scenario: 'threads/detachUnderRead', is: 'poison', why: 'the detach frees what the read writes' },

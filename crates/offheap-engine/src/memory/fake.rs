@@ -78,7 +78,7 @@ pub(super) fn isolate() -> Arc<IsolateRegistration> {
 }
 
 /// The stores that the engine has buffers over.
-pub(super) static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+pub(super) static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
 
 /// An isolate of the engine.
 pub(super) struct Isolate {

@@ -22,7 +22,7 @@
 //! use offheap_engine::offheap::{BackingStore, UniqueStore};
 //!
 //! /// One for each engine.
-//! static TABLE: AddressTable<NoBlock> = AddressTable::new("Mine");
+//! static TABLE: AddressTable<NoBlock> = AddressTable::new(|| "Mine");
 //!
 //! /// The function that the engine calls when a buffer is gone.
 //! unsafe extern "C" fn finalizer(data: *mut c_void, hold: *mut c_void) {

@@ -14,8 +14,9 @@ use offheap::{BackingStore, IsolateId, StoreId, WeakStore};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
+use crate::Error;
+use crate::finalizer::run_finalizer_of;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Error, run_finalizer};
 use remembered::Place;
 
 /// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per
@@ -27,7 +28,7 @@ use remembered::Place;
 ///
 /// `B` is the engine's own block if native code can refer to one, or else [`NoBlock`](super::NoBlock).
 pub struct AddressTable<B> {
-    engine: &'static str,
+    engine: fn() -> &'static str,
     shards: [Shard<B>; SHARDS],
 }
 
@@ -120,15 +121,15 @@ impl<B> Entry<B> {
 }
 
 impl<B: Block> AddressTable<B> {
-    /// An empty table for the engine with this name.
+    /// An empty table. `engine` gives the name of the engine, for errors.
     #[cfg(not(loom))]
-    pub const fn new(engine: &'static str) -> Self {
+    pub const fn new(engine: fn() -> &'static str) -> Self {
         AddressTable { engine, shards: [const { Shard::new() }; SHARDS] }
     }
 
     /// The name of the engine.
     pub fn engine(&self) -> &'static str {
-        self.engine
+        (self.engine)()
     }
 
     /// The shard of an address, and its place there.
@@ -185,7 +186,7 @@ impl<B: Block> AddressTable<B> {
         // yet.
         if store.max_byte_length() != exposed.max_byte_length() && exposed.is_growable() {
             return Err(Error::Unsupported {
-                engine: self.engine,
+                engine: self.engine(),
                 what: "make a buffer over a part of memory whose length changes",
                 instead: "copy the part; such memory is exposed as a whole",
             });
@@ -212,7 +213,7 @@ impl<B: Block> AddressTable<B> {
         store: &BackingStore,
         isolate: &Arc<IsolateRegistration>,
     ) -> Result<(), Error> {
-        let (engine, store, read_only) = (self.engine, store.id(), store.kind().is_read_only());
+        let (engine, store, read_only) = (self.engine(), store.id(), store.kind().is_read_only());
         // Upgrading a weak reference may leave us with the last reference, so it must not be dropped under the
         // lock.
         let mut upgraded = None;
@@ -252,7 +253,7 @@ impl<B: Block> AddressTable<B> {
     /// once.
     #[inline]
     pub unsafe fn finalize(&self, data: *mut c_void, hold: NonNull<c_void>) {
-        run_finalizer(self.engine, || {
+        run_finalizer_of(self.engine, || {
             let (isolate, registration) = self.remove_hold(data.addr(), hold);
             // SAFETY: I-FREE-ONCE: `expose` made the hold into this pointer; the caller promises to pass it once.
             let hold = unsafe { Hold::from_raw(hold) };

@@ -35,6 +35,11 @@ pub(crate) fn decision(env: &Env) -> &'static Decision {
     }
 }
 
+/// The host of this process, by the decision; Node before there is one.
+pub(crate) fn known_host() -> Host {
+    DECISION.get().map_or(Host::Node, Decision::host)
+}
+
 #[cold]
 fn first(env: &Env) -> &'static Decision {
     // In an environment that runs no script any more, nothing can be found out. Copies are right on every host.

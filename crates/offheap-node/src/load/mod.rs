@@ -10,6 +10,6 @@ mod host;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 mod probe;
 
-pub(crate) use decide::decision;
+pub(crate) use decide::{decision, known_host};
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub(crate) use probe::in_the_child;

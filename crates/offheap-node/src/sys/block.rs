@@ -7,7 +7,7 @@ use offheap_engine::memory::{self, AddressTable};
 
 use super::shared_ptr::SharedPtr;
 use super::symbols::Functions;
-use crate::ENGINE;
+use crate::engine;
 
 /// A reference to one of V8's blocks: its `v8::BackingStore`.
 #[derive(Clone)]
@@ -83,4 +83,4 @@ impl Block {
 }
 
 /// The stores that the host has buffers over, in all of its environments.
-pub(crate) static TABLE: AddressTable<Block> = AddressTable::new(ENGINE);
+pub(crate) static TABLE: AddressTable<Block> = AddressTable::new(engine);

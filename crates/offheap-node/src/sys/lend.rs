@@ -13,7 +13,7 @@ use crate::Error;
 /// [`externalize`](crate::externalize) copies too, and the bytes are needed once.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`], [`Error::Detached`]; [`Error::Memory`] if there is no memory.
+/// [`Error::NotAnArrayBuffer`], [`Error::Detached`], [`Error::OutOfBounds`]; [`Error::Memory`] if there is no memory.
 pub fn to_vec(value: &Unknown<'_>) -> Result<Vec<u8>, Error> {
     let env = env_of(value);
     Object::of(&env, value)?.to_vec()
@@ -29,7 +29,7 @@ pub fn to_vec(value: &Unknown<'_>) -> Result<Vec<u8>, Error> {
 /// - no other slice of the bytes lives that may be written.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`], [`Error::Detached`]. `look` is not called then.
+/// [`Error::NotAnArrayBuffer`], [`Error::Detached`], [`Error::OutOfBounds`]. `look` is not called then.
 pub unsafe fn with_bytes<R>(value: &Unknown<'_>, look: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
     let env = env_of(value);
     let (data, byte_length) = Object::of(&env, value)?.bytes()?;
@@ -43,7 +43,7 @@ pub unsafe fn with_bytes<R>(value: &Unknown<'_>, look: impl FnOnce(&[u8]) -> R) 
 /// As for [`with_bytes`], and nobody reads the bytes until `change` returns.
 ///
 /// # Errors
-/// [`Error::NotAnArrayBuffer`], [`Error::Detached`]. `change` is not called then.
+/// [`Error::NotAnArrayBuffer`], [`Error::Detached`], [`Error::OutOfBounds`]. `change` is not called then.
 pub unsafe fn with_bytes_mut<R>(value: &Unknown<'_>, change: impl FnOnce(&mut [u8]) -> R) -> Result<R, Error> {
     let env = env_of(value);
     let (data, byte_length) = Object::of(&env, value)?.bytes()?;

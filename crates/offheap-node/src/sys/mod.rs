@@ -14,6 +14,7 @@
 #![allow(unsafe_code, reason = "Node-API is C, and V8 is C++; SAFETY.md names the invariants that each block cites")]
 
 mod block;
+mod bounds;
 #[cfg(feature = "broken-tables")]
 mod broken;
 mod engine_memory;
@@ -41,6 +42,7 @@ mod v8;
 mod wrap;
 
 pub(crate) use block::{Block, TABLE};
+pub(crate) use bounds::check_in_bounds;
 pub(crate) use engine_memory::{Memory, store_of};
 pub use lend::{to_vec, with_bytes, with_bytes_mut};
 pub use mapped::expose_mapped;

@@ -13,7 +13,7 @@ use napi_sys::{
 use offheap_engine::Element;
 
 use super::Handle;
-use crate::{ENGINE, Error};
+use crate::{Error, engine};
 
 /// The environment of a value.
 pub(crate) fn env_of(value: &Unknown<'_>) -> Env {
@@ -131,9 +131,9 @@ pub(super) fn failed(attempted: &'static str, status: napi_status) -> Error {
             "an exception is pending, or the environment is ending: return to script first"
         }
         Status::napi_no_external_buffers_allowed => "it forbids that: use `expose_or_copy`",
-        _ => return Error::EngineFailed { engine: ENGINE, attempted },
+        _ => return Error::EngineFailed { engine: engine(), attempted },
     };
-    Error::Unsupported { engine: ENGINE, what: attempted, instead }
+    Error::Unsupported { engine: engine(), what: attempted, instead }
 }
 
 /// Forgets the exception of a call that failed with this status, unless the exception was pending before.

@@ -17,10 +17,11 @@ use offheap::{BackingStore, SharedStore, UniqueStore};
 use offheap_engine::Window;
 
 use super::block::TABLE;
+use super::bounds::check_in_bounds;
 use super::external::function;
 use super::host_memory::construct;
 use super::napi::{element_of, is_instance_of, type_of};
-use crate::{ENGINE, Error};
+use crate::{Error, engine};
 
 /// How many bytes of shared memory are copied at once.
 const CHUNK: usize = 16 << 10;
@@ -55,10 +56,11 @@ pub(super) struct Shown {
 }
 
 impl<'v> Object<'v> {
-    /// The buffer or view that a value is. Runs script where the host tells nothing about a SharedArrayBuffer.
+    /// The buffer or view that a value is. Runs script where the host tells nothing about a SharedArrayBuffer, and for a view
+    /// without bytes.
     ///
     /// # Errors
-    /// [`Error::NotAnArrayBuffer`].
+    /// [`Error::NotAnArrayBuffer`], [`Error::OutOfBounds`].
     pub(crate) fn of(env: &'v Env, value: &'v Unknown<'_>) -> Result<Self, Error> {
         let raw = value.raw();
         let form = match () {
@@ -70,12 +72,15 @@ impl<'v> Object<'v> {
                 return Ok(Object { env, asked: view, buffer: raw, form: Form::WholeView, is_shared: true });
             }
         };
-        let buffer = match form {
-            Form::Buffer => raw,
+        let (buffer, shows_none) = match form {
+            Form::Buffer => (raw, false),
             // This may move the bytes to a buffer, so nothing else is asked at once.
             _ => buffer_of(env, form, raw).ok_or_else(|| not_a_buffer(value))?,
         };
         let is_shared = is_shared(env, buffer) || !is(env, napi_is_arraybuffer, buffer);
+        if shows_none && !is_shared && !is(env, napi_is_detached_arraybuffer, buffer) {
+            check_in_bounds(env, raw, form == Form::DataView)?;
+        }
         Ok(Object { env, asked: raw, buffer, form, is_shared })
     }
 
@@ -84,11 +89,11 @@ impl<'v> Object<'v> {
     /// # Errors
     /// [`Error::Detached`].
     fn shown(&self) -> Result<Shown, Error> {
-        let detached = Error::Detached { engine: ENGINE, attempted: "externalize" };
+        let detached = || Error::Detached { engine: engine(), attempted: "externalize" };
         if !self.is_shared && is(self.env, napi_is_detached_arraybuffer, self.buffer) {
-            return Err(detached);
+            return Err(detached());
         }
-        shown(self.env, self.form, self.asked).ok_or(detached)
+        shown(self.env, self.form, self.asked).ok_or_else(detached)
     }
 
     /// What the object shows of its buffer.
@@ -208,18 +213,19 @@ fn is_shared(env: &Env, value: napi_value) -> bool {
     status == Status::napi_ok && answer
 }
 
-/// The buffer of a view.
-fn buffer_of(env: &Env, form: Form, view: napi_value) -> Option<napi_value> {
+/// The buffer of a view, and whether the view has the length of one that is out of bounds: 0.
+fn buffer_of(env: &Env, form: Form, view: napi_value) -> Option<(napi_value, bool)> {
     let (env, mut buffer, none) = (env.raw(), null_mut(), null_mut());
+    let mut length = 0;
     let status = match form {
         Form::DataView => {
             // SAFETY: I-ENV: a live environment of this thread, and a DataView. Null stands for what is not asked.
-            unsafe { napi_get_dataview_info(env, view, null_mut(), null_mut(), &mut buffer, null_mut()) }
+            unsafe { napi_get_dataview_info(env, view, &mut length, null_mut(), &mut buffer, null_mut()) }
         }
         // SAFETY: I-ENV: as above, with a typed array.
-        _ => unsafe { napi_get_typedarray_info(env, view, null_mut(), null_mut(), none, &mut buffer, null_mut()) },
+        _ => unsafe { napi_get_typedarray_info(env, view, null_mut(), &mut length, none, &mut buffer, null_mut()) },
     };
-    (status == Status::napi_ok && !buffer.is_null()).then_some(buffer)
+    (status == Status::napi_ok && !buffer.is_null()).then_some((buffer, length == 0))
 }
 
 /// What a value of this form shows. `None` if the host tells nothing.
@@ -256,7 +262,7 @@ fn view_of(env: &Env, value: napi_value) -> Result<Option<napi_value>, Error> {
     // Script may have replaced the constructor: the view has to be one of this buffer.
     let mut is_same = false;
     let buffer = is(env, napi_is_typedarray, view).then(|| buffer_of(env, Form::WholeView, view)).flatten();
-    if let Some(buffer) = buffer {
+    if let Some((buffer, _)) = buffer {
         // SAFETY: I-ENV: a live environment of this thread, and live values.
         unsafe { napi_strict_equals(env.raw(), buffer, value, &mut is_same) };
     }
@@ -271,5 +277,5 @@ pub(super) fn view_of_shared(env: &Env, value: napi_value) -> Result<Option<Show
 
 #[cold]
 fn not_a_buffer(value: &Unknown<'_>) -> Error {
-    Error::NotAnArrayBuffer { engine: ENGINE, found: type_of(value).to_owned() }
+    Error::NotAnArrayBuffer { engine: engine(), found: type_of(value).to_owned() }
 }

@@ -14,7 +14,7 @@ use super::block::Block;
 use super::napi::{element, unknown};
 use super::shared_ptr::{SharedPtr, share};
 use super::symbols::{Deleter, Functions};
-use crate::{ENGINE, Error};
+use crate::{Error, engine};
 
 /// V8's functions, which are what their names say.
 #[derive(Clone, Copy)]
@@ -66,8 +66,8 @@ impl V8 {
     /// [`Error::Unsupported`] before that. The mode *stores* is not chosen then.
     #[inline]
     pub(crate) fn in_use() -> Result<Self, Error> {
-        IN_USE.get().copied().ok_or(Error::Unsupported {
-            engine: ENGINE,
+        IN_USE.get().copied().ok_or_else(|| Error::Unsupported {
+            engine: engine(),
             what: "use V8's own stores: they were not chosen for this process",
             instead: "let the mode decide",
         })
@@ -108,7 +108,7 @@ impl V8 {
         self.as_buffer(Handle(NonNull::new(buffer)?, PhantomData))
     }
 
-    /// What a view shows of its buffer, which is not detached. A view that is out of bounds shows no bytes.
+    /// What a view shows of its buffer. One that is out of bounds, or whose buffer is detached, shows no bytes.
     pub(crate) fn window(self, env: &Env, view: Handle<'_>) -> Window {
         // SAFETY: I-LAYOUT: a live handle of a view.
         let byte_offset = unsafe { (self.0.view_byte_offset)(view.pointer()) };
@@ -200,7 +200,7 @@ impl V8 {
         // SAFETY: I-LAYOUT: it takes nothing.
         let isolate = unsafe { (self.0.current_isolate)() };
         if isolate.is_null() {
-            return Err(Error::EngineFailed { engine: ENGINE, attempted: "make a buffer outside of its calls" });
+            return Err(Error::EngineFailed { engine: engine(), attempted: "make a buffer outside of its calls" });
         }
         let make = if block.is_shared() { self.0.new_shared_buffer } else { self.0.new_buffer };
         let mut argument = block.into_reference().into_raw();

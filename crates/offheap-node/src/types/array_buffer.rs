@@ -7,7 +7,7 @@ use offheap::SharedStore;
 use super::held::{Held, store_type, unshared_type};
 use crate::sys::Sort;
 use crate::sys::traits::{Passed, passed};
-use crate::{ENGINE, Error, expose};
+use crate::{Error, engine, expose};
 
 /// An ArrayBuffer of script as its store, or a store as an ArrayBuffer. See the [module](super).
 ///
@@ -43,7 +43,7 @@ impl Passed for ArrayBuffer {
     fn into_script(self, env: &Env) -> Result<Unknown<'_>, Error> {
         if self.kind().is_shared() {
             let (what, instead) = ("make an ArrayBuffer over shared memory", "return a `SharedArrayBuffer`");
-            return Err(Error::Unsupported { engine: ENGINE, what, instead });
+            return Err(Error::Unsupported { engine: engine(), what, instead });
         }
         self.0.into_buffer(env)
     }
@@ -93,7 +93,7 @@ impl Passed for SharedArrayBuffer {
     fn into_script(self, env: &Env) -> Result<Unknown<'_>, Error> {
         if !self.kind().is_shared() {
             let (what, instead) = ("make a SharedArrayBuffer over unshared memory", "return an `ArrayBuffer`");
-            return Err(Error::Unsupported { engine: ENGINE, what, instead });
+            return Err(Error::Unsupported { engine: engine(), what, instead });
         }
         // A copy would not be shared, and nothing would say so.
         expose(env, &self.0.store)

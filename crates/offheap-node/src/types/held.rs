@@ -5,7 +5,7 @@ use napi::bindgen_prelude::Unknown;
 use offheap::BackingStore;
 
 use crate::sys::Sort;
-use crate::{ENGINE, Error, Exposure, Incoming, expose_or_copy, externalize, give};
+use crate::{Error, Exposure, Incoming, engine, expose_or_copy, externalize, give};
 
 /// The bytes of a buffer or view, and how they came in.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Held {
         let sort = Sort::of(value);
         if !is_it(sort) {
             let found = format!("{sort}, where the function takes the type {name}");
-            return Err(Error::NotAnArrayBuffer { engine: ENGINE, found });
+            return Err(Error::NotAnArrayBuffer { engine: engine(), found });
         }
         let Incoming { view, exposure } = externalize(value)?;
         Ok(Held { store: view.store, exposure })

@@ -1,5 +1,5 @@
 // Other memory than a plain ArrayBuffer's: views, resizable, growable, WebAssembly's.
-import { addon, BYTE, collect, equal, expose, freedOnce, intactBytes, intactHeld, needs, ofScript } from '../harness.mjs';
+import { addon, BYTE, collect, equal, expose, fail, freedOnce, host, intactBytes, intactHeld, needs, ofScript, throws } from '../harness.mjs';
 
 const page = 65536;
 
@@ -47,6 +47,34 @@ export const scenarios = {
     await collect();
     intactHeld(held, 'the held resizable buffer', 4 * page);
     addon().release(held);
+  },
+
+  /** A view of a buffer that was made shorter is an error, which names the host. Empty views are none. */
+  async outOfBounds() {
+    needs(ArrayBuffer.prototype.resize, 'ArrayBuffer.prototype.resize');
+    const name = host === 'deno' ? 'Deno' : host === 'bun' ? 'Bun' : 'Node';
+    const views = [buffer => new Uint8Array(buffer, 4, 8), buffer => new Uint16Array(buffer, 4), buffer => new DataView(buffer, 4, 8),
+      buffer => new DataView(buffer, 4), buffer => new Float64Array(buffer, 0, 2), buffer => Buffer.from(buffer, 8, 8)];
+    for (const make of views) {
+      const buffer = new ArrayBuffer(16, { maxByteLength: 16 });
+      const view = make(buffer);
+      buffer.resize(2);
+      const { message } = throws(() => addon().hold(view), `hold(${Object.prototype.toString.call(view)})`);
+      if (!message.startsWith(`${name}: cannot externalize the view: it is out of bounds`)) fail('wrong', message);
+      buffer.resize(16);
+      addon().release(addon().hold(view));
+      buffer.resize(0);
+      const whole = new Uint8Array(buffer), none = new DataView(new ArrayBuffer(8), 0, 0);
+      for (const empty of [whole, new Uint8Array(buffer, 0, 0), new Uint8Array(0), new DataView(buffer), none, Buffer.alloc(0)]) {
+        const held = addon().hold(empty);
+        equal(addon().byteLength(held), 0, 'the bytes of an empty view');
+        addon().release(held);
+      }
+      // Script may lie. Then it is an error, or no bytes come in.
+      Object.defineProperty(whole, 'keys', { get() { throw new Error('no keys') } });
+      throws(() => addon().hold(whole), 'hold() of a view that lies');
+    }
+    await collect();
   },
 
   /** A growable SharedArrayBuffer: what is held is what was there. */

@@ -41,7 +41,7 @@ impl Block {
 }
 
 /// The stores that V8 has buffers over.
-pub(super) static TABLE: AddressTable<Block> = AddressTable::new(ENGINE);
+pub(super) static TABLE: AddressTable<Block> = AddressTable::new(|| ENGINE);
 
 /// Stores over V8's own memory that ended isolates left behind.
 pub(super) static ENDED: EndedIsolates<Block> = EndedIsolates::new();

@@ -46,7 +46,7 @@ impl Drop for Buffer {
 
 #[test]
 fn the_store_behind_a_buffer_is_found_until_the_buffer_goes() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let buffer = Buffer::new(&TABLE, &store, &isolate).unwrap();
     let again = Buffer::new(&TABLE, &store, &isolate).unwrap();
@@ -64,7 +64,7 @@ fn the_store_behind_a_buffer_is_found_until_the_buffer_goes() {
 
 #[test]
 fn an_engine_without_blocks_has_a_table_too() {
-    static TABLE: AddressTable<NoBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<NoBlock> = AddressTable::new(|| ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let Given { data, hold } = TABLE.expose(&store, &isolate).unwrap();
     // SAFETY: I-FREE-ONCE: the buffer was made just now and is alive.
@@ -77,7 +77,7 @@ fn an_engine_without_blocks_has_a_table_too() {
 
 #[test]
 fn a_second_owner_of_written_memory_is_refused_and_counts_no_buffer() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let keeps = store.clone();
     // SAFETY: I-MAPPED: the deleter keeps the memory alive; no code writes through either store.
@@ -96,7 +96,7 @@ fn a_second_owner_of_written_memory_is_refused_and_counts_no_buffer() {
 
 #[test]
 fn read_only_memory_may_have_several_owners_and_each_buffer_takes_its_own_away() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     static BYTES: [u8; 64] = [7; 64];
     let isolate = isolate();
     let stores: Vec<BackingStore> = (0..3).map(|_| FrozenStore::from_owner(&BYTES[..]).unwrap().into()).collect();
@@ -111,7 +111,7 @@ fn read_only_memory_may_have_several_owners_and_each_buffer_takes_its_own_away()
 
 #[test]
 fn neighbours_parts_and_empty_ends_are_told_apart() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, whole) = (isolate(), store(64));
     let parts = [0..64, 0..8, 8..16, 8..64, 16..16, 64..64, 0..0].map(|range| whole.slice(range).unwrap());
     let buffers = parts.each_ref().map(|part| Buffer::new(&TABLE, part, &isolate).unwrap());
@@ -124,7 +124,7 @@ fn neighbours_parts_and_empty_ends_are_told_apart() {
 
 #[test]
 fn a_part_of_memory_that_grows_is_refused() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, growable) = (isolate(), SharedStore::growable(64, 128).unwrap());
     let part = growable.as_store().slice(0..64).unwrap();
     assert!(matches!(Buffer::new(&TABLE, &part, &isolate), Err(Error::Unsupported { engine: ENGINE, .. })));
@@ -134,7 +134,7 @@ fn a_part_of_memory_that_grows_is_refused() {
 
 #[test]
 fn a_remembered_entry_is_not_used_after_its_removal() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let isolate = isolate();
     // Several owners of one address, one after the other, as an allocator may produce them.
     let memory = store(64);
@@ -156,8 +156,8 @@ fn a_remembered_entry_is_not_used_after_its_removal() {
 
 #[test]
 fn a_remembered_entry_belongs_to_one_table() {
-    static FIRST: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
-    static SECOND: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static FIRST: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
+    static SECOND: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, shared) = (isolate(), SharedStore::zeroed(64).unwrap());
     let buffer = Buffer::new(&FIRST, shared.as_store(), &isolate).unwrap();
     assert!(buffer.store().is_some());
@@ -168,7 +168,7 @@ fn a_remembered_entry_belongs_to_one_table() {
 
 #[test]
 fn no_lock_is_held_while_an_owner_is_dropped() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     static FOUND: AtomicUsize = AtomicUsize::new(0);
     let isolate = isolate();
     let memory = store(64);
@@ -187,7 +187,7 @@ fn no_lock_is_held_while_an_owner_is_dropped() {
 
 #[test]
 fn the_id_of_an_isolate_stays_in_use_while_its_holds_are_counted() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let weak = Arc::downgrade(&isolate);
     let buffers = [0; 2].map(|_| Buffer::new(&TABLE, &store, &isolate).unwrap());
@@ -201,7 +201,7 @@ fn the_id_of_an_isolate_stays_in_use_while_its_holds_are_counted() {
 
 #[test]
 fn a_hold_that_is_not_the_last_keeps_the_id_of_its_isolate_until_it_is_dropped() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     let (isolate, store) = (isolate(), store(64));
     let weak = Arc::downgrade(&isolate);
     let given = [0; 2].map(|_| TABLE.expose(&store, &isolate).unwrap());
@@ -219,7 +219,7 @@ fn a_hold_that_is_not_the_last_keeps_the_id_of_its_isolate_until_it_is_dropped()
 
 #[test]
 fn threads_expose_find_and_let_go_at_the_same_time() {
-    static TABLE: AddressTable<FakeBlock> = AddressTable::new(ENGINE);
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let (sender, receiver) = mpsc::channel::<Buffer>();
