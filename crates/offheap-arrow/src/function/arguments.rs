@@ -1,31 +1,57 @@
 //! Columns as the arguments of a function.
 
+use std::borrow::Cow;
+
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, UInt8Type, UInt16Type, UInt32Type};
+use arrow_array::types::{Date32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use offheap_v8::v8;
 
 use super::error::{Reason, Role};
-use super::lent::{Lender, View};
+use super::kind::{Kind, with_number};
+use super::lent::{Batch, View};
+use super::{bytes, lists, strings, wide};
 
 /// The arguments of a function: one column each.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     types: Vec<DataType>,
+    columns: Vec<Argument>,
+}
+
+#[derive(Debug)]
+struct Argument {
+    kind: Kind,
+    when_null: WhenNull,
+}
+
+/// What a NULL does in an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenNull {
+    /// The function is not called for the row.
+    NoCall,
+    /// The argument is `undefined`, so the default value of the parameter applies.
+    Undefined,
+    /// The argument is `null`.
+    Null,
 }
 
 impl Arguments {
     /// # Errors
     /// [`Reason::UnsupportedType`].
     pub(crate) fn new(types: &[DataType]) -> Result<Self, Reason> {
-        for (index, data_type) in types.iter().enumerate() {
-            if !is_supported(data_type) {
-                return Err(Reason::UnsupportedType { role: Role::Argument(index), data_type: data_type.clone() });
-            }
-        }
-        Ok(Arguments { types: types.to_vec() })
+        let columns = types.iter().enumerate().map(|(index, data_type)| match Kind::of(data_type) {
+            Some(kind) => Ok(Argument { kind, when_null: WhenNull::NoCall }),
+            None => Err(Reason::UnsupportedType { role: Role::Argument(index), data_type: data_type.clone() }),
+        });
+        Ok(Arguments { types: types.to_vec(), columns: columns.collect::<Result<_, _>>()? })
+    }
+
+    /// Decides what NULLs do, one by one.
+    pub(crate) fn when_null(&mut self, each: impl IntoIterator<Item = WhenNull>) {
+        self.columns.iter_mut().zip(each).for_each(|(column, when_null)| column.when_null = when_null);
     }
 
     pub(crate) fn types(&self) -> &[DataType] {
@@ -34,35 +60,37 @@ impl Arguments {
 
     /// The parameters of the loop for these columns: each begins with a comma.
     pub(crate) fn parameters(&self) -> String {
-        let parameter = |(k, data_type): (usize, &DataType)| match data_type {
-            DataType::Boolean => format!(", A{k}, B{k}"),
-            _ => format!(", A{k}"),
-        };
-        self.types.iter().enumerate().map(parameter).collect()
+        let mut text = String::new();
+        for (k, column) in self.columns.iter().enumerate() {
+            let names: &[_] = match column.kind {
+                Kind::Number(_) | Kind::Days | Kind::Time(_) => &["A"],
+                Kind::Boolean | Kind::FixedList(..) => &["A", "B"],
+                Kind::Wide => &["A", "W"],
+                Kind::Text(_) | Kind::Bytes(_) | Kind::List(_) => &["A", "O", "B"],
+            };
+            let validity: &[_] = if column.when_null == WhenNull::NoCall { &[] } else { &["N", "M"] };
+            names.iter().chain(validity).for_each(|name| text += &format!(", {name}{k}"));
+        }
+        text
     }
 
     /// The arguments of the user's function for row `i`, in script.
     pub(crate) fn values(&self) -> String {
-        let value = |(k, data_type): (usize, &DataType)| match data_type {
-            DataType::Boolean => format!("((A{k}[(i + B{k}) >> 3] >> ((i + B{k}) & 7)) & 1) === 1"),
-            _ => format!("A{k}[i]"),
-        };
-        self.types.iter().enumerate().map(value).collect::<Vec<_>>().join(", ")
+        self.columns.iter().enumerate().map(|(k, column)| column.value(k)).collect::<Vec<_>>().join(", ")
     }
 
     /// # Errors
     /// [`Reason::WrongColumns`] unless the columns are those that the function was made for, with `row_count` rows each.
     pub(crate) fn check(&self, columns: &[ArrayRef], row_count: usize) -> Result<(), Reason> {
-        if columns.len() != self.types.len() {
-            let [expected, given] = [self.types.len(), columns.len()].map(|count| format!("{count} columns"));
+        if columns.len() != self.columns.len() {
+            let [expected, given] = [self.columns.len(), columns.len()].map(|count| format!("{count} columns"));
             return Err(Reason::WrongColumns { expected, given });
         }
         for (index, (column, expected)) in columns.iter().zip(&self.types).enumerate() {
             let role = Role::Argument(index);
             if column.data_type() != expected {
-                let [expected, given] =
-                    [expected, column.data_type()].map(|data_type| format!("{role} of {data_type}"));
-                return Err(Reason::WrongColumns { expected, given });
+                let named = |data_type: &DataType| format!("{role} of {data_type}");
+                return Err(Reason::WrongColumns { expected: named(expected), given: named(column.data_type()) });
             }
             if column.len() != row_count {
                 let [expected, given] = [row_count, column.len()].map(|count| format!("{role} with {count} rows"));
@@ -72,50 +100,98 @@ impl Arguments {
         Ok(())
     }
 
-    /// The rows for which the function is called, if these are not all.
-    pub(crate) fn called_rows(&self, columns: &[ArrayRef]) -> Option<NullBuffer> {
-        let all = columns.iter().fold(None, |all: Option<NullBuffer>, column| {
-            NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref())
+    /// The columns, with the dictionaries among them decoded.
+    pub(crate) fn decoded<'a>(&self, columns: &'a [ArrayRef]) -> Result<Cow<'a, [ArrayRef]>, Reason> {
+        if !self.types.iter().any(|data_type| matches!(data_type, DataType::Dictionary(..))) {
+            return Ok(Cow::Borrowed(columns));
+        }
+        let decoded = columns.iter().map(|column| match column.as_any_dictionary_opt() {
+            None => Ok(column.clone()),
+            Some(dictionary) => {
+                arrow_select::take::take(dictionary.values(), dictionary.keys(), None).map_err(Reason::from)
+            }
         });
-        all.filter(|nulls| nulls.null_count() != 0)
+        Ok(Cow::Owned(decoded.collect::<Result<_, _>>()?))
     }
 
-    /// Adds the arguments of the loop for these columns, which [`check`](Self::check) has accepted.
+    /// The rows for which the function is called, if these are not all.
+    pub(crate) fn called_rows(&self, decoded: &[ArrayRef]) -> Option<NullBuffer> {
+        let mut all = None;
+        for (column, argument) in decoded.iter().zip(&self.columns) {
+            if argument.when_null == WhenNull::NoCall && column.null_count() != 0 {
+                all = NullBuffer::union(all.as_ref(), column.nulls());
+            }
+        }
+        all
+    }
+
+    /// Adds the arguments of the loop for these columns, which [`check`](Self::check) has accepted and
+    /// [`decoded`](Self::decoded) has decoded.
     pub(crate) fn lend<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
-        lender: &Lender,
-        columns: &[ArrayRef],
-        into: &mut Vec<v8::Local<'s, v8::Value>>,
+        decoded: &[ArrayRef],
+        batch: &mut Batch<'_, 's>,
     ) -> Result<(), Reason> {
-        for column in columns {
-            match column.data_type() {
-                DataType::Boolean => into.extend(lender.bits(scope, column.as_boolean().values())?),
-                DataType::Int8 => into.push(numbers::<Int8Type>(scope, lender, column)?),
-                DataType::UInt8 => into.push(numbers::<UInt8Type>(scope, lender, column)?),
-                DataType::Int16 => into.push(numbers::<Int16Type>(scope, lender, column)?),
-                DataType::UInt16 => into.push(numbers::<UInt16Type>(scope, lender, column)?),
-                DataType::Int32 => into.push(numbers::<Int32Type>(scope, lender, column)?),
-                DataType::UInt32 => into.push(numbers::<UInt32Type>(scope, lender, column)?),
-                DataType::Float32 => into.push(numbers::<Float32Type>(scope, lender, column)?),
-                DataType::Float64 => into.push(numbers::<Float64Type>(scope, lender, column)?),
-                other => unreachable!("{other} was refused when the function was made"),
+        for (index, (column, argument)) in decoded.iter().zip(&self.columns).enumerate() {
+            match argument.kind {
+                Kind::Boolean => batch.bits(scope, column.as_boolean().values())?,
+                Kind::Number(number) => with_number!(number, numbers(scope, batch, column))?,
+                Kind::Wide => wide::lend(scope, batch, column.as_primitive::<Int64Type>().values())?,
+                Kind::Text(layout) => strings::lend(scope, batch, column, layout)?,
+                Kind::Days => numbers::<Date32Type>(scope, batch, column)?,
+                Kind::Time(unit) => wide::lend_times(scope, batch, column, unit)?,
+                Kind::Bytes(layout) => bytes::lend(scope, batch, column, layout)?,
+                Kind::FixedList(number, length) => lists::lend_fixed(scope, batch, column, (number, length), index)?,
+                Kind::List(number) => lists::lend(scope, batch, column, number, index)?,
+            }
+            if argument.when_null != WhenNull::NoCall {
+                match column.nulls().filter(|nulls| nulls.null_count() != 0) {
+                    Some(nulls) => batch.bits(scope, nulls.inner())?,
+                    None => batch.undefined(scope, 2),
+                }
             }
         }
         Ok(())
     }
 }
 
-fn is_supported(data_type: &DataType) -> bool {
-    use DataType::*;
-    matches!(data_type, Boolean | Int8 | UInt8 | Int16 | UInt16 | Int32 | UInt32 | Float32 | Float64)
+impl Argument {
+    /// The value of argument `k` for row `i`, in script.
+    fn value(&self, k: usize) -> String {
+        let value = match self.kind {
+            Kind::Boolean => format!("((A{k}[(i + B{k}) >> 3] >> ((i + B{k}) & 7)) & 1) === 1"),
+            Kind::Number(_) | Kind::Time(_) => format!("A{k}[i]"),
+            Kind::Days => format!("A{k}[i] * 86400000"),
+            Kind::Wide => {
+                let is_exact = format!("A{k}[i] <= 9007199254740991 && A{k}[i] >= -9007199254740991");
+                format!("(W{k} === undefined || ({is_exact}) ? A{k}[i] : W{k}[i])")
+            }
+            Kind::Text(_) => format!("substring(A{k}, O{k}[i] - B{k}, O{k}[i + 1] - B{k})"),
+            Kind::Bytes(_) => format!("new U8(A{k}, O{k}[i] + B{k}, O{k}[i + 1] - O{k}[i])"),
+            Kind::FixedList(number, length) => {
+                let (array, byte_length) = (number.constructor(), length * number.byte_length());
+                format!("new {array}(A{k}, i * {byte_length} + B{k}, {length})")
+            }
+            Kind::List(number) => {
+                let (array, size) = (number.constructor(), number.byte_length());
+                format!("new {array}(A{k}, O{k}[i] * {size} + B{k}, O{k}[i + 1] - O{k}[i])")
+            }
+        };
+        let null = match self.when_null {
+            WhenNull::NoCall => return value,
+            WhenNull::Undefined => "undefined",
+            WhenNull::Null => "null",
+        };
+        format!("(N{k} !== undefined && ((N{k}[(i + M{k}) >> 3] >> ((i + M{k}) & 7)) & 1) === 0 ? {null} : {value})")
+    }
 }
 
 /// A typed array over the column's own memory.
 fn numbers<'s, T: ArrowPrimitiveType<Native: View>>(
     scope: &mut v8::PinScope<'s, '_>,
-    lender: &Lender,
+    batch: &mut Batch<'_, 's>,
     column: &ArrayRef,
-) -> Result<v8::Local<'s, v8::Value>, Reason> {
-    lender.elements::<T::Native>(scope, column.as_primitive::<T>().values().inner())
+) -> Result<(), Reason> {
+    batch.elements::<T::Native>(scope, column.as_primitive::<T>().values().inner())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType};
 
 /// Why a function could not be made, or a batch not be computed. Every error names the function.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,14 @@ pub enum Reason {
         /// What the call gave.
         given: String,
     },
+    /// A list that is not NULL has a NULL in it. A typed array has no such elements.
+    #[error("{role} has a NULL in the list of row {row}; lists of numbers have none")]
+    NullItem {
+        /// Which of the columns it is.
+        role: Role,
+        /// The row of the batch.
+        row: usize,
+    },
     /// A batch has more rows or more bytes than one call can have.
     #[error("a batch with {given} {unit} is too large, it may have {limit}; use smaller batches")]
     TooLarge {
@@ -112,6 +120,9 @@ pub enum Reason {
     /// Memory could not be lent to script or taken back, or V8 failed.
     #[error(transparent)]
     Engine(#[from] offheap_v8::Error),
+    /// Arrow refused a column that was made of the results, or could not decode a dictionary.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
 }
 
 impl From<offheap_v8::offheap::Error> for Reason {

@@ -43,6 +43,7 @@ views! {
     u16 => Uint16Array,
     i32 => Int32Array,
     u32 => Uint32Array,
+    i64 => BigInt64Array,
     f32 => Float32Array,
     f64 => Float64Array,
 }
@@ -90,41 +91,75 @@ fn view<'s, T: View>(
     T::over(scope, buffer, byte_offset, element_count).ok_or(Reason::Engine(failed))
 }
 
-/// Lends buffers of Arrow to script, read-only, and counts the bytes that had to be copied for that.
+/// Counts what had to be copied, because it could not be lent.
 #[derive(Debug, Default)]
-pub(crate) struct Lender {
-    copied: Cell<u64>,
+pub(crate) struct Copies {
+    bytes: Cell<u64>,
 }
 
-impl Lender {
+impl Copies {
     /// The number of bytes that were copied.
-    pub(crate) fn copied_bytes(&self) -> u64 {
-        self.copied.get()
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
+/// The arguments of a loop for one batch, and the memory that script has for that time. Buffers of Arrow are lent read-only.
+pub(crate) struct Batch<'a, 's> {
+    copies: &'a Copies,
+    pub(crate) arguments: Vec<v8::Local<'s, v8::Value>>,
+    lent: Vec<Lent<'s>>,
+}
+
+impl<'a, 's> Batch<'a, 's> {
+    pub(crate) fn new(copies: &'a Copies) -> Self {
+        Batch { copies, arguments: Vec::with_capacity(16), lent: Vec::new() }
+    }
+
+    pub(crate) fn number(&mut self, scope: &mut v8::PinScope<'s, '_>, number: f64) {
+        self.arguments.push(v8::Number::new(scope, number).into());
+    }
+
+    pub(crate) fn undefined(&mut self, scope: &mut v8::PinScope<'s, '_>, count: usize) {
+        let undefined = v8::undefined(scope).into();
+        self.arguments.extend(std::iter::repeat_n::<v8::Local<'s, v8::Value>>(undefined, count));
+    }
+
+    /// A typed array over a `Vec` that is made for this batch. It is read by a loop of this crate, and not given to the user.
+    pub(crate) fn vec<T: View>(&mut self, scope: &mut v8::PinScope<'s, '_>, vec: Vec<T>) -> Result<(), Reason> {
+        let lent = Lent::new(scope, vec)?;
+        self.arguments.push(lent.array::<T>(scope)?);
+        self.lent.push(lent);
+        Ok(())
     }
 
     /// A typed array over all elements of `buffer`.
-    pub(crate) fn elements<'s, T: View>(
-        &self,
+    pub(crate) fn elements<T: View>(
+        &mut self,
         scope: &mut v8::PinScope<'s, '_>,
         buffer: &Buffer,
-    ) -> Result<v8::Local<'s, v8::Value>, Reason> {
+    ) -> Result<(), Reason> {
         let (array, byte_offset) = self.buffer(scope, buffer)?;
-        view::<T>(scope, array, byte_offset, buffer.len() / size_of::<T>())
+        self.arguments.push(view::<T>(scope, array, byte_offset, buffer.len() / size_of::<T>())?);
+        Ok(())
     }
 
     /// A `Uint8Array` over bits, and the index of the first bit in it.
-    pub(crate) fn bits<'s>(
-        &self,
-        scope: &mut v8::PinScope<'s, '_>,
-        bits: &BooleanBuffer,
-    ) -> Result<[v8::Local<'s, v8::Value>; 2], Reason> {
+    pub(crate) fn bits(&mut self, scope: &mut v8::PinScope<'s, '_>, bits: &BooleanBuffer) -> Result<(), Reason> {
         let bytes = bits.inner().slice(bits.offset() / 8);
-        let first = v8::Integer::new(scope, (bits.offset() % 8) as i32);
-        Ok([self.elements::<u8>(scope, &bytes)?, first.into()])
+        self.elements::<u8>(scope, &bytes)?;
+        self.number(scope, (bits.offset() % 8) as f64);
+        Ok(())
     }
 
-    /// An immutable ArrayBuffer, and the offset of the first byte of `buffer` in it.
-    fn buffer<'s>(
+    /// An ArrayBuffer over `buffer`. Returns the offset of the first byte of `buffer` in it.
+    pub(crate) fn part(&mut self, scope: &mut v8::PinScope<'s, '_>, buffer: &Buffer) -> Result<f64, Reason> {
+        let (array, byte_offset) = self.buffer(scope, buffer)?;
+        self.arguments.push(array.into());
+        Ok(byte_offset as f64)
+    }
+
+    fn buffer(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         buffer: &Buffer,
@@ -132,8 +167,14 @@ impl Lender {
         let aligned = AlignedStore::of(buffer)?;
         let (array, exposure) = aligned.store.expose(scope)?;
         if aligned.is_copy || !exposure.is_external() {
-            self.copied.set(self.copied.get() + buffer.len() as u64);
+            self.copies.bytes.set(self.copies.bytes.get() + buffer.len() as u64);
         }
         Ok((array, aligned.byte_offset))
+    }
+
+    /// Takes what was made for this batch from script. Buffers of Arrow stay until V8 collects their ArrayBuffers, which are
+    /// immutable.
+    pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
+        self.lent.iter().map(|lent| lent.end(scope)).fold(Ok(()), Result::and)
     }
 }

@@ -2,49 +2,175 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, UInt8Type, UInt16Type, UInt32Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Date64Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
 use arrow_array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
-use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
-use arrow_schema::DataType;
-use offheap_v8::v8;
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow_schema::{DataType, TimeUnit};
+use offheap_v8::{copy_of, v8};
 
 use super::error::{Reason, Role};
+use super::kind::{Kind, Number, with_number};
 use super::lent::{Lent, View};
 use super::rows::WRONG;
+use super::strings;
+use super::wide::Returned;
 
-/// The parameters of a loop for the validity bits of the results, and for the results.
-pub(crate) const PARAMETERS: &str = ", OV, O";
-
-/// # Errors
-/// [`Reason::UnsupportedType`].
-pub(crate) fn check_type(data_type: &DataType) -> Result<(), Reason> {
-    use DataType::*;
-    match data_type {
-        Boolean | Int8 | UInt8 | Int16 | UInt16 | Int32 | UInt32 | Float32 | Float64 => Ok(()),
-        other => Err(Reason::UnsupportedType { role: Role::Result, data_type: other.clone() }),
-    }
+/// The type of the results of a function.
+#[derive(Debug)]
+pub(crate) struct ResultType {
+    data_type: DataType,
+    kind: Kind,
 }
 
-/// What a loop does with the result `r` of row `i`. Nothing is converted: a result of another type ends the loop.
-pub(crate) fn store(data_type: &DataType) -> String {
-    let (is_right, store) = match data_type {
-        DataType::Boolean => {
-            return format!("if (r === true) O[i >> 3] |= 1 << (i & 7); else if (r !== false) {}", or_null());
+impl ResultType {
+    /// # Errors
+    /// [`Reason::UnsupportedType`].
+    pub(crate) fn new(data_type: DataType) -> Result<Self, Reason> {
+        match Kind::of_result(&data_type) {
+            Some(kind) => Ok(ResultType { data_type, kind }),
+            None => Err(Reason::UnsupportedType { role: Role::Result, data_type }),
         }
-        DataType::Int8 => ("(r << 24 >> 24) === r", "O[i] = r;"),
-        DataType::UInt8 => ("(r & 255) === r", "O[i] = r;"),
-        DataType::Int16 => ("(r << 16 >> 16) === r", "O[i] = r;"),
-        DataType::UInt16 => ("(r & 65535) === r", "O[i] = r;"),
-        DataType::Int32 => ("(r | 0) === r", "O[i] = r;"),
-        DataType::UInt32 => ("(r >>> 0) === r", "O[i] = r;"),
-        _ => ("typeof r === 'number'", "O[i] = r;"),
-    };
-    format!("if ({is_right}) {{ {store} }} else {}", or_null())
-}
+    }
 
-/// A row without a result is NULL.
-fn or_null() -> String {
-    format!("if (r === null || r === undefined) OV[i >> 3] &= ~(1 << (i & 7)); else {WRONG}")
+    pub(crate) fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    /// The parameters of a loop for the validity bits of the results, and for the results: each begins with a comma.
+    pub(crate) fn parameters(&self) -> &'static str {
+        if self.kind == Kind::Wide { ", OV, O, OW" } else { ", OV, O" }
+    }
+
+    /// What a loop collects beside the results, at its beginning.
+    pub(crate) fn extra(&self) -> &'static str {
+        if matches!(self.kind, Kind::Text(_)) { "''" } else { "undefined" }
+    }
+
+    /// What a loop does with the result `r` of row `i`. Nothing is converted: a result of another type ends the loop. A row without
+    /// a result is NULL.
+    pub(crate) fn store(&self) -> String {
+        let or_null = format!("if (r === null || r === undefined) OV[i >> 3] &= ~(1 << (i & 7)); else {WRONG}");
+        let is_right = match self.kind {
+            Kind::Boolean => {
+                return format!("if (r === true) O[i >> 3] |= 1 << (i & 7); else if (r !== false) {or_null}");
+            }
+            Kind::Text(_) => {
+                return format!("if (typeof r === 'string') {{ O[i] = r.length; extra += r; }} else {or_null}");
+            }
+            Kind::Days => {
+                let days = "const d = r / 86400000; if ((d | 0) === d) O[i] = d; else";
+                return format!("if (typeof r === 'number') {{ {days} {WRONG} }} else {or_null}");
+            }
+            Kind::Wide => {
+                let big =
+                    "OW[i] = r; if (extra === undefined) extra = new U8((n + 7) >> 3); extra[i >> 3] |= 1 << (i & 7);";
+                let or_big = format!("if (typeof r === 'bigint') {{ if (asIntN(64, r) !== r) {WRONG} {big} }}");
+                return format!("if (typeof r === 'number') O[i] = r; else {or_big} else {or_null}");
+            }
+            Kind::Number(Number::I8) => "(r << 24 >> 24) === r",
+            Kind::Number(Number::U8) => "(r & 255) === r",
+            Kind::Number(Number::I16) => "(r << 16 >> 16) === r",
+            Kind::Number(Number::U16) => "(r & 65535) === r",
+            Kind::Number(Number::I32) => "(r | 0) === r",
+            Kind::Number(Number::U32) => "(r >>> 0) === r",
+            _ => "typeof r === 'number'",
+        };
+        format!("if ({is_right}) O[i] = r; else {or_null}")
+    }
+
+    /// Lends memory for `row_count` results to script. Rows that are not called are NULL.
+    pub(crate) fn lend<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        row_count: usize,
+        called: Option<&NullBuffer>,
+        into: &mut Vec<v8::Local<'s, v8::Value>>,
+    ) -> Result<Results<'s>, Reason> {
+        let validity = match called {
+            None => vec![0xff_u8; row_count.div_ceil(8)],
+            Some(called) => {
+                let mut bits = called.inner().sliced().to_vec();
+                bits.resize(row_count.div_ceil(8), 0);
+                bits
+            }
+        };
+        let validity = zeroed(scope, validity, into)?;
+        let values = match self.kind {
+            Kind::Boolean => zeroed(scope, vec![0_u8; row_count.div_ceil(8)], into)?,
+            Kind::Text(_) | Kind::Days => zeroed(scope, vec![0_i32; row_count], into)?,
+            Kind::Number(number) => with_number!(number, zeroed_numbers(scope, row_count, into))?,
+            _ => zeroed(scope, vec![0_f64; row_count], into)?,
+        };
+        if self.kind == Kind::Wide {
+            into.push(values.array::<i64>(scope)?);
+        }
+        Ok(Results { validity, values })
+    }
+
+    /// The column, over the memory that script filled, after [`Results::end`]. `collected` is what the loop collected beside
+    /// the results.
+    pub(crate) fn column<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        results: Results<'s>,
+        row_count: usize,
+        collected: v8::Local<'s, v8::Value>,
+    ) -> Result<ArrayRef, Reason> {
+        let bits = |bytes: Vec<u8>| BooleanBuffer::new(Buffer::from_vec(bytes), 0, row_count);
+        let nulls = Some(NullBuffer::new(bits(results.validity.into_vec()?))).filter(|nulls| nulls.null_count() != 0);
+        let values = results.values;
+        Ok(match self.kind {
+            Kind::Boolean => Arc::new(BooleanArray::new(bits(values.into_vec()?), nulls)),
+            Kind::Number(number) => with_number!(number, numbers(values, nulls))?,
+            Kind::Days => numbers::<Date32Type>(values, nulls)?,
+            Kind::Text(layout) => {
+                let failed = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "collect strings" };
+                let all = v8::Local::<v8::String>::try_from(collected).map_err(|_| failed)?;
+                strings::column(scope, all, &values.into_vec()?, nulls, layout)?
+            }
+            Kind::Wide => {
+                let is_big = match collected.is_undefined() {
+                    true => None,
+                    false => Some(bits(copy_of::<u8>(scope, collected)?)),
+                };
+                let numbers = values.into_vec()?;
+                let whole = Returned { numbers: &numbers, is_big }.whole();
+                made::<Int64Type>(whole.map_err(|row| self.wrong(row, numbers[row]))?, nulls)
+            }
+            Kind::Time(unit) => {
+                let numbers = values.into_vec()?;
+                let times = Returned { numbers: &numbers, is_big: None }.times(unit);
+                self.times(times.map_err(|row| self.wrong(row, numbers[row]))?, unit, nulls)
+            }
+            Kind::Bytes(_) | Kind::FixedList(..) | Kind::List(_) => unreachable!("refused by `new`"),
+        })
+    }
+
+    fn times(&self, values: Vec<i64>, unit: TimeUnit, nulls: Option<NullBuffer>) -> ArrayRef {
+        let DataType::Timestamp(_, zone) = &self.data_type else { return made::<Date64Type>(values, nulls) };
+        macro_rules! times {
+            ($times:ty) => {
+                Arc::new(made::<$times>(values, nulls).as_primitive::<$times>().clone().with_timezone_opt(zone.clone()))
+            };
+        }
+        match unit {
+            TimeUnit::Second => times!(TimestampSecondType),
+            TimeUnit::Millisecond => times!(TimestampMillisecondType),
+            TimeUnit::Microsecond => times!(TimestampMicrosecondType),
+            TimeUnit::Nanosecond => times!(TimestampNanosecondType),
+        }
+    }
+
+    /// The error for a Number that Rust found wrong. It is told as script prints it.
+    fn wrong(&self, row: usize, number: f64) -> Reason {
+        let value =
+            if number.is_infinite() { number.to_string().replace("inf", "Infinity") } else { number.to_string() };
+        Reason::WrongResult { row, value, value_type: "number".to_owned(), expected: self.data_type.clone() }
+    }
 }
 
 /// Memory for the results of one batch.
@@ -54,65 +180,14 @@ pub(crate) struct Results<'s> {
 }
 
 impl<'s> Results<'s> {
-    /// Lends memory for `row_count` results to script. Rows that are not called are NULL.
-    pub(crate) fn lend(
-        scope: &mut v8::PinScope<'s, '_>,
-        data_type: &DataType,
-        row_count: usize,
-        called: Option<&NullBuffer>,
-        into: &mut Vec<v8::Local<'s, v8::Value>>,
-    ) -> Result<Self, Reason> {
-        let validity = match called {
-            None => vec![0xff_u8; row_count.div_ceil(8)],
-            Some(called) => {
-                let mut bits = called.inner().sliced().to_vec();
-                bits.resize(row_count.div_ceil(8), 0);
-                bits
-            }
-        };
-        let validity = lend(scope, validity, into)?;
-        let values = match data_type {
-            DataType::Boolean => lend(scope, vec![0_u8; row_count.div_ceil(8)], into)?,
-            DataType::Int8 => lend(scope, vec![0_i8; row_count], into)?,
-            DataType::UInt8 => lend(scope, vec![0_u8; row_count], into)?,
-            DataType::Int16 => lend(scope, vec![0_i16; row_count], into)?,
-            DataType::UInt16 => lend(scope, vec![0_u16; row_count], into)?,
-            DataType::Int32 => lend(scope, vec![0_i32; row_count], into)?,
-            DataType::UInt32 => lend(scope, vec![0_u32; row_count], into)?,
-            DataType::Float32 => lend(scope, vec![0_f32; row_count], into)?,
-            DataType::Float64 => lend(scope, vec![0_f64; row_count], into)?,
-            other => unreachable!("{other} was refused when the function was made"),
-        };
-        Ok(Results { validity, values })
-    }
-
     /// Takes the memory from script.
     pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
         let [validity, values] = [self.validity.end(scope), self.values.end(scope)];
         validity.and(values)
     }
-
-    /// The column, over the memory that script filled, after [`end`](Self::end).
-    pub(crate) fn into_array(self, data_type: &DataType, row_count: usize) -> Result<ArrayRef, Reason> {
-        let bits = |bits: Lent<'_>| Ok::<_, Reason>(BooleanBuffer::new(bits.into_vec::<u8>()?.into(), 0, row_count));
-        let nulls = Some(NullBuffer::new(bits(self.validity)?)).filter(|nulls| nulls.null_count() != 0);
-        let values = self.values;
-        match data_type {
-            DataType::Boolean => Ok(Arc::new(BooleanArray::new(bits(values)?, nulls))),
-            DataType::Int8 => numbers::<Int8Type>(values, nulls),
-            DataType::UInt8 => numbers::<UInt8Type>(values, nulls),
-            DataType::Int16 => numbers::<Int16Type>(values, nulls),
-            DataType::UInt16 => numbers::<UInt16Type>(values, nulls),
-            DataType::Int32 => numbers::<Int32Type>(values, nulls),
-            DataType::UInt32 => numbers::<UInt32Type>(values, nulls),
-            DataType::Float32 => numbers::<Float32Type>(values, nulls),
-            DataType::Float64 => numbers::<Float64Type>(values, nulls),
-            other => unreachable!("{other} was refused when the function was made"),
-        }
-    }
 }
 
-fn lend<'s, T: View>(
+fn zeroed<'s, T: View>(
     scope: &mut v8::PinScope<'s, '_>,
     vec: Vec<T>,
     into: &mut Vec<v8::Local<'s, v8::Value>>,
@@ -122,10 +197,21 @@ fn lend<'s, T: View>(
     Ok(lent)
 }
 
+fn zeroed_numbers<'s, T: ArrowPrimitiveType<Native: View>>(
+    scope: &mut v8::PinScope<'s, '_>,
+    row_count: usize,
+    into: &mut Vec<v8::Local<'s, v8::Value>>,
+) -> Result<Lent<'s>, Reason> {
+    zeroed(scope, vec![T::Native::default(); row_count], into)
+}
+
 fn numbers<T: ArrowPrimitiveType<Native: View>>(
     values: Lent<'_>,
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef, Reason> {
-    let values = ScalarBuffer::from(values.into_vec::<T::Native>()?);
-    Ok(Arc::new(PrimitiveArray::<T>::new(values, nulls)))
+    Ok(made::<T>(values.into_vec()?, nulls))
+}
+
+fn made<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
 }

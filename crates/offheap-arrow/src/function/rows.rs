@@ -1,25 +1,108 @@
 //! The loop in script over the rows of a batch, around the function of a user.
 
-use std::fmt::Write;
+use offheap_v8::v8;
 
-/// A script of this crate that makes loops. Its value is a function of the user's function, which returns a list of the loop and of
-/// its [report](REPORT). It runs before any text of a user, so it has V8's own functions, whatever script replaces later. It is
-/// strict, so that `caller` and `arguments` of functions do not show its memory to script.
-///
-/// `parameters` are those of the loop after the number of rows `n`, the validity bits `V` and the index `B` of the first of them.
-/// `body` is what it does for row `i`.
-pub(crate) fn script(parameters: &str, body: &str) -> String {
-    let mut text = String::from("(() => { 'use strict';\n");
-    text.push_str("return (f) => {\nlet row = 0, wrong;\n");
-    let _ = write!(text, "const run = (n, V, B{parameters}) => {{\nlet i = 0;\ntry {{\n");
-    let _ = writeln!(text, "if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}");
-    let _ = writeln!(
-        text,
-        "else {{ for (; i < n; i++) {{ const b = i + B; if ((V[b >> 3] >> (b & 7)) & 1) {{ {body} }} }} }}"
-    );
-    text.push_str("} finally { row = i; }\nreturn true;\n};\n");
-    text.push_str("return [run, () => { const w = wrong; wrong = undefined; return [row, w]; }];\n};\n})()");
-    text
+use super::error::Reason;
+use super::script::{self, FAILED};
+
+/// V8's own functions, under the names by which the loops know them.
+const BUILT_INS: [(&str, &str); 12] = [
+    ("I8", "Int8Array"),
+    ("U8", "Uint8Array"),
+    ("I16", "Int16Array"),
+    ("U16", "Uint16Array"),
+    ("I32", "Int32Array"),
+    ("U32", "Uint32Array"),
+    ("I64", "BigInt64Array"),
+    ("F32", "Float32Array"),
+    ("F64", "Float64Array"),
+    ("substring", "Function.prototype.call.bind(String.prototype.substring)"),
+    ("asIntN", "BigInt.asIntN"),
+    ("sourceOf", "Function.prototype.call.bind(Function.prototype.toString)"),
+];
+
+/// V8's own functions in the entered context. They are taken before any text of a user runs, so it does not matter what script
+/// replaces later.
+pub(crate) struct BuiltIns<'s>(Vec<v8::Local<'s, v8::Value>>);
+
+impl<'s> BuiltIns<'s> {
+    pub(crate) fn take(scope: &mut v8::PinScope<'s, '_>) -> Result<Self, Reason> {
+        let list = script::run_own(scope, &format!("[{}]", BUILT_INS.map(|(_, value)| value).join(", ")))?;
+        let list = v8::Local::<v8::Object>::try_from(list).map_err(|_| FAILED)?;
+        let functions = (0..BUILT_INS.len() as u32).map(|index| list.get_index(scope, index).ok_or(FAILED));
+        Ok(BuiltIns(functions.collect::<Result<_, _>>()?))
+    }
+
+    /// The text of a function.
+    pub(crate) fn source_of(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        function: v8::Local<'s, v8::Function>,
+    ) -> Result<String, Reason> {
+        let source_of = self.0.last().and_then(|last| v8::Local::<v8::Function>::try_from(*last).ok());
+        let source_of = source_of.ok_or(FAILED)?;
+        let undefined = v8::undefined(scope).into();
+        let text = script::catching(scope, "", |scope| source_of.call(scope, undefined, &[function.into()]))?;
+        Ok(text.to_rust_string_lossy(scope))
+    }
+}
+
+/// The loop around a user's function.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    /// Runs over the rows of a batch. It returns `true`, or `false` if a result does not belong to its type.
+    pub(crate) run: v8::Global<v8::Function>,
+    /// Returns a list of the row at which the loop ended, and the result that it ended for.
+    pub(crate) report: v8::Global<v8::Function>,
+    /// Returns what the loop collected in `extra`, and forgets it.
+    pub(crate) collected: v8::Global<v8::Function>,
+}
+
+impl Loop {
+    /// Makes a loop around `f`.
+    ///
+    /// `parameters` are those of the loop after the number of rows `n`, the validity bits `V` and the index `B` of the first of
+    /// them. `extra` is the first value of what the loop collects, and `body` is what it does for row `i`. All is strict, so that
+    /// `caller` and `arguments` of functions do not show the loop's memory to script.
+    pub(crate) fn around<'s>(
+        scope: &mut v8::PinScope<'s, '_>,
+        built_ins: &BuiltIns<'s>,
+        f: v8::Local<'s, v8::Function>,
+        (parameters, extra, body): (&str, &str, &str),
+    ) -> Result<Self, Reason> {
+        let make = script::run_own(scope, &text(parameters, extra, body))?;
+        let make = v8::Local::<v8::Function>::try_from(make).map_err(|_| FAILED)?;
+        let arguments: Vec<_> = built_ins.0.iter().copied().chain([f.into()]).collect();
+        let undefined = v8::undefined(scope).into();
+        let list = script::catching(scope, "", |scope| make.call(scope, undefined, &arguments))?;
+        let list = v8::Local::<v8::Object>::try_from(list).map_err(|_| FAILED)?;
+        let part = |index| -> Result<v8::Global<v8::Function>, Reason> {
+            let part = list.get_index(scope, index).and_then(|part| v8::Local::<v8::Function>::try_from(part).ok());
+            Ok(v8::Global::new(scope, part.ok_or(FAILED)?))
+        };
+        Ok(Loop { run: part(0)?, report: part(1)?, collected: part(2)? })
+    }
+}
+
+fn text(parameters: &str, extra: &str, body: &str) -> String {
+    let names = BUILT_INS.map(|(name, _)| name).join(", ");
+    format!(
+        "(({names}, f) => {{ 'use strict';
+let row = 0, wrong, extra;
+const run = (n, V, B{parameters}) => {{
+  let i = 0;
+  extra = {extra};
+  try {{
+    if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}
+    else {{ for (; i < n; i++) {{ const b = i + B; if ((V[b >> 3] >> (b & 7)) & 1) {{ {body} }} }} }}
+  }} finally {{ row = i; }}
+  return true;
+}};
+const report = () => {{ const w = wrong; wrong = undefined; return [row, w]; }};
+const collected = () => {{ const e = extra; extra = undefined; return e; }};
+return [run, report, collected];
+}})"
+    )
 }
 
 /// What a loop does with a result that does not belong to the type: it ends.

@@ -4,12 +4,12 @@ use arrow_array::{ArrayRef, new_empty_array};
 use arrow_schema::DataType;
 use offheap_v8::v8;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, WhenNull};
 use super::error::{Error, Reason};
-use super::lent::Lender;
-use super::results::{self, Results};
-use super::rows::{self, MAX_ROW_COUNT};
-use super::{script, text};
+use super::lent::{Batch, Copies};
+use super::results::ResultType;
+use super::rows::{BuiltIns, Loop, MAX_ROW_COUNT};
+use super::{script, source};
 
 /// A function of JavaScript that is called for each row of a batch: columns in, a column out.
 ///
@@ -37,19 +37,35 @@ use super::{script, text};
 /// a context of its own in the scope's isolate, so it sees no other function, and none sees what it does to built-in objects. Its
 /// globals live as long as it does.
 ///
-/// A row with a NULL among its arguments has the result NULL, without a call. A function that returns `null` or `undefined` makes
-/// a NULL too. Results are checked, and nothing is converted: [`Reason::WrongResult`] names the row.
+/// | type of the column | in script | a result may be |
+/// |---|---|---|
+/// | `Boolean` | a boolean | the same |
+/// | `Int8`, `Int16`, `Int32`, `UInt8`, `UInt16`, `UInt32` | a Number | a whole Number in range |
+/// | `Int64` | a Number, or a BigInt beyond 2^53 - 1 | a whole Number up to 2^53 - 1, or a BigInt of 64 bits |
+/// | `Float32`, `Float64` | a Number | a Number |
+/// | `Utf8`, `LargeUtf8`, `Utf8View` | a string | a string; half of a surrogate pair becomes U+FFFD |
+/// | `Date32`, `Date64`, `Timestamp` | a Number, the milliseconds since 1970 | such a Number: of whole days, milliseconds, or seconds; rounded for finer units |
+/// | `Binary`, `LargeBinary`, `BinaryView` | a `Uint8Array` over the column, read-only | |
+/// | `List`, `FixedSizeList` of numbers without NULLs | a typed array over the column, read-only; a `BigInt64Array` for `Int64` | |
+/// | `Dictionary` | what its values are | |
+///
+/// A typed array shows its row, and its `buffer` shows rows beside it, and up to 7 bytes of memory before the column. Script may keep
+/// it, which keeps the column's memory.
+///
+/// A row with a NULL among its arguments has the result NULL, without a call: in JavaScript, `null * 2 + 1` is 1. If the parameter for
+/// it, or one before that, has a default value, the function is called, and the argument is `undefined`, so that the default value
+/// applies: `(x = 0) => x + 1`. A function that returns `null` or `undefined` makes a NULL too. Results are checked, and nothing is
+/// converted: [`Reason::WrongResult`] names the row.
 ///
 /// A `ScalarFunction` stays on the thread of its isolate, and is dropped before it.
 #[derive(Debug)]
 pub struct ScalarFunction {
     name: String,
     arguments: Arguments,
-    result: DataType,
+    result: ResultType,
     context: v8::Global<v8::Context>,
-    run: v8::Global<v8::Function>,
-    report: v8::Global<v8::Function>,
-    lender: Lender,
+    rows: Loop,
+    copies: Copies,
 }
 
 /// What a [`ScalarFunction`] is made of; see [`ScalarFunction::builder`].
@@ -60,6 +76,7 @@ pub struct ScalarFunctionBuilder {
     arguments: Vec<DataType>,
     result: DataType,
     parameter_names: Option<Vec<String>>,
+    called_on_null_input: bool,
 }
 
 impl ScalarFunctionBuilder {
@@ -67,6 +84,13 @@ impl ScalarFunctionBuilder {
     /// decides which it is: the text is compiled as an expression first.
     pub fn parameter_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.parameter_names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Calls the function for rows with NULLs, too: the arguments are `null` then. This is `CALLED ON NULL INPUT` in SQL. Default
+    /// values of parameters do not apply, since `null` is a value.
+    pub fn called_on_null_input(mut self) -> Self {
+        self.called_on_null_input = true;
         self
     }
 
@@ -98,10 +122,10 @@ impl ScalarFunction {
         Self::builder(name, text, arguments, result).compile(scope)
     }
 
-    /// A function that has more to it than [`compile`](Self::compile) takes: names of its parameters.
+    /// A function that has more to it than [`compile`](Self::compile) takes: names of its parameters, or calls with NULLs.
     pub fn builder(name: &str, text: &str, arguments: &[DataType], result: DataType) -> ScalarFunctionBuilder {
         let (name, text, arguments) = (name.to_owned(), text.to_owned(), arguments.to_vec());
-        ScalarFunctionBuilder { name, text, arguments, result, parameter_names: None }
+        ScalarFunctionBuilder { name, text, arguments, result, parameter_names: None, called_on_null_input: false }
     }
 
     /// Calls the function for each of `row_count` rows. A function without arguments is called as often, too.
@@ -134,14 +158,14 @@ impl ScalarFunction {
 
     /// The type of the result.
     pub fn result(&self) -> &DataType {
-        &self.result
+        self.result.data_type()
     }
 
     /// The number of bytes of columns that all calls had to copy, because their memory could not be lent to script: it begins at
     /// no multiple of 8, or V8 was started without immutable buffers. It stays 0 for the memory of Arrow's own arrays, however
     /// they are sliced.
     pub fn copied_bytes(&self) -> u64 {
-        self.lender.copied_bytes()
+        self.copies.bytes()
     }
 
     fn call_rows(
@@ -152,7 +176,7 @@ impl ScalarFunction {
     ) -> Result<ArrayRef, Reason> {
         self.arguments.check(columns, row_count)?;
         if row_count == 0 {
-            return Ok(new_empty_array(&self.result));
+            return Ok(new_empty_array(self.result.data_type()));
         }
         if row_count > MAX_ROW_COUNT {
             return Err(Reason::TooLarge { unit: "rows", given: row_count, limit: MAX_ROW_COUNT });
@@ -160,33 +184,36 @@ impl ScalarFunction {
         v8::scope!(let scope, scope);
         let context = v8::Local::new(scope, &self.context);
         let scope = &mut v8::ContextScope::new(scope, context);
-        let called = self.arguments.called_rows(columns);
-        let undefined: v8::Local<v8::Value> = v8::undefined(scope).into();
-        let mut arguments: Vec<v8::Local<v8::Value>> = vec![v8::Number::new(scope, row_count as f64).into()];
+        let columns = self.arguments.decoded(columns)?;
+        let called = self.arguments.called_rows(&columns);
+        let mut batch = Batch::new(&self.copies);
+        batch.number(scope, row_count as f64);
         match &called {
-            None => arguments.extend([undefined; 2]),
-            Some(called) => arguments.extend(self.lender.bits(scope, called.inner())?),
+            None => batch.undefined(scope, 2),
+            Some(called) => batch.bits(scope, called.inner())?,
         }
-        let results = Results::lend(scope, &self.result, row_count, called.as_ref(), &mut arguments)?;
-        let lent = self.arguments.lend(scope, &self.lender, columns, &mut arguments);
-        let outcome = lent.and_then(|()| self.run(scope, &arguments));
+        let results = self.result.lend(scope, row_count, called.as_ref(), &mut batch.arguments)?;
+        let lent = self.arguments.lend(scope, &columns, &mut batch);
+        let outcome = lent.and_then(|()| self.run(scope, &batch.arguments));
         // Also after an error, script has none of the memory.
-        let ended = results.end(scope);
-        outcome?;
+        let ended = batch.end(scope).and(results.end(scope));
+        let collected = outcome?;
         ended?;
-        results.into_array(&self.result, row_count)
+        self.result.column(scope, results, row_count, collected)
     }
 
-    /// Calls the loop.
-    fn run<'s>(&self, scope: &mut v8::PinScope<'s, '_>, arguments: &[v8::Local<'s, v8::Value>]) -> Result<(), Reason> {
-        let run = v8::Local::new(scope, &self.run);
-        let undefined = v8::undefined(scope).into();
-        match script::catching(scope, &self.name, |scope| run.call(scope, undefined, arguments)) {
-            Ok(done) if done.is_true() => Ok(()),
+    /// Calls the loop. Returns what it collected beside the results.
+    fn run<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        arguments: &[v8::Local<'s, v8::Value>],
+    ) -> Result<v8::Local<'s, v8::Value>, Reason> {
+        match self.part(scope, &self.rows.run, arguments) {
+            Ok(done) if done.is_true() => self.part(scope, &self.rows.collected, &[]),
             Ok(_) => {
                 let (row, wrong) = self.report(scope)?;
                 let (value, value_type) = (script::described(scope, wrong), type_of(scope, wrong));
-                Err(Reason::WrongResult { row, value, value_type, expected: self.result.clone() })
+                Err(Reason::WrongResult { row, value, value_type, expected: self.result.data_type().clone() })
             }
             Err(Reason::Script { message, place, .. }) => {
                 let row = Some(self.report(scope)?.0);
@@ -196,12 +223,23 @@ impl ScalarFunction {
         }
     }
 
+    /// Calls a part of the loop.
+    fn part<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        part: &v8::Global<v8::Function>,
+        arguments: &[v8::Local<'s, v8::Value>],
+    ) -> script::Outcome<'s> {
+        let part = v8::Local::new(scope, part);
+        let undefined = v8::undefined(scope).into();
+        script::catching(scope, &self.name, |scope| part.call(scope, undefined, arguments))
+    }
+
     /// The row that the loop ended at, and what the function returned for it if that is the reason.
     fn report<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(usize, v8::Local<'s, v8::Value>), Reason> {
-        let report = v8::Local::new(scope, &self.report);
-        let undefined = v8::undefined(scope).into();
+        let report = self.part(scope, &self.rows.report, &[])?;
         script::catching(scope, &self.name, |scope| {
-            let list = v8::Local::<v8::Object>::try_from(report.call(scope, undefined, &[])?).ok()?;
+            let list = v8::Local::<v8::Object>::try_from(report).ok()?;
             let row = list.get_index(scope, 0)?.integer_value(scope)?;
             Some((usize::try_from(row).ok()?, list.get_index(scope, 1)?))
         })
@@ -213,32 +251,23 @@ fn type_of<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>
 }
 
 fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result<ScalarFunction, Reason> {
-    let arguments = Arguments::new(&from.arguments)?;
-    results::check_type(&from.result)?;
+    let mut arguments = Arguments::new(&from.arguments)?;
+    let result = ResultType::new(from.result)?;
     v8::scope!(let scope, scope);
     let context = v8::Context::new(scope, v8::ContextOptions::default());
     let scope = &mut v8::ContextScope::new(scope, context);
-    let body = format!("const r = f({}); {}", arguments.values(), results::store(&from.result));
-    let parameters = format!("{}{}", results::PARAMETERS, arguments.parameters());
-    // Before the user's text, which may replace built-in functions.
-    let make_loop = function(script::run_own(scope, &rows::script(&parameters, &body))?)?;
-    let user = text::function_of(scope, &from.name, &from.text, from.parameter_names.as_deref())?;
-    text::check_parameters(scope, user, from.arguments.len())?;
-    let undefined = v8::undefined(scope).into();
-    let made = script::catching(scope, &from.name, |scope| make_loop.call(scope, undefined, &[user.into()]))?;
-    let part = |index| -> Result<v8::Global<v8::Function>, Reason> {
-        let list = v8::Local::<v8::Object>::try_from(made).map_err(|_| FAILED)?;
-        let part = function(list.get_index(scope, index).ok_or(FAILED)?)?;
-        Ok(v8::Global::new(scope, part))
-    };
-    let (run, report) = (part(0)?, part(1)?);
+    let built_ins = BuiltIns::take(scope)?;
+    let user = source::function_of(scope, &from.name, &from.text, from.parameter_names.as_deref())?;
+    let has_default = source::defaults(scope, &built_ins, user, from.arguments.len())?;
+    arguments.when_null(has_default.into_iter().map(|has_default| match (from.called_on_null_input, has_default) {
+        (true, _) => WhenNull::Null,
+        (false, true) => WhenNull::Undefined,
+        (false, false) => WhenNull::NoCall,
+    }));
+    let body = format!("const r = f({}); {}", arguments.values(), result.store());
+    let parameters = format!("{}{}", result.parameters(), arguments.parameters());
+    let rows = Loop::around(scope, &built_ins, user, (&parameters, result.extra(), &body))?;
     let context = v8::Global::new(scope, context);
-    let (name, result, lender) = (from.name, from.result, Lender::default());
-    Ok(ScalarFunction { name, arguments, result, context, run, report, lender })
-}
-
-const FAILED: offheap_v8::Error = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "make a loop" };
-
-fn function(value: v8::Local<'_, v8::Value>) -> Result<v8::Local<'_, v8::Function>, Reason> {
-    v8::Local::try_from(value).map_err(|_| FAILED.into())
+    let copies = Copies::default();
+    Ok(ScalarFunction { name: from.name, arguments, result, context, rows, copies })
 }

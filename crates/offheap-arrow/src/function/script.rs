@@ -7,6 +7,8 @@ use super::error::{Place, Reason};
 /// What a call in script returned, or why it did not return.
 pub(crate) type Outcome<'s> = Result<v8::Local<'s, v8::Value>, Reason>;
 
+pub(crate) const FAILED: offheap_v8::Error = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "make a loop" };
+
 /// The name of the scripts of this crate, which are around the user's.
 const OWN: &str = "offheap:arrow";
 

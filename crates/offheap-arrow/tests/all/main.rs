@@ -7,3 +7,5 @@ mod kit;
 #[cfg(feature = "v8")]
 mod mistakes;
 mod stores;
+#[cfg(feature = "v8")]
+mod types;

@@ -3,6 +3,7 @@
 use offheap_v8::v8;
 
 use super::error::{Place, Reason};
+use super::rows::BuiltIns;
 use super::script;
 
 /// Compiles the text of a user in the entered context. V8 decides what it is: it is compiled as an expression first. If that is an
@@ -63,17 +64,84 @@ fn check_names(scope: &mut v8::PinScope<'_, '_>, names: &[String]) -> Result<(),
     Ok(())
 }
 
+/// For each of `expected` arguments, whether its parameter or one before it has a default value.
+///
 /// # Errors
-/// [`Reason::ParameterCount`] unless the function has a parameter for each argument, and needs no more.
-pub(crate) fn check_parameters<'s>(
+/// [`Reason::ParameterCount`] unless the function has a parameter for each argument, and more only with default values.
+pub(crate) fn defaults<'s>(
     scope: &mut v8::PinScope<'s, '_>,
+    built_ins: &BuiltIns<'s>,
     function: v8::Local<'s, v8::Function>,
     expected: usize,
-) -> Result<(), Reason> {
+) -> Result<Vec<bool>, Reason> {
+    // ECMAScript's `length`: the number of parameters before the first with a default value, or the last with `...`.
     let key = script::string(scope, "length")?.into();
     let length = script::catching(scope, "", |scope| function.get(scope, key)?.number_value(scope))?;
-    match length as usize {
-        declared if declared == expected => Ok(()),
-        declared => Err(Reason::ParameterCount { declared, expected }),
+    let length = length as usize;
+    if length == expected {
+        return Ok(vec![false; expected]);
     }
+    let parameters = match length > expected {
+        true => vec![Parameter::Plain; length],
+        false => {
+            let text = built_ins.source_of(scope, function)?;
+            parameters(scope, &text)?
+        }
+    };
+    let has_rest = parameters.last() == Some(&Parameter::Rest);
+    let declared = parameters.len() - usize::from(has_rest);
+    let is_missing = declared < expected && !has_rest;
+    if is_missing || parameters.iter().skip(expected).any(|parameter| *parameter == Parameter::Plain) {
+        // The text of V8's own functions shows no parameters.
+        return Err(Reason::ParameterCount { declared: declared.max(length), expected });
+    }
+    let first = parameters.iter().position(|parameter| *parameter == Parameter::WithDefault);
+    Ok((0..expected).map(|index| first.is_some_and(|first| index >= first)).collect())
+}
+
+/// A parameter in the text of a function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parameter {
+    Plain,
+    WithDefault,
+    /// `...rest`.
+    Rest,
+}
+
+/// At most this many commas and parentheses of a text are tried.
+const TRIES: usize = 1000;
+
+/// The parameters of a function, from its own text. V8 says where they end: up to a comma or parenthesis, they are parameters if an
+/// arrow function with them has no mistake in its syntax. There are none if the function is V8's own.
+fn parameters(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Result<Vec<Parameter>, Reason> {
+    let Some(open) = text.find('(') else { return Ok(vec![Parameter::Plain]) };
+    if text[..open].contains("=>") {
+        // Without parentheses there is one, and it has no default value.
+        return Ok(vec![Parameter::Plain]);
+    }
+    let text = &text[open + 1..];
+    let mut found = Vec::new();
+    let mut begin = 0;
+    for (end, sign) in text.match_indices([',', ')']).take(TRIES) {
+        if script::compile(scope, &format!("({}) => 0", &text[..end]), "", 0).is_err() {
+            continue;
+        }
+        let parameter = text[begin..end].trim();
+        if parameter.starts_with("...") {
+            found.push(Parameter::Rest);
+        } else if sign == "," || !parameter.is_empty() {
+            // The arrow function is made, and not called.
+            let length = script::run_own(scope, &format!("(({parameter}\n) => 0).length"))?;
+            found.push(if length.is_uint32() && length.uint32_value(scope) == Some(0) {
+                Parameter::WithDefault
+            } else {
+                Parameter::Plain
+            });
+        }
+        if sign == ")" {
+            return Ok(found);
+        }
+        begin = end + 1;
+    }
+    Ok(Vec::new())
 }
