@@ -72,6 +72,27 @@ pub fn timed_row(name: &'static str, goal: f64, mut ours: impl FnMut() -> f64, m
     Row { name, goal, ours_ns, peer_ns, ratio: ours_ns / peer_ns, spread }
 }
 
+/// Measures one step of our code and one step of the peer's, by the CPU time of the calling thread. Other threads, such as an
+/// engine's, do not count, and neither do other programs.
+pub fn cpu_row<A, B>(name: &'static str, goal: f64, mut ours: impl FnMut() -> A, mut peer: impl FnMut() -> B) -> Row {
+    let (our_steps, peer_steps) = (steps_per_turn(&mut ours), steps_per_turn(&mut peer));
+    let ours = || cpu_nanoseconds_per_step(our_steps, &mut ours);
+    timed_row(name, goal, ours, || cpu_nanoseconds_per_step(peer_steps, &mut peer))
+}
+
+fn cpu_nanoseconds_per_step<R>(steps: u32, step: &mut impl FnMut() -> R) -> f64 {
+    let begin = cpu_nanoseconds();
+    for _ in 0..steps {
+        black_box(&step());
+    }
+    (cpu_nanoseconds() - begin) / f64::from(steps)
+}
+
+fn cpu_nanoseconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
 struct Turn {
     ours_ns: f64,
     peer_ns: f64,
