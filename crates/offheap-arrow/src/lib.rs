@@ -28,7 +28,8 @@
 //!
 //! Memory that script may still write never turns into a `Buffer`: it has to be taken back first.
 //!
-//! Arrow's crates are re-exported, because types of two versions of Arrow do not meet. With the feature `v8`, a `ScalarFunction` is a function of JavaScript over the rows of columns.
+//! Arrow's crates are re-exported, because types of two versions of Arrow do not meet. With the feature `v8`, a
+//! `ScalarFunction` is a function of JavaScript over the rows of columns, and an `AggregateFunction` one over groups of rows.
 #![deny(unsafe_code)]
 
 mod aligned;
@@ -44,7 +45,9 @@ pub use arrow_buffer;
 #[cfg(feature = "v8")]
 pub use arrow_schema;
 #[cfg(feature = "v8")]
-pub use function::{Error, Place, Reason, Role, ScalarFunction, ScalarFunctionBuilder};
+pub use function::{
+    AggregateFunction, AggregateState, Error, Groups, Place, Reason, Role, ScalarFunction, ScalarFunctionBuilder,
+};
 pub use offheap;
 #[cfg(feature = "v8")]
 pub use offheap_v8;

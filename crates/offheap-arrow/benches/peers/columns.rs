@@ -47,7 +47,7 @@ pub(crate) fn nulls(name: &'static str) -> Row {
     let with_nulls = (0..ROWS).map(|row| {
         {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (random >> 33) % 10 != 0
+            !(random >> 33).is_multiple_of(10)
         }
         .then_some(row as f64)
     });

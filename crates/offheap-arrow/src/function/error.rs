@@ -29,7 +29,7 @@ impl Error {
 
     /// Whether script was ended from outside, by `terminate_execution` of the isolate's handle or by a limit on its heap.
     pub fn is_terminated(&self) -> bool {
-        matches!(self.reason, Reason::Terminated)
+        self.reason.is_terminated()
     }
 }
 
@@ -50,6 +50,16 @@ pub enum Reason {
     NotAFunction {
         /// The value, as V8 describes it.
         value: String,
+    },
+    /// The text is an expression, but its value is not an object with a state and its methods.
+    #[error("its {part} is {value}, not {expected}")]
+    NotAnAggregate {
+        /// Which part of the object is wrong, or `text` for all of it.
+        part: String,
+        /// What it is, as V8 describes it.
+        value: String,
+        /// What it must be.
+        expected: String,
     },
     /// A name that cannot be that of a parameter in JavaScript.
     #[error("{name:?} cannot be the name of a parameter in JavaScript")]
@@ -87,8 +97,27 @@ pub enum Reason {
         /// The type that was declared.
         expected: DataType,
     },
-    /// Script was ended from outside, by `terminate_execution` of the isolate's handle or by a limit on its heap. The isolate
-    /// runs no script until `cancel_terminate_execution`.
+    /// A method of an aggregate left a value in a state that does not belong there. The state has not changed.
+    #[error("its `{method}` left {value} ({value_type}) in `{field}` for row {row}, not {expected}")]
+    WrongState {
+        /// The method: `step` or `merge`.
+        method: &'static str,
+        /// The row of the batch.
+        row: usize,
+        /// The field of the state.
+        field: Box<str>,
+        /// The value, as V8 describes it.
+        value: Box<str>,
+        /// The value's `typeof`.
+        value_type: Box<str>,
+        /// What belongs there.
+        expected: Box<str>,
+    },
+    /// The states of an aggregate's groups are gone, because an earlier call was stopped before it gave them back.
+    #[error("its states were lost when an earlier call was stopped; begin again with new groups")]
+    StateLost,
+    /// Script was ended from outside, by `terminate_execution` of the isolate's handle. The isolate runs no script until
+    /// `cancel_terminate_execution`.
     #[error("it was stopped")]
     Terminated,
     /// Other columns than the function was made for.
@@ -117,12 +146,19 @@ pub enum Reason {
         /// How many there may be.
         limit: usize,
     },
-    /// Memory could not be lent to script or taken back, or V8 failed.
+    /// Memory could not be lent to script or taken back, V8 failed, or script was ended because its heap was full
+    /// ([`HeapLimit`](offheap_v8::Error::HeapLimit)).
     #[error(transparent)]
     Engine(#[from] offheap_v8::Error),
     /// Arrow refused a column that was made of the results, or could not decode a dictionary.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
+}
+
+impl Reason {
+    pub(crate) fn is_terminated(&self) -> bool {
+        matches!(self, Reason::Terminated | Reason::Engine(offheap_v8::Error::HeapLimit { .. }))
+    }
 }
 
 impl From<offheap_v8::offheap::Error> for Reason {

@@ -56,10 +56,24 @@ pub(crate) struct Lent<'s> {
 }
 
 impl<'s> Lent<'s> {
-    pub(crate) fn new<T: View>(scope: &mut v8::PinScope<'s, '_>, vec: Vec<T>) -> Result<Self, Reason> {
-        let store = BackingStore::from_owner(vec)?;
-        let buffer = store.expose(scope)?;
-        Ok(Lent { store, buffer })
+    pub(crate) fn new<T: View>(scope: &mut v8::PinScope<'s, '_>, mut vec: Vec<T>) -> Result<Self, Reason> {
+        Self::of(scope, &mut vec)
+    }
+
+    /// Takes a `Vec`, and leaves it where it is if it cannot be lent.
+    pub(crate) fn of<T: View>(scope: &mut v8::PinScope<'s, '_>, vec: &mut Vec<T>) -> Result<Self, Reason> {
+        let store = BackingStore::from_owner(std::mem::take(vec)).map_err(|rejected| {
+            let (error, owner) = rejected.into_parts();
+            *vec = owner;
+            error
+        })?;
+        match store.expose(scope) {
+            Ok(buffer) => Ok(Lent { store, buffer }),
+            Err(error) => {
+                *vec = store.try_into_unique()?.try_into_owner::<Vec<T>>()?;
+                Err(error.into())
+            }
+        }
     }
 
     /// A typed array over all of the `Vec`.

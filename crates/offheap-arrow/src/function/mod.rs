@@ -1,8 +1,10 @@
 //! Functions of JavaScript over the rows of columns.
 
+mod aggregate;
 mod arguments;
 mod bytes;
 mod error;
+mod groups;
 mod kind;
 mod lent;
 mod lists;
@@ -11,8 +13,11 @@ mod rows;
 mod scalar;
 mod script;
 mod source;
+mod state;
 mod strings;
 mod wide;
 
+pub use aggregate::AggregateFunction;
 pub use error::{Error, Place, Reason, Role};
+pub use groups::{AggregateState, Groups};
 pub use scalar::{ScalarFunction, ScalarFunctionBuilder};

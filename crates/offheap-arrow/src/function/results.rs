@@ -16,8 +16,8 @@ use super::error::{Reason, Role};
 use super::kind::{Kind, Number, with_number};
 use super::lent::{Lent, View};
 use super::rows::WRONG;
-use super::strings;
 use super::wide::Returned;
+use super::{script, strings};
 
 /// The type of the results of a function.
 #[derive(Debug)]
@@ -163,6 +163,17 @@ impl ResultType {
             TimeUnit::Microsecond => times!(TimestampMicrosecondType),
             TimeUnit::Nanosecond => times!(TimestampNanosecondType),
         }
+    }
+
+    /// The error for a value that the loop found wrong.
+    pub(crate) fn wrong_value<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        row: usize,
+        value: v8::Local<'s, v8::Value>,
+    ) -> Reason {
+        let (value, value_type) = script::told(scope, value);
+        Reason::WrongResult { row, value, value_type, expected: self.data_type.clone() }
     }
 
     /// The error for a Number that Rust found wrong. It is told as script prints it.

@@ -47,15 +47,15 @@ impl<'s> BuiltIns<'s> {
     }
 }
 
-/// The loop around a user's function.
+/// The loop around a user's function, or around an object with methods.
 #[derive(Debug)]
 pub(crate) struct Loop {
     /// Runs over the rows of a batch. It returns `true`, or `false` if a result does not belong to its type.
-    pub(crate) run: v8::Global<v8::Function>,
+    run: v8::Global<v8::Function>,
     /// Returns a list of the row at which the loop ended, and the result that it ended for.
-    pub(crate) report: v8::Global<v8::Function>,
+    report: v8::Global<v8::Function>,
     /// Returns what the loop collected in `extra`, and forgets it.
-    pub(crate) collected: v8::Global<v8::Function>,
+    collected: v8::Global<v8::Function>,
 }
 
 impl Loop {
@@ -67,7 +67,7 @@ impl Loop {
     pub(crate) fn around<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         built_ins: &BuiltIns<'s>,
-        f: v8::Local<'s, v8::Function>,
+        f: v8::Local<'s, v8::Object>,
         (parameters, extra, body): (&str, &str, &str),
     ) -> Result<Self, Reason> {
         let make = script::run_own(scope, &text(parameters, extra, body))?;
@@ -82,6 +82,53 @@ impl Loop {
         };
         Ok(Loop { run: part(0)?, report: part(1)?, collected: part(2)? })
     }
+
+    /// Runs over a batch. Returns what it collected, or the row at which it ended and the value that it ended for. `name` is that of
+    /// the user's text.
+    pub(crate) fn run<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        name: &str,
+        arguments: &[v8::Local<'s, v8::Value>],
+    ) -> Result<Ended<'s>, Reason> {
+        match part(scope, name, &self.run, arguments) {
+            Ok(done) if done.is_true() => part(scope, name, &self.collected, &[]).map(Ok),
+            Ok(_) => self.report(scope, name).map(Err),
+            Err(Reason::Script { message, place, .. }) => {
+                let row = Some(self.report(scope, name)?.0);
+                Err(Reason::Script { message, place, row })
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn report<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        name: &str,
+    ) -> Result<(usize, v8::Local<'s, v8::Value>), Reason> {
+        let report = part(scope, name, &self.report, &[])?;
+        script::catching(scope, name, |scope| {
+            let list = v8::Local::<v8::Object>::try_from(report).ok()?;
+            let row = list.get_index(scope, 0)?.integer_value(scope)?;
+            Some((usize::try_from(row).ok()?, list.get_index(scope, 1)?))
+        })
+    }
+}
+
+/// What a loop collected, or the row at which it ended and the value that it ended for.
+pub(crate) type Ended<'s> = Result<v8::Local<'s, v8::Value>, (usize, v8::Local<'s, v8::Value>)>;
+
+/// Calls a part of a loop.
+fn part<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    name: &str,
+    part: &v8::Global<v8::Function>,
+    arguments: &[v8::Local<'s, v8::Value>],
+) -> script::Outcome<'s> {
+    let part = v8::Local::new(scope, part);
+    let undefined = v8::undefined(scope).into();
+    script::catching(scope, name, |scope| part.call(scope, undefined, arguments))
 }
 
 fn text(parameters: &str, extra: &str, body: &str) -> String {

@@ -9,7 +9,7 @@ use super::error::{Error, Reason};
 use super::lent::{Batch, Copies};
 use super::results::ResultType;
 use super::rows::{BuiltIns, Loop, MAX_ROW_COUNT};
-use super::{script, source};
+use super::source;
 
 /// A function of JavaScript that is called for each row of a batch: columns in, a column out.
 ///
@@ -194,60 +194,16 @@ impl ScalarFunction {
         }
         let results = self.result.lend(scope, row_count, called.as_ref(), &mut batch.arguments)?;
         let lent = self.arguments.lend(scope, &columns, &mut batch);
-        let outcome = lent.and_then(|()| self.run(scope, &batch.arguments));
+        let outcome = lent.and_then(|()| self.rows.run(scope, &self.name, &batch.arguments));
         // Also after an error, script has none of the memory.
         let ended = batch.end(scope).and(results.end(scope));
-        let collected = outcome?;
+        let outcome = outcome?;
         ended?;
-        self.result.column(scope, results, row_count, collected)
-    }
-
-    /// Calls the loop. Returns what it collected beside the results.
-    fn run<'s>(
-        &self,
-        scope: &mut v8::PinScope<'s, '_>,
-        arguments: &[v8::Local<'s, v8::Value>],
-    ) -> Result<v8::Local<'s, v8::Value>, Reason> {
-        match self.part(scope, &self.rows.run, arguments) {
-            Ok(done) if done.is_true() => self.part(scope, &self.rows.collected, &[]),
-            Ok(_) => {
-                let (row, wrong) = self.report(scope)?;
-                let (value, value_type) = (script::described(scope, wrong), type_of(scope, wrong));
-                Err(Reason::WrongResult { row, value, value_type, expected: self.result.data_type().clone() })
-            }
-            Err(Reason::Script { message, place, .. }) => {
-                let row = Some(self.report(scope)?.0);
-                Err(Reason::Script { message, place, row })
-            }
-            Err(reason) => Err(reason),
+        match outcome {
+            Ok(collected) => self.result.column(scope, results, row_count, collected),
+            Err((row, wrong)) => Err(self.result.wrong_value(scope, row, wrong)),
         }
     }
-
-    /// Calls a part of the loop.
-    fn part<'s>(
-        &self,
-        scope: &mut v8::PinScope<'s, '_>,
-        part: &v8::Global<v8::Function>,
-        arguments: &[v8::Local<'s, v8::Value>],
-    ) -> script::Outcome<'s> {
-        let part = v8::Local::new(scope, part);
-        let undefined = v8::undefined(scope).into();
-        script::catching(scope, &self.name, |scope| part.call(scope, undefined, arguments))
-    }
-
-    /// The row that the loop ended at, and what the function returned for it if that is the reason.
-    fn report<'s>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(usize, v8::Local<'s, v8::Value>), Reason> {
-        let report = self.part(scope, &self.rows.report, &[])?;
-        script::catching(scope, &self.name, |scope| {
-            let list = v8::Local::<v8::Object>::try_from(report).ok()?;
-            let row = list.get_index(scope, 0)?.integer_value(scope)?;
-            Some((usize::try_from(row).ok()?, list.get_index(scope, 1)?))
-        })
-    }
-}
-
-fn type_of<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> String {
-    value.type_of(scope).to_rust_string_lossy(scope)
 }
 
 fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result<ScalarFunction, Reason> {
@@ -266,7 +222,7 @@ fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result
     }));
     let body = format!("const r = f({}); {}", arguments.values(), result.store());
     let parameters = format!("{}{}", result.parameters(), arguments.parameters());
-    let rows = Loop::around(scope, &built_ins, user, (&parameters, result.extra(), &body))?;
+    let rows = Loop::around(scope, &built_ins, user.into(), (&parameters, result.extra(), &body))?;
     let context = v8::Global::new(scope, context);
     let copies = Copies::default();
     Ok(ScalarFunction { name: from.name, arguments, result, context, rows, copies })

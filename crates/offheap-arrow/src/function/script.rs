@@ -1,6 +1,6 @@
 //! Compiling and calling script: texts of users, and the loops around them.
 
-use offheap_v8::v8;
+use offheap_v8::{heap_limit_error, v8};
 
 use super::error::{Place, Reason};
 
@@ -79,7 +79,7 @@ pub(crate) fn catching<'s, 'i, T>(
         return Ok(result);
     }
     if caught.has_terminated() || caught.is_execution_terminating() {
-        return Err(Reason::Terminated);
+        return Err(heap_limit_error(caught).map_or(Reason::Terminated, Reason::Engine));
     }
     let Some(message) = caught.message() else {
         let failed = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "continue" };
@@ -108,6 +108,11 @@ pub(crate) fn described<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'
         }
         None => String::from("a value"),
     }
+}
+
+/// A value as V8 describes it, and its `typeof`.
+pub(crate) fn told<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> (String, String) {
+    (described(scope, value), value.type_of(scope).to_rust_string_lossy(scope))
 }
 
 /// At most this many characters of a value are told.

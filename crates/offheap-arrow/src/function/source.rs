@@ -14,9 +14,7 @@ pub(crate) fn function_of<'s>(
     text: &str,
     parameters: Option<&[String]>,
 ) -> Result<v8::Local<'s, v8::Function>, Reason> {
-    // A line comment at the end of the text must not hide the parenthesis.
-    let expression = script::compile(scope, &format!("({text}\n)"), name, 1).map_err(|reason| within(text, reason));
-    match (expression, parameters) {
+    match (expression(scope, name, text), parameters) {
         (Ok(script), _) => {
             let value = script::catching(scope, name, |scope| script.run(scope))?;
             v8::Local::<v8::Function>::try_from(value)
@@ -28,6 +26,21 @@ pub(crate) fn function_of<'s>(
         }
         (Err(reason), _) => Err(reason),
     }
+}
+
+/// Runs the text of a user, which is an expression.
+pub(crate) fn value_of<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: &str) -> script::Outcome<'s> {
+    let script = expression(scope, name, text)?;
+    script::catching(scope, name, |scope| script.run(scope))
+}
+
+fn expression<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    name: &str,
+    text: &str,
+) -> Result<v8::Local<'s, v8::Script>, Reason> {
+    // A line comment at the end of the text must not hide the parenthesis.
+    script::compile(scope, &format!("({text}\n)"), name, 1).map_err(|reason| within(text, reason))
 }
 
 /// Text that ends too early is a mistake at the parenthesis after it: at its end, for its author.

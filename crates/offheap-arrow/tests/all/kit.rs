@@ -40,3 +40,20 @@ pub(crate) fn doubles(values: impl IntoIterator<Item = impl Into<Option<f64>>>) 
 pub(crate) fn is_script(error: &Error) -> bool {
     matches!(error.reason(), Reason::Script { .. })
 }
+
+/// Numbers that look random, the same for each seed (xorshift64*).
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number less than `limit`, which is not 0.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+}

@@ -1,6 +1,10 @@
 //! The public functions, from outside.
 
 #[cfg(feature = "v8")]
+mod aggregates;
+#[cfg(feature = "v8")]
+mod bad_aggregates;
+#[cfg(feature = "v8")]
 mod functions;
 #[cfg(feature = "v8")]
 mod kit;
