@@ -23,8 +23,8 @@ export function allocate(byteLength: number): ArrayBuffer;
  * - `'rw'`: what script writes is written to the file.
  *
  * Throws an error with a `code`: ENOENT, EACCES, EISDIR, ENOTDIR, NOT_A_FILE (a device, a pipe), NO_LENGTH (a file below /proc), OTHER_MODE
- * (the process has the file in another mode, and one of them is `'rw'`), MISALIGNED, OUT_OF_RANGE, TOO_LARGE_FOR_ENGINE (over 4 GiB at
- * once on Node 20 and Bun), UNSUPPORTED (the mode `'ro'`; a host without such buffers), ARGUMENT, MAP (any other error of the system).
+ * (the process has the file in another mode, and one of them is `'rw'`), MISALIGNED, OUT_OF_RANGE, TOO_MANY_MAPS (the system gives a
+ * process a number of maps, and the host needs the rest), TOO_LARGE_FOR_ENGINE (over 4 GiB at once on Node 20 and Bun), UNSUPPORTED (the mode `'ro'`; a host without such buffers), ARGUMENT, MAP (any other error of the system).
  *
  * If another program truncates the file, the process ends with status 135 when script touches the bytes that are gone, and the
  * name of the file is on standard error.

@@ -3,7 +3,7 @@
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Result};
 use napi_derive::napi;
-use offheap_node::offheap::{self, BackingStore, MapMode, Mapped, UniqueStore, exit_when_a_mapped_file_is_cut_short};
+use offheap_node::offheap::{BackingStore, MapMode, Mapped, UniqueStore, exit_when_a_mapped_file_is_cut_short};
 use offheap_node::{Error, expose_or_copy};
 
 use crate::errors::exception;
@@ -37,20 +37,12 @@ pub fn map_file<'env>(
     // Script cannot be told of it otherwise: there is no error in the middle of an access to memory.
     exit_when_a_mapped_file_is_cut_short(STATUS_AFTER_CUT);
     let mapped = || -> std::result::Result<_, Error> {
-        let file = Mapped::open(&path, mode)?;
-        expose_file(env, &window(file.store(), offset as usize, length.map(|length| length as usize))?)
+        let start = offset as usize;
+        let file = match length {
+            None => Mapped::open_part(&path, mode, start..),
+            Some(length) => Mapped::open_part(&path, mode, start..start.saturating_add(length as usize)),
+        };
+        expose_file(env, file?.store())
     };
     at(place.as_ref(), mapped).map_err(|error| exception(env, error))
-}
-
-fn window(
-    store: &BackingStore,
-    offset: usize,
-    length: Option<usize>,
-) -> std::result::Result<BackingStore, offheap::Error> {
-    match length {
-        None if offset == 0 => Ok(store.clone()),
-        None => store.slice(offset..),
-        Some(length) => store.slice(offset..offset.saturating_add(length)),
-    }
 }

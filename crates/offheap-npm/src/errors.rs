@@ -8,8 +8,10 @@ use offheap_node::{Error, OrThrow};
 
 /// Turns an error of offheap into an exception of script, with a class and a `code`.
 pub(crate) fn exception(env: &Env, error: Error) -> napi::Error {
-    if let Error::Memory(offheap::Error::Map { problem, .. }) = &error {
-        return type_error(env, code_of(problem), &error.to_string());
+    if let Error::Memory(offheap::Error::Map { problem, .. }) = &error
+        && let Some(code) = code_of(problem)
+    {
+        return type_error(env, code, &error.to_string());
     }
     match Err::<(), _>(error).or_throw(env) {
         Err(exception) => exception,
@@ -23,9 +25,11 @@ pub(crate) fn type_error(env: &Env, code: &str, message: &str) -> napi::Error {
     JsTypeError::from(napi::Error::new(code, message)).into_unknown(env).into()
 }
 
-/// The code of a file that cannot be mapped: the name that Node's `fs` has for it, if it has one.
-fn code_of(problem: &MapProblem) -> &'static str {
-    match problem {
+/// The code of a file that cannot be mapped: the name that Node's `fs` has for it, if it has one. `None` if the core's code says
+/// enough.
+fn code_of(problem: &MapProblem) -> Option<&'static str> {
+    Some(match problem {
+        MapProblem::OutOfRange { .. } | MapProblem::TooManyMaps { .. } => return None,
         MapProblem::Directory => "EISDIR",
         MapProblem::NotAFile => "NOT_A_FILE",
         MapProblem::NoLength => "NO_LENGTH",
@@ -43,5 +47,5 @@ fn code_of(problem: &MapProblem) -> &'static str {
             _ => "MAP",
         },
         _ => "MAP",
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Error;
+use crate::{Error, MapProblem};
 
 /// The JavaScript error that an error of native code becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,10 @@ impl Error {
             | Error::AboveMaximum { .. }
             | Error::SharedShrink { .. }
             | Error::Misaligned { .. }
-            | Error::PartialElement { .. } => ErrorClass::RangeError,
+            | Error::PartialElement { .. }
+            | Error::Map { problem: MapProblem::OutOfRange { .. } | MapProblem::TooManyMaps { .. }, .. } => {
+                ErrorClass::RangeError
+            }
             Error::NotResizable { .. }
             | Error::EngineResizes { .. }
             | Error::EngineMayShrink { .. }
@@ -78,7 +81,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::TooLarge { .. } | Error::OutOfMemory { .. } | Error::OverBudget { .. } => "OUT_OF_MEMORY",
-            Error::OutOfRange { .. } => "OUT_OF_RANGE",
+            Error::OutOfRange { .. } | Error::Map { problem: MapProblem::OutOfRange { .. }, .. } => "OUT_OF_RANGE",
+            Error::Map { problem: MapProblem::TooManyMaps { .. }, .. } => "TOO_MANY_MAPS",
             Error::InvalidAlignment { .. } => "INVALID_ALIGNMENT",
             Error::MaximumTooSmall { .. } | Error::AboveMaximum { .. } | Error::SharedShrink { .. } => "INVALID_LENGTH",
             Error::NotResizable { .. } | Error::EngineResizes { .. } => "NOT_RESIZABLE",

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::ffi::{CStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::RangeBounds;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::FxBuildHasher;
 
 use crate::raw::{FileOwner, RawStore};
+use crate::store::bounds;
 use crate::sys::{FileKey, MapFailure, MappedFile, OpenedFile};
 use crate::{BackingStore, Error, MapMode, MapProblem, Site};
 
@@ -63,24 +65,46 @@ impl Mapped {
     /// # Errors
     /// [`Error::Map`]: the file is missing, not readable (or, for `ReadWrite`, not writable), a directory, not a regular
     /// file, or one below `/proc` or the like, whose length is not known before it is read; or this process has it mapped
-    /// in another mode already, and one of the two modes is `ReadWrite`. [`Error::OutOfMemory`].
+    /// in another mode already, and one of the two modes is `ReadWrite`; or the process has almost all maps that the system
+    /// gives it ([`MapProblem::TooManyMaps`]). [`Error::OutOfMemory`].
     #[track_caller]
     pub fn open(path: impl AsRef<Path>, mode: MapMode) -> Result<Mapped, Error> {
+        Self::open_part(path, mode, ..)
+    }
+
+    /// Maps the bytes of a range of the file at `path`: the pages on which they are, and no others.
+    ///
+    /// ```
+    /// use offheap::{MapMode, Mapped};
+    ///
+    /// let path = std::env::temp_dir().join(format!("offheap-part-{}", std::process::id()));
+    /// std::fs::write(&path, vec![7; 100_000])?;
+    /// let part = Mapped::open_part(&path, MapMode::ReadOnly, 50_000..50_010)?;
+    /// assert_eq!(part.store().to_vec()?, [7; 10]);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open); [`Error::Map`] also if the file does not have all these bytes
+    /// ([`MapProblem::OutOfRange`]).
+    #[track_caller]
+    pub fn open_part(path: impl AsRef<Path>, mode: MapMode, range: impl RangeBounds<usize>) -> Result<Mapped, Error> {
         let (path, site) = (path.as_ref(), Site::here());
-        Self::map(path, mode, site).map_err(|failure| match failure {
+        Self::map(path, mode, range, site).map_err(|failure| match failure {
             MapFailure::Problem(problem) => map_error(path, problem),
             MapFailure::Error(error) => error,
         })
     }
 
-    fn map(path: &Path, mode: MapMode, site: Site) -> Result<Mapped, MapFailure> {
+    fn map(path: &Path, mode: MapMode, range: impl RangeBounds<usize>, site: Site) -> Result<Mapped, MapFailure> {
         let mut name = copy_of(path, 1)?;
         name.push(0);
         // No file has a name with a zero byte in it.
         let name = CStr::from_bytes_with_nul(&name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let file = OpenedFile::open(name, mode)?;
         let entry = OpenFile::register(file.key(), mode)?;
-        let file = MappedFile::map(&file, name, mode)?;
+        let file = MappedFile::map(&file, name, mode, bounds(range, file.byte_length()))?;
         let path = PathBuf::from(OsString::from_vec(copy_of(path, 0)?));
         let raw = RawStore::of_file(file, Opened { path, _entry: entry }, site)?;
         Ok(Mapped { store: BackingStore::of_new(raw) })
@@ -100,7 +124,7 @@ impl Mapped {
         self.owner().file().mode()
     }
 
-    /// The length in bytes that the file had when it was mapped.
+    /// The length in bytes: that of the part, or the one that the file had when all of it was mapped.
     pub fn byte_length(&self) -> usize {
         self.owner().file().len()
     }

@@ -137,6 +137,23 @@ pub enum MapProblem {
         /// The mode in which it is mapped.
         mapped: MapMode,
     },
+    /// The file does not have all bytes of the part.
+    OutOfRange {
+        /// Where the part begins, in bytes.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+        /// How long the file is, in bytes.
+        byte_length: usize,
+    },
+    /// The process has almost all maps that the system gives it (Linux: `vm.max_map_count`). The rest is left to the program
+    /// itself: an allocator or a garbage collector that gets none ends the process.
+    TooManyMaps {
+        /// How many it has.
+        maps: usize,
+        /// How many it may have.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for MapProblem {
@@ -154,6 +171,14 @@ impl fmt::Display for MapProblem {
             MapProblem::Unmappable => {
                 write!(f, "the system cannot map this file; copy it into a regular file first")
             }
+            MapProblem::OutOfRange { start, end, byte_length } => {
+                write!(f, "it has no bytes {start}..{end}, but {byte_length} bytes; map a part inside it")
+            }
+            MapProblem::TooManyMaps { maps, limit } => write!(
+                f,
+                "this process has {maps} of {limit} maps, and the rest is left to the program itself; drop some, map one \
+                 larger part instead of many, or raise the system's vm.max_map_count"
+            ),
             MapProblem::OtherMode { requested, mapped } => write!(
                 f,
                 "it is mapped {mapped} already and cannot be mapped {requested} at the same time; use the same mode"

@@ -119,6 +119,44 @@ export const cases = {
     assert.deepEqual([near[14], near[15], near[16]], [0, 42, 0]);
     assert.equal(mapFile(path, 'rw', { offset: 2 * GIB, length: 4 * GIB }).byteLength, 4 * GIB);
   },
+  // Of a large file, only the pages of the part are mapped.
+  onlyThePagesOfThePart() {
+    const path = sparse(6 * GIB);
+    const part = mapFile(path, 'cow', { offset: 5 * GIB + 4000, length: 200 });
+    const maps = readFileSync('/proc/self/maps', 'utf8').split('\n').filter(line => line.includes(path));
+    const bytes = maps.map(line => line.split(' ')[0].split('-').map(address => parseInt(address, 16))).map(([from, to]) => to - from);
+    assert.deepEqual(bytes, [8192]);
+    assert.equal(part.byteLength, 200);
+  },
+  // Linux gives a process 65,530 maps. The host needs some, and ends if it gets none.
+  async theHostLivesAtTheLimitOfMaps() {
+    const path = file(Buffer.alloc(64)), kept = [];
+    const { message } = throws(RangeError, 'TOO_MANY_MAPS', () => { for (;;) kept.push(mapFile(path, 'rw')); });
+    assert.match(message, /has \d+ of \d+ maps, and the rest is left to the program itself; drop some/);
+    assert(kept.length > 10000, `${kept.length} maps`);
+    // It allocates, collects, compiles and starts a worker.
+    const arrays = Array.from({ length: 200 }, () => new Uint8Array(1 << 20).fill(1));
+    const objects = Array.from({ length: 1e6 }, (_, i) => ({ i }));
+    assert.equal(arrays.length * objects.length, 2e8);
+    const worker = start('maps', path);
+    throws(RangeError, 'TOO_MANY_MAPS', () => mapFile(path, 'rw'));
+    const end = ended(worker);
+    worker.terminate();
+    await end.catch(() => 0);
+    await collect();
+    new Uint8Array(kept.at(-1))[3] = 5;
+    assert.equal(readFileSync(path)[3], 5);
+    // What is dropped can be mapped again.
+    kept.length = 0;
+    for (let round = 0; ; round++) {
+      await collect(1);
+      try {
+        return assert.equal(mapFile(path, 'rw').byteLength, 64);
+      } catch (error) {
+        if (round === 100) throw error;
+      }
+    }
+  },
   nothingIsRead() {
     const before = anonymous();
     const numbers = new Int32Array(mapFile(sparse(GIB)));

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::fault::Watched;
+use super::maps;
 use crate::{Error, MapMode, MapProblem};
 
 /// The owner of a mapping. Its memory is only read by copies, since other programs may write the file.
@@ -28,7 +29,7 @@ pub(crate) type FileKey = (u64, u64);
 pub(crate) struct OpenedFile {
     file: File,
     key: FileKey,
-    is_empty: bool,
+    byte_length: usize,
 }
 
 impl OpenedFile {
@@ -39,14 +40,18 @@ impl OpenedFile {
         let file = rustix::fs::open(path, access | OFlags::CLOEXEC, Mode::empty()).map_err(system)?;
         let stat = rustix::fs::fstat(&file).map_err(system)?;
         check_regular(&stat)?;
-        let is_empty = stat.st_size == 0;
+        let byte_length = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         // The system makes the content of such a file when it is read.
-        if is_empty && rustix::io::pread(&file, &mut [0_u8], 0).map_err(system)? != 0 {
+        if byte_length == 0 && rustix::io::pread(&file, &mut [0_u8], 0).map_err(system)? != 0 {
             return Err(MapProblem::NoLength);
         }
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ between platforms")]
         let key = (stat.st_dev as u64, u64::from(stat.st_ino));
-        Ok(OpenedFile { file: file.into(), key, is_empty })
+        Ok(OpenedFile { file: file.into(), key, byte_length })
+    }
+
+    pub(crate) fn byte_length(&self) -> usize {
+        self.byte_length
     }
 
     pub(crate) fn key(&self) -> FileKey {
@@ -94,18 +99,35 @@ impl From<Error> for MapFailure {
 }
 
 impl MappedFile {
-    /// Maps `file`, which was opened by the name `path`.
-    pub(crate) fn map(file: &OpenedFile, path: &CStr, mode: MapMode) -> Result<Self, MapFailure> {
-        if file.is_empty {
+    /// Maps the bytes `start..end` of `file`, which was opened by the name `path`: the pages on which they are.
+    pub(crate) fn map(
+        file: &OpenedFile,
+        path: &CStr,
+        mode: MapMode,
+        (start, end): (usize, usize),
+    ) -> Result<Self, MapFailure> {
+        let byte_length = end.checked_sub(start).filter(|_| end <= file.byte_length);
+        let Some(byte_length) = byte_length else {
+            return Err(MapProblem::OutOfRange { start, end, byte_length: file.byte_length }.into());
+        };
+        if byte_length == 0 {
             return Ok(MappedFile { _watched: None, mapping: None, mode });
         }
-        let (options, file) = (MmapOptions::new(), &file.file);
-        let mapping = match mode {
-            MapMode::ReadOnly => options.map_raw_read_only(file)?,
-            MapMode::ReadWrite => options.map_raw(file)?,
+        maps::check_room()?;
+        let mut options = MmapOptions::new();
+        // The address is that of `start`, also where no page begins there.
+        options.offset(start as u64).len(byte_length);
+        let file = &file.file;
+        let mapped = match mode {
+            MapMode::ReadOnly => options.map_raw_read_only(file),
+            MapMode::ReadWrite => options.map_raw(file),
             // SAFETY: I-BORROW: no slice of the mapping is ever made; `MmapRaw` gives only its address.
-            MapMode::CopyOnWrite => unsafe { options.map_copy(file) }?.into(),
+            MapMode::CopyOnWrite => unsafe { options.map_copy(file) }.map(MmapRaw::from),
         };
+        let mapping = mapped.map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NOMEM) => maps::problem_without_room().map_or_else(|| error.into(), MapFailure::Problem),
+            _ => MapFailure::from(error),
+        })?;
         let watched = Watched::new(mapping.as_ptr().addr(), mapping.len(), path)?;
         Ok(MappedFile { _watched: watched, mapping: Some(mapping), mode })
     }

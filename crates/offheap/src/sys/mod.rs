@@ -3,6 +3,7 @@
 
 mod fault;
 mod file;
+mod maps;
 mod pages;
 mod quarantine;
 mod reservation;

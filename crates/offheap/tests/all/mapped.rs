@@ -66,6 +66,59 @@ fn a_file_of_whole_pages_is_read_to_its_last_byte() {
     }
 }
 
+/// The lengths of the maps of the file at `path` in this process.
+#[cfg(target_os = "linux")]
+fn lengths_of_maps(path: &Path) -> Vec<usize> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let name = path.to_str().unwrap();
+    let addresses = maps.lines().filter(|line| line.ends_with(name)).map(|line| line.split_once(' ').unwrap().0);
+    addresses
+        .map(|range| {
+            let (start, end) = range.split_once('-').unwrap();
+            let number = |text| usize::from_str_radix(text, 16).unwrap();
+            number(end) - number(start)
+        })
+        .collect()
+}
+
+#[test]
+fn a_part_maps_only_its_pages() {
+    let folder = Folder::new("part");
+    let content: Vec<u8> = (0..100_000).map(|index| (index / 7) as u8).collect();
+    let path = folder.file(&content);
+    for mode in MODES {
+        for range in [0..1, 8..24, 4095..4097, 4096..8192, 50_001..50_002, 99_999..100_000, 0..100_000] {
+            let part = Mapped::open_part(&path, mode, range.clone()).unwrap();
+            assert_eq!(part.store().to_vec().unwrap(), content[range.clone()], "{mode} {range:?}");
+            assert_eq!(part.byte_length(), range.len());
+            assert_eq!(part.store().as_ptr().addr() % 4096, range.start % 4096);
+            #[cfg(target_os = "linux")]
+            assert_eq!(lengths_of_maps(&path), [range.end.next_multiple_of(4096) - range.start / 4096 * 4096]);
+        }
+    }
+    let tail = Mapped::open_part(&path, MapMode::ReadWrite, 99_990..).unwrap();
+    tail.copy_from_slice(3, b"new").unwrap();
+    tail.flush().unwrap();
+    assert_eq!(fs::read(&path).unwrap()[99_990..], [&content[99_990..99_993], b"new", &content[99_996..]].concat());
+}
+
+#[test]
+fn an_empty_part_has_no_map_and_a_part_beyond_the_file_is_an_error() {
+    let folder = Folder::new("beyond");
+    let path = folder.file(b"some bytes");
+    for range in [0..0, 5..5, 10..10] {
+        assert!(Mapped::open_part(&path, MapMode::ReadOnly, range).unwrap().store().to_vec().unwrap().is_empty());
+    }
+    #[expect(clippy::reversed_empty_ranges, reason = "it is refused")]
+    for range in [0..11, 11..11, 11..12, 5..4, usize::MAX - 1..usize::MAX] {
+        let error = Mapped::open_part(&path, MapMode::ReadOnly, range.clone()).unwrap_err();
+        assert_eq!(error.code(), "OUT_OF_RANGE", "{range:?}");
+        assert!(error.to_string().ends_with("but 10 bytes; map a part inside it"), "{error}");
+    }
+    let gone = Mapped::open_part(&path, MapMode::ReadOnly, 11..).unwrap_err();
+    assert!(matches!(gone, Error::Map { problem: MapProblem::OutOfRange { start: 11, end: 10, .. }, .. }), "{gone}");
+}
+
 #[test]
 fn no_mode_lends_a_slice() {
     let folder = Folder::new("slice");
