@@ -14,6 +14,15 @@ pub(crate) struct Parameter {
     pub(crate) data_type: DataType,
 }
 
+/// What a row with a NULL argument gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Nulls {
+    /// NULL, without a call of the function: `STRICT`, and if nothing is said.
+    Strict,
+    /// What the function makes of `null`: `CALLED ON NULL INPUT`.
+    Called,
+}
+
 /// The definition of a JavaScript function. Two equal definitions are one function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Definition {
@@ -21,6 +30,7 @@ pub(crate) struct Definition {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) result: DataType,
     pub(crate) volatility: Volatility,
+    pub(crate) nulls: Nulls,
     pub(crate) text: Arc<str>,
 }
 
@@ -31,7 +41,10 @@ impl Definition {
 
     /// Compiles the text in this isolate.
     pub(crate) fn compile(&self, scope: &mut PinScope<'_, '_>) -> Result<ScalarFunction, offheap_arrow::Error> {
-        let builder = ScalarFunction::builder(&self.name, &self.text, &self.types(), self.result.clone());
+        let mut builder = ScalarFunction::builder(&self.name, &self.text, &self.types(), self.result.clone());
+        if self.nulls == Nulls::Called {
+            builder = builder.called_on_null_input();
+        }
         let names: Option<Vec<&str>> = self.parameters.iter().map(|parameter| parameter.name.as_deref()).collect();
         match names {
             Some(names) => builder.parameter_names(names).compile(scope),

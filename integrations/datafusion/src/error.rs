@@ -1,11 +1,13 @@
 //! What goes wrong when a function is made or run.
 
+use std::fmt;
+
 use datafusion::common::DataFusionError;
 
 /// Why a JavaScript function could not be made, or a batch of rows not be computed. Every error names the function.
 ///
 /// It comes as a [`DataFusionError::External`], from which it can be cast back.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text has a mistake, script threw, or returned what is not of the declared type.
@@ -47,6 +49,13 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+}
+
+// Ballista tells a client the `Debug` of an error that happened on another machine.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<Error> for DataFusionError {

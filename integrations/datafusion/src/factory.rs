@@ -10,7 +10,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::sqlparser::ast::Ident;
 use datafusion::logical_expr::{CreateFunction, Expr, Volatility};
 
-use crate::definition::{Definition, Parameter};
+use crate::definition::{Definition, Nulls, Parameter};
 use crate::function::{self, Function};
 use crate::settings::Limits;
 use crate::stamp::Stamp;
@@ -58,7 +58,7 @@ impl JavaScript {
 impl FunctionFactory for JavaScript {
     async fn create(&self, state: &SessionState, statement: CreateFunction) -> Result<RegisterFunction> {
         match (&statement.params.language, &self.others) {
-            (Some(language), _) if is_javascript(language) => create(state, statement),
+            (Some(language), _) if is_javascript(language) => create(state, statement, Nulls::Strict),
             (_, Some(others)) => others.create(state, statement).await,
             (Some(language), None) => {
                 plan_err!(
@@ -76,7 +76,7 @@ pub(crate) fn is_javascript(language: &Ident) -> bool {
 }
 
 /// Makes the function of a statement.
-pub(crate) fn create(state: &SessionState, statement: CreateFunction) -> Result<RegisterFunction> {
+pub(crate) fn create(state: &SessionState, statement: CreateFunction, nulls: Nulls) -> Result<RegisterFunction> {
     let name = &statement.name;
     let exists = state.scalar_functions().contains_key(name)
         || state.aggregate_functions().contains_key(name)
@@ -107,7 +107,7 @@ pub(crate) fn create(state: &SessionState, statement: CreateFunction) -> Result<
         parameters.push(Parameter { name: parameter_name, data_type: parameter.data_type });
     }
     let volatility = statement.params.behavior.unwrap_or(Volatility::Volatile);
-    let definition = Definition { name: name.clone(), parameters, result, volatility, text: text.into() };
+    let definition = Definition { name: name.clone(), parameters, result, volatility, nulls, text: text.into() };
     let function = Function { definition: Arc::new(definition), limits: Limits::of(state.config_options()) };
     let made = function::register(function)?;
     let replaces_another_kind = match &made {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::coerce;
-use crate::definition::{Definition, Parameter};
+use crate::definition::{Definition, Nulls, Parameter};
 use crate::engine;
 use crate::settings::Limits;
 
@@ -51,6 +51,7 @@ pub fn udf(name: &str, text: &str, types: &[DataType], result: DataType) -> Resu
         parameters: types.iter().map(|data_type| Parameter { name: None, data_type: data_type.clone() }).collect(),
         result,
         volatility: Volatility::Volatile,
+        nulls: Nulls::Strict,
         text: text.into(),
     };
     let function = Function { definition: Arc::new(definition), limits: Limits::default() };
@@ -84,6 +85,11 @@ impl Scalar {
     /// The function in one of DataFusion's, if it is JavaScript.
     pub(crate) fn of(function: &ScalarUDF) -> Option<&Scalar> {
         (function.inner().as_ref() as &dyn Any).downcast_ref()
+    }
+
+    #[cfg(feature = "ballista")]
+    pub(crate) fn function(&self) -> &Function {
+        &self.function
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -35,8 +35,14 @@
 //! the time limit. Limits protect from mistakes, not from attackers.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ballista")]
+pub mod cluster;
+#[cfg(feature = "ballista")]
+mod codec;
 mod coerce;
 mod definition;
+#[cfg(feature = "ballista")]
+mod encode;
 mod engine;
 mod error;
 mod factory;

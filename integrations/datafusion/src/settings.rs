@@ -43,6 +43,16 @@ impl Limits {
         config.extensions.get::<Limits>().copied().unwrap_or_default()
     }
 
+    /// Limits that came in a plan.
+    #[cfg(feature = "ballista")]
+    pub(crate) fn checked(time_limit_ms: u64, heap_limit_mb: u64, buffer_limit_mb: u64) -> Result<Limits> {
+        let mut limits = Limits::default();
+        for ((name, ..), value) in [(TIME, time_limit_ms), (HEAP, heap_limit_mb), (BUFFERS, buffer_limit_mb)] {
+            limits.set(name, &value.to_string())?;
+        }
+        Ok(limits)
+    }
+
     pub(crate) fn time(&self) -> Duration {
         Duration::from_millis(self.time_limit_ms)
     }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 
 use crate::JavaScript;
+use crate::definition::Nulls;
 use crate::factory::{self, is_javascript};
 
 /// Runs one statement, like [`SessionContext::sql`], and reads all of a `CREATE FUNCTION … LANGUAGE JAVASCRIPT`.
@@ -19,10 +20,11 @@ use crate::factory::{self, is_javascript};
 ///
 /// - `STRICT` and `RETURNS NULL ON NULL INPUT`: a row with a NULL argument gives NULL without a call. This is so if
 ///   nothing is said, too.
+/// - `CALLED ON NULL INPUT`: the function gets `null` for NULL.
 /// - The name: `CREATE FUNCTION Twice …` makes `twice`, since `SELECT Twice(x)` calls that. Quotes keep it as it is.
 ///   `DROP FUNCTION` likewise.
 ///
-/// These are errors: `CALLED ON NULL INPUT`, `PARALLEL`, `SECURITY`, `SET`, parameters that are `OUT`, `INOUT` or `VARIADIC`, a second string
+/// These are errors: `PARALLEL`, `SECURITY`, `SET`, parameters that are `OUT`, `INOUT` or `VARIADIC`, a second string
 /// after `AS`, and `DROP FUNCTION` of several functions.
 ///
 /// # Errors
@@ -31,13 +33,18 @@ pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
     let mut statement = state.sql_to_statement(text, &dialect)?;
-    let mut is_ours = false;
+    let mut nulls = None;
     if let DataFusionStatement::Statement(statement) = &mut statement {
         match statement.as_mut() {
             Statement::CreateFunction(create) if create.language.as_ref().is_some_and(is_javascript) => {
                 refuse_what_is_dropped(create)?;
                 fold_case(&mut create.name);
-                is_ours = true;
+                nulls = Some(match create.called_on_null {
+                    Some(FunctionCalledOnNull::CalledOnNullInput) => Nulls::Called,
+                    Some(FunctionCalledOnNull::Strict | FunctionCalledOnNull::ReturnsNullOnNullInput) | None => {
+                        Nulls::Strict
+                    }
+                });
             }
             Statement::DropFunction(drop) => {
                 let [function] = drop.func_desc.as_mut_slice() else {
@@ -49,19 +56,19 @@ pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
         }
     }
     let plan = state.statement_to_plan(statement).await?;
-    match plan {
-        LogicalPlan::Ddl(DdlStatement::CreateFunction(create)) if is_ours => {
+    match (nulls, plan) {
+        (Some(nulls), LogicalPlan::Ddl(DdlStatement::CreateFunction(create))) => {
             if !JavaScript::is_installed(&state) {
                 return plan_err!("this session has no JavaScript: make it with JavaScript::install");
             }
-            match factory::create(&state, *create)? {
+            match factory::create(&state, *create, nulls)? {
                 RegisterFunction::Scalar(function) => context.register_udf((*function).clone()),
                 RegisterFunction::Aggregate(function) => context.register_udaf((*function).clone()),
                 _ => unreachable!("only these are made"),
             }
             Ok(DataFrame::new(context.state(), LogicalPlanBuilder::empty(false).build()?))
         }
-        plan => context.execute_logical_plan(plan).await,
+        (_, plan) => context.execute_logical_plan(plan).await,
     }
 }
 
@@ -78,7 +85,6 @@ fn fold_case(name: &mut ObjectName) {
 
 fn refuse_what_is_dropped(create: &CreateFunction) -> Result<()> {
     let refused = [
-        (matches!(create.called_on_null, Some(FunctionCalledOnNull::CalledOnNullInput)), "CALLED ON NULL INPUT"),
         (create.parallel.is_some(), "PARALLEL"),
         (create.security.is_some(), "SECURITY"),
         (!create.set_params.is_empty(), "SET"),

@@ -22,6 +22,8 @@ const NOT_RUN: &[&str] = &[
     "bash .ci/run",
     "bash .ci/v8-150",
     "bash .ci/datafusion",
+    "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --bin offheap-sql -- \"SELECT 6 * 7\"",
+    "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --features ballista --example two_executors",
     "cargo update -p v8@152.2.0 --precise 150.4.0",
     "cargo run --manifest-path examples/deno/Cargo.toml",
     "bash peers-unsound/check",
@@ -244,6 +246,7 @@ fn programs() -> Vec<String> {
         "crates/offheap-conformance/examples",
         "crates/offheap-node/examples/addon/src",
         "examples/deno/src",
+        "integrations/datafusion/examples",
         "peers-unsound/rquickjs/src",
         "peers-unsound/v8/src",
     ];

@@ -114,10 +114,6 @@ async fn what_is_not_supported_is_refused() {
         ("f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS ' '", "the text after AS is empty"),
         ("f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS RETURN 42", "must be a string"),
         ("f(x DOUBLE DEFAULT 1) RETURNS DOUBLE LANGUAGE JS AS 'x => x'", "DEFAULT of a parameter is not supported"),
-        (
-            "f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS CALLED ON NULL INPUT AS 'x => x'",
-            "CALLED ON NULL INPUT is not supported",
-        ),
         ("f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS PARALLEL SAFE AS 'x => x'", "PARALLEL is not supported"),
         ("f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS SECURITY DEFINER AS 'x => x'", "SECURITY is not supported"),
         ("f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => x', 'y'", "a second string after AS"),

@@ -1,8 +1,12 @@
 //! Statements, as a user writes them.
 
+#[cfg(feature = "ballista")]
+mod cluster;
 mod create;
 mod limits;
+mod program;
 mod scalar;
+mod types;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches;
