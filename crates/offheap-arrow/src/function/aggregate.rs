@@ -354,7 +354,7 @@ fn scratch<'s>(
     batch: &mut Batch<'_, 's>,
     fields: &[StateField],
 ) -> Result<(), Reason> {
-    fields.iter().filter(|field| field.is_array).try_for_each(|field| batch.vec(scope, vec![0_f64; field.width()]))
+    fields.iter().filter(|field| field.is_array).try_for_each(|field| batch.scratch(scope, vec![0.0; field.width()]))
 }
 
 fn make(

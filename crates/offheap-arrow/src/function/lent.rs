@@ -8,6 +8,7 @@ use offheap_v8::offheap::BackingStore;
 use offheap_v8::{BackingStoreExt, FrozenStoreExt, TypedElement, detach, v8};
 
 use super::error::Reason;
+use super::script;
 use crate::AlignedStore;
 
 /// A typed array of V8's, by the type of its elements.
@@ -53,7 +54,11 @@ views! {
 pub(crate) struct Lent<'s> {
     store: BackingStore,
     pub(crate) buffer: v8::Local<'s, v8::ArrayBuffer>,
+    key: Option<&'static str>,
 }
+
+/// Without this key script cannot detach a buffer.
+const KEY: &str = "offheap:arrow";
 
 impl<'s> Lent<'s> {
     pub(crate) fn new<T: View>(scope: &mut v8::PinScope<'s, '_>, mut vec: Vec<T>) -> Result<Self, Reason> {
@@ -68,7 +73,7 @@ impl<'s> Lent<'s> {
             error
         })?;
         match store.expose(scope) {
-            Ok(buffer) => Ok(Lent { store, buffer }),
+            Ok(buffer) => Ok(Lent { store, buffer, key: None }),
             Err(error) => {
                 *vec = store.try_into_unique()?.try_into_owner::<Vec<T>>()?;
                 Err(error.into())
@@ -83,7 +88,7 @@ impl<'s> Lent<'s> {
 
     /// Takes the memory from script, which has none of it afterwards.
     pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
-        detach(scope, self.buffer.into(), None).map_err(|error| match scope.is_execution_terminating() {
+        detach(scope, self.buffer.into(), self.key).map_err(|error| match scope.is_execution_terminating() {
             true => Reason::Terminated,
             false => error.into(),
         })
@@ -143,6 +148,17 @@ impl<'a, 's> Batch<'a, 's> {
     pub(crate) fn vec<T: View>(&mut self, scope: &mut v8::PinScope<'s, '_>, vec: Vec<T>) -> Result<(), Reason> {
         let lent = Lent::new(scope, vec)?;
         self.arguments.push(lent.array::<T>(scope)?);
+        self.lent.push(lent);
+        Ok(())
+    }
+
+    /// A `Float64Array` over a `Vec` that is made for this batch. Script may write to it, and cannot take its memory away.
+    pub(crate) fn scratch(&mut self, scope: &mut v8::PinScope<'s, '_>, vec: Vec<f64>) -> Result<(), Reason> {
+        let mut lent = Lent::new(scope, vec)?;
+        let key = script::string(scope, KEY)?;
+        lent.buffer.set_detach_key(key.into());
+        lent.key = Some(KEY);
+        self.arguments.push(lent.array::<f64>(scope)?);
         self.lent.push(lent);
         Ok(())
     }

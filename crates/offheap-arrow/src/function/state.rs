@@ -218,8 +218,7 @@ fn write(state: &AggregateState) -> String {
         let _ = write!(check, "const r{k} = st[{name}]; ");
         let is_wrong = match field.is_array {
             false => format!("typeof r{k} !== 'number'"),
-            // Script may have taken the memory away.
-            true => format!("r{k} !== S{k} || S{k}[{}] === undefined", width - 1),
+            true => format!("r{k} !== S{k}"),
         };
         let _ = write!(check, "if ({is_wrong}) {{ wrong = [{k}, r{k}]; return false; }} ");
         let _ = match field.is_array {
