@@ -3,6 +3,7 @@
 //! directory. `-- TEXT` selects the rows whose names contain TEXT. `peers-arrow` has the rows whose peers are other crates.
 #![forbid(unsafe_code)]
 
+mod aggregates;
 mod columns;
 mod strings;
 mod vectors;
@@ -20,13 +21,14 @@ const ROWS: usize = 8_192;
 
 fn main() -> Result<(), Box<dyn Error>> {
     offheap_v8::start("")?;
-    let all: [(&str, Measure); 6] = [
+    let all: [(&str, Measure); 7] = [
         ("column_f64_rust", columns::f64_rust),
         ("column_i32_rust", columns::i32_rust),
         ("column_nulls", columns::nulls),
         ("strings_upper_rust", strings::upper_rust),
         ("vectors_dot_384", vectors::dot_384),
         ("one_row", columns::one_row),
+        ("aggregate_rust", aggregates::geomean),
     ];
     run("peers-arrow.json", &all, || Ok(()))
 }
