@@ -8,6 +8,7 @@ mod columns;
 mod strings;
 mod vectors;
 
+use std::cell::Cell;
 use std::error::Error;
 
 use benches::{Measure, run};
@@ -33,14 +34,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     run("peers-arrow.json", &all, || Ok(()))
 }
 
-/// Makes a function for these columns, and gives it to `work`.
+/// The batches of a table, more than the caches of a CPU have, one after the other.
+struct Table {
+    batches: Vec<Vec<ArrayRef>>,
+    next: Cell<usize>,
+}
+
+impl Table {
+    const BATCHES: usize = 512;
+
+    fn new(batch: impl FnMut(usize) -> Vec<ArrayRef>) -> Self {
+        Table { batches: (0..Self::BATCHES).map(batch).collect(), next: Cell::new(0) }
+    }
+
+    /// The columns of the next batch.
+    fn next(&self) -> &[ArrayRef] {
+        let next = self.next.get();
+        self.next.set((next + 1) % self.batches.len());
+        &self.batches[next]
+    }
+}
+
+/// Makes a function for the columns of a table, and gives it to `work`.
 fn with_function<R>(
     text: &str,
-    columns: &[ArrayRef],
+    table: &Table,
     result: DataType,
     work: impl FnOnce(&mut v8::PinScope<'_, '_>, &ScalarFunction) -> R,
 ) -> R {
-    let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
+    let types: Vec<_> = table.batches[0].iter().map(|column| column.data_type().clone()).collect();
     let mut isolate = Isolate::builder().buffer_alignment(64).build().expect("an isolate");
     isolate.enter(|scope| {
         scope.with_v8(|scope| {

@@ -8,16 +8,18 @@ use offheap_arrow::arrow_array::cast::AsArray;
 use offheap_arrow::arrow_array::{ArrayRef, StringArray};
 use offheap_arrow::arrow_schema::DataType;
 
-use crate::{ROWS, call, with_function};
+use crate::{ROWS, Table, call, with_function};
 
 /// Upper case of 16 ASCII bytes, next to Rust's into a `StringBuilder`.
 pub(crate) fn upper_rust(name: &'static str) -> Row {
-    let column: StringArray = (0..ROWS).map(|row| Some(format!("a name of {row:06}"))).collect();
-    let columns: [ArrayRef; 1] = [Arc::new(column)];
-    with_function("x => x.toUpperCase()", &columns, DataType::Utf8, |scope, function| {
-        let ours = || call(scope, function, &columns);
+    let table = Table::new(|batch| {
+        let rows = (0..ROWS).map(|row| Some(format!("a name of {:06}", (batch + row) % 1_000_000)));
+        vec![Arc::new(rows.collect::<StringArray>())]
+    });
+    with_function("x => x.toUpperCase()", &table, DataType::Utf8, |scope, function| {
+        let ours = || call(scope, function, table.next());
         cpu_row(name, 3.5, ours, || -> ArrayRef {
-            let strings = columns[0].as_string::<i32>();
+            let strings = table.next()[0].as_string::<i32>();
             let mut builder = StringBuilder::with_capacity(ROWS, strings.values().len());
             strings.iter().for_each(|string| builder.append_option(string.map(str::to_uppercase)));
             Arc::new(builder.finish())

@@ -8,25 +8,26 @@ use offheap_arrow::arrow_array::types::Float32Type;
 use offheap_arrow::arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array};
 use offheap_arrow::arrow_schema::{DataType, Field};
 
-use crate::{call, with_function};
+use crate::{Table, call, with_function};
 
 const LENGTH: usize = 384;
-/// 12 MiB a column.
-const ROWS: usize = 8_192;
+/// The rows of a batch here: 384 KiB a column.
+const ROWS: usize = 256;
 
-fn vectors(by: usize) -> ArrayRef {
-    let values: Float32Array = (0..ROWS * LENGTH).map(|item| Some(((item * by) % 100) as f32)).collect();
+fn vectors(batch: usize, by: usize) -> ArrayRef {
+    let values: Float32Array = (0..ROWS * LENGTH).map(|item| Some(((batch + item * by) % 100) as f32)).collect();
     let field = Arc::new(Field::new("item", DataType::Float32, false));
     Arc::new(FixedSizeListArray::new(field, LENGTH as i32, Arc::new(values), None))
 }
 
 /// The dot product of two vectors of 384 `f32`s, next to a loop in Rust that adds `f64`s in the same order.
 pub(crate) fn dot_384(name: &'static str) -> Row {
-    let columns = [vectors(3), vectors(7)];
+    let table = Table::new(|batch| vec![vectors(batch, 3), vectors(batch, 7)]);
     let text = "(a, b) => { let sum = 0; for (let i = 0; i < a.length; i++) sum += a[i] * b[i]; return sum }";
-    with_function(text, &columns, DataType::Float64, |scope, function| {
-        let ours = || call(scope, function, &columns);
+    with_function(text, &table, DataType::Float64, |scope, function| {
+        let ours = || call(scope, function, table.next());
         cpu_row(name, 1.5, ours, || -> ArrayRef {
+            let columns = table.next();
             let [a, b] = [0, 1].map(|index: usize| {
                 columns[index].as_fixed_size_list().values().as_primitive::<Float32Type>().values()
             });

@@ -1,5 +1,7 @@
 //! Functions of JavaScript over the rows of columns.
 
+#[cfg(test)]
+mod addresses;
 mod aggregate;
 mod arguments;
 mod bytes;

@@ -137,6 +137,7 @@ fn text(parameters: &str, extra: &str, body: &str) -> String {
         "(({names}, f) => {{ 'use strict';
 let row = 0, wrong, extra;
 const run = (n, V, B{parameters}) => {{
+  n = n | 0;
   let i = 0;
   extra = {extra};
   try {{

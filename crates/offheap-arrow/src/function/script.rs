@@ -93,7 +93,9 @@ pub(crate) fn catching<'s, 'i, T>(
         resource.is_string() && { resource.to_rust_string_lossy(caught) == name && name != OWN }
     });
     let place = message.get_line_number(caught).filter(|_| is_users);
-    let place = place.map(|line| Place { line, column: message.get_start_column() + 1 });
+    // A mistake at the parenthesis before the text is at its beginning.
+    let column = message.get_start_column().wrapping_add(1).max(1);
+    let place = place.map(|line| Place { line, column });
     caught.reset();
     Err(Reason::Script { message: text, place, row: None })
 }

@@ -48,18 +48,31 @@ pub(crate) fn lend_times<'s>(
         TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().values(),
         TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().values(),
     };
-    let per_unit = milliseconds(unit);
-    batch.vec(scope, values.iter().map(|&value| value as f64 * per_unit.0 / per_unit.1).collect())
+    let times = match unit {
+        TimeUnit::Second => values.iter().map(|&value| value as f64 * 1000.0).collect(),
+        TimeUnit::Millisecond => values.iter().map(|&value| value as f64).collect(),
+        TimeUnit::Microsecond => values.iter().map(|&value| milliseconds::<1_000>(value)).collect(),
+        TimeUnit::Nanosecond => values.iter().map(|&value| milliseconds::<1_000_000>(value)).collect(),
+    };
+    batch.vec(scope, times)
 }
 
-/// The milliseconds of a unit, as a fraction.
-fn milliseconds(unit: TimeUnit) -> (f64, f64) {
-    match unit {
-        TimeUnit::Second => (1000.0, 1.0),
-        TimeUnit::Millisecond => (1.0, 1.0),
-        TimeUnit::Microsecond => (1.0, 1000.0),
-        TimeUnit::Nanosecond => (1.0, 1_000_000.0),
-    }
+/// The milliseconds of a time in a unit of which a millisecond has `UNITS`. Whole milliseconds are exact.
+fn milliseconds<const UNITS: i64>(value: i64) -> f64 {
+    (value / UNITS) as f64 + (value % UNITS) as f64 / UNITS as f64
+}
+
+/// The inverse of [`milliseconds`], rounded to the unit.
+fn units<const UNITS: i64>(number: f64) -> Option<i64> {
+    let whole = number.floor();
+    let rest = ((number - whole) * UNITS as f64).round();
+    exact(whole)?.checked_mul(UNITS)?.checked_add(rest as i64)
+}
+
+/// A whole number in the range of an `i64`.
+fn exact(number: f64) -> Option<i64> {
+    let fits = number.trunc() == number && (-(2f64.powi(63))..2f64.powi(63)).contains(&number);
+    fits.then_some(number as i64)
 }
 
 /// Numbers that a function returned for a column of 64 bits.
@@ -93,21 +106,15 @@ impl Returned<'_> {
     }
 
     /// The values of a column of times. The error is a row whose milliseconds are no time in this unit: no number, out of range,
-    /// or between two milliseconds or seconds. For finer units they are rounded, because a Number has no exact microseconds.
+    /// or between two milliseconds or seconds. For finer units they are rounded, because a Number has no exact nanoseconds.
     pub(crate) fn times(&self, unit: TimeUnit) -> Result<Vec<i64>, usize> {
-        let per_unit = milliseconds(unit);
-        let is_coarse = matches!(unit, TimeUnit::Second | TimeUnit::Millisecond);
-        let mut values = Vec::with_capacity(self.numbers.len());
-        for (row, &number) in self.numbers.iter().enumerate() {
-            let value = number / per_unit.0 * per_unit.1;
-            let whole = if is_coarse { value } else { value.round() };
-            let fits = whole.trunc() == whole && (-(2f64.powi(63))..2f64.powi(63)).contains(&whole);
-            if !fits || (unit == TimeUnit::Second && whole * per_unit.0 != number) {
-                return Err(row);
-            }
-            values.push(whole as i64);
-        }
-        Ok(values)
+        let time = |number: f64| match unit {
+            TimeUnit::Second => exact(number / 1000.0).filter(|seconds| *seconds as f64 * 1000.0 == number),
+            TimeUnit::Millisecond => exact(number),
+            TimeUnit::Microsecond => units::<1_000>(number),
+            TimeUnit::Nanosecond => units::<1_000_000>(number),
+        };
+        self.numbers.iter().enumerate().map(|(row, &number)| time(number).ok_or(row)).collect()
     }
 }
 

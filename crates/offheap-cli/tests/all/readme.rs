@@ -34,6 +34,9 @@ const NOT_RUN: &[&str] = &[
     "cargo test -p offheap-ledger",
     "cargo bench -p offheap-v8 --bench peers",
     "cargo bench -p offheap-cli --features v8 --bench map",
+    "cargo run -p offheap-arrow --features v8 --example functions",
+    "cargo bench -p offheap-arrow --features v8 --bench peers",
+    "cargo bench --manifest-path peers-arrow/Cargo.toml",
     "cd crates/offheap-node && npm run bench",
     "cd crates/offheap-npm && npm run bench",
 ];
@@ -243,6 +246,7 @@ fn programs() -> Vec<String> {
     let folders = [
         "crates/offheap-quickjs/examples",
         "crates/offheap-v8/examples",
+        "crates/offheap-arrow/examples",
         "crates/offheap-conformance/examples",
         "crates/offheap-node/examples/addon/src",
         "examples/deno/src",

@@ -1,0 +1,246 @@
+//! Texts that do what they should not.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use offheap_arrow::arrow_array::builder::{FixedSizeListBuilder, Float64Builder};
+use offheap_arrow::arrow_array::cast::AsArray;
+use offheap_arrow::arrow_array::{Array, ArrayRef, StringArray, StringViewArray};
+use offheap_arrow::arrow_buffer::Buffer;
+use offheap_arrow::arrow_schema::DataType;
+use offheap_arrow::offheap_v8::{Isolate, IsolateExt, ScopeExt, collect};
+use offheap_arrow::{Reason, ScalarFunction};
+
+use crate::kit::{call, doubles, in_v8, reason, refused};
+
+fn strings(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+#[test]
+fn a_loop_does_not_use_what_script_replaces() {
+    let replaced = "
+        const Object_ = Object, Array_ = Array;
+        String.prototype.substring = () => 'bad';
+        Function.prototype.call = Function.prototype.apply = Function.prototype.bind = () => 'bad';
+        Function.prototype.toString = () => '(a, b) => 0';
+        Array.prototype[Symbol.iterator] = () => { throw 'bad' };
+        Uint8Array = Float64Array = BigInt64Array = Array = Object = undefined;
+        BigInt.asIntN = () => 'bad';
+        const { defineProperty } = Object_, keys = ['0', '1', '2', 'x', 'get', 'set', 'length'];
+        for (let i = 0; i < keys.length; i++)
+            defineProperty(Object_.prototype, keys[i], { __proto__: null, get() { return 'bad' }, configurable: true });
+        defineProperty(Array_.prototype, '0', { __proto__: null, get() { return 'bad' } });
+        globalThis.substring = globalThis.f = globalThis.n = 'bad';";
+    let with = |text: &str| format!("(() => {{ {replaced}\nreturn {text} }})()");
+    let column = strings(&["one", "two", ""]);
+    assert_eq!(*call(&with("x => x + '!'"), &[column], DataType::Utf8).unwrap(), *strings(&["one!", "two!", "!"]));
+    let numbers = call(&with("x => 2n ** 62n"), &[doubles([1.0])], DataType::Int64).unwrap();
+    assert_eq!(numbers.as_primitive::<offheap_arrow::arrow_array::types::Int64Type>().value(0), 1 << 62);
+    assert!(
+        reason(&with("x => 'x'"), &[doubles([1.0])], DataType::Float64)
+            .contains("it returned \"x\" (string) for row 0")
+    );
+    assert!(reason(&with("x => { throw 'x' }"), &[doubles([1.0])], DataType::Float64).ends_with("in row 0"));
+}
+
+#[test]
+fn the_loop_is_not_seen_through_functions_and_stacks() {
+    let text = "function f(x) {
+        let caller = 'hidden';
+        try { caller = f.caller } catch (e) {}
+        if (caller && caller !== 'hidden') return 1;
+        Error.prepareStackTrace = (_, frames) => frames.map(frame => [frame.getFunction(), frame.getThis()]);
+        return new Error().stack.flat().filter(seen => typeof seen === 'function' && seen !== f).length;
+    }";
+    assert_eq!(*call(text, &[doubles([0.0])], DataType::Float64).unwrap(), *doubles([0.0]));
+}
+
+/// Runs a function that never returns, and ends it.
+fn stopped(text: &str) {
+    let mut isolate = Isolate::builder().heap_limits(0, 256 << 20).build().unwrap();
+    let handle = isolate.thread_safe_handle();
+    let (done, wait) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn({
+        let handle = handle.clone();
+        move || {
+            let _ = wait.recv_timeout(Duration::from_millis(100));
+            handle.terminate_execution();
+        }
+    });
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let types = [DataType::Float64];
+            let f = ScalarFunction::compile(scope, "f", text, &types, DataType::Float64).unwrap();
+            let error = f.call(scope, &[doubles([1.0])], 1).unwrap_err();
+            let _ = done.send(());
+            watchdog.join().unwrap();
+            handle.cancel_terminate_execution();
+            assert!(error.is_terminated(), "{text}: {error}");
+            let g = ScalarFunction::compile(scope, "g", "x => x + 1", &types, DataType::Float64).unwrap();
+            assert_eq!(*g.call(scope, &[doubles([1.0])], 1).unwrap(), *doubles([2.0]), "{text}");
+        });
+    });
+}
+
+#[test]
+fn loops_without_end_are_stopped() {
+    for text in [
+        "x => { for (;;); }",
+        "x => { for (;;) new Array(1000).fill(1.5) }",
+        "x => { const a = []; for (;;) { a.push(x); a.pop() } }",
+        "x => /(a+)+b/.test('a'.repeat(40))",
+        "x => { for (;;) [3, 2, 1].sort((a, b) => a - b) }",
+        "x => { let s = ''; for (;;) { s += 'x'; if (s.length > 1000) s = '' } }",
+        "x => { const o = { get y() { for (;;); } }; return o.y }",
+        "x => { try { for (;;); } finally { for (;;); } }",
+        "x => { function* g() { for (;;) yield 1 } for (const y of g()); }",
+        "x => { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); return x }",
+        "x => { const p = new Proxy({}, { get(t, k, r) { for (;;); } }); return p.y }",
+    ] {
+        stopped(text);
+    }
+}
+
+#[test]
+fn a_loop_without_end_in_the_text_itself_is_stopped() {
+    let mut isolate = Isolate::new().unwrap();
+    let handle = isolate.thread_safe_handle();
+    let watchdog = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        handle.terminate_execution();
+    });
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let made = ScalarFunction::compile(scope, "f", "(() => { for (;;); })()", &[], DataType::Float64);
+            assert!(made.unwrap_err().is_terminated());
+        });
+    });
+    watchdog.join().unwrap();
+}
+
+#[test]
+fn deep_recursion_is_an_error() {
+    let told = reason("function f(x) { return f(x + 1) + 1 }", &[doubles([1.0])], DataType::Float64);
+    assert!(told.contains("RangeError: Maximum call stack size exceeded"), "{told}");
+}
+
+#[test]
+fn a_heap_that_fills_is_an_error_and_the_isolate_goes_on() {
+    let mut isolate = Isolate::builder().heap_limits(0, 32 << 20).build().unwrap();
+    for text in [
+        "x => { const a = []; for (;;) a.push([x]) }",
+        "x => { const m = new Map(); for (let i = 0; ; i++) m.set(i, [i]) }",
+    ] {
+        let types = [DataType::Float64];
+        isolate.enter(|scope| {
+            scope.with_v8(|scope| {
+                let f = ScalarFunction::compile(scope, "f", text, &types, DataType::Float64).unwrap();
+                assert!(f.call(scope, &[doubles([1.0])], 1).unwrap_err().is_terminated());
+            })
+        });
+        isolate.enter(|scope| {
+            scope.with_v8(|scope| {
+                let f = ScalarFunction::compile(scope, "f", "x => x", &types, DataType::Float64).unwrap();
+                assert_eq!(*f.call(scope, &[doubles([1.0])], 1).unwrap(), *doubles([1.0]));
+            })
+        });
+    }
+}
+
+/// A column of vectors of two, which counts from `from`.
+fn vectors(from: u32, row_count: u32) -> ArrayRef {
+    let mut list = FixedSizeListBuilder::new(Float64Builder::new(), 2);
+    for row in 0..row_count {
+        (0..2).for_each(|item| list.values().append_value(f64::from(from + row * 2 + item)));
+        list.append(true);
+    }
+    Arc::new(list.finish())
+}
+
+#[test]
+fn a_vector_that_script_keeps_stays_as_it_was() {
+    let text = "(() => { let kept; return x => {
+        if (kept === undefined) { kept = x; return -1 }
+        try { kept[0] = 9; kept.fill(9); new Uint8Array(kept.buffer)[0] = 9 } catch (e) {}
+        for (const name of ['transfer', 'resize']) try { kept.buffer[name](1); return -2 } catch (e) {}
+        return kept[0] * 1000 + kept[1] + kept.buffer.byteLength * 0;
+    } })()";
+    let types = [vectors(0, 0).data_type().clone()];
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let f = ScalarFunction::compile(scope, "f", text, &types, DataType::Float64).unwrap();
+            assert_eq!(*f.call(scope, &[vectors(7, 1)], 1).unwrap(), *doubles([-1.0]));
+            for _ in 0..100 {
+                assert_eq!(*f.call(scope, &[vectors(50, 2)], 2).unwrap(), *doubles([7008.0, 7008.0]));
+            }
+            collect(scope);
+            assert_eq!(*f.call(scope, &[vectors(50, 1)], 1).unwrap(), *doubles([7008.0]));
+        });
+    });
+}
+
+#[test]
+fn a_column_is_not_written_through_what_script_gets() {
+    let column = vectors(0, 4);
+    let text = "x => { for (const a of [x, new Uint8Array(x.buffer), new DataView(x.buffer)]) try {
+        if (a.fill) a.fill(7); else a.setFloat64(0, 7);
+        a[0] = 7; a.set([7]); a.reverse(); a.sort(); a.copyWithin(1, 0);
+    } catch (e) {} return x[0] }";
+    let result = call(text, std::slice::from_ref(&column), DataType::Float64).unwrap();
+    assert_eq!(*result, *doubles([0.0, 2.0, 4.0, 6.0]));
+    assert_eq!(*column, *vectors(0, 4));
+}
+
+#[test]
+fn texts_with_any_characters() {
+    let column = [strings(&["x"])];
+    for (text, expected) in [
+        ("x => '$$' + x + `\"` + \"'\"", "$$x\"'"),
+        ("x => x + '\0' + '\u{2028}'", "x\0\u{2028}"),
+        ("x => x + '🦀'", "x🦀"),
+        ("x => { return x } // )", "x"),
+        ("x => x /* \n ) */", "x"),
+    ] {
+        assert_eq!(*call(text, &column, DataType::Utf8).unwrap(), *strings(&[expected]), "{text}");
+    }
+    let long = format!("x => {} x", "/* a comment */".repeat(70_000));
+    assert_eq!(*call(&long, &column, DataType::Utf8).unwrap(), *strings(&["x"]));
+    for text in ["", " ", "\0", "x => x)(", ")", "(", "x => `", "/*", "$$", "x => x;", "\u{feff}"] {
+        assert!(refused(text).starts_with("JavaScript function f: "), "{text:?}");
+    }
+}
+
+#[test]
+fn more_text_than_a_string_can_have_is_an_error() {
+    let data = Buffer::from_vec(vec![b'x'; 1 << 20]);
+    let view = (1_u128 << 20) | (u128::from(u32::from_le_bytes(*b"xxxx")) << 32);
+    let views = vec![view; 2100];
+    let column: ArrayRef = Arc::new(StringViewArray::new(views.into(), vec![data], None));
+    assert!(reason("x => x", std::slice::from_ref(&column), DataType::Utf8).contains("bytes of text is too large"));
+    let lengths = call("x => x.length", &[column.slice(0, 3)], DataType::Int32).unwrap();
+    assert_eq!(*lengths.as_primitive::<offheap_arrow::arrow_array::types::Int32Type>().values(), [1 << 20; 3]);
+    let told = reason("x => 'x'.repeat(2 ** 28)", &[doubles([1.0, 2.0, 3.0])], DataType::Utf8);
+    assert!(told.contains("RangeError: Invalid string length") && told.ends_with("in row 1"), "{told}");
+}
+
+#[test]
+fn a_promise_and_what_runs_after_it() {
+    let told = reason("async x => x", &[doubles([1.0])], DataType::Float64);
+    assert!(told.contains("it returned #<Promise> (object) for row 0"), "{told}");
+    in_v8(|scope| {
+        let text = "(() => { let n = 0; return x => { Promise.resolve().then(() => n++); return n } })()";
+        let f = ScalarFunction::compile(scope, "f", text, &[DataType::Float64], DataType::Float64).unwrap();
+        assert_eq!(*f.call(scope, &[doubles([1.0, 1.0])], 2).unwrap(), *doubles([0.0, 0.0]));
+    });
+}
+
+#[test]
+fn a_function_that_calls_itself_another_way() {
+    let told = reason("class A { constructor(x) {} }", &[doubles([1.0])], DataType::Float64);
+    assert!(told.contains("TypeError: Class constructor A cannot be invoked without 'new'"), "{told}");
+    let error = call("new Proxy(x => x, { get() { throw 'no' } })", &[doubles([1.0])], DataType::Float64).unwrap_err();
+    assert!(matches!(error.reason(), Reason::Script { .. }), "{error}");
+}
