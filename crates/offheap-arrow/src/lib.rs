@@ -35,7 +35,6 @@
 mod aligned;
 #[cfg(feature = "v8")]
 mod function;
-#[allow(unsafe_code)]
 mod sys;
 
 pub use aligned::AlignedStore;

@@ -1,4 +1,8 @@
 //! The unsafe code of this crate: a part of an Arrow buffer's allocation, as the owner of a frozen store.
+#![allow(
+    unsafe_code,
+    reason = "Arrow's allocations are known to Arrow; SAFETY.md names the invariant that each block cites"
+)]
 
 use std::ptr::NonNull;
 

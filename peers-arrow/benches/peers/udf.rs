@@ -25,10 +25,11 @@ impl Peer {
             _ => DataType::Utf8,
         };
         let runtime = ready(async {
-            let mut runtime = Runtime::new().await?;
+            let mut runtime = Runtime::new().await.expect("a runtime");
             let options = FunctionOptions::default().return_null_on_null_input();
-            runtime.add_function("f", result, &format!("export const f = {text}"), options).await?;
-            anyhow_of(Ok(runtime))
+            let text = format!("export const f = {text}");
+            runtime.add_function("f", result, &text, options).await.expect("a function");
+            runtime
         });
         let columns: Vec<ArrayRef> = columns.iter().map(copied).collect();
         let field = |column: &ArrayRef| Field::new("x", column.data_type().clone(), true);
@@ -37,21 +38,16 @@ impl Peer {
     }
 
     pub(crate) fn call(&self) -> RecordBatch {
-        ready(self.runtime.call("f", &self.batch))
+        ready(self.runtime.call("f", &self.batch)).expect("it does not throw")
     }
 }
 
-/// Leaves the type of the error to arrow-udf-runtime.
-fn anyhow_of<T, E>(result: Result<T, E>) -> Result<T, E> {
-    result
-}
-
 /// The result of a future that does not wait.
-fn ready<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T {
+fn ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return result.expect("it does not fail");
+            return result;
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use offheap_arrow::arrow_array::{ArrayRef, BooleanArray, Int32Array};
 use offheap_arrow::arrow_schema::DataType::{Float16, Float64, Int32};
-use offheap_arrow::offheap_v8::{self, Isolate, IsolateExt, ScopeExt, v8};
+use offheap_arrow::offheap_v8::{self, IsolateExt, ScopeExt, v8};
 use offheap_arrow::{AggregateFunction, Error, Groups, Reason};
 
 use crate::aggregates::counting;
-use crate::kit::{doubles, in_v8};
+use crate::kit::{doubles, in_v8, isolate_builder};
 
 /// Why an aggregate over one column of DOUBLE cannot be made.
 fn refused(text: &str) -> String {
@@ -284,7 +284,7 @@ fn columns_groups_and_filters_that_do_not_fit() {
 
 #[test]
 fn states_are_lost_when_script_is_stopped_and_say_so() {
-    let mut isolate = Isolate::builder().heap_limits(0, 32 << 20).build().unwrap();
+    let mut isolate = isolate_builder().heap_limits(0, 32 << 20).build().unwrap();
     let handle = isolate.thread_safe_handle();
     isolate.enter(|scope| {
         let (f, mut groups) = scope.with_v8(|scope| {

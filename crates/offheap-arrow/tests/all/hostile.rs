@@ -9,10 +9,10 @@ use offheap_arrow::arrow_array::cast::AsArray;
 use offheap_arrow::arrow_array::{Array, ArrayRef, StringArray, StringViewArray};
 use offheap_arrow::arrow_buffer::Buffer;
 use offheap_arrow::arrow_schema::DataType;
-use offheap_arrow::offheap_v8::{Isolate, IsolateExt, ScopeExt, collect};
+use offheap_arrow::offheap_v8::{IsolateExt, ScopeExt, collect};
 use offheap_arrow::{Reason, ScalarFunction};
 
-use crate::kit::{call, doubles, in_v8, reason, refused};
+use crate::kit::{call, doubles, in_v8, isolate_builder, reason, refused};
 
 fn strings(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
@@ -59,20 +59,20 @@ fn the_loop_is_not_seen_through_functions_and_stacks() {
 
 /// Runs a function that never returns, and ends it.
 fn stopped(text: &str) {
-    let mut isolate = Isolate::builder().heap_limits(0, 256 << 20).build().unwrap();
+    let mut isolate = isolate_builder().heap_limits(0, 256 << 20).build().unwrap();
     let handle = isolate.thread_safe_handle();
-    let (done, wait) = mpsc::channel::<()>();
-    let watchdog = std::thread::spawn({
-        let handle = handle.clone();
-        move || {
-            let _ = wait.recv_timeout(Duration::from_millis(100));
-            handle.terminate_execution();
-        }
-    });
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let types = [DataType::Float64];
             let f = ScalarFunction::compile(scope, "f", text, &types, DataType::Float64).unwrap();
+            let (done, wait) = mpsc::channel::<()>();
+            let watchdog = std::thread::spawn({
+                let handle = handle.clone();
+                move || {
+                    let _ = wait.recv_timeout(Duration::from_millis(100));
+                    handle.terminate_execution();
+                }
+            });
             let error = f.call(scope, &[doubles([1.0])], 1).unwrap_err();
             let _ = done.send(());
             watchdog.join().unwrap();
@@ -105,7 +105,7 @@ fn loops_without_end_are_stopped() {
 
 #[test]
 fn a_loop_without_end_in_the_text_itself_is_stopped() {
-    let mut isolate = Isolate::new().unwrap();
+    let mut isolate = isolate_builder().build().unwrap();
     let handle = isolate.thread_safe_handle();
     let watchdog = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
@@ -128,7 +128,7 @@ fn deep_recursion_is_an_error() {
 
 #[test]
 fn a_heap_that_fills_is_an_error_and_the_isolate_goes_on() {
-    let mut isolate = Isolate::builder().heap_limits(0, 32 << 20).build().unwrap();
+    let mut isolate = isolate_builder().heap_limits(0, 32 << 20).build().unwrap();
     for text in [
         "x => { const a = []; for (;;) a.push([x]) }",
         "x => { const m = new Map(); for (let i = 0; ; i++) m.set(i, [i]) }",
@@ -168,7 +168,7 @@ fn a_vector_that_script_keeps_stays_as_it_was() {
         return kept[0] * 1000 + kept[1] + kept.buffer.byteLength * 0;
     } })()";
     let types = [vectors(0, 0).data_type().clone()];
-    let mut isolate = Isolate::new().unwrap();
+    let mut isolate = isolate_builder().build().unwrap();
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let f = ScalarFunction::compile(scope, "f", text, &types, DataType::Float64).unwrap();

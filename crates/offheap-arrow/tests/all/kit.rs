@@ -1,15 +1,25 @@
 //! What the tests of functions share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use offheap_arrow::arrow_array::{Array, ArrayRef, Float64Array};
 use offheap_arrow::arrow_schema::DataType;
-use offheap_arrow::offheap_v8::{Isolate, ScopeExt, v8};
+use offheap_arrow::offheap_v8::{Isolate, IsolateBuilder, ScopeExt, v8};
 use offheap_arrow::{Error, Reason, ScalarFunction};
+
+/// Starts V8 with the flags that `.ci/valgrind-arrow` sets.
+pub(crate) fn isolate_builder() -> IsolateBuilder {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let flags = std::env::var("OFFHEAP_V8_FLAGS").unwrap_or_default();
+        offheap_arrow::offheap_v8::start(&flags).expect("V8 starts");
+    });
+    Isolate::builder()
+}
 
 /// Runs `work` in an isolate of its own.
 pub(crate) fn in_v8<R>(work: impl FnOnce(&mut v8::PinScope<'_, '_>) -> R) -> R {
-    let mut isolate = Isolate::new().unwrap();
+    let mut isolate = isolate_builder().build().unwrap();
     isolate.enter(|scope| scope.with_v8(|scope| work(scope)))
 }
 

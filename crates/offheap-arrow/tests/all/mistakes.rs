@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use offheap_arrow::arrow_array::{ArrayRef, Int32Array};
 use offheap_arrow::arrow_schema::DataType;
-use offheap_arrow::offheap_v8::{Isolate, IsolateExt, ScopeExt};
+use offheap_arrow::offheap_v8::{IsolateExt, ScopeExt};
 use offheap_arrow::{Place, Reason, ScalarFunction};
 
-use crate::kit::{doubles, in_v8, is_script, reason, refused};
+use crate::kit::{doubles, in_v8, is_script, isolate_builder, reason, refused};
 
 #[test]
 fn a_text_that_is_no_function() {
@@ -159,7 +159,7 @@ fn a_function_works_again_after_an_error() {
 
 #[test]
 fn script_that_is_terminated_is_an_error_of_its_own() {
-    let mut isolate = Isolate::new().unwrap();
+    let mut isolate = isolate_builder().build().unwrap();
     let handle = isolate.thread_safe_handle();
     isolate.enter(|scope| {
         scope.with_v8(|scope| {

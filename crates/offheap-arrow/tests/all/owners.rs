@@ -7,9 +7,9 @@ use offheap_arrow::ScalarFunction;
 use offheap_arrow::arrow_array::{ArrayRef, Float64Array};
 use offheap_arrow::arrow_buffer::{Buffer, ScalarBuffer};
 use offheap_arrow::arrow_schema::DataType;
-use offheap_arrow::offheap_v8::{Isolate, ScopeExt, collect};
+use offheap_arrow::offheap_v8::{ScopeExt, collect};
 
-use crate::kit::{doubles, in_v8};
+use crate::kit::{doubles, in_v8, isolate_builder};
 
 struct Counted(Vec<f64>, Arc<AtomicUsize>);
 
@@ -33,7 +33,7 @@ fn counted(drops: &Arc<AtomicUsize>) -> ArrayRef {
 #[test]
 fn every_owner_is_dropped_once_whatever_happens() {
     let drops = Arc::new(AtomicUsize::new(0));
-    let mut isolate = Isolate::new().unwrap();
+    let mut isolate = isolate_builder().build().unwrap();
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let text = "x => { if (x === 3) throw x; return x }";
