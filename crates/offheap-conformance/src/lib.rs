@@ -14,11 +14,12 @@
 //! every other deviation, including an unexpected pass.
 //!
 //! [`random`] runs random sequences of operations on several engines side by side, and shrinks a sequence whose
-//! outcomes differ. The operations include views, and native functions that script calls. [`soak`](fn@soak) runs isolates on many threads that pass stores to each other, and checks that
-//! nothing is left at the end.
+//! outcomes differ. The operations include views, and native functions that script calls. [`soak`](fn@soak) runs isolates on
+//! many threads that pass stores to each other, and checks that nothing is left at the end.
 //!
 //! [`check_functions`] checks the values and the native functions of an [`Isolate`](offheap_engine::Isolate) whose engine
-//! has script. With the feature `ledger`, `ledger` checks the lines of script that a ledger names.
+//! has script, and [`lending::check_lending`] the guards of one that lends script's memory without a store. With the feature
+//! `ledger`, the module `ledger` checks the lines of script that a ledger names.
 //!
 //! # Examples
 //! An engine's author runs the suite on their own adapter, here the model engine:
@@ -49,6 +50,7 @@ mod expectations;
 mod functions;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+pub mod lending;
 pub mod random;
 mod report;
 mod runner;
