@@ -13,7 +13,7 @@ use crate::detach::{detach, resize, set_key, transfer};
 use crate::extension::BackingStoreExt;
 use crate::modules::evaluate_module;
 use crate::script::{catching_with, compile_and_run, was_stopped, with_script_stack};
-use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, buffer_of, object_of};
+use crate::sys::{self, Buffer, Facts, Function, OwnIsolate, Root, Running, buffer_of, object_of};
 use crate::{BufferState, Capabilities, CopyReason, ENGINE, Error, Exposure, IsolateBuilder, ViewState, typed};
 
 /// V8, as driven by an [`Isolate`](crate::Isolate).
@@ -58,6 +58,7 @@ impl V8 {
             return Err(self.own.heap_limit().error(true));
         }
         let _script = adapter::script_runs();
+        let _running = Running::script_of(&self.own);
         self.run(work)
     }
 

@@ -8,7 +8,7 @@ use offheap::adapter;
 use crate::callbacks::{MessageListener, RejectionTracker};
 use crate::host::{Key, V8};
 use crate::modules::Modules;
-use crate::sys::{self, OwnIsolate, Settings};
+use crate::sys::{self, OwnIsolate, Running, Settings};
 use crate::{ENGINE, Error};
 
 /// One isolate of V8 with one context. Script runs in it only through its [scopes](Scope).
@@ -319,6 +319,7 @@ impl ScopeExt for Scope<'_> {
         self.host(Key::new(), |host| {
             host.own.state().note_lent();
             let _script = adapter::script_runs();
+            let _running = Running::program();
             let done = host.own.with_scope(|scope| {
                 let done = work(scope);
                 // The script that called a native function has to stop too.

@@ -9,6 +9,5 @@ fn five_forgotten_stores_are_named_with_places_and_holders() {
     offheap_v8::start("").unwrap();
     let ledger = offheap_ledger::install(Level::Sites).unwrap();
     let isolate = Isolate::builder().name("page").build().unwrap();
-    // V8 is not asked for the line of script that makes a buffer.
-    check_forgotten_stores(isolate, ledger, Some("script"));
+    check_forgotten_stores(isolate, ledger, Some("page.js:1:"));
 }

@@ -20,7 +20,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use offheap::adapter::{self, Hold, IsolateRegistration};
+use offheap::adapter::{self, Hold, IsolateRegistration, with_script_stack};
+use offheap::observe::script_stack;
 use offheap::{BackingStore, Budget, IsolateId, Owner, Site, StoreId};
 use offheap_engine::memory::{AddressSet, GRANULE};
 use offheap_engine::run_finalizer;
@@ -28,6 +29,7 @@ use offheap_engine::run_finalizer;
 use super::buffer_limit::BufferLimit;
 use super::counted::COUNTED;
 use super::facts::Facts;
+use super::running::script_that_allocates;
 use crate::ENGINE;
 
 /// The default alignment of `new ArrayBuffer`, equal to that of V8's own allocator.
@@ -230,7 +232,12 @@ unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -
     let has_store = (adapter::is_observed() || Budget::limit().is_some()) && !is_for_this_crate();
     let data = match has_store {
         false => allocator.allocate(byte_length),
-        true => run_finalizer(ENGINE, || allocator.allocate_store(byte_length)),
+        true => {
+            // Outside of the finalizer, in which nothing asks V8.
+            let wants = adapter::wants_script_stack(byte_length);
+            let _script = wants.then(|| with_script_stack(script_that_allocates(allocator.registration.id())));
+            run_finalizer(ENGINE, || allocator.allocate_store(byte_length))
+        }
     };
     if data.is_none() {
         allocator.give_back(byte_length);
@@ -264,10 +271,10 @@ impl ScriptAllocator {
     fn allocate_store(&self, byte_length: usize) -> Option<NonNull<u8>> {
         let bytes = ScriptBytes::new(byte_length, self.alignment)?;
         let data = bytes.data;
-        // V8 must not be asked for a position in script here.
-        static SITE: LazyLock<Site> = LazyLock::new(|| adapter::script_site("script", 0, 0));
+        static UNKNOWN: LazyLock<Site> = LazyLock::new(|| adapter::script_site("script", 0, 0));
+        let site = script_stack().and_then(|script| script.site()).unwrap_or_else(|| *UNKNOWN);
         let isolate = self.registration.id();
-        let hold = Hold::of_owner(bytes, isolate, *SITE).ok()?;
+        let hold = Hold::of_owner(bytes, isolate, site).ok()?;
         if !ADDRESSES.insert(data.as_ptr().addr()) {
             return None;
         }

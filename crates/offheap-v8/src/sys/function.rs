@@ -13,6 +13,7 @@ use offheap_engine::{FromScript, NativeFunction, PassedArguments, ScriptError};
 
 use super::natives;
 use super::root::Root;
+use super::running::Running;
 use super::state;
 use super::value::{passed_by_script, to_script};
 use crate::Error;
@@ -172,6 +173,7 @@ fn call_entry<'s>(
     unsafe { Rc::increment_strong_count(address) };
     // SAFETY: I-FREE-ONCE: takes the reference that was just added.
     let entry = unsafe { Rc::from_raw(address) };
+    let _running = Running::program();
     // No guard lives here: script was running.
     let _script = with_script_stack(scope, adapter::wants_script_stack_of_call());
     let functions = &entry.functions;
