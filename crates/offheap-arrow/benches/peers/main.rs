@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("strings_upper_rust", strings::upper_rust),
         ("vectors_dot_384", vectors::dot_384),
         ("one_row", columns::one_row),
-        ("aggregate_rust", aggregates::geomean),
+        ("aggregate_rust", aggregates::sums),
     ];
     run("peers-arrow.json", &all, || Ok(()))
 }
