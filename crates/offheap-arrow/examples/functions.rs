@@ -5,7 +5,7 @@ use std::sync::Arc;
 use offheap_arrow::arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 use offheap_arrow::arrow_schema::DataType::{Float64, Utf8};
 use offheap_arrow::offheap_v8::{Isolate, ScopeExt, v8};
-use offheap_arrow::{Error, ScalarFunction};
+use offheap_arrow::{AggregateFunction, Error, ScalarFunction};
 
 /// Prices with tax, and what they are called.
 fn labels(scope: &mut v8::PinScope<'_, '_>, names: ArrayRef, prices: ArrayRef) -> Result<ArrayRef, Error> {
@@ -21,6 +21,21 @@ fn with_names(scope: &mut v8::PinScope<'_, '_>) -> Result<ScalarFunction, Error>
     ScalarFunction::builder("taxed", text, &[Float64], Float64).parameter_names(["price"]).compile(scope)
 }
 
+/// The mean price of each kind of goods. `kinds` has the number of the kind for each row.
+fn means(scope: &mut v8::PinScope<'_, '_>, prices: &[ArrayRef], kinds: &[usize]) -> Result<ArrayRef, Error> {
+    let text = "({
+        state: { n: 0, sum: 0 },
+        step(st, price) { st.n++; st.sum += price },
+        merge(st, other) { st.n += other.n; st.sum += other.sum },
+        finish(st) { return st.n === 0 ? null : st.sum / st.n },
+    })";
+    let mean = AggregateFunction::compile(scope, "mean", text, &[Float64], Float64)?; // once
+    let group_count = 3;
+    let mut groups = mean.state().groups();
+    mean.update(scope, &mut groups, prices, kinds, None, group_count)?; // for each batch
+    mean.finish(scope, &mut groups, group_count)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut isolate = Isolate::new()?;
     isolate.enter(|scope| {
@@ -29,6 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let prices: ArrayRef = Arc::new(Float64Array::from(vec![2.5, 3.0, 4.0]));
             println!("{:?}", labels(scope, names, prices)?);
             let prices: ArrayRef = Arc::new(Float64Array::from(vec![2.5, -3.0]));
+            println!("{:?}", means(scope, std::slice::from_ref(&prices), &[0, 2])?);
             println!("{}", with_names(scope)?.call(scope, &[prices], 2).unwrap_err());
             Ok(())
         })

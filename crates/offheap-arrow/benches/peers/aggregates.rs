@@ -1,16 +1,14 @@
 //! Aggregates.
 
-use std::sync::Arc;
-
 use benches::{Row, cpu_row};
 use offheap_arrow::AggregateFunction;
 use offheap_arrow::arrow_array::cast::AsArray;
 use offheap_arrow::arrow_array::types::Float64Type;
-use offheap_arrow::arrow_array::{ArrayRef, Float64Array};
 use offheap_arrow::arrow_schema::DataType;
 use offheap_arrow::offheap_v8::{Isolate, ScopeExt};
 
-use crate::ROWS;
+use crate::columns::doubles;
+use crate::{ROWS, Table};
 
 const GROUPS: usize = 1000;
 
@@ -18,8 +16,7 @@ const GROUPS: usize = 1000;
 pub(crate) fn sums(name: &'static str) -> Row {
     let text = "({ state: { n: 0, s: 0 }, step(st, x) { st.n++; st.s += x },
         merge(st, o) { st.n += o.n; st.s += o.s }, finish: st => st.s / st.n })";
-    let column: ArrayRef = Arc::new((0..ROWS).map(|row| Some(row as f64 + 1.0)).collect::<Float64Array>());
-    let columns = [column];
+    let table = Table::new(doubles);
     let indices: Vec<usize> = (0..ROWS).map(|row| row * 7919 % GROUPS).collect();
     let mut isolate = Isolate::new().expect("an isolate");
     isolate.enter(|scope| {
@@ -29,9 +26,9 @@ pub(crate) fn sums(name: &'static str) -> Row {
             let function = function.expect("a function");
             let mut groups = function.state().groups();
             let (mut count, mut sum) = (vec![0.0; GROUPS], vec![0.0; GROUPS]);
-            let ours = || function.update(scope, &mut groups, &columns, &indices, None, GROUPS).expect("no throw");
+            let ours = || function.update(scope, &mut groups, table.next(), &indices, None, GROUPS).expect("no throw");
             cpu_row(name, 4.0, ours, || {
-                let values = columns[0].as_primitive::<Float64Type>().values();
+                let values = table.next()[0].as_primitive::<Float64Type>().values();
                 for (&group, &x) in indices.iter().zip(values) {
                     count[group] += 1.0;
                     sum[group] += x;

@@ -14,7 +14,7 @@ use crate::{ROWS, Table, call, with_function};
 
 const DOUBLE: &str = "x => x * 2 + 1";
 
-fn doubles(batch: usize) -> Vec<ArrayRef> {
+pub(crate) fn doubles(batch: usize) -> Vec<ArrayRef> {
     vec![Arc::new((0..ROWS).map(|row| Some((batch + row) as f64)).collect::<Float64Array>())]
 }
 
