@@ -88,7 +88,7 @@ impl Arguments {
         }
         for (index, (column, expected)) in columns.iter().zip(&self.types).enumerate() {
             let role = Role::Argument(index);
-            if column.data_type() != expected {
+            if !is_same(column.data_type(), expected) {
                 let named = |data_type: &DataType| format!("{role} of {data_type}");
                 return Err(Reason::WrongColumns { expected: named(expected), given: named(column.data_type()) });
             }
@@ -185,6 +185,13 @@ impl Argument {
         };
         format!("(N{k} !== undefined && ((N{k}[(i + M{k}) >> 3] >> ((i + M{k}) & 7)) & 1) === 0 ? {null} : {value})")
     }
+}
+
+/// Whether a column has the type that was declared. The names of a list's items do not matter, and neither does whether they may be
+/// NULL.
+fn is_same(given: &DataType, expected: &DataType) -> bool {
+    let list = |data_type| Kind::of(data_type).filter(|kind| matches!(kind, Kind::List(_) | Kind::FixedList(..)));
+    given == expected || list(given).is_some_and(|kind| list(expected) == Some(kind))
 }
 
 /// A typed array over the column's own memory.

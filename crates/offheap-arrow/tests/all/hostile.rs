@@ -244,3 +244,49 @@ fn a_function_that_calls_itself_another_way() {
     let error = call("new Proxy(x => x, { get() { throw 'no' } })", &[doubles([1.0])], DataType::Float64).unwrap_err();
     assert!(matches!(error.reason(), Reason::Script { .. }), "{error}");
 }
+
+#[test]
+fn a_termination_before_a_call_is_an_error() {
+    let mut isolate = isolate_builder().build().unwrap();
+    let handle = isolate.thread_safe_handle();
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let types = [DataType::Float64];
+            let f = ScalarFunction::compile(scope, "f", "x => x", &types, DataType::Float64).unwrap();
+            for _ in 0..10 {
+                handle.terminate_execution();
+                let error = f.call(scope, &[doubles([1.0])], 1).unwrap_err();
+                assert!(error.is_terminated(), "{error}");
+                handle.terminate_execution();
+                let made = ScalarFunction::compile(scope, "g", "x => x", &types, DataType::Float64).map(|_| ());
+                assert!(made.unwrap_err().is_terminated());
+                handle.cancel_terminate_execution();
+                assert_eq!(*f.call(scope, &[doubles([1.0])], 1).unwrap(), *doubles([1.0]));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_function_that_outlives_its_isolate_does_nothing() {
+    let mut isolate = isolate_builder().build().unwrap();
+    let f = isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            ScalarFunction::compile(scope, "f", "x => x", &[DataType::Float64], DataType::Float64).unwrap()
+        })
+    });
+    drop(isolate);
+    assert_eq!(f.copied_bytes(), 0);
+    drop(f);
+}
+
+#[test]
+fn more_rows_than_a_batch_can_have_is_an_error() {
+    in_v8(|scope| {
+        let f = ScalarFunction::compile(scope, "f", "() => 1", &[], DataType::Float64).unwrap();
+        for row_count in [(1 << 30) + 1, 1 << 31, 1 << 33, usize::MAX] {
+            let told = f.call(scope, &[], row_count).unwrap_err().to_string();
+            assert!(told.contains("rows is too large, it may have 1073741824"), "{told}");
+        }
+    });
+}

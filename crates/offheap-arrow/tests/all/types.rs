@@ -7,11 +7,11 @@ use offheap_arrow::arrow_array::builder::{FixedSizeListBuilder, Float32Builder, 
 use offheap_arrow::arrow_array::cast::AsArray;
 use offheap_arrow::arrow_array::types::{Float64Type, Int8Type, Int32Type};
 use offheap_arrow::arrow_array::{
-    Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, DictionaryArray, Int32Array,
-    Int64Array, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
+    Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, DictionaryArray,
+    FixedSizeListArray, Int32Array, Int64Array, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
-use offheap_arrow::arrow_schema::{DataType, TimeUnit};
+use offheap_arrow::arrow_schema::{DataType, Field, TimeUnit};
 
 use crate::kit::{call, doubles, in_v8, reason};
 
@@ -213,6 +213,22 @@ fn lists_of_numbers_are_typed_arrays_over_the_column() {
         });
         assert_eq!(told_list, expected.collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn the_names_of_a_lists_items_do_not_matter() {
+    let list = |name: &str, is_nullable| {
+        let field = Arc::new(Field::new(name, DataType::Int32, is_nullable));
+        let lists = FixedSizeListArray::new(field, 2, Arc::new(Int32Array::from(vec![1, 2])), None);
+        Arc::new(lists) as ArrayRef
+    };
+    in_v8(|scope| {
+        let types = [list("item", true).data_type().clone()];
+        let f = ScalarFunction::compile(scope, "f", "x => x[0] + x[1]", &types, DataType::Float64).unwrap();
+        assert_eq!(*f.call(scope, &[list("element", false)], 1).unwrap(), *doubles([3.0]));
+        let longer = FixedSizeListArray::new_null(Arc::new(Field::new("item", DataType::Int32, true)), 3, 1);
+        assert!(f.call(scope, &[Arc::new(longer)], 1).is_err());
+    });
 }
 
 #[test]
