@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Result, TableReference};
+use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::datasource::file_format::FileFormatFactory;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{AggregateUDF, Extension, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowUDF};
@@ -16,6 +16,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
+use crate::aggregate::Aggregate;
+use crate::definition::Kind;
 use crate::encode::{decode, encode, is_function};
 use crate::function::Scalar;
 
@@ -37,7 +39,28 @@ fn encode_udf(function: &ScalarUDF, bytes: &mut Vec<u8>) -> Result<bool> {
 }
 
 fn decode_udf(name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
-    Ok(Arc::new(Scalar::new(decode(name, bytes)?).into()))
+    let function = decode(name, bytes)?;
+    match function.definition.kind {
+        Kind::Scalar => Ok(Arc::new(Scalar::new(function).into())),
+        Kind::Aggregate { .. } => plan_err!("JavaScript function {name}: the plan calls an aggregate for each row"),
+    }
+}
+
+/// Returns whether the function was one of JavaScript.
+fn encode_udaf(function: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<bool> {
+    match Aggregate::of(function) {
+        Some(aggregate) => bytes.extend(encode(aggregate.function())?),
+        None => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn decode_udaf(name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
+    let function = decode(name, bytes)?;
+    match function.definition.kind {
+        Kind::Aggregate { .. } => Ok(Arc::new(Aggregate::new(function).into())),
+        Kind::Scalar => plan_err!("JavaScript function {name}: the plan aggregates with a scalar function"),
+    }
 }
 
 impl LogicalExtensionCodec for Logical {
@@ -47,6 +70,14 @@ impl LogicalExtensionCodec for Logical {
 
     fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         if is_function(bytes) { decode_udf(name, bytes) } else { self.0.try_decode_udf(name, bytes) }
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        if encode_udaf(function, bytes)? { Ok(()) } else { self.0.try_encode_udaf(function, bytes) }
+    }
+
+    fn try_decode_udaf(&self, name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
+        if is_function(bytes) { decode_udaf(name, bytes) } else { self.0.try_decode_udaf(name, bytes) }
     }
 
     // All else is Ballista's.
@@ -94,14 +125,6 @@ impl LogicalExtensionCodec for Logical {
         self.0.try_encode_higher_order_function(node, bytes)
     }
 
-    fn try_decode_udaf(&self, name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
-        self.0.try_decode_udaf(name, bytes)
-    }
-
-    fn try_encode_udaf(&self, node: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<()> {
-        self.0.try_encode_udaf(node, bytes)
-    }
-
     fn try_decode_udwf(&self, name: &str, bytes: &[u8]) -> Result<Arc<WindowUDF>> {
         self.0.try_decode_udwf(name, bytes)
     }
@@ -118,6 +141,14 @@ impl PhysicalExtensionCodec for Physical {
 
     fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
         if is_function(bytes) { decode_udf(name, bytes) } else { self.0.try_decode_udf(name, bytes) }
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<()> {
+        if encode_udaf(function, bytes)? { Ok(()) } else { self.0.try_encode_udaf(function, bytes) }
+    }
+
+    fn try_decode_udaf(&self, name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
+        if is_function(bytes) { decode_udaf(name, bytes) } else { self.0.try_decode_udaf(name, bytes) }
     }
 
     // All else is Ballista's.
@@ -165,14 +196,6 @@ impl PhysicalExtensionCodec for Physical {
         context: &PhysicalExprEncodeCtx<'_>,
     ) -> Result<()> {
         self.0.try_encode_expr(node, bytes, context)
-    }
-
-    fn try_decode_udaf(&self, name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
-        self.0.try_decode_udaf(name, bytes)
-    }
-
-    fn try_encode_udaf(&self, node: &AggregateUDF, bytes: &mut Vec<u8>) -> Result<()> {
-        self.0.try_encode_udaf(node, bytes)
     }
 
     fn try_decode_udwf(&self, name: &str, bytes: &[u8]) -> Result<Arc<WindowUDF>> {

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::Volatility;
 
-use crate::definition::{Definition, Nulls, Parameter};
+use crate::definition::{Definition, Kind, Nulls, Parameter};
 use crate::function::Function;
 use crate::settings::Limits;
 
@@ -29,6 +29,17 @@ pub(crate) fn encode(function: &Function) -> Result<Vec<u8>> {
     let Function { definition, limits } = function;
     let mut body = Vec::with_capacity(definition.text.len() + 256);
     text(&mut body, &definition.name)?;
+    match &definition.kind {
+        Kind::Scalar => body.push(0),
+        Kind::Aggregate { state } => {
+            body.push(1);
+            length(&mut body, state.len())?;
+            for (name, column) in state {
+                text(&mut body, name)?;
+                data_type(&mut body, column)?;
+            }
+        }
+    }
     body.push(index(&VOLATILITIES, &definition.volatility));
     body.push(index(&NULLS, &definition.nulls));
     for limit in [limits.time_limit_ms, limits.heap_limit_mb as u64, limits.buffer_limit_mb as u64] {
@@ -185,6 +196,16 @@ impl<'a> Reader<'a> {
 
     fn function(&mut self) -> Result<Function> {
         let name = self.text()?.to_owned();
+        let kind = match self.one_of(&[false, true])? {
+            false => Kind::Scalar,
+            true => {
+                let mut state = Vec::new();
+                for _ in 0..self.number()? {
+                    state.push((self.text()?.to_owned(), self.data_type()?));
+                }
+                Kind::Aggregate { state }
+            }
+        };
         let volatility = self.one_of(&VOLATILITIES)?;
         let nulls = self.one_of(&NULLS)?;
         let limits = Limits::checked(self.limit()?, self.limit()?, self.limit()?)?;
@@ -196,7 +217,7 @@ impl<'a> Reader<'a> {
         }
         let result = self.data_type()?;
         let text = self.text()?.into();
-        let definition = Definition { name, parameters, result, volatility, nulls, text };
+        let definition = Definition { name, kind, parameters, result, volatility, nulls, text };
         Ok(Function { definition: Arc::new(definition), limits })
     }
 }
@@ -212,6 +233,7 @@ mod tests {
             |(i, data_type): (usize, DataType)| Parameter { name: (i % 2 == 0).then(|| format!("p{i}")), data_type };
         let definition = Definition {
             name: "größe".into(),
+            kind: Kind::Aggregate { state: vec![("n".into(), DataType::Float64), ("Σ x".into(), DataType::Float64)] },
             parameters: types.into_iter().enumerate().map(parameter).collect(),
             result: DataType::Float64,
             volatility: Volatility::Stable,
@@ -246,7 +268,8 @@ mod tests {
         ];
         let written = function(types, "x => `$$\0'\"${x}`\n");
         assert_eq!(decode("f", &encode(&written).unwrap()).unwrap(), written);
-        let none = function(vec![], "");
+        let mut none = function(vec![], "");
+        Arc::make_mut(&mut none.definition).kind = Kind::Scalar;
         assert_eq!(decode("f", &encode(&none).unwrap()).unwrap(), none);
         let long = function(vec![DataType::Int32], &"é".repeat(1 << 20));
         assert_eq!(decode("f", &encode(&long).unwrap()).unwrap(), long);

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use offheap_arrow::ScalarFunction;
+use offheap_arrow::{AggregateFunction, ScalarFunction};
 use offheap_v8::v8::{IsolateHandle, PinScope};
 use offheap_v8::{Isolate, IsolateExt, ScopeExt};
 
 use crate::Error;
-use crate::definition::Definition;
+use crate::definition::{Compiled, Definition};
 use crate::function::Function;
 use crate::settings::Limits;
 use crate::watchdog::Watch;
@@ -20,7 +20,7 @@ const KEPT: usize = 64;
 
 struct Engine {
     /// The function that was used last is the last one. They are dropped before the isolate.
-    compiled: Vec<(Arc<Definition>, Rc<ScalarFunction>)>,
+    compiled: Vec<(Arc<Definition>, Rc<Compiled>)>,
     isolate: Isolate,
     handle: IsolateHandle,
     /// The isolate was made with the memory limits of these.
@@ -31,13 +31,37 @@ thread_local! {
     static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
 }
 
-/// Compiles a function, if this thread has not yet, and does something with it, within its limits.
+/// Compiles a scalar function, if this thread has not yet, and does something with it, within its limits.
 ///
 /// # Errors
 /// Those of `work`, and those of limits. After a limit was hit, the thread's next function gets a new isolate.
-pub(crate) fn run<R>(
+pub(crate) fn scalar<R>(
     function: &Function,
     work: impl FnOnce(&mut PinScope<'_, '_>, &ScalarFunction) -> Result<R, offheap_arrow::Error>,
+) -> Result<R, Error> {
+    run(function, |scope, compiled| match compiled {
+        Compiled::Scalar(compiled) => work(scope, compiled),
+        Compiled::Aggregate(_) => unreachable!("its definition says that it is a scalar function"),
+    })
+}
+
+/// Like [`scalar`], for an aggregate.
+///
+/// # Errors
+/// Those of [`scalar`].
+pub(crate) fn aggregate<R>(
+    function: &Function,
+    work: impl FnOnce(&mut PinScope<'_, '_>, &AggregateFunction) -> Result<R, offheap_arrow::Error>,
+) -> Result<R, Error> {
+    run(function, |scope, compiled| match compiled {
+        Compiled::Aggregate(compiled) => work(scope, compiled),
+        Compiled::Scalar(_) => unreachable!("its definition says that it is an aggregate"),
+    })
+}
+
+fn run<R>(
+    function: &Function,
+    work: impl FnOnce(&mut PinScope<'_, '_>, &Compiled) -> Result<R, offheap_arrow::Error>,
 ) -> Result<R, Error> {
     let Function { definition, limits } = function;
     let name = || definition.name.clone();
@@ -80,9 +104,9 @@ impl Engine {
 
 fn compiled_once(
     scope: &mut PinScope<'_, '_>,
-    compiled: &mut Vec<(Arc<Definition>, Rc<ScalarFunction>)>,
+    compiled: &mut Vec<(Arc<Definition>, Rc<Compiled>)>,
     definition: &Arc<Definition>,
-) -> Result<Rc<ScalarFunction>, offheap_arrow::Error> {
+) -> Result<Rc<Compiled>, offheap_arrow::Error> {
     // Equal definitions come from several plans, and from one plan that was decoded several times.
     let found = compiled.iter().rposition(|(each, _)| Arc::ptr_eq(each, definition) || each == definition);
     let entry = match found {

@@ -13,6 +13,12 @@ pub enum Error {
     /// The text has a mistake, script threw, or returned what is not of the declared type.
     #[error(transparent)]
     Function(#[from] offheap_arrow::Error),
+    /// An aggregate without parameters: DataFusion would not say how many rows there are.
+    #[error("JavaScript function {function}: an aggregate needs a parameter; a constant such as 1 is enough in a call")]
+    NoParameter {
+        /// The name of the function.
+        function: String,
+    },
     /// The function ran longer than it may for one batch. Its thread gets a new isolate.
     #[error(
         "JavaScript function {function}: stopped, since a batch took longer than {time_limit_ms} ms (js.time_limit_ms)"

@@ -10,8 +10,8 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::sqlparser::ast::Ident;
 use datafusion::logical_expr::{CreateFunction, Expr, Volatility};
 
-use crate::definition::{Definition, Nulls, Parameter};
-use crate::function::{self, Function};
+use crate::definition::{Definition, Kind, Nulls, Parameter};
+use crate::function;
 use crate::settings::Limits;
 use crate::stamp::Stamp;
 
@@ -21,7 +21,8 @@ use crate::stamp::Stamp;
 /// CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JAVASCRIPT IMMUTABLE AS 'x => x * 2 + 1'
 /// ```
 ///
-/// The text is a function, or the body of a function whose parameters SQL names. A function is VOLATILE unless the
+/// The text is a function, or the body of a function whose parameters SQL names, or the object of an aggregate (see
+/// [`udaf`](crate::udaf)). A function is VOLATILE unless the
 /// statement says IMMUTABLE or STABLE. `OR REPLACE` replaces a function of this name.
 #[derive(Debug)]
 pub struct JavaScript {
@@ -107,9 +108,10 @@ pub(crate) fn create(state: &SessionState, statement: CreateFunction, nulls: Nul
         parameters.push(Parameter { name: parameter_name, data_type: parameter.data_type });
     }
     let volatility = statement.params.behavior.unwrap_or(Volatility::Volatile);
-    let definition = Definition { name: name.clone(), parameters, result, volatility, nulls, text: text.into() };
-    let function = Function { definition: Arc::new(definition), limits: Limits::of(state.config_options()) };
-    let made = function::register(function)?;
+    let (name, text) = (name.clone(), text.into());
+    let definition = Definition { name, kind: Kind::Scalar, parameters, result, volatility, nulls, text };
+    let made = function::register(definition, Limits::of(state.config_options()))?;
+    let name = &statement.name;
     let replaces_another_kind = match &made {
         RegisterFunction::Scalar(_) => !state.scalar_functions().contains_key(name),
         _ => !state.aggregate_functions().contains_key(name),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::execution::context::RegisterFunction;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
+use offheap_arrow::Reason;
 
+use crate::Error;
+use crate::aggregate::Aggregate;
 use crate::coerce;
-use crate::definition::{Definition, Nulls, Parameter};
+use crate::definition::{Definition, Kind, Nulls};
 use crate::engine;
 use crate::settings::Limits;
 
@@ -46,27 +49,51 @@ pub(crate) struct Function {
 /// [`Error`](crate::Error) for a mistake in the text, with its line and column, and for a type that JavaScript functions do
 /// not take; for a thread that is older than V8.
 pub fn udf(name: &str, text: &str, types: &[DataType], result: DataType) -> Result<ScalarUDF> {
-    let definition = Definition {
-        name: name.to_owned(),
-        parameters: types.iter().map(|data_type| Parameter { name: None, data_type: data_type.clone() }).collect(),
-        result,
-        volatility: Volatility::Volatile,
-        nulls: Nulls::Strict,
-        text: text.into(),
-    };
-    let function = Function { definition: Arc::new(definition), limits: Limits::default() };
-    check(&function)?;
+    let function = scalar(Definition::new(name, text, types, result), Limits::default())?;
     Ok(Scalar::new(function).into())
 }
 
-/// Makes what DataFusion registers, after the text was compiled.
-pub(crate) fn register(function: Function) -> Result<RegisterFunction> {
-    check(&function)?;
-    Ok(RegisterFunction::Scalar(Arc::new(Scalar::new(function).into())))
+/// Makes what DataFusion registers. The text says whether it is a scalar function or an aggregate.
+pub(crate) fn register(definition: Definition, limits: Limits) -> Result<RegisterFunction> {
+    let not_a_function = match scalar(definition.clone(), limits) {
+        Ok(function) => return Ok(RegisterFunction::Scalar(Arc::new(Scalar::new(function).into()))),
+        Err(Error::Function(error)) if matches!(error.reason(), Reason::NotAFunction { .. }) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let called = definition.nulls == Nulls::Called;
+    match aggregate(definition, limits) {
+        Ok(function) if called => not_impl_err!(
+            "JavaScript function {}: CALLED ON NULL INPUT of an aggregate; give the parameter of `step` a default value",
+            function.definition.name
+        ),
+        Ok(function) => Ok(RegisterFunction::Aggregate(Arc::new(Aggregate::new(function).into()))),
+        // Neither: a value such as a number.
+        Err(Error::Function(error)) if matches!(error.reason(), Reason::NotAnAggregate { part, .. } if part == "text") => {
+            Err(Error::Function(not_a_function).into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn check(function: &Function) -> Result<()> {
-    Ok(engine::run(function, |_, _| Ok(()))?)
+/// Compiles the text of a scalar function.
+fn scalar(definition: Definition, limits: Limits) -> Result<Function, Error> {
+    let function = Function { definition: Arc::new(definition), limits };
+    engine::scalar(&function, |_, _| Ok(()))?;
+    Ok(function)
+}
+
+/// Compiles the text of an aggregate, and finds out what its state is.
+pub(crate) fn aggregate(mut definition: Definition, limits: Limits) -> Result<Function, Error> {
+    if definition.parameters.is_empty() {
+        return Err(Error::NoParameter { function: definition.name });
+    }
+    definition.kind = Kind::Aggregate { state: Vec::new() };
+    let mut function = Function { definition: Arc::new(definition.clone()), limits };
+    let state = engine::aggregate(&function, |_, compiled| {
+        Ok(compiled.state().columns().map(|(name, data_type)| (name.to_owned(), data_type)).collect())
+    })?;
+    function.definition = Arc::new(Definition { kind: Kind::Aggregate { state }, ..definition });
+    Ok(function)
 }
 
 /// A JavaScript function that gives a value for each row.
@@ -87,13 +114,8 @@ impl Scalar {
         (function.inner().as_ref() as &dyn Any).downcast_ref()
     }
 
-    #[cfg(feature = "ballista")]
     pub(crate) fn function(&self) -> &Function {
         &self.function
-    }
-
-    pub(crate) fn limits(&self) -> Limits {
-        self.function.limits
     }
 
     pub(crate) fn with_limits(&self, limits: Limits) -> ScalarUDF {
@@ -101,7 +123,7 @@ impl Scalar {
     }
 
     fn call(&self, columns: &[ArrayRef], row_count: usize) -> Result<ArrayRef> {
-        Ok(engine::run(&self.function, |scope, function| function.call(scope, columns, row_count))?)
+        Ok(engine::scalar(&self.function, |scope, function| function.call(scope, columns, row_count))?)
     }
 }
 

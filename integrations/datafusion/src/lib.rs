@@ -35,6 +35,7 @@
 //! the time limit. Limits protect from mistakes, not from attackers.
 #![forbid(unsafe_code)]
 
+mod aggregate;
 #[cfg(feature = "ballista")]
 pub mod cluster;
 #[cfg(feature = "ballista")]
@@ -52,6 +53,7 @@ mod stamp;
 mod statement;
 mod watchdog;
 
+pub use aggregate::udaf;
 pub use datafusion;
 pub use error::Error;
 pub use factory::JavaScript;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, WindowFunctionDefinition};
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::aggregate::Aggregate;
 use crate::function::Scalar;
 use crate::settings::Limits;
 
@@ -30,12 +31,30 @@ impl AnalyzerRule for Stamp {
 }
 
 fn stamp(mut expression: Expr, limits: Limits) -> Transformed<Expr> {
-    if let Expr::ScalarFunction(call) = &mut expression
-        && let Some(function) = Scalar::of(&call.func)
-        && function.limits() != limits
-    {
-        call.func = Arc::new(function.with_limits(limits));
-        return Transformed::yes(expression);
-    }
-    Transformed::no(expression)
+    let is_stamped = match &mut expression {
+        Expr::ScalarFunction(call) => {
+            match Scalar::of(&call.func).filter(|scalar| scalar.function().limits != limits) {
+                Some(scalar) => {
+                    call.func = Arc::new(scalar.with_limits(limits));
+                    true
+                }
+                None => false,
+            }
+        }
+        Expr::AggregateFunction(call) => stamp_aggregate(&mut call.func, limits),
+        Expr::WindowFunction(call) => match &mut call.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => stamp_aggregate(function, limits),
+            WindowFunctionDefinition::WindowUDF(_) => false,
+        },
+        _ => false,
+    };
+    if is_stamped { Transformed::yes(expression) } else { Transformed::no(expression) }
+}
+
+fn stamp_aggregate(function: &mut Arc<AggregateUDF>, limits: Limits) -> bool {
+    let Some(aggregate) = Aggregate::of(function).filter(|aggregate| aggregate.function().limits != limits) else {
+        return false;
+    };
+    *function = Arc::new(aggregate.with_limits(limits));
+    true
 }

@@ -89,7 +89,7 @@ impl AggregateState {
 
 /// The states of the groups of an aggregation: a column for each field of the state, and a row for each group. Rust owns them, and
 /// script has them only while a batch is computed. So they may go to another thread, and on in another isolate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Groups {
     state: AggregateState,
     columns: Vec<Vec<f64>>,

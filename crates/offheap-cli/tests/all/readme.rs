@@ -23,6 +23,8 @@ const NOT_RUN: &[&str] = &[
     "bash .ci/v8-150",
     "bash .ci/datafusion",
     "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --bin offheap-sql -- \"SELECT 6 * 7\"",
+    "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --example geomean",
+    "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --example speed",
     "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --features ballista --example two_executors",
     "cargo update -p v8@152.2.0 --precise 150.4.0",
     "cargo run --manifest-path examples/deno/Cargo.toml",

@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 use offheap_datafusion::cluster::connect;
 use tempfile::TempDir;
 
+use crate::aggregate::TOTAL;
 use crate::{error, rows, run, session};
 
 /// A process that ends with this value.
@@ -91,13 +92,16 @@ const F: &str = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JAVASCRIPT 
 async fn two_executors_give_the_rows_of_one_process() {
     let cluster = cluster().await;
     let here = session();
-    rows(&here, &[F, &table(cluster.files.path())]).await;
-    rows(&cluster.context, &[F]).await;
+    rows(&here, &[F, TOTAL, &table(cluster.files.path())]).await;
+    rows(&cluster.context, &[F, TOTAL]).await;
     for query in [
         "SELECT count(f(x)), sum(f(x)) FROM numbers",
         "SELECT i, f(x) FROM numbers WHERE f(x) BETWEEN 100 AND 103 ORDER BY i",
         "SELECT i % 3 AS g, sum(f(x) + f(i)) FROM numbers GROUP BY g ORDER BY g",
         "SELECT f(i % 10) AS g, count(*) FROM numbers GROUP BY f(i % 10) ORDER BY g",
+        "SELECT total(f(x)), total(i) FROM numbers",
+        "SELECT i % 3 AS g, total(x) FROM numbers GROUP BY g ORDER BY g",
+        "SELECT i, total(i) OVER (ORDER BY i) AS t FROM numbers WHERE i < 10 ORDER BY i",
         "SELECT count(*) FROM numbers AS a JOIN numbers AS b ON f(a.x) = f(b.x)",
     ] {
         assert_eq!(rows(&cluster.context, &[query]).await, rows(&here, &[query]).await, "{query}");

@@ -1,5 +1,6 @@
 //! Statements, as a user writes them.
 
+mod aggregate;
 #[cfg(feature = "ballista")]
 mod cluster;
 mod create;
