@@ -116,8 +116,8 @@ pub enum Reason {
     /// The states of an aggregate's groups are gone, because an earlier call was stopped before it gave them back.
     #[error("its states were lost when an earlier call was stopped; begin again with new groups")]
     StateLost,
-    /// Script was ended from outside, by `terminate_execution` of the isolate's handle. The isolate runs no script until
-    /// `cancel_terminate_execution`.
+    /// Script was ended from outside, by `terminate_execution` of the isolate's handle. A request that came when no script ran
+    /// any more ends the next call, unless `cancel_terminate_execution` takes it back.
     #[error("it was stopped")]
     Terminated,
     /// Other columns than the function was made for.

@@ -137,14 +137,12 @@ pub(crate) fn column<'s>(
     nulls: Option<NullBuffer>,
     layout: Layout,
 ) -> Result<ArrayRef, Reason> {
-    let (offsets, bytes) = match all.utf8_length(scope) == all.length() {
-        true => {
-            let mut bytes = vec![0; all.length()];
-            all.write_one_byte_v2(scope, 0, &mut bytes, v8::WriteFlags::empty());
+    let (offsets, bytes) = match ascii(scope, all) {
+        Some(bytes) => {
             let mut end = 0;
             (std::iter::once(0).chain(lengths.iter().map(|length| add(&mut end, *length))).collect(), bytes)
         }
-        false => decoded(scope, all, lengths),
+        None => decoded(scope, all, lengths),
     };
     let (values, offsets) = (Buffer::from_vec(bytes), ScalarBuffer::from(offsets));
     if offsets.last().is_none_or(|end| *end as usize != values.len()) {
@@ -159,6 +157,17 @@ pub(crate) fn column<'s>(
             Arc::new(LargeStringArray::try_new(OffsetBuffer::new(offsets.into()), values, nulls)?)
         }
     })
+}
+
+/// The bytes of a string, if each of them is a character of ASCII.
+fn ascii<'s>(scope: &mut v8::PinScope<'s, '_>, all: v8::Local<'s, v8::String>) -> Option<Vec<u8>> {
+    if !all.is_onebyte() {
+        return None;
+    }
+    // Its characters may still be those of Latin-1.
+    let mut bytes = vec![0; all.length()];
+    all.write_one_byte_v2(scope, 0, &mut bytes, v8::WriteFlags::empty());
+    bytes.is_ascii().then_some(bytes)
 }
 
 fn add(end: &mut i32, length: i32) -> i32 {
