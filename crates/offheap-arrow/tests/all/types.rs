@@ -100,6 +100,16 @@ fn bigints_are_numbers_where_these_are_exact() {
 }
 
 #[test]
+fn one_bigint_beyond_the_limit_is_enough() {
+    for (value, kind) in
+        [((1 << 53) - 1, "number"), (1 << 53, "bigint"), (1 - (1 << 53), "number"), (-(1 << 53), "bigint")]
+    {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![0, value, 0]));
+        assert_eq!(told("x => typeof x", &column), some(["number", kind, "number"]), "{value}");
+    }
+}
+
+#[test]
 fn results_for_bigint_are_exact() {
     let cases =
         ["0.5", "NaN", "Infinity", "9007199254740992", "-9007199254740992", "2n ** 63n", "-(2n ** 63n) - 1n", "'1'"];
