@@ -76,11 +76,12 @@ impl Kind {
         })
     }
 
-    /// The kind of a result: what [`of`](Self::of) gives, except for dictionaries and lists.
+    /// The kind of a result: what [`of`](Self::of) gives, except for dictionaries, lists of `Int64`, and lists of
+    /// no items.
     pub(crate) fn of_result(data_type: &DataType) -> Option<Kind> {
         let kind = Kind::of(data_type).filter(|_| !matches!(data_type, DataType::Dictionary(..)))?;
         match kind {
-            Kind::Bytes(_) | Kind::FixedList(..) | Kind::List(_) => None,
+            Kind::FixedList(Number::I64, _) | Kind::FixedList(_, 0) | Kind::List(Number::I64) => None,
             kind => Some(kind),
         }
     }
@@ -114,6 +115,21 @@ impl Number {
             Number::I64 => "I64",
             Number::F32 => "F32",
             Number::F64 => "F64",
+        }
+    }
+
+    /// Whether the value of a variable in script belongs to this type, in script. Fractions and what is out of range do not.
+    pub(crate) fn is_right(self, variable: &str) -> String {
+        let whole = |form: String| format!("typeof {variable} === 'number' && ({form}) === {variable}");
+        match self {
+            Number::I8 => whole(format!("{variable} << 24 >> 24")),
+            Number::U8 => whole(format!("{variable} & 255")),
+            Number::I16 => whole(format!("{variable} << 16 >> 16")),
+            Number::U16 => whole(format!("{variable} & 65535")),
+            Number::I32 => whole(format!("{variable} | 0")),
+            Number::U32 => whole(format!("{variable} >>> 0")),
+            Number::I64 => format!("typeof {variable} === 'bigint'"),
+            Number::F32 | Number::F64 => format!("typeof {variable} === 'number'"),
         }
     }
 

@@ -7,6 +7,7 @@ mod arguments;
 mod bytes;
 mod error;
 mod groups;
+mod items;
 mod kind;
 mod lent;
 mod lists;

@@ -13,9 +13,10 @@ use arrow_schema::{DataType, TimeUnit};
 use offheap_v8::{copy_of, v8};
 
 use super::error::{Reason, Role};
+use super::items;
 use super::kind::{Kind, Number, with_number};
 use super::lent::{Lent, View};
-use super::rows::WRONG;
+use super::rows::{MAX_ROW_COUNT, WRONG};
 use super::wide::Returned;
 use super::{script, strings};
 
@@ -46,8 +47,13 @@ impl ResultType {
     }
 
     /// What a loop collects beside the results, at its beginning.
-    pub(crate) fn extra(&self) -> &'static str {
-        if matches!(self.kind, Kind::Text(_)) { "''" } else { "undefined" }
+    pub(crate) fn extra(&self) -> String {
+        match self.kind {
+            Kind::Text(_) => "''".to_owned(),
+            Kind::List(number) => items::collected(number),
+            Kind::Bytes(_) => items::collected(Number::U8),
+            _ => "undefined".to_owned(),
+        }
     }
 
     /// What a loop does with the result `r` of row `i`. Nothing is converted: a result of another type ends the loop. A row without
@@ -71,13 +77,11 @@ impl ResultType {
                 let or_big = format!("if (typeof r === 'bigint') {{ if (asIntN(64, r) !== r) {WRONG} {big} }}");
                 return format!("if (typeof r === 'number') O[i] = r; else {or_big} else {or_null}");
             }
-            Kind::Number(Number::I8) => "(r << 24 >> 24) === r",
-            Kind::Number(Number::U8) => "(r & 255) === r",
-            Kind::Number(Number::I16) => "(r << 16 >> 16) === r",
-            Kind::Number(Number::U16) => "(r & 65535) === r",
-            Kind::Number(Number::I32) => "(r | 0) === r",
-            Kind::Number(Number::U32) => "(r >>> 0) === r",
-            _ => "typeof r === 'number'",
+            Kind::FixedList(number, length) => return items::store_fixed(length, &number.is_right("v"), &or_null),
+            Kind::List(number) => return items::store_list(number, &number.is_right("v"), &or_null),
+            Kind::Bytes(_) => return items::store_bytes(&or_null),
+            Kind::Number(number) => number.is_right("r"),
+            Kind::Time(_) => Number::F64.is_right("r"),
         };
         format!("if ({is_right}) O[i] = r; else {or_null}")
     }
@@ -101,7 +105,14 @@ impl ResultType {
         let validity = zeroed(scope, validity, into)?;
         let values = match self.kind {
             Kind::Boolean => zeroed(scope, vec![0_u8; row_count.div_ceil(8)], into)?,
-            Kind::Text(_) | Kind::Days => zeroed(scope, vec![0_i32; row_count], into)?,
+            Kind::Text(_) | Kind::Days | Kind::List(_) | Kind::Bytes(_) => zeroed(scope, vec![0_i32; row_count], into)?,
+            Kind::FixedList(number, length) => {
+                let limit = MAX_ROW_COUNT / length.max(1);
+                if row_count > limit {
+                    return Err(Reason::TooLarge { unit: "rows of lists", given: row_count, limit });
+                }
+                with_number!(number, zeroed_numbers(scope, row_count * length, into))?
+            }
             Kind::Number(number) => with_number!(number, zeroed_numbers(scope, row_count, into))?,
             _ => zeroed(scope, vec![0_f64; row_count], into)?,
         };
@@ -146,7 +157,10 @@ impl ResultType {
                 let times = Returned { numbers: &numbers, is_big: None }.times(unit);
                 self.times(times.map_err(|row| self.wrong(row, numbers[row]))?, unit, nulls)
             }
-            Kind::Bytes(_) | Kind::FixedList(..) | Kind::List(_) => unreachable!("refused by `new`"),
+            Kind::FixedList(number, length) => items::fixed(&self.data_type, (number, length), values, nulls)?,
+            kind @ (Kind::List(_) | Kind::Bytes(_)) => {
+                items::column(scope, (&self.data_type, kind), collected, &values.into_vec()?, nulls)?
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use super::error::Reason;
 use super::script::{self, FAILED};
 
 /// V8's own functions, under the names by which the loops know them.
-const BUILT_INS: [(&str, &str); 12] = [
+const BUILT_INS: [(&str, &str); 17] = [
     ("I8", "Int8Array"),
     ("U8", "Uint8Array"),
     ("I16", "Int16Array"),
@@ -18,6 +18,20 @@ const BUILT_INS: [(&str, &str); 12] = [
     ("F64", "Float64Array"),
     ("substring", "Function.prototype.call.bind(String.prototype.substring)"),
     ("asIntN", "BigInt.asIntN"),
+    ("isView", "ArrayBuffer.isView"),
+    ("isArray", "Array.isArray"),
+    ("set", "Function.prototype.call.bind(Uint8Array.prototype.set)"),
+    // The getters of what all typed arrays have in common.
+    (
+        "tagOf",
+        "Function.prototype.call.bind(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), \
+         Symbol.toStringTag).get)",
+    ),
+    (
+        "byteLength",
+        "Function.prototype.call.bind(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), \
+         'byteLength').get)",
+    ),
     ("sourceOf", "Function.prototype.call.bind(Function.prototype.toString)"),
 ];
 

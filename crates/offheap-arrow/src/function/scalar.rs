@@ -45,8 +45,8 @@ use super::source;
 /// | `Float32`, `Float64` | a Number | a Number |
 /// | `Utf8`, `LargeUtf8`, `Utf8View` | a string | a string; half of a surrogate pair becomes U+FFFD |
 /// | `Date32`, `Date64`, `Timestamp` | a Number, the milliseconds since 1970 | such a Number: of whole days, milliseconds, or seconds; rounded for finer units |
-/// | `Binary`, `LargeBinary`, `BinaryView` | a `Uint8Array` over the column, read-only | |
-/// | `List`, `FixedSizeList` of numbers without NULLs | a typed array over the column, read-only; a `BigInt64Array` for `Int64` | |
+/// | `Binary`, `LargeBinary`, `BinaryView` | a `Uint8Array` over the column, read-only | a `Uint8Array` |
+/// | `List`, `FixedSizeList` of numbers without NULLs | a typed array over the column, read-only; a `BigInt64Array` for `Int64` | an array or typed array of such numbers, not for `Int64` |
 /// | `Dictionary` | what its values are | |
 ///
 /// A typed array shows its row, and its `buffer` shows rows beside it, and up to 7 bytes of memory before the column. Script may keep
@@ -222,7 +222,7 @@ fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result
     }));
     let body = format!("const r = f({}); {}", arguments.values(), result.store());
     let parameters = format!("{}{}", result.parameters(), arguments.parameters());
-    let rows = Loop::around(scope, &built_ins, user.into(), (&parameters, result.extra(), &body))?;
+    let rows = Loop::around(scope, &built_ins, user.into(), (&parameters, &result.extra(), &body))?;
     let context = v8::Global::new(scope, context);
     let copies = Copies::default();
     Ok(ScalarFunction { name: from.name, arguments, result, context, rows, copies })

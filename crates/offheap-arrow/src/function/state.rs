@@ -171,7 +171,7 @@ impl Loops {
         )?;
         let finish = around(
             &format!("{columns}{scratches}{}", result.parameters()),
-            result.extra(),
+            &result.extra(),
             &format!("{}const r = f.finish(st); {}", read(state, "st", ('T', 'S'), "i"), result.store()),
         )?;
         Ok(Loops { step, merge, finish })

@@ -121,6 +121,19 @@ fn a_loop_without_end_in_the_text_itself_is_stopped() {
 }
 
 #[test]
+fn lists_that_lie_about_their_length() {
+    let item = Arc::new(offheap_arrow::arrow_schema::Field::new("item", DataType::Int32, true));
+    for length in ["-1", "0.5", "NaN", "2 ** 32", "2 ** 31", "'1'", "undefined", "1n"] {
+        let text = format!("x => new Proxy([], {{ get: (_, key) => key === 'length' ? {length} : key }})");
+        assert!(call(&text, &[doubles([1.0])], DataType::List(item.clone())).is_err(), "{length}");
+    }
+    // Two reads give two lengths.
+    let text = "x => { let n = 0; return new Proxy([], { get: (_, key) => key === 'length' ? ++n : 7 }) }";
+    let result = call(text, &[doubles([1.0, 2.0])], DataType::List(item)).unwrap();
+    assert_eq!(result.as_list::<i32>().value_offsets(), [0, 1, 2]);
+}
+
+#[test]
 fn deep_recursion_is_an_error() {
     let told = reason("function f(x) { return f(x + 1) + 1 }", &[doubles([1.0])], DataType::Float64);
     assert!(told.contains("RangeError: Maximum call stack size exceeded"), "{told}");

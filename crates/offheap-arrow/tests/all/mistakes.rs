@@ -92,6 +92,18 @@ fn whole_numbers_are_whole_and_in_range() {
         (DataType::UInt32, "4294967296"),
         (DataType::UInt32, "-1"),
     ];
+    // These are no numbers, and cannot be made numbers.
+    for (value, told) in [
+        ("1n", "1 (bigint)"),
+        ("Symbol('s')", "Symbol(s) (symbol)"),
+        ("{ valueOf() { throw 1 } }", "#<Object> (object)"),
+    ] {
+        let text = format!("x => ({value})");
+        assert!(
+            reason(&text, &[doubles([1.0])], DataType::Int32).contains(&format!("returned {told} for row 0")),
+            "{value}"
+        );
+    }
     for (data_type, value) in cases {
         let told = reason(&format!("x => x === 2 ? {value} : 1"), &[doubles([1.0, 2.0])], data_type.clone());
         assert!(told.ends_with(&format!("returned {value} (number) for row 1, which is no {data_type}")), "{told}");

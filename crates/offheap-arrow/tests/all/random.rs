@@ -21,7 +21,7 @@ fn batch_count() -> usize {
 }
 
 /// The number of calls of [`check`] below.
-const CHECKS: usize = 29;
+const CHECKS: usize = 33;
 
 const ROW_COUNTS: [usize; 6] = [0, 1, 7, 8, 9, 8192];
 
@@ -175,6 +175,10 @@ fn bytes_and_lists() {
         Arc::new(list.finish()) as ArrayRef
     };
     check(|rng| (0..rng.usize(..9)).map(|_| rng.i16(..)).collect::<Vec<_>>(), list, "x => x.join()", joined);
+    comes_and_goes(bytes, bytes_of!(BinaryArray));
+    comes_and_goes(bytes, bytes_of!(LargeBinaryArray));
+    comes_and_goes(bytes, bytes_of!(BinaryViewArray));
+    comes_and_goes(|rng| (0..rng.usize(..9)).map(|_| rng.i16(..)).collect::<Vec<_>>(), list);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use offheap_arrow::ScalarFunction;
 use offheap_arrow::arrow_array::builder::{FixedSizeListBuilder, Float32Builder, Int32Builder, ListBuilder};
 use offheap_arrow::arrow_array::cast::AsArray;
-use offheap_arrow::arrow_array::types::{Float64Type, Int8Type, Int32Type};
+use offheap_arrow::arrow_array::types::{Float32Type, Float64Type, Int8Type, Int32Type};
 use offheap_arrow::arrow_array::{
     Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, DictionaryArray,
     FixedSizeListArray, Int32Array, Int64Array, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray,
@@ -226,6 +226,66 @@ fn lists_of_numbers_are_typed_arrays_over_the_column() {
 }
 
 #[test]
+fn lists_are_returned_as_arrays_or_typed_arrays() {
+    let field = Arc::new(Field::new("item", DataType::Float32, true));
+    let fixed = DataType::FixedSizeList(field.clone(), 2);
+    let columns = [doubles([Some(1.0), None, Some(2.0), Some(3.0)])];
+    let text = "x => x === 1 ? [x, 0.5] : x === 2 ? new Float64Array([x, x]) : null";
+    let result = call(text, &columns, fixed).unwrap();
+    let rows: Vec<_> = (0..4).map(|row| result.is_valid(row)).collect();
+    assert_eq!(rows, [true, false, true, false]);
+    let items = result.as_fixed_size_list().values().as_primitive::<Float32Type>().values().to_vec();
+    assert_eq!((&items[..2], &items[4..6]), (&[1.0, 0.5][..], &[2.0, 2.0][..]));
+    let text = "x => x === 1 ? [] : x === 2 ? Array.from({ length: 3000 }, (_, i) => i) : new Uint8Array([7])";
+    let result = call(text, &columns, DataType::List(Arc::new(Field::new("item", DataType::Int32, true)))).unwrap();
+    let list = result.as_list::<i32>();
+    assert_eq!((list.value_length(0), list.is_null(1), list.value_length(2)), (0, true, 3000));
+    assert_eq!(list.value(2).as_primitive::<Int32Type>().values()[..], (0..3000).collect::<Vec<_>>()[..]);
+    assert_eq!(list.value(3).as_primitive::<Int32Type>().values()[..], [7]);
+}
+
+#[test]
+fn results_that_are_no_list_of_their_type() {
+    let item = Arc::new(Field::new("item", DataType::Int16, true));
+    let (fixed, list) = (DataType::FixedSizeList(item.clone(), 2), DataType::List(item));
+    for value in [
+        "1",
+        "[1]",
+        "[1, 2, 3]",
+        "[1, '2']",
+        "[1, 0.5]",
+        "[1, 2 ** 15]",
+        "[1, null]",
+        "[1,,]",
+        "'12'",
+        "{ length: 2 }",
+        "[1n, 2n]",
+    ] {
+        for data_type in [&fixed, &list] {
+            if *data_type == list && ["[1]", "[1, 2, 3]"].contains(&value) {
+                continue;
+            }
+            let told = reason(&format!("x => x === 2 ? ({value}) : [1, 2]"), &[doubles([1.0, 2.0])], data_type.clone());
+            assert!(told.contains("for row 1, which is no"), "{value}: {told}");
+        }
+    }
+}
+
+#[test]
+fn bytes_are_returned_as_a_uint8array() {
+    let columns = [doubles([Some(1.0), None, Some(2.0)])];
+    for data_type in [DataType::Binary, DataType::LargeBinary, DataType::BinaryView] {
+        let text = "x => new Uint8Array(x === 1 ? 5000 : 2).fill(x)";
+        let result = call(text, &columns, data_type.clone()).unwrap();
+        let told = told("x => x.length + ':' + x[0]", &result);
+        assert_eq!(told, [Some("5000:1".to_owned()), None, Some("2:2".to_owned())]);
+        for value in ["[1]", "new Int8Array(1)", "'x'", "new ArrayBuffer(1)", "1"] {
+            assert!(reason(&format!("x => {value}"), &columns, data_type.clone()).contains("for row 0, which is no"));
+        }
+    }
+}
+
+#[test]
 fn the_names_of_a_lists_items_do_not_matter() {
     let list = |name: &str, is_nullable| {
         let field = Arc::new(Field::new(name, DataType::Int32, is_nullable));
@@ -279,9 +339,14 @@ fn types_that_are_not_on_the_list() {
         let column = offheap_arrow::arrow_array::new_empty_array(&data_type);
         assert!(reason("x => x", &[column], Float64).contains(&format!("argument 1 has the type {data_type}")));
     }
-    for data_type in
-        [Binary, List(item(Float64)), FixedSizeList(item(Float32), 3), Dictionary(Box::new(Int8), Box::new(Utf8))]
-    {
+    for data_type in [
+        UInt64,
+        List(item(Int64)),
+        List(item(Utf8)),
+        FixedSizeList(item(Int64), 3),
+        FixedSizeList(item(Float32), 0),
+        Dictionary(Box::new(Int8), Box::new(Utf8)),
+    ] {
         assert!(reason("() => 1", &[], data_type.clone()).contains(&format!("the result has the type {data_type}")));
     }
 }
