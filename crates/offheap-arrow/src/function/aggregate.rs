@@ -314,15 +314,16 @@ impl AggregateFunction {
                 work(scope, &mut batch)
             });
             let ended = batch.end(scope);
-            // Script may have been stopped in the middle of a state.
-            let mut is_back = !result.as_ref().is_err_and(Reason::is_terminated);
+            let mut back = Ok(());
             for (lent, column) in states.into_iter().zip(columns) {
                 match lent.end(scope).and_then(|()| lent.into_vec()) {
                     Ok(vec) => *column = vec,
-                    Err(_) => is_back = false,
+                    Err(reason) => back = Err(reason),
                 }
             }
-            (is_back, result.and_then(|done| ended.map(|()| done)))
+            // Script may have been stopped in the middle of a state.
+            let is_back = back.is_ok() && !result.as_ref().is_err_and(Reason::is_terminated);
+            (is_back, result.and_then(|done| ended.and(back).map(|()| done)))
         })
     }
 

@@ -185,6 +185,11 @@ impl Groups {
         }
         let new = count.saturating_sub(self.count);
         for (column, field) in self.columns.iter_mut().zip(self.state.fields()) {
+            let numbers = new.saturating_mul(field.width());
+            let failed = |_| offheap::Error::OutOfMemory { requested: numbers.saturating_mul(size_of::<f64>()) };
+            column.try_reserve(numbers).map_err(failed)?;
+        }
+        for (column, field) in self.columns.iter_mut().zip(self.state.fields()) {
             column.extend(field.initial.iter().cycle().take(new * field.width()));
         }
         self.count = self.count.max(count);

@@ -64,12 +64,11 @@ impl<'s> BuiltIns<'s> {
 /// The loop around a user's function, or around an object with methods.
 #[derive(Debug)]
 pub(crate) struct Loop {
-    /// Runs over the rows of a batch. It returns `true`, or `false` if a result does not belong to its type.
+    /// Runs over the rows of a batch. It returns a list: what it collected in `extra`, and -1; or the result that does not belong to
+    /// its type, and the row. Nothing of a run is kept here, because the function may be called again while it runs.
     run: v8::Global<v8::Function>,
-    /// Returns a list of the row at which the loop ended, and the result that it ended for.
-    report: v8::Global<v8::Function>,
-    /// Returns what the loop collected in `extra`, and forgets it.
-    collected: v8::Global<v8::Function>,
+    /// Returns the row at which the last run ended.
+    row: v8::Global<v8::Function>,
 }
 
 impl Loop {
@@ -94,7 +93,7 @@ impl Loop {
             let part = list.get_index(scope, index).and_then(|part| v8::Local::<v8::Function>::try_from(part).ok());
             Ok(v8::Global::new(scope, part.ok_or(FAILED)?))
         };
-        Ok(Loop { run: part(0)?, report: part(1)?, collected: part(2)? })
+        Ok(Loop { run: part(0)?, row: part(1)? })
     }
 
     /// Runs over a batch. Returns what it collected, or the row at which it ended and the value that it ended for. `name` is that of
@@ -106,27 +105,18 @@ impl Loop {
         arguments: &[v8::Local<'s, v8::Value>],
     ) -> Result<Ended<'s>, Reason> {
         match part(scope, name, &self.run, arguments) {
-            Ok(done) if done.is_true() => part(scope, name, &self.collected, &[]).map(Ok),
-            Ok(_) => self.report(scope, name).map(Err),
+            Ok(ended) => script::catching(scope, name, |scope| {
+                let list = v8::Local::<v8::Object>::try_from(ended).ok()?;
+                let (value, row) = (list.get_index(scope, 0)?, list.get_index(scope, 1)?.integer_value(scope)?);
+                // A negative row is none.
+                Some(usize::try_from(row).map_or(Ok(value), |row| Err((row, value))))
+            }),
             Err(Reason::Script { message, place, .. }) => {
-                let row = Some(self.report(scope, name)?.0);
+                let row = part(scope, name, &self.row, &[])?.uint32_value(scope).map(|row| row as usize);
                 Err(Reason::Script { message, place, row })
             }
             Err(reason) => Err(reason),
         }
-    }
-
-    fn report<'s>(
-        &self,
-        scope: &mut v8::PinScope<'s, '_>,
-        name: &str,
-    ) -> Result<(usize, v8::Local<'s, v8::Value>), Reason> {
-        let report = part(scope, name, &self.report, &[])?;
-        script::catching(scope, name, |scope| {
-            let list = v8::Local::<v8::Object>::try_from(report).ok()?;
-            let row = list.get_index(scope, 0)?.integer_value(scope)?;
-            Some((usize::try_from(row).ok()?, list.get_index(scope, 1)?))
-        })
     }
 }
 
@@ -149,26 +139,23 @@ fn text(parameters: &str, extra: &str, body: &str) -> String {
     let names = BUILT_INS.map(|(name, _)| name).join(", ");
     format!(
         "(({names}, f) => {{ 'use strict';
-let row = 0, wrong, extra;
+let row = 0;
 const run = (n, V, B{parameters}) => {{
   n = n | 0;
-  let i = 0;
-  extra = {extra};
+  let i = 0, extra = {extra};
   try {{
     if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}
     else {{ for (; i < n; i++) {{ const b = i + B; if ((V[b >> 3] >> (b & 7)) & 1) {{ {body} }} }} }}
   }} finally {{ row = i; }}
-  return true;
+  return [extra, -1];
 }};
-const report = () => {{ const w = wrong; wrong = undefined; return [row, w]; }};
-const collected = () => {{ const e = extra; extra = undefined; return e; }};
-return [run, report, collected];
+return [run, () => row];
 }})"
     )
 }
 
 /// What a loop does with a result that does not belong to the type: it ends.
-pub(crate) const WRONG: &str = "{ wrong = r; return false; }";
+pub(crate) const WRONG: &str = "return [r, i];";
 
 /// The number of rows that one batch may have. Bits are counted in 32 bits.
 pub(crate) const MAX_ROW_COUNT: usize = 1 << 30;

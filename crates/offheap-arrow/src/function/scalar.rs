@@ -213,7 +213,8 @@ fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result
     let context = v8::Context::new(scope, v8::ContextOptions::default());
     let scope = &mut v8::ContextScope::new(scope, context);
     let built_ins = BuiltIns::take(scope)?;
-    let user = source::function_of(scope, &from.name, &from.text, from.parameter_names.as_deref())?;
+    let user =
+        source::function_of(scope, &from.name, &from.text, from.parameter_names.as_deref(), from.arguments.len())?;
     let has_default = source::defaults(scope, &built_ins, user, from.arguments.len())?;
     arguments.when_null(has_default.into_iter().map(|has_default| match (from.called_on_null_input, has_default) {
         (true, _) => WhenNull::Null,

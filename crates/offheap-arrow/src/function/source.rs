@@ -1,5 +1,7 @@
 //! The text of a user, and the function that it is.
 
+use std::cmp::Ordering;
+
 use offheap_v8::v8;
 
 use super::error::{Place, Reason};
@@ -7,12 +9,13 @@ use super::rows::BuiltIns;
 use super::script;
 
 /// Compiles the text of a user in the entered context. V8 decides what it is: it is compiled as an expression first. If that is an
-/// error of syntax, and there are names of parameters, it is compiled as the body of a function.
+/// error of syntax, and there are names of parameters, it is compiled as the body of a function of `expected` parameters.
 pub(crate) fn function_of<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
     text: &str,
     parameters: Option<&[String]>,
+    expected: usize,
 ) -> Result<v8::Local<'s, v8::Function>, Reason> {
     match (expression(scope, name, text), parameters) {
         (Ok(script), _) => {
@@ -21,7 +24,7 @@ pub(crate) fn function_of<'s>(
                 .map_err(|_| Reason::NotAFunction { value: script::described(scope, value) })
         }
         (Err(of_expression @ Reason::Script { .. }), Some(parameters)) => {
-            check_names(scope, parameters)?;
+            check_names(scope, parameters, expected)?;
             script::compile_body(scope, text, name, parameters).map_err(|of_body| farther(of_expression, of_body))
         }
         (Err(reason), _) => Err(reason),
@@ -65,8 +68,15 @@ fn farther(of_expression: Reason, of_body: Reason) -> Reason {
     if is_script && position(&of_expression) > position(&of_body) { of_expression } else { of_body }
 }
 
-/// V8 fails without an exception if a name is no identifier.
-fn check_names(scope: &mut v8::PinScope<'_, '_>, names: &[String]) -> Result<(), Reason> {
+/// The most parameters that V8's parser accepts.
+const MAX_PARAMETERS: usize = 65_534;
+
+/// V8 fails without an exception if a name is no identifier. It counts names in 16 bits without a check, and the function of more
+/// reads and writes beside its arguments.
+fn check_names(scope: &mut v8::PinScope<'_, '_>, names: &[String], expected: usize) -> Result<(), Reason> {
+    if names.len() > MAX_PARAMETERS {
+        return Err(Reason::ParameterCount { declared: names.len(), expected });
+    }
     for name in names {
         let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_' || c == '$');
         let is_plain = begins && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
@@ -75,6 +85,17 @@ fn check_names(scope: &mut v8::PinScope<'_, '_>, names: &[String]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// ECMAScript's `length`: the number of parameters before the first with a default value, or the last with `...`. Script may have
+/// replaced it by anything.
+pub(crate) fn length<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    name: &str,
+    function: v8::Local<'s, v8::Function>,
+) -> Result<usize, Reason> {
+    let key = script::string(scope, "length")?.into();
+    Ok(script::catching(scope, name, |scope| function.get(scope, key)?.number_value(scope))? as usize)
 }
 
 /// For each of `expected` arguments, whether its parameter or one before it has a default value.
@@ -87,20 +108,14 @@ pub(crate) fn defaults<'s>(
     function: v8::Local<'s, v8::Function>,
     expected: usize,
 ) -> Result<Vec<bool>, Reason> {
-    // ECMAScript's `length`: the number of parameters before the first with a default value, or the last with `...`.
-    let key = script::string(scope, "length")?.into();
-    let length = script::catching(scope, "", |scope| function.get(scope, key)?.number_value(scope))?;
-    let length = length as usize;
-    if length == expected {
-        return Ok(vec![false; expected]);
+    let length = length(scope, "", function)?;
+    match length.cmp(&expected) {
+        Ordering::Equal => return Ok(vec![false; expected]),
+        Ordering::Greater => return Err(Reason::ParameterCount { declared: length, expected }),
+        Ordering::Less => {}
     }
-    let parameters = match length > expected {
-        true => vec![Parameter::Plain; length],
-        false => {
-            let text = built_ins.source_of(scope, function)?;
-            parameters(scope, &text)?
-        }
-    };
+    let text = built_ins.source_of(scope, function)?;
+    let parameters = parameters(scope, &text)?;
     let has_rest = parameters.last() == Some(&Parameter::Rest);
     let declared = parameters.len() - usize::from(has_rest);
     let is_missing = declared < expected && !has_rest;
@@ -124,6 +139,9 @@ enum Parameter {
 /// At most this many commas and parentheses of a text are tried.
 const TRIES: usize = 1000;
 
+/// At most this many bytes are compiled for that, or one try. V8 cannot be stopped while it compiles.
+const TRIED_BYTES: usize = 32 << 20;
+
 /// The parameters of a function, from its own text. V8 says where they end: up to a comma or parenthesis, they are parameters if an
 /// arrow function with them has no mistake in its syntax. There are none if the function is V8's own.
 fn parameters(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Result<Vec<Parameter>, Reason> {
@@ -134,8 +152,14 @@ fn parameters(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Result<Vec<Parame
     }
     let text = &text[open + 1..];
     let mut found = Vec::new();
-    let mut begin = 0;
+    let (mut begin, mut tried) = (0, 0);
     for (end, sign) in text.match_indices([',', ')']).take(TRIES) {
+        tried += end;
+        if tried > TRIED_BYTES && tried != end {
+            break;
+        }
+        // V8 may collect each text.
+        v8::scope!(let scope, scope);
         if script::compile(scope, &format!("({}) => 0", &text[..end]), "", 0).is_err() {
             continue;
         }

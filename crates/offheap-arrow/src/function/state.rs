@@ -9,7 +9,7 @@ use super::error::Reason;
 use super::groups::{AggregateState, StateField};
 use super::results::ResultType;
 use super::rows::{BuiltIns, Loop};
-use super::script;
+use super::{script, source};
 
 /// The methods, with the number of their parameters. `step` has one more for each argument.
 const METHODS: [(&str, usize); 3] = [("step", 1), ("merge", 2), ("finish", 1)];
@@ -31,8 +31,7 @@ pub(crate) fn of_object<'s>(
         let Ok(function) = v8::Local::<v8::Function>::try_from(found) else {
             return Err(refused(&format!("`{method}`"), script::described(scope, found), "a function".to_owned()));
         };
-        let declared =
-            property(scope, name, function.into(), "length")?.uint32_value(scope).unwrap_or_default() as usize;
+        let declared = source::length(scope, name, function)?;
         if method != "step" && declared != parameter_count {
             return Err(parameters(method, declared, parameter_count));
         }
@@ -85,6 +84,10 @@ fn fields<'s>(
             Some((key, object.get(scope, key)?))
         })?;
         let field = key.to_rust_string_lossy(scope);
+        if !script::string(scope, &field)?.strict_equals(key) {
+            let expected = "a name without half of a surrogate pair".to_owned();
+            return Err(refused("`state`", format!("an object with the field {field:?}"), expected));
+        }
         let (initial, is_array) = match (value.is_number(), value.is_float64_array()) {
             (true, _) => (value.number_value(scope).into_iter().collect(), false),
             (_, true) => (copy_of::<f64>(scope, value)?, true),
@@ -220,7 +223,7 @@ fn write(state: &AggregateState) -> String {
             false => format!("typeof r{k} !== 'number'"),
             true => format!("r{k} !== S{k}"),
         };
-        let _ = write!(check, "if ({is_wrong}) {{ wrong = [{k}, r{k}]; return false; }} ");
+        let _ = write!(check, "if ({is_wrong}) {{ return [[{k}, r{k}], i]; }} ");
         let _ = match field.is_array {
             false => write!(store, "T{k}[g] = r{k}; "),
             true => write!(store, "for (let j = 0, k = g * {width}; j < {width}; j++, k++) T{k}[k] = S{k}[j]; "),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use offheap_arrow::arrow_array::{ArrayRef, BooleanArray, Int32Array};
 use offheap_arrow::arrow_schema::DataType::{Float16, Float64, Int32};
+use offheap_arrow::offheap::Error::OutOfMemory;
 use offheap_arrow::offheap_v8::{self, IsolateExt, ScopeExt, v8};
 use offheap_arrow::{AggregateFunction, Error, Groups, Reason};
 
@@ -77,6 +78,15 @@ fn texts_that_are_no_aggregates() {
         (
             "({ state: { n: 0 }, step(st, x) { st.n + }, merge(st, o) {}, finish(st) {} })",
             "SyntaxError: Unexpected token '}' (line 1, column 42)",
+        ),
+        (
+            "({ state: { n: 0, '\\ud800': 1 }, step(st, x) {}, merge(st, o) {}, finish(st) {} })",
+            "its `state` is an object with the field \"\u{fffd}\", not a name without half of a surrogate pair",
+        ),
+        (
+            "({ state: { n: 0 }, step(st, x) {}, finish(st) {},
+                merge: Object.defineProperty((st, o) => {}, 'length', { value: { valueOf() { throw new Error('no') } } }) })",
+            "Error: no (line 2, column ",
         ),
         ("({ state: { n: 0 },", "SyntaxError: Unexpected token ')' (line 1, column 20)"),
         ("", "SyntaxError: Unexpected token ')' (line 1, column 1)"),
@@ -345,5 +355,19 @@ fn results_of_finish_are_checked() {
         assert_eq!(groups.len(), 2);
         let one: ArrayRef = Arc::new(Int32Array::from(vec![1]));
         assert_eq!(*f.finish(scope, &mut groups, 1).unwrap(), *one);
+    });
+}
+
+#[test]
+fn groups_for_which_there_is_no_memory_are_refused_and_the_others_stay() {
+    in_v8(|scope| {
+        let text = "({ state: { n: 1, v: new Float64Array(1e6) }, step(st, x) { st.n += x }, merge(st, o) {}, finish: st => st.n })";
+        let f = AggregateFunction::compile(scope, "f", text, &[Float64], Float64).unwrap();
+        let mut groups = f.state().groups();
+        add(&f, scope, &mut groups, &[1.0]).unwrap();
+        let refused = f.update(scope, &mut groups, &[doubles([1.0])], &[0], None, 1 << 30).unwrap_err();
+        assert!(matches!(refused.reason(), Reason::Engine(offheap_v8::Error::Memory(OutOfMemory { .. }))), "{refused}");
+        f.update(scope, &mut groups, &[doubles([5.0])], &[1], None, 2).unwrap();
+        assert_eq!(*f.finish(scope, &mut groups, 2).unwrap(), *doubles([2.0, 6.0]));
     });
 }

@@ -13,6 +13,8 @@ mod kit;
 #[cfg(feature = "v8")]
 mod mistakes;
 #[cfg(feature = "v8")]
+mod nested;
+#[cfg(feature = "v8")]
 mod owners;
 #[cfg(feature = "v8")]
 mod random;

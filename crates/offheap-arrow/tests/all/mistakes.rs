@@ -112,10 +112,49 @@ fn whole_numbers_are_whole_and_in_range() {
 
 #[test]
 fn the_number_of_parameters_is_that_of_the_arguments() {
-    let count =
-        |declared| format!("JavaScript function f: its text has {declared} parameters, and 1 arguments are declared");
+    let count = |declared: usize| {
+        format!("JavaScript function f: its text has {declared} parameters, and 1 arguments are declared")
+    };
     assert_eq!(refused("() => 1"), count(0));
     assert_eq!(refused("(x, y) => 1"), count(2));
+    let of_length = |length| refused(&format!("Object.defineProperty(x => x, 'length', {{ value: {length} }})"));
+    assert_eq!(of_length("1e13"), count(10_000_000_000_000));
+    assert_eq!(of_length("Infinity"), count(usize::MAX));
+    assert_eq!(of_length("Symbol()"), "JavaScript function f: TypeError: Cannot convert a Symbol value to a number");
+    assert!(of_length("{ valueOf() { throw 7 } }").starts_with("JavaScript function f: 7"));
+}
+
+#[test]
+fn more_names_than_v8_counts() {
+    in_v8(|scope| {
+        let mut refused = |count| {
+            let names = (0..count).map(|index| format!("a{index}"));
+            let builder = ScalarFunction::builder("f", "return a60000", &[DataType::Float64], DataType::Float64);
+            builder.parameter_names(names).compile(scope).map(|_| ()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(65_534),
+            "JavaScript function f: its text has 65534 parameters, and 1 arguments are declared"
+        );
+        // V8 would take these for one, with which the count of the arguments agrees.
+        assert_eq!(
+            refused(65_537),
+            "JavaScript function f: its text has 65537 parameters, and 1 arguments are declared"
+        );
+    });
+}
+
+#[test]
+fn a_long_text_among_the_parameters_fills_no_heap() {
+    let mut isolate = isolate_builder().heap_limits(0, 64 << 20).build().unwrap();
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let text = format!("(x = '{}{}') => x", "a".repeat(4 << 20), ",".repeat(1000));
+            let made = ScalarFunction::compile(scope, "f", &text, &[DataType::Float64], DataType::Float64);
+            let told = made.map(|_| ()).unwrap_err().to_string();
+            assert_eq!(told, "JavaScript function f: its text has 0 parameters, and 1 arguments are declared");
+        });
+    });
 }
 
 #[test]
