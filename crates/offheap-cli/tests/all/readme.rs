@@ -22,6 +22,7 @@ const NOT_RUN: &[&str] = &[
     "bash .ci/run",
     "bash .ci/v8-150",
     "bash .ci/datafusion",
+    r#"cargo run --release --manifest-path integrations/datafusion/Cargo.toml --bin offheap-sql -- "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JAVASCRIPT AS 'x => x * 2 + 1'" "SELECT sum(f(value)) AS s FROM generate_series(1, 1000000) AS t(value)""#,
     "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --bin offheap-sql -- \"SELECT 6 * 7\"",
     "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --example geomean",
     "cargo run --release --manifest-path integrations/datafusion/Cargo.toml --example speed",

@@ -226,3 +226,19 @@ async fn more_functions_than_a_thread_keeps() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_function_that_keeps_a_vector_reads_and_writes_nothing_else() {
+    let context = session();
+    rows(&context, &["SET datafusion.execution.batch_size = 2", "SET datafusion.execution.target_partitions = 1"])
+        .await;
+    let create = "CREATE FUNCTION f(x DOUBLE[]) RETURNS DOUBLE LANGUAGE JS AS
+        $$ const all = globalThis.all ??= []; all.push(x)
+        for (const each of all) { try { each[0] = -1 } catch {} if (each[0] !== each[1] - 1) return -1 }
+        return all.length $$";
+    let query = "SELECT max(f(make_array(value + 0.0, value + 1.0))) AS m, min(f(make_array(value + 0.0, value + 1.0))) AS l \
+                 FROM generate_series(1, 100) AS t(value)";
+    // Both functions of the query are one, and nothing that it kept has changed.
+    assert_eq!(rows(&context, &[create, query]).await, ["200.0,1.0"]);
+    assert_eq!(rows(&context, &["SELECT f(make_array(1.0, 2.0)) > 200"]).await, ["true"]);
+}

@@ -5,6 +5,7 @@ mod aggregate;
 mod cluster;
 mod create;
 mod limits;
+mod memory;
 mod program;
 mod scalar;
 mod types;
