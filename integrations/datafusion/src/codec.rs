@@ -206,3 +206,54 @@ impl PhysicalExtensionCodec for Physical {
         self.0.try_encode_udwf(node, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::DataType::Float64;
+
+    use super::*;
+
+    fn encoded() -> (Vec<u8>, Vec<u8>) {
+        let scalar = crate::udf("f", "x => x", &[Float64], Float64).unwrap();
+        let text = "{ state: { n: 0 }, step(st, x) {}, merge(st, other) {}, finish: st => st.n }";
+        let aggregate = crate::udaf("a", text, &[Float64], Float64).unwrap();
+        let (mut of_scalar, mut of_aggregate) = (Vec::new(), Vec::new());
+        Physical::default().try_encode_udf(&scalar, &mut of_scalar).unwrap();
+        Logical::default().try_encode_udaf(&aggregate, &mut of_aggregate).unwrap();
+        assert_eq!(*Logical::default().try_decode_udf("f", &of_scalar).unwrap(), scalar);
+        assert_eq!(*Physical::default().try_decode_udaf("a", &of_aggregate).unwrap(), aggregate);
+        (of_scalar, of_aggregate)
+    }
+
+    #[test]
+    fn a_function_of_the_other_kind_is_an_error() {
+        let (scalar, aggregate) = encoded();
+        let error = Physical::default().try_decode_udaf("f", &scalar).unwrap_err().to_string();
+        assert!(error.contains("JavaScript function f: the plan aggregates with a scalar function"), "{error}");
+        let error = Logical::default().try_decode_udf("a", &aggregate).unwrap_err().to_string();
+        assert!(error.contains("JavaScript function a: the plan calls an aggregate for each row"), "{error}");
+    }
+
+    #[test]
+    fn a_plan_that_was_cut_short_is_an_error() {
+        let (scalar, aggregate) = encoded();
+        for (bytes, is_scalar) in [(&scalar, true), (&aggregate, false)] {
+            let half = &bytes[..bytes.len() / 2];
+            let error = match is_scalar {
+                true => Physical::default().try_decode_udf("f", half).unwrap_err(),
+                false => Physical::default().try_decode_udaf("f", half).unwrap_err(),
+            };
+            assert!(error.to_string().contains("its definition in the plan was cut short"), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_functions_are_ballistas() {
+        let mut bytes = Vec::new();
+        let upper = datafusion::functions::string::upper();
+        Physical::default().try_encode_udf(&upper, &mut bytes).unwrap();
+        Logical::default().try_encode_udf(&upper, &mut bytes).unwrap();
+        assert_eq!(bytes, b"");
+        assert!(Physical::default().try_decode_udf("upper", b"").is_err());
+    }
+}
