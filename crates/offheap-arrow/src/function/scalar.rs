@@ -42,7 +42,7 @@ use super::source;
 /// | `Boolean` | a boolean | the same |
 /// | `Int8`, `Int16`, `Int32`, `UInt8`, `UInt16`, `UInt32` | a Number | a whole Number in range |
 /// | `Int64` | a Number, or a BigInt beyond 2^53 - 1 | a whole Number up to 2^53 - 1, or a BigInt of 64 bits |
-/// | `Float32`, `Float64` | a Number | a Number |
+/// | `Float32`, `Float64` | a Number | a Number, rounded for `Float32` |
 /// | `Utf8`, `LargeUtf8`, `Utf8View` | a string | a string; half of a surrogate pair becomes U+FFFD |
 /// | `Date32`, `Date64`, `Timestamp` | a Number, the milliseconds since 1970 | such a Number: of whole days, milliseconds, or seconds; rounded for finer units |
 /// | `Binary`, `LargeBinary`, `BinaryView` | a `Uint8Array` over the column, read-only | a `Uint8Array` |

@@ -1,6 +1,7 @@
 //! Texts that do what they should not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -101,6 +102,46 @@ fn loops_without_end_are_stopped() {
     ] {
         stopped(text);
     }
+}
+
+#[test]
+fn a_termination_at_any_moment_is_an_error_of_its_own() {
+    let mut isolate = isolate_builder().build().unwrap();
+    let handle = isolate.thread_safe_handle();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watchdog = std::thread::spawn({
+        let (handle, is_over, mut rng) = (handle.clone(), is_over.clone(), fastrand::Rng::with_seed(7));
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_micros(rng.u64(..500)));
+                handle.terminate_execution();
+            }
+        }
+    });
+    let texts: Vec<_> = (0..200).map(|row| row.to_string()).collect();
+    let column = [strings(&texts.iter().map(String::as_str).collect::<Vec<_>>()), vectors(0, 200)];
+    let types: Vec<_> = column.iter().map(|column| column.data_type().clone()).collect();
+    let results = [DataType::Utf8, types[1].clone(), DataType::Binary, DataType::Int64];
+    let texts = ["(x, y) => x + y", "(x, y) => y", "(x, y) => new Uint8Array(x.length)", "(x, y) => BigInt(x)"];
+    let (mut done, mut ended) = (0, 0);
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            for round in 0..400 {
+                let (text, result) = (texts[round % 4], results[round % 4].clone());
+                let given = ScalarFunction::compile(scope, "f", text, &types, result)
+                    .and_then(|f| (0..5).map(|_| f.call(scope, &column, 200).map(drop)).collect::<Result<(), _>>());
+                match given {
+                    Ok(()) => done += 1,
+                    Err(error) if error.is_terminated() => ended += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                handle.cancel_terminate_execution();
+            }
+        });
+    });
+    is_over.store(true, Ordering::Relaxed);
+    watchdog.join().unwrap();
+    assert!(ended > 10, "{done} done, {ended} ended");
 }
 
 #[test]
