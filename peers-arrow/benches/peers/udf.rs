@@ -54,7 +54,9 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 
 fn copied(column: &ours::ArrayRef) -> ArrayRef {
     match column.data_type() {
-        arrow_schema::DataType::Float64 => Arc::new(column.as_primitive::<Float64Type>().iter().collect::<Float64Array>()),
+        arrow_schema::DataType::Float64 => {
+            Arc::new(column.as_primitive::<Float64Type>().iter().collect::<Float64Array>())
+        }
         arrow_schema::DataType::Int32 => Arc::new(column.as_primitive::<Int32Type>().iter().collect::<Int32Array>()),
         _ => Arc::new(column.as_string::<i32>().iter().collect::<StringArray>()),
     }
