@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use offheap::observe::{self, Event, EventKind, Observer};
+use offheap::observe::{self, Event, EventKind, Observer, ScriptStack};
 use offheap::{BackingStore, Length, Site, StoreId, StoreKind};
 
 use crate::happened::{Happened, What};
@@ -31,7 +31,9 @@ impl Observer for Ledger {
 
     fn event(&self, event: &Event) {
         let is_made = event.kind == EventKind::Created;
+        // By reference: a stack of script is a kilobyte.
         let script = observe::script_stack();
+        let script = script.as_ref();
         let stack = match self.level() {
             Level::Full => Stack::here(script),
             Level::Sites if is_made => Stack::here(script),
@@ -48,7 +50,7 @@ impl Observer for Ledger {
             if let Some(block) = shard.get_mut(event.store).and_then(|record| record.block.as_mut()) {
                 block.move_to(event);
             }
-        } else if let Some(happened) = Happened::new(event, weight, stack, script.and_then(|script| script.site())) {
+        } else if let Some(happened) = Happened::new(event, weight, stack, script.and_then(ScriptStack::site)) {
             let block = if self.reads_blocks { Block::of_new(event) } else { None };
             self.record(happened, event.store_kind, event.created, block);
         }
@@ -62,7 +64,7 @@ impl Observer for Ledger {
             store: refused.store,
             at: refused.at,
             earlier: refused.earlier,
-            stack: if self.level() == Level::Counts { None } else { Stack::here(observe::script_stack()) },
+            stack: if self.level() == Level::Counts { None } else { Stack::here(observe::script_stack().as_ref()) },
             thread: thread::number(),
             time: Duration::from_nanos(time),
         };
@@ -76,7 +78,7 @@ impl Observer for Ledger {
 impl Ledger {
     /// The program says that a store is meant to stay.
     pub(crate) fn note_static(&self, store: &BackingStore, site: Site) {
-        let stack = if self.level() == Level::Full { Stack::here(observe::script_stack()) } else { None };
+        let stack = if self.level() == Level::Full { Stack::here(observe::script_stack().as_ref()) } else { None };
         let happened = Happened {
             what: What::Static,
             time: 0,

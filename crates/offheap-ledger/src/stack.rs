@@ -57,21 +57,19 @@ impl Stack {
     /// The stack of this thread, here, where `script` is running. `None` where it cannot be walked, at the end of a thread for
     /// example, and where [`MOST_STACKS`] are kept. Never panics.
     #[inline]
-    pub(crate) fn here(script: Option<ScriptStack>) -> Option<Stack> {
+    pub(crate) fn here(script: Option<&ScriptStack>) -> Option<Stack> {
         let mut addresses = [0; MOST_FRAMES];
         // A panic must not keep the caller from recording what happened: it would go on asking for a block that is gone.
         let walked = catch_unwind(AssertUnwindSafe(|| {
-            WALKER
-                .try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses, script.as_ref()))
-                .ok()?
+            WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses, script)).ok()?
         }));
         walked.unwrap_or_default()
     }
 
     /// A stack of functions of script.
     #[cold]
-    pub(crate) fn of_script(script: ScriptStack) -> Option<Stack> {
-        let walked = Walked { addresses: &[], script: Some(&script) };
+    pub(crate) fn of_script(script: &ScriptStack) -> Option<Stack> {
+        let walked = Walked { addresses: &[], script: Some(script) };
         walked.recent().or_else(|| walked.keep())
     }
 

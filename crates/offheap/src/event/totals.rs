@@ -65,36 +65,36 @@ pub fn totals() -> Totals {
 
 /// Counts a store that was made.
 pub(crate) fn count_made(byte_length: usize, kind: StoreKind) {
-    with_slot(|slot, add| {
-        add(&slot.stores_made, 1);
-        add(&slot.bytes_made, bytes(byte_length, kind));
-        if kind.is_shared() {
-            add(&slot.shared_made, 1);
-        } else if kind.length() != Length::Fixed {
-            add(&slot.resizable_made, 1);
-        }
-    });
+    let of = Counts::of_thread();
+    of.add(&of.slot.stores_made, 1);
+    of.add(&of.slot.bytes_made, bytes(byte_length, kind));
+    if kind.is_shared() {
+        of.add(&of.slot.shared_made, 1);
+    } else if kind.length() != Length::Fixed {
+        of.add(&of.slot.resizable_made, 1);
+    }
 }
 
 /// Counts a store that is freed, with its present length.
 pub(crate) fn count_freed(byte_length: usize, kind: StoreKind) {
-    with_slot(|slot, add| {
-        add(&slot.bytes_freed, bytes(byte_length, kind));
-        add(&slot.stores_freed, 1);
-    });
+    let of = Counts::of_thread();
+    of.add(&of.slot.bytes_freed, bytes(byte_length, kind));
+    of.add(&of.slot.stores_freed, 1);
 }
 
 /// Counts the change of a length.
 pub(crate) fn count_resized(before: usize, byte_length: usize) {
-    with_slot(|slot, add| match byte_length.checked_sub(before) {
-        Some(grown) => add(&slot.bytes_made, grown as u64),
-        None => add(&slot.bytes_freed, (before - byte_length) as u64),
-    });
+    let of = Counts::of_thread();
+    match byte_length.checked_sub(before) {
+        Some(grown) => of.add(&of.slot.bytes_made, grown as u64),
+        None => of.add(&of.slot.bytes_freed, (before - byte_length) as u64),
+    }
 }
 
 /// Counts that a store of fixed length, which was counted as unshared, is shared.
 pub(crate) fn count_shared() {
-    with_slot(|slot, add| add(&slot.shared_made, 1));
+    let of = Counts::of_thread();
+    of.add(&of.slot.shared_made, 1);
 }
 
 fn bytes(byte_length: usize, kind: StoreKind) -> u64 {
@@ -134,32 +134,37 @@ thread_local! {
     static LEASE: Lease = const { Lease };
 }
 
-/// Calls `count` with this thread's slot, and with the way to add to a number in it.
-#[inline(always)]
-fn with_slot(count: impl Fn(&Slot, fn(&AtomicU64, u64))) {
-    match SLOT.get() {
-        Some(slot) => count(slot, add_alone),
-        None => count_first(count),
+/// The counts to which this thread adds.
+struct Counts {
+    slot: &'static Slot,
+    /// Whether no other thread writes them.
+    is_alone: bool,
+}
+
+impl Counts {
+    #[inline(always)]
+    fn of_thread() -> Self {
+        match SLOT.get() {
+            Some(slot) => Counts { slot, is_alone: true },
+            None => Counts::first(),
+        }
     }
-}
 
-#[cold]
-#[inline(never)]
-fn count_first(count: impl Fn(&Slot, fn(&AtomicU64, u64))) {
-    match take_slot() {
-        Some(slot) => count(slot, add_alone),
-        None => count(&OTHERS, add_beside_others),
+    #[cold]
+    #[inline(never)]
+    fn first() -> Self {
+        let slot = take_slot();
+        Counts { slot: slot.unwrap_or(&OTHERS), is_alone: slot.is_some() }
     }
-}
 
-/// Adds to a number that no other thread writes, so no other store comes between the load and the store.
-#[inline(always)]
-fn add_alone(number: &AtomicU64, more: u64) {
-    number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Release);
-}
-
-fn add_beside_others(number: &AtomicU64, more: u64) {
-    number.fetch_add(more, Ordering::Release);
+    #[inline(always)]
+    fn add(&self, number: &AtomicU64, more: u64) {
+        match self.is_alone {
+            // No other store comes between the load and the store.
+            true => number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Release),
+            false => _ = number.fetch_add(more, Ordering::Release),
+        }
+    }
 }
 
 /// A slot for this thread until it ends; `None` if the thread is ending, or there is no memory.
