@@ -272,7 +272,9 @@ impl fmt::Debug for IsolateBuilder {
 
 /// Functions of an [`Isolate`] that only V8 has.
 pub trait IsolateExt {
-    /// Returns a handle with which other threads can stop script that runs too long.
+    /// Returns a handle with which other threads can stop script that runs too long. Call its `cancel_terminate_execution` only on
+    /// the isolate's thread: while script is being stopped, V8 may end the process if another thread cancels that. Functions of
+    /// V8's own are not stopped.
     ///
     /// # Panics
     /// In an observer, and in the `Drop` of an owner that an engine is waiting for.

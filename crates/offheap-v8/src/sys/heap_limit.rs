@@ -32,6 +32,8 @@ pub(crate) struct HeapLimit {
     is_raised: AtomicBool,
     /// Whether script was stopped.
     is_reached: AtomicBool,
+    /// Whether V8 was told to call `before_script_goes_on`, and has not done it yet.
+    is_asked: AtomicBool,
 }
 
 impl HeapLimit {
@@ -44,6 +46,7 @@ impl HeapLimit {
         self.size.store(size, Ordering::Relaxed);
         assert!(self.isolate.set(isolate.thread_safe_handle()).is_ok(), "it watches one isolate");
         isolate.add_near_heap_limit_callback(reached, self.as_data());
+        isolate.add_gc_epilogue_callback(collected, self.as_data(), v8::GCType::kGCTypeMarkSweepCompact);
     }
 
     fn as_data(&self) -> *mut c_void {
@@ -77,6 +80,19 @@ impl HeapLimit {
         self.is_reached.store(false, Ordering::Relaxed);
     }
 
+    /// Has V8 call `before_script_goes_on`.
+    fn ask(&self) {
+        if !self.is_asked.swap(true, Ordering::Relaxed) {
+            let isolate = self.isolate.get().expect("set by `watch`");
+            isolate.request_interrupt(before_script_goes_on, self.as_data());
+        }
+    }
+
+    /// Whether the heap has room again. V8 treats it as full from four fifths of the limit on.
+    fn has_room(&self, isolate: &mut v8::Isolate) -> bool {
+        isolate.get_heap_statistics().used_heap_size() < self.limit.load(Ordering::Relaxed) / 4 * 3
+    }
+
     fn lower(&self, isolate: &mut v8::Isolate) {
         // V8 does not lower the limit below the bytes in use plus a quarter.
         isolate.remove_near_heap_limit_callback(reached, self.limit.load(Ordering::Relaxed));
@@ -101,7 +117,7 @@ unsafe extern "C" fn reached(data: *mut c_void, current: usize, initial: usize) 
     let watched = unsafe { watched.as_ref() };
     watched.limit.store(initial, Ordering::Relaxed);
     if !watched.is_raised.swap(true, Ordering::Relaxed) {
-        watched.isolate.get().expect("set by `watch`").request_interrupt(before_script_goes_on, data);
+        watched.ask();
     }
     current.max(initial.max(watched.lowered.load(Ordering::Relaxed)).saturating_add(ROOM))
 }
@@ -113,11 +129,40 @@ unsafe extern "C" fn before_script_goes_on(mut isolate: v8::UnsafeRawIsolatePtr,
     let watched = unsafe { watched.as_ref() };
     // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and nothing else uses the isolate during the call.
     let isolate = unsafe { v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate) };
-    // V8 treats the heap as full from four fifths of the limit on.
-    if isolate.get_heap_statistics().used_heap_size() < watched.limit.load(Ordering::Relaxed) / 4 * 3 {
-        watched.lower(isolate);
-    } else {
-        watched.is_reached.store(true, Ordering::Relaxed);
-        isolate.terminate_execution();
+    if watched.is_reached() && watched.is_raised() {
+        // This may be other script than the one that was stopped, whose objects are not collected yet.
+        isolate.low_memory_notification();
+    }
+    // What was asked is out of date if the limit was restored since.
+    if watched.is_raised() {
+        if watched.has_room(isolate) {
+            watched.lower(isolate);
+        } else {
+            watched.is_reached.store(true, Ordering::Relaxed);
+            isolate.terminate_execution();
+        }
+    }
+    // Last, because a collection asks, too.
+    watched.is_asked.store(false, Ordering::Relaxed);
+}
+
+/// V8 calls this after a collection of all objects. After script was stopped, other script may run before anybody restores the
+/// limit, in the same scope of the crate `v8`. It shall be stopped near the limit too, and not where V8 has no more room.
+unsafe extern "C" fn collected(
+    mut isolate: v8::UnsafeRawIsolatePtr,
+    _: v8::GCType,
+    _: v8::GCCallbackFlags,
+    data: *mut c_void,
+) {
+    let watched = NonNull::new(data.cast::<HeapLimit>()).expect("made by `watch`");
+    // SAFETY: I-FREE-ONCE: the isolate calls this, and it ends before the value is dropped.
+    let watched = unsafe { watched.as_ref() };
+    if watched.is_reached() && watched.is_raised() {
+        // SAFETY: I-BORROW: V8 calls this on the isolate's thread, and nothing else uses the isolate during the call.
+        let isolate = unsafe { v8::Isolate::ref_from_raw_isolate_ptr_mut(&mut isolate) };
+        match watched.has_room(isolate) {
+            true => watched.lower(isolate),
+            false => watched.ask(),
+        }
     }
 }

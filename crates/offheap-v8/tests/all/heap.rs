@@ -1,6 +1,6 @@
 //! A full heap of V8.
 
-use offheap_v8::{Error, Isolate, Scope, ScopeExt, heap_limit_error};
+use offheap_v8::{Error, Isolate, Scope, ScopeExt, heap_limit_error, v8};
 
 use crate::common::{counted, in_child, start};
 
@@ -44,6 +44,28 @@ fn b14_a_full_heap_is_an_error_and_all_goes_on() {
         });
         drop((isolate, store));
         assert_eq!(dropped.get(), 1);
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn b14_script_may_fill_the_heap_again_and_again_in_one_scope_of_the_crate_v8() {
+    let Some(output) = in_child("heap::b14_script_may_fill_the_heap_again_and_again_in_one_scope_of_the_crate_v8")
+    else {
+        start();
+        let mut isolate = Isolate::builder().heap_limits(MIB, LIMIT).build().unwrap();
+        isolate.enter(|scope| {
+            scope.with_v8(|scope| {
+                for round in 0..4 {
+                    let source = v8::String::new(scope, "(() => { const all = []; for (;;) all.push({}) })()").unwrap();
+                    let result = v8::Script::compile(scope, source, None).unwrap().run(scope);
+                    assert!(result.is_none() && heap_limit_error(scope).is_some(), "{round}");
+                }
+                // Nothing is kept, so each round ended near the limit, and not where V8 was given more room.
+                assert!(scope.get_heap_statistics().total_heap_size() < 8 * LIMIT);
+            });
+        });
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
