@@ -6,7 +6,7 @@
 //! `SchedulerConfig` and `ExecutorProcessConfig` take them as overrides, and `SessionConfigExt` has a function for each.
 //!
 //! Run the same version of this crate everywhere: a plan of another version is an error. As everywhere in Ballista, all see
-//! the same files. Call [`offheap_v8::start`](crate::offheap_v8::start) in an executor before its runtime makes threads.
+//! the same files. Call [`start`](crate::offheap_v8::start) in an executor before its runtime makes threads.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;

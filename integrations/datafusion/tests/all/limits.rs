@@ -25,7 +25,7 @@ const SOUND: &str = "CREATE OR REPLACE FUNCTION sound(x DOUBLE) RETURNS DOUBLE L
 #[tokio::test]
 async fn endless_loops_of_many_shapes_end() {
     let context = session();
-    rows(&context, &["SET js.time_limit_ms = 100", SOUND]).await;
+    rows(&context, &["SET js.time_limit_ms = 500", SOUND]).await;
     for text in [
         "for (;;);",
         "for (;;) new Array(1000).fill(1.5)",
@@ -46,10 +46,10 @@ async fn endless_loops_of_many_shapes_end() {
         let began = Instant::now();
         let error = error(&context, &[&body(text), "SELECT f(1)"]).await;
         assert!(
-            matches!(find(&error), Some(Error::TimeLimit { function, time_limit_ms: 100 }) if function == "f"),
+            matches!(find(&error), Some(Error::TimeLimit { function, time_limit_ms: 500 }) if function == "f"),
             "{text}: {error}"
         );
-        assert!(began.elapsed() < Duration::from_secs(10), "{text}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(30), "{text}: {:?}", began.elapsed());
         assert_eq!(rows(&context, &["SELECT sound(1)"]).await, ["2.0"], "{text}");
     }
 }
@@ -57,7 +57,7 @@ async fn endless_loops_of_many_shapes_end() {
 #[tokio::test]
 async fn an_endless_loop_in_the_text_itself_ends() {
     let context = session();
-    rows(&context, &["SET js.time_limit_ms = 100"]).await;
+    rows(&context, &["SET js.time_limit_ms = 500"]).await;
     let create = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS '(() => { for (;;); })()'";
     let error = error(&context, &[create]).await;
     assert!(matches!(find(&error), Some(Error::TimeLimit { .. })), "{error}");
@@ -66,7 +66,7 @@ async fn an_endless_loop_in_the_text_itself_ends() {
 #[tokio::test]
 async fn what_eats_the_heap_is_stopped() {
     let context = session();
-    rows(&context, &["SET js.heap_limit_mb = 32", SOUND]).await;
+    rows(&context, &["SET js.heap_limit_mb = 32", "SET js.time_limit_ms = 60000", SOUND]).await;
     for text in [
         "const all = []; for (;;) all.push({ x })",
         "const all = new Map(); for (let i = 0;; i++) all.set(i, 'x' + i)",

@@ -51,7 +51,7 @@ const FUNCTIONS: [&str; 5] = [
     "CREATE FUNCTION thrower(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'if (x > 500) throw new Error(); return x'",
     "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;);'",
     "CREATE FUNCTION slow(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
-     'if (x % 100 === 0) { const end = Date.now() + 5; while (Date.now() < end); } return x'",
+     'if (x % 10 === 0) { const end = Date.now() + 10; while (Date.now() < end); } return x'",
     "CREATE FUNCTION total(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
      '{ state: { n: 0 }, step(st, x) { st.n += x }, merge(st, other) { st.n += other.n }, finish: st => st.n }'",
 ];
@@ -62,12 +62,13 @@ async fn queries(drops: &Arc<AtomicUsize>) {
     let partitions = (0..3).map(|_| (0..4).map(|_| batch(drops)).collect()).collect();
     table(&context, partitions);
     rows(&context, &FUNCTIONS).await;
-    rows(&context, &["SET js.time_limit_ms = 200"]).await;
     assert_eq!(rows(&context, &["SELECT sum(f(x)), total(x) FROM numbers"]).await, ["12000000.0,5994000.0"]);
     error(&context, &["SELECT sum(thrower(x)) FROM numbers"]).await;
-    error(&context, &["SELECT sum(endless(x)) FROM numbers"]).await;
+    error(&context, &["SET js.time_limit_ms = 200", "SELECT sum(endless(x)) FROM numbers"]).await;
+    // Four batches of a second each.
+    rows(&context, &["SET js.time_limit_ms = 60000"]).await;
     let frame = sql(&context, "SELECT sum(slow(x)) FROM numbers").await.unwrap();
-    let cancelled = tokio::time::timeout(Duration::from_millis(60), frame.collect()).await;
+    let cancelled = tokio::time::timeout(Duration::from_millis(100), frame.collect()).await;
     assert!(cancelled.is_err(), "the query is cancelled in its middle");
     assert_eq!(drops.load(Ordering::Relaxed), 0, "the table has its columns");
 }
