@@ -1,9 +1,15 @@
 //! `CREATE FUNCTION` and `DROP FUNCTION`: what they take, and what they refuse.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::execution::SessionState;
+use datafusion::execution::context::{FunctionFactory, RegisterFunction};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::CreateFunction;
 use datafusion::prelude::SessionContext;
-use offheap_datafusion::{Error, sql};
+use offheap_datafusion::{Error, JavaScript, sql};
 
 use crate::{error, rows, session};
 
@@ -144,4 +150,26 @@ async fn a_function_made_in_rust() {
     let types = [DataType::Float64, DataType::Float64];
     context.register_udf(offheap_datafusion::udf("hypot", "Math.hypot", &types, DataType::Float64).unwrap());
     assert_eq!(rows(&context, &["SELECT hypot(3, 4)"]).await, ["5.0"]);
+}
+
+/// A factory for another language.
+#[derive(Debug)]
+struct Other;
+
+#[async_trait::async_trait]
+impl FunctionFactory for Other {
+    async fn create(&self, _state: &SessionState, statement: CreateFunction) -> Result<RegisterFunction> {
+        plan_err!("the other factory makes {}", statement.name)
+    }
+}
+
+#[tokio::test]
+async fn a_factory_that_was_there_makes_functions_in_other_languages() {
+    let builder = SessionStateBuilder::new().with_default_features().with_function_factory(Some(Arc::new(Other)));
+    let context = SessionContext::new_with_state(JavaScript::install(builder).build());
+    let other = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE PYTHON AS 'x'";
+    let told = error(&context, &[other]).await.to_string();
+    assert!(told.contains("the other factory makes f"), "{told}");
+    let ours = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => x'";
+    assert_eq!(rows(&context, &[ours, "SELECT f(7)"]).await, ["7.0"]);
 }
