@@ -61,6 +61,9 @@ pub(crate) fn property<'s>(
     script::catching(scope, name, |scope| object.get(scope, key.into()))
 }
 
+/// The most fields of a state. One batch with a state of 20,000 took more than a minute.
+const MAX_FIELDS: u32 = 1000;
+
 fn fields<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
@@ -77,6 +80,10 @@ fn fields<'s>(
         .key_conversion(v8::KeyConversionMode::ConvertToString)
         .build();
     let keys = script::catching(scope, name, |scope| object.get_own_property_names(scope, arguments))?;
+    if keys.length() > MAX_FIELDS {
+        let [given, expected] = [keys.length(), MAX_FIELDS].map(|count| format!("an object with {count} fields"));
+        return Err(refused("`state`", given, expected.replace("an object with", "an object with at most")));
+    }
     let mut fields = Vec::new();
     for index in 0..keys.length() {
         let (key, value) = script::catching(scope, name, |scope| {

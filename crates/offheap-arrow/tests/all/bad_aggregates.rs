@@ -88,6 +88,10 @@ fn texts_that_are_no_aggregates() {
                 merge: Object.defineProperty((st, o) => {}, 'length', { value: { valueOf() { throw new Error('no') } } }) })",
             "Error: no (line 2, column ",
         ),
+        (
+            &format!("({{ state: Object.fromEntries(Array.from({{ length: 1001 }}, (_, n) => ['f' + n, n])), {methods} }})"),
+            "its `state` is an object with 1001 fields, not an object with at most 1000 fields",
+        ),
         ("({ state: { n: 0 },", "SyntaxError: Unexpected token ')' (line 1, column 20)"),
         ("", "SyntaxError: Unexpected token ')' (line 1, column 1)"),
     ] {
