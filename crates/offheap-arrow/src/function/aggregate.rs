@@ -46,8 +46,9 @@ use super::{script, source};
 /// # }
 /// ```
 ///
-/// The text is an expression whose value is an object. `state` has a number or a `Float64Array` in each field: what a new group
-/// begins with. `step(st, ...)` adds a row to a state, `merge(st, other)` adds another state, and `finish(st)` returns the result.
+/// The text is an expression whose value is an object. `state` has a number or a `Float64Array` in each of up to 1000 fields:
+/// what a new group begins with. `step(st, ...)` adds a row to a state, `merge(st, other)` adds another state, and `finish(st)`
+/// returns the result.
 ///
 /// Script gets a state as an object. When it returns, all numbers of the object are written back, or none if one of them is no
 /// number any more ([`Reason::WrongState`]). A `Float64Array` is written to in place, not replaced. The object is of no use later:
