@@ -224,7 +224,7 @@ unsafe extern "C" fn allocate(allocator: &ScriptAllocator, byte_length: usize) -
         return ptr::null_mut();
     }
     if let Some(limit) = &allocator.limit
-        && !limit.take(byte_length)
+        && !limit.take(byte_length, !is_for_this_crate())
     {
         COUNTED.give_back(byte_length);
         return ptr::null_mut();

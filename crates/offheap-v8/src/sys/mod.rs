@@ -3,7 +3,8 @@
 //! - `platform` starts V8, with the flags that `flags` accepts.
 //! - `buffer` makes buffers over stores, and releases them.
 //! - `block` has V8's own memory, and the table of stores by address.
-//! - `allocator` makes the memory of script's buffers, and `buffer_limit` counts it.
+//! - `allocator` makes the memory of script's buffers, and `buffer_limit` counts it. `limited_allocator` makes memory
+//!   that counts as V8's own.
 //! - `engine_memory` makes stores of memory that V8 allocated itself; `ended` has those of ended isolates.
 //! - `counted` limits the bytes that V8 counts.
 //! - `resizable` makes resizable buffers.
@@ -30,6 +31,7 @@ mod guards;
 mod heap_limit;
 mod hooks;
 mod lending;
+mod limited_allocator;
 mod natives;
 mod object;
 mod own_isolate;

@@ -9,21 +9,24 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use offheap::BackingStore;
 use offheap::adapter::IsolateRegistration;
+use offheap::observe::ScriptStack;
+use offheap::{BackingStore, IsolateId};
 use offheap_engine::{NativeFunction, Rooted, Roots};
 
 use super::allocator::new_allocator;
-use super::buffer_limit::{BufferLimit, new_limited_allocator};
+use super::buffer_limit::BufferLimit;
 use super::engine_memory::{drop_released, store_at};
 use super::facts::Facts;
 use super::function::{Functions, new_function};
 use super::heap_limit::HeapLimit;
+use super::limited_allocator::new_limited_allocator;
 use super::natives::new_context;
 use super::root::{Root, object_of};
+use super::running::Asked;
 use super::stack::StackLimit;
 use super::state::{Entered, State, set_state};
-use crate::script::{catching, compile_and_run};
+use crate::script::{catching, compile_and_run, script_stack};
 use crate::{ENGINE, Error};
 
 pub(crate) struct OwnIsolate {
@@ -293,5 +296,19 @@ impl Drop for OwnIsolate {
         // SAFETY: I-BORROW: the crate drops `isolate` next. It requires that the isolate is the current one, and leaves
         // it.
         unsafe { self.isolate.enter() };
+    }
+}
+
+impl Asked for OwnIsolate {
+    fn id(&self) -> IsolateId {
+        self.state.isolate()
+    }
+
+    fn was_lent(&self) -> bool {
+        self.state.was_lent()
+    }
+
+    fn script_stack(&self) -> ScriptStack {
+        self.with_scope(script_stack)
     }
 }

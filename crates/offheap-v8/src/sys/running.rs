@@ -9,34 +9,41 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use offheap::IsolateId;
 use offheap::observe::ScriptStack;
 
-use super::own_isolate::OwnIsolate;
-use crate::script::script_stack;
+/// An isolate that can be asked which functions of script are running.
+pub(crate) trait Asked {
+    fn id(&self) -> IsolateId;
+    /// Whether the program had a scope of the crate `v8`.
+    fn was_lent(&self) -> bool;
+    fn script_stack(&self) -> ScriptStack;
+}
 
-thread_local!(static RUNNING: Cell<*const OwnIsolate> = const { Cell::new(ptr::null()) });
+thread_local!(static RUNNING: Cell<Option<NonNull<dyn Asked>>> = const { Cell::new(None) });
 
 /// While it lives, the isolate that it was made for runs script, or none of ours does.
 pub(crate) struct Running<'a> {
-    outer: *const OwnIsolate,
-    // Not `Send`: it is dropped on the thread that made it. The isolate outlives it.
-    isolate: PhantomData<(&'a OwnIsolate, *const ())>,
+    // Not `Send`: it is dropped on the thread that made it.
+    outer: Option<NonNull<dyn Asked>>,
+    // The isolate outlives it.
+    isolate: PhantomData<&'a dyn Asked>,
 }
 
 impl<'a> Running<'a> {
     /// The isolate runs script, and nothing else is called but what script calls.
     #[inline]
-    pub(crate) fn script_of(isolate: &'a OwnIsolate) -> Self {
-        Running { outer: RUNNING.replace(ptr::from_ref(isolate)), isolate: PhantomData }
+    pub(crate) fn script_of<T: Asked + 'static>(isolate: &'a T) -> Self {
+        let isolate: NonNull<dyn Asked> = NonNull::from(isolate);
+        Running { outer: RUNNING.replace(Some(isolate)), isolate: PhantomData }
     }
 
     /// Code of the program runs, which may do anything.
     #[inline]
     pub(crate) fn program() -> Self {
-        Running { outer: RUNNING.replace(ptr::null()), isolate: PhantomData }
+        Running { outer: RUNNING.replace(None), isolate: PhantomData }
     }
 }
 
@@ -50,14 +57,14 @@ impl Drop for Running<'_> {
 /// The functions of script that make a buffer. For the allocator of the isolate `id`; no functions unless it runs script.
 #[cold]
 pub(super) fn script_that_allocates(id: IsolateId) -> ScriptStack {
-    let Some(isolate) = NonNull::new(RUNNING.get().cast_mut()) else { return ScriptStack::new() };
+    let Some(isolate) = RUNNING.get() else { return ScriptStack::new() };
     // SAFETY: I-NO-JS-OWNER: a `Running` that lives further out on this thread's stack borrows it.
     let isolate = unsafe { isolate.as_ref() };
     // Script could call functions of a program that had a scope.
-    if isolate.state().isolate() != id || isolate.state().was_lent() {
+    if isolate.id() != id || isolate.was_lent() {
         return ScriptStack::new();
     }
     // What is asked makes no buffer. If it did, nobody would be asked for that.
     let _asking = Running::program();
-    isolate.with_scope(script_stack)
+    isolate.script_stack()
 }
