@@ -51,6 +51,9 @@ pub enum Reason {
         /// The value, as V8 describes it.
         value: String,
     },
+    /// The text is neither a function nor a body with a `return`, so it could return nothing.
+    #[error("its text is a body without `return`; a body needs `return`, or write a function such as `x => x + 1`")]
+    NoReturn,
     /// The text is an expression, but its value is not an object with a state and its methods.
     #[error("its {part} is {value}, not {expected}")]
     NotAnAggregate {

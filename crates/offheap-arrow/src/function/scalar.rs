@@ -81,7 +81,8 @@ pub struct ScalarFunctionBuilder {
 
 impl ScalarFunctionBuilder {
     /// Names the parameters, one for each argument. The text may then be the body of a function, such as `return x * 2`. V8
-    /// decides which it is: the text is compiled as an expression first.
+    /// decides which it is: the text is compiled as an expression first. A body has a `return`; without one it is
+    /// [`Reason::NoReturn`].
     pub fn parameter_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.parameter_names = Some(names.into_iter().map(Into::into).collect());
         self
@@ -97,7 +98,7 @@ impl ScalarFunctionBuilder {
     /// Makes the function. See [`ScalarFunction::compile`].
     ///
     /// # Errors
-    /// Those of [`ScalarFunction::compile`]. [`Reason::ParameterName`] if V8 does not take a name.
+    /// Those of [`ScalarFunction::compile`]. [`Reason::ParameterName`] if V8 does not take a name. [`Reason::NoReturn`].
     pub fn compile(self, scope: &mut v8::PinScope<'_, '_>) -> Result<ScalarFunction, Error> {
         let name = self.name.clone();
         make(scope, self).map_err(|reason| Error::new(&name, reason))
@@ -106,8 +107,8 @@ impl ScalarFunctionBuilder {
 
 impl ScalarFunction {
     /// Makes a function of `text`, which is an expression whose value is a function, such as `(x, y) => x * y` or
-    /// `function (x) { return Math.sqrt(x) }`. The text is compiled and run in a new context of the scope's isolate. `name` is
-    /// what errors call the function.
+    /// `function (x) { return Math.sqrt(x) }`, with or without a semicolon after it. The text is compiled and run in a
+    /// new context of the scope's isolate. `name` is what errors call the function.
     ///
     /// # Errors
     /// [`Reason::UnsupportedType`] names a type that is not supported. [`Reason::Script`] for a mistake in the text, with its line

@@ -19,16 +19,32 @@ pub(crate) fn function_of<'s>(
 ) -> Result<v8::Local<'s, v8::Function>, Reason> {
     match (expression(scope, name, text), parameters) {
         (Ok(script), _) => {
-            let value = script::catching(scope, name, |scope| script.run(scope))?;
+            let value = script::catching(scope, name, |scope| script.run(scope));
+            let value =
+                value.map_err(|reason| if is_about(&reason, parameters) { Reason::NoReturn } else { reason })?;
             v8::Local::<v8::Function>::try_from(value)
                 .map_err(|_| Reason::NotAFunction { value: script::described(scope, value) })
         }
         (Err(of_expression @ Reason::Script { .. }), Some(parameters)) => {
             check_names(scope, parameters, expected)?;
-            script::compile_body(scope, text, name, parameters).map_err(|of_body| farther(of_expression, of_body))
+            let body = script::compile_body(scope, text, name, parameters);
+            let body = body.map_err(|of_body| farther(of_expression, of_body))?;
+            // A `return` that is in no function is an error in a script.
+            match script::compile(scope, text, name, 0) {
+                Ok(_) => Err(Reason::NoReturn),
+                Err(Reason::Script { .. }) => Ok(body),
+                Err(reason) => Err(reason),
+            }
         }
         (Err(reason), _) => Err(reason),
     }
+}
+
+/// Whether an expression had the value of a parameter in it, as only a body has.
+fn is_about(reason: &Reason, parameters: Option<&[String]>) -> bool {
+    let Reason::Script { message, .. } = reason else { return false };
+    let of = |name: &String| *message == format!("ReferenceError: {name} is not defined");
+    parameters.unwrap_or_default().iter().any(of)
 }
 
 /// Runs the text of a user, which is an expression.
@@ -37,7 +53,50 @@ pub(crate) fn value_of<'s>(scope: &mut v8::PinScope<'s, '_>, name: &str, text: &
     script::catching(scope, name, |scope| script.run(scope))
 }
 
+/// Compiles an expression. If that is an error of syntax, a semicolon after the expression is left out, with the rest of the text.
 fn expression<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    name: &str,
+    text: &str,
+) -> Result<v8::Local<'s, v8::Script>, Reason> {
+    let of_text = in_parentheses(scope, name, text);
+    if !matches!(of_text, Err(Reason::Script { .. })) {
+        return of_text;
+    }
+    let mut tried = 0;
+    for (end, _) in text.match_indices(';') {
+        let (is_blank, scanned) = blank(&text[end..]);
+        tried += scanned + if is_blank { end } else { 0 };
+        if tried > TRIED_BYTES && tried != end {
+            break;
+        }
+        // In a string, or a comment, this is an error of syntax again.
+        match if is_blank { in_parentheses(scope, name, &text[..end]) } else { continue } {
+            Err(Reason::Script { .. }) => {}
+            outcome => return outcome,
+        }
+    }
+    of_text
+}
+
+/// Whether text has only semicolons, white space and comments, and how many bytes decided that.
+fn blank(text: &str) -> (bool, usize) {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c == ';' || c == '\u{feff}' || c.is_whitespace());
+        let comment = match rest.get(..2) {
+            Some("//") => rest.find(['\n', '\r', '\u{2028}', '\u{2029}']).or(Some(rest.len())),
+            Some("/*") => rest[2..].find("*/").map(|end| end + 4),
+            _ => None,
+        };
+        match comment {
+            Some(end) => rest = &rest[end..],
+            None => return (rest.is_empty(), text.len() - rest.len() + 1),
+        }
+    }
+}
+
+fn in_parentheses<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     name: &str,
     text: &str,

@@ -291,3 +291,14 @@ fn all_states_are_taken_without_a_copy_and_their_bytes_are_known() {
         assert!(column.into_builder().is_ok());
     });
 }
+
+#[test]
+fn a_semicolon_after_the_object_is_left_out() {
+    in_v8(|scope| {
+        let text = format!("{COUNTING};\n");
+        let f = AggregateFunction::compile(scope, "counting", &text, &[Float64], Float64).unwrap();
+        let mut groups = f.state().groups();
+        f.update(scope, &mut groups, &[doubles([7.0])], &[0], None, 1).unwrap();
+        assert_eq!(*f.finish(scope, &mut groups, 1).unwrap(), *doubles([7001.0 + 1.0 / 1024.0]));
+    });
+}

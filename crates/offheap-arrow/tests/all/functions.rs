@@ -129,3 +129,49 @@ fn the_result_can_be_written_by_arrow() {
     drop(result);
     assert!(buffer.into_mutable().is_ok());
 }
+
+/// What a text makes of 3, with a name for its parameter.
+fn of_three(text: &str) -> Result<ArrayRef, offheap_arrow::Error> {
+    in_v8(|scope| {
+        let builder =
+            ScalarFunction::builder("f", text, &[DataType::Float64], DataType::Float64).parameter_names(["x"]);
+        builder.compile(scope)?.call(scope, &[doubles([3.0])], 1)
+    })
+}
+
+#[test]
+fn a_semicolon_after_an_expression_is_left_out() {
+    for text in [
+        "x => x * 2;",
+        "x => x * 2 ; ;\n",
+        "x => x * 2; // twice; really",
+        "x => x * 2; /* twice; */ ; // really",
+        "x => x + '2;//'.length - 1;",
+        "function n(x) { return x * 2; } ;",
+    ] {
+        assert_eq!(*of_three(text).unwrap(), *doubles([6.0]), "{text}");
+    }
+    assert_eq!(*call("x => x * 2;", &[doubles([3.0])], DataType::Float64).unwrap(), *doubles([6.0]));
+}
+
+#[test]
+fn a_body_without_return_is_refused() {
+    for text in [
+        "x * 2 + 1;",
+        "x * 2 + 1",
+        "{ x => x * 2 }",
+        "function h(x) { return x } function n(a) { return h(a) }",
+        "const h = x => { return x }; a => h(a)",
+        "h\n; (x => x)",
+        "",
+    ] {
+        let expected = "JavaScript function f: its text is a body without `return`; a body needs `return`, or write a function \
+                        such as `x => x + 1`";
+        assert_eq!(of_three(text).unwrap_err().to_string(), expected, "{text}");
+    }
+    for text in ["if (x > 2) { return x * 2 }", "try { h(x) } catch { return x + 3; };", "return x * 2;"] {
+        assert_eq!(*of_three(text).unwrap(), *doubles([6.0]), "{text}");
+    }
+    // It is an error of the text, not of the form.
+    assert!(of_three("y * 2").unwrap_err().to_string().contains("ReferenceError: y is not defined"));
+}
