@@ -149,6 +149,16 @@ pub enum Reason {
         /// How many there may be.
         limit: usize,
     },
+    /// The lists or bytes that the function returned for a batch are collected in ArrayBuffers, and V8 gave no more memory for
+    /// these. They count for [`max_buffer_bytes`](offheap_v8::IsolateBuilder::max_buffer_bytes).
+    #[error(
+        "the lists or bytes of a batch need more memory than the ArrayBuffers of its isolate may have, in row {row}; use \
+         smaller batches, or raise the limit"
+    )]
+    ResultsTooLarge {
+        /// The row of the batch for which there was no memory.
+        row: usize,
+    },
     /// Memory could not be lent to script or taken back, V8 failed, or script was ended because its heap was full
     /// ([`HeapLimit`](offheap_v8::Error::HeapLimit)).
     #[error(transparent)]

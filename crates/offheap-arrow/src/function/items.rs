@@ -13,13 +13,17 @@ use offheap_v8::{copy_of, v8};
 use super::error::Reason;
 use super::kind::{Kind, Layout, Number, with_number};
 use super::lent::{Lent, View};
-use super::rows::WRONG;
+use super::rows::{NO_MEMORY, WRONG};
 use super::script::FAILED;
 
-/// What a loop collects for lists of any length: memory for items, how many it has place for, and how many there are.
+/// What a loop collects for lists of any length: memory for items, how many it has place for, how many there are, and the same of
+/// the memory before it. The items of a row are in one memory.
 pub(crate) fn collected(number: Number) -> String {
-    format!("[new {}(1024), 1024, 0]", number.constructor())
+    format!("[new {}(1024), 1024, 0, undefined]", number.constructor())
 }
+
+/// At most this many bytes are asked for at once, unless one row needs more.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Whether `r` may be a list of numbers: an array or a typed array.
 const IS_LIST: &str = "typeof r === 'object' && r !== null && (isView(r) || isArray(r))";
@@ -32,12 +36,12 @@ pub(crate) fn store_fixed(length: usize, is_right: &str, or_null: &str) -> Strin
     format!("if ({IS_LIST}) {{ {items} }} else {or_null}")
 }
 
-/// Makes place for `m` more items.
+/// Makes place for `m` more items. What there is stays where it is.
 fn grow(number: Number) -> String {
-    let array = number.constructor();
+    let (array, most) = (number.constructor(), CHUNK_BYTES / number.byte_length());
     format!(
-        "if (m > extra[1] - extra[2]) {{ extra[1] = (extra[2] + m) * 2; const grown = new {array}(extra[1]); \
-         set(grown, extra[0]); extra[0] = grown; }}"
+        "if (m > extra[1] - extra[2]) {{ const c = max(m, min(extra[1] * 2, {most})), a = memory({array}, c); \
+         if (a === undefined) {NO_MEMORY} extra = [a, c, 0, extra]; }}"
     )
 }
 
@@ -78,8 +82,6 @@ pub(crate) fn column<'s>(
     lengths: &[i32],
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef, Reason> {
-    let memory = v8::Local::<v8::Object>::try_from(collected).map_err(|_| FAILED)?;
-    let memory = memory.get_index(scope, 0).ok_or(FAILED)?;
     let mut offsets = Vec::with_capacity(lengths.len() + 1);
     let mut end = 0_i32;
     offsets.push(end);
@@ -92,11 +94,11 @@ pub(crate) fn column<'s>(
     let (offsets, count) = (ScalarBuffer::from(offsets), end as usize);
     match (kind, data_type) {
         (Kind::List(number), DataType::List(field)) => {
-            let items = with_number!(number, collected_items(scope, memory, count))?;
+            let items = with_number!(number, collected_items(scope, collected, count))?;
             Ok(list(field, offsets, items, nulls)?)
         }
         (Kind::Bytes(layout), _) => {
-            let bytes = Buffer::from_vec(part::<u8>(scope, memory, count)?);
+            let bytes = Buffer::from_vec(gathered::<u8>(scope, collected, count)?);
             let small = BinaryArray::try_new(OffsetBuffer::new(offsets.clone()), bytes.clone(), nulls.clone())?;
             Ok(match layout {
                 Layout::Small => Arc::new(small),
@@ -126,23 +128,29 @@ fn lent_items<T: ArrowPrimitiveType<Native: View>>(values: Lent<'_>) -> Result<A
 
 fn collected_items<'s, T: ArrowPrimitiveType<Native: View>>(
     scope: &mut v8::PinScope<'s, '_>,
-    memory: v8::Local<'s, v8::Value>,
+    collected: v8::Local<'s, v8::Value>,
     count: usize,
 ) -> Result<ArrayRef, Reason> {
-    let items = part::<T::Native>(scope, memory, count)?;
+    let items = gathered::<T::Native>(scope, collected, count)?;
     Ok(Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(items), None)))
 }
 
-/// A copy of the first `count` items.
-fn part<'s, T: View>(
+/// A copy of all `count` items that a loop collected.
+fn gathered<'s, T: View>(
     scope: &mut v8::PinScope<'s, '_>,
-    memory: v8::Local<'s, v8::Value>,
+    collected: v8::Local<'s, v8::Value>,
     count: usize,
 ) -> Result<Vec<T>, Reason> {
-    let mut items = copy_of::<T>(scope, memory)?;
-    if items.len() < count {
-        return Err(FAILED.into());
+    let (mut parts, mut last) = (Vec::new(), collected);
+    while let Ok(list) = v8::Local::<v8::Object>::try_from(last) {
+        let get = |index| list.get_index(scope, index).ok_or(FAILED);
+        let (memory, used, before) = (get(0)?, get(2)?, get(3)?);
+        parts.push((memory, used.uint32_value(scope).ok_or(FAILED)? as usize));
+        last = before;
     }
-    items.truncate(count);
-    Ok(items)
+    let mut items = Vec::with_capacity(count);
+    for (memory, used) in parts.into_iter().rev() {
+        items.extend_from_slice(copy_of::<T>(scope, memory)?.get(..used).ok_or(FAILED)?);
+    }
+    if items.len() == count { Ok(items) } else { Err(FAILED.into()) }
 }

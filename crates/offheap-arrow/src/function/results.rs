@@ -10,7 +10,7 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, TimeUnit};
-use offheap_v8::{copy_of, v8};
+use offheap_v8::v8;
 
 use super::error::{Reason, Role};
 use super::items;
@@ -43,7 +43,7 @@ impl ResultType {
 
     /// The parameters of a loop for the validity bits of the results, and for the results: each begins with a comma.
     pub(crate) fn parameters(&self) -> &'static str {
-        if self.kind == Kind::Wide { ", OV, O, OW" } else { ", OV, O" }
+        if self.kind == Kind::Wide { ", OV, O, OW, OB" } else { ", OV, O" }
     }
 
     /// What a loop collects beside the results, at its beginning.
@@ -72,8 +72,7 @@ impl ResultType {
                 return format!("if (typeof r === 'number') {{ {days} {WRONG} }} else {or_null}");
             }
             Kind::Wide => {
-                let big =
-                    "OW[i] = r; if (extra === undefined) extra = new U8((n + 7) >> 3); extra[i >> 3] |= 1 << (i & 7);";
+                let big = "OW[i] = r; OB[i >> 3] |= 1 << (i & 7);";
                 let or_big = format!("if (typeof r === 'bigint') {{ if (asIntN(64, r) !== r) {WRONG} {big} }}");
                 return format!("if (typeof r === 'number') O[i] = r; else {or_big} else {or_null}");
             }
@@ -116,10 +115,12 @@ impl ResultType {
             Kind::Number(number) => with_number!(number, zeroed_numbers(scope, row_count, into))?,
             _ => zeroed(scope, vec![0_f64; row_count], into)?,
         };
+        let mut is_big = None;
         if self.kind == Kind::Wide {
             into.push(values.array::<i64>(scope)?);
+            is_big = Some(zeroed(scope, vec![0_u8; row_count.div_ceil(8)], into)?);
         }
-        Ok(Results { validity, values })
+        Ok(Results { validity, values, is_big })
     }
 
     /// The column, over the memory that script filled, after [`Results::end`]. `collected` is what the loop collected beside
@@ -144,10 +145,8 @@ impl ResultType {
                 strings::column(scope, all, &values.into_vec()?, nulls, layout)?
             }
             Kind::Wide => {
-                let is_big = match collected.is_undefined() {
-                    true => None,
-                    false => Some(bits(copy_of::<u8>(scope, collected)?)),
-                };
+                let is_big = results.is_big.map(Lent::into_vec::<u8>).transpose()?;
+                let is_big = is_big.filter(|bytes| bytes.iter().any(|byte| *byte != 0)).map(bits);
                 let numbers = values.into_vec()?;
                 let whole = Returned { numbers: &numbers, is_big }.whole();
                 made::<Int64Type>(whole.map_err(|row| self.wrong(row, numbers[row]))?, nulls)
@@ -202,13 +201,15 @@ impl ResultType {
 pub(crate) struct Results<'s> {
     validity: Lent<'s>,
     values: Lent<'s>,
+    /// The rows whose 64 bits are those of a BigInt.
+    is_big: Option<Lent<'s>>,
 }
 
 impl<'s> Results<'s> {
     /// Takes the memory from script.
     pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
-        let [validity, values] = [self.validity.end(scope), self.values.end(scope)];
-        validity.and(values)
+        let lent = [Some(&self.validity), Some(&self.values), self.is_big.as_ref()];
+        lent.into_iter().flatten().map(|lent| lent.end(scope)).fold(Ok(()), Result::and)
     }
 }
 

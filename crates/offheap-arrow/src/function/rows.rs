@@ -6,7 +6,7 @@ use super::error::Reason;
 use super::script::{self, FAILED};
 
 /// V8's own functions, under the names by which the loops know them.
-const BUILT_INS: [(&str, &str); 17] = [
+const BUILT_INS: [(&str, &str); 18] = [
     ("I8", "Int8Array"),
     ("U8", "Uint8Array"),
     ("I16", "Int16Array"),
@@ -20,7 +20,8 @@ const BUILT_INS: [(&str, &str); 17] = [
     ("asIntN", "BigInt.asIntN"),
     ("isView", "ArrayBuffer.isView"),
     ("isArray", "Array.isArray"),
-    ("set", "Function.prototype.call.bind(Uint8Array.prototype.set)"),
+    ("max", "Math.max"),
+    ("min", "Math.min"),
     // The getters of what all typed arrays have in common.
     (
         "tagOf",
@@ -65,7 +66,7 @@ impl<'s> BuiltIns<'s> {
 #[derive(Debug)]
 pub(crate) struct Loop {
     /// Runs over the rows of a batch. It returns a list: what it collected in `extra`, and -1; or the result that does not belong to
-    /// its type, and the row. Nothing of a run is kept here, because the function may be called again while it runs.
+    /// its type, and the row; or the row for whose result there was no memory, and -2. Nothing of a run is kept here, because the function may be called again while it runs.
     run: v8::Global<v8::Function>,
     /// Returns the row at which the last run ended.
     row: v8::Global<v8::Function>,
@@ -108,8 +109,12 @@ impl Loop {
             Ok(ended) => script::catching(scope, name, |scope| {
                 let list = v8::Local::<v8::Object>::try_from(ended).ok()?;
                 let (value, row) = (list.get_index(scope, 0)?, list.get_index(scope, 1)?.integer_value(scope)?);
-                // A negative row is none.
-                Some(usize::try_from(row).map_or(Ok(value), |row| Err((row, value))))
+                Some((value, row))
+            })
+            .and_then(|(value, row)| match (usize::try_from(row), row) {
+                (Ok(row), _) => Ok(Err((row, value))),
+                (_, -1) => Ok(Ok(value)),
+                _ => Err(Reason::ResultsTooLarge { row: value.uint32_value(scope).unwrap_or_default() as usize }),
             }),
             Err(Reason::Script { message, place, .. }) => {
                 let row = part(scope, name, &self.row, &[])?.uint32_value(scope).map(|row| row as usize);
@@ -140,6 +145,7 @@ fn text(parameters: &str, extra: &str, body: &str) -> String {
     format!(
         "(({names}, f) => {{ 'use strict';
 let row = 0;
+const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ return undefined; }} }};
 const run = (n, V, B{parameters}) => {{
   n = n | 0;
   let i = 0, extra = {extra};
@@ -156,6 +162,9 @@ return [run, () => row];
 
 /// What a loop does with a result that does not belong to the type: it ends.
 pub(crate) const WRONG: &str = "return [r, i];";
+
+/// What a loop does if there is no memory for the items of a result: it ends.
+pub(crate) const NO_MEMORY: &str = "return [i, -2];";
 
 /// The number of rows that one batch may have. Bits are counted in 32 bits.
 pub(crate) const MAX_ROW_COUNT: usize = 1 << 30;

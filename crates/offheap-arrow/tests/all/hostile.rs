@@ -9,7 +9,7 @@ use offheap_arrow::arrow_array::builder::{FixedSizeListBuilder, Float64Builder};
 use offheap_arrow::arrow_array::cast::AsArray;
 use offheap_arrow::arrow_array::{Array, ArrayRef, StringArray, StringViewArray};
 use offheap_arrow::arrow_buffer::Buffer;
-use offheap_arrow::arrow_schema::DataType;
+use offheap_arrow::arrow_schema::{DataType, Field};
 use offheap_arrow::offheap_v8::{IsolateExt, ScopeExt, collect};
 use offheap_arrow::{Reason, ScalarFunction};
 
@@ -342,5 +342,36 @@ fn more_rows_than_a_batch_can_have_is_an_error() {
             let told = f.call(scope, &[], row_count).unwrap_err().to_string();
             assert!(told.contains("rows is too large, it may have 1073741824"), "{told}");
         }
+    });
+}
+
+#[test]
+fn lists_of_a_batch_may_be_as_large_as_the_limit_on_buffers() {
+    // 8 MB of lists, and what script leaves behind until V8 collects it.
+    let mut isolate = isolate_builder().max_buffer_bytes(10 << 20).build().unwrap();
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let list = DataType::List(Arc::new(Field::new("item", DataType::Float64, true)));
+            let text = "x => new Float64Array(1000 + x % 2).fill(x)";
+            let f = ScalarFunction::compile(scope, "f", text, &[DataType::Float64], list).unwrap();
+            let rows = doubles((0..1000).map(f64::from));
+            let lists = f.call(scope, &[rows], 1000).unwrap();
+            let lists = lists.as_list::<i32>();
+            for row in 0..1000 {
+                let expected = vec![row as f64; 1000 + row % 2];
+                let items = lists.value(row);
+                assert_eq!(*items.as_primitive::<offheap_arrow::arrow_array::types::Float64Type>().values(), expected);
+            }
+            let told = f.call(scope, &[doubles((0..2000).map(f64::from))], 2000).unwrap_err();
+            assert!(matches!(told.reason(), Reason::ResultsTooLarge { row: 1000.. }), "{told}");
+            // What script asks for itself is an exception as ever.
+            let text = "x => new Uint8Array(x)";
+            let f = ScalarFunction::compile(scope, "f", text, &[DataType::Float64], DataType::Binary).unwrap();
+            let told = f.call(scope, &[doubles([11.0 * 1024.0 * 1024.0])], 1).unwrap_err().to_string();
+            assert!(told.contains("RangeError: Array buffer allocation failed"), "{told}");
+            let bytes = f.call(scope, &[doubles([0.0, 3e6, 1.0, 3e5])], 4).unwrap();
+            let lengths: Vec<_> = bytes.as_binary::<i32>().iter().map(|bytes| bytes.unwrap().len()).collect();
+            assert_eq!(lengths, [0, 3_000_000, 1, 300_000]);
+        });
     });
 }

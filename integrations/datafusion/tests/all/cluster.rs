@@ -120,7 +120,7 @@ async fn two_executors_give_the_rows_of_one_process() {
     let told = error(&cluster.context, &[thrower, "SELECT sum(thrower(x)) FROM numbers"]).await.to_string();
     assert!(told.contains("JavaScript function thrower: RangeError: too large: "), "{told}");
 
-    let endless = "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;);'";
+    let endless = "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;); return x'";
     let limit = "SET js.time_limit_ms = 200";
     let told = error(&cluster.context, &[endless, limit, "SELECT sum(endless(x)) FROM numbers"]).await.to_string();
     assert!(told.contains("JavaScript function endless: stopped, since a batch took longer than 200 ms"), "{told}");

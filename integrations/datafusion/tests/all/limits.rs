@@ -7,9 +7,9 @@ use offheap_datafusion::{Error, sql};
 
 use crate::{error, rows, session};
 
-/// Makes `f(x DOUBLE) RETURNS DOUBLE` of a body.
+/// Makes `f(x DOUBLE) RETURNS DOUBLE` of a body, which may end without a `return`.
 fn body(text: &str) -> String {
-    format!("CREATE OR REPLACE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS $body$ {text} $body$")
+    format!("CREATE OR REPLACE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS $body$ {text}\nreturn x $body$")
 }
 
 fn find(error: &DataFusionError) -> Option<&Error> {

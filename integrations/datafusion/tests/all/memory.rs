@@ -49,7 +49,7 @@ fn table(context: &SessionContext, partitions: Vec<Vec<RecordBatch>>) {
 const FUNCTIONS: [&str; 5] = [
     "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => x * 2 + 1'",
     "CREATE FUNCTION thrower(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'if (x > 500) throw new Error(); return x'",
-    "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;);'",
+    "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;); return x'",
     "CREATE FUNCTION slow(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
      'if (x % 10 === 0) { const end = Date.now() + 10; while (Date.now() < end); } return x'",
     "CREATE FUNCTION total(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
