@@ -51,7 +51,8 @@ use super::{script, source};
 /// returns the result.
 ///
 /// Script gets a state as an object. When it returns, all numbers of the object are written back, or none if one of them is no
-/// number any more ([`Reason::WrongState`]). A `Float64Array` is written to in place, not replaced. The object is of no use later:
+/// number any more ([`Reason::WrongState`]). A `Float64Array` is written to in place, not replaced. To set a field that is not in
+/// `state` is a TypeError in `step` and `merge`. The object is of no use later:
 /// the states are in [`Groups`], which belong to Rust, and script has nothing of them between two batches.
 ///
 /// The function has a context of its own in the scope's isolate. A row with a NULL among its arguments is left out, unless `step`

@@ -6,7 +6,7 @@ use super::error::Reason;
 use super::script::{self, FAILED};
 
 /// V8's own functions, under the names by which the loops know them.
-const BUILT_INS: [(&str, &str); 18] = [
+const BUILT_INS: [(&str, &str); 21] = [
     ("I8", "Int8Array"),
     ("U8", "Uint8Array"),
     ("I16", "Int16Array"),
@@ -20,6 +20,9 @@ const BUILT_INS: [(&str, &str); 18] = [
     ("asIntN", "BigInt.asIntN"),
     ("isView", "ArrayBuffer.isView"),
     ("isArray", "Array.isArray"),
+    ("Proxy", "Proxy"),
+    ("TypeError", "TypeError"),
+    ("setPrototypeOf", "Object.setPrototypeOf"),
     ("max", "Math.max"),
     ("min", "Math.min"),
     // The getters of what all typed arrays have in common.
@@ -62,6 +65,20 @@ impl<'s> BuiltIns<'s> {
     }
 }
 
+/// What a loop is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Code<'a> {
+    /// What is done once, before all runs.
+    pub(crate) before: &'a str,
+    /// The parameters after the number of rows `n`, the validity bits `V` and the index `B` of the first of them. Each begins with
+    /// a comma.
+    pub(crate) parameters: &'a str,
+    /// The first value of what the loop collects, `extra`.
+    pub(crate) extra: &'a str,
+    /// What is done for row `i`.
+    pub(crate) body: &'a str,
+}
+
 /// The loop around a user's function, or around an object with methods.
 #[derive(Debug)]
 pub(crate) struct Loop {
@@ -73,18 +90,15 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
-    /// Makes a loop around `f`.
-    ///
-    /// `parameters` are those of the loop after the number of rows `n`, the validity bits `V` and the index `B` of the first of
-    /// them. `extra` is the first value of what the loop collects, and `body` is what it does for row `i`. All is strict, so that
-    /// `caller` and `arguments` of functions do not show the loop's memory to script.
+    /// Makes a loop around `f`. All is strict, so that `caller` and `arguments` of functions do not show the loop's memory to
+    /// script.
     pub(crate) fn around<'s>(
         scope: &mut v8::PinScope<'s, '_>,
         built_ins: &BuiltIns<'s>,
         f: v8::Local<'s, v8::Object>,
-        (parameters, extra, body): (&str, &str, &str),
+        code: Code<'_>,
     ) -> Result<Self, Reason> {
-        let make = script::run_own(scope, &text(parameters, extra, body))?;
+        let make = script::run_own(scope, &text(code))?;
         let make = v8::Local::<v8::Function>::try_from(make).map_err(|_| FAILED)?;
         let arguments: Vec<_> = built_ins.0.iter().copied().chain([f.into()]).collect();
         let undefined = v8::undefined(scope).into();
@@ -140,11 +154,12 @@ fn part<'s>(
     script::catching(scope, name, |scope| part.call(scope, undefined, arguments))
 }
 
-fn text(parameters: &str, extra: &str, body: &str) -> String {
+fn text(Code { before, parameters, extra, body }: Code<'_>) -> String {
     let names = BUILT_INS.map(|(name, _)| name).join(", ");
     format!(
         "(({names}, f) => {{ 'use strict';
 let row = 0;
+{before}
 const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ return undefined; }} }};
 const run = (n, V, B{parameters}) => {{
   n = n | 0;

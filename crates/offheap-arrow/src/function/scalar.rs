@@ -8,7 +8,7 @@ use super::arguments::{Arguments, WhenNull};
 use super::error::{Error, Reason};
 use super::lent::{Batch, Copies};
 use super::results::ResultType;
-use super::rows::{BuiltIns, Loop, MAX_ROW_COUNT};
+use super::rows::{BuiltIns, Code, Loop, MAX_ROW_COUNT};
 use super::source;
 
 /// A function of JavaScript that is called for each row of a batch: columns in, a column out.
@@ -224,7 +224,8 @@ fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result
     }));
     let body = format!("const r = f({}); {}", arguments.values(), result.store());
     let parameters = format!("{}{}", result.parameters(), arguments.parameters());
-    let rows = Loop::around(scope, &built_ins, user.into(), (&parameters, &result.extra(), &body))?;
+    let code = Code { before: "", parameters: &parameters, extra: &result.extra(), body: &body };
+    let rows = Loop::around(scope, &built_ins, user.into(), code)?;
     let context = v8::Global::new(scope, context);
     let copies = Copies::default();
     Ok(ScalarFunction { name: from.name, arguments, result, context, rows, copies })

@@ -375,3 +375,46 @@ fn groups_for_which_there_is_no_memory_are_refused_and_the_others_stay() {
         assert_eq!(*f.finish(scope, &mut groups, 2).unwrap(), *doubles([2.0, 6.0]));
     });
 }
+
+#[test]
+fn a_field_that_is_not_in_the_state_cannot_be_set() {
+    in_v8(|scope| {
+        for (step, field) in [
+            ("st.cuont++", "cuont"),
+            ("if (x === 2) st.cuont = 1", "cuont"),
+            ("'use strict'; st['a b'] = 1", "a b"),
+            ("Object.prototype.get = () => 1; st.__proto__ = null", "__proto__"),
+        ] {
+            let f = with_step(scope, &format!("{step}; st.n += x"));
+            let mut groups = f.state().groups();
+            let told = add(&f, scope, &mut groups, &[2.0]).unwrap_err().to_string();
+            let expected = format!("JavaScript function f: TypeError: the state has no field `{field}`, in row 0");
+            assert_eq!(told, expected);
+        }
+        let f = with_step(scope, "st.n += x");
+        let mut groups = f.state().groups();
+        add(&f, scope, &mut groups, &[2.0]).unwrap();
+        let states = groups.take(1).unwrap();
+        let text = "({ state: { n: 0, v: new Float64Array(2) }, step(st, x) {}, merge(st, other) { st.m += other.n },
+            finish(st) { st.half = st.n / 2; return st.half } })";
+        let f = AggregateFunction::compile(scope, "f", text, &[Float64], Float64).unwrap();
+        let mut groups = f.state().groups();
+        let told = f.merge(scope, &mut groups, &states, &[0], 1).unwrap_err().to_string();
+        assert!(told.ends_with("the state has no field `m`, in row 0"), "{told}");
+        // What `finish` leaves in a state is of no use, so it may be anything.
+        assert_eq!(*f.finish(scope, &mut groups, 1).unwrap(), *doubles([0.0]));
+    });
+}
+
+#[test]
+fn a_state_is_an_object_as_others() {
+    in_v8(|scope| {
+        let is = "st instanceof Object && st.hasOwnProperty('n') && !Object.hasOwn(st, 'constructor')
+            && st.constructor === Object && String(st) === '[object Object]' && Object.keys(st).join() === 'n,v'
+            && JSON.stringify(st) === '{\"n\":0,\"v\":{\"0\":0,\"1\":0}}' && st.missing === undefined";
+        let f = with_step(scope, &format!("st.n = {is} ? 7 : -1"));
+        let mut groups = f.state().groups();
+        add(&f, scope, &mut groups, &[2.0]).unwrap();
+        assert_eq!(*f.finish(scope, &mut groups, 1).unwrap(), *doubles([7.0]));
+    });
+}
