@@ -41,7 +41,7 @@ fn encode_udf(function: &ScalarUDF, bytes: &mut Vec<u8>) -> Result<bool> {
 fn decode_udf(name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {
     let function = decode(name, bytes)?;
     match function.definition.kind {
-        Kind::Scalar => Ok(Arc::new(Scalar::new(function).into())),
+        Kind::Scalar => Ok(Arc::new(Scalar::in_plan(function).into())),
         Kind::Aggregate { .. } => plan_err!("JavaScript function {name}: the plan calls an aggregate for each row"),
     }
 }

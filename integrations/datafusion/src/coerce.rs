@@ -13,10 +13,10 @@ pub(crate) fn arguments(definition: &Definition, given: &[DataType]) -> Result<V
     let declared = definition.types();
     if given.len() != declared.len() {
         return plan_err!(
-            "JavaScript function {}: it has {} parameters, and is called with {} arguments",
+            "JavaScript function {}: it has {}, and is called with {}",
             definition.name,
-            declared.len(),
-            given.len()
+            counted(declared.len(), "parameter"),
+            counted(given.len(), "argument")
         );
     }
     for (at, (declared, given)) in declared.iter().zip(given).enumerate() {
@@ -29,6 +29,10 @@ pub(crate) fn arguments(definition: &Definition, given: &[DataType]) -> Result<V
         }
     }
     Ok(declared)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether DataFusion may cast a `given` to a `declared`. Where a value does not fit, its cast is an error.

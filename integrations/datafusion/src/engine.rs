@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use offheap_arrow::{AggregateFunction, ScalarFunction};
+use offheap_arrow::{AggregateFunction, Reason, ScalarFunction};
 use offheap_v8::v8::{IsolateHandle, PinScope};
 use offheap_v8::{Isolate, IsolateExt, ScopeExt};
 
@@ -74,9 +74,11 @@ fn run<R>(
     let watch = Watch::begin(&engine.handle, Instant::now() + limits.time())
         .map_err(|source| Error::Watchdog { function: name(), source })?;
     let compiled = &mut engine.compiled;
+    let mut is_compiled = false;
     let result = engine.isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let function = compiled_once(scope, compiled, definition)?;
+            is_compiled = true;
             work(scope, &function)
         })
     });
@@ -88,7 +90,13 @@ fn run<R>(
     result.map_err(|error| match (is_stopped, is_late) {
         (true, true) => Error::TimeLimit { function: name(), time_limit_ms: limits.time_limit_ms },
         (true, false) => Error::HeapLimit { function: name(), heap_limit_mb: limits.heap_limit_mb },
-        (false, _) => Error::Function(error),
+        (false, _) => match error.reason() {
+            Reason::Script { message, .. } if message.contains("Array buffer allocation failed") => {
+                Error::BufferLimit { source: Box::new(error), buffer_limit_mb: limits.buffer_limit_mb }
+            }
+            Reason::TooLarge { .. } if is_compiled => Error::BatchTooLarge { source: Box::new(error) },
+            _ => Error::Function(error),
+        },
     })
 }
 

@@ -19,10 +19,9 @@ pub enum Error {
         /// The name of the function.
         function: String,
     },
-    /// The function ran longer than it may for one batch. Its thread gets a new isolate.
-    #[error(
-        "JavaScript function {function}: stopped, since a batch took longer than {time_limit_ms} ms (js.time_limit_ms)"
-    )]
+    /// The function ran longer than it may for one batch, or its text ran longer than that when it was compiled. The thread
+    /// gets a new isolate.
+    #[error("JavaScript function {function}: stopped, since it ran longer than {time_limit_ms} ms (js.time_limit_ms)")]
     TimeLimit {
         /// The name of the function.
         function: String,
@@ -38,6 +37,20 @@ pub enum Error {
         function: String,
         /// The limit that the query had.
         heap_limit_mb: usize,
+    },
+    /// Script wanted an ArrayBuffer for which the limit leaves no memory, and did not catch V8's RangeError.
+    #[error("{source}; script's ArrayBuffers may have {buffer_limit_mb} MiB (js.buffer_limit_mb)")]
+    BufferLimit {
+        /// V8's error, with its place. It names the function.
+        source: Box<offheap_arrow::Error>,
+        /// The limit that the query had.
+        buffer_limit_mb: usize,
+    },
+    /// The columns of a batch are larger than one call takes. The session sets how many rows a batch has.
+    #[error("{source} (datafusion.execution.batch_size)")]
+    BatchTooLarge {
+        /// What is too large. It names the function.
+        source: Box<offheap_arrow::Error>,
     },
     /// This thread cannot have an isolate.
     #[error("JavaScript function {function}: {source}")]

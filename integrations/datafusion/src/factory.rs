@@ -118,7 +118,8 @@ pub(crate) fn create(state: &SessionState, statement: CreateFunction, nulls: Nul
     };
     if exists && replaces_another_kind {
         return plan_err!(
-            "CREATE FUNCTION {name}: a function of another kind has this name; DROP FUNCTION {name} first"
+            "CREATE FUNCTION {name}: a function of another kind has this name; choose another name, or drop that \
+             function first"
         );
     }
     Ok(made)

@@ -17,6 +17,7 @@ use crate::aggregate::Aggregate;
 use crate::coerce;
 use crate::definition::{Definition, Kind, Nulls};
 use crate::engine;
+use crate::failures::Failures;
 use crate::settings::Limits;
 
 /// A definition, and what it may use.
@@ -101,12 +102,19 @@ pub(crate) fn aggregate(mut definition: Definition, limits: Limits) -> Result<Fu
 pub(crate) struct Scalar {
     function: Function,
     signature: Signature,
+    /// For a function of one plan. One that is registered forgets its errors: the next query may have another result.
+    failures: Failures,
 }
 
 impl Scalar {
     pub(crate) fn new(function: Function) -> Self {
         let signature = Signature::new(TypeSignature::UserDefined, function.definition.volatility);
-        Scalar { function, signature }
+        Scalar { function, signature, failures: Failures::default() }
+    }
+
+    /// The function for one plan, which all calls of it share.
+    pub(crate) fn in_plan(function: Function) -> Self {
+        Scalar { failures: Failures::kept(), ..Scalar::new(function) }
     }
 
     /// The function in one of DataFusion's, if it is JavaScript.
@@ -118,12 +126,14 @@ impl Scalar {
         &self.function
     }
 
-    pub(crate) fn with_limits(&self, limits: Limits) -> ScalarUDF {
-        Scalar::new(Function { definition: Arc::clone(&self.function.definition), limits }).into()
-    }
-
     fn call(&self, columns: &[ArrayRef], row_count: usize) -> Result<ArrayRef> {
         Ok(engine::scalar(&self.function, |scope, function| function.call(scope, columns, row_count))?)
+    }
+
+    /// Calls with constants.
+    fn call_once(&self, arguments: Vec<ScalarValue>) -> Result<ScalarValue> {
+        let columns = arguments.iter().map(ScalarValue::to_array).collect::<Result<Vec<_>>>()?;
+        self.failures.call(arguments, || ScalarValue::try_from_array(&self.call(&columns, 1)?, 0))
     }
 }
 
@@ -145,11 +155,14 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_constant = call.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        if is_constant && self.signature.volatility != Volatility::Volatile {
-            let columns = call.args.iter().map(|value| value.to_array(1)).collect::<Result<Vec<_>>>()?;
-            let result = self.call(&columns, 1)?;
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        let constant = |value: &ColumnarValue| match value {
+            ColumnarValue::Scalar(value) => Some(value.clone()),
+            ColumnarValue::Array(_) => None,
+        };
+        if self.signature.volatility != Volatility::Volatile
+            && let Some(arguments) = call.args.iter().map(constant).collect::<Option<Vec<_>>>()
+        {
+            return Ok(ColumnarValue::Scalar(self.call_once(arguments)?));
         }
         let columns = call.args.iter().map(|value| value.to_array(call.number_rows)).collect::<Result<Vec<_>>>()?;
         Ok(ColumnarValue::Array(self.call(&columns, call.number_rows)?))

@@ -32,7 +32,8 @@
 //! # Limits
 //! A watchdog thread ends a batch that takes too long. Then, and when V8's heap became too large, the query ends with an
 //! [`Error`], and the thread gets a new isolate. A query that is cancelled stops between two batches, and inside a batch at
-//! the time limit. Limits protect from mistakes, not from attackers.
+//! the time limit. DataFusion calls a function of constants while it plans, unless it is volatile: such a call that fails is
+//! made once in a query. Limits protect from mistakes, not from attackers.
 #![forbid(unsafe_code)]
 
 mod aggregate;
@@ -47,6 +48,7 @@ mod encode;
 mod engine;
 mod error;
 mod factory;
+mod failures;
 mod function;
 mod settings;
 mod stamp;

@@ -28,6 +28,8 @@ impl Default for Limits {
     }
 }
 
+const NAMES: &str = "time_limit_ms, heap_limit_mb, buffer_limit_mb";
+
 /// The name, the smallest and the largest value, and what the setting is.
 type Setting = (&'static str, u64, u64, &'static str);
 
@@ -41,6 +43,18 @@ impl Limits {
     /// The limits of a session: the defaults where `JavaScript::install` did not see its configuration.
     pub(crate) fn of(config: &ConfigOptions) -> Limits {
         config.extensions.get::<Limits>().copied().unwrap_or_default()
+    }
+
+    /// The value that a setting has unless it is set. `variable` is its name, with the prefix.
+    ///
+    /// # Errors
+    /// If there is no such setting.
+    pub(crate) fn default_of(variable: &str) -> Result<String> {
+        let found = Limits::default().entries().into_iter().find(|entry| entry.key == variable);
+        match found.and_then(|entry| entry.value) {
+            Some(value) => Ok(value),
+            None => config_err!("there is no setting {variable}: the settings are {NAMES}"),
+        }
     }
 
     /// Limits that came in a plan.
@@ -82,9 +96,7 @@ impl ExtensionOptions for Limits {
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let Some((name, least, most, _)) = [TIME, HEAP, BUFFERS].into_iter().find(|(name, ..)| *name == key) else {
-            return config_err!(
-                "there is no setting js.{key}: the settings are time_limit_ms, heap_limit_mb, buffer_limit_mb"
-            );
+            return config_err!("there is no setting js.{key}: the settings are {NAMES}");
         };
         let number = match value.parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => number,

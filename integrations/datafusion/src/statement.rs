@@ -1,17 +1,23 @@
 //! [`sql`]: statements with the clauses that DataFusion's planner drops.
 
 use datafusion::common::{Result, not_impl_err, plan_err};
+use datafusion::config::ConfigExtension;
 use datafusion::dataframe::DataFrame;
+use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::context::{RegisterFunction, SessionContext};
 use datafusion::logical_expr::sqlparser::ast::{
     ArgMode, CreateFunction, CreateFunctionBody, FunctionCalledOnNull, ObjectName, ObjectNamePart, Statement,
 };
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 
 use crate::JavaScript;
 use crate::definition::Nulls;
 use crate::factory::{self, is_javascript};
+use crate::settings::Limits;
+use crate::stamp::Stamp;
 
 /// Runs one statement, like [`SessionContext::sql`], and reads all of a `CREATE FUNCTION … LANGUAGE JAVASCRIPT`.
 ///
@@ -25,7 +31,10 @@ use crate::factory::{self, is_javascript};
 ///   `DROP FUNCTION` likewise.
 ///
 /// These are errors: `PARALLEL`, `SECURITY`, `SET`, parameters that are `OUT`, `INOUT` or `VARIADIC`, a second string
-/// after `AS`, and `DROP FUNCTION` of several functions.
+/// after `AS`, and `DROP FUNCTION` of several functions, or of one that is built into DataFusion.
+///
+/// `RESET` of a setting `js.…` gives it its default value, which `SessionContext::sql` refuses. `PREPARE` has the limits of
+/// the session.
 ///
 /// # Errors
 /// Those of [`SessionContext::sql`]; mistakes in the function's text; a session without [`JavaScript::install`].
@@ -68,8 +77,39 @@ pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
             }
             Ok(DataFrame::new(context.state(), LogicalPlanBuilder::empty(false).build()?))
         }
+        (_, LogicalPlan::Ddl(DdlStatement::DropFunction(drop))) if is_built_in(&state, &drop.name) => {
+            plan_err!("DROP FUNCTION {0}: {0} is a function of DataFusion, which stays", drop.name)
+        }
+        (_, LogicalPlan::Statement(PlanStatement::ResetVariable(reset))) if is_setting(&reset.variable) => {
+            let value = Limits::default_of(&reset.variable)?;
+            context.state_ref().write().config_mut().options_mut().set(&reset.variable, &value)?;
+            Ok(DataFrame::new(context.state(), LogicalPlanBuilder::empty(false).build()?))
+        }
+        // DataFusion optimizes this one without the rules for its analysis.
+        (_, plan @ LogicalPlan::Statement(PlanStatement::Prepare(_))) => {
+            context.execute_logical_plan(Stamp.analyze(plan, state.config_options())?).await
+        }
         (_, plan) => context.execute_logical_plan(plan).await,
     }
+}
+
+fn is_setting(variable: &str) -> bool {
+    variable.strip_prefix(Limits::PREFIX).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Whether the session has a function of this name that came with DataFusion.
+fn is_built_in(state: &SessionState, name: &str) -> bool {
+    let scalar = state.scalar_functions().get(name);
+    let aggregate = state.aggregate_functions().get(name);
+    let window = state.window_functions().get(name);
+    let higher_order = state.higher_order_functions().get(name);
+    // Functions that give tables cannot be compared, but their names can.
+    state.table_functions().contains_key(name)
+        && SessionStateDefaults::default_table_functions().iter().any(|each| each.name() == name)
+        || scalar.is_some_and(|found| SessionStateDefaults::default_scalar_functions().contains(found))
+        || aggregate.is_some_and(|found| SessionStateDefaults::default_aggregate_functions().contains(found))
+        || window.is_some_and(|found| SessionStateDefaults::default_window_functions().contains(found))
+        || higher_order.is_some_and(|found| SessionStateDefaults::default_higher_order_functions().contains(found))
 }
 
 /// Gives a function the name that a call of it without quotes looks for.

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn parse(arguments: Vec<String>) -> Result<Task, String> {
     let mut arguments = arguments.into_iter().peekable();
-    let Some(first) = arguments.next_if(|argument| argument.starts_with('-')) else {
+    let Some(first) = arguments.next_if(|argument| is_option(argument)) else {
         return statements(None, arguments.collect());
     };
     let mut value = || arguments.next().ok_or(format!("{first} needs an address"));
@@ -54,6 +54,9 @@ fn parse(arguments: Vec<String>) -> Result<Task, String> {
         "--help" | "-h" => Task::Help,
         "--connect" => {
             let url = value()?;
+            if !url.starts_with("df://") {
+                return Err(format!("--connect needs df://HOST:PORT, and not {url:?}"));
+            }
             return statements(Some(url), arguments.collect());
         }
         "--scheduler" => Task::Scheduler(value()?),
@@ -64,6 +67,11 @@ fn parse(arguments: Vec<String>) -> Result<Task, String> {
         Some(more) => Err(format!("{more:?} is one argument too many")),
         None => Ok(task),
     }
+}
+
+/// Whether an argument is no statement. A statement may begin with a comment, `--` and text, but has a space or a line's end.
+fn is_option(argument: &str) -> bool {
+    argument.starts_with('-') && !argument.contains(char::is_whitespace)
 }
 
 fn statements(cluster: Option<String>, statements: Vec<String>) -> Result<Task, String> {

@@ -147,8 +147,8 @@ async fn what_goes_wrong_in_a_query_is_an_error() {
         (aggregate("", "", "throw new RangeError('in finish')"), "RangeError: in finish"),
         (aggregate("st.n = 'a'", "", "return 1"), "a number"),
         (aggregate("", "", "return 'a'"), "which is no Float64"),
-        (aggregate("for (;;);", "", "return 1"), "stopped, since a batch took longer than 500 ms"),
-        (aggregate("", "", "for (;;);"), "stopped, since a batch took longer than 500 ms"),
+        (aggregate("for (;;);", "", "return 1"), "stopped, since it ran longer than 500 ms"),
+        (aggregate("", "", "for (;;);"), "stopped, since it ran longer than 500 ms"),
     ] {
         for query in ["SELECT a(x) FROM numbers", "SELECT i % 3 AS g, a(x) FROM numbers GROUP BY g"] {
             let error = error(&context, &[&create, query]).await.to_string();

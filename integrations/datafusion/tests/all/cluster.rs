@@ -123,7 +123,7 @@ async fn two_executors_give_the_rows_of_one_process() {
     let endless = "CREATE FUNCTION endless(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'for (;;); return x'";
     let limit = "SET js.time_limit_ms = 200";
     let told = error(&cluster.context, &[endless, limit, "SELECT sum(endless(x)) FROM numbers"]).await.to_string();
-    assert!(told.contains("JavaScript function endless: stopped, since a batch took longer than 200 ms"), "{told}");
+    assert!(told.contains("JavaScript function endless: stopped, since it ran longer than 200 ms"), "{told}");
     let longer = "SET js.time_limit_ms = 60000";
     assert_eq!(rows(&cluster.context, &[longer, "SELECT f(max(i)) FROM numbers"]).await, ["15999.0"]);
 }

@@ -60,7 +60,10 @@ async fn only_or_replace_replaces() {
     assert_eq!(rows(&context, &["SELECT f(0)"]).await, ["2.0"]);
     let another = "CREATE OR REPLACE FUNCTION sum(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => 1'";
     let refused = error(&context, &[another]).await.to_string();
-    assert!(refused.contains("a function of another kind has this name; DROP FUNCTION sum first"), "{refused}");
+    assert!(
+        refused.contains("a function of another kind has this name; choose another name, or drop that function first"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -74,6 +77,23 @@ async fn drop_removes_it() {
     rows(&context, &["DROP FUNCTION IF EXISTS Twice", create]).await;
     let several = error(&context, &["DROP FUNCTION twice, abs"]).await.to_string();
     assert!(several.contains("drop one after the other"), "{several}");
+}
+
+#[tokio::test]
+async fn drop_leaves_what_is_built_in() {
+    let context = session();
+    for name in ["abs", "ABS", "\"abs\"", "sum", "row_number", "generate_series", "string_agg", "array_length"] {
+        let told = error(&context, &[&format!("DROP FUNCTION {name}")]).await.to_string();
+        assert!(told.contains("is a function of DataFusion, which stays"), "{name}: {told}");
+        error(&context, &[&format!("DROP FUNCTION IF EXISTS {name}")]).await;
+    }
+    assert_eq!(rows(&context, &["SELECT abs(-1), sum(value) FROM generate_series(1, 3) AS t(value)"]).await, ["1,6"]);
+    // One that the program has registered, and one that has replaced what was built in, are dropped.
+    let types = [DataType::Float64];
+    context.register_udf(offheap_datafusion::udf("twice", "x => x * 2", &types, DataType::Float64).unwrap());
+    let abs = "CREATE OR REPLACE FUNCTION abs(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => 7'";
+    assert_eq!(rows(&context, &[abs, "SELECT abs(-1), twice(4)"]).await, ["7.0,8.0"]);
+    rows(&context, &["DROP FUNCTION abs", "DROP FUNCTION twice"]).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! What is too long, too large or wrong is an error, and the process lives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringViewArray, StringViewBuilder};
 use datafusion::common::DataFusionError;
 use offheap_datafusion::{Error, sql};
 
@@ -61,6 +63,69 @@ async fn an_endless_loop_in_the_text_itself_ends() {
     let create = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS '(() => { for (;;); })()'";
     let error = error(&context, &[create]).await;
     assert!(matches!(find(&error), Some(Error::TimeLimit { .. })), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("stopped, since it ran longer than 500 ms (js.time_limit_ms)"), "{told}");
+}
+
+#[tokio::test]
+async fn a_call_of_constants_that_fails_is_made_once_in_a_query() {
+    let context = session();
+    let thrower = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS IMMUTABLE AS
+        $$ throw new Error(`call ${globalThis.calls = (globalThis.calls ?? 0) + 1} with ${x}`); return x $$";
+    rows(&context, &[thrower, "CREATE TABLE numbers AS SELECT value AS i FROM generate_series(1, 10) AS t(value)"])
+        .await;
+    for (at, query) in [
+        "SELECT f(1)",
+        "SELECT f(1) + 1, i FROM numbers WHERE f(1) > i",
+        "SELECT count(*) FROM numbers AS a JOIN numbers AS b ON a.i = b.i + f(1) WHERE f(1) = (SELECT max(f(1)) FROM numbers)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let told = error(&context, &[query]).await.to_string();
+        assert!(told.contains(&format!("JavaScript function f: Error: call {} with 1", at + 1)), "{query}: {told}");
+    }
+    // An error is remembered for the same function and arguments, and where nothing needs the call there is none.
+    let other = "SELECT CASE WHEN i > 5 THEN f(2) ELSE f(3) END FROM numbers WHERE i = 6";
+    let told = error(&context, &[other]).await.to_string();
+    assert!(told.contains("with 2"), "{told}");
+    let unused = "SELECT sum(CASE WHEN i > 10 THEN f(2) ELSE 0 END) FROM numbers";
+    assert_eq!(rows(&context, &[unused]).await, ["0.0"]);
+    // The next query makes the call again, also where its plan was made long ago.
+    rows(&context, &["CREATE VIEW v AS SELECT f(4) AS y", "PREPARE p AS SELECT f(4)"]).await;
+    let mut all = Vec::new();
+    for query in ["SELECT y FROM v", "SELECT y FROM v", "EXECUTE p", "EXECUTE p"] {
+        all.push(error(&context, &[query]).await.to_string());
+        assert!(all.last().unwrap().contains("with 4"), "{all:?}");
+    }
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 4, "{all:?}");
+}
+
+#[tokio::test]
+async fn the_time_limit_holds_for_planning() {
+    let context = session();
+    let endless = "CREATE FUNCTION n(x DOUBLE) RETURNS DOUBLE LANGUAGE JS IMMUTABLE AS 'x => { for (;;); }'";
+    rows(&context, &["SET js.time_limit_ms = 1500", endless]).await;
+    for (statement, fails) in [
+        ("SELECT n(1)", true),
+        ("SELECT n(1) + n(1) WHERE n(1) > 0", true),
+        ("EXPLAIN SELECT n(1)", false),
+        ("PREPARE p AS SELECT n(1)", false),
+        ("EXECUTE p", true),
+    ] {
+        let began = Instant::now();
+        match sql(&context, statement).await.unwrap().collect().await {
+            Ok(_) => assert!(!fails, "{statement}"),
+            Err(error) => assert!(
+                fails && matches!(find(&error), Some(Error::TimeLimit { time_limit_ms: 1500, .. })),
+                "{statement}: {error}"
+            ),
+        }
+        // It runs once. Without a memory for the error, these take from 5 to 30 times the limit.
+        assert!(began.elapsed() < Duration::from_millis(4500), "{statement}: {:?}", began.elapsed());
+    }
 }
 
 #[tokio::test]
@@ -103,6 +168,7 @@ async fn buffers_beyond_the_limit_throw() {
     ] {
         let error = error(&context, &[&body(text), "SELECT f(1)"]).await.to_string();
         assert!(error.contains("JavaScript function f: RangeError: Array buffer allocation failed"), "{text}: {error}");
+        assert!(error.contains("ArrayBuffers may have 1 MiB (js.buffer_limit_mb)"), "{text}: {error}");
         assert_eq!(rows(&context, &["SELECT sound(1)"]).await, ["2.0"], "{text}");
     }
     // What nobody refers to any more is collected, and does not count.
@@ -126,6 +192,44 @@ async fn the_limits_are_those_of_the_session_when_a_query_is_planned() {
     assert_eq!(rows(&another, &["SELECT f(1)"]).await, ["7.0"]);
     let refused = error(&context, &["SET js.time_limit_ms = 0"]).await.to_string();
     assert!(refused.contains("js.time_limit_ms must be a whole number from 1"), "{refused}");
+}
+
+#[tokio::test]
+async fn reset_gives_a_setting_its_default_value() {
+    let context = session();
+    let show = |name: &str| format!("SELECT value FROM information_schema.df_settings WHERE name = '{name}'");
+    rows(&context, &["SET datafusion.catalog.information_schema = true"]).await;
+    for (name, value, default) in
+        [("js.time_limit_ms", "77", "10000"), ("js.heap_limit_mb", "77", "256"), ("js.buffer_limit_mb", "77", "256")]
+    {
+        assert_eq!(rows(&context, &[&format!("SET {name} = {value}"), &show(name)]).await, [value]);
+        assert_eq!(rows(&context, &[&format!("RESET {name}"), &show(name)]).await, [default]);
+    }
+    let told = error(&context, &["RESET js.stack"]).await.to_string();
+    assert!(told.contains("there is no setting js.stack"), "{told}");
+    rows(&context, &["SET datafusion.execution.batch_size = 7", "RESET datafusion.execution.batch_size"]).await;
+    assert_eq!(rows(&context, &[&show("datafusion.execution.batch_size")]).await, ["8192"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_names_the_setting_for_it() {
+    let context = session();
+    // All rows are one text of 1 MiB in memory, and V8's strings have less than 512 MiB.
+    let text = "x".repeat(1 << 20);
+    let column: StringViewArray = {
+        let mut builder = StringViewBuilder::new();
+        let block = builder.append_block(text.as_bytes().into());
+        for _ in 0..600 {
+            builder.try_append_view(block, 0, 1 << 20).unwrap();
+        }
+        builder.finish()
+    };
+    let batch = RecordBatch::try_from_iter([("x", Arc::new(column) as ArrayRef)]).unwrap();
+    context.register_batch("texts", batch).unwrap();
+    let length = "CREATE FUNCTION f(x VARCHAR) RETURNS DOUBLE LANGUAGE JS AS 'x => x.length'";
+    let told = error(&context, &[length, "SELECT sum(f(x)) FROM texts"]).await.to_string();
+    assert!(told.contains("JavaScript function f: a batch with 629145600 bytes of text is too large"), "{told}");
+    assert!(told.contains("(datafusion.execution.batch_size)"), "{told}");
 }
 
 #[tokio::test]

@@ -18,6 +18,16 @@ fn prints_the_rows_of_each_statement() {
 }
 
 #[test]
+fn a_comment_of_sql_is_no_option() {
+    for statement in ["-- c\nSELECT 6 * 7 AS y", "--c\nSELECT 6 * 7 AS y", "-- c"] {
+        let (out, err, status) = offheap_sql(&[statement]);
+        let expected = if statement == "-- c" { Some(1) } else { Some(0) };
+        assert_eq!((out.contains("| 42 |"), status), (expected == Some(0), expected), "{statement}: {out}{err}");
+        assert!(!err.contains("option"), "{err}");
+    }
+}
+
+#[test]
 fn an_error_ends_it_with_status_1() {
     let (out, err, status) = offheap_sql(&["SELECT 1 AS a", "SELECT nothing", "SELECT 2 AS b"]);
     assert!(out.contains("| a |") && !out.contains("| b |"), "{out}");
@@ -33,6 +43,7 @@ fn mistakes_in_the_arguments_end_it_with_status_2() {
         (&["--scheduler"], "--scheduler needs an address"),
         (&["--executor", "127.0.0.1:1", "SELECT 1"], "one argument too many"),
         (&["--verbose", "SELECT 1"], "there is no option --verbose"),
+        (&["--connect", "localhost:50050", "SELECT 1"], "--connect needs df://HOST:PORT, and not \"localhost:50050\""),
     ] {
         let (out, err, status) = offheap_sql(arguments);
         assert_eq!((out.as_str(), status), ("", Some(2)), "{arguments:?}");

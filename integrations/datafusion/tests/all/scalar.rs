@@ -80,8 +80,8 @@ async fn arguments_are_cast_where_nothing_is_lost() {
     for (query, told) in [
         ("SELECT f('1')", "argument 1 has the type Utf8, which is not taken for Float64"),
         ("SELECT i(1.5)", "argument 1 has the type Float64, which is not taken for Int32"),
-        ("SELECT f()", "it has 1 parameters, and is called with 0 arguments"),
-        ("SELECT f(1, 2)", "it has 1 parameters, and is called with 2 arguments"),
+        ("SELECT f()", "it has 1 parameter, and is called with 0 arguments"),
+        ("SELECT f(1, 2)", "it has 1 parameter, and is called with 2 arguments"),
         ("SELECT i(3000000000)", "Can't cast value 3000000000 to type Int32"),
     ] {
         let error = error(&context, &[query]).await.to_string();

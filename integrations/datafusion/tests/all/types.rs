@@ -1,5 +1,7 @@
 //! Each type in and out of SQL, and NULL.
 
+use offheap_datafusion::sql;
+
 use crate::{error, rows, session};
 
 #[tokio::test]
@@ -50,6 +52,39 @@ async fn lists_bytes_and_dictionaries_come_in() {
         "CREATE OR REPLACE FUNCTION f(x DOUBLE[]) RETURNS DOUBLE LANGUAGE JS AS 'x => { x[0] = 7; return x[0] }'";
     let query = "SELECT f(make_array(1.5))";
     assert_eq!(rows(&context, &[write, query]).await, ["1.5"], "columns are read-only");
+}
+
+#[tokio::test]
+async fn lists_and_bytes_go_out() {
+    let context = session();
+    for (data_type, text, value, result) in [
+        ("DOUBLE[]", "x => [x, x / 2]", "1", "[1.0, 0.5]"),
+        ("DOUBLE[]", "x => new Float64Array(x)", "2", "[0.0, 0.0]"),
+        ("DOUBLE[]", "x => []", "1", "[]"),
+        ("INT[]", "x => Int32Array.of(x, -1)", "7", "[7, -1]"),
+        ("REAL[3]", "x => new Float32Array(3).fill(x)", "0.5", "[0.5, 0.5, 0.5]"),
+        ("BYTEA", "x => Uint8Array.of(x, 0, 16)", "255", "ff0010"),
+        ("BYTEA", "x => new Uint8Array(0)", "1", ""),
+    ] {
+        let create = format!("CREATE OR REPLACE FUNCTION f(x DOUBLE) RETURNS {data_type} LANGUAGE JS AS '{text}'");
+        assert_eq!(rows(&context, &[&create, &format!("SELECT f({value})")]).await, [result], "{data_type}: {text}");
+        // A column, with NULLs in it, over several batches.
+        let query = format!(
+            "SELECT count(y), count(DISTINCT y) FROM \
+             (SELECT f(CASE WHEN value % 3 > 0 THEN {value} END) AS y FROM generate_series(1, 30000) AS t(value))"
+        );
+        assert_eq!(rows(&context, &[&query]).await, ["20000,1"], "{data_type}: {text}");
+    }
+    for (data_type, text) in
+        [("BIGINT[]", "x => [x]"), ("DOUBLE[]", "x => 1"), ("BYTEA", "x => [1]"), ("REAL[3]", "x => [1]")]
+    {
+        let create = format!("CREATE OR REPLACE FUNCTION f(x DOUBLE) RETURNS {data_type} LANGUAGE JS AS '{text}'");
+        let told = match sql(&context, &create).await {
+            Ok(_) => error(&context, &["SELECT f(1)"]).await,
+            Err(error) => error,
+        };
+        assert!(told.to_string().contains("JavaScript function f: "), "{data_type}: {told}");
+    }
 }
 
 #[tokio::test]
