@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use offheap_v8::v8;
 
 use super::arguments::{Arguments, WhenNull};
-use super::error::{Error, Reason};
+use super::error::{Count, Error, Reason};
 use super::groups::{AggregateState, Groups, StateField};
 use super::lent::{Batch, Copies, Lent};
 use super::results::ResultType;
@@ -186,7 +186,8 @@ impl AggregateFunction {
         let row_count = group_indices.len();
         self.arguments.check(columns, row_count)?;
         if let Some(filter) = filter.filter(|filter| filter.len() != row_count) {
-            let [expected, given] = [row_count, filter.len()].map(|count| format!("a filter with {count} rows"));
+            let [expected, given] =
+                [row_count, filter.len()].map(|count| format!("a filter with {}", Count(count, "row")));
             return Err(Reason::WrongColumns { expected, given });
         }
         self.prepare(groups, row_count, group_count)?;
@@ -269,7 +270,7 @@ impl AggregateFunction {
             results.end(scope)?;
             match outcome? {
                 Ok(collected) => self.result.column(scope, results, count, collected),
-                Err((row, wrong)) => Err(self.result.wrong_value(scope, row, wrong)),
+                Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
             }
         })?;
         groups.forget(count);
@@ -285,7 +286,7 @@ impl AggregateFunction {
     ) -> Result<(), Reason> {
         match rows.run(scope, &self.name, &batch.arguments)? {
             Ok(_) => Ok(()),
-            Err((row, wrong)) => Err(state::wrong(scope, &self.state, method, row, wrong)),
+            Err(wrong) => Err(state::wrong(scope, &self.state, method, &wrong)),
         }
     }
 

@@ -9,7 +9,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use offheap_v8::v8;
 
-use super::error::{Reason, Role};
+use super::error::{Count, Reason, Role};
 use super::kind::{Kind, with_number};
 use super::lent::{Batch, View};
 use super::{bytes, lists, strings, wide};
@@ -83,7 +83,7 @@ impl Arguments {
     /// [`Reason::WrongColumns`] unless the columns are those that the function was made for, with `row_count` rows each.
     pub(crate) fn check(&self, columns: &[ArrayRef], row_count: usize) -> Result<(), Reason> {
         if columns.len() != self.columns.len() {
-            let [expected, given] = [self.columns.len(), columns.len()].map(|count| format!("{count} columns"));
+            let [expected, given] = [self.columns.len(), columns.len()].map(|count| Count(count, "column").to_string());
             return Err(Reason::WrongColumns { expected, given });
         }
         for (index, (column, expected)) in columns.iter().zip(&self.types).enumerate() {
@@ -93,7 +93,8 @@ impl Arguments {
                 return Err(Reason::WrongColumns { expected: named(expected), given: named(column.data_type()) });
             }
             if column.len() != row_count {
-                let [expected, given] = [row_count, column.len()].map(|count| format!("{role} with {count} rows"));
+                let [expected, given] =
+                    [row_count, column.len()].map(|count| format!("{role} with {}", Count(count, "row")));
                 return Err(Reason::WrongColumns { expected, given });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow_schema::{ArrowError, DataType};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 /// Why a function could not be made, or a batch not be computed. Every error names the function.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ impl Error {
 #[non_exhaustive]
 pub enum Reason {
     /// A type that is not on the list of supported types.
-    #[error("{role} has the type {data_type}, which JavaScript functions do not take; cast it to one that they do")]
+    #[error("{role} has the type {data_type}, which JavaScript functions do not {}", what_to_do(*role))]
     UnsupportedType {
         /// Which of the function's types it is.
         role: Role,
@@ -71,7 +71,12 @@ pub enum Reason {
         name: String,
     },
     /// The function in the text has another number of parameters than there are columns.
-    #[error("its text has {declared} parameters, and {expected} arguments are declared")]
+    #[error(
+        "its text has {}, and {} {} declared",
+        Count(*declared, "parameter"),
+        Count(*expected, "argument"),
+        if *expected == 1 { "is" } else { "are" }
+    )]
     ParameterCount {
         /// How many there are in the text.
         declared: usize,
@@ -89,7 +94,10 @@ pub enum Reason {
         row: Option<usize>,
     },
     /// The function returned a value that does not belong to its type.
-    #[error("it returned {value} ({value_type}) for row {row}, which is no {expected}")]
+    #[error(
+        "it returned {value} ({value_type}) for row {row}, which is no {expected}{}",
+        hint(expected, value, value_type)
+    )]
     WrongResult {
         /// The row of the batch.
         row: usize,
@@ -98,6 +106,20 @@ pub enum Reason {
         /// The value's `typeof`.
         value_type: String,
         /// The type that was declared.
+        expected: DataType,
+    },
+    /// The function returned a list with an item that does not belong to its type.
+    #[error("it returned a list with {value} ({value_type}) at index {item} for row {row}, which is in no {expected}")]
+    WrongItem {
+        /// The row of the batch.
+        row: usize,
+        /// The index in the list.
+        item: usize,
+        /// The item, as V8 describes it.
+        value: String,
+        /// The item's `typeof`.
+        value_type: String,
+        /// The type of the list that was declared.
         expected: DataType,
     },
     /// A method of an aggregate left a value in a state that does not belong there. The state has not changed.
@@ -232,5 +254,46 @@ impl fmt::Display for InRow {
             Some(row) => write!(f, ", in row {row}"),
             None => Ok(()),
         }
+    }
+}
+
+fn what_to_do(role: Role) -> &'static str {
+    match role {
+        Role::Argument(_) => "take; cast it to one that they do",
+        Role::Result => "return; declare another type",
+    }
+}
+
+/// What a result of a type has to be, unless the name of the type says that.
+fn hint(expected: &DataType, value: &str, value_type: &str) -> String {
+    match expected {
+        DataType::FixedSizeList(_, length) => format!("; return a list of length {length}"),
+        DataType::List(_) => "; return an array or a typed array".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "; return a Uint8Array".to_owned(),
+        DataType::Date32 => "; return the milliseconds since 1970 of a whole day".to_owned(),
+        DataType::Timestamp(TimeUnit::Second, _) => "; return the milliseconds since 1970 of a whole second".to_owned(),
+        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            "; return whole milliseconds since 1970".to_owned()
+        }
+        DataType::Timestamp(..) => "; return the milliseconds since 1970".to_owned(),
+        DataType::Int64 if value_type == "number" && is_large(value) => {
+            "; return a BigInt for what is beyond 2^53 - 1".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Whether a Number is a whole one with neighbours that are the same Number.
+fn is_large(number: &str) -> bool {
+    number.parse::<f64>().is_ok_and(|number| number.is_finite() && number.abs() >= 2f64.powi(53))
+}
+
+/// A number of things, with a word for one of them.
+pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Count(count, word) = self;
+        write!(f, "{count} {word}{}", if *count == 1 { "" } else { "s" })
     }
 }

@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array};
 use arrow_schema::{DataType, Field, FieldRef};
 
-use super::error::{Error, Reason};
+use super::error::{Count, Error, Reason};
 
 /// The state of an aggregate, as its text declares it: the fields, and the numbers that a new group begins with. It belongs to no
 /// isolate.
@@ -61,7 +61,8 @@ impl AggregateState {
     /// Checks states that other groups gave away.
     pub(crate) fn check(&self, states: &[ArrayRef], row_count: usize) -> Result<(), Reason> {
         if states.len() != self.columns().len() {
-            let [expected, given] = [self.columns().len(), states.len()].map(|count| format!("{count} columns"));
+            let [expected, given] =
+                [self.columns().len(), states.len()].map(|count| Count(count, "column").to_string());
             return Err(Reason::WrongColumns { expected, given });
         }
         for (column, (name, data_type)) in states.iter().zip(self.columns()) {

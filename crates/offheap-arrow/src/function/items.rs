@@ -13,7 +13,7 @@ use offheap_v8::{copy_of, v8};
 use super::error::Reason;
 use super::kind::{Kind, Layout, Number, with_number};
 use super::lent::{Lent, View};
-use super::rows::{NO_MEMORY, WRONG};
+use super::rows::{NO_MEMORY, WRONG, WRONG_ITEM};
 use super::script::FAILED;
 
 /// What a loop collects for lists of any length: memory for items, how many it has place for, how many there are, and the same of
@@ -31,7 +31,7 @@ const IS_LIST: &str = "typeof r === 'object' && r !== null && (isView(r) || isAr
 /// What a loop does with the result `r` of row `i`, which has to be a list of `length` numbers. `is_right` decides about an
 /// item `v`.
 pub(crate) fn store_fixed(length: usize, is_right: &str, or_null: &str) -> String {
-    let item = format!("const v = r[j]; if ({is_right}) O[i * {length} + j] = v; else {WRONG}");
+    let item = format!("const v = r[j]; if ({is_right}) O[i * {length} + j] = v; else {WRONG_ITEM}");
     let items = format!("if (r.length !== {length}) {WRONG} for (let j = 0; j < {length}; j++) {{ {item} }}");
     format!("if ({IS_LIST}) {{ {items} }} else {or_null}")
 }
@@ -47,7 +47,7 @@ fn grow(number: Number) -> String {
 
 /// What a loop does with the result `r` of row `i`, which has to be a list of numbers.
 pub(crate) fn store_list(number: Number, is_right: &str, or_null: &str) -> String {
-    let item = format!("const v = r[j]; if ({is_right}) a[at + j] = v; else {WRONG}");
+    let item = format!("const v = r[j]; if ({is_right}) a[at + j] = v; else {WRONG_ITEM}");
     let items = format!("const a = extra[0], at = extra[2]; for (let j = 0; j < m; j++) {{ {item} }}");
     let all =
         format!("const m = r.length; if ((m >>> 0) !== m) {WRONG} {} {items} extra[2] += m; O[i] = m;", grow(number));

@@ -16,7 +16,7 @@ use super::error::{Reason, Role};
 use super::items;
 use super::kind::{Kind, Number, with_number};
 use super::lent::{Lent, View};
-use super::rows::{MAX_ROW_COUNT, WRONG};
+use super::rows::{MAX_ROW_COUNT, TOO_LONG, WRONG, Wrong};
 use super::wide::Returned;
 use super::{script, strings};
 
@@ -65,7 +65,9 @@ impl ResultType {
                 return format!("if (r === true) O[i >> 3] |= 1 << (i & 7); else if (r !== false) {or_null}");
             }
             Kind::Text(_) => {
-                return format!("if (typeof r === 'string') {{ O[i] = r.length; extra += r; }} else {or_null}");
+                let is_too_long = format!("r.length > {} - extra.length", v8::String::MAX_LENGTH);
+                let add = format!("if ({is_too_long}) {TOO_LONG} O[i] = r.length; extra += r;");
+                return format!("if (typeof r === 'string') {{ {add} }} else {or_null}");
             }
             Kind::Days => {
                 let days = "const d = r / 86400000; if ((d | 0) === d) O[i] = d; else";
@@ -179,14 +181,13 @@ impl ResultType {
     }
 
     /// The error for a value that the loop found wrong.
-    pub(crate) fn wrong_value<'s>(
-        &self,
-        scope: &mut v8::PinScope<'s, '_>,
-        row: usize,
-        value: v8::Local<'s, v8::Value>,
-    ) -> Reason {
-        let (value, value_type) = script::told(scope, value);
-        Reason::WrongResult { row, value, value_type, expected: self.data_type.clone() }
+    pub(crate) fn wrong_value<'s>(&self, scope: &mut v8::PinScope<'s, '_>, wrong: &Wrong<'s>) -> Reason {
+        let (value, value_type) = script::told(scope, wrong.value);
+        let (row, expected) = (wrong.row, self.data_type.clone());
+        match wrong.item {
+            None => Reason::WrongResult { row, value, value_type, expected },
+            Some(item) => Reason::WrongItem { row, item, value, value_type, expected },
+        }
     }
 
     /// The error for a Number that Rust found wrong. It is told as script prints it.

@@ -83,7 +83,8 @@ pub(crate) struct Code<'a> {
 #[derive(Debug)]
 pub(crate) struct Loop {
     /// Runs over the rows of a batch. It returns a list: what it collected in `extra`, and -1; or the result that does not belong to
-    /// its type, and the row; or the row for whose result there was no memory, and -2. Nothing of a run is kept here, because the function may be called again while it runs.
+    /// its type, the row, and the index of the item that is wrong if it is a list; or a number and -2 or -3, see [`NO_MEMORY`] and
+    /// [`TOO_LONG`]. What is missing is -1. Nothing of a run is kept here, because the function may be called again while it runs.
     run: v8::Global<v8::Function>,
     /// Returns the row at which the last run ended.
     row: v8::Global<v8::Function>,
@@ -123,12 +124,16 @@ impl Loop {
             Ok(ended) => script::catching(scope, name, |scope| {
                 let list = v8::Local::<v8::Object>::try_from(ended).ok()?;
                 let (value, row) = (list.get_index(scope, 0)?, list.get_index(scope, 1)?.integer_value(scope)?);
-                Some((value, row))
+                Some((value, row, list.get_index(scope, 2)?.integer_value(scope)?))
             })
-            .and_then(|(value, row)| match (usize::try_from(row), row) {
-                (Ok(row), _) => Ok(Err((row, value))),
+            .and_then(|(value, row, item)| match (usize::try_from(row), row) {
+                (Ok(row), _) => Ok(Err(Wrong { row, value, item: usize::try_from(item).ok() })),
                 (_, -1) => Ok(Ok(value)),
-                _ => Err(Reason::ResultsTooLarge { row: value.uint32_value(scope).unwrap_or_default() as usize }),
+                (_, -2) => Err(Reason::ResultsTooLarge { row: value.uint32_value(scope).unwrap_or_default() as usize }),
+                _ => {
+                    let given = value.uint32_value(scope).unwrap_or_default() as usize;
+                    Err(Reason::TooLarge { unit: "UTF-16 units in its results", given, limit: v8::String::MAX_LENGTH })
+                }
             }),
             Err(Reason::Script { message, place, .. }) => {
                 let row = part(scope, name, &self.row, &[])?.uint32_value(scope).map(|row| row as usize);
@@ -139,8 +144,18 @@ impl Loop {
     }
 }
 
-/// What a loop collected, or the row at which it ended and the value that it ended for.
-pub(crate) type Ended<'s> = Result<v8::Local<'s, v8::Value>, (usize, v8::Local<'s, v8::Value>)>;
+/// What a loop collected, or what it ended for.
+pub(crate) type Ended<'s> = Result<v8::Local<'s, v8::Value>, Wrong<'s>>;
+
+/// A value that a loop ended for, because it does not belong to its type.
+pub(crate) struct Wrong<'s> {
+    /// The row of the batch.
+    pub(crate) row: usize,
+    /// The result, or an item of it.
+    pub(crate) value: v8::Local<'s, v8::Value>,
+    /// The index of the item, if the result is a list.
+    pub(crate) item: Option<usize>,
+}
 
 /// Calls a part of a loop.
 fn part<'s>(
@@ -168,7 +183,7 @@ const run = (n, V, B{parameters}) => {{
     if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}
     else {{ for (; i < n; i++) {{ const b = i + B; if ((V[b >> 3] >> (b & 7)) & 1) {{ {body} }} }} }}
   }} finally {{ row = i; }}
-  return [extra, -1];
+  return [extra, -1, -1];
 }};
 return [run, () => row];
 }})"
@@ -176,10 +191,16 @@ return [run, () => row];
 }
 
 /// What a loop does with a result that does not belong to the type: it ends.
-pub(crate) const WRONG: &str = "return [r, i];";
+pub(crate) const WRONG: &str = "return [r, i, -1];";
+
+/// What a loop does with an item `v` at index `j` that does not belong to the type of a list: it ends.
+pub(crate) const WRONG_ITEM: &str = "return [v, i, j];";
+
+/// What a loop does with a string that would make all strings of the batch too long, by their length: it ends.
+pub(crate) const TOO_LONG: &str = "return [extra.length + r.length, -3, -1];";
 
 /// What a loop does if there is no memory for the items of a result: it ends.
-pub(crate) const NO_MEMORY: &str = "return [i, -2];";
+pub(crate) const NO_MEMORY: &str = "return [i, -2, -1];";
 
 /// The number of rows that one batch may have. Bits are counted in 32 bits.
 pub(crate) const MAX_ROW_COUNT: usize = 1 << 30;

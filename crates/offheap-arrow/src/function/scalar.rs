@@ -202,7 +202,7 @@ impl ScalarFunction {
         ended?;
         match outcome {
             Ok(collected) => self.result.column(scope, results, row_count, collected),
-            Err((row, wrong)) => Err(self.result.wrong_value(scope, row, wrong)),
+            Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
         }
     }
 }

@@ -106,7 +106,11 @@ pub(crate) fn described<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'
     match value.to_detail_string(caught) {
         Some(text) => {
             let text = text.to_rust_string_lossy(caught);
-            if value.is_string() { format!("{:?}", shortened(&text)) } else { shortened(&text) }
+            match (value.is_string(), value.is_big_int()) {
+                (true, _) => format!("{:?}", shortened(&text)),
+                (_, true) => shortened(&text) + "n",
+                _ => shortened(&text),
+            }
         }
         None => String::from("a value"),
     }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use offheap_v8::{copy_of, v8};
 
 use super::arguments::Arguments;
-use super::error::Reason;
+use super::error::{Count, Reason};
 use super::groups::{AggregateState, StateField};
 use super::results::ResultType;
-use super::rows::{BuiltIns, Code, Loop};
+use super::rows::{BuiltIns, Code, Loop, Wrong};
 use super::{script, source};
 
 /// The methods, with the number of their parameters. `step` has one more for each argument.
@@ -43,7 +43,7 @@ pub(crate) fn of_object<'s>(
 
 /// The error for a method with other parameters than it must have.
 pub(crate) fn parameters(method: &str, declared: usize, expected: usize) -> Reason {
-    let [declared, expected] = [declared, expected].map(|count| format!("a function of {count} parameters"));
+    let [declared, expected] = [declared, expected].map(|count| format!("a function of {}", Count(count, "parameter")));
     refused(&format!("`{method}`"), declared, expected)
 }
 
@@ -122,10 +122,10 @@ pub(crate) fn wrong<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     state: &AggregateState,
     method: &'static str,
-    row: usize,
-    wrong: v8::Local<'s, v8::Value>,
+    wrong: &Wrong<'s>,
 ) -> Reason {
-    let list = v8::Local::<v8::Object>::try_from(wrong).ok();
+    let row = wrong.row;
+    let list = v8::Local::<v8::Object>::try_from(wrong.value).ok();
     let [index, value] = [0, 1].map(|index| list.and_then(|list| list.get_index(scope, index)));
     let index = index.and_then(|index| index.uint32_value(scope));
     match (index.and_then(|index| state.fields().get(index as usize)), value) {
@@ -257,7 +257,7 @@ fn write(state: &AggregateState) -> String {
             false => format!("typeof r{k} !== 'number'"),
             true => format!("r{k} !== S{k}"),
         };
-        let _ = write!(check, "if ({is_wrong}) {{ return [[{k}, r{k}], i]; }} ");
+        let _ = write!(check, "if ({is_wrong}) {{ return [[{k}, r{k}], i, -1]; }} ");
         let _ = match field.is_array {
             false => write!(store, "T{k}[g] = r{k}; "),
             true => write!(store, "for (let j = 0, k = g * {width}; j < {width}; j++, k++) T{k}[k] = S{k}[j]; "),

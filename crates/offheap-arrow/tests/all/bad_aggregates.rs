@@ -51,7 +51,7 @@ fn texts_that_are_no_aggregates() {
         (&format!("({{ state: {{}}, {methods} }})"), "its `state` is an object without fields, not"),
         (&format!("({{ state: {{ n: '0' }}, {methods} }})"), "its `state.n` is \"0\", not a number, or a Float64Array"),
         (&format!("({{ state: {{ n: null }}, {methods} }})"), "its `state.n` is null, not a number, or"),
-        (&format!("({{ state: {{ n: 1n }}, {methods} }})"), "its `state.n` is 1, not a number, or"),
+        (&format!("({{ state: {{ n: 1n }}, {methods} }})"), "its `state.n` is 1n, not a number, or"),
         (
             &format!("({{ state: {{ n: 0, v: [0, 0] }}, {methods} }})"),
             "its `state.v` is [object Array], not a number, or",
@@ -61,7 +61,7 @@ fn texts_that_are_no_aggregates() {
         (&format!("({{ get state() {{ throw new Error('no') }}, {methods} }})"), "Error: no (line 1, column 18)"),
         (
             "({ state: { n: 0 }, step(st) {}, merge(st, o) {}, finish(st) {} })",
-            "its `step` is a function of 1 parameters, not a function of 2 parameters",
+            "its `step` is a function of 1 parameter, not a function of 2 parameters",
         ),
         (
             "({ state: { n: 0 }, step(st, x, y) {}, merge(st, o) {}, finish(st) {} })",
@@ -69,11 +69,11 @@ fn texts_that_are_no_aggregates() {
         ),
         (
             "({ state: { n: 0 }, step(st, x) {}, merge(st) {}, finish(st) {} })",
-            "its `merge` is a function of 1 parameters, not a function of 2 parameters",
+            "its `merge` is a function of 1 parameter, not a function of 2 parameters",
         ),
         (
             "({ state: { n: 0 }, step(st, x) {}, merge(st, o) {}, finish() {} })",
-            "its `finish` is a function of 0 parameters, not a function of 1 parameters",
+            "its `finish` is a function of 0 parameters, not a function of 1 parameter",
         ),
         (
             "({ state: { n: 0 }, step(st, x) { st.n + }, merge(st, o) {}, finish(st) {} })",
@@ -114,7 +114,7 @@ fn a_value_in_a_state_that_is_no_number_is_an_error_and_the_state_stays() {
         for (step, told) in [
             ("st.n = '1'", "its `step` left \"1\" (string) in `n` for row 1, not a number"),
             ("st.n = null", "its `step` left null (object) in `n` for row 1, not a number"),
-            ("st.n = 1n", "its `step` left 1 (bigint) in `n` for row 1, not a number"),
+            ("st.n = 1n", "its `step` left 1n (bigint) in `n` for row 1, not a number"),
             ("st.n += 'x'", "its `step` left \"1x\" (string) in `n` for row 1, not a number"),
             ("delete st.n", "its `step` left undefined (undefined) in `n` for row 1, not a number"),
             ("st.n = Promise.resolve(1)", "its `step` left #<Promise> (object) in `n` for row 1, not a number"),
@@ -260,12 +260,10 @@ fn columns_groups_and_filters_that_do_not_fit() {
             refused.to_string()
         };
         let filter = BooleanArray::from(vec![true]);
-        assert!(told(&column, &[0], None, 1).contains("argument 1 with 1 rows"));
-        assert!(told(&[], &[0], None, 1).contains("made for 1 columns, and got 0"));
+        assert!(told(&column, &[0], None, 1).contains("argument 1 with 1 row"));
+        assert!(told(&[], &[0], None, 1).contains("made for 1 column, and got 0"));
         assert!(told(&[Arc::new(Int32Array::from(vec![1]))], &[0], None, 1).contains("of Int32"));
-        assert!(
-            told(&column, &[0, 1], Some(&filter), 2).contains("a filter with 2 rows, and got a filter with 1 rows")
-        );
+        assert!(told(&column, &[0, 1], Some(&filter), 2).contains("a filter with 2 rows, and got a filter with 1 row"));
         assert!(told(&column, &[0, 2], None, 2).ends_with("it was made for groups below 2, and got group 2"));
         assert!(told(&column, &[0, usize::MAX], None, 2).contains("got group 18446744073709551615"));
         let too_many = f.update(scope, &mut groups, &column, &[0, 0], None, 1 << 33).unwrap_err();

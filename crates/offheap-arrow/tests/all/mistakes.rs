@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offheap_arrow::arrow_array::{ArrayRef, Int32Array};
-use offheap_arrow::arrow_schema::DataType;
+use offheap_arrow::arrow_schema::{DataType, Field, TimeUnit};
 use offheap_arrow::offheap_v8::{IsolateExt, ScopeExt};
 use offheap_arrow::{Place, Reason, ScalarFunction};
 
@@ -67,7 +67,7 @@ fn results_of_another_type() {
         assert_eq!(reason(&format!("x => ({result})"), &column, DataType::Float64), expected);
     };
     wrong("'1'", "\"1\"", "string");
-    wrong("1n", "1", "bigint");
+    wrong("1n", "1n", "bigint");
     wrong("true", "true", "boolean");
     wrong("{}", "#<Object>", "object");
     wrong("Promise.resolve(1)", "#<Promise>", "object");
@@ -94,7 +94,7 @@ fn whole_numbers_are_whole_and_in_range() {
     ];
     // These are no numbers, and cannot be made numbers.
     for (value, told) in [
-        ("1n", "1 (bigint)"),
+        ("1n", "1n (bigint)"),
         ("Symbol('s')", "Symbol(s) (symbol)"),
         ("{ valueOf() { throw 1 } }", "#<Object> (object)"),
     ] {
@@ -113,7 +113,7 @@ fn whole_numbers_are_whole_and_in_range() {
 #[test]
 fn the_number_of_parameters_is_that_of_the_arguments() {
     let count = |declared: usize| {
-        format!("JavaScript function f: its text has {declared} parameters, and 1 arguments are declared")
+        format!("JavaScript function f: its text has {declared} parameters, and 1 argument is declared")
     };
     assert_eq!(refused("() => 1"), count(0));
     assert_eq!(refused("(x, y) => 1"), count(2));
@@ -132,15 +132,9 @@ fn more_names_than_v8_counts() {
             let builder = ScalarFunction::builder("f", "return a60000", &[DataType::Float64], DataType::Float64);
             builder.parameter_names(names).compile(scope).map(|_| ()).unwrap_err().to_string()
         };
-        assert_eq!(
-            refused(65_534),
-            "JavaScript function f: its text has 65534 parameters, and 1 arguments are declared"
-        );
+        assert_eq!(refused(65_534), "JavaScript function f: its text has 65534 parameters, and 1 argument is declared");
         // V8 would take these for one, with which the count of the arguments agrees.
-        assert_eq!(
-            refused(65_537),
-            "JavaScript function f: its text has 65537 parameters, and 1 arguments are declared"
-        );
+        assert_eq!(refused(65_537), "JavaScript function f: its text has 65537 parameters, and 1 argument is declared");
     });
 }
 
@@ -152,7 +146,7 @@ fn a_long_text_among_the_parameters_fills_no_heap() {
             let text = format!("(x = '{}{}') => x", "a".repeat(4 << 20), ",".repeat(1000));
             let made = ScalarFunction::compile(scope, "f", &text, &[DataType::Float64], DataType::Float64);
             let told = made.map(|_| ()).unwrap_err().to_string();
-            assert_eq!(told, "JavaScript function f: its text has 0 parameters, and 1 arguments are declared");
+            assert_eq!(told, "JavaScript function f: its text has 0 parameters, and 1 argument is declared");
         });
     });
 }
@@ -175,7 +169,9 @@ fn types_that_are_not_supported_are_named() {
         let made = ScalarFunction::compile(scope, "f", "x => x", &[DataType::Float16], DataType::Float64);
         assert!(told(made).starts_with("JavaScript function f: argument 1 has the type Float16, which"));
         let made = ScalarFunction::compile(scope, "f", "x => x", &[DataType::Float64], DataType::Float16);
-        assert!(told(made).starts_with("JavaScript function f: the result has the type Float16, which"));
+        assert!(told(made).starts_with(
+            "JavaScript function f: the result has the type Float16, which JavaScript functions do not return"
+        ));
     });
 }
 
@@ -185,11 +181,11 @@ fn columns_that_the_function_was_not_made_for() {
         let f = ScalarFunction::compile(scope, "f", "x => x", &[DataType::Float64], DataType::Float64).unwrap();
         let ints: ArrayRef = Arc::new(Int32Array::from(vec![1]));
         let mut told = |columns: &[ArrayRef], row_count| f.call(scope, columns, row_count).unwrap_err().to_string();
-        assert!(told(&[], 1).ends_with("it was made for 1 columns, and got 0 columns"));
+        assert!(told(&[], 1).ends_with("it was made for 1 column, and got 0 columns"));
         assert!(told(&[ints], 1).ends_with("it was made for argument 1 of Float64, and got argument 1 of Int32"));
         assert!(
             told(&[doubles([1.0])], 2)
-                .ends_with("it was made for argument 1 with 2 rows, and got argument 1 with 1 rows")
+                .ends_with("it was made for argument 1 with 2 rows, and got argument 1 with 1 row")
         );
     });
 }
@@ -237,4 +233,36 @@ fn script_that_is_terminated_is_an_error_of_its_own() {
             assert_eq!(*f.call(scope, &[doubles([2.0])], 1).unwrap(), *doubles([2.0]));
         });
     });
+}
+
+#[test]
+fn results_of_types_that_script_has_not_are_told_with_what_to_return() {
+    let told = |text: &str, result: DataType| {
+        let told = reason(text, &[doubles([1.0])], result);
+        told.strip_prefix("JavaScript function f: it returned ").unwrap().to_owned()
+    };
+    let item = Arc::new(Field::new("item", DataType::Float64, true));
+    for (text, result, expected) in [
+        ("x => [1, 2]", DataType::FixedSizeList(item.clone(), 3), "; return a list of length 3"),
+        ("x => 'a'", DataType::List(item.clone()), "; return an array or a typed array"),
+        ("x => [1]", DataType::Binary, "; return a Uint8Array"),
+        ("x => new Date(0)", DataType::Date32, "; return the milliseconds since 1970 of a whole day"),
+        ("x => 0.5", DataType::Date64, "; return whole milliseconds since 1970"),
+        (
+            "x => 1",
+            DataType::Timestamp(TimeUnit::Second, None),
+            "; return the milliseconds since 1970 of a whole second",
+        ),
+        ("x => '1'", DataType::Timestamp(TimeUnit::Nanosecond, None), "; return the milliseconds since 1970"),
+        ("x => 2 ** 53", DataType::Int64, "which is no Int64; return a BigInt for what is beyond 2^53 - 1"),
+        ("x => 0.5", DataType::Int64, "which is no Int64"),
+    ] {
+        let told = told(text, result);
+        assert!(told.ends_with(expected), "{text}: {told}");
+    }
+    let expected = "a list with \"a\" (string) at index 1 for row 0, which is in no ";
+    for result in [DataType::FixedSizeList(item.clone(), 3), DataType::List(item)] {
+        let told = told("x => [1, 'a', 2]", result);
+        assert!(told.starts_with(expected), "{told}");
+    }
 }

@@ -115,7 +115,7 @@ fn results_for_bigint_are_exact() {
         ["0.5", "NaN", "Infinity", "9007199254740992", "-9007199254740992", "2n ** 63n", "-(2n ** 63n) - 1n", "'1'"];
     for case in cases {
         let told = reason(&format!("x => x === 2 ? {case} : 1"), &[doubles([1.0, 2.0])], DataType::Int64);
-        assert!(told.ends_with("for row 1, which is no Int64"), "{told}");
+        assert!(told.contains("for row 1, which is no Int64"), "{told}");
     }
     let result =
         call("x => x === 1 ? 2n ** 63n - 1n : x === 2 ? -5 : null", &[doubles([1.0, 2.0, 3.0])], DataType::Int64);
@@ -171,7 +171,7 @@ fn results_that_are_no_time_of_their_type() {
     ];
     for (data_type, value) in cases {
         let told = reason(&format!("x => x === 2 ? {value} : 0"), &[doubles([1.0, 2.0])], data_type.clone());
-        assert!(told.ends_with(&format!("for row 1, which is no {data_type}")), "{told}");
+        assert!(told.contains(&format!("for row 1, which is no {data_type}; return ")), "{told}");
     }
 }
 
@@ -266,7 +266,10 @@ fn results_that_are_no_list_of_their_type() {
                 continue;
             }
             let told = reason(&format!("x => x === 2 ? ({value}) : [1, 2]"), &[doubles([1.0, 2.0])], data_type.clone());
-            assert!(told.contains("for row 1, which is no"), "{value}: {told}");
+            assert!(
+                told.contains("for row 1, which is no") || told.contains("for row 1, which is in no"),
+                "{value}: {told}"
+            );
         }
     }
 }
@@ -385,12 +388,16 @@ fn nulls_take_the_default_values_of_parameters() {
         *defaults("({ step(x, y = (a => a)(7)) { return x + y } }).step").unwrap(),
         *doubles([Some(11.0), None, None])
     );
-    for (text, count) in
-        [("(x = 1) => x", 1), ("x => x", 1), ("() => 1", 0), ("(x = 1, y, z) => x", 3), ("Math.abs", 1)]
-    {
+    for (text, count) in [
+        ("(x = 1) => x", "1 parameter"),
+        ("x => x", "1 parameter"),
+        ("() => 1", "0 parameters"),
+        ("(x = 1, y, z) => x", "3 parameters"),
+        ("Math.abs", "1 parameter"),
+    ] {
         assert_eq!(
             defaults(text).unwrap_err(),
-            format!("JavaScript function f: its text has {count} parameters, and 2 arguments are declared")
+            format!("JavaScript function f: its text has {count}, and 2 arguments are declared")
         );
     }
 }

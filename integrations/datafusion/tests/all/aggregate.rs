@@ -104,11 +104,11 @@ async fn mistakes_in_an_aggregate_are_told_by_create() {
         (object(""), "`step` is undefined, not a function"),
         (
             object("state: { n: 0 }, step(st) {}, merge(st, o) {}, finish(st) {}"),
-            "`step` is a function of 1 parameters",
+            "`step` is a function of 1 parameter",
         ),
         (
             object("state: { n: 0 }, step(st, x) {}, merge(st) {}, finish(st) {}"),
-            "`merge` is a function of 1 parameters",
+            "`merge` is a function of 1 parameter",
         ),
         (
             object("state: { n: '0' }, step(st, x) {}, merge(st, o) {}, finish(st) {}"),

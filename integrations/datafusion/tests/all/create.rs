@@ -112,8 +112,8 @@ async fn mistakes_in_the_text_are_told_with_their_place() {
         ("$$ x => $$", "SyntaxError"),
         ("$$\n\n  return x +* 2 $$", "(line 3, column 13)"),
         ("$$ 42 $$", "not a function"),
-        ("$$ (x, y) => x $$", "2 parameters, and 1 arguments"),
-        ("$$ () => 1 $$", "0 parameters, and 1 arguments"),
+        ("$$ (x, y) => x $$", "2 parameters, and 1 argument"),
+        ("$$ () => 1 $$", "0 parameters, and 1 argument"),
         ("$$ (() => { throw new RangeError('at once') })() $$", "RangeError: at once"),
     ] {
         let create = format!("CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS {text}");
