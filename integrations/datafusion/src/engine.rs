@@ -91,13 +91,22 @@ fn run<R>(
         (true, true) => Error::TimeLimit { function: name(), time_limit_ms: limits.time_limit_ms },
         (true, false) => Error::HeapLimit { function: name(), heap_limit_mb: limits.heap_limit_mb },
         (false, _) => match error.reason() {
-            Reason::Script { message, .. } if message.contains("Array buffer allocation failed") => {
+            reason if is_of_buffers(reason) => {
                 Error::BufferLimit { source: Box::new(error), buffer_limit_mb: limits.buffer_limit_mb }
             }
             Reason::TooLarge { .. } if is_compiled => Error::BatchTooLarge { source: Box::new(error) },
             _ => Error::Function(error),
         },
     })
+}
+
+/// Whether V8 had no memory for an ArrayBuffer. It throws a RangeError with this message.
+fn is_of_buffers(reason: &Reason) -> bool {
+    match reason {
+        Reason::Script { message, .. } => message.contains("Array buffer allocation failed"),
+        Reason::ResultsTooLarge { .. } => true,
+        _ => false,
+    }
 }
 
 impl Engine {

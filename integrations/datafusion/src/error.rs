@@ -38,10 +38,11 @@ pub enum Error {
         /// The limit that the query had.
         heap_limit_mb: usize,
     },
-    /// Script wanted an ArrayBuffer for which the limit leaves no memory, and did not catch V8's RangeError.
+    /// Script wanted an ArrayBuffer for which the limit leaves no memory, and did not catch V8's RangeError; or the lists or
+    /// bytes of a batch of results, which are collected in ArrayBuffers, need more.
     #[error("{source}; script's ArrayBuffers may have {buffer_limit_mb} MiB (js.buffer_limit_mb)")]
     BufferLimit {
-        /// V8's error, with its place. It names the function.
+        /// What happened, with the place or the row. It names the function.
         source: Box<offheap_arrow::Error>,
         /// The limit that the query had.
         buffer_limit_mb: usize,

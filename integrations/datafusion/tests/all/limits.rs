@@ -171,6 +171,10 @@ async fn buffers_beyond_the_limit_throw() {
         assert!(error.contains("ArrayBuffers may have 1 MiB (js.buffer_limit_mb)"), "{text}: {error}");
         assert_eq!(rows(&context, &["SELECT sound(1)"]).await, ["2.0"], "{text}");
     }
+    let lists = "CREATE FUNCTION lists(x DOUBLE) RETURNS DOUBLE[] LANGUAGE JS AS 'x => new Array(1000).fill(x)'";
+    let told = error(&context, &[lists, "SELECT count(lists(value)) FROM generate_series(1, 8000) AS t(value)"]).await;
+    assert!(matches!(find(&told), Some(Error::BufferLimit { buffer_limit_mb: 1, .. })), "{told}");
+    assert!(told.to_string().contains("ArrayBuffers may have 1 MiB (js.buffer_limit_mb)"), "{told}");
     // What nobody refers to any more is collected, and does not count.
     assert_eq!(rows(&context, &[&body("return new Uint8Array(1e6).length"), "SELECT f(1)"]).await, ["1000000.0"]);
     // Columns are not script's buffers.
