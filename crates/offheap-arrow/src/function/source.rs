@@ -67,7 +67,7 @@ fn expression<'s>(
     for (end, _) in text.match_indices(';') {
         let (is_blank, scanned) = blank(&text[end..]);
         tried += scanned + if is_blank { end } else { 0 };
-        if tried > TRIED_BYTES && tried != end {
+        if tried > TRIED_BYTES {
             break;
         }
         // In a string, or a comment, this is an error of syntax again.
@@ -198,7 +198,7 @@ enum Parameter {
 /// At most this many commas and parentheses of a text are tried.
 const TRIES: usize = 1000;
 
-/// At most this many bytes are compiled for that, or one try. V8 cannot be stopped while it compiles.
+/// At most this many bytes are compiled for that, or one try, and for semicolons. V8 cannot be stopped while it compiles.
 const TRIED_BYTES: usize = 32 << 20;
 
 /// The parameters of a function, from its own text. V8 says where they end: up to a comma or parenthesis, they are parameters if an

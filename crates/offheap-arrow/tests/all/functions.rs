@@ -175,3 +175,14 @@ fn a_body_without_return_is_refused() {
     // It is an error of the text, not of the form.
     assert!(of_three("y * 2").unwrap_err().to_string().contains("ReferenceError: y is not defined"));
 }
+
+#[test]
+fn many_semicolons_take_no_time_of_their_own() {
+    let many = ";".repeat(1 << 20);
+    assert_eq!(*of_three(&format!("x => x * 2{many}")).unwrap(), *doubles([6.0]));
+    for text in [format!("x => x{many}y"), format!("x => x{}y", "/*;*/;".repeat(1 << 18))] {
+        let began = std::time::Instant::now();
+        assert!(of_three(&text).unwrap_err().to_string().contains("a body needs `return`"));
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    }
+}
