@@ -2,7 +2,7 @@
 //! a separate file, because a process has one observer.
 
 use std::cell::RefCell;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use offheap_conformance::ledger::{check_lines_of_script, find, refused_at};
 use offheap_ledger::{Ledger, Level, LiveStore};
@@ -17,9 +17,15 @@ static LEDGER: LazyLock<&Ledger> = LazyLock::new(|| {
     offheap_ledger::install(Level::Full).unwrap()
 });
 
+/// The ledger, for one test at a time: each looks for the stores that it made.
+fn ledger() -> (&'static Ledger, MutexGuard<'static, ()>) {
+    static ONE: Mutex<()> = Mutex::new(());
+    (*LEDGER, ONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 #[test]
 fn the_ledger_names_the_script_that_waited() {
-    let ledger = *LEDGER;
+    let (ledger, _one) = ledger();
     let mut isolate = Isolate::new().unwrap();
     check_lines_of_script(&mut isolate, ledger, "");
     let externalized = find(ledger, 2000);
@@ -67,7 +73,7 @@ fn uses_after_detach_in_a_scope_of_ones_own(isolate: &mut Isolate, ledger: &Ledg
 /// V8 may collect while it is asked, and at the end of its stack it may be asked, too.
 #[test]
 fn script_that_makes_buffers_is_named_whatever_v8_collects() {
-    let ledger = *LEDGER;
+    let (ledger, _one) = ledger();
     let made = |line: &str| {
         let at = |store: &LiveStore| store.created.to_string().starts_with(line);
         ledger.live().iter().filter(|store| at(store)).count()
@@ -110,7 +116,7 @@ globalThis.lives = deep(80, look);
 #[test]
 fn a1_v8_collects_nothing_under_a_guard_while_the_ledger_asks_for_script() {
     const LENT: usize = 54_321;
-    let ledger = *LEDGER;
+    let (ledger, _one) = ledger();
     let mut isolate = Isolate::builder().heap_limits(1 << 20, 128 << 20).build().unwrap();
     for by_handle in [true, false] {
         isolate.enter(|scope| {
