@@ -102,10 +102,7 @@ async fn mistakes_in_an_aggregate_are_told_by_create() {
     let object = |members: &str| format!("{{ {members} }}");
     for (text, told) in [
         (object(""), "`step` is undefined, not a function"),
-        (
-            object("state: { n: 0 }, step(st) {}, merge(st, o) {}, finish(st) {}"),
-            "`step` is a function of 1 parameter",
-        ),
+        (object("state: { n: 0 }, step(st) {}, merge(st, o) {}, finish(st) {}"), "`step` is a function of 1 parameter"),
         (
             object("state: { n: 0 }, step(st, x) {}, merge(st) {}, finish(st) {}"),
             "`merge` is a function of 1 parameter",
