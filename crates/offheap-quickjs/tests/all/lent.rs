@@ -1,6 +1,6 @@
 //! A scope lends QuickJS's own memory as it is: nothing is copied, and no store is made.
 
-use offheap_conformance::lending::{check_lending, externalized};
+use offheap_conformance::lending::{check_forgotten_guards, check_lending, externalized};
 use offheap_quickjs::rquickjs::{ArrayBuffer, Value, qjs};
 use offheap_quickjs::{Error, Isolate, IsolateExt, JsArrayBuffer, Local, ManuallyExternalizedBuffer, Scope, ScopeExt};
 
@@ -18,6 +18,11 @@ fn made<'s>(scope: &mut Scope<'s>, source: &str) -> (Local<'s, JsArrayBuffer>, *
 #[test]
 fn guards_over_script_s_memory_are_those_of_every_engine() {
     check_lending(&|| Isolate::new().unwrap());
+}
+
+#[test]
+fn leaks_a_forgotten_guard_refuses_as_on_every_engine() {
+    check_forgotten_guards(&mut Isolate::new().unwrap());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use offheap_conformance::lending::{check_lending, is_lent_as_it_is};
+use offheap_conformance::lending::{check_forgotten_guards, check_lending, is_lent_as_it_is};
 use offheap_v8::offheap::{self, Holder};
 use offheap_v8::{Error, Isolate, JsArrayBufferView, Local, ScopeExt, v8};
 
@@ -12,6 +12,11 @@ use crate::common::{isolate, run, set, start};
 #[test]
 fn guards_over_script_s_memory_are_those_of_every_engine() {
     check_lending(&isolate);
+}
+
+#[test]
+fn leaks_a_forgotten_guard_refuses_as_on_every_engine() {
+    check_forgotten_guards(&mut isolate());
 }
 
 #[test]
