@@ -112,7 +112,7 @@ impl Scalar {
         Scalar { function, signature, failures: Failures::default() }
     }
 
-    /// The function for one plan, which all calls of it share.
+    /// Makes the function for one plan. All its calls in this plan share the memory of failures.
     pub(crate) fn in_plan(function: Function) -> Self {
         Scalar { failures: Failures::kept(), ..Scalar::new(function) }
     }

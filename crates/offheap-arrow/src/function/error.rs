@@ -288,7 +288,7 @@ fn is_large(number: &str) -> bool {
     number.parse::<f64>().is_ok_and(|number| number.is_finite() && number.abs() >= 2f64.powi(53))
 }
 
-/// A number of things, with a word for one of them.
+/// A count and its noun in the singular. It is printed with a plural `s` where one is due.
 pub(crate) struct Count(pub(crate) usize, pub(crate) &'static str);
 
 impl fmt::Display for Count {

@@ -123,7 +123,8 @@ impl Copies {
     }
 }
 
-/// The arguments of a loop for one batch, and the memory that script has for that time. Buffers of Arrow are lent read-only.
+/// The arguments of the loop for one batch, and the memory that is lent to script while the batch runs. Arrow's buffers are lent
+/// read-only.
 pub(crate) struct Batch<'a, 's> {
     copies: &'a Copies,
     pub(crate) arguments: Vec<v8::Local<'s, v8::Value>>,

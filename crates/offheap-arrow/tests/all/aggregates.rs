@@ -29,7 +29,7 @@ pub(crate) fn counting(scope: &mut v8::PinScope<'_, '_>) -> AggregateFunction {
     AggregateFunction::compile(scope, "counting", COUNTING, &[Float64], Float64).unwrap()
 }
 
-/// The same state in Rust.
+/// The state of the aggregate, computed in Rust to compare with.
 #[derive(Clone, Default)]
 struct Expected {
     n: f64,

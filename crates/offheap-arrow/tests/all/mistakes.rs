@@ -133,7 +133,7 @@ fn more_names_than_v8_counts() {
             builder.parameter_names(names).compile(scope).map(|_| ()).unwrap_err().to_string()
         };
         assert_eq!(refused(65_534), "JavaScript function f: its text has 65534 parameters, and 1 argument is declared");
-        // V8 would take these for one, with which the count of the arguments agrees.
+        // V8 counts parameters in 16 bits, so it would see one parameter here, as many as there are arguments.
         assert_eq!(refused(65_537), "JavaScript function f: its text has 65537 parameters, and 1 argument is declared");
     });
 }

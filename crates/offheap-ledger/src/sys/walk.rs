@@ -185,7 +185,7 @@ impl Walker {
 /// Whether walks are remembered. Elsewhere a return address may be in a register.
 const REMEMBERS: bool = cfg!(target_arch = "x86_64");
 
-/// The words that the unwinder read for one frame, with their addresses. Of more than four, the last ones.
+/// The last words, at most four, that the unwinder read for one frame, with their addresses.
 #[derive(Default)]
 struct Words {
     words: [Cell<(usize, u64)>; 4],
