@@ -18,8 +18,9 @@
 //! many threads that pass stores to each other, and checks that nothing is left at the end.
 //!
 //! [`check_functions`] checks the values and the native functions of an [`Isolate`](offheap_engine::Isolate) whose engine
-//! has script, and [`lending::check_lending`] the guards of one that lends script's memory without a store. With the feature
-//! `ledger`, the module `ledger` checks the lines of script that a ledger names.
+//! has script, [`views::check_views`] what its scopes do with views, [`retainers::check_retainers`] what keeps a buffer alive, and
+//! [`lending::check_lending`] the guards of an engine that lends script's memory without a store. With the feature `ledger`, the
+//! module `ledger` checks the lines of script that a ledger names. [`stores`] makes stores for all of these tests.
 //!
 //! # Examples
 //! An engine's author runs the suite on their own adapter, here the model engine:
@@ -53,8 +54,10 @@ pub mod ledger;
 pub mod lending;
 pub mod random;
 mod report;
+pub mod retainers;
 mod runner;
 mod soak;
+pub mod stores;
 pub mod views;
 
 pub use case::{Case, Factory, Lab};

@@ -1,7 +1,25 @@
-//! Texts of script that make views, and what each view shows, for the tests of adapters. An adapter runs [`MAKERS`] and
-//! then [`LIES`] first.
+//! Views: texts of script that make them, with what each view shows, and checks of the scopes of an engine with script. A test
+//! runs [`MAKERS`] and then [`LIES`] before the other texts.
 
-use offheap_engine::Element;
+use offheap_engine::offheap::{self, BackingStore, FrozenStore, NotUnique, SharedStore, UniqueStore};
+use offheap_engine::{Element, Error, Host, Isolate, JsArrayBufferView, Local};
+
+use crate::stores::numbered;
+
+/// Checks what scopes do with views: expose, externalize, lend and take. `make` makes isolates.
+///
+/// # Panics
+/// If the engine does something else than it should.
+pub fn check_views<H: Host>(make: &dyn Fn() -> Isolate<H>) {
+    for check in [
+        a_scope_lends_the_part_that_a_view_shows::<H>,
+        a_scope_lends_what_the_views_of_script_show::<H>,
+        a_scope_takes_buffers_and_whole_views::<H>,
+        script_and_rust_share_the_elements::<H>,
+    ] {
+        check(&mut make());
+    }
+}
 
 /// Script may say what it likes about views: what they show is in the engine's own slots.
 pub const LIES: &str = "
@@ -100,3 +118,137 @@ pub const MAKERS: &str = "{
     };
     undefined
 }";
+
+fn a_scope_lends_the_part_that_a_view_shows<H: Host>(isolate: &mut Isolate<H>) {
+    let store = numbered(16);
+    isolate.enter(|scope| {
+        let view = scope.expose_typed::<u16>(&store, 4, 3).unwrap();
+        assert_eq!(scope.externalize(&view).unwrap(), store.slice(4..10).unwrap());
+        assert_eq!(scope.externalize_buffer(&view).unwrap(), store);
+        let part = scope.externalize_view(&view).unwrap();
+        assert_eq!((part.element, part.byte_offset), (Some(Element::Uint16), 4));
+        assert_eq!(scope.bytes(&view).unwrap()[..], [4, 5, 6, 7, 8, 9]);
+        scope.bytes_mut(&view).unwrap().fill(7);
+        assert_eq!(scope.store_bytes(&store).unwrap()[3..11], [3, 7, 7, 7, 7, 7, 7, 10]);
+        let whole = scope.expose_typed::<u8>(&store, 0, 16).unwrap();
+        assert_eq!(scope.externalize(&whole).unwrap(), store);
+        let shared = scope.expose_typed::<u8>(SharedStore::zeroed(8).unwrap().as_store(), 2, 2).unwrap();
+        assert_eq!(scope.externalize(&shared).unwrap().byte_length(), 2);
+        scope.set_global("v", &view).unwrap();
+        scope.eval::<()>("v.buffer.transfer(); undefined").unwrap();
+        for error in [
+            scope.externalize(&view).map(drop).unwrap_err(),
+            scope.externalize_buffer(&view).map(drop).unwrap_err(),
+            scope.bytes(&view).map(drop).unwrap_err(),
+            scope.bytes_mut(&view).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Detached { .. }), "{error}");
+        }
+    });
+}
+
+fn a_scope_lends_what_the_views_of_script_show<H: Host>(isolate: &mut Isolate<H>) {
+    isolate.enter(|scope| {
+        scope.eval::<()>(MAKERS).unwrap();
+        scope.eval::<()>(LIES).unwrap();
+        for &(source, element, byte_offset, bytes) in SHOWN.iter().filter(|(source, ..)| *source != "buffer") {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(source).unwrap();
+            let is_shared = source.starts_with("shared");
+            for _ in 0..2 {
+                match scope.bytes(&view) {
+                    Ok(lent) => assert_eq!(lent[..], *bytes, "{source}"),
+                    Err(error) => assert!(
+                        is_shared && matches!(error, Error::Memory(offheap::Error::SharedSlice { .. })),
+                        "{source}: {error}"
+                    ),
+                }
+                // The second time, the buffer is over a store.
+                let part = scope.externalize_view(&view).unwrap();
+                assert_eq!((part.element, part.byte_offset), (element, byte_offset), "{source}");
+                assert_eq!(part.store.byte_length(), bytes.len(), "{source}");
+            }
+            if !is_shared {
+                scope.bytes_mut(&view).unwrap().iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+                let changed: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_add(1)).collect();
+                assert_eq!(scope.bytes(&view).unwrap()[..], changed, "{source}");
+                scope.bytes_mut(&view).unwrap().copy_from_slice(bytes);
+            }
+        }
+        // A view of memory that no store has had yet.
+        let fresh =
+            scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.f = new Uint8Array([1, 2, 3, 4]), f.subarray(1, 3)");
+        let fresh = fresh.unwrap();
+        scope.bytes_mut(&fresh).unwrap().fill(9);
+        assert_eq!(scope.eval::<String>("f.join()").unwrap(), "1,9,9,4");
+        for source in OUT_OF_BOUNDS {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
+            for error in [
+                scope.bytes(&view).map(drop).unwrap_err(),
+                scope.bytes_mut(&view).map(drop).unwrap_err(),
+                scope.externalize(&view).map(drop).unwrap_err(),
+                scope.take(&view, None).map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
+            }
+        }
+        for source in DETACHED.iter().filter(|source| **source != "gone('b')") {
+            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
+            for error in [
+                scope.bytes(&view).map(drop).unwrap_err(),
+                scope.bytes_mut(&view).map(drop).unwrap_err(),
+                scope.externalize(&view).map(drop).unwrap_err(),
+                scope.take(&view, None).map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
+            }
+        }
+        let view = "new Uint8Array(new ArrayBuffer(2).transferToImmutable())";
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>(view).unwrap();
+        assert!(matches!(scope.bytes_mut(&view), Err(Error::Immutable { .. })));
+        assert!(matches!(scope.take(&view, None), Err(Error::Immutable { .. })));
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>("shared('new Uint8Array(b)')").unwrap();
+        assert!(matches!(scope.take(&view, None), Err(Error::NotDetachable { .. })));
+        let view = scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.t = new Uint8Array([5, 6])").unwrap();
+        assert_eq!(scope.take(&view, None).unwrap()[..], [5, 6]);
+        assert_eq!(scope.eval::<u32>("t[0] === undefined ? 0 : 1").unwrap(), 0);
+    });
+}
+
+fn a_scope_takes_buffers_and_whole_views<H: Host>(isolate: &mut Isolate<H>) {
+    isolate.enter(|scope| {
+        let buffer = scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
+        scope.set_detach_key(&buffer, Some("mine")).unwrap();
+        for key in [None, Some("other")] {
+            assert!(matches!(scope.take(&buffer, key), Err(Error::WrongDetachKey { .. })));
+            assert_eq!(scope.bytes(&buffer).unwrap()[..], [1, 2, 3]);
+        }
+        assert_eq!(scope.take(&buffer, Some("mine")).unwrap()[..], [1, 2, 3]);
+        assert!(scope.state(&buffer).unwrap().detached);
+
+        let store = numbered(8);
+        let view = scope.expose_typed::<u8>(&store, 0, 8).unwrap();
+        let error = scope.take(&view, None).unwrap_err();
+        assert!(
+            matches!(error, Error::Memory(offheap::Error::NotUnique { reason: NotUnique::Exposed { .. }, .. })),
+            "{error}"
+        );
+        let address = store.as_ptr();
+        drop(store);
+        assert_eq!(scope.take(&view, None).unwrap().as_ptr().cast_mut().cast(), address);
+        assert!(matches!(scope.bytes(&view), Err(Error::Detached { .. })));
+
+        let frozen = FrozenStore::from_owner(vec![1_u64; 8]).unwrap();
+        let buffer = scope.expose(&frozen.into()).unwrap();
+        assert!(matches!(scope.take(&buffer, None), Err(Error::Immutable { .. })));
+    });
+}
+
+fn script_and_rust_share_the_elements<H: Host>(isolate: &mut Isolate<H>) {
+    let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0, 4.0]).unwrap());
+    isolate.enter(|scope| {
+        let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
+        scope.set_global("v", &view).unwrap();
+        assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
+    });
+    assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
+}

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::thread;
 
-use offheap_quickjs::offheap::{self, BackingStore, FrozenStore, ManualMemory, NotUnique, SharedStore, UniqueStore};
+use offheap_quickjs::offheap::{self, BackingStore, ManualMemory, NotUnique, SharedStore, UniqueStore};
 use offheap_quickjs::rquickjs::{Ctx, Value};
 use offheap_quickjs::{
     BackingStoreExt, Error, Handle, Isolate, JsArrayBuffer, ManuallyExternalizedBuffer, SharedStoreExt, UniqueStoreExt,
     detach,
 };
 
-use crate::common::{counted, in_own_context, numbered, run};
+use crate::common::{counted, in_own_context, run};
 
 fn value<'js>(ctx: &Ctx<'js>, source: &str) -> Value<'js> {
     ctx.eval(source).unwrap_or_else(|_| panic!("{source}: {:?}", ctx.catch()))
@@ -145,33 +145,6 @@ fn memory_that_cannot_be_taken_says_why() {
         in_own_context(|other| {
             assert!(matches!(UniqueStore::take(other, buffer.as_value(), None), Err(Error::WrongIsolate { .. })));
         });
-    });
-}
-
-#[test]
-fn a_scope_takes_buffers_and_whole_views() {
-    Isolate::new().unwrap().enter(|scope| {
-        let buffer = scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
-        scope.set_detach_key(&buffer, Some("mine")).unwrap();
-        for key in [None, Some("other")] {
-            assert!(matches!(scope.take(&buffer, key), Err(Error::WrongDetachKey { .. })));
-            assert_eq!(scope.bytes(&buffer).unwrap()[..], [1, 2, 3]);
-        }
-        assert_eq!(scope.take(&buffer, Some("mine")).unwrap()[..], [1, 2, 3]);
-        assert!(scope.state(&buffer).unwrap().detached);
-
-        let store = numbered(8);
-        let view = scope.expose_typed::<u8>(&store, 0, 8).unwrap();
-        let error = scope.take(&view, None).unwrap_err();
-        assert!(is_not_unique(&error, |reason| matches!(reason, NotUnique::Exposed { .. })), "{error}");
-        let address = store.as_ptr();
-        drop(store);
-        assert_eq!(scope.take(&view, None).unwrap().as_ptr().cast_mut().cast(), address);
-        assert!(matches!(scope.bytes(&view), Err(Error::Detached { .. })));
-
-        let frozen = FrozenStore::from_owner(vec![1_u8; 8]).unwrap();
-        let buffer = scope.expose(&frozen.into()).unwrap();
-        assert!(matches!(scope.take(&buffer, None), Err(Error::Immutable { .. })));
     });
 }
 

@@ -34,18 +34,6 @@ fn each_element_type_has_its_array() {
 }
 
 #[test]
-fn script_and_rust_share_the_elements() {
-    let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0, 4.0]).unwrap());
-    let mut isolate = Isolate::new().unwrap();
-    isolate.enter(|scope| {
-        let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
-        scope.set_global("v", &view).unwrap();
-        assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
-    });
-    assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
-}
-
-#[test]
 fn typed_arrays_over_shared_memory_share_the_elements_too() {
     let store = SharedStore::growable(16, 4096).unwrap();
     in_own_context(|ctx| {

@@ -1,10 +1,9 @@
 //! Helpers that several tests use.
 
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
-use offheap_v8::offheap::{BackingStore, UniqueStore};
+pub(crate) use offheap_conformance::stores::{Count, counted, numbered};
 use offheap_v8::{Isolate, v8};
 
 /// Starts V8 once for all tests, with the flag that allows collections of only young objects, and with the flags in
@@ -21,38 +20,6 @@ pub(crate) fn start() {
 pub(crate) fn isolate() -> Isolate {
     start();
     Isolate::new().unwrap()
-}
-
-/// Counts drops.
-#[derive(Clone, Default)]
-pub(crate) struct Count(Arc<AtomicUsize>);
-
-impl Count {
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// Makes a store over these bytes, and counts the drops of its owner.
-pub(crate) fn counted(bytes: Vec<u8>) -> (BackingStore, Count) {
-    let count = Count::default();
-    let told = count.clone();
-    let unique = UniqueStore::from_owner_with_deleter(bytes, move |_, _| told.add()).unwrap();
-    (unique.into(), count)
-}
-
-/// Makes a store of this many bytes: 0, 1, 2 and so on.
-pub(crate) fn numbered(byte_length: usize) -> BackingStore {
-    let filled = UniqueStore::filled(byte_length, |bytes| {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = index as u8;
-        }
-    });
-    filled.unwrap().into()
 }
 
 /// Runs `work` in a new isolate and context of the crate `v8`.

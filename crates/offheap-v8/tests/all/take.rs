@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use offheap_v8::offheap::{self, BackingStore, FrozenStore, ManualMemory, NotUnique, SharedStore, UniqueStore};
+use offheap_v8::offheap::{self, BackingStore, ManualMemory, NotUnique, SharedStore, UniqueStore};
 use offheap_v8::{BackingStoreExt, Error, Isolate, ScopeExt, SharedStoreExt, UniqueStoreExt, detach, v8};
 
 use crate::common::{counted, in_own_scope, isolate, numbered, run, set, start};
@@ -188,31 +188,4 @@ fn memory_that_was_taken_outlives_its_isolate() {
         drop(isolate);
         assert!(taken.iter().all(|&byte| byte == 5));
     }
-}
-
-#[test]
-fn a_scope_takes_buffers_and_whole_views() {
-    isolate().enter(|scope| {
-        let buffer = scope.eval_buffer("globalThis.b = new Uint8Array([1, 2, 3]).buffer").unwrap();
-        scope.set_detach_key(&buffer, Some("mine")).unwrap();
-        for key in [None, Some("other")] {
-            assert!(matches!(scope.take(&buffer, key), Err(Error::WrongDetachKey { .. })));
-            assert_eq!(scope.bytes(&buffer).unwrap()[..], [1, 2, 3]);
-        }
-        assert_eq!(scope.take(&buffer, Some("mine")).unwrap()[..], [1, 2, 3]);
-        assert!(scope.state(&buffer).unwrap().detached);
-
-        let store = numbered(8);
-        let view = scope.expose_typed::<u8>(&store, 0, 8).unwrap();
-        let error = scope.take(&view, None).unwrap_err();
-        assert!(is_not_unique(&error, |reason| matches!(reason, NotUnique::Exposed { .. })), "{error}");
-        let address = store.as_ptr();
-        drop(store);
-        assert_eq!(scope.take(&view, None).unwrap().as_ptr().cast_mut().cast(), address);
-        assert!(matches!(scope.bytes(&view), Err(Error::Detached { .. })));
-
-        let frozen = FrozenStore::from_owner(vec![1_u64; 8]).unwrap();
-        let buffer = scope.expose(&frozen.into()).unwrap();
-        assert!(matches!(scope.take(&buffer, None), Err(Error::Immutable { .. })));
-    });
 }

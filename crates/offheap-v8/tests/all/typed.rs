@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::thread;
 
-use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore, UniqueStore};
+use offheap_v8::offheap::{self, BackingStore, FrozenStore, SharedStore};
 use offheap_v8::{BackingStoreExt, Error, ScopeExt, SharedStoreExt, TypedElement, U8Clamped, v8};
 
 use crate::common::{in_own_scope, isolate, numbered, run, set, start};
@@ -35,17 +35,6 @@ fn each_element_type_has_its_array() {
     assert_eq!(name::<i64>(&store), "BigInt64Array 8 16 32");
     assert_eq!(name::<u64>(&store), "BigUint64Array 8 16 32");
     assert_eq!(store.exposure(), None);
-}
-
-#[test]
-fn script_and_rust_share_the_elements() {
-    let store = BackingStore::from(UniqueStore::from_owner(vec![1.0_f32, 2.0, 3.0, 4.0]).unwrap());
-    isolate().enter(|scope| {
-        let view = scope.expose_typed::<f32>(&store, 4, 2).unwrap();
-        scope.set_global("v", &view).unwrap();
-        assert_eq!(scope.eval::<f64>("v[0] = 20; v[2] = 1; v[1] + v.length").unwrap(), 5.0);
-    });
-    assert_eq!(store.copy_out::<f32>().unwrap(), [1.0, 20.0, 3.0, 4.0]);
 }
 
 #[test]

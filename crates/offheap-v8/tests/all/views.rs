@@ -1,10 +1,10 @@
 //! Views give the part that they show, with its type, whatever script did to their properties.
 
-use offheap_conformance::views::{DETACHED, LIES, MAKERS, OUT_OF_BOUNDS, SHOWN};
-use offheap_v8::offheap::{self, BackingStore, SharedStore};
-use offheap_v8::{BackingStoreExt, Element, Error, JsArrayBufferView, Local, ScopeExt, copy_of, detach, v8};
+use offheap_conformance::views::{DETACHED, LIES, MAKERS, OUT_OF_BOUNDS, SHOWN, check_views};
+use offheap_v8::offheap::BackingStore;
+use offheap_v8::{BackingStoreExt, Error, ScopeExt, copy_of, detach, v8};
 
-use crate::common::{in_own_scope, isolate, numbered, run, set};
+use crate::common::{in_own_scope, isolate, run, set};
 
 /// Calls `work` in a program's own scope and in that of an isolate.
 fn in_both(work: impl Fn(&mut v8::PinScope<'_, '_>)) {
@@ -102,98 +102,6 @@ fn a_view_of_a_whole_buffer_gives_a_store_that_can_be_taken_back() {
 }
 
 #[test]
-fn a_scope_lends_the_part_that_a_view_shows() {
-    let store = numbered(16);
-    isolate().enter(|scope| {
-        let view = scope.expose_typed::<u16>(&store, 4, 3).unwrap();
-        assert_eq!(scope.externalize(&view).unwrap(), store.slice(4..10).unwrap());
-        assert_eq!(scope.externalize_buffer(&view).unwrap(), store);
-        let part = scope.externalize_view(&view).unwrap();
-        assert_eq!((part.element, part.byte_offset), (Some(Element::Uint16), 4));
-        assert_eq!(scope.bytes(&view).unwrap()[..], [4, 5, 6, 7, 8, 9]);
-        scope.bytes_mut(&view).unwrap().fill(7);
-        assert_eq!(scope.store_bytes(&store).unwrap()[3..11], [3, 7, 7, 7, 7, 7, 7, 10]);
-        let whole = scope.expose_typed::<u8>(&store, 0, 16).unwrap();
-        assert_eq!(scope.externalize(&whole).unwrap(), store);
-        let shared = scope.expose_typed::<u8>(SharedStore::zeroed(8).unwrap().as_store(), 2, 2).unwrap();
-        assert_eq!(scope.externalize(&shared).unwrap().byte_length(), 2);
-        scope.set_global("v", &view).unwrap();
-        scope.eval::<()>("v.buffer.transfer(); undefined").unwrap();
-        for error in [
-            scope.externalize(&view).map(drop).unwrap_err(),
-            scope.externalize_buffer(&view).map(drop).unwrap_err(),
-            scope.bytes(&view).map(drop).unwrap_err(),
-            scope.bytes_mut(&view).map(drop).unwrap_err(),
-        ] {
-            assert!(matches!(error, Error::Detached { .. }), "{error}");
-        }
-    });
-}
-
-#[test]
-fn a_scope_lends_what_the_views_of_script_show() {
-    isolate().enter(|scope| {
-        scope.eval::<()>(&*format!("{{ {MAKERS} }} undefined")).unwrap();
-        scope.eval::<()>(LIES).unwrap();
-        for &(source, element, byte_offset, bytes) in SHOWN.iter().filter(|(source, ..)| *source != "buffer") {
-            let view = scope.eval::<Local<'_, JsArrayBufferView>>(source).unwrap();
-            let is_shared = source.starts_with("shared");
-            for _ in 0..2 {
-                match scope.bytes(&view) {
-                    Ok(lent) => assert_eq!(lent[..], *bytes, "{source}"),
-                    Err(error) => assert!(
-                        is_shared && matches!(error, Error::Memory(offheap::Error::SharedSlice { .. })),
-                        "{source}: {error}"
-                    ),
-                }
-                // The second time, the buffer is over a store.
-                let part = scope.externalize_view(&view).unwrap();
-                assert_eq!((part.element, part.byte_offset), (element, byte_offset), "{source}");
-                assert_eq!(part.store.byte_length(), bytes.len(), "{source}");
-            }
-            if !is_shared {
-                scope.bytes_mut(&view).unwrap().iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
-                let changed: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_add(1)).collect();
-                assert_eq!(scope.bytes(&view).unwrap()[..], changed, "{source}");
-                scope.bytes_mut(&view).unwrap().copy_from_slice(bytes);
-            }
-        }
-        // A view of memory that no store has had yet.
-        let fresh =
-            scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.f = new Uint8Array([1, 2, 3, 4]), f.subarray(1, 3)");
-        let fresh = fresh.unwrap();
-        scope.bytes_mut(&fresh).unwrap().fill(9);
-        assert_eq!(scope.eval::<String>("f.join()").unwrap(), "1,9,9,4");
-        for source in OUT_OF_BOUNDS {
-            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
-            for error in [
-                scope.bytes(&view).map(drop).unwrap_err(),
-                scope.bytes_mut(&view).map(drop).unwrap_err(),
-                scope.externalize(&view).map(drop).unwrap_err(),
-                scope.take(&view, None).map(drop).unwrap_err(),
-            ] {
-                assert!(matches!(error, Error::OutOfBounds { .. }), "{source}: {error}");
-            }
-        }
-        for source in DETACHED.iter().filter(|source| **source != "gone('b')") {
-            let view = scope.eval::<Local<'_, JsArrayBufferView>>(*source).unwrap();
-            for error in [
-                scope.bytes(&view).map(drop).unwrap_err(),
-                scope.bytes_mut(&view).map(drop).unwrap_err(),
-                scope.externalize(&view).map(drop).unwrap_err(),
-                scope.take(&view, None).map(drop).unwrap_err(),
-            ] {
-                assert!(matches!(error, Error::Detached { .. }), "{source}: {error}");
-            }
-        }
-        let view = "new Uint8Array(new ArrayBuffer(2).transferToImmutable())";
-        let view = scope.eval::<Local<'_, JsArrayBufferView>>(view).unwrap();
-        assert!(matches!(scope.bytes_mut(&view), Err(Error::Immutable { .. })));
-        assert!(matches!(scope.take(&view, None), Err(Error::Immutable { .. })));
-        let view = scope.eval::<Local<'_, JsArrayBufferView>>("shared('new Uint8Array(b)')").unwrap();
-        assert!(matches!(scope.take(&view, None), Err(Error::NotDetachable { .. })));
-        let view = scope.eval::<Local<'_, JsArrayBufferView>>("globalThis.t = new Uint8Array([5, 6])").unwrap();
-        assert_eq!(scope.take(&view, None).unwrap()[..], [5, 6]);
-        assert_eq!(scope.eval::<u32>("t[0] === undefined ? 0 : 1").unwrap(), 0);
-    });
+fn scopes_treat_views_as_on_every_engine() {
+    check_views(&isolate);
 }
