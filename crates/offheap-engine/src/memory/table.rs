@@ -10,13 +10,15 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
 use offheap::adapter::{Hold, IsolateRegistration};
-use offheap::{BackingStore, IsolateId, StoreId, WeakStore};
+use offheap::{BackingStore, IsolateId, StoreId};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
 use crate::Error;
 use crate::finalizer::run_finalizer_of;
 use crate::sync::{Mutex, MutexGuard};
+use entry::{Entry, Held, MadeByEngine};
+use occupied::Occupied;
 use remembered::Place;
 
 /// The stores that one engine has buffers over, by the address of their memory. For adapters: one `static` per
@@ -30,6 +32,26 @@ use remembered::Place;
 pub struct AddressTable<B> {
     engine: fn() -> &'static str,
     shards: [Shard<B>; SHARDS],
+    occupied: Occupied,
+}
+
+/// Where the entry of an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Location {
+    shard: usize,
+    place: usize,
+}
+
+impl Location {
+    /// Addresses of one page of the system's are in one shard, and mostly at places of their own. A program uses buffers
+    /// that it made one after the other, so what one of them brings into the caches serves the next ones.
+    #[inline]
+    fn of(address: usize) -> Self {
+        // Fibonacci hashing: the upper bits of the product depend on all bits of the page.
+        let hash = ((address as u64 >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        // `malloc` gives multiples of 16. Large blocks begin pages, so the page decides too.
+        Location { shard: hash % SHARDS, place: (address >> 4).wrapping_add(hash / SHARDS) % PLACES }
+    }
 }
 
 /// The entries of some addresses. Each shard has its own cache lines, since threads use different shards at the same time.
@@ -45,42 +67,6 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 /// enough for a thousand buffers: one in sixteen of them shares its place.
 const PLACES: usize = if cfg!(loom) { 1 } else { 256 };
 
-struct Entry<B> {
-    /// The holds of the buffers over one store: all holds on a store are the same pointer.
-    held: Option<Held>,
-    /// The holds on further stores. Read-only memory, such as a `static`, may have several stores. This is rare, so it takes one
-    /// word: the smaller the entries, the more of them are in the caches.
-    #[expect(clippy::box_collection, reason = "a `Vec` is three words")]
-    more: Option<Box<Vec<Held>>>,
-    made_by_engine: Option<MadeByEngine<B>>,
-}
-
-/// The store over an engine's own block.
-struct MadeByEngine<B> {
-    /// The number of the store's owner. The owner keeps the block too, so `block` is never the last reference to
-    /// it.
-    owner: u64,
-    store: WeakStore,
-    block: B,
-}
-
-struct Held {
-    hold: NonNull<c_void>,
-    store: StoreId,
-    count: usize,
-    /// The isolate of the first hold: the isolate in which an unshared store is exposed.
-    isolate: IsolateId,
-    /// Keeps the id of that isolate in use while holds are counted, which may outlive the isolate. A host does not end.
-    registration: Option<Arc<IsolateRegistration>>,
-    read_only: bool,
-    /// Whether no other isolate had a buffer over the store while this entry was there. Read-only and shared memory may be
-    /// in several.
-    is_only_isolate: bool,
-}
-
-// SAFETY: I-OWNER-SEND: a hold is a reference to a store, and references to stores may be sent.
-unsafe impl Send for Held {}
-
 /// The two pointers that an engine gets for a buffer over a store, and gives back to [`AddressTable::finalize`].
 #[derive(Clone, Copy, Debug)]
 #[must_use = "the hold stays until it is finalized"]
@@ -91,40 +77,11 @@ pub struct Given {
     pub hold: NonNull<c_void>,
 }
 
-impl<B> Default for Entry<B> {
-    fn default() -> Self {
-        Entry { held: None, more: None, made_by_engine: None }
-    }
-}
-
-impl<B> Entry<B> {
-    fn is_empty(&self) -> bool {
-        self.held.is_none() && self.more.is_none() && self.made_by_engine.is_none()
-    }
-
-    fn find_held(&mut self, is_it: impl Fn(&Held) -> bool) -> Option<&mut Held> {
-        self.held.iter_mut().chain(self.more.iter_mut().flat_map(|more| more.iter_mut())).find(|held| is_it(held))
-    }
-
-    /// Removes what [`find_held`](Self::find_held) finds for this hold.
-    fn remove_held(&mut self, hold: NonNull<c_void>) -> Option<Held> {
-        let Some(more) = &mut self.more else { return self.held.take_if(|held| held.hold == hold) };
-        let gone = match &self.held {
-            Some(held) if held.hold == hold => std::mem::replace(&mut self.held, more.pop()),
-            _ => more.iter().position(|held| held.hold == hold).map(|index| more.swap_remove(index)),
-        };
-        if more.is_empty() {
-            self.more = None;
-        }
-        gone
-    }
-}
-
 impl<B: Block> AddressTable<B> {
     /// An empty table. `engine` gives the name of the engine, for errors.
     #[cfg(not(loom))]
     pub const fn new(engine: fn() -> &'static str) -> Self {
-        AddressTable { engine, shards: [const { Shard::new() }; SHARDS] }
+        AddressTable { engine, shards: [const { Shard::new() }; SHARDS], occupied: Occupied::new() }
     }
 
     /// The name of the engine.
@@ -135,10 +92,9 @@ impl<B: Block> AddressTable<B> {
     /// The shard of an address, and its place there.
     #[inline]
     fn shard(&self, address: usize) -> (&Shard<B>, &Place) {
-        // Fibonacci hashing: the upper bits of the product depend on all bits of the address.
-        let hash = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let shard = &self.shards[hash as usize % SHARDS];
-        (shard, &shard.places[hash as usize / SHARDS % PLACES])
+        let Location { shard, place } = Location::of(address);
+        let shard = &self.shards[shard];
+        (shard, &shard.places[place])
     }
 
     fn lock(&self, address: usize) -> MutexGuard<'_, Entries<B>> {
@@ -149,10 +105,17 @@ impl<B: Block> AddressTable<B> {
         let mut shard = self.lock(address);
         let requested = size_of::<Entry<B>>();
         shard.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-        let entry = shard.entry(address).or_default();
+        let entry = match shard.entry(address) {
+            MapEntry::Occupied(occupied) => occupied.into_mut(),
+            MapEntry::Vacant(vacant) => {
+                self.occupied.add(Location::of(address));
+                vacant.insert(Entry::default())
+            }
+        };
         let result = change(entry);
         if entry.is_empty() {
             shard.remove(&address);
+            self.occupied.remove(Location::of(address));
         }
         Ok(result)
     }
@@ -229,7 +192,16 @@ impl<B: Block> AddressTable<B> {
             }
             let id = isolate.id();
             let registration = (!id.is_host()).then(|| Arc::clone(isolate));
-            let new = Held { hold, store, count: 1, isolate: id, registration, read_only, is_only_isolate: true };
+            let new = Held {
+                hold,
+                store,
+                count: 1,
+                isolate: id,
+                registration,
+                read_only,
+                is_only_isolate: true,
+                was_remembered: false,
+            };
             match &entry.held {
                 None => entry.held = Some(new),
                 Some(held) if held.read_only && read_only => {
@@ -281,10 +253,13 @@ impl<B: Block> AddressTable<B> {
             // Another thread may remove the other holds before this hold is dropped, and the isolate may end.
             return (isolate, held.registration.clone());
         }
-        place.forget(address);
+        if held.was_remembered {
+            place.forget(address);
+        }
         let gone = entry.remove_held(hold);
         if entry.is_empty() {
             occupied.remove();
+            self.occupied.remove(Location::of(address));
         }
         (isolate, gone.and_then(|held| held.registration))
     }
@@ -300,6 +275,10 @@ impl<B: Block> AddressTable<B> {
     /// during the call.
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
+        // The entry of a store that the buffer is over was made before the buffer, and stays at least as long.
+        if self.occupied.is_empty_at(Location::of(address)) {
+            return None;
+        }
         // An empty buffer over a program's own block may end where a store begins, and it keeps no entry alive.
         if byte_length != 0
             && let Some(hold) = self.shard(address).1.get(address)
@@ -319,12 +298,13 @@ impl<B: Block> AddressTable<B> {
     #[inline(never)]
     pub fn look_up(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         let (shard, place) = self.shard(address);
-        let entries = shard.lock();
-        let entry = entries.get(&address)?;
-        if let Some(held) = &entry.held {
+        let mut entries = shard.lock();
+        let entry = entries.get_mut(&address)?;
+        if let Some(held) = &mut entry.held {
             // A buffer that the engine itself made over this memory has no hold, so the holds of other buffers may
             // be dropped at any time. Such entries are not remembered.
             if !held.read_only && entry.made_by_engine.is_none() {
+                held.was_remembered = true;
                 place.remember(address, held.hold);
             }
             // SAFETY: I-FREE-ONCE: a hold is dropped after `remove_hold`, which waits for the lock; the store is
@@ -379,7 +359,9 @@ impl<B: Block> AddressTable<B> {
             upgraded = entry.made_by_engine.as_ref().and_then(|made| made.store.upgrade());
             let is_there = upgraded.is_some();
             if !is_there {
-                self.shard(address).1.forget(address);
+                if entry.held.as_ref().is_some_and(|held| held.was_remembered) {
+                    self.shard(address).1.forget(address);
+                }
                 entry.made_by_engine = Some(MadeByEngine { owner, store: store.downgrade(), block: block.clone() });
             }
             !is_there
@@ -396,6 +378,7 @@ impl<B: Block> AddressTable<B> {
             entry.made_by_engine = None;
             if entry.is_empty() {
                 shard.remove(&address);
+                self.occupied.remove(Location::of(address));
             }
         }
     }
@@ -420,6 +403,8 @@ fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usiz
     hold.store(if is_end { end } else { ptr::without_provenance(address) }, byte_length)
 }
 
+mod entry;
+mod occupied;
 mod remembered;
 
 #[cfg(all(test, loom))]

@@ -19,7 +19,7 @@ fn table() -> LoomArc<Table> {
         entries: Mutex::new(HashMap::with_hasher(FxBuildHasher)),
         places: std::array::from_fn(|_| Place::empty()),
     });
-    LoomArc::new(AddressTable { engine: || "Model", shards })
+    LoomArc::new(AddressTable { engine: || "Model", shards, occupied: Occupied::new() })
 }
 
 fn isolate() -> Arc<IsolateRegistration> {

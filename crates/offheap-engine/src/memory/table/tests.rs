@@ -60,6 +60,7 @@ fn the_store_behind_a_buffer_is_found_until_the_buffer_goes() {
     drop(again);
     assert_eq!((store.exposure(), TABLE.look_up(address, 64)), (None, None));
     assert!(TABLE.shards.iter().all(|shard| shard.lock().is_empty()));
+    assert!((0..PLACES << 12).step_by(8).all(|address| TABLE.occupied.is_empty_at(Location::of(address))));
 }
 
 #[test]
@@ -237,4 +238,28 @@ fn threads_expose_find_and_let_go_at_the_same_time() {
         }
     });
     assert!(TABLE.shards.iter().all(|shard| shard.lock().is_empty()));
+    assert!((0..PLACES << 12).step_by(8).all(|address| TABLE.occupied.is_empty_at(Location::of(address))));
+}
+
+#[test]
+fn a_buffer_without_a_store_is_told_apart_without_a_lock() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
+    let memory = store(64);
+    let address = memory.as_ptr().addr();
+    let locked = TABLE.lock(address);
+    // SAFETY: I-FREE-ONCE: `memory` keeps the bytes. This waits forever if it needs the lock.
+    assert_eq!(unsafe { TABLE.find(address, 64) }, None);
+    drop(locked);
+}
+
+#[test]
+fn the_addresses_of_a_page_are_in_one_shard_at_different_places() {
+    let page = store(1 << 13).as_ptr().addr().next_multiple_of(1 << 12);
+    let locations: Vec<_> = (0..256).map(|index| Location::of(page + index * 16)).collect();
+    assert!(locations.iter().all(|it| it.shard == locations[0].shard));
+    let places: std::collections::HashSet<_> = locations.iter().map(|it| it.place).collect();
+    assert_eq!(places.len(), PLACES);
+    // Large blocks begin at one place of their page.
+    let large: std::collections::HashSet<_> = (0..1000).map(|index| Location::of((index << 20) + 16)).collect();
+    assert!(large.len() > 900, "{}", large.len());
 }
