@@ -12,7 +12,7 @@ const ALIGNMENT: usize = 8;
 /// Whether the bytes of `store` begin where a buffer may begin. For adapters.
 #[inline]
 pub fn is_aligned(store: &BackingStore) -> bool {
-    store.byte_length() == 0 || store.as_ptr().addr().is_multiple_of(ALIGNMENT)
+    store.as_ptr().addr().is_multiple_of(ALIGNMENT) || store.byte_length() == 0
 }
 
 /// Refuses to make a buffer over `store` unless the store is [aligned](is_aligned). For adapters.

@@ -4,7 +4,7 @@
 //! that the crate `rquickjs` allows and a program must not do.
 
 use bytemuck::{NoUninit, Pod};
-use offheap::{BackingStore, Cells, FrozenStore, SharedStore, UniqueStore, adapter};
+use offheap::{BackingStore, Cells, FrozenStore, SharedStore, StoreKind, UniqueStore, adapter};
 use offheap_engine::{ExternalizedView, cells, copy_in, element_count, is_aligned};
 use rquickjs::{ArrayBuffer, Ctx, Object, TypedArray, Value};
 
@@ -173,12 +173,9 @@ pub trait BackingStoreExt: Sized {
 impl BackingStoreExt for BackingStore {
     #[inline]
     fn expose<'js>(&self, ctx: &Ctx<'js>) -> Result<ArrayBuffer<'js>, Error> {
-        if self.kind().is_read_only() && !enforces_immutable(ctx)? {
-            return Err(Error::Unsupported {
-                engine: ENGINE,
-                what: "keep script in this context from writing to read-only memory",
-                instead: "use an `Isolate`, or let `expose_or_copy` make a copy of its bytes",
-            });
+        // The most frequent kind. Nothing has to be checked for it.
+        if self.kind() != StoreKind::FIXED {
+            check_immutable_enforced(ctx, self)?;
         }
         sys::expose(ctx, self)
     }
@@ -362,6 +359,19 @@ pub(crate) fn buffer_over<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<V
         true => Ok(SharedStore::try_from(store.clone())?.expose(ctx)?.into_value()),
         false => Ok(store.expose(ctx)?.into_value()),
     }
+}
+
+/// Refuses read-only memory in a context that does not keep script from writing to it.
+#[inline(never)]
+fn check_immutable_enforced(ctx: &Ctx<'_>, store: &BackingStore) -> Result<(), Error> {
+    if store.kind().is_read_only() && !enforces_immutable(ctx)? {
+        return Err(Error::Unsupported {
+            engine: ENGINE,
+            what: "keep script in this context from writing to read-only memory",
+            instead: "use an `Isolate`, or let `expose_or_copy` make a copy of its bytes",
+        });
+    }
+    Ok(())
 }
 
 /// Whether all contexts of this runtime keep script from writing to immutable buffers. The runtime of an `Isolate`

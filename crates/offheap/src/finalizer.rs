@@ -18,7 +18,7 @@ pub fn in_finalizer() -> bool {
 }
 
 /// A guard: while it lives, [`in_finalizer`] is true on its thread. The core holds one around each call of the observer. An
-/// adapter holds one in each function that an engine calls to release memory.
+/// adapter holds one in each function that an engine calls to release memory, where that may run the program's code.
 #[must_use = "the thread may call engines again as soon as it is dropped"]
 pub struct InFinalizer {
     // Not `Send`: it is dropped on the thread that made it.

@@ -220,6 +220,17 @@ fn an_adapter_says_which_isolate_released_a_buffer_that_is_not_counted() {
 }
 
 #[test]
+fn a_hold_of_which_the_observer_hears_comes_back() {
+    observe();
+    let isolate = IsolateRegistration::new("Test").unwrap();
+    let store = BackingStore::from(UniqueStore::zeroed(1).unwrap());
+    let hold = Hold::new(&store, isolate.id()).unwrap().release_if_kept().unwrap_err();
+    assert_eq!(kinds(store.id()).last(), Some(&EventKind::Exposed { isolate: isolate.id() }));
+    hold.release(|| None);
+    assert_eq!(kinds(store.id()).last(), Some(&EventKind::Released { isolate: Some(isolate.id()) }));
+}
+
+#[test]
 fn a_refused_operation_is_not_told() {
     observe();
     extern "C" fn nothing(_: *mut std::ffi::c_void) {}

@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use offheap::adapter::{self, Hold};
-use offheap::{BackingStore, FrozenStore, Length, SharedStore, UniqueStore};
+use offheap::{BackingStore, FrozenStore, IsolateId, Length, SharedStore, StoreKind, UniqueStore};
 use offheap_engine::check_aligned;
 use rquickjs::{ArrayBuffer, Ctx, Value, qjs};
 
@@ -22,38 +22,41 @@ pub(crate) const MAX_BYTE_LENGTH: usize = i32::MAX as usize;
 /// An ArrayBuffer over the bytes of `store`, without a copy.
 #[inline]
 pub(crate) fn expose<'js>(ctx: &Ctx<'js>, store: &BackingStore) -> Result<ArrayBuffer<'js>, Error> {
-    let byte_length = store.byte_length();
-    if store.kind().is_shared() {
-        let what = "make an ArrayBuffer over shared memory";
-        let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
-        return Err(Error::Unsupported { engine: ENGINE, what, instead });
-    }
-    let value = match store.kind().is_resizable_by_rust() {
+    let value = match store.kind() {
         // A copy of the function without what the other kinds need.
-        false => over_store(ctx, store, byte_length, None, None, None)?,
-        true => over_resizable(ctx, store, byte_length)?,
+        StoreKind::FIXED => over_store(ctx, store, StoreKind::FIXED, store.byte_length(), None, None, None)?,
+        kind => over_other(ctx, store, kind)?,
     };
     // SAFETY: the call above made the value, and nothing else uses it.
     Ok(unsafe { made(ctx, value) })
 }
 
 #[inline(never)]
-fn over_resizable(ctx: &Ctx<'_>, store: &BackingStore, byte_length: usize) -> Result<qjs::JSValue, Error> {
-    over_store(ctx, store, byte_length, Some(store.max_byte_length()), None, None)
+fn over_other(ctx: &Ctx<'_>, store: &BackingStore, kind: StoreKind) -> Result<qjs::JSValue, Error> {
+    if kind.is_shared() {
+        let what = "make an ArrayBuffer over shared memory";
+        let instead = "make a SharedArrayBuffer: `SharedStoreExt::expose`, of `SharedStore::try_from(store)`";
+        return Err(Error::Unsupported { engine: ENGINE, what, instead });
+    }
+    let max_byte_length = kind.is_resizable_by_rust().then(|| store.max_byte_length());
+    over_store(ctx, store, kind, store.byte_length(), max_byte_length, None, None)
 }
 
-/// A buffer of this length over `store`. With `max_byte_length`, the buffer can grow up to that. If the memory is
+/// A buffer of this length over `store`, which has this kind. With `max_byte_length`, the buffer can grow up to that. If the memory is
 /// shared, `shared` is the store, and the buffer is a SharedArrayBuffer. With `growing`, the buffer is in that list
 /// and follows the length of its store.
 #[inline(always)]
 pub(super) fn over_store(
     ctx: &Ctx<'_>,
     store: &BackingStore,
+    kind: StoreKind,
     byte_length: usize,
     max_byte_length: Option<usize>,
     shared: Option<&SharedStore>,
     growing: Option<&Rc<Growing>>,
 ) -> Result<qjs::JSValue, Error> {
+    // First, since it calls QuickJS.
+    let isolate = state::isolate_id(ctx)?;
     // QuickJS has the same limit for the maximum of a resizable buffer.
     let most = max_byte_length.unwrap_or(byte_length);
     if most > MAX_BYTE_LENGTH {
@@ -62,9 +65,10 @@ pub(super) fn over_store(
     }
     let data: *mut u8 = store.as_ptr().cast();
     check_aligned(ENGINE, store)?;
-    let kind = store.kind();
-    let _script = state::with_script_stack(ctx, adapter::wants_script_stack_of(store));
-    let hold = Hold::new(store, state::isolate_id(ctx)?)?;
+    let hold = match adapter::wants_script_stack_of(store) {
+        false => Hold::new(store, isolate)?,
+        true => hold_told(ctx, store, isolate)?,
+    };
     // Before the hold existed, other code could still resize unshared memory.
     let may_differ = shared.is_none() && kind.length() != Length::Fixed;
     let byte_length = if may_differ { store.byte_length() } else { byte_length };
@@ -131,6 +135,14 @@ pub(super) fn over_store(
         assert_eq!(set, 0, "an ArrayBuffer can be immutable");
     }
     Ok(value)
+}
+
+/// A hold for a buffer, of which the observer hears with the functions of scripts that are running.
+#[cold]
+#[inline(never)]
+fn hold_told(ctx: &Ctx<'_>, store: &BackingStore, isolate: IsolateId) -> Result<Hold, Error> {
+    let _script = state::with_script_stack(ctx, true);
+    Ok(Hold::new(store, isolate)?)
 }
 
 /// Sets the maximum of the buffer `value` to 0, which QuickJS does not accept when it makes a buffer. If the layout

@@ -11,7 +11,7 @@ use rquickjs::qjs;
 
 use super::growing::{growing_realloc, hold_of};
 use super::layout::BufferFields;
-use super::moved::{make_room_to_note, note_moved, take_hold, with_hold};
+use super::moved::{has_moved, make_room_to_note, note_moved, take_hold, with_hold};
 use super::name::isolate_of;
 use crate::ENGINE;
 
@@ -25,21 +25,45 @@ pub(super) unsafe extern "C" fn store_realloc(
     size: qjs::size_t,
 ) -> *mut c_void {
     let opaque = NonNull::new(opaque).expect("made with an opaque");
-    // The opaque is the one that `expose` gave together with this callback, unless the memory has moved since.
-    run_finalizer(ENGINE, || match size {
-        0 => {
-            // SAFETY: I-FREE-ONCE: QuickJS calls the callback of a buffer with size 0 only once.
-            unsafe { take_hold(opaque, data.cast()) }.release(|| isolate_of(rt));
-            ptr::null_mut()
+    // Mostly the buffer's memory did not move and others keep the store. Then no code of the program's runs.
+    if size == 0 && !has_moved() {
+        // SAFETY: I-FREE-ONCE: QuickJS calls the callback of a buffer with size 0 only once. The opaque is the one that
+        // `expose` gave together with this callback, since no memory has moved.
+        match unsafe { Hold::from_raw(opaque) }.release_if_kept() {
+            Ok(()) => return ptr::null_mut(),
+            Err(hold) => return release(rt, hold),
         }
-        // SAFETY: QuickJS calls the callback of a live buffer, and `size` is not 0.
-        _ => unsafe { realloc(opaque, data.cast(), size as usize) },
-    })
+    }
+    // SAFETY: the arguments are QuickJS's.
+    unsafe { release_or_realloc(rt, opaque, data.cast(), size as usize) }
+}
+
+/// Drops the hold of a buffer, which may run code of the program's.
+#[inline(never)]
+fn release(rt: *mut qjs::JSRuntime, hold: Hold) -> *mut c_void {
+    run_finalizer(ENGINE, || hold.release(|| isolate_of(rt)));
+    ptr::null_mut()
+}
+
+/// # Safety
+/// QuickJS called the callback of a buffer with these arguments, and with `size` 0 only once.
+#[inline(never)]
+unsafe fn release_or_realloc(
+    rt: *mut qjs::JSRuntime,
+    opaque: NonNull<c_void>,
+    data: *mut u8,
+    size: usize,
+) -> *mut c_void {
+    if size == 0 {
+        // SAFETY: I-FREE-ONCE: the caller's promise.
+        return release(rt, unsafe { take_hold(opaque, data) });
+    }
+    // SAFETY: QuickJS calls the callback of a live buffer, and `size` is not 0.
+    run_finalizer(ENGINE, || unsafe { realloc(opaque, data, size) })
 }
 
 /// # Safety
 /// `opaque` came from a hold for the buffer with the memory `data`, which QuickJS has not freed; `size` is not 0.
-#[inline(never)]
 unsafe fn realloc(opaque: NonNull<c_void>, data: *mut u8, size: usize) -> *mut c_void {
     // SAFETY: the caller promises that `opaque` is of a live buffer over `data`.
     let room = unsafe { with_hold(opaque, data, |hold, data| keep_or_move(hold, data, size)) };

@@ -39,6 +39,12 @@ pub(super) fn note_moved(data: *mut u8, hold: NonNull<c_void>) {
     MOVED_COUNT.fetch_add(1, Ordering::Release);
 }
 
+/// Whether the memory of any buffer has moved.
+#[inline]
+pub(super) fn has_moved() -> bool {
+    MOVED_COUNT.load(Ordering::Acquire) != 0
+}
+
 /// The hold of the buffer with this opaque, if its memory at `data` has moved.
 fn moved_hold(moved: &Moved, opaque: NonNull<c_void>, data: *mut u8) -> Option<NonNull<c_void>> {
     let hold = moved.get(&data.addr())?.0;
@@ -50,10 +56,7 @@ fn moved_hold(moved: &Moved, opaque: NonNull<c_void>, data: *mut u8) -> Option<N
 /// # Safety
 /// `opaque` came from a hold for the buffer with the memory `data`, and QuickJS is freeing that memory now, once.
 pub(super) unsafe fn take_hold(opaque: NonNull<c_void>, data: *mut u8) -> Hold {
-    let moved = match MOVED_COUNT.load(Ordering::Acquire) {
-        0 => None,
-        _ => take_moved_hold(opaque, data),
-    };
+    let moved = if has_moved() { take_moved_hold(opaque, data) } else { None };
     // SAFETY: I-FREE-ONCE: the buffer's hold, as the caller promises; its entry in `MOVED`, if there was one, is
     // removed.
     unsafe { Hold::from_raw(moved.unwrap_or(opaque)) }
@@ -79,10 +82,7 @@ pub(super) unsafe fn with_hold<R>(
     data: *mut u8,
     look: impl FnOnce(&Hold, *const u8) -> R,
 ) -> R {
-    let raw = match MOVED_COUNT.load(Ordering::Acquire) {
-        0 => opaque,
-        _ => present_hold(opaque, data),
-    };
+    let raw = if has_moved() { present_hold(opaque, data) } else { opaque };
     // SAFETY: I-FREE-ONCE: the buffer's hold, which is taken back only on this thread, and not by `look`.
     unsafe { Hold::with_raw(raw, |hold| look(hold, position(hold, raw, data))) }
 }

@@ -36,7 +36,8 @@ pub(crate) fn expose_shared<'js>(ctx: &Ctx<'js>, store: &SharedStore) -> Result<
     })?;
     let byte_length = store.byte_length();
     let max_byte_length = growing.as_ref().map(|_| store.max_byte_length());
-    let value = over_store(ctx, store.as_store(), byte_length, max_byte_length, Some(store), growing.as_ref())?;
+    let kind = store.as_store().kind();
+    let value = over_store(ctx, store.as_store(), kind, byte_length, max_byte_length, Some(store), growing.as_ref())?;
     // SAFETY: the call above returned an owned value of this runtime.
     let value = unsafe { Value::from_raw(ctx.clone(), value) };
     Ok(value.into_object().expect("a SharedArrayBuffer is an object"))

@@ -43,11 +43,11 @@ impl Hold {
     /// manual memory after its free.
     #[inline]
     pub fn new(store: &BackingStore, isolate: IsolateId) -> Result<Self, Error> {
-        let check = || store.present_byte_length().map(drop).map_err(Refused::Error);
-        let claim = Claim::new(store.raw(), isolate, check)
-            .map_err(|refused| store.refused("expose", Some(isolate), refused))?;
-        claim.tell(isolate);
-        Ok(Hold(claim))
+        let check = || if store.is_out_of_bounds() { Err(Refused::Error(store.is_beyond())) } else { Ok(()) };
+        match Claim::new(store.raw(), isolate, check) {
+            Ok(claim) => Ok(Hold(claim.told(isolate))),
+            Err(refused) => Err(store.refused("expose", Some(isolate), refused)),
+        }
     }
 
     /// The store's address. The hold is on the whole store, even if it was made from a handle to a part. The adapter and
@@ -132,6 +132,29 @@ impl Hold {
     #[inline]
     pub fn release(self, isolate: impl FnOnce() -> Option<IsolateId>) {
         self.0.end_in(isolate);
+    }
+
+    /// Drops the hold if that runs no code of the program's: the observer does not hear of it, and something else keeps the
+    /// store. Otherwise the hold comes back, for a [`release`](Self::release) that is marked as a
+    /// [finalizer](crate::adapter::InFinalizer) and whose panics are caught.
+    ///
+    /// ```
+    /// # use offheap::adapter::{Hold, IsolateRegistration};
+    /// # use offheap::{BackingStore, UniqueStore};
+    /// # let isolate = IsolateRegistration::new("Mine")?;
+    /// let store = BackingStore::from(UniqueStore::zeroed(8)?);
+    /// let buffers = [Hold::new(&store, isolate.id())?, Hold::new(&store, isolate.id())?];
+    /// drop(store);
+    /// let [first, last] = buffers.map(Hold::release_if_kept);
+    /// assert!(first.is_ok() && last.is_err());
+    /// # Ok::<(), offheap::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The hold, as it was. Memory other than [`StoreKind::FIXED`] is always released by `release`.
+    #[inline]
+    pub fn release_if_kept(self) -> Result<(), Hold> {
+        self.0.end_if_kept().map_err(Hold)
     }
 
     /// The hold as a pointer, for an engine to keep.

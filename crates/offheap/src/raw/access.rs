@@ -113,6 +113,18 @@ fn buffers(word: u64) -> u16 {
     ((word & BUFFERS) >> 32) as u16
 }
 
+/// The word after the first buffer was counted, in the isolate `id`.
+#[inline]
+fn exposed(word: u64, id: IsolateId) -> u64 {
+    word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER
+}
+
+/// The isolate that has the store no more once a buffer is withdrawn.
+#[inline]
+fn unexposed(word: u64) -> Option<IsolateId> {
+    if word & BUFFERS == BUFFER { isolate(word) } else { None }
+}
+
 /// The present reader, writer or resizer, if there is one.
 #[inline]
 fn user(word: u64) -> Option<Holder> {
@@ -246,9 +258,21 @@ impl AccessWord {
     /// guard lives. Copies may go on, since they tolerate writers.
     #[inline]
     pub(super) fn expose(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
+        // Mostly nobody uses the store. The code for that stays short.
+        let word = self.0.load(Ordering::Relaxed);
+        if word & NOT_IDLE == 0
+            && word < HOSTS
+            && self.0.compare_exchange(word, exposed(word, id), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            return Ok(true);
+        }
+        self.expose_in_use(id, one_buffer)
+    }
+
+    #[inline(never)]
+    fn expose_in_use(&self, id: IsolateId, one_buffer: bool) -> Result<bool, Denied> {
         self.step(Ordering::AcqRel, id.is_host(), |word| match isolate(word) {
-            // One comparison for what is most frequent.
-            _ if word & NOT_IDLE == 0 => Ok(word & !ISOLATE | u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER),
+            _ if word & NOT_IDLE == 0 => Ok(exposed(word, id)),
             None => {
                 Err(Denied::Busy(user(word & !COPIES).expect("it is not idle and has no buffer, so it has a user")))
             }
@@ -270,8 +294,24 @@ impl AccessWord {
         if is_over {
             fence(Ordering::Acquire);
         }
-        let unexposed = if before & BUFFERS == BUFFER { isolate(before) } else { None };
-        Withdrawal { unexposed, is_over }
+        Withdrawal { unexposed: unexposed(before), is_over }
+    }
+
+    /// Counts one live buffer less, if something else keeps the block. Returns the isolate in that case, if this was its last
+    /// buffer. It is `Err` if no handle and no other buffer is left; then the word has not changed.
+    #[inline]
+    pub(super) fn withdraw_if_kept(&self) -> Result<Option<IsolateId>, ()> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            debug_assert!(buffers(word) != 0 && !is_freed(word));
+            if is_over(word - BUFFER) {
+                return Err(());
+            }
+            match self.0.compare_exchange_weak(word, word - BUFFER, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Ok(unexposed(word)),
+                Err(seen) => word = seen,
+            }
+        }
     }
 
     /// Marks manual memory as freed, which is final. Refused while the memory is in use.

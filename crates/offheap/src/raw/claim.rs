@@ -21,30 +21,62 @@ use crate::{Error, IsolateId, Length, Sharing, Site, StoreKind};
 pub(crate) struct Claim(ManuallyDrop<RawStore>);
 
 impl Claim {
-    /// Claims `raw` for a buffer in `isolate`. `check` runs while the buffer is counted, so no other code changes the
-    /// length. If it fails, the buffer is no longer counted and the observer hears nothing.
+    /// Claims `raw` for a buffer in `isolate`. If the length of the memory changes, `check` runs while the buffer is counted,
+    /// so no other code changes it. If it fails, the buffer is no longer counted and the observer hears nothing.
     #[inline]
     pub(crate) fn new<E: From<Denied>>(
         raw: &RawStore,
         isolate: IsolateId,
         check: impl FnOnce() -> Result<(), E>,
     ) -> Result<Self, E> {
-        if !counts_buffers(raw.kind()) {
-            if isolate.is_host() {
-                admit_to_host(raw, isolate)?;
-            }
-            // Checked after the reference was taken: from then on the memory is not freed.
-            let held = raw.clone();
-            return if held.is_freed() { Err(Denied::Freed.into()) } else { Ok(Claim(ManuallyDrop::new(held))) };
+        match raw.kind() {
+            // A copy of the function without what the other kinds need.
+            StoreKind::FIXED => Claim::counted(raw, StoreKind::FIXED, isolate, check),
+            kind => Claim::of_other(raw, kind, isolate, check),
         }
-        count(raw, isolate)?;
-        let counted = Counted(raw);
-        check()?;
+    }
+
+    #[inline(never)]
+    fn of_other<E: From<Denied>>(
+        raw: &RawStore,
+        kind: StoreKind,
+        isolate: IsolateId,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Self, E> {
+        match counts_buffers(kind) {
+            true => Claim::counted(raw, kind, isolate, check),
+            false => Ok(Claim::uncounted(raw, isolate)?),
+        }
+    }
+
+    /// A claim on a block that counts its buffers, and has this kind.
+    #[inline(always)]
+    fn counted<E: From<Denied>>(
+        raw: &RawStore,
+        kind: StoreKind,
+        isolate: IsolateId,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Self, E> {
+        count(raw, kind, isolate)?;
+        if kind.length() != Length::Fixed {
+            let counted = Counted(raw);
+            check()?;
+            std::mem::forget(counted);
+        }
         if raw.claims_have_references() {
             std::mem::forget(raw.clone());
         }
-        std::mem::forget(counted);
         Ok(Claim(raw.of_buffer()))
+    }
+
+    /// A claim on a block that counts no buffers.
+    fn uncounted(raw: &RawStore, isolate: IsolateId) -> Result<Self, Denied> {
+        if isolate.is_host() {
+            admit_to_host(raw, isolate)?;
+        }
+        // Checked after the reference was taken: from then on the memory is not freed.
+        let held = raw.clone();
+        if held.is_freed() { Err(Denied::Freed) } else { Ok(Claim(ManuallyDrop::new(held))) }
     }
 
     /// A claim on a new block over the memory of `owner`. [`tell_made`](Self::tell_made) tells the observer.
@@ -56,14 +88,27 @@ impl Claim {
     /// Claims a block to which there is no other reference.
     pub(crate) fn of_new(mut raw: RawStore, isolate: IsolateId) -> Self {
         raw.expose_new(isolate);
-        isolate.add_external_bytes(accounted_bytes(&raw));
+        isolate.add_external_bytes(accounted_bytes(&raw, raw.kind()));
         Claim(ManuallyDrop::new(raw))
+    }
+
+    /// Tells the observer of the claim.
+    pub(crate) fn tell(&self, isolate: IsolateId) {
+        self.0.tell(EventKind::Exposed { isolate });
     }
 
     /// Tells the observer of the claim. A panic of the observer drops the claim.
     #[inline]
-    pub(crate) fn tell(&self, isolate: IsolateId) {
-        self.0.tell(EventKind::Exposed { isolate });
+    pub(crate) fn told(self, isolate: IsolateId) -> Self {
+        if self.0.is_told() { self.told_now(isolate) } else { self }
+    }
+
+    // It takes the claim, so that its caller stays short: it has nothing to drop if this panics.
+    #[cold]
+    #[inline(never)]
+    fn told_now(self, isolate: IsolateId) -> Self {
+        self.tell(isolate);
+        self
     }
 
     /// Tells the observer of the block that [`of_owner`](Self::of_owner) made, and of the claim.
@@ -111,7 +156,7 @@ impl Claim {
         if self.0.kind() != StoreKind::FIXED || kind.is_read_only() && self.0.host().is_some() {
             return Err(self);
         }
-        let accounted_bytes = accounted_bytes(&self.0);
+        let accounted_bytes = accounted_bytes(&self.0, StoreKind::FIXED);
         if !self.0.set_kind_if_new(kind) {
             return Err(self);
         }
@@ -128,13 +173,32 @@ impl Claim {
         let is_counted = counts_buffers(kind);
         let has_reference = !is_counted || self.0.claims_have_references();
         // Without a reference, the block may end once the buffer is withdrawn.
-        let is_over = is_counted && withdraw(&self.0, accounted_bytes(&self.0));
+        let is_over = is_counted && withdraw(&self.0, accounted_bytes(&self.0, kind));
         if has_reference {
             // SAFETY: I-FREE-ONCE: the claim's reference. It is dropped once: this is called by the drop of the claim.
             unsafe { ManuallyDrop::drop(&mut self.0) };
         } else if is_over {
             RawStore::free_after_buffer(&mut self.0);
         }
+    }
+
+    /// Ends the claim if that runs no code of the program's: the observer does not hear of it, and something else keeps the
+    /// block. Otherwise the claim comes back.
+    #[inline]
+    pub(crate) fn end_if_kept(self) -> Result<(), Self> {
+        let claim = ManuallyDrop::new(self);
+        let raw = &*claim.0;
+        // The most frequent kind. It costs less than to ask what others count.
+        if raw.kind() != StoreKind::FIXED || raw.claims_have_references() || raw.is_told() {
+            return Err(ManuallyDrop::into_inner(claim));
+        }
+        let accounted_bytes = accounted_bytes(raw, StoreKind::FIXED);
+        let Ok(unexposed) = raw.access().withdraw_if_kept() else { return Err(ManuallyDrop::into_inner(claim)) };
+        // The block may be gone now.
+        if let Some(isolate) = unexposed {
+            isolate.subtract_external_bytes(accounted_bytes);
+        }
+        Ok(())
     }
 
     /// Ends the claim. `isolate` is asked only if there is an observer, and used only if the block does not know which isolate
@@ -184,10 +248,10 @@ fn admit_to_host(raw: &RawStore, host: IsolateId) -> Result<(), Denied> {
 
 /// Counts a buffer in `isolate`.
 #[inline]
-fn count(raw: &RawStore, isolate: IsolateId) -> Result<(), Denied> {
-    let one_buffer = raw.kind().length() != Length::Fixed;
+fn count(raw: &RawStore, kind: StoreKind, isolate: IsolateId) -> Result<(), Denied> {
+    let one_buffer = kind.length() != Length::Fixed;
     if raw.access().expose(isolate, one_buffer)? {
-        isolate.add_external_bytes(accounted_bytes(raw));
+        isolate.add_external_bytes(accounted_bytes(raw, kind));
     }
     Ok(())
 }
@@ -207,7 +271,7 @@ struct Counted<'a>(&'a RawStore);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        withdraw(self.0, accounted_bytes(self.0));
+        withdraw(self.0, accounted_bytes(self.0, self.0.kind()));
     }
 }
 
@@ -221,8 +285,8 @@ fn counts_buffers(kind: StoreKind) -> bool {
 /// The bytes that count as kept alive by the isolate. Memory that the end of its buffers would not free counts as 0, as
 /// memory behind `EmptyDeleter` does in V8 (I-ACCOUNTED).
 #[inline]
-fn accounted_bytes(raw: &RawStore) -> usize {
-    match raw.kind() {
+fn accounted_bytes(raw: &RawStore, kind: StoreKind) -> usize {
+    match kind {
         StoreKind::FIXED => raw.stored_byte_length(),
         StoreKind::RESIZABLE => raw.max_byte_length(),
         // An engine counts its own memory itself.

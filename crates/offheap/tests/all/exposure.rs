@@ -46,6 +46,44 @@ fn a_store_is_exposed_in_one_isolate_at_a_time() {
 }
 
 #[test]
+fn a_hold_is_released_without_finalizer_while_something_else_keeps_the_store() {
+    let (store, isolate) = (store(), isolate());
+    let before = isolate.id().external_bytes();
+    let [first, second] = [(); 2].map(|()| Hold::new(&store, isolate.id()).unwrap());
+    first.release_if_kept().unwrap();
+    assert_eq!((store.exposure(), isolate.id().external_bytes()), (Some((isolate.id(), 1)), before + 4));
+    second.release_if_kept().unwrap();
+    assert_eq!((store.exposure(), isolate.id().external_bytes()), (None, before));
+    assert_eq!((store.reference_count(), store.try_into_unique().unwrap().len()), (1, 4));
+}
+
+#[test]
+fn the_last_hold_comes_back_unchanged() {
+    let (store, isolate) = (store(), isolate());
+    let (weak, holds) = (store.downgrade(), [(); 2].map(|()| Hold::new(&store, isolate.id()).unwrap()));
+    drop(store);
+    let [first, last] = holds.map(Hold::release_if_kept);
+    let (Ok(()), Err(last)) = (first, last) else { panic!("only the last one keeps the store") };
+    let store = weak.upgrade().expect("the hold keeps it");
+    assert_eq!((store.exposure(), last.byte_length()), (Some((isolate.id(), 1)), 4));
+    drop(store);
+    let last = last.release_if_kept().unwrap_err();
+    last.release(|| None);
+    assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn a_hold_on_memory_of_another_kind_comes_back() {
+    let isolate = isolate();
+    let frozen = FrozenStore::from_owner(&[1_u8][..]).unwrap();
+    let hold = Hold::new(frozen.as_store(), isolate.id()).unwrap();
+    let hold = hold.release_if_kept().unwrap_err();
+    assert_eq!(frozen.reference_count(), 2);
+    drop(hold);
+    assert_eq!(frozen.reference_count(), 1);
+}
+
+#[test]
 fn a_part_shares_the_exposure_of_the_whole() {
     let (store, first, second) = (store(), isolate(), isolate());
     let part = store.slice(1..2).unwrap();

@@ -36,6 +36,47 @@ fn claim_the_last_handle_goes_beside_the_last_buffer() {
     });
 }
 
+/// Ends a claim as an engine's finalizer does.
+fn end(claim: Claim) {
+    if let Err(last) = claim.end_if_kept() {
+        drop(last);
+    }
+}
+
+#[test]
+fn claim_the_last_handle_goes_beside_a_buffer_that_ends_if_it_is_kept() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let (buffer, seen) = (claim(&store), memory.clone());
+        let collector = thread::spawn(move || {
+            use_through(buffer.raw(), &seen);
+            end(buffer);
+        });
+        use_through(&store, &memory);
+        drop(store);
+        collector.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_two_buffers_that_nothing_else_keeps_end_at_once() {
+    loom::model(|| {
+        let (store, memory) = store();
+        let buffers = [claim(&store), claim(&store)];
+        drop(store);
+        let threads = buffers.map(|buffer| {
+            let seen = memory.clone();
+            thread::spawn(move || {
+                use_through(buffer.raw(), &seen);
+                end(buffer);
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_dropped(&memory);
+    });
+}
+
 #[test]
 fn claim_a_buffer_gives_a_handle_while_the_last_one_goes() {
     loom::model(|| {
