@@ -132,8 +132,9 @@ const ENGINE: &str = "V8";
 pub const V8_VERSION: &str = v8::VERSION_STRING;
 
 /// Starts V8. `flags` are separated by spaces, as on the command line of `d8`. Before these flags are read, immutable
-/// buffers are switched on, and the unrolling of loops is switched off. Without this call, the first [`Isolate`] starts
-/// V8 without flags.
+/// buffers are switched on, and two optimizations off: the unrolling of loops, which makes some of them endless, and
+/// additions for whole numbers only, which slow loops over a `Float64Array` down. Without this call, the first
+/// [`Isolate`] starts V8 without flags.
 ///
 /// Start V8 before you make other threads: on machines with memory-protection keys, a thread that is older than V8
 /// cannot run it (unless the flags contain `--no-memory-protection-keys`). Once V8 runs, a call without flags does

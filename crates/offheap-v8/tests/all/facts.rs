@@ -174,3 +174,32 @@ fn external_memory_is_counted_for_each_buffer_over_a_store() {
         assert_eq!(scope.get_heap_statistics().external_memory(), before);
     });
 }
+
+/// Whether V8 keeps the machine code of `x => x * 2 + 1` that it made after whole numbers, when a fraction comes.
+const KEEPS_CODE: &str = "const f = x => x * 2 + 1; %PrepareFunctionForOptimization(f); f(1e10);
+    %OptimizeFunctionOnNextCall(f); f(1e10); if (!%ActiveTierIsTurbofan(f)) throw 0; f(0.75); %ActiveTierIsTurbofan(f)";
+
+#[test]
+fn additions_are_compiled_for_all_numbers() {
+    let Some(output) = in_child("facts::additions_are_compiled_for_all_numbers") else {
+        offheap_v8::start("--allow-natives-syntax").unwrap();
+        assert!(evaluates(KEEPS_CODE));
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// If this fails, V8 has no other code for whole numbers, and `start` need not switch that off any more.
+#[test]
+fn v8_still_compiles_additions_for_whole_numbers_only() {
+    let Some(output) = in_child("facts::v8_still_compiles_additions_for_whole_numbers_only") else {
+        offheap_v8::start("--allow-natives-syntax --additive-safe-int-feedback").unwrap();
+        assert!(!evaluates(KEEPS_CODE));
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn evaluates(source: &str) -> bool {
+    Isolate::new().unwrap().enter(|scope| scope.eval::<bool>(source)).unwrap()
+}
