@@ -202,10 +202,7 @@ impl AggregateFunction {
         let called = NullBuffer::union(self.arguments.called_rows(&columns).as_ref(), filter.map(passed).as_ref());
         let mut batch = Batch::new(&self.copies);
         batch.number(scope, row_count as f64);
-        match &called {
-            None => batch.undefined(scope, 2),
-            Some(called) => batch.bits(scope, called.inner())?,
-        }
+        batch.called(scope, called.as_ref())?;
         self.with_states(scope, groups, batch, |scope, batch| {
             batch.vec(scope, indices)?;
             scratch(scope, batch, self.state.fields())?;
@@ -233,7 +230,7 @@ impl AggregateFunction {
         let scope = &mut v8::ContextScope::new(scope, context);
         let mut batch = Batch::new(&self.copies);
         batch.number(scope, row_count as f64);
-        batch.undefined(scope, 2);
+        batch.called(scope, None)?;
         self.with_states(scope, groups, batch, |scope, batch| {
             batch.vec(scope, indices)?;
             scratch(scope, batch, self.state.fields())?;
@@ -262,14 +259,14 @@ impl AggregateFunction {
         let scope = &mut v8::ContextScope::new(scope, context);
         let mut batch = Batch::new(&self.copies);
         batch.number(scope, count as f64);
-        batch.undefined(scope, 2);
+        batch.called(scope, None)?;
         let column = self.with_states(scope, groups, batch, |scope, batch| {
             scratch(scope, batch, self.state.fields())?;
             let results = self.result.lend(scope, count, None, &mut batch.arguments)?;
             let outcome = self.loops.finish.run(scope, &self.name, &batch.arguments);
             results.end(scope)?;
             match outcome? {
-                Ok(collected) => self.result.column(scope, results, count, collected),
+                Ok(collected) => self.result.column(scope, results, collected),
                 Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
             }
         })?;

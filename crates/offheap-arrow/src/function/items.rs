@@ -12,7 +12,8 @@ use offheap_v8::{copy_of, v8};
 
 use super::error::Reason;
 use super::kind::{Kind, Layout, Number, with_number};
-use super::lent::{Lent, View};
+use super::lent::View;
+use super::results::Results;
 use super::rows::{NO_MEMORY, WRONG, WRONG_ITEM};
 use super::script::FAILED;
 
@@ -66,11 +67,10 @@ pub(crate) fn store_bytes(or_null: &str) -> String {
 pub(crate) fn fixed(
     data_type: &DataType,
     (number, length): (Number, usize),
-    values: Lent<'_>,
-    nulls: Option<NullBuffer>,
+    results: Results<'_>,
 ) -> Result<ArrayRef, Reason> {
     let DataType::FixedSizeList(field, _) = data_type else { return Err(FAILED.into()) };
-    let items = with_number!(number, lent_items(values))?;
+    let (items, nulls) = with_number!(number, lent_items(results))?;
     Ok(Arc::new(FixedSizeListArray::try_new(field.clone(), length as i32, items, nulls)?))
 }
 
@@ -122,8 +122,11 @@ fn list(
     Ok(Arc::new(ListArray::try_new(field.clone(), OffsetBuffer::new(offsets), items, nulls)?))
 }
 
-fn lent_items<T: ArrowPrimitiveType<Native: View>>(values: Lent<'_>) -> Result<ArrayRef, Reason> {
-    Ok(Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values.into_vec::<T::Native>()?), None)))
+fn lent_items<T: ArrowPrimitiveType<Native: View>>(
+    results: Results<'_>,
+) -> Result<(ArrayRef, Option<NullBuffer>), Reason> {
+    let (values, nulls) = results.into_parts::<T::Native>()?;
+    Ok((Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), None)), nulls))
 }
 
 fn collected_items<'s, T: ArrowPrimitiveType<Native: View>>(

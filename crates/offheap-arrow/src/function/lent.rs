@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use arrow_buffer::{BooleanBuffer, Buffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use bytemuck::Pod;
 use offheap_v8::offheap::BackingStore;
 use offheap_v8::{BackingStoreExt, FrozenStoreExt, TypedElement, detach, v8};
@@ -83,7 +83,17 @@ impl<'s> Lent<'s> {
 
     /// A typed array over all of the `Vec`.
     pub(crate) fn array<T: View>(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<v8::Local<'s, v8::Value>, Reason> {
-        view::<T>(scope, self.buffer, 0, self.store.byte_length() / size_of::<T>())
+        self.part::<T>(scope, 0, self.store.byte_length() / size_of::<T>())
+    }
+
+    /// A typed array over a part of the `Vec`.
+    pub(crate) fn part<T: View>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        byte_offset: usize,
+        element_count: usize,
+    ) -> Result<v8::Local<'s, v8::Value>, Reason> {
+        view::<T>(scope, self.buffer, byte_offset, element_count)
     }
 
     /// Takes the memory from script, which has none of it afterwards.
@@ -98,6 +108,12 @@ impl<'s> Lent<'s> {
     pub(crate) fn into_vec<T: View>(self) -> Result<Vec<T>, Reason> {
         Ok(self.store.try_into_unique()?.try_into_owner::<Vec<T>>()?)
     }
+}
+
+/// Validity bits in words, with zeros after the last.
+pub(crate) fn words(bits: &NullBuffer) -> Vec<u64> {
+    let chunks = bits.inner().bit_chunks();
+    chunks.iter_padded().take(bits.len().div_ceil(64)).collect()
 }
 
 fn view<'s, T: View>(
@@ -180,6 +196,22 @@ impl<'a, 's> Batch<'a, 's> {
         let bytes = bits.inner().slice(bits.offset() / 8);
         self.elements::<u8>(scope, &bytes)?;
         self.number(scope, (bits.offset() % 8) as f64);
+        Ok(())
+    }
+
+    /// The rows for which a loop calls its function, by bits in words of 32, or `undefined` if these are all rows.
+    pub(crate) fn called(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        called: Option<&NullBuffer>,
+    ) -> Result<(), Reason> {
+        match called {
+            None => self.undefined(scope, 1),
+            Some(called) => {
+                let halves = |word| [word as i32, (word >> 32) as i32];
+                self.vec(scope, words(called).into_iter().flat_map(halves).collect())?;
+            }
+        }
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use offheap_v8::v8;
 use super::error::{Reason, Role};
 use super::items;
 use super::kind::{Kind, Number, with_number};
-use super::lent::{Lent, View};
+use super::lent::{Lent, View, words};
 use super::rows::{MAX_ROW_COUNT, TOO_LONG, WRONG, Wrong};
 use super::wide::Returned;
 use super::{script, strings};
@@ -41,7 +41,8 @@ impl ResultType {
         &self.data_type
     }
 
-    /// The parameters of a loop for the validity bits of the results, and for the results: each begins with a comma.
+    /// The parameters of a loop for the validity bits of the results, in words of 32, and for the results: each begins with a
+    /// comma.
     pub(crate) fn parameters(&self) -> &'static str {
         if self.kind == Kind::Wide { ", OV, O, OW, OB" } else { ", OV, O" }
     }
@@ -59,7 +60,7 @@ impl ResultType {
     /// What a loop does with the result `r` of row `i`. Nothing is converted: a result of another type ends the loop. A row without
     /// a result is NULL.
     pub(crate) fn store(&self) -> String {
-        let or_null = format!("if (r === null || r === undefined) OV[i >> 3] &= ~(1 << (i & 7)); else {WRONG}");
+        let or_null = format!("if (r === null || r === undefined) OV[i >> 5] &= ~(1 << i); else {WRONG}");
         let is_right = match self.kind {
             Kind::Boolean => {
                 return format!("if (r === true) O[i >> 3] |= 1 << (i & 7); else if (r !== false) {or_null}");
@@ -95,34 +96,29 @@ impl ResultType {
         called: Option<&NullBuffer>,
         into: &mut Vec<v8::Local<'s, v8::Value>>,
     ) -> Result<Results<'s>, Reason> {
-        let validity = match called {
-            None => vec![0xff_u8; row_count.div_ceil(8)],
-            Some(called) => {
-                let mut bits = called.inner().sliced().to_vec();
-                bits.resize(row_count.div_ceil(8), 0);
-                bits
+        let rows = (row_count, called);
+        let mut results = match self.kind {
+            Kind::Boolean => Results::zeroed::<u8>(scope, row_count.div_ceil(8), rows, into)?,
+            Kind::Text(_) | Kind::Days | Kind::List(_) | Kind::Bytes(_) => {
+                Results::zeroed::<i32>(scope, row_count, rows, into)?
             }
-        };
-        let validity = zeroed(scope, validity, into)?;
-        let values = match self.kind {
-            Kind::Boolean => zeroed(scope, vec![0_u8; row_count.div_ceil(8)], into)?,
-            Kind::Text(_) | Kind::Days | Kind::List(_) | Kind::Bytes(_) => zeroed(scope, vec![0_i32; row_count], into)?,
             Kind::FixedList(number, length) => {
                 let limit = MAX_ROW_COUNT / length.max(1);
                 if row_count > limit {
                     return Err(Reason::TooLarge { unit: "rows of lists", given: row_count, limit });
                 }
-                with_number!(number, zeroed_numbers(scope, row_count * length, into))?
+                with_number!(number, zeroed_numbers(scope, row_count * length, rows, into))?
             }
-            Kind::Number(number) => with_number!(number, zeroed_numbers(scope, row_count, into))?,
-            _ => zeroed(scope, vec![0_f64; row_count], into)?,
+            Kind::Number(number) => with_number!(number, zeroed_numbers(scope, row_count, rows, into))?,
+            _ => Results::zeroed::<f64>(scope, row_count, rows, into)?,
         };
-        let mut is_big = None;
         if self.kind == Kind::Wide {
-            into.push(values.array::<i64>(scope)?);
-            is_big = Some(zeroed(scope, vec![0_u8; row_count.div_ceil(8)], into)?);
+            into.push(results.memory.part::<i64>(scope, 0, row_count)?);
+            let is_big = Lent::new(scope, vec![0_u8; row_count.div_ceil(8)])?;
+            into.push(is_big.array::<u8>(scope)?);
+            results.is_big = Some(is_big);
         }
-        Ok(Results { validity, values, is_big })
+        Ok(results)
     }
 
     /// The column, over the memory that script filled, after [`Results::end`]. `collected` is what the loop collected beside
@@ -130,37 +126,40 @@ impl ResultType {
     pub(crate) fn column<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
-        results: Results<'s>,
-        row_count: usize,
+        mut results: Results<'s>,
         collected: v8::Local<'s, v8::Value>,
     ) -> Result<ArrayRef, Reason> {
+        let row_count = results.row_count;
         let bits = |bytes: Vec<u8>| BooleanBuffer::new(Buffer::from_vec(bytes), 0, row_count);
-        let nulls = Some(NullBuffer::new(bits(results.validity.into_vec()?))).filter(|nulls| nulls.null_count() != 0);
-        let values = results.values;
         Ok(match self.kind {
-            Kind::Boolean => Arc::new(BooleanArray::new(bits(values.into_vec()?), nulls)),
-            Kind::Number(number) => with_number!(number, numbers(values, nulls))?,
-            Kind::Days => numbers::<Date32Type>(values, nulls)?,
+            Kind::Boolean => {
+                let (values, nulls) = results.into_parts()?;
+                Arc::new(BooleanArray::new(bits(values), nulls))
+            }
+            Kind::Number(number) => with_number!(number, numbers(results))?,
+            Kind::Days => numbers::<Date32Type>(results)?,
             Kind::Text(layout) => {
                 let failed = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "collect strings" };
                 let all = v8::Local::<v8::String>::try_from(collected).map_err(|_| failed)?;
-                strings::column(scope, all, &values.into_vec()?, nulls, layout)?
+                let (lengths, nulls) = results.into_parts()?;
+                strings::column(scope, all, &lengths, nulls, layout)?
             }
             Kind::Wide => {
-                let is_big = results.is_big.map(Lent::into_vec::<u8>).transpose()?;
+                let is_big = results.is_big.take().map(Lent::into_vec::<u8>).transpose()?;
                 let is_big = is_big.filter(|bytes| bytes.iter().any(|byte| *byte != 0)).map(bits);
-                let numbers = values.into_vec()?;
+                let (numbers, nulls) = results.into_parts()?;
                 let whole = Returned { numbers: &numbers, is_big }.whole();
                 made::<Int64Type>(whole.map_err(|row| self.wrong(row, numbers[row]))?, nulls)
             }
             Kind::Time(unit) => {
-                let numbers = values.into_vec()?;
+                let (numbers, nulls) = results.into_parts()?;
                 let times = Returned { numbers: &numbers, is_big: None }.times(unit);
                 self.times(times.map_err(|row| self.wrong(row, numbers[row]))?, unit, nulls)
             }
-            Kind::FixedList(number, length) => items::fixed(&self.data_type, (number, length), values, nulls)?,
+            Kind::FixedList(number, length) => items::fixed(&self.data_type, (number, length), results)?,
             kind @ (Kind::List(_) | Kind::Bytes(_)) => {
-                items::column(scope, (&self.data_type, kind), collected, &values.into_vec()?, nulls)?
+                let (lengths, nulls) = results.into_parts()?;
+                items::column(scope, (&self.data_type, kind), collected, &lengths, nulls)?
             }
         })
     }
@@ -198,45 +197,79 @@ impl ResultType {
     }
 }
 
+/// The bytes of a word of validity bits.
+const WORD: usize = 8;
+
 /// Memory for the results of one batch.
 pub(crate) struct Results<'s> {
-    validity: Lent<'s>,
-    values: Lent<'s>,
+    /// The results, and behind them the validity bits of the rows, in whole words.
+    memory: Lent<'s>,
+    /// The number of results, of which a row may have several, or eight rows one.
+    count: usize,
+    row_count: usize,
     /// The rows whose 64 bits are those of a BigInt.
     is_big: Option<Lent<'s>>,
 }
 
 impl<'s> Results<'s> {
+    /// Lends memory for `count` results. Adds typed arrays over the validity bits, and over the results.
+    fn zeroed<T: View>(
+        scope: &mut v8::PinScope<'s, '_>,
+        count: usize,
+        (row_count, called): (usize, Option<&NullBuffer>),
+        into: &mut Vec<v8::Local<'s, v8::Value>>,
+    ) -> Result<Self, Reason> {
+        let begin = Self::end_of::<T>(count);
+        let mut memory = vec![T::zeroed(); begin + row_count.div_ceil(8 * WORD) * (WORD / size_of::<T>())];
+        let bits = bytemuck::cast_slice_mut::<T, u8>(&mut memory[begin..]);
+        match called {
+            None => bits.fill(0xff),
+            Some(called) => {
+                let words = bits.chunks_exact_mut(WORD).zip(words(called));
+                words.for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
+            }
+        }
+        let memory = Lent::new(scope, memory)?;
+        into.push(memory.part::<i32>(scope, begin * size_of::<T>(), row_count.div_ceil(32))?);
+        into.push(memory.part::<T>(scope, 0, count)?);
+        Ok(Results { memory, count, row_count, is_big: None })
+    }
+
+    /// The index of the first element behind `count` of them that begins at a word.
+    fn end_of<T: View>(count: usize) -> usize {
+        count.next_multiple_of(WORD / size_of::<T>())
+    }
+
     /// Takes the memory from script.
     pub(crate) fn end(&self, scope: &mut v8::PinScope<'s, '_>) -> Result<(), Reason> {
-        let lent = [Some(&self.validity), Some(&self.values), self.is_big.as_ref()];
-        lent.into_iter().flatten().map(|lent| lent.end(scope)).fold(Ok(()), Result::and)
+        let is_big = self.is_big.as_ref().map_or(Ok(()), |lent| lent.end(scope));
+        self.memory.end(scope).and(is_big)
     }
-}
 
-fn zeroed<'s, T: View>(
-    scope: &mut v8::PinScope<'s, '_>,
-    vec: Vec<T>,
-    into: &mut Vec<v8::Local<'s, v8::Value>>,
-) -> Result<Lent<'s>, Reason> {
-    let lent = Lent::new(scope, vec)?;
-    into.push(lent.array::<T>(scope)?);
-    Ok(lent)
+    /// The results, in the memory that script filled, and the rows that are NULL, after [`end`](Self::end).
+    pub(crate) fn into_parts<T: View>(self) -> Result<(Vec<T>, Option<NullBuffer>), Reason> {
+        let mut memory = self.memory.into_vec::<T>()?;
+        let bits = bytemuck::cast_slice::<T, u8>(&memory[Self::end_of::<T>(self.count)..]);
+        let nulls = bits.iter().any(|byte| *byte != 0xff).then(|| {
+            NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bits), 0, self.row_count))
+        });
+        memory.truncate(self.count);
+        Ok((memory, nulls.filter(|nulls| nulls.null_count() != 0)))
+    }
 }
 
 fn zeroed_numbers<'s, T: ArrowPrimitiveType<Native: View>>(
     scope: &mut v8::PinScope<'s, '_>,
-    row_count: usize,
+    count: usize,
+    rows: (usize, Option<&NullBuffer>),
     into: &mut Vec<v8::Local<'s, v8::Value>>,
-) -> Result<Lent<'s>, Reason> {
-    zeroed(scope, vec![T::Native::default(); row_count], into)
+) -> Result<Results<'s>, Reason> {
+    Results::zeroed::<T::Native>(scope, count, rows, into)
 }
 
-fn numbers<T: ArrowPrimitiveType<Native: View>>(
-    values: Lent<'_>,
-    nulls: Option<NullBuffer>,
-) -> Result<ArrayRef, Reason> {
-    Ok(made::<T>(values.into_vec()?, nulls))
+fn numbers<T: ArrowPrimitiveType<Native: View>>(results: Results<'_>) -> Result<ArrayRef, Reason> {
+    let (values, nulls) = results.into_parts()?;
+    Ok(made::<T>(values, nulls))
 }
 
 fn made<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {

@@ -6,7 +6,7 @@ use super::error::Reason;
 use super::script::{self, FAILED};
 
 /// V8's own functions, under the names by which the loops know them.
-const BUILT_INS: [(&str, &str); 21] = [
+const BUILT_INS: [(&str, &str); 22] = [
     ("I8", "Int8Array"),
     ("U8", "Uint8Array"),
     ("I16", "Int16Array"),
@@ -25,6 +25,7 @@ const BUILT_INS: [(&str, &str); 21] = [
     ("setPrototypeOf", "Object.setPrototypeOf"),
     ("max", "Math.max"),
     ("min", "Math.min"),
+    ("clz32", "Math.clz32"),
     // The getters of what all typed arrays have in common.
     (
         "tagOf",
@@ -70,8 +71,8 @@ impl<'s> BuiltIns<'s> {
 pub(crate) struct Code<'a> {
     /// What is done once, before all runs.
     pub(crate) before: &'a str,
-    /// The parameters after the number of rows `n`, the validity bits `V` and the index `B` of the first of them. Each begins with
-    /// a comma.
+    /// The parameters after the number of rows `n`, and the validity bits `V` of the rows in words of 32 bits, which are left out if
+    /// the function is called for all rows. Each begins with a comma.
     pub(crate) parameters: &'a str,
     /// The first value of what the loop collects, `extra`.
     pub(crate) extra: &'a str,
@@ -169,6 +170,8 @@ fn part<'s>(
     script::catching(scope, name, |scope| part.call(scope, undefined, arguments))
 }
 
+/// The text of a loop. The rows that are called are found by the bits that are set: to test each bit would cost a branch that a CPU
+/// cannot predict.
 fn text(Code { before, parameters, extra, body }: Code<'_>) -> String {
     let names = BUILT_INS.map(|(name, _)| name).join(", ");
     format!(
@@ -176,12 +179,16 @@ fn text(Code { before, parameters, extra, body }: Code<'_>) -> String {
 let row = 0;
 {before}
 const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ return undefined; }} }};
-const run = (n, V, B{parameters}) => {{
+const run = (n, V{parameters}) => {{
   n = n | 0;
   let i = 0, extra = {extra};
   try {{
     if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}
-    else {{ for (; i < n; i++) {{ const b = i + B; if ((V[b >> 3] >> (b & 7)) & 1) {{ {body} }} }} }}
+    else {{
+      for (let first = 0; first < n; first += 32) {{
+        for (let bits = V[first >> 5]; bits !== 0; bits &= bits - 1) {{ i = first + 31 - clz32(bits & -bits); {body} }}
+      }}
+    }}
   }} finally {{ row = i; }}
   return [extra, -1, -1];
 }};

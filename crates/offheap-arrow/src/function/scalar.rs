@@ -189,10 +189,7 @@ impl ScalarFunction {
         let called = self.arguments.called_rows(&columns);
         let mut batch = Batch::new(&self.copies);
         batch.number(scope, row_count as f64);
-        match &called {
-            None => batch.undefined(scope, 2),
-            Some(called) => batch.bits(scope, called.inner())?,
-        }
+        batch.called(scope, called.as_ref())?;
         let results = self.result.lend(scope, row_count, called.as_ref(), &mut batch.arguments)?;
         let lent = self.arguments.lend(scope, &columns, &mut batch);
         let outcome = lent.and_then(|()| self.rows.run(scope, &self.name, &batch.arguments));
@@ -201,7 +198,7 @@ impl ScalarFunction {
         let outcome = outcome?;
         ended?;
         match outcome {
-            Ok(collected) => self.result.column(scope, results, row_count, collected),
+            Ok(collected) => self.result.column(scope, results, collected),
             Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
         }
     }
