@@ -250,9 +250,10 @@ impl<'s> Results<'s> {
     pub(crate) fn into_parts<T: View>(self) -> Result<(Vec<T>, Option<NullBuffer>), Reason> {
         let mut memory = self.memory.into_vec::<T>()?;
         let bits = bytemuck::cast_slice::<T, u8>(&memory[Self::end_of::<T>(self.count)..]);
-        let nulls = bits.iter().any(|byte| *byte != 0xff).then(|| {
-            NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bits), 0, self.row_count))
-        });
+        let nulls = bits
+            .iter()
+            .any(|byte| *byte != 0xff)
+            .then(|| NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bits), 0, self.row_count)));
         memory.truncate(self.count);
         Ok((memory, nulls.filter(|nulls| nulls.null_count() != 0)))
     }

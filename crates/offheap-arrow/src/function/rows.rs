@@ -1,5 +1,7 @@
 //! The loop in script over the rows of a batch, around the function of a user.
 
+use std::cell::Cell;
+
 use offheap_v8::v8;
 
 use super::error::Reason;
@@ -85,10 +87,13 @@ pub(crate) struct Code<'a> {
 pub(crate) struct Loop {
     /// Runs over the rows of a batch. It returns a list: what it collected in `extra`, and -1; or the result that does not belong to
     /// its type, the row, and the index of the item that is wrong if it is a list; or a number and -2 or -3, see [`NO_MEMORY`] and
-    /// [`TOO_LONG`]. What is missing is -1. Nothing of a run is kept here, because the function may be called again while it runs.
+    /// [`TOO_LONG`]. What is missing is -1. Nothing of a run is kept here but its row, because the function may be called again while
+    /// it runs.
     run: v8::Global<v8::Function>,
-    /// Returns the row at which the last run ended.
+    /// Returns the row that was begun last, and sets it to another.
     row: v8::Global<v8::Function>,
+    /// The number of runs that have begun and not ended.
+    depth: Cell<usize>,
 }
 
 impl Loop {
@@ -110,7 +115,7 @@ impl Loop {
             let part = list.get_index(scope, index).and_then(|part| v8::Local::<v8::Function>::try_from(part).ok());
             Ok(v8::Global::new(scope, part.ok_or(FAILED)?))
         };
-        Ok(Loop { run: part(0)?, row: part(1)? })
+        Ok(Loop { run: part(0)?, row: part(1)?, depth: Cell::new(0) })
     }
 
     /// Runs over a batch. Returns what it collected, or the row at which it ended and the value that it ended for. `name` is that of
@@ -121,7 +126,17 @@ impl Loop {
         name: &str,
         arguments: &[v8::Local<'s, v8::Value>],
     ) -> Result<Ended<'s>, Reason> {
-        match part(scope, name, &self.run, arguments) {
+        let depth = self.depth.get();
+        // The row of the run that this one is a part of.
+        let outer = if depth == 0 { 0 } else { self.swap_row(scope, name, 0)? };
+        self.depth.set(depth + 1);
+        let ended = part(scope, name, &self.run, arguments);
+        self.depth.set(depth);
+        let row = match (&ended, depth) {
+            (Ok(_), 0) => Ok(0),
+            _ => self.swap_row(scope, name, outer),
+        };
+        match ended {
             Ok(ended) => script::catching(scope, name, |scope| {
                 let list = v8::Local::<v8::Object>::try_from(ended).ok()?;
                 let (value, row) = (list.get_index(scope, 0)?, list.get_index(scope, 1)?.integer_value(scope)?);
@@ -137,11 +152,16 @@ impl Loop {
                 }
             }),
             Err(Reason::Script { message, place, .. }) => {
-                let row = part(scope, name, &self.row, &[])?.uint32_value(scope).map(|row| row as usize);
-                Err(Reason::Script { message, place, row })
+                Err(Reason::Script { message, place, row: Some(row? as usize) })
             }
             Err(reason) => Err(reason),
         }
+    }
+
+    /// The row that was begun last. Sets it to another.
+    fn swap_row(&self, scope: &mut v8::PinScope<'_, '_>, name: &str, next: u32) -> Result<u32, Reason> {
+        let next = v8::Integer::new_from_unsigned(scope, next).into();
+        Ok(part(scope, name, &self.row, &[next])?.uint32_value(scope).unwrap_or_default())
     }
 }
 
@@ -170,8 +190,8 @@ fn part<'s>(
     script::catching(scope, name, |scope| part.call(scope, undefined, arguments))
 }
 
-/// The text of a loop. The rows that are called are found by the bits that are set: to test each bit would cost a branch that a CPU
-/// cannot predict.
+/// The text of a loop. There is no `try` around the loop: in a function that V8 inlines into a `try`, it moves nothing out of loops.
+/// The rows that are called are found by the bits that are set: to test each bit would cost a branch that no CPU predicts.
 fn text(Code { before, parameters, extra, body }: Code<'_>) -> String {
     let names = BUILT_INS.map(|(name, _)| name).join(", ");
     format!(
@@ -182,17 +202,15 @@ const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ 
 const run = (n, V{parameters}) => {{
   n = n | 0;
   let i = 0, extra = {extra};
-  try {{
-    if (V === undefined) {{ for (; i < n; i++) {{ {body} }} }}
-    else {{
-      for (let first = 0; first < n; first += 32) {{
-        for (let bits = V[first >> 5]; bits !== 0; bits &= bits - 1) {{ i = first + 31 - clz32(bits & -bits); {body} }}
-      }}
+  if (V === undefined) {{ for (; i < n; i++) {{ row = i; {body} }} }}
+  else {{
+    for (let first = 0; first < n; first += 32) {{
+      for (let bits = V[first >> 5]; bits !== 0; bits &= bits - 1) {{ row = i = first + 31 - clz32(bits & -bits); {body} }}
     }}
-  }} finally {{ row = i; }}
+  }}
   return [extra, -1, -1];
 }};
-return [run, () => row];
+return [run, (next) => {{ const last = row; row = next; return last; }}];
 }})"
     )
 }

@@ -93,3 +93,27 @@ fn an_aggregate_that_is_called_while_it_runs() {
         });
     });
 }
+
+#[test]
+fn an_error_after_a_call_within_names_the_row_of_its_own_run() {
+    in_v8(|scope| {
+        let text = "x => { if (x === 2) { new Error().stack; throw 'outer' } if (x === 9) throw 'inner'; return x }";
+        let f = Rc::new(ScalarFunction::compile(scope, "f", text, &[Float64], Float64).unwrap());
+        for (rows, outcome) in [
+            (vec![5.0, 6.0, 7.0], None),
+            (vec![5.0, 6.0, 7.0, 9.0], Some("JavaScript function f: inner (line 1, column 71), in row 3")),
+        ] {
+            // A panic in the callback would end the process.
+            let told = Rc::new(RefCell::new(None));
+            let nested: Work = Rc::new({
+                let (f, told) = (f.clone(), told.clone());
+                move |scope| *told.borrow_mut() = f.call(scope, &[doubles(rows.clone())], rows.len()).err()
+            });
+            with_nested(scope, nested, |scope| {
+                let error = f.call(scope, &[doubles([1.0, 2.0])], 2).unwrap_err();
+                assert_eq!(error.to_string(), "JavaScript function f: outer (line 1, column 42), in row 1");
+            });
+            assert_eq!(told.take().map(|error| error.to_string()).as_deref(), outcome);
+        }
+    });
+}
