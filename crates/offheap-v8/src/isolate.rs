@@ -182,7 +182,8 @@ impl IsolateBuilder {
     ///
     /// `resolver` gets the name of the importing module or script (empty for the code of `eval`) and a specifier. It returns
     /// the name of the module, which the isolate loads once. `loader` gets the name and returns the module's text. An error
-    /// becomes a `ReferenceError` in script, with this text. The name is also the module's `import.meta.url`.
+    /// becomes a `ReferenceError` in script, with this text. The name is also the module's `import.meta.url`. Both are called at
+    /// once for `import(specifier)`; the module runs in a microtask.
     ///
     /// Both functions are called while script is on the stack. They get no scope, so they cannot run script of this isolate.
     /// A panic in them ends the process, because nothing may unwind into V8. Imports with attributes (`with { .. }`) are

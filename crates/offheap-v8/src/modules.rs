@@ -254,30 +254,58 @@ fn import_dynamically<'s>(
     Some(resolver.get_promise(scope))
 }
 
-/// A promise of the module's namespace.
+/// A promise of the module's namespace. What it imports is loaded now. The module runs in a microtask, as ECMAScript 16.2.1.8
+/// (ContinueDynamicImport) says: script that runs may be that of the module itself.
 fn import<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     importer: &str,
     specifier: v8::Local<'s, v8::String>,
     attributes: v8::Local<'s, v8::FixedArray>,
 ) -> Option<v8::Local<'s, v8::Promise>> {
+    // Nothing is loading while script runs, so what is incomplete is left from a panic.
+    modules(scope)?.forget_incomplete();
     let specifier = specifier.to_rust_string_lossy(scope);
     let name = resolve(scope, importer, &specifier, attributes)?;
-    let known = modules(scope)?.named(&name).map(|compiled| compiled.module.clone());
-    let module = match known {
-        Some(module) => v8::Local::new(scope, module),
-        None => keeping_whole_graphs(scope, |scope| {
-            let module = read(scope, &name)?;
-            load_imports(scope, &name)?;
-            Some(module)
-        })?,
+    if modules(scope)?.named(&name).is_none() {
+        keeping_whole_graphs(scope, |scope| {
+            read(scope, &name)?;
+            load_imports(scope, &name)
+        })?;
+    }
+    let index = *modules(scope)?.names.get(&name)?;
+    let index = v8::Number::new(scope, index as f64);
+    let run = v8::Function::builder(run_imported).data(index.into()).build(scope)?;
+    let resolver = v8::PromiseResolver::new(scope)?;
+    let undefined = v8::undefined(scope).into();
+    resolver.resolve(scope, undefined)?;
+    resolver.get_promise(scope).then(scope, run)
+}
+
+/// Runs the module at an index, and returns a promise of its namespace, or throws.
+fn run_imported(
+    scope: &mut v8::PinScope<'_, '_>,
+    arguments: v8::FunctionCallbackArguments<'_>,
+    mut result: v8::ReturnValue<'_, v8::Value>,
+) {
+    let mut run = || {
+        let index = v8::Local::<v8::Number>::try_from(arguments.data()).ok()?.value() as usize;
+        let compiled = &modules(scope)?.compiled[index];
+        let (name, module) = (compiled.name.clone(), compiled.module.clone());
+        let module = v8::Local::new(scope, module);
+        if module.get_status() == v8::ModuleStatus::Evaluating {
+            // V8 ends the process if it is asked to evaluate the module now.
+            return throw(scope, &format!("Error importing module '{name}': microtasks ran in the middle of its code"));
+        }
+        let ended = evaluate(scope, module)?;
+        let give_namespace =
+            |_: &mut v8::PinScope<'_, '_>,
+             arguments: v8::FunctionCallbackArguments<'_>,
+             mut result: v8::ReturnValue<'_, v8::Value>| result.set(arguments.data());
+        let namespace = module.get_module_namespace();
+        let then = v8::Function::builder(give_namespace).data(namespace).build(scope)?;
+        ended.then(scope, then)
     };
-    let ended = evaluate(scope, module)?;
-    let give_namespace =
-        |_: &mut v8::PinScope<'_, '_>,
-         arguments: v8::FunctionCallbackArguments<'_>,
-         mut result: v8::ReturnValue<'_, v8::Value>| result.set(arguments.data());
-    let namespace = module.get_module_namespace();
-    let then = v8::Function::builder(give_namespace).data(namespace).build(scope)?;
-    ended.then(scope, then)
+    if let Some(namespace) = run() {
+        result.set(namespace.into());
+    }
 }

@@ -32,21 +32,18 @@ pub(crate) fn catching_with<'s, 'i, T>(
     if let Some(result) = attempt(caught) {
         return Ok(result);
     }
-    if caught.has_terminated() {
-        let error = was_stopped();
-        note(caught, None, &error);
-        return Err(error);
-    }
-    let thrown = caught.exception();
-    caught.reset();
-    match thrown {
-        Some(thrown) => {
-            let error = thrown_error(caught, thrown);
+    if !caught.has_terminated() {
+        let thrown = caught.exception();
+        caught.reset();
+        let Some(thrown) = thrown else { return Err(Error::EngineFailed { engine: ENGINE, attempted: "continue" }) };
+        if let Some(error) = thrown_error(caught, thrown) {
             note(caught, Some(thrown), &error);
-            Err(error)
+            return Err(error);
         }
-        None => Err(Error::EngineFailed { engine: ENGINE, attempted: "continue" }),
     }
+    let error = was_stopped();
+    note(caught, None, &error);
+    Err(error)
 }
 
 /// Compiles and runs a classic script in the entered context.
@@ -66,13 +63,14 @@ pub(crate) fn compile_and_run<'s>(
     v8::Script::compile(scope, text, origin.as_ref())?.run(scope)
 }
 
-/// Turns an exception into an error, with its text as script sees it, and its stack if it has one.
-fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Error {
+/// Turns an exception into an error, with its text as script sees it, and its stack if it has one. `None` if script was stopped
+/// meanwhile: the exception's own functions give both.
+fn thrown_error<'s>(scope: &mut v8::PinScope<'s, '_>, thrown: v8::Local<'s, v8::Value>) -> Option<Error> {
     v8::tc_scope!(let scope, scope);
     let text = thrown.to_string(scope).map(|text| text.to_rust_string_lossy(scope));
     let message = text.unwrap_or_else(|| native_text(scope, thrown));
     let stack = stack_of(scope, thrown).unwrap_or_default();
-    ScriptError::new(ENGINE, message, stack).into()
+    (!scope.has_terminated()).then(|| ScriptError::new(ENGINE, message, stack).into())
 }
 
 /// V8's own description of an exception, made without running script. It is used if the exception's own text throws, or

@@ -184,6 +184,8 @@ fn call_entry<'s>(
         let scope = &mut **passed.scope.borrow_mut();
         match returned.and_then(|value| to_script(scope, value)) {
             Ok(value) => result.set(value),
+            // An exception would take the place of the stop, and script could catch it.
+            Err(_) if functions.is_stopping() => {}
             Err(error) => functions.throw(scope, error),
         }
     });

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use offheap_conformance::check_functions;
-use offheap_v8::{Error, Isolate, IsolateExt, JsArrayBuffer, Local, ScopeExt, Source, script_site, v8};
+use offheap_v8::{Error, Isolate, IsolateExt, JsArrayBuffer, Local, ScopeExt, Source, Value, script_site, v8};
 
 use crate::common::{counted, isolate, start};
 
@@ -104,6 +105,28 @@ fn a_heap_that_is_full_in_a_function_stops_all_script() {
         assert_eq!(scope.eval::<u32>("1 + 1").unwrap(), 2);
         assert_eq!(scope.global::<Option<u32>>("after").unwrap(), None);
     });
+}
+
+#[test]
+fn script_that_is_stopped_while_its_error_is_described_stops() {
+    for endless in ["toString() { for (;;); }", "toString: () => 'told', get stack() { for (;;); }"] {
+        let mut isolate = isolate();
+        let handle = isolate.thread_safe_handle();
+        isolate.enter(|scope| {
+            let throws = format!("throw {{ {endless} }}");
+            let function =
+                scope.function("f", move |scope, _| scope.eval::<()>(throws.as_str()).map(|()| Value::Undefined));
+            scope.set_global("f", function.unwrap()).unwrap();
+            let watchdog = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                handle.terminate_execution();
+            });
+            let error = scope.eval::<()>("try { f() } catch {} globalThis.after = 1").unwrap_err();
+            watchdog.join().unwrap();
+            assert_eq!(error.to_string(), "V8: execution was terminated");
+            assert_eq!(scope.global::<Option<u32>>("after").unwrap(), None, "{endless}");
+        });
+    }
 }
 
 #[test]

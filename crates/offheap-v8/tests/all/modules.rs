@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use offheap_v8::{Error, Isolate, IsolateBuilder, ScopeExt, evaluate_module, v8};
+use offheap_v8::{Error, Isolate, IsolateBuilder, ScopeExt, Value, evaluate_module, v8};
 
 use crate::common::{in_child, run, start};
 
@@ -194,6 +194,43 @@ fn a_panic_in_a_loader_that_script_called_ends_the_process() {
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("the loader failed") && !told.contains("the process lives"), "{told}");
     assert!(!output.status.success());
+}
+
+#[test]
+fn script_imports_a_module_whose_code_is_running() {
+    let mut isolate = isolate(&[
+        ("child", "import('main').then(({ n }) => { globalThis.child = n })"),
+        ("later", "globalThis.order += ' later'; throw 7"),
+    ]);
+    isolate.enter(|scope| {
+        let main = "import 'child'; import('main').then(({ n }) => { globalThis.own = n }); export const n = 5";
+        assert!(scope.evaluate_module("main", main).unwrap());
+        assert_eq!([scope.global::<u32>("own").unwrap(), scope.global("child").unwrap()], [5, 5]);
+        // An imported module runs after the code that is running.
+        let order =
+            "globalThis.order = ''; import('later').catch((thrown) => { order += ` ${thrown}` }); order += 'now'";
+        assert!(scope.evaluate_module("order", order).unwrap());
+        assert_eq!(scope.global::<String>("order").unwrap(), "now later 7");
+        // Where a native function runs microtasks, the code is still running.
+        let microtasks = scope.function("microtasks", |scope, _| scope.run_microtasks().map(|()| Value::Undefined));
+        scope.set_global("microtasks", &microtasks.unwrap()).unwrap();
+        let main = "import('main').catch((error) => { globalThis.told = String(error) }); microtasks()";
+        assert!(scope.evaluate_module("main", main).unwrap());
+        let told = "ReferenceError: Error importing module 'main': microtasks ran in the middle of its code";
+        assert_eq!(scope.global::<String>("told").unwrap(), told);
+    });
+}
+
+#[test]
+fn script_imports_what_a_panic_in_a_loader_left() {
+    let mut isolate = failing();
+    let attempt = std::panic::AssertUnwindSafe(|| isolate.enter(|scope| scope.evaluate_module("main", "import 'a'")));
+    std::panic::catch_unwind(attempt).unwrap_err();
+    isolate.enter(|scope| {
+        scope.eval::<()>("import('a').then(() => { globalThis.a = 1 }); undefined").unwrap();
+        scope.run_microtasks().unwrap();
+        assert_eq!([scope.global::<u32>("a").unwrap(), scope.global("b").unwrap()], [1, 1]);
+    });
 }
 
 #[test]
