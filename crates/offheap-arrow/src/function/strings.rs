@@ -34,10 +34,7 @@ pub(crate) fn lend<'s>(
             Ok(())
         }
         Layout::Large => lend_any(scope, batch, column.as_string::<i64>()),
-        Layout::View => {
-            let strings = column.as_string_view();
-            lend_rows(scope, batch, strings.iter().map(Option::unwrap_or_default), strings.is_ascii())
-        }
+        Layout::View => lend_rows(scope, batch, column.as_string_view().iter().map(Option::unwrap_or_default)),
     }
 }
 
@@ -57,7 +54,7 @@ fn lend_any<'s, O: OffsetSizeTrait>(
     let is_ascii = text.is_ascii();
     if !is_ascii && std::str::from_utf8(text).is_err() {
         // Under a NULL there may be anything.
-        return lend_rows(scope, batch, strings.iter().map(Option::unwrap_or_default), false);
+        return lend_rows(scope, batch, strings.iter().map(Option::unwrap_or_default));
     }
     let values = strings.values();
     let mut offsets = vec![0_i32; strings.len() + 1];
@@ -75,18 +72,23 @@ fn lend_rows<'a, 's>(
     scope: &mut v8::PinScope<'s, '_>,
     batch: &mut Batch<'_, 's>,
     rows: impl ExactSizeIterator<Item = &'a str> + Clone,
-    is_ascii: bool,
 ) -> Result<(), Reason> {
     let byte_length = rows.clone().fold(0_usize, |sum, row| sum.saturating_add(row.len()));
     check_length(byte_length)?;
     let mut text = Vec::with_capacity(byte_length);
     let mut offsets = Vec::with_capacity(rows.len() + 1);
-    let mut end = 0;
     offsets.push(0);
-    for row in rows {
+    for row in rows.clone() {
         text.extend_from_slice(row.as_bytes());
-        end += if is_ascii { row.len() as i32 } else { units(row.as_bytes()) };
-        offsets.push(end);
+        offsets.push(text.len() as i32);
+    }
+    let is_ascii = text.is_ascii();
+    if !is_ascii {
+        let mut end = 0;
+        for (offset, row) in offsets[1..].iter_mut().zip(rows) {
+            end += units(row.as_bytes());
+            *offset = end;
+        }
     }
     lend_text(scope, batch, &text, is_ascii, offsets)
 }
