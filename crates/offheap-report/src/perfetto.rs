@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
+use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::format::{Change, Created, Event, Line, Refused, Start};
@@ -103,6 +105,39 @@ enum Phase {
     End,
 }
 
+/// Writes the last character of a text by its number if it is a backslash: Perfetto (52) takes the quote behind any backslash for
+/// a part of the text, and then refuses the whole trace.
+#[derive(Default)]
+struct LastBackslash {
+    is_held_back: bool,
+}
+
+impl LastBackslash {
+    fn release<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        if mem::take(&mut self.is_held_back) { out.write_all(br"\\") } else { Ok(()) }
+    }
+}
+
+impl Formatter for LastBackslash {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        self.release(out)?;
+        CompactFormatter.write_string_fragment(out, fragment)
+    }
+
+    fn write_char_escape<W: Write + ?Sized>(&mut self, out: &mut W, escape: CharEscape) -> io::Result<()> {
+        self.release(out)?;
+        self.is_held_back = matches!(escape, CharEscape::ReverseSolidus);
+        if self.is_held_back { Ok(()) } else { CompactFormatter.write_char_escape(out, escape) }
+    }
+
+    fn end_string<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        if mem::take(&mut self.is_held_back) {
+            out.write_all(br"\u005c")?;
+        }
+        CompactFormatter.end_string(out)
+    }
+}
+
 impl<W: Write> Perfetto<W> {
     /// Writes to `out`.
     pub fn new(out: W) -> Self {
@@ -120,7 +155,7 @@ impl<W: Write> Perfetto<W> {
         let before: &[u8] = if self.has_events { b",\n" } else { b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n" };
         self.has_events = true;
         self.out.write_all(before)?;
-        serde_json::to_writer(&mut self.out, event)?;
+        event.serialize(&mut Serializer::with_formatter(&mut self.out, LastBackslash::default()))?;
         Ok(())
     }
 

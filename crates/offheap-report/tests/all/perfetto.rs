@@ -141,6 +141,21 @@ fn refusals_are_instants_and_processes_and_threads_have_names() {
 }
 
 #[test]
+fn no_quote_that_ends_a_text_stands_behind_a_backslash() {
+    let stream = r#"{"event":"start","version":1,"process":1,"program":"C:\\dir\\"}
+{"event":"created","time":1,"store":1,"bytes":1,"site":"\\\"\\","labels":{"\\":"\\\\"}}
+"#;
+    let mut report = Vec::new();
+    streams::read(&[stream.to_owned()], Perfetto::new(&mut report));
+    let text = String::from_utf8(report).expect("the report is UTF-8");
+    assert!(text.contains(r#""C:\\dir\\ (1)""#), "{text}");
+    assert!(text.contains(r#""name":"\\\"\u005c""#), "{text}");
+    assert!(text.contains(r#""label \u005c":"\\\u005c""#), "{text}");
+    let events = events(&[stream.to_owned()]);
+    assert!(events.iter().any(|event| event.name == "\\\"\\" && event.args[r"label \"] == r"\\"));
+}
+
+#[test]
 fn an_empty_stream_is_a_trace_without_events() {
     assert!(events(&[]).is_empty());
 }

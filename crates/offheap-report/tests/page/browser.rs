@@ -118,8 +118,8 @@ impl Browser {
         self.complaints.entry(session).or_default().push(complaint);
     }
 
-    /// Opens a file in a window of this size, and waits until it is loaded.
-    pub(crate) fn open(&mut self, file: &Path, width: u32, height: u32) -> Tab<'_> {
+    /// Opens an address in a window of this size, and waits until it is loaded.
+    pub(crate) fn open(&mut self, address: &str, width: u32, height: u32) -> Tab<'_> {
         let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = self.call(None, "Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         let session = attached["sessionId"].as_str().expect("a session").to_owned();
@@ -130,8 +130,8 @@ impl Browser {
         tab.call("Page.bringToFront", json!({}));
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         tab.call("Emulation.setDeviceMetricsOverride", size);
-        tab.call("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
-        tab.wait_for("document.readyState === 'complete' && location.protocol === 'file:'");
+        tab.call("Page.navigate", json!({ "url": address }));
+        tab.wait_for("document.readyState === 'complete' && location.protocol !== 'about:'");
         tab
     }
 }

@@ -8,6 +8,7 @@ mod browser;
 #[path = "../../examples/stream/generate.rs"]
 mod generate;
 mod looks;
+mod perfetto;
 mod safe;
 mod streams;
 mod totals;
@@ -41,7 +42,7 @@ fn with_page(test: &str, page: &str, size: (u32, u32), act: impl FnOnce(&mut Tab
     let Some(mut browser) = browser::browser(test) else { return };
     let file = std::env::temp_dir().join(format!("offheap-page-{}-{test}.html", std::process::id()));
     std::fs::write(&file, page).expect("the folder for temporary files is there");
-    let mut tab = browser.as_mut().expect("it was started").open(&file, size.0, size.1);
+    let mut tab = browser.as_mut().expect("it was started").open(&format!("file://{}", file.display()), size.0, size.1);
     act(&mut tab);
     let complaints = tab.complaints();
     drop(tab);
