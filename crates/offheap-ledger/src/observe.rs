@@ -30,7 +30,7 @@ impl Observer for Ledger {
     }
 
     fn event(&self, event: &Event) {
-        let is_made = event.kind == EventKind::Created;
+        let is_made = matches!(event.kind, EventKind::Created);
         // By reference: a stack of script is a kilobyte.
         let script = observe::script_stack();
         let script = script.as_ref();
@@ -45,7 +45,7 @@ impl Observer for Ledger {
             // Otherwise its weight is in its record.
             _ => Weight::ONE,
         };
-        if event.kind == EventKind::BlockMoved {
+        if matches!(event.kind, EventKind::BlockMoved) {
             let mut shard = self.shards[shard::of(event.store)].lock();
             if let Some(block) = shard.get_mut(event.store).and_then(|record| record.block.as_mut()) {
                 block.move_to(event);
@@ -71,7 +71,7 @@ impl Observer for Ledger {
         self.refusals().add(refusal.clone());
         // With the store's other events, so that they stay in order.
         let locked = &self.shards[refused.store.map_or(0, shard::of)];
-        drop(self.tell(locked, locked.lock(), Told::Refused(Box::new(refusal))));
+        drop(self.tell(locked, locked.lock(), || Told::Refused(Box::new(refusal))));
     }
 }
 
@@ -132,7 +132,7 @@ impl Ledger {
                         ..happened
                     };
                     self.begin(&mut shard, &made, kind, site, None);
-                    shard = self.tell(locked, shard, Told::Happened(made));
+                    shard = self.tell(locked, shard, || Told::Happened(made));
                 }
                 let kept = self.kept_events;
                 let Some(record) = shard.get_mut(happened.store) else { return };
@@ -142,7 +142,7 @@ impl Ledger {
                 shard.sums.external_bytes += grown;
             }
         }
-        drop(self.tell(locked, shard, Told::Happened(happened)));
+        drop(self.tell(locked, shard, || Told::Happened(happened)));
     }
 
     /// Begins the record of a store.
@@ -191,11 +191,22 @@ impl Ledger {
             return;
         }
         happened.time = self.now();
-        drop(self.tell(locked, shard, Told::Happened(happened)));
+        drop(self.tell(locked, shard, || Told::Happened(happened)));
     }
 
     /// Hands it to the stream, if there is one. Waits while too much is waiting to be written.
-    fn tell<'a>(&self, locked: &'a Locked, mut shard: MutexGuard<'a, Shard>, told: Told) -> MutexGuard<'a, Shard> {
+    #[inline]
+    fn tell<'a>(
+        &self,
+        locked: &'a Locked,
+        shard: MutexGuard<'a, Shard>,
+        told: impl FnOnce() -> Told,
+    ) -> MutexGuard<'a, Shard> {
+        if shard.told.is_some() { self.tell_now(locked, shard, told()) } else { shard }
+    }
+
+    #[inline(never)]
+    fn tell_now<'a>(&self, locked: &'a Locked, mut shard: MutexGuard<'a, Shard>, told: Told) -> MutexGuard<'a, Shard> {
         let Some(queue) = &mut shard.told else { return shard };
         if is_forked() {
             // Nobody would ever take it.

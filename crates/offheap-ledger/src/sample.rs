@@ -56,11 +56,11 @@ impl Sampling {
         -1.0 / (-counted(byte_length) / self.mean).exp_m1()
     }
 
-    /// The distance to the next point, in whole bytes: the byte in which the point lies is the last one.
+    /// The distance to the next point, in whole bytes: the byte in which the point lies is the last one. At least 1.
     fn next_point(self) -> u64 {
         // In (0, 1], so that the logarithm is finite.
         let uniform = ((next_random() >> 11) + 1) as f64 * 2.0_f64.powi(-53);
-        (-uniform.ln() * self.mean).ceil().max(1.0) as u64
+        ((-uniform.ln() * self.mean) as u64).saturating_add(1)
     }
 }
 

@@ -78,7 +78,8 @@ impl Weight {
     pub(crate) fn of(self, number: u64) -> u64 {
         match self {
             Weight::ONE => number,
-            Weight(weight) => (f64::from(weight) * number as f64).round() as u64,
+            // Rounded without a call of `round`, which not every processor has as an instruction.
+            Weight(weight) => (f64::from(weight) * number as f64 + 0.5) as u64,
         }
     }
 

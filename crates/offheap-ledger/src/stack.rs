@@ -15,7 +15,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::frames;
 use crate::site::identity;
-use crate::sys::{MOST_FRAMES, Walker};
+use crate::sys::Walker;
 use crate::thread_cache::ThreadCache;
 
 /// The distinct stacks that a process keeps. When there are more, new ones are not recorded; the place still is.
@@ -58,10 +58,9 @@ impl Stack {
     /// example, and where [`MOST_STACKS`] are kept. Never panics.
     #[inline]
     pub(crate) fn here(script: Option<&ScriptStack>) -> Option<Stack> {
-        let mut addresses = [0; MOST_FRAMES];
         // A panic must not keep the caller from recording what happened: it would go on asking for a block that is gone.
         let walked = catch_unwind(AssertUnwindSafe(|| {
-            WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, &mut addresses, script)).ok()?
+            WALKER.try_with(|walker| Stack::walked(&mut *walker.try_borrow_mut().ok()?, script)).ok()?
         }));
         walked.unwrap_or_default()
     }
@@ -73,19 +72,20 @@ impl Stack {
         walked.recent().or_else(|| walked.keep())
     }
 
-    fn walked(
-        walker: &mut Option<Walker>,
-        addresses: &mut [usize; MOST_FRAMES],
-        script: Option<&ScriptStack>,
-    ) -> Option<Stack> {
+    fn walked(walker: &mut Option<Walker>, script: Option<&ScriptStack>) -> Option<Stack> {
         let walker = walker.get_or_insert_with(Walker::new);
-        let count = walker.walk(addresses);
-        if let Some(stack) = (Walked { addresses: &addresses[..count], script }).recent() {
-            return Some(stack);
+        let mut is_refreshed = false;
+        loop {
+            let walked = Walked { addresses: walker.walk(), script };
+            if let Some(stack) = walked.recent() {
+                return Some(stack);
+            }
+            // Before a new stack is believed, the list of modules is. Code of a new library makes new stacks only.
+            if is_refreshed || !Walker::refresh() {
+                return walked.keep();
+            }
+            is_refreshed = true;
         }
-        // Before a new stack is believed, the list of modules is. Code of a new library makes new stacks only.
-        let count = if walker.refresh() { walker.walk(addresses) } else { count };
-        Walked { addresses: &addresses[..count], script }.keep()
     }
 
     /// Whether functions of script are in it.

@@ -14,7 +14,7 @@ impl Block {
     ///
     /// The event must be one that the core told the ledger itself, which then is told the store's end too.
     pub(crate) fn of_new(event: &Event) -> Option<Block> {
-        (event.kind == EventKind::Created).then(|| Block(event.block()))
+        matches!(event.kind, EventKind::Created).then(|| Block(event.block()))
     }
 
     /// The store has another block from now on.

@@ -12,4 +12,4 @@ pub(crate) use block::Block;
 pub(crate) use exit::at_exit;
 pub(crate) use fork::{is_forked, notice_forks};
 pub(crate) use name::thread_name;
-pub(crate) use walk::{MOST_FRAMES, Walker};
+pub(crate) use walk::Walker;

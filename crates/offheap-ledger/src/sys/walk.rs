@@ -10,7 +10,7 @@ use framehop::{CacheNative, FrameAddress, MayAllocateDuringUnwind, UnwindRegsNat
 use super::modules::{self, Unwinder};
 
 /// The innermost frames of a stack that are recorded. Frames further out are left out.
-pub(crate) const MOST_FRAMES: usize = 64;
+const MOST_FRAMES: usize = 64;
 
 /// Walks over the stack of the thread that made it.
 ///
@@ -21,6 +21,8 @@ pub(crate) struct Walker {
     unwinder: Arc<Unwinder>,
     cache: CacheNative<MayAllocateDuringUnwind>,
     stack: Range<usize>,
+    /// Of the last walk that is not remembered.
+    frames: Box<[usize; MOST_FRAMES]>,
     /// The latest walks, each at the place that its stack pointer names.
     latest: Box<[Walk; LATEST]>,
 }
@@ -106,23 +108,24 @@ impl Walker {
     pub(crate) fn new() -> Self {
         let (list, unwinder) = modules::current();
         let stack = offheap::adapter::thread_stack().unwrap_or_default();
-        Walker { list, unwinder, cache: CacheNative::new(), stack, latest: Box::new([Walk::NONE; LATEST]) }
+        let (frames, latest) = (Box::new([0; MOST_FRAMES]), Box::new([Walk::NONE; LATEST]));
+        Walker { list, unwinder, cache: CacheNative::new(), stack, frames, latest }
     }
 
     /// Whether modules were loaded or unloaded, so that a stack has to be walked again.
-    pub(crate) fn refresh(&mut self) -> bool {
+    pub(crate) fn refresh() -> bool {
         modules::refresh()
     }
 
-    /// Writes the return addresses of this thread's frames, the innermost first. Returns their number.
+    /// The return addresses of this thread's frames, the innermost first.
     #[inline(never)]
-    pub(crate) fn walk(&mut self, into: &mut [usize; MOST_FRAMES]) -> usize {
+    pub(crate) fn walk(&mut self) -> &[usize] {
         if self.list != modules::newest() {
             (self.list, self.unwinder) = modules::current();
         }
         let Here { pc, sp, fp, mut registers } = Here::get();
         let Some(last) = self.stack.end.checked_sub(8).filter(|&last| sp >= self.stack.start && sp <= last) else {
-            return 0;
+            return &[];
         };
         let walk = &mut self.latest[sp / 16 % LATEST];
         let is_at_same = REMEMBERS && walk.is_at_same(self.list, sp, fp);
@@ -133,8 +136,7 @@ impl Walker {
             };
             walk.is_enough = Some(is_enough);
             if is_enough {
-                into[..walk.count].copy_from_slice(&walk.frames[..walk.count]);
-                return walk.count;
+                return &walk.frames[..walk.count];
             }
         }
         let words = Words::default();
@@ -154,6 +156,7 @@ impl Walker {
         if remembers {
             (walk.word_count, walk.is_enough) = (0, None);
         }
+        let into = &mut self.frames;
         let (mut at, mut count, mut word_count) = (FrameAddress::from_instruction_pointer(pc), 0, 0);
         while count < MOST_FRAMES {
             let next = self.unwinder.unwind_frame(at, &mut registers, &mut self.cache, &mut read);
@@ -178,7 +181,7 @@ impl Walker {
             let fp = if is_on_stack(fp) { fp } else { 0 };
             (walk.list, walk.sp, walk.fp, walk.count, walk.word_count) = (self.list, sp, fp, count, word_count);
         }
-        count
+        &into[..count]
     }
 }
 
@@ -271,9 +274,7 @@ mod tests {
     #[inline(never)]
     fn down(depth: u32, walker: &mut Walker) -> (Vec<usize>, u32) {
         if depth == 0 {
-            let mut frames = [0; MOST_FRAMES];
-            let count = walker.walk(&mut frames);
-            return (frames[..count].to_vec(), 0);
+            return (walker.walk().to_vec(), 0);
         }
         let (frames, calls) = down(depth - 1, walker);
         (frames, std::hint::black_box(calls + 1))
