@@ -42,6 +42,7 @@ impl QuickJs {
     /// no handle calls QuickJS, so the handler is not called inside of itself.
     fn call_in<R>(&self, work: impl FnOnce(&Ctx<'_>) -> R) -> R {
         let _in_call = self.own.call();
+        self.own.keep_stack_end(self.context.as_raw());
         work(&self.context.ctx())
     }
 
@@ -50,6 +51,7 @@ impl QuickJs {
     pub(crate) fn begin<'a, R>(&'a self, work: impl FnOnce(Ctx<'a>) -> R) -> R {
         let _in_call = self.own.call();
         let _script = adapter::script_runs();
+        self.own.keep_stack_end(self.context.as_raw());
         let ctx = self.context.ctx();
         if !self.own.growing().is_empty() {
             sys::see_all_growth(&ctx, &self.own);

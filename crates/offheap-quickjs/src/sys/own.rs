@@ -10,7 +10,7 @@ use rquickjs::{Context, Ctx, Function, Value, qjs};
 
 use super::growing::Growing;
 use super::middle::InCall;
-use super::stack::here;
+use super::stack::{here, limit_stack_at};
 use crate::Error;
 
 /// The functions that an isolate's set-up script returns, in its order.
@@ -91,6 +91,12 @@ impl Own {
     /// Notes where the stack of script ends, when the isolate is entered.
     pub(crate) fn set_stack_end(&self, address: usize) {
         self.stack_end.set(address);
+    }
+
+    /// Keeps that end for script that is called from here. `ctx` is of this isolate, which is entered.
+    #[inline]
+    pub(crate) fn keep_stack_end(&self, ctx: NonNull<qjs::JSContext>) {
+        limit_stack_at(ctx, self.stack_end.get());
     }
 
     /// Whether script has no stack left. QuickJS checks that when it calls functions, except for native ones.

@@ -1,5 +1,7 @@
 //! The stack limit of script. QuickJS assumes that a thread has 1 MiB, and overflows the stack if it has less.
 
+use std::ptr::NonNull;
+
 use offheap::adapter::thread_stack;
 use rquickjs::{Ctx, qjs};
 
@@ -24,6 +26,20 @@ pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) -> usize {
     // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_SetMaxStackSize(runtime, byte_length as _) };
     here.saturating_sub(byte_length)
+}
+
+/// Limits script that is called from here to the stack before `end`, an address that [`limit_stack`] returned. With rquickjs's
+/// feature `parallel`, each call of script begins a stack of the full size where it is made.
+#[inline]
+pub(super) fn limit_stack_at(ctx: NonNull<qjs::JSContext>, end: usize) {
+    // SAFETY: I-LAYOUT: a live context.
+    let runtime = unsafe { qjs::JS_GetRuntime(ctx.as_ptr()) };
+    // SAFETY: I-LAYOUT: a live runtime, on its thread.
+    unsafe { qjs::JS_UpdateStackTop(runtime) };
+    // 0 would mean no limit.
+    let byte_length = here().saturating_sub(end).max(1);
+    // SAFETY: I-LAYOUT: a live runtime, on its thread.
+    unsafe { qjs::JS_SetMaxStackSize(runtime, byte_length as _) };
 }
 
 /// An address in the stack frame of a function that the caller calls.

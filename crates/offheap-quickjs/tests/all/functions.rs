@@ -36,6 +36,39 @@ fn endless_recursion_of_native_functions_ends_with_an_error() {
     }
 }
 
+/// rquickjs's feature `parallel` begins a new stack with each call of script.
+#[test]
+fn endless_recursion_of_native_functions_at_the_end_of_the_stack_ends_with_an_error() {
+    const SCRIPT: &str = "let most = 0;
+        const count = (n) => { most = n; count(n + 1) };
+        try { count(0) } catch {}
+        let reached = 0;
+        globalThis.endless = () => { reached = 1; return endless() + 1 };
+        const down = (n) => n > 0 ? down(n - 1) : native();
+        let error;
+        for (let n = most; n > 0 && !reached; n--) try { down(n) } catch (e) { error = e }
+        reached + error.name";
+    for source in ["() => run()", "() => call(endless)"] {
+        for kib in [256, 512, 2048] {
+            let run = move || {
+                Isolate::new().unwrap().enter(|scope| {
+                    let run =
+                        scope.function("run", |scope, _| scope.eval::<u32>("endless()").map(Value::from)).unwrap();
+                    let call = scope.function("call", |scope, arguments| {
+                        let endless: Local<'_, JsFunction> = arguments.get(scope, 0)?;
+                        scope.call::<u32>(&endless, ()).map(Value::from)
+                    });
+                    scope.set_global("run", &run).unwrap();
+                    scope.set_global("call", &call.unwrap()).unwrap();
+                    scope.eval::<()>(&format!("globalThis.native = {source}; undefined")).unwrap();
+                    assert_eq!(scope.eval::<String>(SCRIPT).unwrap(), "1RangeError", "{source}, {kib} KiB");
+                });
+            };
+            thread::Builder::new().stack_size(kib << 10).spawn(run).unwrap().join().unwrap();
+        }
+    }
+}
+
 thread_local! {
     static HANDLES: RefCell<Vec<Handle<JsArrayBuffer>>> = const { RefCell::new(Vec::new()) };
     static ACTIVE: Cell<bool> = const { Cell::new(false) };

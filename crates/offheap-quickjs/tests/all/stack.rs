@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::thread;
 
-use offheap_quickjs::Isolate;
+use offheap_quickjs::{Isolate, is_module};
 
 const CHILD: &str = "OFFHEAP_QUICKJS_STACK_CHILD";
 
@@ -16,6 +16,8 @@ const ENDLESS: [&str; 4] = [
 ];
 
 fn recurse() {
+    assert!(!is_module(&"[".repeat(200_000)));
+    assert!(is_module("export default [[[[]]]]"));
     let mut isolate = Isolate::new().unwrap();
     for source in ENDLESS {
         let ended = isolate.enter(|scope| {
