@@ -22,11 +22,12 @@ const ROWS: usize = 8_192;
 
 fn main() -> Result<(), Box<dyn Error>> {
     offheap_v8::start("")?;
-    let all: [(&str, Measure); 7] = [
+    let all: [(&str, Measure); 8] = [
         ("column_f64_rust", columns::f64_rust),
         ("column_i32_rust", columns::i32_rust),
         ("column_nulls", columns::nulls),
         ("strings_upper_rust", strings::upper_rust),
+        ("strings_upper_v8", strings::upper_v8),
         ("vectors_dot_384", vectors::dot_384),
         ("one_row", columns::one_row),
         ("aggregate_rust", aggregates::sums),
