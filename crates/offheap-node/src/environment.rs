@@ -1,12 +1,11 @@
 //! What is kept for the process.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use offheap::IsolateId;
 use offheap::adapter::{IsolateRegistration, in_finalizer};
-use offheap_engine::memory::{EndedIsolates, EngineMade, EngineMadeStores};
 
-use crate::sys::Block;
+use crate::sys::TABLE;
 use crate::{Error, engine};
 
 /// What is kept for the process. Node moves buffers between its environments untold, so all of them are one host to the
@@ -14,8 +13,6 @@ use crate::{Error, engine};
 pub(crate) struct Process {
     /// It never ends.
     registration: Arc<IsolateRegistration>,
-    /// The stores over script's own memory that V8 has not released yet.
-    engine_made: Mutex<EngineMadeStores<Block>>,
 }
 
 static PROCESS: OnceLock<Process> = OnceLock::new();
@@ -31,7 +28,7 @@ impl Process {
             return Ok(process);
         }
         let registration = Arc::new(IsolateRegistration::host(engine())?);
-        Ok(PROCESS.get_or_init(|| Process { registration, engine_made: Mutex::default() }))
+        Ok(PROCESS.get_or_init(|| Process { registration }))
     }
 
     /// The one registration of this process.
@@ -39,34 +36,20 @@ impl Process {
     pub(crate) fn registration(&self) -> &Arc<IsolateRegistration> {
         &self.registration
     }
-
-    /// Notes a store over script's own memory until V8 has released the memory.
-    pub(crate) fn note_engine_made(&self, made: EngineMade<Block>) {
-        EngineMadeStores::note(&self.engine_made, &ENDED, made);
-    }
-
-    /// Ends the exposure of stores over script's own memory that V8 has released.
-    pub(crate) fn drop_released(&self) {
-        EngineMadeStores::drop_released(&self.engine_made, &ENDED);
-    }
 }
 
-/// Ends the exposure of the stores over script's own memory whose buffers V8 has collected, in all environments, and frees
-/// the memory that nobody else has. Stores over memory of Rust need no such call: V8 itself ends their exposure.
+/// Ends the exposure of the stores over script's own memory whose buffers V8 has collected, in all environments. Stores over
+/// memory of Rust need no such call: V8 itself ends their exposure.
 ///
-/// The library does this from time to time, as more buffers come in: at the latest when they are twice as many as were left,
-/// or have 64 MiB. Call it when a program is done with large buffers and none come in for a while. Any thread may call it.
-/// It does nothing in the modes *external* and *copy*, where script's own memory is copied.
+/// V8 does not tell when it has collected such a buffer. [`expose`](crate::expose) finds it out for its store. Call this before a
+/// program asks for the exposure of such a store, or promises [`assume_host_is_done`](offheap::BackingStore::assume_host_is_done). No
+/// memory waits for it: a store is freed with its last handle, and V8 frees its memory after that. Any thread may call it. It does
+/// nothing in the modes *external* and *copy*, where script's own memory is copied.
 pub fn release_collected() {
-    if !in_finalizer()
-        && let Some(process) = PROCESS.get()
-    {
-        process.drop_released();
+    if !in_finalizer() {
+        TABLE.end_released();
     }
 }
-
-/// No environment is an isolate of its own, so none ends.
-static ENDED: EndedIsolates<Block> = EndedIsolates::new();
 
 /// The isolate as which stores that script of this process has count as exposed, in all environments.
 ///

@@ -77,7 +77,7 @@ fn block_over(v8: V8, process: &Process, store: &BackingStore) -> Result<Block, 
     match wrap(v8, process, store) {
         // V8 may have released script's buffer since.
         Err(Error::Memory(offheap::Error::OneBuffer { .. })) => {
-            process.drop_released();
+            TABLE.end_released_of(store);
             wrap(v8, process, store)
         }
         wrapped => wrapped,

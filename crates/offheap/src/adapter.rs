@@ -24,7 +24,8 @@ pub use crate::event::{Refusal, is_observed};
 pub use crate::finalizer::{InFinalizer, in_finalizer};
 pub use crate::isolate::IsolateRegistration;
 pub use crate::lend::{
-    Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, frees_bytes, shared_engine_memory,
+    Hold, Lender, bytes_in, bytes_mut_in, cells_in, copy_from_slice_in, engine_released, engine_store, frees_bytes,
+    growing_engine_store, shared_engine_memory,
 };
 pub use crate::raw::{EngineMemory, load_bytes};
 pub use crate::script_stack::{

@@ -377,6 +377,33 @@ fn the_holders_of_a_store_are_read_from_its_newest_block() {
 }
 
 #[test]
+fn a_store_over_an_engines_own_buffer_is_told_as_exposed_until_it_ends_or_the_engine_releases_it() {
+    observe();
+    let host = IsolateRegistration::host("Host").unwrap();
+    let isolate = host.id();
+    // SAFETY: there is no engine that uses the memory.
+    let store = || unsafe { adapter::engine_store(vec![0_u8; 8], isolate, Site::here()) }.unwrap();
+    let (exposed, released) = (EventKind::Exposed { isolate }, EventKind::Released { isolate: Some(isolate) });
+
+    let ends = store();
+    let id = ends.id();
+    drop(ends);
+    assert_eq!(kinds(id), [EventKind::Created, exposed, released, EventKind::Freed { at: None }]);
+
+    let store = store();
+    let (id, weak) = (store.id(), store.downgrade());
+    for _ in 0..2 {
+        // SAFETY: there is no engine that uses the memory.
+        unsafe { adapter::engine_released(&weak) };
+        assert_eq!(kinds(id), [EventKind::Created, exposed, released]);
+    }
+    drop(store);
+    // SAFETY: there is no engine that uses the memory.
+    unsafe { adapter::engine_released(&weak) };
+    assert_eq!(kinds(id), [EventKind::Created, exposed, released, EventKind::Freed { at: None }]);
+}
+
+#[test]
 fn the_block_of_manual_memory_is_there_until_its_free_was_told() {
     observe();
     // Pages, at an address that no other test adopted.

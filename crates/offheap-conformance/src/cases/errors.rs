@@ -141,7 +141,7 @@ const NOT_MET: &[(&str, &str)] = &[
     ("Memory(EngineMayShrink)", "only V8's own memory: tests of `offheap-v8`"),
     ("Memory(HostMayWrite)", "no engine here is a host: tests of `offheap`, and of the model engine"),
     ("Memory(ReadOnlyInHost)", "no engine here is a host: tests of `offheap`"),
-    ("Memory(TooManyBuffers)", "65,535 buffers over one store: tests of `offheap`"),
+    ("Memory(TooManyBuffers)", "32,767 buffers over one store: tests of `offheap`"),
     ("Memory(TooManyIsolates)", "more isolates than a test should make: tests of `offheap`"),
     ("Memory(NullData)", "requires unsafe code: tests of `offheap`"),
     ("Memory(AddressReused)", "requires unsafe code: tests of `offheap`"),

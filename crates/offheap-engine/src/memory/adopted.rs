@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use offheap::adapter::{EngineMemory, Hold, shared_engine_memory};
+use offheap::adapter::{EngineMemory, Hold, engine_store, growing_engine_store, shared_engine_memory};
 use offheap::{BackingStore, FrozenOwner, FrozenStore, IsolateId, Owner, Site, UniqueStore};
 
 use super::{AddressTable, Block, BlockUse, EngineMade};
@@ -90,6 +90,9 @@ impl<B: Block> AddressTable<B> {
     /// returns the value that the caller must [note](super::EngineMadeStores::note). If another thread has already
     /// made a store of the block, returns that store.
     ///
+    /// In a host there is nothing to note: the host keeps the block for its own buffers, the store ends with its last handle, and
+    /// the table finds out when the host has [released](Self::end_released) the block.
+    ///
     /// # Errors
     /// [`Error::Memory`] if there is no memory for the store or its entry.
     ///
@@ -100,7 +103,8 @@ impl<B: Block> AddressTable<B> {
     ///   untold, so a block of a host is [`Fixed`](BlockUse::Fixed), [`Growable`](BlockUse::Growable) or
     ///   [`Shared`](BlockUse::Shared).
     /// - Unless the block is shared, only script of `isolate` writes the bytes and changes their number until the
-    ///   engine drops the block. Until then, the caller keeps the result noted.
+    ///   engine drops the block. Until then, the caller keeps the result noted. In a host, script of any of its isolates and its
+    ///   calls may write them.
     #[track_caller]
     #[inline(never)]
     pub unsafe fn adopt(
@@ -121,6 +125,14 @@ impl<B: Block> AddressTable<B> {
                 (shared?.as_store().clone(), None)
             }
             BlockUse::Frozen => (FrozenStore::from_owner(owner)?.into(), None),
+            BlockUse::Fixed if isolate.is_host() => {
+                // SAFETY: I-HOST: the caller promises that the host's isolates and calls use the block, until it is released.
+                (unsafe { engine_store(owner, isolate, Site::here()) }?, None)
+            }
+            BlockUse::Growable if isolate.is_host() => {
+                // SAFETY: I-HOST, I-MAPPED: as above; the block only grows.
+                (unsafe { growing_engine_store(owner, isolate, Site::here()) }?, None)
+            }
             BlockUse::Resizable | BlockUse::Growable => {
                 let may_shrink = usage == BlockUse::Resizable;
                 // SAFETY: I-MAPPED: the caller promises that only script of this isolate resizes the block, and

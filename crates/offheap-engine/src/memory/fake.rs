@@ -93,6 +93,11 @@ impl Isolate {
         Isolate { registration: isolate(), stores: Mutex::default(), ended: Arc::new(EndedIsolates::new()) }
     }
 
+    /// A host, which is one isolate for the whole process.
+    pub(super) fn host() -> Self {
+        Isolate { registration: Arc::new(IsolateRegistration::host(ENGINE).unwrap()), ..Isolate::new() }
+    }
+
     /// Another isolate of the same engine.
     pub(super) fn sibling(&self) -> Self {
         Isolate { ended: Arc::clone(&self.ended), ..Isolate::new() }

@@ -9,8 +9,8 @@ use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
-use offheap::adapter::{Hold, IsolateRegistration};
-use offheap::{BackingStore, IsolateId, StoreId};
+use offheap::adapter::{Hold, IsolateRegistration, engine_released};
+use offheap::{BackingStore, IsolateId, StoreId, WeakStore};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
@@ -362,11 +362,29 @@ impl<B: Block> AddressTable<B> {
                 if entry.held.as_ref().is_some_and(|held| held.was_remembered) {
                     self.shard(address).1.forget(address);
                 }
-                entry.made_by_engine = Some(MadeByEngine { owner, store: store.downgrade(), block: block.clone() });
+                let is_of_host = store.exposure().is_some_and(|(isolate, _)| isolate.is_host());
+                let (store, block) = (store.downgrade(), block.clone());
+                entry.made_by_engine = Some(MadeByEngine { owner, store, block, is_of_host });
             }
             !is_there
         })?;
         Ok(upgraded.filter(|_| !inserted))
+    }
+
+    /// Ends the exposure of the stores of a host over its own blocks that it has released. It looks through the whole table.
+    pub fn end_released(&self) {
+        let mut released = Vec::new();
+        for shard in &self.shards {
+            released.extend(shard.lock().values().filter_map(Entry::released).cloned());
+        }
+        released.iter().for_each(end_released);
+    }
+
+    /// Ends the exposure of a store of a host over its own block, if it has released the block.
+    pub fn end_released_of(&self, store: &BackingStore) {
+        let address = store.as_ptr().addr() - store.byte_offset();
+        let released = self.lock(address).get(&address).and_then(Entry::released).cloned();
+        released.iter().for_each(end_released);
     }
 
     /// Removes the entry that [`insert_made_by_engine`](Self::insert_made_by_engine) noted, unless it has become
@@ -393,6 +411,13 @@ impl<B> Shard<B> {
     fn lock(&self) -> MutexGuard<'_, Entries<B>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends the exposure of a store whose block was [released](Entry::released).
+fn end_released(store: &WeakStore) {
+    // SAFETY: I-HOST: the host has no reference to the block any more, so it gets none, and all its uses came before
+    // (`references`). The table's own references are not given to it.
+    unsafe { engine_released(store) };
 }
 
 #[inline]

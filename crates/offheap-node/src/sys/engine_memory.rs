@@ -82,9 +82,7 @@ impl<'s> Memory<'s> {
         // SAFETY: I-MAPPED: the block, the address and the length are those of a live buffer. Shared memory never gets shorter
         // (V8's I17), and neither does WebAssembly's. All environments of the process are one isolate.
         let (store, made) = unsafe { TABLE.adopt(adopted, process.registration().id()) }?;
-        if let Some(made) = made {
-            process.note_engine_made(made);
-        }
+        debug_assert!(made.is_none(), "the process is a host");
         Ok(store)
     }
 

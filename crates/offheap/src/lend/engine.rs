@@ -1,8 +1,8 @@
 //! Stores over memory that an engine owns, and may make longer or shorter.
 
 use super::Hold;
-use crate::raw::{Claim, EngineMemory, RawStore};
-use crate::{IsolateId, Rejected, SharedStore, Site, StoreKind};
+use crate::raw::{Claim, EngineMemory, Owner, RawStore};
+use crate::{BackingStore, IsolateId, Rejected, SharedStore, Site, StoreKind, WeakStore};
 
 impl Hold {
     /// A hold on a new store over an engine's unshared memory, which is exposed in `isolate` from the start.
@@ -32,6 +32,54 @@ impl Hold {
         let hold = Hold(Claim::of_new(raw, isolate));
         hold.0.tell(isolate);
         Ok(hold)
+    }
+}
+
+/// A store over memory of fixed length that an engine made for a buffer of its own. The store counts as exposed in `isolate`
+/// from the start, until [`engine_released`]. The engine keeps the memory for its buffer, so that buffer does not keep the store:
+/// it ends with its last handle, as other stores that are exposed nowhere.
+///
+/// # Errors
+/// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+///
+/// # Safety
+/// Until [`engine_released`], script and the engine use the memory only in that isolate, on one thread at a time, or in a host. Afterwards
+/// they do not use it.
+#[inline]
+#[track_caller]
+pub unsafe fn engine_store<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<BackingStore, Rejected<O>> {
+    let raw = RawStore::of_engine_buffer(owner, isolate, site).map_err(|(error, owner)| Rejected::new(error, owner))?;
+    Ok(BackingStore::over(raw))
+}
+
+/// A store as by [`engine_store`], over memory that the engine makes longer. The store's kind is
+/// [`StoreKind::ENGINE_GROWABLE`].
+///
+/// # Errors
+/// The memory comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+///
+/// # Safety
+/// That of [`engine_store`]. The length only rises, and not after [`engine_released`].
+#[track_caller]
+pub unsafe fn growing_engine_store<M: EngineMemory>(
+    memory: M,
+    isolate: IsolateId,
+    site: Site,
+) -> Result<BackingStore, Rejected<M>> {
+    RawStore::of_growing_buffer(memory, isolate, site).map(BackingStore::over)
+}
+
+/// The engine has released its own buffers over the memory of a store of [`engine_store`], which therefore counts as exposed no
+/// more. It does nothing if that was said before, and if the store has ended. No lock is held, since the observer is told, and this
+/// may drop the last reference to the store.
+///
+/// # Safety
+/// Neither script nor the engine uses the memory any more, except through buffers that an adapter makes of the store. All their uses
+/// come before this call.
+pub unsafe fn engine_released(store: &WeakStore) {
+    if let Some(store) = store.upgrade() {
+        // SAFETY: I-BORROW: the caller's promise.
+        drop(unsafe { Claim::of_engine(store.raw()) });
     }
 }
 

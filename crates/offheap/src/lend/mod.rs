@@ -22,7 +22,7 @@ use crate::raw::View;
 pub use atomic_slice::{AtomicInteger, AtomicSlice};
 pub use atomics::AtomicElement;
 pub use copies::copy_from_slice_in;
-pub use engine::shared_engine_memory;
+pub use engine::{engine_released, engine_store, growing_engine_store, shared_engine_memory};
 pub use foreign::DeleterCallback;
 pub use guard::{Cells, ReadGuard, WriteGuard, bytes_in, bytes_mut_in, cells_in};
 pub use hold::{Hold, frees_bytes};

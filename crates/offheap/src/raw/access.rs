@@ -1,10 +1,10 @@
 //! The access word: one atomic number that says who uses the bytes of a store at this moment, and who keeps its block.
 //!
 //! ```text
-//!  63            48 47            32 31     30           19 18       17      16         5 4        0
-//! +----------------+----------------+------+---------------+---------+-------+-----------+----------+
-//! | isolate        | live buffers   |writer| guards        |shrinking|growing| copies    | groups   |
-//! +----------------+----------------+------+---------------+---------+-------+-----------+----------+
+//!  63            48 47     46       32 31     30           19 18       17      16         5 4        0
+//! +----------------+-------+-----------+------+---------------+---------+-------+-----------+----------+
+//! | isolate        |engine | buffers   |writer| guards        |shrinking|growing| copies    | groups   |
+//! +----------------+-------+-----------+------+---------------+---------+-------+-----------+----------+
 //! ```
 //!
 //! All uses that exclude each other are in the same word, so each step is one compare-and-swap and no two steps can miss
@@ -18,6 +18,9 @@
 //! exactly one step leaves none of either, and the thread that makes this step ends the block. So a buffer needs two atomic
 //! steps in its life: the one that counts it, and the one that does not any more. Mostly there is one group. There are more
 //! for a moment if a buffer gives a new handle before the last group was ended.
+//!
+//! An engine's own memory is kept by the engine, for its own buffer. So that buffer is one bit, `engine`, which exposes the
+//! store as live buffers do, and does not keep the block.
 //!
 //! The last buffer leaves the isolate's bits behind. They mean nothing then, unless they are those of a *host* such as Node:
 //! calls of a host may write the memory later, while no script runs. So the bits of a host are a mark that stays. It refuses
@@ -38,7 +41,10 @@ const GUARD: u64 = 1 << 19;
 const GUARDS: u64 = 0xfff << 19;
 const WRITER: u64 = 1 << 31;
 const BUFFER: u64 = 1 << 32;
-const BUFFERS: u64 = 0xffff << 32;
+const BUFFERS: u64 = 0x7fff << 32;
+const ENGINE: u64 = 1 << 47;
+/// What exposes the store.
+const EXPOSED: u64 = BUFFERS | ENGINE;
 const ISOLATE_SHIFT: u32 = 48;
 const ISOLATE: u64 = 0xffff << ISOLATE_SHIFT;
 /// Manual memory that was freed has these bits. No isolate has this id.
@@ -48,10 +54,10 @@ const HOSTS: u64 = (FIRST_HOST as u64) << ISOLATE_SHIFT;
 /// The bits in a word from which a host's mark was taken away. An isolate that is no host may have this id.
 const NO_HOST: u64 = 1 << ISOLATE_SHIFT;
 /// What excludes the first buffer of an isolate.
-const NOT_IDLE: u64 = BUFFERS | WRITER | GUARDS | SHRINKING | GROWING;
+const NOT_IDLE: u64 = EXPOSED | WRITER | GUARDS | SHRINKING | GROWING;
 
 /// The most live buffers that one store may have in its isolate.
-pub(crate) const MAX_BUFFERS: u16 = 0xffff;
+pub(crate) const MAX_BUFFERS: u16 = 0x7fff;
 
 /// Why a step was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +83,7 @@ pub(crate) struct AccessWord(AtomicU64);
 /// The isolate that has the store. The last buffer leaves its bits behind.
 #[inline]
 fn isolate(word: u64) -> Option<IsolateId> {
-    if word & BUFFERS == 0 { None } else { IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16) }
+    if word & EXPOSED == 0 { None } else { IsolateId::from_bits((word >> ISOLATE_SHIFT) as u16) }
 }
 
 #[inline]
@@ -97,7 +103,7 @@ fn host(word: u64) -> Option<IsolateId> {
 fn admit_beside_host(word: u64, allowed: bool) -> Result<(), Denied> {
     match host(word) {
         None => Err(Denied::Freed),
-        Some(host) if word & BUFFERS == 0 && !allowed => Err(Denied::OfHost { host }),
+        Some(host) if word & EXPOSED == 0 && !allowed => Err(Denied::OfHost { host }),
         Some(_) => Ok(()),
     }
 }
@@ -108,9 +114,10 @@ fn is_over(word: u64) -> bool {
     word & (BUFFERS | GROUPS) == 0
 }
 
+/// The number of buffers, the engine's own included.
 #[inline]
 fn buffers(word: u64) -> u16 {
-    ((word & BUFFERS) >> 32) as u16
+    ((word & BUFFERS) >> 32) as u16 + u16::from(word & ENGINE != 0)
 }
 
 /// The word after the first buffer was counted, in the isolate `id`.
@@ -122,7 +129,7 @@ fn exposed(word: u64, id: IsolateId) -> u64 {
 /// The isolate that has the store no more once a buffer is withdrawn.
 #[inline]
 fn unexposed(word: u64) -> Option<IsolateId> {
-    if word & BUFFERS == BUFFER { isolate(word) } else { None }
+    if word & EXPOSED == BUFFER { isolate(word) } else { None }
 }
 
 /// The present reader, writer or resizer, if there is one.
@@ -279,7 +286,7 @@ impl AccessWord {
             Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
             // A host moves buffers between its isolates untold, so two buffers might be in two of them.
             Some(_) if one_buffer || id.is_host() => Err(Denied::OneBuffer { isolate: id }),
-            Some(_) if buffers(word) == MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
+            Some(_) if word & BUFFERS == BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
             Some(_) => Ok(word + BUFFER),
         })
         .map(|before| buffers(before) == 0)
@@ -289,7 +296,7 @@ impl AccessWord {
     #[inline]
     pub(super) fn withdraw(&self) -> Withdrawal {
         let before = self.0.fetch_sub(BUFFER, Ordering::Release);
-        debug_assert!(buffers(before) != 0 && !is_freed(before));
+        debug_assert!(before & BUFFERS != 0 && !is_freed(before));
         let is_over = is_over(before - BUFFER);
         if is_over {
             fence(Ordering::Acquire);
@@ -303,7 +310,7 @@ impl AccessWord {
     pub(super) fn withdraw_if_kept(&self) -> Result<Option<IsolateId>, ()> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            debug_assert!(buffers(word) != 0 && !is_freed(word));
+            debug_assert!(word & BUFFERS != 0 && !is_freed(word));
             if is_over(word - BUFFER) {
                 return Err(());
             }
@@ -405,12 +412,12 @@ impl AccessWord {
 
     /// Whether there is one group, and this number of buffers.
     pub(super) fn has_one_group(&self, buffers: u64) -> bool {
-        self.0.load(Ordering::Acquire) & (BUFFERS | GROUPS) == buffers * BUFFER + GROUP
+        self.0.load(Ordering::Acquire) & (EXPOSED | GROUPS) == buffers * BUFFER + GROUP
     }
 
     /// Ends the only group if there is no buffer. No other can begin then.
     pub(super) fn end_only_group(&self) -> Result<(), Denied> {
-        self.step(Ordering::Acquire, false, |word| match word & (BUFFERS | GROUPS) {
+        self.step(Ordering::Acquire, false, |word| match word & (EXPOSED | GROUPS) {
             GROUP => Ok(0),
             _ => Err(Denied::Busy(Holder::References((word & GROUPS) as u32))),
         })
@@ -425,6 +432,31 @@ impl AccessWord {
     /// Counts the first buffer of a new block, which nobody else has.
     pub(super) fn expose_new(&self, id: IsolateId) {
         self.0.store(u64::from(id.bits()) << ISOLATE_SHIFT | BUFFER | GROUP, Ordering::Relaxed);
+    }
+}
+
+/// The engine's own buffer over its own memory.
+impl AccessWord {
+    /// Notes the engine's own buffer of a new block, which nobody else has.
+    #[inline]
+    pub(super) fn expose_to_engine(&self, id: IsolateId) {
+        self.0.store(u64::from(id.bits()) << ISOLATE_SHIFT | ENGINE | GROUP, Ordering::Relaxed);
+    }
+
+    /// The isolate in which the engine has its own buffer.
+    pub(super) fn engine(&self) -> Option<IsolateId> {
+        let word = self.0.load(Ordering::Relaxed);
+        if word & ENGINE == 0 { None } else { isolate(word) }
+    }
+
+    /// Makes the engine's own buffer one that is counted and keeps the block. Returns its isolate; `None` if there is none any
+    /// more. The caller has a handle.
+    pub(super) fn count_engine(&self) -> Option<IsolateId> {
+        let counted = |word| match word & ENGINE {
+            0 => Err(Denied::Busy(Holder::References(0))),
+            _ => Ok(word - ENGINE + BUFFER),
+        };
+        self.step(Ordering::AcqRel, true, counted).ok().and_then(isolate)
     }
 }
 

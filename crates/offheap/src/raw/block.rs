@@ -231,6 +231,9 @@ impl RawStore {
     #[inline]
     fn tell_freed(&self) {
         if !event::is_off() && !self.header().part.is_silent() {
+            if let Some(isolate) = self.access().engine() {
+                self.tell(EventKind::Released { isolate: Some(isolate) });
+            }
             self.count_freed();
             self.tell(EventKind::Freed { at: None });
         }

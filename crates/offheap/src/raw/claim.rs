@@ -92,6 +92,16 @@ impl Claim {
         Claim(ManuallyDrop::new(raw))
     }
 
+    /// The claim of the engine's own buffer over its own memory, from now on counted. `None` if there is none any more.
+    ///
+    /// # Safety
+    /// The claim is dropped once the engine uses the memory no more.
+    pub(crate) unsafe fn of_engine(raw: &RawStore) -> Option<Self> {
+        let isolate = raw.access().count_engine()?;
+        isolate.add_external_bytes(accounted_bytes(raw));
+        Some(Claim(raw.of_buffer()))
+    }
+
     /// Tells the observer of the claim.
     pub(crate) fn tell(&self, isolate: IsolateId) {
         self.0.tell(EventKind::Exposed { isolate });

@@ -4,8 +4,8 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use super::block::OF_ENGINE;
-use super::{Memory, RawStore};
-use crate::{Rejected, Site, StoreKind};
+use super::{Memory, Owner, RawStore};
+use crate::{Error, IsolateId, Rejected, Site, StoreKind};
 
 /// Memory that an engine owns and whose length the engine changes.
 ///
@@ -75,6 +75,25 @@ impl RawStore {
         let owner = EngineOwned { ask: ask::<M>, memory };
         let memory = |owner: &mut EngineOwned<M>| Memory { data: owner.memory.data(), byte_length: OF_ENGINE };
         RawStore::new(owner, kind, site, memory).map_err(|(error, owner)| Rejected::new(error, owner.memory))
+    }
+
+    /// A block of fixed length over memory that an engine owns and has its own buffer over, in `isolate`.
+    #[inline]
+    pub(crate) fn of_engine_buffer<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, (Error, O)> {
+        let mut raw = RawStore::new(owner, StoreKind::FIXED, site, |owner| Memory::from(owner.memory()))?;
+        raw.expose_to_engine(isolate);
+        Ok(raw)
+    }
+
+    /// A block over `memory`, which only grows, and over which the engine has its own buffer, in `isolate`.
+    pub(crate) fn of_growing_buffer<M: EngineMemory>(
+        memory: M,
+        isolate: IsolateId,
+        site: Site,
+    ) -> Result<Self, Rejected<M>> {
+        let mut raw = RawStore::of_engine(memory, StoreKind::ENGINE_GROWABLE, site)?;
+        raw.expose_to_engine(isolate);
+        Ok(raw)
     }
 
     /// Whether an engine owns the memory and changes its length.

@@ -401,3 +401,35 @@ fn manual_memory_is_freed_before_a_host_has_it_or_never() {
         }
     }
 }
+
+#[test]
+fn a_store_over_a_hosts_own_buffer_is_exposed_until_that_is_released_and_ends_with_its_last_handle() {
+    let host = IsolateRegistration::host("Host").unwrap();
+    let before = host.id().external_bytes();
+    // SAFETY: there is no script that uses the memory.
+    let store = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
+    let weak = store.downgrade();
+    assert_eq!(
+        (store.exposure(), store.reference_count(), store.to_vec().unwrap()),
+        (Some((host.id(), 1)), 2, vec![7; 8])
+    );
+    check(store.bytes().unwrap_err(), &host, 1);
+    assert!(matches!(Hold::new(&store, host.id()), Err(Error::OneBuffer { .. })));
+    assert!(store.try_into_unique().is_err());
+    assert!(weak.upgrade().is_none(), "the host's own buffer keeps no store");
+
+    // SAFETY: there is no script that uses the memory.
+    let store = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
+    // SAFETY: there is no script that uses the memory.
+    unsafe { adapter::engine_released(&store.downgrade()) };
+    assert_eq!((store.exposure(), host.id().external_bytes()), (None, before));
+    check(store.bytes().unwrap_err(), &host, 0);
+    let buffer = Hold::new(&store, host.id()).unwrap();
+    // SAFETY: there is no script that uses the memory.
+    unsafe { adapter::engine_released(&store.downgrade()) };
+    assert_eq!(store.exposure(), Some((host.id(), 1)), "another buffer of the store is not the host's own");
+    drop(buffer);
+    // SAFETY: there is no call of a host.
+    unsafe { store.assume_host_is_done() }.unwrap();
+    assert_eq!(store.try_into_unique().unwrap()[..], [7; 8]);
+}

@@ -63,3 +63,65 @@ fn a_store_over_a_resizable_block_has_the_block_s_length_and_keeps_it_for_anothe
     assert!(TABLE.block_of(&part).is_none(), "a part has a fixed length");
     assert!(TABLE.made_block(&part).is_some());
 }
+
+#[test]
+fn in_a_host_a_store_ends_with_its_last_handle_and_the_host_keeps_its_block() {
+    let (host, block) = (Isolate::host(), FakeBlock::new(64, 64));
+    for usage in [BlockUse::Fixed, BlockUse::Growable] {
+        let store = host.externalize(&block, usage, None);
+        assert_eq!(store.exposure(), Some((host.registration.id(), 1)), "{usage:?}");
+        assert_eq!(host.externalize(&block, usage, None), store);
+        assert!(host.stores.lock().unwrap().is_empty());
+        let weak = store.downgrade();
+        drop(store);
+        assert_eq!((weak.upgrade(), block.use_count(), TABLE.look_up(block.address(), 64)), (None, 1, None));
+    }
+}
+
+#[test]
+fn in_a_host_a_store_counts_as_exposed_until_the_table_finds_its_block_released() {
+    let (host, id) = (Isolate::host(), |isolate: &Isolate| isolate.registration.id());
+    let (block, other) = (FakeBlock::new(64, 64), FakeBlock::new(64, 64));
+    let (store, kept) =
+        (host.externalize(&block, BlockUse::Fixed, None), host.externalize(&other, BlockUse::Growable, None));
+    TABLE.end_released();
+    TABLE.end_released_of(&store);
+    assert_eq!(store.exposure(), Some((id(&host), 1)));
+    drop(block);
+    TABLE.end_released_of(&kept);
+    assert_eq!((store.exposure(), kept.exposure()), (Some((id(&host), 1)), Some((id(&host), 1))));
+    TABLE.end_released_of(&store.slice(8..16).unwrap());
+    assert_eq!((store.exposure(), kept.exposure()), (None, Some((id(&host), 1))));
+    assert!(matches!(store.bytes(), Err(offheap::Error::HostMayWrite { .. })), "a call may be pending");
+    drop(other);
+    TABLE.end_released();
+    assert_eq!(kept.exposure(), None);
+
+    // The store is exposed again, now by a buffer that keeps it.
+    let given = TABLE.expose(&store, &host.registration).unwrap();
+    TABLE.end_released();
+    assert_eq!(store.exposure(), Some((id(&host), 1)));
+    let weak = store.downgrade();
+    drop(store);
+    assert!(weak.upgrade().is_some());
+    // SAFETY: I-FREE-ONCE: the table returned these pointers, and they are passed back once.
+    unsafe { TABLE.finalize(given.data.as_ptr(), given.hold) };
+    assert_eq!(weak.upgrade(), None);
+}
+
+#[test]
+fn in_a_host_threads_externalize_one_block_and_let_go_of_it() {
+    let (host, block) = (Isolate::host(), FakeBlock::new(64, 64));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let store = host.externalize(&block, BlockUse::Fixed, None);
+                    assert_eq!(store.exposure(), Some((host.registration.id(), 1)));
+                    TABLE.end_released();
+                }
+            });
+        }
+    });
+    assert_eq!((block.use_count(), TABLE.look_up(block.address(), 64)), (1, None));
+}

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use offheap::adapter::IsolateRegistration;
 use offheap::{IsolateId, StoreId, WeakStore};
 
+use super::super::Block;
+use super::super::block::references;
+
 pub(super) struct Entry<B> {
     /// The holds of the buffers over one store: all holds on a store are the same pointer.
     pub(super) held: Option<Held>,
@@ -24,6 +27,8 @@ pub(super) struct MadeByEngine<B> {
     pub(super) owner: u64,
     pub(super) store: WeakStore,
     pub(super) block: B,
+    /// Whether the store counts as exposed until the entry says that the block was released.
+    pub(super) is_of_host: bool,
 }
 
 pub(super) struct Held {
@@ -48,6 +53,17 @@ unsafe impl Send for Held {}
 impl<B> Default for Entry<B> {
     fn default() -> Self {
         Entry { held: None, more: None, made_by_engine: None }
+    }
+}
+
+/// The references of this crate to the block of a host's store: one in the store's owner, one in the entry.
+const KEPT_OF_HOST: usize = 2;
+
+impl<B: Block> Entry<B> {
+    /// The store of a host over its own block, if the host has released the block: only references of this crate are left.
+    pub(super) fn released(&self) -> Option<&WeakStore> {
+        let made = self.made_by_engine.as_ref().filter(|made| made.is_of_host)?;
+        (references(&made.block) <= KEPT_OF_HOST).then_some(&made.store)
     }
 }
 

@@ -105,3 +105,30 @@ fn guards_are_counted_up_to_the_limit() {
     }
     word.begin_write(None).unwrap();
 }
+
+#[test]
+fn the_engines_own_buffer_exposes_a_block_and_does_not_keep_it() {
+    let (word, host) = (AccessWord::new(), id(FIRST_HOST));
+    word.expose_to_engine(host);
+    assert_eq!((word.exposure(), word.engine(), word.host()), (Some((host, 1)), Some(host), Some(host)));
+    assert_eq!(word.begin_read(None), Err(Denied::Exposed { isolate: host, buffers: 1 }));
+    assert_eq!(word.expose(host, false), Err(Denied::OneBuffer { isolate: host }));
+    assert_eq!(word.expose(id(7), false), Err(Denied::Exposed { isolate: host, buffers: 1 }));
+    assert_eq!(word.end_host(), Err(Denied::Exposed { isolate: host, buffers: 1 }));
+    assert!(!word.is_untouched() && !word.has_one_group(0));
+    assert!(word.end_only_group().is_err());
+    assert!(word.end_group() && !word.begin_group(), "it keeps nothing");
+}
+
+#[test]
+fn the_engines_own_buffer_ends_once() {
+    let (word, isolate) = (AccessWord::new(), id(7));
+    word.expose_to_engine(isolate);
+    word.expose(isolate, false).unwrap();
+    assert_eq!(word.exposure(), Some((isolate, 2)));
+    assert_eq!(word.withdraw().unexposed, None);
+    assert_eq!((word.count_engine(), word.engine(), word.exposure()), (Some(isolate), None, Some((isolate, 1))));
+    assert_eq!(word.count_engine(), None);
+    assert_eq!(word.withdraw().unexposed, Some(isolate));
+    assert_eq!(word.exposure(), None);
+}

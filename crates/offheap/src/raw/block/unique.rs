@@ -119,6 +119,17 @@ impl RawStore {
         unsafe { self.0.as_mut() }.claims_have_references = true;
     }
 
+    /// Makes this the block of memory that an engine owns and has its own buffer over, in `isolate`. Tells the observer.
+    ///
+    /// # Panics
+    /// If there is another reference.
+    #[inline]
+    pub(in crate::raw) fn expose_to_engine(&mut self, isolate: IsolateId) {
+        assert!(self.is_only(), "nobody else has the block yet");
+        self.access().expose_to_engine(isolate);
+        self.tell(EventKind::Exposed { isolate });
+    }
+
     /// Changes the kind of a block that `expose_new` exposed, if there is nothing but this reference and its buffer. The
     /// caller makes sure that the memory is as the new kind says.
     pub(in crate::raw) fn set_kind_if_new(&mut self, kind: StoreKind) -> bool {

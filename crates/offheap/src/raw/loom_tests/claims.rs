@@ -257,3 +257,67 @@ fn claim_of_a_new_block_becomes_shared_only_without_other_references() {
         assert_dropped(&memory);
     });
 }
+
+/// A store over memory of an engine, which has its own buffer over it.
+fn engines() -> (RawStore, Arc<Plain>) {
+    let memory = Plain::new();
+    let none = |_: &mut Watched| Memory { data: std::ptr::NonNull::dangling(), byte_length: 0 };
+    let Ok(mut raw) = RawStore::untold(Watched(memory.clone()), StoreKind::FIXED, Site::here(), none) else {
+        panic!("out of memory")
+    };
+    raw.expose_to_engine(isolate());
+    (raw, memory)
+}
+
+#[test]
+fn claim_of_an_engine_ends_while_the_last_handle_goes() {
+    loom::model(|| {
+        let (store, memory) = engines();
+        let (weak, seen) = (store.downgrade(), memory.clone());
+        let other = thread::spawn(move || {
+            use_through(&store, &seen);
+            drop(store);
+        });
+        if let Some(found) = weak.upgrade() {
+            // SAFETY: I-BORROW: there is no engine.
+            drop(unsafe { Claim::of_engine(&found) });
+            assert_eq!(found.exposure(), None);
+        }
+        other.join().unwrap();
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_of_an_engine_ends_on_two_threads_and_once() {
+    loom::model(|| {
+        let (store, memory) = engines();
+        let weak = store.downgrade();
+        let end = |found: &RawStore| {
+            // SAFETY: I-BORROW: there is no engine.
+            let claim = unsafe { Claim::of_engine(found) };
+            usize::from(claim.is_some())
+        };
+        let other = thread::spawn(move || weak.upgrade().map_or(0, |found| end(&found)));
+        let ended = end(&store);
+        assert_eq!(ended + other.join().unwrap(), 1);
+        assert_eq!(store.exposure(), None);
+        drop(store);
+        assert_dropped(&memory);
+    });
+}
+
+#[test]
+fn claim_of_an_engine_does_not_keep_a_store_from_a_weak_handle() {
+    loom::model(|| {
+        let (store, memory) = engines();
+        let (weak, seen) = (store.downgrade(), memory.clone());
+        let other = thread::spawn(move || drop(store));
+        if let Some(found) = weak.upgrade() {
+            use_through(&found, &seen);
+        }
+        other.join().unwrap();
+        assert!(weak.upgrade().is_none());
+        assert_dropped(&memory);
+    });
+}
