@@ -369,6 +369,10 @@ impl fmt::Debug for BackingStore {
 }
 
 impl WeakStore {
+    pub(crate) fn over(view: WeakView) -> Self {
+        WeakStore { view }
+    }
+
     /// A reference that keeps the memory alive; `None` if the memory is gone, or a [`UniqueStore`] has taken it.
     #[track_caller]
     pub fn upgrade(&self) -> Option<BackingStore> {

@@ -385,13 +385,13 @@ fn a_store_over_an_engines_own_buffer_is_told_as_exposed_until_it_ends_or_the_en
     let store = || unsafe { adapter::engine_store(vec![0_u8; 8], isolate, Site::here()) }.unwrap();
     let (exposed, released) = (EventKind::Exposed { isolate }, EventKind::Released { isolate: Some(isolate) });
 
-    let ends = store();
+    let (ends, _) = store();
     let id = ends.id();
     drop(ends);
     assert_eq!(kinds(id), [EventKind::Created, exposed, released, EventKind::Freed { at: None }]);
 
-    let store = store();
-    let (id, weak) = (store.id(), store.downgrade());
+    let (store, weak) = store();
+    let id = store.id();
     for _ in 0..2 {
         // SAFETY: there is no engine that uses the memory.
         unsafe { adapter::engine_released(&weak) };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offheap::adapter::{EngineMemory, Hold, engine_store, growing_engine_store, shared_engine_memory};
 use offheap::{BackingStore, FrozenOwner, FrozenStore, IsolateId, Owner, Site, UniqueStore};
 
+use super::table::BlockOfOwner;
 use super::{AddressTable, Block, BlockUse, EngineMade};
 use crate::Error;
 
@@ -116,43 +117,69 @@ impl<B: Block> AddressTable<B> {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let Adopted { block, data, byte_length, max_byte_length, usage } = adopted;
         let max_byte_length = max_byte_length.unwrap_or(byte_length);
-        let owner =
-            BlockOwner { block: block.clone(), table: self, data: data.cast(), byte_length, max_byte_length, number };
-        let (store, exposed) = match usage {
-            BlockUse::Shared => {
-                // SAFETY: I-MAPPED: the caller promises that the block is shared; shared memory never shrinks.
-                let shared = unsafe { shared_engine_memory(owner, Site::here()) };
-                (shared?.as_store().clone(), None)
-            }
-            BlockUse::Frozen => (FrozenStore::from_owner(owner)?.into(), None),
-            BlockUse::Fixed if isolate.is_host() => {
+        // SAFETY: I-FREE-ONCE: the owner gets this block, and the owner's drop removes its entry first. Here it is used while the
+        // store lives.
+        let of_owner = unsafe { BlockOfOwner::new(&block) };
+        let owner = BlockOwner { block, table: self, data: data.cast(), byte_length, max_byte_length, number };
+        let is_of_host = isolate.is_host() && matches!(usage, BlockUse::Fixed | BlockUse::Growable);
+        let (store, weak, exposed) = match usage {
+            BlockUse::Fixed if is_of_host => {
                 // SAFETY: I-HOST: the caller promises that the host's isolates and calls use the block, until it is released.
-                (unsafe { engine_store(owner, isolate, Site::here()) }?, None)
+                let (store, weak) = unsafe { engine_store(owner, isolate, Site::here()) }?;
+                (store, weak, None)
             }
-            BlockUse::Growable if isolate.is_host() => {
+            BlockUse::Growable if is_of_host => {
                 // SAFETY: I-HOST, I-MAPPED: as above; the block only grows.
-                (unsafe { growing_engine_store(owner, isolate, Site::here()) }?, None)
+                let (store, weak) = unsafe { growing_engine_store(owner, isolate, Site::here()) }?;
+                (store, weak, None)
             }
-            BlockUse::Resizable | BlockUse::Growable => {
-                let may_shrink = usage == BlockUse::Resizable;
-                // SAFETY: I-MAPPED: the caller promises that only script of this isolate resizes the block, and
-                // that the hold is kept until the engine drops the block.
-                let hold = unsafe { Hold::engine_memory(owner, isolate, may_shrink, Site::here()) };
-                let hold = hold?;
-                (hold.store(data.as_ptr().cast(), hold.byte_length()), Some(hold))
-            }
-            BlockUse::Fixed => {
-                let store = BackingStore::from(UniqueStore::from_owner(owner)?);
-                let hold = Hold::new(&store, isolate)?;
-                (store, Some(hold))
+            _ => {
+                // SAFETY: I-MAPPED: the caller's promises about the block.
+                let (store, exposed) = unsafe { store_of_isolate(owner, usage, isolate) }?;
+                let weak = store.downgrade();
+                (store, weak, exposed.map(|exposed| EngineMade::new(exposed, B::clone(&of_owner))))
             }
         };
-        if let Some(there) = self.insert_made_by_engine(data.addr().get(), number, &store, &block)? {
+        if let Some(there) = self.insert_made_by_engine(data.addr().get(), number, weak, of_owner, is_of_host)? {
             // Another thread was faster.
             return Ok((there, None));
         }
-        Ok((store, exposed.map(|exposed| EngineMade::new(exposed, block))))
+        Ok((store, exposed))
     }
+}
+
+/// The store over an engine's own block, with a hold if it counts as exposed in the isolate.
+///
+/// # Safety
+/// That of [`AddressTable::adopt`].
+#[track_caller]
+unsafe fn store_of_isolate<B: Block>(
+    owner: BlockOwner<B>,
+    usage: BlockUse,
+    isolate: IsolateId,
+) -> Result<(BackingStore, Option<Hold>), Error> {
+    let data = owner.data;
+    Ok(match usage {
+        BlockUse::Shared => {
+            // SAFETY: I-MAPPED: the caller promises that the block is shared; shared memory never shrinks.
+            let shared = unsafe { shared_engine_memory(owner, Site::here()) };
+            (shared?.as_store().clone(), None)
+        }
+        BlockUse::Frozen => (FrozenStore::from_owner(owner)?.into(), None),
+        BlockUse::Resizable | BlockUse::Growable => {
+            let may_shrink = usage == BlockUse::Resizable;
+            // SAFETY: I-MAPPED: the caller promises that only script of this isolate resizes the block, and
+            // that the hold is kept until the engine drops the block.
+            let hold = unsafe { Hold::engine_memory(owner, isolate, may_shrink, Site::here()) };
+            let hold = hold?;
+            (hold.store(data.as_ptr(), hold.byte_length()), Some(hold))
+        }
+        BlockUse::Fixed => {
+            let store = BackingStore::from(UniqueStore::from_owner(owner)?);
+            let hold = Hold::new(&store, isolate)?;
+            (store, Some(hold))
+        }
+    })
 }
 
 #[cfg(all(test, not(loom)))]

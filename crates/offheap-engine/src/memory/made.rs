@@ -16,8 +16,8 @@ pub struct EngineMade<B> {
 }
 
 /// The number of references that this crate has to a block while the block's store counts as exposed: one in the
-/// store's owner, one in the table, one in [`EngineMade`].
-pub(super) const KEPT_BY_US: usize = 3;
+/// store's owner, one in [`EngineMade`].
+pub(super) const KEPT_BY_US: usize = 2;
 
 impl<B: Block> EngineMade<B> {
     /// Keeps `exposed`, a hold on the store over `block`, until the engine drops the block.

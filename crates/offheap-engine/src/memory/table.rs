@@ -17,6 +17,7 @@ use super::Block;
 use crate::Error;
 use crate::finalizer::run_finalizer_of;
 use crate::sync::{Mutex, MutexGuard};
+pub(in crate::memory) use entry::BlockOfOwner;
 use entry::{Entry, Held, MadeByEngine};
 use occupied::Occupied;
 use remembered::Place;
@@ -329,7 +330,7 @@ impl<B: Block> AddressTable<B> {
         let address = store.as_ptr().addr() - store.byte_offset();
         let shard = self.lock(address);
         let made = shard.get(&address)?.made_by_engine.as_ref()?;
-        Some(made.block.clone())
+        Some(B::clone(&made.block))
     }
 
     /// The engine's own block behind `store`, if `store` is the whole of its memory.
@@ -337,7 +338,7 @@ impl<B: Block> AddressTable<B> {
         let address = store.as_ptr().addr();
         let shard = self.lock(address);
         let made = shard.get(&address)?.made_by_engine.as_ref()?;
-        let (there, block) = (made.store.upgrade()?, made.block.clone());
+        let (there, block) = (made.store.upgrade()?, B::clone(&made.block));
         // The upgraded reference may be the last one to another store by now, so it is dropped without the lock.
         drop(shard);
         // The table's reference is to the whole store; a part has a fixed length.
@@ -351,8 +352,9 @@ impl<B: Block> AddressTable<B> {
         &self,
         address: usize,
         owner: u64,
-        store: &BackingStore,
-        block: &B,
+        store: WeakStore,
+        block: BlockOfOwner<B>,
+        is_of_host: bool,
     ) -> Result<Option<BackingStore>, Error> {
         let mut upgraded = None;
         let inserted = self.with_entry(address, |entry| {
@@ -362,8 +364,6 @@ impl<B: Block> AddressTable<B> {
                 if entry.held.as_ref().is_some_and(|held| held.was_remembered) {
                     self.shard(address).1.forget(address);
                 }
-                let is_of_host = store.exposure().is_some_and(|(isolate, _)| isolate.is_host());
-                let (store, block) = (store.downgrade(), block.clone());
                 entry.made_by_engine = Some(MadeByEngine { owner, store, block, is_of_host });
             }
             !is_there

@@ -37,7 +37,7 @@ impl Hold {
 
 /// A store over memory of fixed length that an engine made for a buffer of its own. The store counts as exposed in `isolate`
 /// from the start, until [`engine_released`]. The engine keeps the memory for its buffer, so that buffer does not keep the store:
-/// it ends with its last handle, as other stores that are exposed nowhere.
+/// it ends with its last handle, as other stores that are exposed nowhere. The weak handle is for [`engine_released`].
 ///
 /// # Errors
 /// The owner comes back with [`Error::OutOfMemory`](crate::Error::OutOfMemory).
@@ -47,9 +47,14 @@ impl Hold {
 /// they do not use it.
 #[inline]
 #[track_caller]
-pub unsafe fn engine_store<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<BackingStore, Rejected<O>> {
-    let raw = RawStore::of_engine_buffer(owner, isolate, site).map_err(|(error, owner)| Rejected::new(error, owner))?;
-    Ok(BackingStore::over(raw))
+pub unsafe fn engine_store<O: Owner>(
+    owner: O,
+    isolate: IsolateId,
+    site: Site,
+) -> Result<(BackingStore, WeakStore), Rejected<O>> {
+    let (raw, weak) =
+        RawStore::of_engine_buffer(owner, isolate, site).map_err(|(error, owner)| Rejected::new(error, owner))?;
+    Ok((BackingStore::over(raw), WeakStore::over(weak)))
 }
 
 /// A store as by [`engine_store`], over memory that the engine makes longer. The store's kind is
@@ -65,8 +70,9 @@ pub unsafe fn growing_engine_store<M: EngineMemory>(
     memory: M,
     isolate: IsolateId,
     site: Site,
-) -> Result<BackingStore, Rejected<M>> {
-    RawStore::of_growing_buffer(memory, isolate, site).map(BackingStore::over)
+) -> Result<(BackingStore, WeakStore), Rejected<M>> {
+    let (raw, weak) = RawStore::of_growing_buffer(memory, isolate, site)?;
+    Ok((BackingStore::over(raw), WeakStore::over(weak)))
 }
 
 /// The engine has released its own buffers over the memory of a store of [`engine_store`], which therefore counts as exposed no

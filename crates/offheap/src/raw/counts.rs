@@ -35,6 +35,11 @@ impl Counts {
         Counts(AtomicU64::new(STRONG | WEAK))
     }
 
+    /// One strong reference and a weak one.
+    pub(super) fn with_weak() -> Self {
+        Counts(AtomicU64::new(STRONG | 2 * WEAK))
+    }
+
     pub(super) fn strong(&self) -> u32 {
         strong(self.0.load(Ordering::Acquire))
     }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use super::block::OF_ENGINE;
-use super::{Memory, Owner, RawStore};
+use super::{Memory, Owner, RawStore, WeakView};
 use crate::{Error, IsolateId, Rejected, Site, StoreKind};
 
 /// Memory that an engine owns and whose length the engine changes.
@@ -79,10 +79,14 @@ impl RawStore {
 
     /// A block of fixed length over memory that an engine owns and has its own buffer over, in `isolate`.
     #[inline]
-    pub(crate) fn of_engine_buffer<O: Owner>(owner: O, isolate: IsolateId, site: Site) -> Result<Self, (Error, O)> {
+    pub(crate) fn of_engine_buffer<O: Owner>(
+        owner: O,
+        isolate: IsolateId,
+        site: Site,
+    ) -> Result<(Self, WeakView), (Error, O)> {
         let mut raw = RawStore::new(owner, StoreKind::FIXED, site, |owner| Memory::from(owner.memory()))?;
-        raw.expose_to_engine(isolate);
-        Ok(raw)
+        let weak = raw.expose_to_engine(isolate);
+        Ok((raw, WeakView::whole(weak)))
     }
 
     /// A block over `memory`, which only grows, and over which the engine has its own buffer, in `isolate`.
@@ -90,10 +94,10 @@ impl RawStore {
         memory: M,
         isolate: IsolateId,
         site: Site,
-    ) -> Result<Self, Rejected<M>> {
+    ) -> Result<(Self, WeakView), Rejected<M>> {
         let mut raw = RawStore::of_engine(memory, StoreKind::ENGINE_GROWABLE, site)?;
-        raw.expose_to_engine(isolate);
-        Ok(raw)
+        let weak = raw.expose_to_engine(isolate);
+        Ok((raw, WeakView::whole(weak)))
     }
 
     /// Whether an engine owns the memory and changes its length.

@@ -283,6 +283,11 @@ impl Drop for View {
 }
 
 impl WeakView {
+    /// A weak view to all of a block (V1).
+    pub(super) fn whole(raw: RawWeak) -> Self {
+        WeakView { raw, range: Range { start: 0, byte_length: WHOLE } }
+    }
+
     /// A view to the same range, unless the memory is gone.
     #[track_caller]
     pub(crate) fn upgrade(&self) -> Option<View> {

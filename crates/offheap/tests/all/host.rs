@@ -407,8 +407,7 @@ fn a_store_over_a_hosts_own_buffer_is_exposed_until_that_is_released_and_ends_wi
     let host = IsolateRegistration::host("Host").unwrap();
     let before = host.id().external_bytes();
     // SAFETY: there is no script that uses the memory.
-    let store = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
-    let weak = store.downgrade();
+    let (store, weak) = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
     assert_eq!(
         (store.exposure(), store.reference_count(), store.to_vec().unwrap()),
         (Some((host.id(), 1)), 2, vec![7; 8])
@@ -419,14 +418,14 @@ fn a_store_over_a_hosts_own_buffer_is_exposed_until_that_is_released_and_ends_wi
     assert!(weak.upgrade().is_none(), "the host's own buffer keeps no store");
 
     // SAFETY: there is no script that uses the memory.
-    let store = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
+    let (store, weak) = unsafe { adapter::engine_store(vec![7_u8; 8], host.id(), Site::here()) }.unwrap();
     // SAFETY: there is no script that uses the memory.
-    unsafe { adapter::engine_released(&store.downgrade()) };
+    unsafe { adapter::engine_released(&weak) };
     assert_eq!((store.exposure(), host.id().external_bytes()), (None, before));
     check(store.bytes().unwrap_err(), &host, 0);
     let buffer = Hold::new(&store, host.id()).unwrap();
     // SAFETY: there is no script that uses the memory.
-    unsafe { adapter::engine_released(&store.downgrade()) };
+    unsafe { adapter::engine_released(&weak) };
     assert_eq!(store.exposure(), Some((host.id(), 1)), "another buffer of the store is not the host's own");
     drop(buffer);
     // SAFETY: there is no call of a host.

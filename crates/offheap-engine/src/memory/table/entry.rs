@@ -1,7 +1,9 @@
 //! What a table has at one address.
 
 use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use offheap::adapter::IsolateRegistration;
@@ -22,13 +24,33 @@ pub(super) struct Entry<B> {
 
 /// The store over an engine's own block.
 pub(super) struct MadeByEngine<B> {
-    /// The number of the store's owner. The owner keeps the block too, so `block` is never the last reference to
-    /// it.
+    /// The number of the store's owner.
     pub(super) owner: u64,
     pub(super) store: WeakStore,
-    pub(super) block: B,
+    pub(super) block: BlockOfOwner<B>,
     /// Whether the store counts as exposed until the entry says that the block was released.
     pub(super) is_of_host: bool,
+}
+
+/// The block of a store's owner, without a reference of its own.
+pub(in crate::memory) struct BlockOfOwner<B>(ManuallyDrop<B>);
+
+impl<B> BlockOfOwner<B> {
+    /// # Safety
+    /// It is used while the owner of a store has this block. If it is in an entry, the owner removes the entry before it drops the
+    /// block, or finds that it was replaced.
+    pub(in crate::memory) unsafe fn new(block: &B) -> Self {
+        // SAFETY: I-FREE-ONCE: this copy is never dropped, and not used after the owner's, as the caller promises.
+        BlockOfOwner(ManuallyDrop::new(unsafe { ptr::read(block) }))
+    }
+}
+
+impl<B> Deref for BlockOfOwner<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        &self.0
+    }
 }
 
 pub(super) struct Held {
@@ -56,14 +78,14 @@ impl<B> Default for Entry<B> {
     }
 }
 
-/// The references of this crate to the block of a host's store: one in the store's owner, one in the entry.
-const KEPT_OF_HOST: usize = 2;
+/// The references of this crate to the block of a host's store: one, in the store's owner.
+const KEPT_OF_HOST: usize = 1;
 
 impl<B: Block> Entry<B> {
     /// The store of a host over its own block, if the host has released the block: only references of this crate are left.
     pub(super) fn released(&self) -> Option<&WeakStore> {
         let made = self.made_by_engine.as_ref().filter(|made| made.is_of_host)?;
-        (references(&made.block) <= KEPT_OF_HOST).then_some(&made.store)
+        (references(&*made.block) <= KEPT_OF_HOST).then_some(&made.store)
     }
 }
 

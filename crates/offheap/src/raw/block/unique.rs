@@ -119,15 +119,20 @@ impl RawStore {
         unsafe { self.0.as_mut() }.claims_have_references = true;
     }
 
-    /// Makes this the block of memory that an engine owns and has its own buffer over, in `isolate`. Tells the observer.
+    /// Makes this the block of memory that an engine owns and has its own buffer over, in `isolate`. Tells the observer. The
+    /// weak reference costs no locked instruction.
     ///
     /// # Panics
     /// If there is another reference.
     #[inline]
-    pub(in crate::raw) fn expose_to_engine(&mut self, isolate: IsolateId) {
+    pub(in crate::raw) fn expose_to_engine(&mut self, isolate: IsolateId) -> RawWeak {
         assert!(self.is_only(), "nobody else has the block yet");
+        // SAFETY: I-FREE-ONCE: there is no other reference to the block, and `&mut self` keeps this one from being cloned.
+        unsafe { self.0.as_mut() }.counts = Counts::with_weak();
         self.access().expose_to_engine(isolate);
+        let weak = RawWeak(self.0);
         self.tell(EventKind::Exposed { isolate });
+        weak
     }
 
     /// Changes the kind of a block that `expose_new` exposed, if there is nothing but this reference and its buffer. The

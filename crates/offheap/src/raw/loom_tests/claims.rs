@@ -5,7 +5,7 @@ use loom::thread;
 
 use super::{DROPPED, Plain, Watched, store, use_through};
 use crate::raw::access::Denied;
-use crate::raw::{Claim, Memory, RawStore};
+use crate::raw::{Claim, Memory, RawStore, RawWeak};
 use crate::{IsolateId, Site, StoreKind};
 
 fn isolate() -> IsolateId {
@@ -259,21 +259,21 @@ fn claim_of_a_new_block_becomes_shared_only_without_other_references() {
 }
 
 /// A store over memory of an engine, which has its own buffer over it.
-fn engines() -> (RawStore, Arc<Plain>) {
+fn engines() -> (RawStore, RawWeak, Arc<Plain>) {
     let memory = Plain::new();
     let none = |_: &mut Watched| Memory { data: std::ptr::NonNull::dangling(), byte_length: 0 };
     let Ok(mut raw) = RawStore::untold(Watched(memory.clone()), StoreKind::FIXED, Site::here(), none) else {
         panic!("out of memory")
     };
-    raw.expose_to_engine(isolate());
-    (raw, memory)
+    let weak = raw.expose_to_engine(isolate());
+    (raw, weak, memory)
 }
 
 #[test]
 fn claim_of_an_engine_ends_while_the_last_handle_goes() {
     loom::model(|| {
-        let (store, memory) = engines();
-        let (weak, seen) = (store.downgrade(), memory.clone());
+        let (store, weak, memory) = engines();
+        let seen = memory.clone();
         let other = thread::spawn(move || {
             use_through(&store, &seen);
             drop(store);
@@ -291,8 +291,7 @@ fn claim_of_an_engine_ends_while_the_last_handle_goes() {
 #[test]
 fn claim_of_an_engine_ends_on_two_threads_and_once() {
     loom::model(|| {
-        let (store, memory) = engines();
-        let weak = store.downgrade();
+        let (store, weak, memory) = engines();
         let end = |found: &RawStore| {
             // SAFETY: I-BORROW: there is no engine.
             let claim = unsafe { Claim::of_engine(found) };
@@ -310,8 +309,8 @@ fn claim_of_an_engine_ends_on_two_threads_and_once() {
 #[test]
 fn claim_of_an_engine_does_not_keep_a_store_from_a_weak_handle() {
     loom::model(|| {
-        let (store, memory) = engines();
-        let (weak, seen) = (store.downgrade(), memory.clone());
+        let (store, weak, memory) = engines();
+        let seen = memory.clone();
         let other = thread::spawn(move || drop(store));
         if let Some(found) = weak.upgrade() {
             use_through(&found, &seen);
