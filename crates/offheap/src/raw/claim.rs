@@ -98,7 +98,7 @@ impl Claim {
     /// The claim is dropped once the engine uses the memory no more.
     pub(crate) unsafe fn of_engine(raw: &RawStore) -> Option<Self> {
         let isolate = raw.access().count_engine()?;
-        isolate.add_external_bytes(accounted_bytes(raw));
+        isolate.add_external_bytes(accounted_bytes(raw, raw.kind()));
         Some(Claim(raw.of_buffer()))
     }
 

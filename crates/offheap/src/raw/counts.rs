@@ -37,7 +37,7 @@ impl Counts {
 
     /// One strong reference and a weak one.
     pub(super) fn with_weak() -> Self {
-        Counts(AtomicU64::new(STRONG | 2 * WEAK))
+        Counts(AtomicU64::new(STRONG | (2 * WEAK)))
     }
 
     pub(super) fn strong(&self) -> u32 {
