@@ -105,3 +105,25 @@ fn what_cannot_be_lent_is_copied_and_counted() {
     assert_eq!(copied, 10);
     assert_ne!(addresses, [at(&buffer)]);
 }
+
+#[test]
+fn the_strings_of_a_batch_are_counted_by_their_bytes_in_v8() {
+    let texts = [vec!["abc"; 10], vec!["ab€"; 10]].map(|rows| Arc::new(StringArray::from(rows)) as ArrayRef);
+    let mut isolate = Isolate::new().unwrap();
+    isolate.enter(|scope| {
+        scope.with_v8(|scope| {
+            let arguments = Arguments::new(&[DataType::Utf8, DataType::Utf8]).unwrap();
+            let copies = Copies::default();
+            let mut batch = Batch::new(&copies);
+            arguments.lend(scope, &texts, &mut batch).unwrap();
+            let left = (2 << 30) - (30 + 60);
+            let told = batch.count_text(left + 1).unwrap_err().to_string();
+            assert_eq!(
+                told,
+                "a batch with 2147483649 bytes of text in V8 is too large, it may have 2147483648; use smaller batches"
+            );
+            batch.count_text(left).unwrap();
+            batch.end(scope).unwrap();
+        })
+    });
+}

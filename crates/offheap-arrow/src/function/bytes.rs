@@ -35,8 +35,14 @@ pub(crate) fn lend<'s>(
         }
         Layout::View => {
             let bytes = column.as_binary_view();
+            let given = bytes.iter().flatten().fold(0_usize, |sum, row| sum.saturating_add(row.len()));
+            // Many views may show the same bytes, of which this makes a copy for each.
+            let limit = i32::MAX as usize;
+            if given > limit {
+                return Err(Reason::TooLarge { unit: "bytes in views", given, limit });
+            }
             let mut offsets = vec![0.0];
-            let mut all = Vec::new();
+            let mut all = Vec::with_capacity(given);
             for row in bytes.iter() {
                 all.extend_from_slice(row.unwrap_or_default());
                 offsets.push(all.len() as f64);

@@ -145,11 +145,17 @@ pub(crate) struct Batch<'a, 's> {
     copies: &'a Copies,
     pub(crate) arguments: Vec<v8::Local<'s, v8::Value>>,
     lent: Vec<Lent<'s>>,
+    /// The bytes of V8's heap that its strings take.
+    text_bytes: usize,
 }
+
+/// The most bytes that the strings of a batch may take on V8's heap. V8 stops script when its heap is full, but here none runs, and
+/// V8 ends the process if its heap needs 2.25 GiB more than its limit.
+const MAX_TEXT_BYTES: usize = 2 << 30;
 
 impl<'a, 's> Batch<'a, 's> {
     pub(crate) fn new(copies: &'a Copies) -> Self {
-        Batch { copies, arguments: Vec::with_capacity(16), lent: Vec::new() }
+        Batch { copies, arguments: Vec::with_capacity(16), lent: Vec::new(), text_bytes: 0 }
     }
 
     pub(crate) fn number(&mut self, scope: &mut v8::PinScope<'s, '_>, number: f64) {
@@ -159,6 +165,16 @@ impl<'a, 's> Batch<'a, 's> {
     pub(crate) fn undefined(&mut self, scope: &mut v8::PinScope<'s, '_>, count: usize) {
         let undefined = v8::undefined(scope).into();
         self.arguments.extend(std::iter::repeat_n::<v8::Local<'s, v8::Value>>(undefined, count));
+    }
+
+    /// Counts a string that is about to be made, by the bytes that it takes on V8's heap.
+    pub(crate) fn count_text(&mut self, byte_length: usize) -> Result<(), Reason> {
+        let given = self.text_bytes + byte_length;
+        if given > MAX_TEXT_BYTES {
+            return Err(Reason::TooLarge { unit: "bytes of text in V8", given, limit: MAX_TEXT_BYTES });
+        }
+        self.text_bytes = given;
+        Ok(())
     }
 
     /// A typed array over a `Vec` that is made for this batch. It is read by a loop of this crate, and not given to the user.

@@ -103,6 +103,8 @@ fn lend_text<'s>(
     if is_ascii {
         one_byte_string(scope, batch, text)?;
     } else {
+        // Two for each unit, unless all characters are in Latin-1.
+        batch.count_text(offsets.last().map_or(0, |units| *units as usize * 2))?;
         let string = v8::String::new_from_utf8(scope, text, v8::NewStringType::Normal);
         batch.arguments.push(string.ok_or_else(|| too_long(text.len()))?.into());
     }
@@ -113,6 +115,7 @@ fn lend_text<'s>(
 
 fn one_byte_string<'s>(scope: &mut v8::PinScope<'s, '_>, batch: &mut Batch<'_, 's>, text: &[u8]) -> Result<(), Reason> {
     check_length(text.len())?;
+    batch.count_text(text.len())?;
     let string = v8::String::new_from_one_byte(scope, text, v8::NewStringType::Normal);
     batch.arguments.push(string.ok_or_else(|| too_long(text.len()))?.into());
     Ok(())

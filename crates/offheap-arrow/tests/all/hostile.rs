@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offheap_arrow::arrow_array::builder::{FixedSizeListBuilder, Float64Builder};
 use offheap_arrow::arrow_array::cast::AsArray;
-use offheap_arrow::arrow_array::{Array, ArrayRef, StringArray, StringViewArray};
+use offheap_arrow::arrow_array::{Array, ArrayRef, BinaryViewArray, StringArray, StringViewArray};
 use offheap_arrow::arrow_buffer::Buffer;
 use offheap_arrow::arrow_schema::{DataType, Field};
 use offheap_arrow::offheap_v8::{IsolateExt, ScopeExt, collect};
@@ -280,6 +280,18 @@ fn more_text_than_a_string_can_have_is_an_error() {
     let expected =
         "a batch with 536870912 UTF-16 units in its results is too large, it may have 536870888; use smaller batches";
     assert!(told.ends_with(expected), "{told}");
+}
+
+#[test]
+fn views_of_more_bytes_than_a_column_can_have_are_an_error() {
+    let data = Buffer::from_vec(vec![b'x'; 1 << 20]);
+    let view = (1_u128 << 20) | (u128::from(u32::from_le_bytes(*b"xxxx")) << 32);
+    let column: ArrayRef = Arc::new(BinaryViewArray::new(vec![view; 1 << 20].into(), vec![data], None));
+    let told = reason("x => x.length", std::slice::from_ref(&column), DataType::Int32);
+    assert!(
+        told.ends_with("1099511627776 bytes in views is too large, it may have 2147483647; use smaller batches"),
+        "{told}"
+    );
 }
 
 #[test]
