@@ -86,7 +86,9 @@ impl Aggregate {
             return not_impl_err!("JavaScript function {name}: DISTINCT; aggregate over a query with SELECT DISTINCT");
         }
         if !arguments.order_bys.is_empty() {
-            return not_impl_err!("JavaScript function {name}: ORDER BY of its rows; it gets them in any order");
+            return not_impl_err!(
+                "JavaScript function {name}: ORDER BY in its arguments; leave it out, since an aggregate gets rows in any order"
+            );
         }
         let groups = engine::aggregate(&self.function, |_, function| Ok(function.state().groups()))?;
         Ok(States { function: self.function.clone(), groups })
@@ -120,6 +122,13 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(self.states(&arguments)?))
+    }
+
+    fn create_sliding_accumulator(&self, _arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!(
+            "JavaScript function {}: a window frame that loses rows; begin it with UNBOUNDED PRECEDING, or join the table with itself",
+            self.function.definition.name
+        )
     }
 
     fn groups_accumulator_supported(&self, arguments: AccumulatorArgs<'_>) -> bool {

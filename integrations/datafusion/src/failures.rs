@@ -38,6 +38,12 @@ impl Failures {
             DataFusionError::Shared(error)
         })
     }
+
+    /// The error of a call that has failed.
+    pub(crate) fn any(&self) -> Option<DataFusionError> {
+        let errors = lock(self.0.as_ref()?);
+        errors.values().next().map(|error| DataFusionError::Shared(Arc::clone(error)))
+    }
 }
 
 fn lock(errors: &Mutex<Errors>) -> MutexGuard<'_, Errors> {

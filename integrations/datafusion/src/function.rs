@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, not_impl_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, not_impl_err};
 use datafusion::execution::context::RegisterFunction;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -124,6 +124,11 @@ impl Scalar {
 
     pub(crate) fn function(&self) -> &Function {
         &self.function
+    }
+
+    /// The error of a call of constants in this plan.
+    pub(crate) fn failed_call(&self) -> Option<DataFusionError> {
+        self.failures.any()
     }
 
     fn call(&self, columns: &[ArrayRef], row_count: usize) -> Result<ArrayRef> {

@@ -1,6 +1,7 @@
 //! [`sql`]: statements with the clauses that DataFusion's planner drops.
 
-use datafusion::common::{Result, not_impl_err, plan_err};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result, not_impl_err, plan_err};
 use datafusion::config::ConfigExtension;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionState;
@@ -9,13 +10,14 @@ use datafusion::execution::context::{RegisterFunction, SessionContext};
 use datafusion::logical_expr::sqlparser::ast::{
     ArgMode, CreateFunction, CreateFunctionBody, FunctionCalledOnNull, ObjectName, ObjectNamePart, Statement,
 };
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement};
+use datafusion::logical_expr::{DdlStatement, Expr, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::parser::Statement as DataFusionStatement;
 
 use crate::JavaScript;
 use crate::definition::Nulls;
 use crate::factory::{self, is_javascript};
+use crate::function::Scalar;
 use crate::settings::Limits;
 use crate::stamp::Stamp;
 
@@ -33,8 +35,8 @@ use crate::stamp::Stamp;
 /// These are errors: `PARALLEL`, `SECURITY`, `SET`, parameters that are `OUT`, `INOUT` or `VARIADIC`, a second string
 /// after `AS`, and `DROP FUNCTION` of several functions, or of one that is built into DataFusion.
 ///
-/// `RESET` of a setting `js.…` gives it its default value, which `SessionContext::sql` refuses. `PREPARE` has the limits of
-/// the session.
+/// `RESET` of a setting `js.…` gives it its default value, which `SessionContext::sql` refuses. `PREPARE` and `EXECUTE` have the
+/// limits of the session, and make a call of constants that fails once; `SessionContext::sql` tries it several times.
 ///
 /// # Errors
 /// Those of [`SessionContext::sql`]; mistakes in the function's text; a session without [`JavaScript::install`].
@@ -89,8 +91,28 @@ pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
         (_, plan @ LogicalPlan::Statement(PlanStatement::Prepare(_))) => {
             context.execute_logical_plan(Stamp.analyze(plan, state.config_options())?).await
         }
+        // DataFusion computes the parameters without these rules, and drops the error of a call.
+        (_, plan @ LogicalPlan::Statement(PlanStatement::Execute(_))) => {
+            let plan = Stamp.analyze(plan, state.config_options())?;
+            let result = context.execute_logical_plan(plan.clone()).await;
+            result.map_err(|error| failed_call(&plan).unwrap_or(error))
+        }
         (_, plan) => context.execute_logical_plan(plan).await,
     }
+}
+
+/// The error of a call of constants in a plan.
+fn failed_call(plan: &LogicalPlan) -> Option<DataFusionError> {
+    let mut found = None;
+    let walked = plan.apply_expressions(|expression| {
+        expression.apply(|each| {
+            if let Expr::ScalarFunction(call) = each {
+                found = found.take().or(Scalar::of(&call.func).and_then(Scalar::failed_call));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    walked.is_ok().then_some(found).flatten()
 }
 
 fn is_setting(variable: &str) -> bool {

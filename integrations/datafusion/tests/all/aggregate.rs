@@ -157,10 +157,10 @@ async fn what_goes_wrong_in_a_query_is_an_error() {
             "SELECT total(DISTINCT x), total(DISTINCT i) FROM numbers",
             "DISTINCT; aggregate over a query with SELECT DISTINCT",
         ),
-        ("SELECT total(x ORDER BY i) FROM numbers", "ORDER BY of its rows"),
+        ("SELECT total(x ORDER BY i) FROM numbers", "ORDER BY in its arguments; leave it out"),
         (
             "SELECT total(x) OVER (ORDER BY i ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM numbers",
-            "can not be used as a sliding accumulator",
+            "a window frame that loses rows; begin it with UNBOUNDED PRECEDING",
         ),
         ("SELECT total('a') FROM numbers", "argument 1 has the type Utf8, which is not taken for Float64"),
     ] {

@@ -101,6 +101,17 @@ async fn a_call_of_constants_that_fails_is_made_once_in_a_query() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 4, "{all:?}");
+    // A parameter of EXECUTE is computed before there is a plan.
+    rows(&context, &["PREPARE q(DOUBLE) AS SELECT $1"]).await;
+    let [told, next] =
+        [error(&context, &["EXECUTE q(f(5.0))"]).await, error(&context, &["EXECUTE q(f(6.0) + 1.0)"]).await]
+            .map(|error| error.to_string());
+    let number = |told: &str, argument: u32| -> Option<u32> {
+        let (_, call) = told.split_once("JavaScript function f: Error: call ")?;
+        call.split_once(&format!(" with {argument}"))?.0.parse().ok()
+    };
+    let (first, second) = (number(&told, 5), number(&next, 6));
+    assert!(first.is_some() && second == first.map(|first| first + 1), "{told}; {next}");
 }
 
 #[tokio::test]
@@ -114,9 +125,15 @@ async fn the_time_limit_holds_for_planning() {
         ("EXPLAIN SELECT n(1)", false),
         ("PREPARE p AS SELECT n(1)", false),
         ("EXECUTE p", true),
+        ("PREPARE q(DOUBLE) AS SELECT $1", false),
+        ("EXECUTE q(n(1.0))", true),
     ] {
         let began = Instant::now();
-        match sql(&context, statement).await.unwrap().collect().await {
+        let result = match sql(&context, statement).await {
+            Ok(frame) => frame.collect().await,
+            Err(error) => Err(error),
+        };
+        match result {
             Ok(_) => assert!(!fails, "{statement}"),
             Err(error) => assert!(
                 fails && matches!(find(&error), Some(Error::TimeLimit { time_limit_ms: 1500, .. })),
