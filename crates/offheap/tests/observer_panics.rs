@@ -5,10 +5,12 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::adapter::{Hold, IsolateRegistration, engine_store};
 use offheap::observe::{Event, EventKind, Observer, Refusal, set_observer};
-use offheap::{BackingStore, Budget, Error, ManualHeap, ManualMemory, StoreKind, UniqueStore};
+use offheap::{BackingStore, Budget, Error, ManualHeap, ManualMemory, Site, StoreId, StoreKind, UniqueStore};
 
+// The last store whose free was told to this thread.
+thread_local!(static FREED: Cell<Option<StoreId>> = const { Cell::new(None) });
 thread_local!(static PANIC_AT: Cell<fn(EventKind) -> bool> = const { Cell::new(|_| false) });
 
 struct Panics;
@@ -33,6 +35,9 @@ impl Observer for Panics {
     }
 
     fn event(&self, event: &Event) {
+        if matches!(event.kind, EventKind::Freed { .. }) {
+            FREED.set(Some(event.store));
+        }
         if PANIC_AT.get()(event.kind) {
             PANIC_AT.set(|_| false);
             panic!("observer");
@@ -125,4 +130,15 @@ fn when_a_control_block_moves_the_owner_is_dropped() {
     panics_at(|kind| kind == EventKind::BlockMoved, || drop(store.try_into_unique()));
     assert_eq!(DROPPED.load(Ordering::SeqCst), 1);
     assert!(weak.upgrade().is_none());
+}
+
+#[test]
+fn when_the_engines_own_buffer_is_released_its_store_is_still_counted_and_told() {
+    let host = IsolateRegistration::host("Host").unwrap();
+    // SAFETY: I-HOST: no script and no host uses the memory.
+    let (store, weak) = unsafe { engine_store(vec![0_u8; 8], host.id(), Site::here()) }.unwrap();
+    let id = store.id();
+    panics_at(|kind| matches!(kind, EventKind::Released { .. }), || drop(store));
+    assert!(weak.upgrade().is_none());
+    assert_eq!(FREED.get(), Some(id));
 }

@@ -286,7 +286,8 @@ impl AccessWord {
             Some(other) if other != id => Err(Denied::Exposed { isolate: other, buffers: buffers(word) }),
             // A host moves buffers between its isolates untold, so two buffers might be in two of them.
             Some(_) if one_buffer || id.is_host() => Err(Denied::OneBuffer { isolate: id }),
-            Some(_) if word & BUFFERS == BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
+            // The engine's own buffer becomes one that is counted (`count_engine`).
+            Some(_) if buffers(word) >= MAX_BUFFERS => Err(Denied::TooManyBuffers { isolate: id }),
             Some(_) => Ok(word + BUFFER),
         })
         .map(|before| buffers(before) == 0)

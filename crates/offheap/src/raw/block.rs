@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::any::TypeId;
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -12,7 +13,7 @@ use super::counts::Counts;
 use super::packed_site::PackedSite;
 use crate::budget::{self, Charge};
 use crate::event::{self, BlockKey, Event, EventKind, Part};
-use crate::sync::{AtomicUsize, Ordering, Witness, alloc, dealloc};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, Witness, alloc, dealloc};
 use crate::{Error, IsolateId, Site, StoreId, StoreKind};
 
 /// The bytes of a control block before its owner.
@@ -23,6 +24,7 @@ const _: () = assert!(CONTROL_BLOCK_BYTES <= 64);
 
 mod holders;
 mod life;
+mod telling;
 mod unique;
 mod weak;
 
@@ -48,11 +50,12 @@ struct Header {
     owner: &'static OwnerType,
     site: PackedSite,
     id: StoreId,
-    kind: StoreKind,
+    // Changes only while there is no other reference, which might read it. An observer that looks at the block does not.
+    kind: Cell<StoreKind>,
     // Whether its bytes count in the budget.
     charged: bool,
     // Whether each claim of an isolate has a strong reference too (`Claim`).
-    claims_have_references: bool,
+    claims_have_references: AtomicBool,
     part: Part,
     witness: Witness,
 }
@@ -202,9 +205,9 @@ impl RawStore {
             owner: &OwnerTypeOf::<O>::OWNER_TYPE,
             site: PackedSite::new(site),
             id: StoreId::next(),
-            kind,
+            kind: Cell::new(kind),
             charged,
-            claims_have_references: false,
+            claims_have_references: AtomicBool::new(false),
             part,
             witness: Witness::new(),
         };
@@ -212,52 +215,6 @@ impl RawStore {
         // SAFETY: I-LAYOUT: a block begins with its header, and nobody else has the block.
         unsafe { block.write(header) };
         Ok(RawStore(block))
-    }
-
-    #[inline]
-    pub(super) fn tell_created(&self) {
-        self.tell(EventKind::Created);
-    }
-
-    /// Tells the observer an event of this store, if there is an observer and it wants this store.
-    #[inline]
-    pub(crate) fn tell(&self, kind: EventKind) {
-        if self.is_told() {
-            event::tell(&self.event(kind));
-        }
-    }
-
-    /// Tells the observer that the memory is freed, and counts it.
-    #[inline]
-    fn tell_freed(&self) {
-        if !event::is_off() && !self.header().part.is_silent() {
-            if let Some(isolate) = self.access().engine() {
-                self.tell(EventKind::Released { isolate: Some(isolate) });
-            }
-            self.count_freed();
-            self.tell(EventKind::Freed { at: None });
-        }
-    }
-
-    #[cold]
-    fn count_freed(&self) {
-        if self.header().part.counted {
-            event::count_freed(self.byte_length(), self.kind());
-        }
-    }
-
-    /// Tells the observer that the length has changed, and counts the difference.
-    pub(super) fn tell_resized(&self, before: usize, byte_length: usize) {
-        if self.header().part.counted {
-            event::count_resized(before, byte_length);
-        }
-        self.tell(EventKind::Resized);
-    }
-
-    /// Whether there is an observer that hears of this store.
-    #[inline]
-    pub(crate) fn is_told(&self) -> bool {
-        event::is_observed() && !self.header().part.declined
     }
 
     #[inline]
@@ -327,7 +284,7 @@ impl RawStore {
 
     #[inline]
     pub(crate) fn kind(&self) -> StoreKind {
-        self.header().kind
+        self.header().kind.get()
     }
 
     pub(crate) fn site(&self) -> Site {
@@ -364,7 +321,7 @@ impl RawStore {
 
     #[inline]
     pub(super) fn claims_have_references(&self) -> bool {
-        self.header().claims_have_references
+        self.header().claims_have_references.load(Ordering::Relaxed)
     }
 
     /// The number of references, weak ones included, besides this one, those of `buffers` live buffers, and `own_weak` weak
@@ -396,7 +353,7 @@ impl RawStore {
         Event {
             kind,
             store: header.id,
-            store_kind: header.kind,
+            store_kind: header.kind.get(),
             byte_length: self.byte_length(),
             address: header.data.as_ptr().addr(),
             created: header.site.get(),

@@ -35,9 +35,10 @@ impl Counts {
         Counts(AtomicU64::new(STRONG | WEAK))
     }
 
-    /// One strong reference and a weak one.
-    pub(super) fn with_weak() -> Self {
-        Counts(AtomicU64::new(STRONG | (2 * WEAK)))
+    /// Counts a weak reference. The caller has the only strong one, and there is no weak one yet, so nobody else counts.
+    #[inline]
+    pub(super) fn add_first_weak(&self) {
+        self.0.store(STRONG | (2 * WEAK), Ordering::Relaxed);
     }
 
     pub(super) fn strong(&self) -> u32 {

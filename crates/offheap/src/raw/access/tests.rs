@@ -132,3 +132,17 @@ fn the_engines_own_buffer_ends_once() {
     assert_eq!(word.withdraw().unexposed, Some(isolate));
     assert_eq!(word.exposure(), None);
 }
+
+#[test]
+fn the_engines_own_buffer_is_one_of_the_buffers_that_can_be_counted() {
+    let (word, isolate) = (AccessWord::new(), id(7));
+    word.expose_to_engine(isolate);
+    for _ in 1..MAX_BUFFERS {
+        word.expose(isolate, false).unwrap();
+    }
+    assert_eq!(word.expose(isolate, false), Err(Denied::TooManyBuffers { isolate }));
+    assert_eq!(word.count_engine(), Some(isolate));
+    assert_eq!(word.expose(isolate, false), Err(Denied::TooManyBuffers { isolate }));
+    assert_eq!((word.engine(), word.exposure()), (None, Some((isolate, MAX_BUFFERS))));
+    assert!(!word.end_group(), "there are buffers");
+}

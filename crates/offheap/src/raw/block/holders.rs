@@ -5,6 +5,7 @@ use std::ptr::{self, NonNull};
 use super::Header;
 use crate::IsolateId;
 use crate::event::BlockKey;
+use crate::sync::Ordering;
 
 /// Who has a store at one moment, as [`holders`](crate::observe::holders) reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Holders {
         let (readers, writer) = header.access.guards();
         let exposure = header.access.exposure();
         let of_buffers = match exposure {
-            Some((_, buffers)) if header.claims_have_references => u32::from(buffers),
+            Some((_, buffers)) if header.claims_have_references.load(Ordering::Relaxed) => u32::from(buffers),
             _ => 0,
         };
         Holders {

@@ -7,7 +7,7 @@ use super::{Header, RawStore, RawWeak};
 use crate::event::{self, EventKind};
 use crate::raw::access::{AccessWord, Denied};
 use crate::raw::counts::Counts;
-use crate::sync::{AtomicUsize, Witness, alloc, yield_now};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, Witness, alloc, yield_now};
 use crate::{IsolateId, StoreKind};
 
 /// Why a reference did not become unique.
@@ -61,9 +61,9 @@ impl RawStore {
             owner,
             site: header.site,
             id: header.id,
-            kind: header.kind,
+            kind: header.kind.clone(),
             charged: header.charged,
-            claims_have_references: false,
+            claims_have_references: AtomicBool::new(false),
             part: header.part,
             witness: Witness::new(),
         };
@@ -115,8 +115,8 @@ impl RawStore {
     pub(in crate::raw) fn expose_new(&mut self, isolate: IsolateId) {
         assert!(self.is_only(), "nobody else has the block yet");
         self.access().expose_new(isolate);
-        // SAFETY: I-FREE-ONCE: there is no other reference to the block, and `&mut self` keeps this one from being cloned.
-        unsafe { self.0.as_mut() }.claims_have_references = true;
+        // An observer may be looking at the block.
+        self.header().claims_have_references.store(true, Ordering::Relaxed);
     }
 
     /// Makes this the block of memory that an engine owns and has its own buffer over, in `isolate`. Tells the observer. The
@@ -127,8 +127,8 @@ impl RawStore {
     #[inline]
     pub(in crate::raw) fn expose_to_engine(&mut self, isolate: IsolateId) -> RawWeak {
         assert!(self.is_only(), "nobody else has the block yet");
-        // SAFETY: I-FREE-ONCE: there is no other reference to the block, and `&mut self` keeps this one from being cloned.
-        unsafe { self.0.as_mut() }.counts = Counts::with_weak();
+        // An observer may be looking at the block.
+        self.header().counts.add_first_weak();
         self.access().expose_to_engine(isolate);
         let weak = RawWeak(self.0);
         self.tell(EventKind::Exposed { isolate });
@@ -140,14 +140,14 @@ impl RawStore {
     pub(in crate::raw) fn set_kind_if_new(&mut self, kind: StoreKind) -> bool {
         let header = self.header();
         // Weak handles are made from strong ones. Without both, only another buffer could give a reference.
-        if !header.claims_have_references || !header.counts.take_only_strong() {
+        if !self.claims_have_references() || !header.counts.take_only_strong() {
             return false;
         }
         let is_new = header.counts.has_no_weak() && header.access.has_one_group(1);
         if is_new {
-            // SAFETY: I-FREE-ONCE: there is no other reference to the block, and none can be made: as above, with this
-            // buffer being the only one. `&mut self` keeps this one from being cloned.
-            unsafe { self.0.as_mut() }.kind = kind;
+            // There is no other reference to the block, and none can be made: as above, with this buffer being the only one.
+            // `&mut self` keeps this one from being cloned.
+            header.kind.set(kind);
             if kind.is_shared() && self.header().part.counted {
                 event::count_shared();
             }

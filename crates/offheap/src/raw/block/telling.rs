@@ -1,0 +1,63 @@
+//! What is counted of a store, and told to the observer.
+
+use super::RawStore;
+use crate::event::{self, EventKind};
+
+impl RawStore {
+    #[inline]
+    pub(in crate::raw) fn tell_created(&self) {
+        self.tell(EventKind::Created);
+    }
+
+    /// Tells the observer an event of this store, if there is an observer and it wants this store.
+    #[inline]
+    pub(crate) fn tell(&self, kind: EventKind) {
+        if self.is_told() {
+            event::tell(&self.event(kind));
+        }
+    }
+
+    /// Tells the observer that the memory is freed, and counts it.
+    #[inline]
+    pub(super) fn tell_freed(&self) {
+        if !event::is_off() && !self.header().part.is_silent() {
+            // Also if the observer panics at the first event.
+            let _freed = Freed(self);
+            if let Some(isolate) = self.access().engine() {
+                self.tell(EventKind::Released { isolate: Some(isolate) });
+            }
+        }
+    }
+
+    #[cold]
+    fn count_freed(&self) {
+        if self.header().part.counted {
+            event::count_freed(self.byte_length(), self.kind());
+        }
+    }
+
+    /// Tells the observer that the length has changed, and counts the difference.
+    pub(in crate::raw) fn tell_resized(&self, before: usize, byte_length: usize) {
+        if self.header().part.counted {
+            event::count_resized(before, byte_length);
+        }
+        self.tell(EventKind::Resized);
+    }
+
+    /// Whether there is an observer that hears of this store.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        event::is_observed() && !self.header().part.declined
+    }
+}
+
+/// The end of a store, of which the observer hears once.
+struct Freed<'a>(&'a RawStore);
+
+impl Drop for Freed<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.count_freed();
+        self.0.tell(EventKind::Freed { at: None });
+    }
+}
