@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use offheap_arrow::{AggregateFunction, Reason, ScalarFunction};
-use offheap_v8::v8::{IsolateHandle, PinScope};
+use offheap_v8::v8::{self, IsolateHandle, PinScope};
 use offheap_v8::{Isolate, IsolateExt, ScopeExt};
 
 use crate::Error;
@@ -74,30 +74,42 @@ fn run<R>(
     let watch = Watch::begin(&engine.handle, Instant::now() + limits.time())
         .map_err(|source| Error::Watchdog { function: name(), source })?;
     let compiled = &mut engine.compiled;
-    let mut is_compiled = false;
+    let (mut is_compiled, mut is_stopped) = (false, false);
     let result = engine.isolate.enter(|scope| {
         scope.with_v8(|scope| {
-            let function = compiled_once(scope, compiled, definition)?;
-            is_compiled = true;
-            work(scope, &function)
+            let result = compiled_once(scope, compiled, definition).and_then(|function| {
+                is_compiled = true;
+                work(scope, &function)
+            });
+            // Nothing runs after a stop, because the watchdog stops only once.
+            is_stopped = result.as_ref().is_err_and(offheap_arrow::Error::is_terminated) || !run_microtasks(scope);
+            result
         })
     });
     let is_late = watch.end();
-    let is_stopped = matches!(&result, Err(error) if error.is_terminated());
     if !is_late && !is_stopped {
         ENGINE.set(Some(engine));
     }
-    result.map_err(|error| match (is_stopped, is_late) {
-        (true, true) => Error::TimeLimit { function: name(), time_limit_ms: limits.time_limit_ms },
-        (true, false) => Error::HeapLimit { function: name(), heap_limit_mb: limits.heap_limit_mb },
-        (false, _) => match error.reason() {
-            reason if is_of_buffers(reason) => {
-                Error::BufferLimit { source: Box::new(error), buffer_limit_mb: limits.buffer_limit_mb }
-            }
-            Reason::TooLarge { .. } if is_compiled => Error::BatchTooLarge { source: Box::new(error) },
-            _ => Error::Function(error),
-        },
+    if is_stopped {
+        return Err(match is_late {
+            true => Error::TimeLimit { function: name(), time_limit_ms: limits.time_limit_ms },
+            false => Error::HeapLimit { function: name(), heap_limit_mb: limits.heap_limit_mb },
+        });
+    }
+    result.map_err(|error| match error.reason() {
+        reason if is_of_buffers(reason) => {
+            Error::BufferLimit { source: Box::new(error), buffer_limit_mb: limits.buffer_limit_mb }
+        }
+        Reason::TooLarge { .. } if is_compiled => Error::BatchTooLarge { source: Box::new(error) },
+        _ => Error::Function(error),
     })
+}
+
+/// Runs what functions gave to `then`. V8 also lets go of what WeakRefs have shown. Returns whether nothing was stopped.
+fn run_microtasks(scope: &mut PinScope<'_, '_>) -> bool {
+    v8::tc_scope!(let scope, scope);
+    scope.perform_microtask_checkpoint();
+    !scope.is_execution_terminating()
 }
 
 /// Whether V8 had no memory for an ArrayBuffer. It throws a RangeError with this message.

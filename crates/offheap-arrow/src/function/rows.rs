@@ -201,6 +201,7 @@ let row = 0;
 const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ return undefined; }} }};
 const run = (n, V{parameters}) => {{
   n = n | 0;
+  row = 0;
   let i = 0, extra = {extra};
   if (V === undefined) {{ for (; i < n; i++) {{ row = i; {body} }} }}
   else {{

@@ -44,6 +44,7 @@ async fn endless_loops_of_many_shapes_end() {
         "JSON.stringify({ toJSON() { for (;;); } }); return 1",
         "const m = new Map([[1, 1]]); m.forEach((v, k) => { m.delete(k); m.set(k, v) }); return 1",
         "for (const x of (function* () { for (;;) yield 1 })()); return 1",
+        "const again = () => Promise.resolve().then(again); again(); return 1",
     ] {
         let began = Instant::now();
         let error = error(&context, &[&body(text), "SELECT f(1)"]).await;

@@ -85,6 +85,19 @@ fn owners_are_dropped_once_when_their_threads_have_ended() {
     assert_eq!(drops.load(Ordering::Relaxed), 12);
 }
 
+#[tokio::test]
+async fn what_waits_for_a_promise_runs_after_the_batch_and_is_not_kept() {
+    let context = session_with(SessionConfig::new().with_target_partitions(1).with_batch_size(1000));
+    // A hundred million bytes in all.
+    let create = "CREATE FUNCTION waits(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS '(() => {
+        let n = 0;
+        return x => { Promise.resolve(new Array(100).fill(x)).then(() => n++); new WeakRef(new Array(100)); return n };
+    })()'";
+    let query = "SELECT max(waits(value)) FROM generate_series(1, 100000)";
+    let most = rows(&context, &["SET js.heap_limit_mb = 16", create, query]).await;
+    assert!(most[0].parse::<f64>().unwrap() >= 1000.0, "{most:?}");
+}
+
 /// In a process of its own, since other tests fill the heap.
 #[cfg(target_os = "linux")]
 #[test]
