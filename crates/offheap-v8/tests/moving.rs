@@ -8,7 +8,7 @@ use offheap_v8::offheap::{self, BackingStore};
 use offheap_v8::{BackingStoreExt, v8};
 
 #[path = "all/common.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "other tests use the rest")]
 mod common;
 
 use common::{counted, run, set, start};

@@ -59,7 +59,7 @@ fn endless_recursion_of_native_functions_at_the_end_of_the_stack_ends_with_an_er
                         scope.call::<u32>(&endless, ()).map(Value::from)
                     });
                     scope.set_global("run", &run).unwrap();
-                    scope.set_global("call", &call.unwrap()).unwrap();
+                    scope.set_global("call", call.unwrap()).unwrap();
                     scope.eval::<()>(&format!("globalThis.native = {source}; undefined")).unwrap();
                     assert_eq!(scope.eval::<String>(SCRIPT).unwrap(), "1RangeError", "{source}, {kib} KiB");
                 });

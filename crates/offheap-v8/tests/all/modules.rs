@@ -213,7 +213,7 @@ fn script_imports_a_module_whose_code_is_running() {
         assert_eq!(scope.global::<String>("order").unwrap(), "now later 7");
         // Where a native function runs microtasks, the code is still running.
         let microtasks = scope.function("microtasks", |scope, _| scope.run_microtasks().map(|()| Value::Undefined));
-        scope.set_global("microtasks", &microtasks.unwrap()).unwrap();
+        scope.set_global("microtasks", microtasks.unwrap()).unwrap();
         let main = "import('main').catch((error) => { globalThis.told = String(error) }); microtasks()";
         assert!(scope.evaluate_module("main", main).unwrap());
         let told = "ReferenceError: Error importing module 'main': microtasks ran in the middle of its code";
