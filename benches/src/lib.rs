@@ -88,7 +88,8 @@ fn cpu_nanoseconds_per_step<R>(steps: u32, step: &mut impl FnMut() -> R) -> f64 
     (cpu_nanoseconds() - begin) / f64::from(steps)
 }
 
-fn cpu_nanoseconds() -> f64 {
+/// The CPU time of the calling thread until now.
+pub fn cpu_nanoseconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
