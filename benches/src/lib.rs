@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use rustix::time::ClockId;
 use serde_json::{Value, json};
 
 pub use report::{Measure, profile_directory, run};
@@ -90,7 +91,16 @@ fn cpu_nanoseconds_per_step<R>(steps: u32, step: &mut impl FnMut() -> R) -> f64 
 
 /// The CPU time of the calling thread until now.
 pub fn cpu_nanoseconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    nanoseconds_of(ClockId::ThreadCPUTime)
+}
+
+/// The CPU time of all threads of the process until now.
+pub fn process_cpu_nanoseconds() -> f64 {
+    nanoseconds_of(ClockId::ProcessCPUTime)
+}
+
+fn nanoseconds_of(clock: ClockId) -> f64 {
+    let time = rustix::time::clock_gettime(clock);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 

@@ -37,7 +37,8 @@ fn leaked(kind: StoreKind) -> String {
         }
     };
     let plan = Soak { threads: 2, isolates_per_thread: 2, duration: Duration::from_millis(300), ..Soak::default() };
-    soak(&quickjs, plan, &leak).expect_err("one reference is leaked").to_string()
+    // A busy machine may come to no such store in this time.
+    (0..100).find_map(|_| soak(&quickjs, plan, &leak).err()).expect("one reference is leaked").to_string()
 }
 
 #[test]

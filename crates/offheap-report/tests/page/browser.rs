@@ -173,13 +173,13 @@ impl Tab<'_> {
     }
 
     pub(crate) fn wait_for(&mut self, expression: &str) {
-        for _ in 0..600 {
+        for _ in 0..6000 {
             if self.is(expression) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("this did not come true within half a minute: {expression}");
+        panic!("this did not come true within five minutes: {expression}");
     }
 
     /// Presses and releases a key, as a keyboard does.

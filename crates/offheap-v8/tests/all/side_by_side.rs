@@ -106,7 +106,9 @@ fn leaks_one_reference_and_is_found() {
             };
             let duration = Duration::from_millis(500);
             let plan = Soak { threads: 2, isolates_per_thread: 2, duration, ..Soak::default() };
-            let failure = soak(&v8, plan, &leak).expect_err("one reference is leaked").to_string();
+            // A busy machine may come to no such store in this time.
+            let failure =
+                (0..100).find_map(|_| soak(&v8, plan, &leak).err()).expect("one reference is leaked").to_string();
             let said = ["owners that were dropped", "no store is alive at the end"];
             assert!(said.iter().any(|text| failure.contains(text)), "{kind:?}: {failure}");
         }
