@@ -32,7 +32,7 @@ pub use crate::script_stack::{
     WithScriptStack, WithoutScriptStack, script_frame, script_runs, with_script_stack, without_script_stack,
 };
 pub use crate::site::{on_behalf_of, on_behalf_of_caller, script_site};
-pub use crate::sys::thread_stack;
+pub use crate::sys::{stack_pointer, thread_stack};
 
 use std::cell::Cell;
 

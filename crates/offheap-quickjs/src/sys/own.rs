@@ -5,12 +5,13 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use offheap::adapter::stack_pointer;
 use offheap_engine::ScriptError;
 use rquickjs::{Context, Ctx, Function, Value, qjs};
 
 use super::growing::Growing;
 use super::middle::InCall;
-use super::stack::{here, limit_stack_at};
+use super::stack::limit_stack_at;
 use crate::Error;
 
 /// The functions that an isolate's set-up script returns, in its order.
@@ -101,7 +102,7 @@ impl Own {
 
     /// Whether script has no stack left. QuickJS checks that when it calls functions, except for native ones.
     pub(super) fn is_stack_full(&self) -> bool {
-        here() < self.stack_end.get()
+        stack_pointer() < self.stack_end.get()
     }
 
     /// Begins a call of a native function with a scope: QuickJS waits for it at a place where script runs, so handles

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use offheap::adapter::thread_stack;
+use offheap::adapter::{stack_pointer, thread_stack};
 use rquickjs::{Ctx, qjs};
 
 /// The stack that is left for calls near the limit, by QuickJS itself and by Rust.
@@ -14,7 +14,7 @@ pub(crate) const DEFAULT_STACK_SIZE: usize = 1 << 20;
 /// Limits script that is called from here to this many bytes of stack, or to the rest of this thread's stack if
 /// that is less. Returns the address where that stack ends.
 pub(crate) fn limit_stack(ctx: &Ctx<'_>, byte_length: usize) -> usize {
-    let here = here();
+    let here = stack_pointer();
     // A program may have switched to another stack, whose bounds are unknown.
     let left = thread_stack().filter(|stack| stack.contains(&here)).map_or(usize::MAX, |stack| here - stack.start);
     // 0 would mean no limit.
@@ -37,14 +37,7 @@ pub(super) fn limit_stack_at(ctx: NonNull<qjs::JSContext>, end: usize) {
     // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_UpdateStackTop(runtime) };
     // 0 would mean no limit.
-    let byte_length = here().saturating_sub(end).max(1);
+    let byte_length = stack_pointer().saturating_sub(end).max(1);
     // SAFETY: I-LAYOUT: a live runtime, on its thread.
     unsafe { qjs::JS_SetMaxStackSize(runtime, byte_length as _) };
-}
-
-/// An address in the stack frame of a function that the caller calls.
-#[inline(never)]
-pub(super) fn here() -> usize {
-    let here = 0_u8;
-    (&raw const here).addr()
 }

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use offheap::adapter::thread_stack;
+use offheap::adapter::{stack_pointer, thread_stack};
 
 use super::natives;
 use crate::{ENGINE, Error};
@@ -28,8 +28,7 @@ pub(super) fn set_size(kib: usize) {
 
 /// Whether this thread has enough stack left for an isolate.
 pub(super) fn check() -> Result<(), Error> {
-    let here = 0_u8;
-    let here = (&raw const here).addr();
+    let here = stack_pointer();
     match lowest() {
         Some(lowest) if here.saturating_sub(lowest) < LEAST => Err(Error::Unsupported {
             engine: ENGINE,
@@ -60,15 +59,13 @@ impl StackLimit {
     /// Whether the stack is used up, so that V8 must not be called.
     #[inline]
     pub(super) fn is_exceeded(&self) -> bool {
-        let here = 0_u8;
-        self.least.is_some() && (&raw const here).addr() < self.limit.get()
+        self.least.is_some() && stack_pointer() < self.limit.get()
     }
 
     /// Gives script, which is about to run, as much stack as the flag says, but never more than the thread has.
     #[inline]
     pub(super) fn make_room(&self, isolate: &mut v8::Isolate) {
-        let here = 0_u8;
-        let wanted = (&raw const here).addr().saturating_sub(SIZE.load(Ordering::Relaxed));
+        let wanted = stack_pointer().saturating_sub(SIZE.load(Ordering::Relaxed));
         if let Some(least) = self.least
             && self.limit.get() > wanted.max(least)
         {
@@ -81,7 +78,6 @@ impl StackLimit {
 /// The lowest address of this thread's stack. `None` if the system does not tell it, or if the program switched to a
 /// stack that the system does not know.
 fn lowest() -> Option<usize> {
-    let here = 0_u8;
-    let here = (&raw const here).addr();
+    let here = stack_pointer();
     thread_stack().filter(|stack| stack.contains(&here)).map(|stack| stack.start)
 }

@@ -15,4 +15,4 @@ pub(crate) use pages::Pages;
 pub use quarantine::quarantine;
 pub(crate) use quarantine::{Freed, is_on as is_quarantine_on};
 pub(crate) use reservation::Reservation;
-pub use stack::thread_stack;
+pub use stack::{stack_pointer, thread_stack};
