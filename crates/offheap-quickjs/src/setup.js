@@ -32,6 +32,18 @@
   Error.prepareStackTrace = prepareStackTrace;
   replace(frame, "getFunction", { getFunction() {} }.getFunction);
 
+  // QuickJS calls such a `next` from another one without a look at its stack, which a long chain of iterators overflows.
+  const helper = Object.getPrototypeOf([].values().map(() => {}));
+  const wrapper = Object.getPrototypeOf(Iterator.from({ __proto__: null, next() {} }));
+  for (const prototype of [helper, wrapper]) {
+    const { next } = prototype;
+    replace(prototype, "next", {
+      next() {
+        return apply(next, this, []);
+      },
+    }.next);
+  }
+
   // The Atomics that write ignore `immutable`. All that use memory must see that it grew.
   for (const name of ["add", "and", "compareExchange", "exchange", "or", "store", "sub", "xor"]) {
     const original = Atomics[name];

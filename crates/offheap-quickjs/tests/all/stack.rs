@@ -8,11 +8,17 @@ use offheap_quickjs::{Isolate, is_module};
 const CHILD: &str = "OFFHEAP_QUICKJS_STACK_CHILD";
 
 /// Scripts that exhaust the stack in several ways. Each throws a `RangeError`, and script works afterwards.
-const ENDLESS: [&str; 4] = [
+const ENDLESS: [&str; 6] = [
     "const again = () => again() + 1; again()",
     "const again = (...all) => all.map(() => again(1, 2, 3)); again(1)",
     "let again = []; for (let n = 0; n < 1e5; n++) again = [again]; String(again)",
     "const again = () => new Uint8Array(9).sort(again); again()",
+    "let again = [1].values(); for (let n = 0; n < 1e5; n++) again = again.map((x) => x); again.next()",
+    "let again = Iterator.from({ __proto__: null, next: () => ({ done: true }) });
+     const { next } = Object.getPrototypeOf(again);
+     const own = (iterator) => Object.assign(Object.setPrototypeOf(iterator, null), { next });
+     for (let n = 0; n < 1e5; n++) again = Iterator.from(own(again));
+     again.next()",
 ];
 
 fn recurse() {
