@@ -175,6 +175,8 @@ fn a_store_that_a_function_captured_is_dropped_where_the_runtime_ends() {
 #[cfg(feature = "futures")]
 #[test]
 fn an_async_function_goes_on_on_another_thread() {
+    use std::time::Duration;
+
     use offheap_quickjs::rquickjs::prelude::Async;
     use offheap_quickjs::rquickjs::{AsyncContext, AsyncRuntime, Promise};
 
@@ -196,12 +198,17 @@ fn an_async_function_goes_on_on_another_thread() {
             .await
     }
 
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     threads.block_on(async {
         let runtime = AsyncRuntime::new().unwrap();
-        // Without it, an async function goes on only while an `async_with` of the same task is polled.
-        let driver = tokio::spawn(runtime.drive());
         let context = AsyncContext::full(&runtime).await.unwrap();
+        // Without it, an async function goes on only while an `async_with` of the same task is polled. rquickjs wakes the task that
+        // polled last, which may have ended, so this one polls again and again.
+        let driver = tokio::spawn(async move {
+            loop {
+                let _ = tokio::time::timeout(Duration::from_millis(1), runtime.drive()).await;
+            }
+        });
         context
             .with(|ctx| ctx.globals().set("later", Function::new(ctx.clone(), Async(later)).unwrap()))
             .await
