@@ -235,7 +235,13 @@ pub fn start_counting() {
     STATE.fetch_or(COUNTING, Ordering::Release);
 }
 
-thread_local!(static TO_DECLINE: Cell<u64> = const { Cell::new(0) });
+/// The bytes that this thread declines without a question.
+#[inline]
+fn to_decline<R>(of: impl FnOnce(&Cell<u64>) -> R) -> R {
+    // Inside of a function that is inlined, the compiler inlines the access too.
+    thread_local!(static TO_DECLINE: Cell<u64> = const { Cell::new(0) });
+    TO_DECLINE.with(of)
+}
 
 /// Declines the stores that this thread makes next, without a question to the observer, until their lengths add up to
 /// `bytes`. The observer is asked for the store with which they do. A store without bytes counts as one byte.
@@ -243,14 +249,15 @@ thread_local!(static TO_DECLINE: Cell<u64> = const { Cell::new(0) });
 /// An observer that samples by bytes calls this in [`Observer::wants`] with the distance to its next sample. A store in
 /// between then costs a subtraction.
 pub fn decline_bytes(bytes: u64) {
-    TO_DECLINE.set(bytes);
+    to_decline(|left| left.set(bytes));
 }
 
 /// Whether the observer declines a store that is about to be made. It may panic.
+#[inline]
 fn is_declined(byte_length: usize, kind: StoreKind) -> bool {
-    let (length, to_decline) = (byte_length.max(1) as u64, TO_DECLINE.get());
-    TO_DECLINE.set(to_decline.saturating_sub(length));
-    to_decline > length || asks_and_is_declined(byte_length, kind)
+    let length = byte_length.max(1) as u64;
+    let left = to_decline(|left| left.replace(left.get().saturating_sub(length)));
+    left > length || asks_and_is_declined(byte_length, kind)
 }
 
 #[cold]
@@ -279,7 +286,7 @@ pub(crate) fn wants_script_stacks() -> bool {
 
 /// Whether the observer has declined a store of this length already, if it is the next one of this thread.
 pub(crate) fn will_be_declined(byte_length: usize) -> bool {
-    TO_DECLINE.get() > byte_length.max(1) as u64
+    to_decline(Cell::get) > byte_length.max(1) as u64
 }
 
 /// Whether nobody observes and nothing is counted, which costs one load and one branch.
@@ -299,15 +306,10 @@ pub(crate) struct Part {
 
 impl Part {
     /// The part of a store that is about to be made. The observer may panic.
+    #[inline]
     pub(crate) fn of_new(byte_length: usize, kind: StoreKind) -> Self {
         let state = STATE.load(Ordering::Relaxed);
         Part { counted: state & COUNTING != 0, declined: state & OBSERVED != 0 && is_declined(byte_length, kind) }
-    }
-
-    /// Whether its end is neither counted nor told.
-    #[inline]
-    pub(crate) fn is_silent(self) -> bool {
-        self.declined && !self.counted
     }
 }
 

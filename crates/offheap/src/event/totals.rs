@@ -64,6 +64,7 @@ pub fn totals() -> Totals {
 }
 
 /// Counts a store that was made.
+#[inline]
 pub(crate) fn count_made(byte_length: usize, kind: StoreKind) {
     let of = Counts::of_thread();
     of.add(&of.slot.stores_made, 1);
@@ -76,6 +77,7 @@ pub(crate) fn count_made(byte_length: usize, kind: StoreKind) {
 }
 
 /// Counts a store that is freed, with its present length.
+#[inline]
 pub(crate) fn count_freed(byte_length: usize, kind: StoreKind) {
     let of = Counts::of_thread();
     of.add(&of.slot.bytes_freed, bytes(byte_length, kind));
@@ -97,6 +99,7 @@ pub(crate) fn count_shared() {
     of.add(&of.slot.shared_made, 1);
 }
 
+#[inline]
 fn bytes(byte_length: usize, kind: StoreKind) -> u64 {
     if kind.is_of_engine() { 0 } else { byte_length as u64 }
 }
@@ -129,9 +132,16 @@ impl Slot {
 static OTHERS: Slot = Slot::new();
 
 thread_local! {
-    static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
     /// Gives the thread's slot back when the thread ends.
     static LEASE: Lease = const { Lease };
+}
+
+/// The slot of this thread.
+#[inline]
+fn slot<R>(of: impl FnOnce(&Cell<Option<&'static Slot>>) -> R) -> R {
+    // Inside of a function that is inlined, the compiler inlines the access too.
+    thread_local!(static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) });
+    SLOT.with(of)
 }
 
 /// The counts to which this thread adds.
@@ -144,7 +154,7 @@ struct Counts {
 impl Counts {
     #[inline(always)]
     fn of_thread() -> Self {
-        match SLOT.get() {
+        match slot(Cell::get) {
             Some(slot) => Counts { slot, is_alone: true },
             None => Counts::first(),
         }
@@ -171,7 +181,7 @@ impl Counts {
 fn take_slot() -> Option<&'static Slot> {
     LEASE.try_with(|_| ()).ok()?;
     let slot = Registry::lock().take()?;
-    SLOT.set(Some(slot));
+    self::slot(|own| own.set(Some(slot)));
     Some(slot)
 }
 
@@ -207,7 +217,7 @@ struct Lease;
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(slot) = SLOT.take() {
+        if let Some(slot) = slot(Cell::take) {
             Registry::lock().free.push(slot);
         }
     }

@@ -20,16 +20,28 @@ impl RawStore {
     /// Tells the observer that the memory is freed, and counts it.
     #[inline]
     pub(super) fn tell_freed(&self) {
-        if !event::is_off() && !self.header().part.is_silent() {
-            // Also if the observer panics at the first event.
-            let _freed = Freed(self);
-            if let Some(isolate) = self.access().engine() {
-                self.tell(EventKind::Released { isolate: Some(isolate) });
-            }
+        if event::is_off() {
+            return;
+        }
+        if self.is_told() {
+            self.tell_freed_now();
+        } else {
+            self.count_freed();
         }
     }
 
+    // A function of its own, so that the end of a store that is not told stays short.
     #[cold]
+    #[inline(never)]
+    fn tell_freed_now(&self) {
+        // Also if the observer panics at the first event.
+        let _freed = Freed(self);
+        if let Some(isolate) = self.access().engine() {
+            self.tell(EventKind::Released { isolate: Some(isolate) });
+        }
+    }
+
+    #[inline]
     fn count_freed(&self) {
         if self.header().part.counted {
             event::count_freed(self.byte_length(), self.kind());
@@ -55,7 +67,6 @@ impl RawStore {
 struct Freed<'a>(&'a RawStore);
 
 impl Drop for Freed<'_> {
-    #[inline]
     fn drop(&mut self) {
         self.0.count_freed();
         self.0.tell(EventKind::Freed { at: None });
