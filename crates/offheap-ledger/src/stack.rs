@@ -76,15 +76,25 @@ impl Stack {
         let walker = walker.get_or_insert_with(Walker::new);
         let mut is_refreshed = false;
         loop {
-            let walked = Walked { addresses: walker.walk(), script };
-            if let Some(stack) = walked.recent() {
-                return Some(stack);
+            let mut nothing = None;
+            let (addresses, remembered) = walker.walk().unwrap_or((&[], &mut nothing));
+            if script.is_none() && remembered.is_some() {
+                return *remembered;
             }
-            // Before a new stack is believed, the list of modules is. Code of a new library makes new stacks only.
-            if is_refreshed || !Walker::refresh() {
-                return walked.keep();
+            let walked = Walked { addresses, script };
+            let mut stack = walked.recent();
+            if stack.is_none() {
+                // Before a new stack is believed, the list of modules is. Code of a new library makes new stacks only.
+                if !is_refreshed && Walker::refresh() {
+                    is_refreshed = true;
+                    continue;
+                }
+                stack = walked.keep();
             }
-            is_refreshed = true;
+            if script.is_none() {
+                *remembered = stack;
+            }
+            return stack;
         }
     }
 
@@ -172,5 +182,51 @@ impl Walked<'_> {
         let hash = self.addresses.iter().fold(self.addresses.len() as u64, |hash, &address| mix(hash, address as u64));
         // A place of script is kept once, so its address stands for it.
         self.script().fold(hash, |hash, frame| mix(hash, identity(&frame.at) as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use offheap::adapter::script_frame;
+
+    use super::*;
+
+    #[inline(never)]
+    fn first(script: Option<&ScriptStack>) -> Stack {
+        black_box(Stack::here(black_box(script)).expect("the thread's own stack"))
+    }
+
+    #[inline(never)]
+    fn second(script: Option<&ScriptStack>) -> Stack {
+        // Not the code of the first.
+        let found = black_box(Stack::here(black_box(script)).expect("the thread's own stack"));
+        black_box(found)
+    }
+
+    /// Two callers whose frames are at the same addresses take turns, each three times in a row: the second time, the walk of
+    /// the first is remembered, and the third time its stack.
+    #[test]
+    fn a_stack_that_is_remembered_is_that_of_the_caller() {
+        let mut script = ScriptStack::new();
+        script.push(script_frame("f", "a.js", 1, 1));
+        let callers: [fn(Option<&ScriptStack>) -> Stack; 2] = [first, second];
+        let scripts = [None, Some(&script)];
+        let mut found = Vec::new();
+        // One place of code for all, so that only the caller and the script differ.
+        for turn in 0..36 {
+            found.push(black_box(callers[turn / 3 % 2])(black_box(scripts[turn % 3 / 2 ^ turn / 6 % 2])));
+        }
+        for (turn, stack) in found.iter().enumerate() {
+            let of_same =
+                |&other: &usize| other / 3 % 2 == turn / 3 % 2 && found[other].has_script() == stack.has_script();
+            let has_script = (turn % 3 / 2 ^ turn / 6 % 2) == 1;
+            assert_eq!(stack.has_script(), has_script, "{turn}");
+            let same = (0..36).find(of_same).map(|other| found[other]);
+            assert_eq!(Some(*stack), same, "{turn}");
+        }
+        let distinct: std::collections::BTreeSet<u32> = found.iter().map(Stack::number).collect();
+        assert_eq!(distinct.len(), 4);
     }
 }

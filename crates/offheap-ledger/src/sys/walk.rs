@@ -8,6 +8,7 @@ use std::sync::Arc;
 use framehop::{CacheNative, FrameAddress, MayAllocateDuringUnwind, UnwindRegsNative, Unwinder as _};
 
 use super::modules::{self, Unwinder};
+use crate::stack::Stack;
 
 /// The innermost frames of a stack that are recorded. Frames further out are left out.
 const MOST_FRAMES: usize = 64;
@@ -48,6 +49,8 @@ struct Walk {
     word_count: usize,
     /// Whether these words are enough, once that was tried.
     is_enough: Option<bool>,
+    /// What [`Walker::walk`] lets its caller remember of these frames.
+    stack: Option<Stack>,
 }
 
 /// A frame has two words: its return address, and a register that it saved.
@@ -63,6 +66,7 @@ impl Walk {
         words: [(0, 0); MOST_WORDS],
         word_count: 0,
         is_enough: None,
+        stack: None,
     };
 
     /// Whether the words that matter to a walk from here are where they were.
@@ -117,16 +121,15 @@ impl Walker {
         modules::refresh()
     }
 
-    /// The return addresses of this thread's frames, the innermost first.
+    /// The return addresses of this thread's frames, the innermost first, and what the caller remembered of them: nothing if
+    /// they are not known to be those of an earlier walk. `None` on a stack that is not this thread's own.
     #[inline(never)]
-    pub(crate) fn walk(&mut self) -> &[usize] {
+    pub(crate) fn walk(&mut self) -> Option<(&[usize], &mut Option<Stack>)> {
         if self.list != modules::newest() {
             (self.list, self.unwinder) = modules::current();
         }
         let Here { pc, sp, fp, mut registers } = Here::get();
-        let Some(last) = self.stack.end.checked_sub(8).filter(|&last| sp >= self.stack.start && sp <= last) else {
-            return &[];
-        };
+        let last = self.stack.end.checked_sub(8).filter(|&last| sp >= self.stack.start && sp <= last)?;
         let walk = &mut self.latest[sp / 16 % LATEST];
         let is_at_same = REMEMBERS && walk.is_at_same(self.list, sp, fp);
         if is_at_same {
@@ -136,7 +139,7 @@ impl Walker {
             };
             walk.is_enough = Some(is_enough);
             if is_enough {
-                return &walk.frames[..walk.count];
+                return Some((&walk.frames[..walk.count], &mut walk.stack));
             }
         }
         let words = Words::default();
@@ -156,6 +159,7 @@ impl Walker {
         if remembers {
             (walk.word_count, walk.is_enough) = (0, None);
         }
+        walk.stack = None;
         let into = &mut self.frames;
         let (mut at, mut count, mut word_count) = (FrameAddress::from_instruction_pointer(pc), 0, 0);
         while count < MOST_FRAMES {
@@ -181,7 +185,7 @@ impl Walker {
             let fp = if is_on_stack(fp) { fp } else { 0 };
             (walk.list, walk.sp, walk.fp, walk.count, walk.word_count) = (self.list, sp, fp, count, word_count);
         }
-        &into[..count]
+        Some((&into[..count], &mut walk.stack))
     }
 }
 
@@ -274,7 +278,7 @@ mod tests {
     #[inline(never)]
     fn down(depth: u32, walker: &mut Walker) -> (Vec<usize>, u32) {
         if depth == 0 {
-            return (walker.walk().to_vec(), 0);
+            return (walker.walk().expect("the thread's own stack").0.to_vec(), 0);
         }
         let (frames, calls) = down(depth - 1, walker);
         (frames, std::hint::black_box(calls + 1))
