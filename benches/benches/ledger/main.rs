@@ -21,6 +21,8 @@ const EVENT_LIMIT: f64 = 300.0;
 /// The bytes that a live store may add at level `Sites`.
 const STORE_LIMIT: f64 = 128.0;
 const SAMPLE_BYTES: u64 = 512 << 10;
+/// So far apart that samples take no time: one in 16,384 stores of 4 KiB.
+const RARE_SAMPLE_BYTES: u64 = 64 << 20;
 /// So far apart that a row has no sample.
 const NO_SAMPLE_BYTES: u64 = 1 << 50;
 const TURN_NANOSECONDS: f64 = 1.5e6;
@@ -40,16 +42,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             by_script::OFF => return by_script::run(),
             page::PAGE => return page::make(),
             "sampled" => drop(Builder::new(Level::Sites).sample_bytes(SAMPLE_BYTES).install()?),
+            "rare-samples" => drop(Builder::new(Level::Sites).sample_bytes(RARE_SAMPLE_BYTES).install()?),
             "between-samples" => drop(Builder::new(Level::Sites).sample_bytes(NO_SAMPLE_BYTES).install()?),
             other => return Err(format!("no level `{other}`").into()),
         }
         child::serve();
         return Ok(());
     }
-    let all: [(&str, Measure); 6] = [
+    let all: [(&str, Measure); 7] = [
         ("ledger_off", off),
         ("ledger_counts", |name| beside_off(name, 1.15, "counts", Work::Small)),
         ("ledger_sampled", |name| beside_off(name, 1.05, "sampled", Work::FourKibibytes)),
+        // What of it is not the samples' own time: their allocations change where malloc puts the stores.
+        ("ledger_rare_samples", |name| beside_off(name, 1.05, "rare-samples", Work::FourKibibytes)),
         // What of it the stores pay that are no samples.
         ("ledger_between_samples", |name| beside_off(name, 1.05, "between-samples", Work::FourKibibytes)),
         ("ledger_8_threads", |name| beside_off(name, 1.2, "counts", Work::EightThreads)),

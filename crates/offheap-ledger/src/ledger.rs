@@ -13,7 +13,7 @@ use crate::happened::What;
 use crate::held::{Held, Hold, Reference};
 use crate::refusal::Refusals;
 use crate::sample::Sampling;
-use crate::shard::{Locked, SHARDS, Sums};
+use crate::shard::{Shards, Sums};
 use crate::site::Sites;
 use crate::stream::Stream;
 use crate::{Balance, Level};
@@ -32,7 +32,7 @@ pub struct Ledger {
     began: Instant,
     /// Whether the core tells this very ledger its events: all of them, and in order. Then it may ask who holds a store.
     pub(crate) reads_blocks: bool,
-    pub(crate) shards: Box<[Locked]>,
+    pub(crate) shards: Shards,
     pub(crate) sites: Sites,
     held: Mutex<Held>,
     refusals: Mutex<Refusals>,
@@ -64,7 +64,7 @@ impl Ledger {
             kept_events: if settings.level == Level::Full { settings.history } else { 0 },
             began: Instant::now(),
             reads_blocks: settings.is_observer,
-            shards: (0..SHARDS).map(|_| Locked::default()).collect(),
+            shards: Shards::new(settings.sample_bytes),
             sites: Sites::default(),
             held: Mutex::default(),
             refusals: Mutex::default(),

@@ -208,7 +208,7 @@ impl Ledger {
 
     pub(crate) fn live_that(&self, wanted: impl Fn(&Record) -> bool) -> Vec<LiveStore> {
         let mut live = Vec::new();
-        for locked in &self.shards {
+        for locked in self.shards.iter() {
             let shard = locked.lock();
             live.extend(shard.records().filter(|record| wanted(record)).map(LiveStore::new));
         }
@@ -259,7 +259,7 @@ impl Ledger {
     /// asked (`Scope::retainers_of`), which takes time in proportion to its heap; the ledger does not ask. Does nothing for a
     /// store without a record.
     pub fn note_path(&self, store: StoreId, isolate: IsolateId, path: Vec<String>) {
-        let mut shard = self.shards[crate::shard::of(store)].lock();
+        let mut shard = self.shards.of(store).lock();
         if let Some(record) = shard.get_mut(store) {
             let paths = &mut record.more.get_or_insert_default().paths;
             paths.retain(|(known, _)| *known != isolate);
@@ -268,7 +268,7 @@ impl Ledger {
     }
 
     fn is_declared_static(&self, store: StoreId) -> bool {
-        let mut shard = self.shards[crate::shard::of(store)].lock();
+        let mut shard = self.shards.of(store).lock();
         shard.get_mut(store).is_some_and(|record| record.is_static)
     }
 

@@ -9,7 +9,7 @@ use offheap::{BackingStore, Length, Site, StoreId, StoreKind};
 use crate::happened::{Happened, What};
 use crate::record::Record;
 use crate::refusal::Refusal;
-use crate::shard::{self, Locked, Shard, Sums};
+use crate::shard::{Locked, Shard, Sums};
 use crate::site::{SiteEntry, Weight};
 use crate::stack::Stack;
 use crate::stream::Told;
@@ -46,7 +46,7 @@ impl Observer for Ledger {
             _ => Weight::ONE,
         };
         if matches!(event.kind, EventKind::BlockMoved) {
-            let mut shard = self.shards[shard::of(event.store)].lock();
+            let mut shard = self.shards.of(event.store).lock();
             if let Some(block) = shard.get_mut(event.store).and_then(|record| record.block.as_mut()) {
                 block.move_to(event);
             }
@@ -70,7 +70,7 @@ impl Observer for Ledger {
         };
         self.refusals().add(refusal.clone());
         // With the store's other events, so that they stay in order.
-        let locked = &self.shards[refused.store.map_or(0, shard::of)];
+        let locked = refused.store.map_or_else(|| self.shards.of_none(), |store| self.shards.of(store));
         drop(self.tell(locked, locked.lock(), || Told::Refused(Box::new(refusal))));
     }
 }
@@ -95,7 +95,7 @@ impl Ledger {
     /// Records what happened to a store that was made at `created`.
     fn record(&self, mut happened: Happened, kind: StoreKind, created: Site, block: Option<Block>) {
         let site = self.sites.entry(self.number, created);
-        let locked = &self.shards[shard::of(happened.store)];
+        let locked = self.shards.of(happened.store);
         let mut shard = locked.lock();
         // Under the lock, so that the times of one store are in order.
         happened.time = self.now();
@@ -185,7 +185,7 @@ impl Ledger {
     pub(crate) fn tell_stream(&self, what: What, store: StoreId, byte_length: usize, site: Option<Site>) {
         let thread = thread::number();
         let mut happened = Happened { what, time: 0, store, byte_length, site, stack: None, thread, isolate: None };
-        let locked = &self.shards[shard::of(store)];
+        let locked = self.shards.of(store);
         let mut shard = locked.lock();
         if matches!(what, What::Referenced { .. }) && shard.get_mut(store).is_none() {
             return;

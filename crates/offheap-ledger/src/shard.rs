@@ -9,7 +9,13 @@ use crate::record::Record;
 use crate::stream::Told;
 
 /// The number of parts.
-pub(crate) const SHARDS: usize = 256;
+const SHARDS: usize = 256;
+/// The number of parts where samples are rare. Threads that take samples hardly ever meet in one, and a sample finds its part in
+/// the processor's caches.
+const FEW_SHARDS: usize = 16;
+/// The bytes between two samples from which on they are rare.
+const RARE_BYTES: u64 = 64 << 10;
+const _: () = assert!(SHARDS.is_power_of_two() && FEW_SHARDS.is_power_of_two());
 /// Records come in blocks of this many, so that growing moves none.
 const CHUNK: usize = 32;
 
@@ -60,10 +66,30 @@ impl Sums {
     }
 }
 
-/// The part in which the record of a store is.
-#[inline]
-pub(crate) fn of(store: StoreId) -> usize {
-    store.batch() as usize % SHARDS
+/// The parts of a ledger.
+pub(crate) struct Shards(Box<[Locked]>);
+
+impl Shards {
+    /// The parts of a ledger that records each store, or one sample in so many bytes.
+    pub(crate) fn new(sample_bytes: Option<u64>) -> Self {
+        let count = if sample_bytes.is_some_and(|bytes| bytes >= RARE_BYTES) { FEW_SHARDS } else { SHARDS };
+        Shards((0..count).map(|_| Locked::default()).collect())
+    }
+
+    /// The part in which the record of a store is.
+    #[inline]
+    pub(crate) fn of(&self, store: StoreId) -> &Locked {
+        &self.0[store.batch() as usize & (self.0.len() - 1)]
+    }
+
+    /// A part for what has no store.
+    pub(crate) fn of_none(&self) -> &Locked {
+        &self.0[0]
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Locked> {
+        self.0.iter()
+    }
 }
 
 #[inline]

@@ -95,7 +95,7 @@ impl Ledger {
         let handle = spawned.map_err(|source| Error::Stream { source })?;
         let _ = self.stream.thread.set(handle.thread().clone());
         *writer = Some(handle);
-        for locked in &self.shards {
+        for locked in self.shards.iter() {
             let mut shard = locked.lock();
             let live = shard.records().flat_map(|record| record.as_told()).map(Told::Happened).collect();
             shard.told = Some(live);
@@ -131,7 +131,7 @@ impl Ledger {
         crate::thread::begin_writing();
         let written = catch_unwind(AssertUnwindSafe(|| self.write_all(lines, output)));
         // From here on, nobody queues or waits.
-        for locked in &self.shards {
+        for locked in self.shards.iter() {
             let told = locked.lock().told.take();
             locked.has_room.notify_all();
             drop(told);
@@ -160,7 +160,7 @@ impl Ledger {
         let mut batch = Vec::new();
         loop {
             let ends = self.stream.ends.load(Ordering::Acquire);
-            for locked in &self.shards {
+            for locked in self.shards.iter() {
                 let mut shard = locked.lock();
                 let Some(queue) = &mut shard.told else { continue };
                 if queue.is_empty() {
