@@ -216,12 +216,12 @@ mod tests {
         let mut found = Vec::new();
         // One place of code for all, so that only the caller and the script differ.
         for turn in 0..36 {
-            found.push(black_box(callers[turn / 3 % 2])(black_box(scripts[turn % 3 / 2 ^ turn / 6 % 2])));
+            found.push(black_box(callers[turn / 3 % 2])(black_box(scripts[(turn % 3 / 2) ^ (turn / 6 % 2)])));
         }
         for (turn, stack) in found.iter().enumerate() {
             let of_same =
                 |&other: &usize| other / 3 % 2 == turn / 3 % 2 && found[other].has_script() == stack.has_script();
-            let has_script = (turn % 3 / 2 ^ turn / 6 % 2) == 1;
+            let has_script = (turn % 3 / 2) ^ (turn / 6 % 2) == 1;
             assert_eq!(stack.has_script(), has_script, "{turn}");
             let same = (0..36).find(of_same).map(|other| found[other]);
             assert_eq!(Some(*stack), same, "{turn}");
