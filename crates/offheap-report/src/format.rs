@@ -117,6 +117,8 @@ fn shortened(text: &str) -> String {
 pub const MOST_BYTES: u64 = 1 << 53;
 /// The latest time, some 292 years.
 pub const LATEST_TIME: u64 = i64::MAX as u64;
+/// The latest date in milliseconds since 1970 that JavaScript has.
+pub const LATEST_DATE: u64 = 8_640_000_000_000_000;
 
 macro_rules! names {
     ($($word:literal = $name:ident($fields:ident)),* $(,)?) => {
@@ -180,6 +182,10 @@ impl Event {
         };
         number("time", self.time(), LATEST_TIME)?;
         match self {
+            Event::Start(start) => {
+                number("sample_bytes", start.sample_bytes, MOST_BYTES)?;
+                number("unix_milliseconds", start.unix_milliseconds, LATEST_DATE)
+            }
             Event::Created(created) => {
                 number("bytes", Some(created.bytes), MOST_BYTES)?;
                 match created.weight {

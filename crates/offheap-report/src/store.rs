@@ -105,7 +105,7 @@ impl Store {
         let site = site.map(str::to_owned);
         match self.buffers.iter_mut().find(|buffers| buffers.isolate == isolate) {
             Some(buffers) => {
-                buffers.count += 1;
+                buffers.count = buffers.count.saturating_add(1);
                 buffers.site = site.or(buffers.site.take());
             }
             None => self.buffers.push(Buffers { isolate, count: 1, site, path: Vec::new() }),

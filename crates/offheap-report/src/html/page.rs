@@ -39,9 +39,15 @@ const REFERENCES: usize = 20_000;
 const DEEPEST: usize = 64;
 const FEW: usize = 16;
 
-/// The texts, frames and stacks that the page refers to.
+/// The texts, frames, stacks, threads and isolates that the page refers to.
 struct Shared<'a> {
     names: &'a Names,
+    trace: &'a Trace,
+    /// All that lines named. The page has those of its stores and errors: a program may have a thread for each request.
+    all_threads: &'a [(usize, u64)],
+    all_isolates: &'a [(usize, u64, u32, u32)],
+    threads: FxHashMap<u32, i64>,
+    isolates: FxHashMap<u32, i64>,
     words: FxHashMap<u32, u32>,
     frames: FxHashMap<Frame, u32>,
     stacks: FxHashMap<u32, i64>,
@@ -68,6 +74,34 @@ impl Shared<'_> {
         let Some(text) = text else { return -1 };
         self.page.words.push(cut(text).to_owned());
         self.page.words.len() as i64 - 1
+    }
+
+    fn thread(&mut self, thread: u32) -> i64 {
+        let Some(&(process, number)) = self.all_threads.get(thread as usize) else { return -1 };
+        let threads = &mut self.page.threads;
+        *self.threads.entry(thread).or_insert_with(|| {
+            let name = self.trace.processes()[process].thread(number);
+            threads.push((process, number, name.map(|name| cut(name).to_owned())));
+            threads.len() as i64 - 1
+        })
+    }
+
+    fn isolate(&mut self, isolate: u32) -> i64 {
+        let Some(&(process, number, engine, name)) = self.all_isolates.get(isolate as usize) else { return -1 };
+        if let Some(&known) = self.isolates.get(&isolate) {
+            return known;
+        }
+        let (engine, name) = (self.word(engine), self.word(name));
+        self.page.isolates.push((process, number, engine, name));
+        let known = self.page.isolates.len() as i64 - 1;
+        self.isolates.insert(isolate, known);
+        known
+    }
+
+    /// The thread that a process calls so.
+    fn thread_of(&mut self, process: &Process, thread: Option<u64>) -> i64 {
+        let known = thread.and_then(|thread| process.threads.get(&thread));
+        known.map_or(-1, |&known| self.thread(known))
     }
 
     /// A place, or the first place of a stack.
@@ -163,6 +197,11 @@ impl<W: Write> Html<W> {
             .map(|&(process, stack)| trace.processes()[process].stack(stack).map(|stack| stack.frames.as_slice()));
         let mut shared = Shared {
             names: &self.names,
+            trace,
+            all_threads: &self.threads,
+            all_isolates: &self.isolates,
+            threads: FxHashMap::default(),
+            isolates: FxHashMap::default(),
             words: FxHashMap::default(),
             frames: FxHashMap::default(),
             stacks: FxHashMap::default(),
@@ -183,7 +222,7 @@ impl<W: Write> Html<W> {
                 code: cut(&refused.code).to_owned(),
                 message: refused.message.chars().take(2_000).collect(),
                 store: refused.store.map(|store| store.to_string()),
-                thread: known(refused.thread.and_then(|thread| numbers.threads.get(&thread))),
+                thread: shared.thread_of(numbers, refused.thread),
                 site: shared.text(refused.site.as_deref()),
                 stack: stack.map_or(-1, |&stack| shared.stack(stack)),
                 earlier: shared.text(refused.earlier.as_deref()),
@@ -195,14 +234,6 @@ impl<W: Write> Html<W> {
             let leaks = trace.processes()[bar.process].has_leaks();
             let store = shared.store(&self.processes[bar.process], leaks, bar, &mut steps, &mut references);
             shared.page.stores.push(store);
-        }
-        for &(process, thread) in &self.threads {
-            let name = trace.processes()[process].thread(thread);
-            shared.page.threads.push((process, thread, name.map(|name| cut(name).to_owned())));
-        }
-        for &(process, isolate, engine, name) in &self.isolates {
-            let (engine, name) = (shared.word(engine), shared.word(name));
-            shared.page.isolates.push((process, isolate, engine, name));
         }
         data::Page {
             stores_in_all: self.stores_in_all,
@@ -298,7 +329,7 @@ impl Shared<'_> {
         let shown = taken_in_all.min(FEW).min(*references);
         *references -= shown;
         let taken = bar.references.iter().take(shown).map(|it| {
-            let thread = known(it.thread.and_then(|thread| process.threads.get(&thread)));
+            let thread = self.thread_of(process, it.thread);
             let (site, reference) = (self.text(it.site.as_deref()), it.reference.to_string());
             data::Taken { reference, site, thread, time: it.time, from: it.from, to: it.to }
         });
@@ -312,7 +343,7 @@ impl Shared<'_> {
         }
         for (isolate, count, path, site) in bar.buffers.into_iter().take(FEW) {
             let path = path.iter().take(DEEPEST).map(|step| cut(step).to_owned()).collect();
-            held.buffers.push((signed(isolate), count, path, cut(&site).to_owned()));
+            held.buffers.push((self.isolate(isolate), count, path, cut(&site).to_owned()));
         }
         let is_held = bar.died.is_none() && (bar.holders.is_some() || taken_in_all > 0 || !held.buffers.is_empty());
         data::Store {
@@ -323,10 +354,10 @@ impl Shared<'_> {
             bytes: bar.bytes,
             weight: bar.weight,
             kind: self.word(bar.kind),
-            thread: signed(bar.thread),
+            thread: self.thread(bar.thread),
             site: self.origin(bar.origin),
             stack: self.stack(bar.stack),
-            end: bar.died.map(|_| (signed(bar.end_thread), self.word(bar.end_site), self.stack(bar.end_stack))),
+            end: bar.died.map(|_| (self.thread(bar.end_thread), self.word(bar.end_site), self.stack(bar.end_stack))),
             engines: bar.engines,
             state,
             error: bar.has_error,
@@ -335,8 +366,9 @@ impl Shared<'_> {
                 .steps
                 .iter()
                 .map(|step| {
+                    let (thread, isolate) = (self.thread(step.thread), self.isolate(step.isolate));
                     let (site, stack) = (self.word(step.site), self.stack(step.stack));
-                    (step.kind, step.time, signed(step.thread), signed(step.isolate), site, stack, step.number)
+                    (step.kind, step.time, thread, isolate, site, stack, step.number)
                 })
                 .collect(),
             steps_left_out: history.left_out,
@@ -348,14 +380,6 @@ impl Shared<'_> {
 /// A leak is a store that lives when its process ended in order, and that nobody declared static.
 fn is_leak(trace: &Trace, store: &Store) -> bool {
     !store.is_static && trace.processes()[store.process].has_leaks()
-}
-
-fn signed(number: u32) -> i64 {
-    if number == NONE { -1 } else { i64::from(number) }
-}
-
-fn known(number: Option<&u32>) -> i64 {
-    number.map_or(-1, |&number| signed(number))
 }
 
 fn ends(points: &[super::chart::Point]) -> data::Points {

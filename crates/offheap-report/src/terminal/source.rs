@@ -1,6 +1,7 @@
 //! The lines of source files around a place.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -74,13 +75,15 @@ impl Sources {
     }
 }
 
-/// The names come from a stream that anybody may have written: nothing but files of text is read, and no device or pipe.
+/// The names come from a stream that anybody may have written: nothing but files of text is read, and no device or pipe. What a
+/// system makes up as it is read, such as `/proc/kmsg`, has no length; it may have no end, or wait for ever.
 fn read(file: &Path) -> Option<Vec<String>> {
     let metadata = fs::metadata(file).ok()?;
-    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+    if !metadata.is_file() || !(1..=LARGEST_FILE).contains(&metadata.len()) {
         return None;
     }
-    let text = String::from_utf8(fs::read(file).ok()?).ok()?;
+    let mut text = String::new();
+    File::open(file).ok()?.take(LARGEST_FILE).read_to_string(&mut text).ok()?;
     Some(text.lines().map(str::to_owned).collect())
 }
 

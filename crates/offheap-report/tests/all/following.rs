@@ -290,3 +290,14 @@ fn what_a_line_freed_is_known_while_it_is_the_present_line() {
     follow("a.jsonl", text.as_bytes(), &mut Trace::default(), &mut freed).unwrap();
     assert_eq!(freed.0, [(1, 64, 6)]);
 }
+
+#[test]
+fn a_number_of_buffers_that_nobody_has_is_counted_on_up_to_the_greatest_number() {
+    let followed = Followed::of(stream(&[
+        r#"{"event":"created","time":1,"store":1,"bytes":8}"#,
+        r#"{"event":"holders","time":2,"store":1,"buffers":[{"isolate":1,"count":18446744073709551615}]}"#,
+        r#"{"event":"exposed","time":3,"store":1,"isolate":1}"#,
+    ]));
+    followed.assert_no_problem();
+    assert_eq!(followed.holders(1), ["18446744073709551615 buffers in isolate 1"]);
+}

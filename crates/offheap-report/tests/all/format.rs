@@ -77,6 +77,8 @@ fn the_schema_refuses_what_the_reader_refuses() {
         r#"{"event":"created","time":5,"store":1,"bytes":1,"labels":{"a":1}}"#,
         r#"{"event":"created","time":5,"store":"1","bytes":1}"#,
         r#"{"event":"freed","time":5}"#,
+        r#"{"event":"start","version":1,"process":1,"unix_milliseconds":8640000000000001}"#,
+        r#"{"event":"start","version":1,"process":1,"sample_bytes":9007199254740993}"#,
         r#"{"event":"stack","stack":1,"frames":[{"function":1}]}"#,
         r#"{"event":"holders","time":5,"store":1,"buffers":[{}]}"#,
         r#"{"event":"holders","time":5,"store":1,"writer":1}"#,

@@ -122,6 +122,11 @@ fn an_absurd_number_is_named() {
         r#"{"event":"freed","time":9223372036854775808,"store":1}"#,
         &said("time", "9223372036854775808", "9223372036854775807"),
     );
+    // A page cannot show a date that JavaScript does not have.
+    assert_problem(
+        r#"{"event":"start","version":1,"process":8,"unix_milliseconds":8640000000000001}"#,
+        &said("unix_milliseconds", "8640000000000001", "8640000000000000"),
+    );
     assert_problem(
         r#"{"event":"created","time":5,"store":2,"bytes":1,"weight":1e99}"#,
         &said("weight", &format!("1{}", "0".repeat(99)), most),

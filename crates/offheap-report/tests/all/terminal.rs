@@ -240,3 +240,12 @@ fn what_the_process_counted_is_the_balance() {
         "{runs}"
     );
 }
+
+/// Reading `/proc/kmsg` would wait for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_that_the_system_makes_up_are_not_read() {
+    let said = plain(&[r#"{"event":"created","time":5,"store":1,"bytes":8,"site":"/proc/self/status:1:1"}"#]);
+    assert!(said.contains("--> /proc/self/status:1:1"), "{said}");
+    assert!(!said.contains("Name:"), "{said}");
+}

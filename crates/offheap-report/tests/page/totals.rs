@@ -83,3 +83,27 @@ fn an_error_about_a_store_that_is_gone_is_found_with_its_bar() {
     assert_eq!(data["kinds"][data["stores"][0]["steps"][0][0].as_u64().unwrap() as usize], "refused");
     assert_eq!(data["processes"][0]["refused"], 1);
 }
+
+/// A server may have a thread for each request, and an isolate for each task.
+#[test]
+fn a_page_has_the_threads_and_isolates_of_its_stores_only() {
+    let mut lines = String::from("{\"event\":\"start\",\"version\":1,\"process\":1}\n");
+    lines.push_str("{\"event\":\"created\",\"time\":1,\"store\":1,\"bytes\":9}\n");
+    for number in 0..300_000 {
+        writeln!(lines, r#"{{"event":"thread","thread":{number},"name":"request"}}"#).unwrap();
+        writeln!(lines, r#"{{"event":"isolate","isolate":{number},"engine":"V8"}}"#).unwrap();
+        for event in ["exposed", "released"] {
+            writeln!(lines, r#"{{"event":"{event}","time":2,"store":1,"thread":{number},"isolate":{number}}}"#)
+                .unwrap();
+        }
+    }
+    let data = data(lines.as_bytes());
+    let steps = data["stores"][0]["steps"].as_array().unwrap();
+    for list in ["threads", "isolates"] {
+        assert!(data[list].as_array().unwrap().len() <= steps.len(), "{list}");
+    }
+    let last = steps.last().unwrap();
+    let (thread, isolate) = (last[2].as_u64().unwrap() as usize, last[3].as_u64().unwrap() as usize);
+    assert_eq!(data["threads"][thread], serde_json::json!([0, 299_999, "request"]));
+    assert_eq!(data["isolates"][isolate][1], 299_999);
+}
