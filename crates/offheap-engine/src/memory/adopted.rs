@@ -1,5 +1,6 @@
 //! Stores over an engine's own blocks of memory.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use offheap::adapter::{EngineMemory, Hold, engine_store, growing_engine_store, shared_engine_memory};
 use offheap::{BackingStore, FrozenOwner, FrozenStore, IsolateId, Owner, Site, UniqueStore};
 
-use super::table::BlockOfOwner;
+use super::table::{BlockOfOwner, OwnerNumber};
 use super::{AddressTable, Block, BlockUse, EngineMade};
 use crate::Error;
 
@@ -17,15 +18,15 @@ struct BlockOwner<B: Block> {
     block: B,
     table: &'static AddressTable<B>,
     data: NonNull<u8>,
-    /// The length when the store was made. The length of a fixed block does not change.
-    byte_length: usize,
+    /// The length of a block of fixed length, and the greatest length of another one.
     max_byte_length: usize,
-    number: u64,
+    number: OwnerNumber,
 }
 
 impl<B: Block> BlockOwner<B> {
+    /// The bytes of a block of fixed length.
     fn bytes(&self) -> NonNull<[u8]> {
-        NonNull::slice_from_raw_parts(self.data, self.byte_length)
+        NonNull::slice_from_raw_parts(self.data, self.max_byte_length)
     }
 }
 
@@ -113,15 +114,17 @@ impl<B: Block> AddressTable<B> {
         adopted: Adopted<B>,
         isolate: IsolateId,
     ) -> Result<(BackingStore, Option<EngineMade<B>>), Error> {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let Adopted { block, data, byte_length, max_byte_length, usage } = adopted;
-        let max_byte_length = max_byte_length.unwrap_or(byte_length);
+        let max_byte_length = match usage {
+            BlockUse::Fixed | BlockUse::Frozen => byte_length,
+            BlockUse::Shared | BlockUse::Resizable | BlockUse::Growable => max_byte_length.unwrap_or(byte_length),
+        };
+        let is_of_host = isolate.is_host() && matches!(usage, BlockUse::Fixed | BlockUse::Growable);
+        let number = OwnerNumber::new(next_number(), is_of_host);
         // SAFETY: I-FREE-ONCE: the owner gets this block, and the owner's drop removes its entry first. Here it is used while the
         // store lives.
         let of_owner = unsafe { BlockOfOwner::new(&block) };
-        let owner = BlockOwner { block, table: self, data: data.cast(), byte_length, max_byte_length, number };
-        let is_of_host = isolate.is_host() && matches!(usage, BlockUse::Fixed | BlockUse::Growable);
+        let owner = BlockOwner { block, table: self, data: data.cast(), max_byte_length, number };
         let (store, weak, exposed) = match usage {
             BlockUse::Fixed if is_of_host => {
                 // SAFETY: I-HOST: the caller promises that the host's isolates and calls use the block, until it is released.
@@ -140,12 +143,25 @@ impl<B: Block> AddressTable<B> {
                 (store, weak, exposed.map(|exposed| EngineMade::new(exposed, B::clone(&of_owner))))
             }
         };
-        if let Some(there) = self.insert_made_by_engine(data.addr().get(), number, weak, of_owner, is_of_host)? {
+        if let Some(there) = self.insert_made_by_engine(data.addr().get(), number, weak, of_owner)? {
             // Another thread was faster.
             return Ok((there, None));
         }
         Ok((store, exposed))
     }
+}
+
+/// A number that no other owner gets. A thread takes many at once, so that making a store touches no shared cache line.
+fn next_number() -> u64 {
+    const AT_ONCE: u64 = 1024;
+    static BATCHES: AtomicU64 = AtomicU64::new(0);
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+    let mut number = NEXT.get();
+    if number.is_multiple_of(AT_ONCE) {
+        number = BATCHES.fetch_add(1, Ordering::Relaxed) * AT_ONCE;
+    }
+    NEXT.set(number + 1);
+    number
 }
 
 /// The store over an engine's own block, with a hold if it counts as exposed in the isolate.

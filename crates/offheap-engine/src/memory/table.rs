@@ -9,16 +9,17 @@ use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, PoisonError};
 
-use offheap::adapter::{Hold, IsolateRegistration, engine_released};
-use offheap::{BackingStore, IsolateId, StoreId, WeakStore};
+use offheap::adapter::{Hold, IsolateRegistration};
+use offheap::{BackingStore, IsolateId, StoreId};
 use rustc_hash::FxBuildHasher;
 
 use super::Block;
 use crate::Error;
 use crate::finalizer::run_finalizer_of;
 use crate::sync::{Mutex, MutexGuard};
-pub(in crate::memory) use entry::BlockOfOwner;
-use entry::{Entry, Held, MadeByEngine};
+use entry::{Entry, Held};
+pub(in crate::memory) use made::{BlockOfOwner, OwnerNumber};
+use made::{MadeByEngine, MadeStores};
 use occupied::Occupied;
 use remembered::Place;
 
@@ -33,6 +34,8 @@ use remembered::Place;
 pub struct AddressTable<B> {
     engine: fn() -> &'static str,
     shards: [Shard<B>; SHARDS],
+    /// In an array of their own: a page of the system's has the slots of two shards.
+    places: [[Place; PLACES]; SHARDS],
     occupied: Occupied,
 }
 
@@ -57,12 +60,13 @@ impl Location {
 
 /// The entries of some addresses. Each shard has its own cache lines, since threads use different shards at the same time.
 #[repr(align(128))]
-struct Shard<B> {
-    entries: Mutex<Entries<B>>,
-    places: [Place; PLACES],
+struct Shard<B>(Mutex<Entries<B>>);
+
+struct Entries<B> {
+    held: HashMap<usize, Entry, FxBuildHasher>,
+    made: MadeStores<B>,
 }
 
-type Entries<B> = HashMap<usize, Entry<B>, FxBuildHasher>;
 const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 /// In each shard. Two buffers whose addresses have one place are found under the lock by turns. In all shards there are
 /// enough for a thousand buffers: one in sixteen of them shares its place.
@@ -82,7 +86,12 @@ impl<B: Block> AddressTable<B> {
     /// An empty table. `engine` gives the name of the engine, for errors.
     #[cfg(not(loom))]
     pub const fn new(engine: fn() -> &'static str) -> Self {
-        AddressTable { engine, shards: [const { Shard::new() }; SHARDS], occupied: Occupied::new() }
+        AddressTable {
+            engine,
+            shards: [const { Shard::new() }; SHARDS],
+            places: [const { [const { Place::empty() }; PLACES] }; SHARDS],
+            occupied: Occupied::new(),
+        }
     }
 
     /// The name of the engine.
@@ -94,29 +103,36 @@ impl<B: Block> AddressTable<B> {
     #[inline]
     fn shard(&self, address: usize) -> (&Shard<B>, &Place) {
         let Location { shard, place } = Location::of(address);
-        let shard = &self.shards[shard];
-        (shard, &shard.places[place])
+        (&self.shards[shard], &self.places[shard][place])
     }
 
     fn lock(&self, address: usize) -> MutexGuard<'_, Entries<B>> {
         self.shard(address).0.lock()
     }
 
-    fn with_entry<R>(&self, address: usize, change: impl FnOnce(&mut Entry<B>) -> R) -> Result<R, Error> {
-        let mut shard = self.lock(address);
-        let requested = size_of::<Entry<B>>();
-        shard.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
-        let entry = match shard.entry(address) {
+    /// Changes the holds at an address, where there may be a store over an engine's own block.
+    fn with_entry<R>(
+        &self,
+        address: usize,
+        change: impl FnOnce(&mut Entry, Option<&MadeByEngine<B>>) -> R,
+    ) -> Result<R, Error> {
+        let location = Location::of(address);
+        let mut entries = self.lock(address);
+        let Entries { held, made } = &mut *entries;
+        let made = if self.occupied.is_empty_at(location) { None } else { made.get(address, location.place) };
+        let requested = size_of::<Entry>();
+        held.try_reserve(1).map_err(|_| offheap::Error::OutOfMemory { requested })?;
+        let entry = match held.entry(address) {
             MapEntry::Occupied(occupied) => occupied.into_mut(),
             MapEntry::Vacant(vacant) => {
-                self.occupied.add(Location::of(address));
+                self.occupied.add(location);
                 vacant.insert(Entry::default())
             }
         };
-        let result = change(entry);
+        let result = change(entry, made);
         if entry.is_empty() {
-            shard.remove(&address);
-            self.occupied.remove(Location::of(address));
+            held.remove(&address);
+            self.occupied.remove(location);
         }
         Ok(result)
     }
@@ -128,6 +144,7 @@ impl<B: Block> AddressTable<B> {
         for shard in &self.shards {
             let mut entries = shard.lock();
             let of_store = entries
+                .held
                 .iter_mut()
                 .filter_map(|(address, entry)| entry.find_held(|held| held.store == store).map(|_| *address));
             addresses.extend(of_store);
@@ -181,8 +198,8 @@ impl<B: Block> AddressTable<B> {
         // Upgrading a weak reference may leave us with the last reference, so it must not be dropped under the
         // lock.
         let mut upgraded = None;
-        self.with_entry(address, |entry| {
-            upgraded = entry.made_by_engine.as_ref().and_then(|made| made.store.upgrade());
+        self.with_entry(address, |entry, made| {
+            upgraded = made.and_then(|made| made.store.upgrade());
             if let Some(other) = upgraded.as_ref().map(BackingStore::id).filter(|&there| there != store) {
                 return Err(Error::AddressTaken { engine, store, other });
             }
@@ -201,6 +218,7 @@ impl<B: Block> AddressTable<B> {
                 registration,
                 read_only,
                 is_only_isolate: true,
+                is_of_engine: made.is_some(),
                 was_remembered: false,
             };
             match &entry.held {
@@ -245,7 +263,7 @@ impl<B: Block> AddressTable<B> {
         const NOTED: &str = "made by `expose`";
         let (shard, place) = self.shard(address);
         let mut entries = shard.lock();
-        let MapEntry::Occupied(mut occupied) = entries.entry(address) else { panic!("{NOTED}") };
+        let MapEntry::Occupied(mut occupied) = entries.held.entry(address) else { panic!("{NOTED}") };
         let entry = occupied.get_mut();
         let held = entry.find_held(|held| held.hold == hold).expect(NOTED);
         held.count -= 1;
@@ -277,7 +295,10 @@ impl<B: Block> AddressTable<B> {
     #[inline]
     pub unsafe fn find(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         // The entry of a store that the buffer is over was made before the buffer, and stays at least as long.
-        if self.occupied.is_empty_at(Location::of(address)) {
+        let location = Location::of(address);
+        if self.occupied.is_empty_at(location) {
+            // An adapter mostly makes a store of the buffer's block next.
+            self.shards[location.shard].fetch_slot(location.place);
             return None;
         }
         // An empty buffer over a program's own block may end where a store begins, and it keeps no entry alive.
@@ -300,11 +321,10 @@ impl<B: Block> AddressTable<B> {
     pub fn look_up(&self, address: usize, byte_length: usize) -> Option<BackingStore> {
         let (shard, place) = self.shard(address);
         let mut entries = shard.lock();
-        let entry = entries.get_mut(&address)?;
-        if let Some(held) = &mut entry.held {
+        if let Some(held) = entries.held.get_mut(&address).and_then(|entry| entry.held.as_mut()) {
             // A buffer that the engine itself made over this memory has no hold, so the holds of other buffers may
             // be dropped at any time. Such entries are not remembered.
-            if !held.read_only && entry.made_by_engine.is_none() {
+            if !held.read_only && !held.is_of_engine {
                 held.was_remembered = true;
                 place.remember(address, held.hold);
             }
@@ -312,112 +332,48 @@ impl<B: Block> AddressTable<B> {
             // not resized here.
             return Some(unsafe { Hold::with_raw(held.hold, |hold| store_at(hold, held.hold, address, byte_length)) });
         }
-        entry.made_by_engine.as_ref()?.store.upgrade()
+        entries.made.get(address, Location::of(address).place)?.store.upgrade()
+    }
+}
+
+impl<B> Entries<B> {
+    #[cfg(not(loom))]
+    const fn new() -> Self {
+        Entries { held: HashMap::with_hasher(FxBuildHasher), made: MadeStores::new() }
     }
 
-    /// Whether a live store exists over this block of the engine.
-    pub fn is_made_by_engine(&self, block: &B) -> bool {
-        let Some(data) = block.data() else { return false };
-        let address = data.addr().get();
-        let shard = self.lock(address);
-        let entry = shard.get(&address);
-        let made = entry.and_then(|entry| entry.made_by_engine.as_ref());
-        made.is_some_and(|made| made.block.id() == block.id())
-    }
-
-    /// The engine's own block behind `store`, which may be a part of a store; `None` if Rust made the memory.
-    pub fn made_block(&self, store: &BackingStore) -> Option<B> {
-        let address = store.as_ptr().addr() - store.byte_offset();
-        let shard = self.lock(address);
-        let made = shard.get(&address)?.made_by_engine.as_ref()?;
-        Some(B::clone(&made.block))
-    }
-
-    /// The engine's own block behind `store`, if `store` is the whole of its memory.
-    pub fn block_of(&self, store: &BackingStore) -> Option<B> {
-        let address = store.as_ptr().addr();
-        let shard = self.lock(address);
-        let made = shard.get(&address)?.made_by_engine.as_ref()?;
-        let (there, block) = (made.store.upgrade()?, B::clone(&made.block));
-        // The upgraded reference may be the last one to another store by now, so it is dropped without the lock.
-        drop(shard);
-        // The table's reference is to the whole store; a part has a fixed length.
-        let is_whole = store.byte_offset() == 0 && there.max_byte_length() == store.max_byte_length();
-        (there.id() == store.id() && is_whole).then_some(block)
-    }
-
-    /// Notes the store over an engine's own block, with the number of its owner. If the table already has a live
-    /// store of that memory, returns that store instead.
-    pub(super) fn insert_made_by_engine(
-        &self,
-        address: usize,
-        owner: u64,
-        store: WeakStore,
-        block: BlockOfOwner<B>,
-        is_of_host: bool,
-    ) -> Result<Option<BackingStore>, Error> {
-        let mut upgraded = None;
-        let inserted = self.with_entry(address, |entry| {
-            upgraded = entry.made_by_engine.as_ref().and_then(|made| made.store.upgrade());
-            let is_there = upgraded.is_some();
-            if !is_there {
-                if entry.held.as_ref().is_some_and(|held| held.was_remembered) {
-                    self.shard(address).1.forget(address);
-                }
-                entry.made_by_engine = Some(MadeByEngine { owner, store, block, is_of_host });
-            }
-            !is_there
-        })?;
-        Ok(upgraded.filter(|_| !inserted))
-    }
-
-    /// Ends the exposure of the stores of a host over its own blocks that it has released. It looks through the whole table.
-    pub fn end_released(&self) {
-        let mut released = Vec::new();
-        for shard in &self.shards {
-            released.extend(shard.lock().values().filter_map(Entry::released).cloned());
-        }
-        released.iter().for_each(end_released);
-    }
-
-    /// Ends the exposure of a store of a host over its own block, if it has released the block.
-    pub fn end_released_of(&self, store: &BackingStore) {
-        let address = store.as_ptr().addr() - store.byte_offset();
-        let released = self.lock(address).get(&address).and_then(Entry::released).cloned();
-        released.iter().for_each(end_released);
-    }
-
-    /// Removes the entry that [`insert_made_by_engine`](Self::insert_made_by_engine) noted, unless it has become
-    /// the entry of another store of the same memory. Called before the owner drops the block.
-    pub(super) fn remove_made_by_engine(&self, address: usize, owner: u64) {
-        let mut shard = self.lock(address);
-        let Some(entry) = shard.get_mut(&address) else { return };
-        if entry.made_by_engine.as_ref().is_some_and(|made| made.owner == owner) {
-            entry.made_by_engine = None;
-            if entry.is_empty() {
-                shard.remove(&address);
-                self.occupied.remove(Location::of(address));
-            }
-        }
+    #[cfg(loom)]
+    fn new() -> Self {
+        Entries { held: HashMap::default(), made: MadeStores::new() }
     }
 }
 
 impl<B> Shard<B> {
     #[cfg(not(loom))]
     const fn new() -> Self {
-        Shard { entries: Mutex::new(HashMap::with_hasher(FxBuildHasher)), places: [const { Place::empty() }; PLACES] }
+        Shard(Mutex::new(Entries::new()))
+    }
+
+    /// Tells the processor that the slot of a place will soon be written, since no cache has most of them.
+    #[inline]
+    fn fetch_slot(&self, place: usize) {
+        // What a mutex guards is at its end.
+        let before_entries = size_of::<Mutex<Entries<B>>>() - size_of::<Entries<B>>();
+        let offset = before_entries + std::mem::offset_of!(Entries<B>, made) + MadeStores::<B>::offset_of_slot(place);
+        let slot = (&raw const self.0).wrapping_byte_add(offset);
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+        // SAFETY: I-LAYOUT: a hint may have any address. Nothing is accessed.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(slot.cast());
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+        let _ = slot;
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<B>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Ends the exposure of a store whose block was [released](Entry::released).
-fn end_released(store: &WeakStore) {
-    // SAFETY: I-HOST: the host has no reference to the block any more, so it gets none, and all its uses came before
-    // (`references`). The table's own references are not given to it.
-    unsafe { engine_released(store) };
 }
 
 #[inline]
@@ -429,6 +385,8 @@ fn store_at(hold: &Hold, raw: NonNull<c_void>, address: usize, byte_length: usiz
 }
 
 mod entry;
+mod made;
+mod made_by_engine;
 mod occupied;
 mod remembered;
 

@@ -110,6 +110,31 @@ fn in_a_host_a_store_counts_as_exposed_until_the_table_finds_its_block_released(
 }
 
 #[test]
+fn in_a_host_many_stores_are_found_and_end_with_their_blocks() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| "Many");
+    let host = Isolate::host();
+    // More than all slots of a table.
+    let blocks: Vec<FakeBlock> = (0..6000).map(|_| FakeBlock::new(8, 8)).collect();
+    let adopt = |block: &FakeBlock| {
+        let (data, usage) = (block.data().unwrap(), BlockUse::Fixed);
+        let adopted = Adopted { block: block.clone(), data, byte_length: 8, max_byte_length: None, usage };
+        // SAFETY: I-MAPPED: the address and length are the block's, which nobody writes.
+        unsafe { TABLE.adopt(adopted, host.registration.id()) }.unwrap().0
+    };
+    let stores: Vec<BackingStore> = blocks.iter().map(adopt).collect();
+    for (block, store) in blocks.iter().zip(&stores) {
+        assert_eq!(TABLE.look_up(block.address(), 8).as_ref(), Some(store));
+        assert_eq!((adopt(block) == *store, TABLE.is_made_by_engine(block)), (true, true));
+    }
+    let addresses: Vec<usize> = blocks.iter().map(FakeBlock::address).collect();
+    drop(blocks);
+    TABLE.end_released();
+    assert!(stores.iter().all(|store| store.exposure().is_none()));
+    drop(stores);
+    assert!(addresses.iter().all(|&address| TABLE.look_up(address, 8).is_none()));
+}
+
+#[test]
 fn in_a_host_threads_externalize_one_block_and_let_go_of_it() {
     let (host, block) = (Isolate::host(), FakeBlock::new(64, 64));
     std::thread::scope(|scope| {

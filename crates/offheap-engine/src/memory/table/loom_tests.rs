@@ -15,11 +15,9 @@ use super::*;
 type Table = AddressTable<NoBlock>;
 
 fn table() -> LoomArc<Table> {
-    let shards = std::array::from_fn(|_| Shard {
-        entries: Mutex::new(HashMap::with_hasher(FxBuildHasher)),
-        places: std::array::from_fn(|_| Place::empty()),
-    });
-    LoomArc::new(AddressTable { engine: || "Model", shards, occupied: Occupied::new() })
+    let shards = std::array::from_fn(|_| Shard(Mutex::new(Entries::new())));
+    let places = std::array::from_fn(|_| std::array::from_fn(|_| Place::empty()));
+    LoomArc::new(AddressTable { engine: || "Model", shards, places, occupied: Occupied::new() })
 }
 
 fn isolate() -> Arc<IsolateRegistration> {

@@ -3,27 +3,37 @@
 //! This is small, so it stays in the caches. The places themselves are 24 times as large.
 
 use super::{Location, PLACES, SHARDS};
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, AtomicUsize, Ordering};
 
-/// How many entries the table has at each place. Threads write a number under the lock of its shard, and read it without.
-pub(super) struct Occupied([[AtomicU8; PLACES]; SHARDS]);
+/// How many entries the table has at each place, and how many stores over an engine's own blocks in each shard. Threads write a
+/// number under the lock of its shard, and read it without.
+pub(super) struct Occupied {
+    places: [[AtomicU8; PLACES]; SHARDS],
+    made: [AtomicUsize; SHARDS],
+}
 
-/// A number that got as large as this stays.
+/// A number of a place that got as large as this stays.
 const MANY: u8 = u8::MAX;
 
 impl Occupied {
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
-        Occupied([const { [const { AtomicU8::new(0) }; PLACES] }; SHARDS])
+        Occupied {
+            places: [const { [const { AtomicU8::new(0) }; PLACES] }; SHARDS],
+            made: [const { AtomicUsize::new(0) }; SHARDS],
+        }
     }
 
     #[cfg(loom)]
     pub(super) fn new() -> Self {
-        Occupied(std::array::from_fn(|_| std::array::from_fn(|_| AtomicU8::new(0))))
+        Occupied {
+            places: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU8::new(0))),
+            made: std::array::from_fn(|_| AtomicUsize::new(0)),
+        }
     }
 
     fn at(&self, location: Location) -> &AtomicU8 {
-        &self.0[location.shard][location.place]
+        &self.places[location.shard][location.place]
     }
 
     /// Whether there is no entry. An entry that was added before this call, in the order of the program, and that stays
@@ -38,6 +48,29 @@ impl Occupied {
     pub(super) fn add(&self, location: Location) {
         let count = self.at(location).load(Ordering::Relaxed);
         self.at(location).store(count.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Counts a store over an engine's own block. The caller has the lock.
+    #[inline]
+    pub(super) fn add_made(&self, location: Location) {
+        self.add(location);
+        let count = &self.made[location.shard];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Counts a store over an engine's own block less. The caller has the lock.
+    #[inline]
+    pub(super) fn remove_made(&self, location: Location) {
+        self.remove(location);
+        let count = &self.made[location.shard];
+        count.store(count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// Whether a shard has stores over an engine's own blocks. One that was added before this call, in the order of the program,
+    /// and that stays during the call, is seen.
+    #[inline]
+    pub(super) fn has_made(&self, shard: usize) -> bool {
+        self.made[shard].load(Ordering::Relaxed) != 0
     }
 
     /// Counts an entry less. The caller has the lock.

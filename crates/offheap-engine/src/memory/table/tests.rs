@@ -3,8 +3,8 @@ use std::sync::mpsc;
 
 use offheap::{FrozenStore, SharedStore, UniqueStore};
 
-use super::super::NoBlock;
 use super::super::fake::{ENGINE, FakeBlock, isolate};
+use super::super::{Adopted, BlockUse, NoBlock};
 use super::*;
 
 fn store(byte_length: usize) -> BackingStore {
@@ -59,7 +59,7 @@ fn the_store_behind_a_buffer_is_found_until_the_buffer_goes() {
     let address = again.given.data.addr().get();
     drop(again);
     assert_eq!((store.exposure(), TABLE.look_up(address, 64)), (None, None));
-    assert!(TABLE.shards.iter().all(|shard| shard.lock().is_empty()));
+    assert!(TABLE.shards.iter().all(|shard| shard.lock().held.is_empty()));
     assert!((0..PLACES << 12).step_by(8).all(|address| TABLE.occupied.is_empty_at(Location::of(address))));
 }
 
@@ -155,6 +155,38 @@ fn a_remembered_entry_is_not_used_after_its_removal() {
     }
 }
 
+/// A store over the engine's own block at this address.
+fn adopt(table: &'static AddressTable<FakeBlock>, data: NonNull<c_void>, host: &IsolateRegistration) -> BackingStore {
+    let (block, usage) = (FakeBlock::new(64, 64), BlockUse::Fixed);
+    let adopted = Adopted { block, data, byte_length: 64, max_byte_length: None, usage };
+    // SAFETY: I-MAPPED: the tests keep the bytes, and nobody writes them.
+    unsafe { table.adopt(adopted, host.id()) }.unwrap().0
+}
+
+#[test]
+fn an_entry_beside_the_engine_s_own_memory_is_not_remembered() {
+    static TABLE: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
+    let (isolate, host) = (isolate(), IsolateRegistration::host(ENGINE).unwrap());
+    let is_remembered = |buffer: &Buffer| {
+        assert!(buffer.store().is_some() && buffer.store().is_some());
+        let address = buffer.given.data.addr().get();
+        TABLE.shard(address).1.get(address).is_some()
+    };
+    let memory = store(64);
+    let buffer = Buffer::new(&TABLE, &memory, &isolate).unwrap();
+    assert!(is_remembered(&buffer));
+    // The engine's own memory comes after the buffer's entry, and then before it.
+    let own = adopt(&TABLE, buffer.given.data, &host);
+    assert!(!is_remembered(&buffer));
+    drop((own, buffer));
+    let own = adopt(&TABLE, NonNull::new(memory.as_ptr().cast()).unwrap(), &host);
+    assert!(matches!(Buffer::new(&TABLE, &memory, &isolate), Err(Error::AddressTaken { .. })));
+    let weak = own.downgrade();
+    drop(own);
+    assert_eq!(weak.upgrade(), None);
+    assert!(is_remembered(&Buffer::new(&TABLE, &memory, &isolate).unwrap()));
+}
+
 #[test]
 fn a_remembered_entry_belongs_to_one_table() {
     static FIRST: AddressTable<FakeBlock> = AddressTable::new(|| ENGINE);
@@ -237,7 +269,7 @@ fn threads_expose_find_and_let_go_at_the_same_time() {
             scope.spawn(move || receiver.into_iter().for_each(drop));
         }
     });
-    assert!(TABLE.shards.iter().all(|shard| shard.lock().is_empty()));
+    assert!(TABLE.shards.iter().all(|shard| shard.lock().held.is_empty()));
     assert!((0..PLACES << 12).step_by(8).all(|address| TABLE.occupied.is_empty_at(Location::of(address))));
 }
 
