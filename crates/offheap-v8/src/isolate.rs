@@ -25,6 +25,7 @@ pub type Arguments<'s> = offheap_engine::Arguments<'s, V8>;
 pub struct IsolateBuilder {
     settings: Settings,
     params: v8::CreateParams,
+    max_young_bytes: Option<usize>,
     rejection_tracker: Option<RejectionTracker>,
     message_listener: Option<MessageListener>,
     modules: Option<MakeModules>,
@@ -37,6 +38,7 @@ impl Default for IsolateBuilder {
         IsolateBuilder {
             settings: Settings { alignment: Some(sys::ALIGNMENT), ..Settings::default() },
             params: v8::CreateParams::default(),
+            max_young_bytes: None,
             rejection_tracker: None,
             message_listener: None,
             modules: None,
@@ -81,6 +83,15 @@ impl IsolateBuilder {
     pub fn heap_limits(mut self, initial: usize, max: usize) -> Self {
         self.settings.max_heap_bytes = Some(max);
         self.params = self.params.heap_limits(initial.min(max), max);
+        self
+    }
+
+    /// Sets the maximum size of the young generation of V8's heap, in bytes. V8 makes new objects in a third of it, and moves those
+    /// that are still used when that third is full. V8 lets it grow to 96 MiB, or to 3/32 of the maximum of
+    /// [`heap_limits`](Self::heap_limits). Script that makes many short-lived objects is often faster if a third is not much larger than
+    /// a cache of the processor. With less than the objects in use at a time, V8 collects them too often.
+    pub fn max_young_bytes(mut self, byte_limit: usize) -> Self {
+        self.max_young_bytes = Some(byte_limit);
         self
     }
 
@@ -235,14 +246,18 @@ impl IsolateBuilder {
     pub(crate) fn start(self) -> Result<V8, Error> {
         sys::start("")?;
         sys::check_thread()?;
-        let mut settings = self.settings;
+        let (mut settings, mut params) = (self.settings, self.params);
+        if let Some(limit) = self.max_young_bytes {
+            // Now, since `heap_limits` sets it, too.
+            params = params.set_max_young_generation_size_in_bytes(limit);
+        }
         if let Some(alignment) = &mut settings.alignment {
             if !alignment.is_power_of_two() {
                 return Err(offheap::Error::InvalidAlignment { alignment: *alignment }.into());
             }
             *alignment = sys::ALIGNMENT.max(*alignment);
         }
-        if settings.max_buffer_bytes.is_some() && self.params.has_set_array_buffer_allocator() {
+        if settings.max_buffer_bytes.is_some() && params.has_set_array_buffer_allocator() {
             return Err(Error::Unsupported {
                 engine: ENGINE,
                 what: "limit the bytes of an allocator of the program's own",
@@ -261,7 +276,7 @@ impl IsolateBuilder {
                 modules(context).install(isolate);
             }
         };
-        Ok(V8 { own: OwnIsolate::new(settings, self.params, configure)? })
+        Ok(V8 { own: OwnIsolate::new(settings, params, configure)? })
     }
 }
 

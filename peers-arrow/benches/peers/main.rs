@@ -40,7 +40,8 @@ fn with_function<R>(
     work: impl FnOnce(&mut v8::PinScope<'_, '_>, &ScalarFunction) -> R,
 ) -> R {
     let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
-    let mut isolate = Isolate::builder().buffer_alignment(64).build().expect("an isolate");
+    let builder = Isolate::builder().buffer_alignment(64).max_young_bytes(12 << 20);
+    let mut isolate = builder.build().expect("an isolate");
     isolate.enter(|scope| {
         scope.with_v8(|scope| {
             let function = ScalarFunction::compile(scope, "f", text, &types, result).expect("a function");

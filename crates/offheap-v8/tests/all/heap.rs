@@ -1,6 +1,6 @@
 //! A full heap of V8.
 
-use offheap_v8::{Error, Isolate, Scope, ScopeExt, heap_limit_error, v8};
+use offheap_v8::{Error, Isolate, IsolateBuilder, Scope, ScopeExt, heap_limit_error, v8};
 
 use crate::common::{counted, in_child, start};
 
@@ -168,6 +168,50 @@ fn b14_one_step_that_needs_two_of_the_largest_arrays_is_an_error() {
             assert!(is_full(scope, "{ const all = new Array(1e8).fill(0); for (;;) all[0] = 1; }"));
             assert_eq!(scope.eval::<u32>("6 * 7").unwrap(), 42);
         });
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The largest size of the memory in which V8 makes objects and moves them once, while script makes many that live for a while.
+fn most_for_new_objects(builder: IsolateBuilder) -> usize {
+    builder.build().unwrap().enter(|scope| {
+        scope.eval::<()>("globalThis.kept = []; undefined").unwrap();
+        let sizes = (0..100).map(|_| {
+            scope.eval::<()>("for (let n = 0; n < 20_000; n++) kept[n] = { n, x: [n] }; undefined").unwrap();
+            scope.with_v8(|scope| {
+                let spaces = 0..scope.number_of_heap_spaces();
+                let spaces = spaces.map(|index| scope.get_heap_space_statistics(index).unwrap());
+                spaces.filter(|space| space.space_name() == c"new_space").map(|space| space.space_size()).sum::<usize>()
+            })
+        });
+        sizes.max().unwrap()
+    })
+}
+
+#[test]
+fn the_young_generation_grows_to_its_limit() {
+    start();
+    let limited = || Isolate::builder().max_young_bytes(12 * MIB);
+    assert!(most_for_new_objects(Isolate::builder()) > 24 * MIB);
+    for builder in [limited(), limited().heap_limits(0, 256 * MIB), Isolate::builder().heap_limits(0, 128 * MIB)] {
+        let most = most_for_new_objects(builder);
+        assert!((4 * MIB..=12 * MIB).contains(&most), "{most}");
+    }
+}
+
+#[test]
+fn any_size_of_the_young_generation_is_accepted() {
+    let Some(output) = in_child("heap::any_size_of_the_young_generation_is_accepted") else {
+        start();
+        for byte_limit in [0, 1, 4096, 300_000, 200 * MIB, 1 << 33, 1 << 40, usize::MAX - 1, usize::MAX] {
+            for builder in [Isolate::builder(), Isolate::builder().heap_limits(0, LIMIT)] {
+                eprintln!("{byte_limit}");
+                let mut isolate = builder.max_young_bytes(byte_limit).build().unwrap();
+                let source = "for (let n = 0, kept = []; n < 1e6; n++) kept[n % 20_000] = { n, x: [n] }; 6 * 7";
+                assert_eq!(isolate.enter(|scope| scope.eval::<u32>(source)).unwrap(), 42, "{byte_limit}");
+            }
+        }
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
