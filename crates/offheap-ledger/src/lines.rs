@@ -145,11 +145,11 @@ impl Lines {
         output.line(&Event::Refused(refused).into())
     }
 
-    /// Tells who holds what lives, what was counted, and the end.
-    pub(crate) fn end(&mut self, ledger: &Ledger, output: &mut dyn Output) -> io::Result<()> {
+    /// Tells who holds what lives as far as the lines tell, what was counted, and the end.
+    pub(crate) fn end(&mut self, ledger: &Ledger, live: &[LiveStore], output: &mut dyn Output) -> io::Result<()> {
         let time = ledger.now();
-        for store in ledger.live() {
-            let holders = self.holders(time, &store, output)?;
+        for store in live {
+            let holders = self.holders(time, store, output)?;
             output.line(&Event::Holders(holders).into())?;
         }
         let Balance { stores, resizable, shared, external_bytes: bytes, leaked, .. } = ledger.balance();

@@ -146,7 +146,7 @@ impl Past {
 }
 
 impl LiveStore {
-    fn new(record: &Record) -> Self {
+    pub(crate) fn new(record: &Record) -> Self {
         LiveStore {
             store: record.store,
             kind: record.kind,

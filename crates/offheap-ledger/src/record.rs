@@ -106,10 +106,8 @@ impl Record {
     }
 
     fn resize(&mut self, byte_length: usize) {
-        if byte_length > self.byte_length {
-            self.site.note_longer(byte_length - self.byte_length, self.weight);
-        } else if byte_length < self.byte_length {
-            self.site.note_shorter(self.byte_length - byte_length, self.weight);
+        if byte_length != self.byte_length {
+            self.site.note_resized(self.byte_length, byte_length, self.weight);
         }
         self.byte_length = byte_length;
         self.greatest_byte_length = self.greatest_byte_length.max(byte_length);

@@ -32,12 +32,21 @@ impl SiteEntry {
     /// A store was made.
     pub(crate) fn note_made(&self, byte_length: usize, weight: Weight) {
         self.made.fetch_add(weight.parts(), Ordering::Relaxed);
-        self.note_longer(byte_length, weight);
+        self.note_longer(weight.of(byte_length as u64));
     }
 
-    /// A store got this much longer.
-    pub(crate) fn note_longer(&self, byte_length: usize, weight: Weight) {
-        let bytes = weight.of(byte_length as u64);
+    /// The length of a store changed.
+    // Of the two lengths, as the making and the free count them: their difference would be rounded in another way.
+    pub(crate) fn note_resized(&self, before: usize, after: usize, weight: Weight) {
+        let (before, after) = (weight.of(before as u64), weight.of(after as u64));
+        match after.checked_sub(before) {
+            Some(more) => self.note_longer(more),
+            None => self.note_shorter(before - after),
+        }
+    }
+
+    /// There are so many bytes more.
+    fn note_longer(&self, bytes: u64) {
         self.made_bytes.fetch_add(bytes, Ordering::Relaxed);
         let live = self.live_bytes.fetch_add(bytes, Ordering::Relaxed).wrapping_add(bytes);
         if live > self.peak_bytes.load(Ordering::Relaxed) {
@@ -45,14 +54,14 @@ impl SiteEntry {
         }
     }
 
-    /// A store got this much shorter.
-    pub(crate) fn note_shorter(&self, byte_length: usize, weight: Weight) {
-        self.live_bytes.fetch_sub(weight.of(byte_length as u64), Ordering::Relaxed);
+    /// There are so many bytes fewer.
+    fn note_shorter(&self, bytes: u64) {
+        self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// A store was freed, after so many nanoseconds.
     pub(crate) fn note_freed(&self, byte_length: usize, weight: Weight, nanoseconds: u64) {
-        self.note_shorter(byte_length, weight);
+        self.note_shorter(weight.of(byte_length as u64));
         self.freed.fetch_add(weight.parts(), Ordering::Relaxed);
         self.lived.fetch_add(weight.of(nanoseconds), Ordering::Relaxed);
     }
@@ -142,5 +151,24 @@ impl Sites {
     /// All places so far, in the order in which they first made a store.
     pub(crate) fn all(&self) -> Vec<&'static SiteEntry> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offheap::adapter::script_site;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_whose_length_changed_leaves_nothing_behind() {
+        let entry = SiteEntry::new(script_site("a.js", 1, 1));
+        let weight = Weight::new(1.3);
+        entry.note_made(1, weight);
+        for (before, after) in [(1, 2), (2, 3), (3, 7), (7, 4)] {
+            entry.note_resized(before, after, weight);
+        }
+        entry.note_freed(4, weight, 0);
+        assert_eq!(entry.live_bytes.load(Ordering::Relaxed), 0);
     }
 }

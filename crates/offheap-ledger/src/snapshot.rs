@@ -54,7 +54,6 @@ impl Ledger {
     pub fn snapshot(&self) -> Snapshot {
         let time = self.age();
         let live = self.live();
-        let leaked = live.iter().filter(|store| !store.is_static).count() as u64;
         let mut isolates = BTreeMap::new();
         let mut stacks = BTreeMap::new();
         for store in &live {
@@ -70,7 +69,7 @@ impl Ledger {
             time,
             level: self.level(),
             sample_bytes: self.sample_bytes(),
-            balance: self.balance_with(leaked),
+            balance: self.balance(),
             totals: self.totals(),
             stores: live.iter().map(|store| Store::new(store, time, self.sample_bytes().is_some())).collect(),
             isolates,
@@ -180,5 +179,23 @@ impl fmt::Display for Difference {
         }
         let (made, freed, seconds) = (self.made.len(), self.freed.len(), self.duration.as_secs_f64());
         write!(f, "in {seconds:.1} s: {made} made that live, {freed} freed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offheap::{BackingStore, Site, UniqueStore};
+
+    use super::*;
+    use crate::Builder;
+
+    #[test]
+    fn a_snapshot_counts_the_leaks_that_the_balance_counts() {
+        let ledger = Builder::new(Level::Sites).make().unwrap();
+        let store = BackingStore::from(UniqueStore::zeroed(8).unwrap());
+        // The ledger has no record of the store.
+        let hold = ledger.hold(&store, Site::here());
+        assert_eq!((ledger.balance().leaked, ledger.snapshot().balance.leaked), (1, 1));
+        ledger.release(hold);
     }
 }

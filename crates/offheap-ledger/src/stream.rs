@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::happened::Happened;
 use crate::lines::Lines;
+use crate::live::LiveStore;
 use crate::output::Output;
 use crate::refusal::Refusal;
 use crate::shard::{Locked, Shard};
@@ -116,8 +117,9 @@ impl Ledger {
         if crate::thread::writes_stream() || is_forked() {
             return Ok(());
         }
-        let writer = self.stream.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(writer) = writer else { return Ok(()) };
+        // Locked until the stream has ended: another thread that ends it, or the process, waits for that too.
+        let mut locked = self.stream.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(writer) = locked.take() else { return Ok(()) };
         self.stream.ends.store(true, Ordering::Release);
         self.stream.wake();
         match writer.join() {
@@ -160,8 +162,18 @@ impl Ledger {
         let mut batch = Vec::new();
         loop {
             let ends = self.stream.ends.load(Ordering::Acquire);
+            let mut live = Vec::new();
             for locked in self.shards.iter() {
                 let mut shard = locked.lock();
+                if ends {
+                    // Under one lock, so that what lives here is what the lines tell: other threads may go on.
+                    let last = shard.told.take();
+                    live.extend(shard.records().map(LiveStore::new));
+                    drop(shard);
+                    locked.has_room.notify_all();
+                    batch.extend(last.into_iter().flatten());
+                    continue;
+                }
                 let Some(queue) = &mut shard.told else { continue };
                 if queue.is_empty() {
                     continue;
@@ -182,7 +194,8 @@ impl Ledger {
                 lines.write(&told, &mut *output)?;
             }
             if ends {
-                lines.end(self, &mut *output)?;
+                live.sort_unstable_by_key(|store| (store.time, store.store));
+                lines.end(self, &live, &mut *output)?;
                 return output.finish();
             }
             if is_idle {

@@ -6,12 +6,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::process::{Command, Output, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use offheap::{BackingStore, ManualMemory, UniqueStore};
 use offheap_ledger::{Builder, Error, Level, install_from_env};
-use offheap_report::Reader;
-use offheap_report::format::Event;
+use offheap_report::format::{Event, Line};
+use offheap_report::{Problem, Reader, Sink, Trace, follow};
 
 fn store() -> BackingStore {
     BackingStore::from(UniqueStore::zeroed(8).unwrap())
@@ -35,6 +37,7 @@ fn child() {
         Ok("from-env") => from_env(),
         Ok("makes-stores") => makes_stores(),
         Ok("forks") => forks(),
+        Ok("goes-on") => goes_on(),
         _ => {}
     }
 }
@@ -144,6 +147,72 @@ fn a_forked_process_does_not_write_into_the_stream() {
     assert_eq!((count("start"), count("created"), count("freed"), count("end")), (1, 10_000, 10_000, 1));
     let is_childs = |event: &&Event| matches!(event, Event::Created(created) if created.bytes == 9);
     assert_eq!(events.iter().filter(is_childs).count(), 0);
+}
+
+/// The stream ends while other threads go on making stores.
+fn goes_on() {
+    let ledger = install_from_env().unwrap().unwrap();
+    for _ in 0..2 {
+        thread::spawn(|| {
+            let mut kept = vec![store(), store(), store()];
+            (0..).for_each(|turn: usize| kept[turn % 3] = store());
+        });
+    }
+    thread::sleep(Duration::from_millis(50));
+    ledger.finish().unwrap();
+    exit(0)
+}
+
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Sink for Problems {
+    fn line(&mut self, _: &Trace, _: &Line) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn problem(&mut self, problem: &Problem) -> io::Result<()> {
+        self.0.push(problem.to_string());
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Trace) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_that_ends_while_others_go_on_names_the_stores_that_it_has_told() {
+    let path = std::env::temp_dir().join(format!("offheap-ledger-goes-on-{}.jsonl", std::process::id()));
+    let output = start("goes-on", Some(&format!("sites:{}", path.display())));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (text, mut trace, mut problems) = (fs::read(&path).unwrap(), Trace::default(), Problems::default());
+    fs::remove_file(&path).unwrap();
+    follow("a.jsonl", &text[..], &mut trace, &mut problems).unwrap();
+    assert_eq!(problems.0, Vec::<String>::new());
+    let live: Vec<_> = trace.live_stores().collect();
+    // The parts of the ledger are read one after the other, so a store that was freed meanwhile may still be among them.
+    assert!(live.len() >= 6, "{}", live.len());
+    assert!(live.iter().all(|store| store.told_holders().is_some()), "{live:?}");
+}
+
+/// The second one may be that of the process's exit.
+#[test]
+fn who_ends_a_stream_that_is_being_ended_waits_for_its_end() {
+    static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+    let slow = |line: &Line| {
+        if matches!(line.event, Event::End(_)) {
+            thread::sleep(Duration::from_millis(500));
+            HAS_ENDED.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    let ledger = Builder::new(Level::Sites).stream_lines(slow).make().unwrap();
+    let first = thread::spawn(|| ledger.finish());
+    thread::sleep(Duration::from_millis(100));
+    ledger.finish().unwrap();
+    assert!(HAS_ENDED.load(Ordering::Relaxed));
+    first.join().unwrap().unwrap();
 }
 
 fn from_env() {
