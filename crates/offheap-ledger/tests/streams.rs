@@ -154,8 +154,11 @@ fn goes_on() {
     let ledger = install_from_env().unwrap().unwrap();
     for _ in 0..2 {
         thread::spawn(|| {
-            let mut kept = vec![store(), store(), store()];
-            (0..).for_each(|turn: usize| kept[turn % 3] = store());
+            let mut kept = [store(), store(), store()];
+            loop {
+                kept.rotate_left(1);
+                kept[0] = store();
+            }
         });
     }
     thread::sleep(Duration::from_millis(50));
