@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn addresses_with_one_slot_are_told_apart() {
-        let (stores, block) = (Box::leak(Box::new(MadeStores::new())), FakeBlock::new(8, 8));
+        let (mut own, block) = (Box::new(MadeStores::new()), FakeBlock::new(8, 8));
+        let stores = &mut *own;
         let store = BackingStore::from(UniqueStore::zeroed(8).unwrap());
         // Three in one slot, and one in another.
         let added = [(0x1000, 8), (0x2000, 8), (0x3000, 9), (0x4000, 16)];
