@@ -98,7 +98,7 @@ impl<B: Block> AddressTable<B> {
     }
 }
 
-/// Ends the exposure of a store whose block was [released](Entry::released).
+/// Ends the exposure of a store whose block was [released](MadeByEngine::released).
 fn end_released(store: &WeakStore) {
     // SAFETY: I-HOST: the host has no reference to the block any more, so it gets none, and all its uses came before
     // (`references`). The table's own references are not given to it.
