@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use offheap_arrow::{AggregateFunction, Reason, ScalarFunction};
 use offheap_v8::v8::{self, IsolateHandle, PinScope};
@@ -17,6 +18,9 @@ use crate::watchdog::Watch;
 
 /// How many functions a thread keeps compiled. Each has a context of its own, of about 190 KiB.
 const KEPT: usize = 64;
+
+/// A batch that takes longer is the last one of its task's turn.
+const LONG: Duration = Duration::from_millis(1);
 
 struct Engine {
     /// The function that was used last is the last one. They are dropped before the isolate.
@@ -71,7 +75,8 @@ fn run<R>(
         Some(engine) => engine,
         None => Engine::new(limits).map_err(|source| Error::Isolate { function: name(), source })?,
     };
-    let watch = Watch::begin(&engine.handle, Instant::now() + limits.time())
+    let began = Instant::now();
+    let watch = Watch::begin(&engine.handle, began + limits.time())
         .map_err(|source| Error::Watchdog { function: name(), source })?;
     let compiled = &mut engine.compiled;
     let (mut is_compiled, mut is_stopped) = (false, false);
@@ -87,6 +92,9 @@ fn run<R>(
         })
     });
     let is_late = watch.end();
+    if began.elapsed() > LONG {
+        end_turn();
+    }
     if !is_late && !is_stopped {
         ENGINE.set(Some(engine));
     }
@@ -103,6 +111,19 @@ fn run<R>(
         Reason::TooLarge { .. } if is_compiled => Error::BatchTooLarge { source: Box::new(error) },
         _ => Error::Function(error),
     })
+}
+
+/// Uses up what tokio lets a task do in one turn, so that the query's next batch is asked for in another. A query that was cancelled
+/// ends between two turns, and DataFusion would ask for up to 128 batches in one.
+fn end_turn() {
+    let mut context = Context::from_waker(Waker::noop());
+    // What runs outside of tokio's tasks has no such limit.
+    for _ in 0..256 {
+        match tokio::task::coop::poll_proceed(&mut context) {
+            Poll::Ready(unit) => unit.made_progress(),
+            Poll::Pending => return,
+        }
+    }
 }
 
 /// Runs what functions gave to `then`. V8 also lets go of what WeakRefs have shown. Returns whether nothing was stopped.

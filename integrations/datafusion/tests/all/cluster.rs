@@ -53,7 +53,7 @@ async fn cluster() -> Cluster {
     let scheduler = Process::start("--scheduler", address);
     let began = Instant::now();
     while TcpStream::connect(address).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the scheduler does not listen");
+        assert!(began.elapsed() < Duration::from_secs(300), "the scheduler does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
     let executors = [(); 2].map(|()| Process::start("--executor", address));
@@ -109,9 +109,18 @@ async fn two_executors_give_the_rows_of_one_process() {
 
     let slow = "CREATE FUNCTION slow(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
         $$ if (x % 4 === 0) { const end = Date.now() + 1; while (Date.now() < end); } return 1 $$";
-    assert_eq!(rows(&cluster.context, &[slow, "SELECT sum(slow(i)) FROM numbers"]).await, ["8000.0"]);
+    rows(&cluster.context, &[slow]).await;
+    let sum = "SELECT sum(slow(i)) FROM numbers";
+    assert_eq!(rows(&cluster.context, &[sum]).await, ["8000.0"]);
     #[cfg(target_os = "linux")]
     for executor in &cluster.executors {
+        // On a busy machine, one of them may do all of a query.
+        for _ in 0..50 {
+            if executor.ticks() > 20 {
+                break;
+            }
+            assert_eq!(rows(&cluster.context, &[sum]).await, ["8000.0"]);
+        }
         assert!(executor.ticks() > 20, "both executors have worked");
     }
 
@@ -134,16 +143,21 @@ async fn a_query_survives_an_executor_or_ends_with_an_error() {
     let slow = "CREATE FUNCTION slow(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS
         $$ if (x % 2 === 0) { const end = Date.now() + 1; while (Date.now() < end); } return x $$";
     rows(&cluster.context, &[slow]).await;
-    #[cfg(target_os = "linux")]
-    let idle = cluster.executors[0].ticks();
-    let context = cluster.context.clone();
-    let query = tokio::spawn(async move { run(&context, &["SELECT sum(slow(i)) FROM numbers"]).await });
-    #[cfg(target_os = "linux")]
-    while cluster.executors[0].ticks() < idle + 10 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(!query.is_finished(), "this executor works for the query");
-    }
-    assert!(!query.is_finished(), "the query is in its middle");
+    let query = loop {
+        #[cfg(target_os = "linux")]
+        let idle = cluster.executors[0].ticks();
+        let context = cluster.context.clone();
+        let query = tokio::spawn(async move { run(&context, &["SELECT sum(slow(i)) FROM numbers"]).await });
+        #[cfg(target_os = "linux")]
+        while cluster.executors[0].ticks() < idle + 10 && !query.is_finished() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if !query.is_finished() {
+            break query;
+        }
+        // On a busy machine, the other executor may do all of a query.
+        query.await.unwrap().unwrap();
+    };
     cluster.executors[0].0.kill().unwrap();
     match tokio::time::timeout(Duration::from_secs(120), query).await.expect("it ends").unwrap() {
         Ok(batches) => {

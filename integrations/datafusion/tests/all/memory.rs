@@ -7,7 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use datafusion::arrow::buffer::{Buffer, ScalarBuffer};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::MemTable;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use offheap_datafusion::sql;
 
@@ -96,6 +101,50 @@ async fn what_waits_for_a_promise_runs_after_the_batch_and_is_not_kept() {
     let query = "SELECT max(waits(value)) FROM generate_series(1, 100000)";
     let most = rows(&context, &["SET js.heap_limit_mb = 16", create, query]).await;
     assert!(most[0].parse::<f64>().unwrap() >= 1000.0, "{most:?}");
+}
+
+/// Twenty batches, each of which is counted when it is asked for.
+#[derive(Debug)]
+struct Counted {
+    batch: RecordBatch,
+    asked: Arc<AtomicUsize>,
+}
+
+impl PartitionStream for Counted {
+    fn schema(&self) -> &SchemaRef {
+        self.batch.schema_ref()
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (batch, asked) = (self.batch.clone(), Arc::clone(&self.asked));
+        let batches = std::iter::repeat_with(move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Ok(batch.clone())
+        });
+        let stream = futures::stream::iter(batches.take(20));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.schema()), stream))
+    }
+}
+
+#[test]
+fn a_cancelled_query_stops_between_two_batches() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let context = session_with(SessionConfig::new().with_target_partitions(3));
+        let partition = || Counted { batch: batch(&Arc::default()), asked: Arc::clone(&asked) };
+        let partitions = (0..3).map(|_| Arc::new(partition()) as Arc<dyn PartitionStream>).collect();
+        let table = StreamingTable::try_new(batch(&Arc::default()).schema(), partitions).unwrap();
+        context.register_table("numbers", Arc::new(table)).unwrap();
+        rows(&context, &FUNCTIONS).await;
+        // Batches of a second.
+        let frame = sql(&context, "SELECT sum(slow(x)) FROM numbers").await.unwrap();
+        let cancelled = tokio::time::timeout(Duration::from_millis(300), frame.collect()).await;
+        assert!(cancelled.is_err(), "the query is cancelled in its middle");
+    });
+    drop(runtime);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked < 30, "{asked} of 60 batches");
 }
 
 /// In a process of its own, since other tests fill the heap.
