@@ -22,34 +22,25 @@ static ENGINES: Mutex<Registry> = Mutex::new(Registry::new(1, FIRST_HOST - 1));
 /// The hosts. The last bit pattern stands for freed manual memory.
 static HOSTS: Mutex<Registry> = Mutex::new(Registry::new(FIRST_HOST, u16::MAX - 1));
 
-/// Indexed by the bits of the isolate. Its pages are touched as isolates are made; the rest costs only address space.
-static EXTERNAL_BYTES: [ExternalBytes; 1 << 16] = [const { ExternalBytes::new() }; 1 << 16];
-
-/// The external bytes of one isolate, in two parts. Each part may be negative; their sum never is.
+/// The external bytes of each isolate, indexed by its bits, in two parts. Each part may be negative; their sum never is.
 ///
 /// In most programs one thread exposes and releases. It has a part of its own, which it changes without locked
-/// instructions. These would be a fifth of the cost of exposing (`quickjs_expose_64` of the benchmark `peers`).
-struct ExternalBytes {
+/// instructions. These would be a fifth of the cost of exposing (`quickjs_expose_64` of the benchmark `peers`). V8 releases on
+/// threads of its own, so the part of the others is in other cache lines.
+///
+/// The pages are touched as isolates are made; the rest costs only address space.
+static BY_THREAD: [ByThread; 1 << 16] = [const { ByThread::new() }; 1 << 16];
+static BY_OTHERS: [AtomicUsize; 1 << 16] = [const { AtomicUsize::new(0) }; 1 << 16];
+
+struct ByThread {
     /// The thread that registered the isolate, by its [`thread_mark`]; 0 once the isolate has ended.
     thread: AtomicUsize,
-    by_thread: AtomicUsize,
-    by_others: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
-impl ExternalBytes {
+impl ByThread {
     const fn new() -> Self {
-        ExternalBytes { thread: AtomicUsize::new(0), by_thread: AtomicUsize::new(0), by_others: AtomicUsize::new(0) }
-    }
-
-    /// Adds `change`, which is wrapped if it is negative.
-    #[inline]
-    fn add(&self, change: usize) {
-        if self.thread.load(Ordering::Relaxed) == thread_mark() {
-            // No other thread stores to this part, so no other store comes between the load and the store.
-            self.by_thread.store(self.by_thread.load(Ordering::Relaxed).wrapping_add(change), Ordering::Relaxed);
-        } else {
-            self.by_others.fetch_add(change, Ordering::Relaxed);
-        }
+        ByThread { thread: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
     }
 }
 
@@ -137,25 +128,36 @@ impl IsolateId {
     /// The bytes that this isolate keeps alive through its live buffers. Each store counts once, a resizable one with all
     /// bytes that it has reserved. Manual, shared, frozen and mapped memory, and an engine's own, does not count.
     pub fn external_bytes(self) -> usize {
-        let ExternalBytes { by_thread, by_others, .. } = self.external();
+        let (by_thread, by_others) = (&self.by_thread().bytes, self.by_others());
         let sum = by_thread.load(Ordering::Relaxed).wrapping_add(by_others.load(Ordering::Relaxed));
         // Between the two loads another thread may subtract bytes whose addition is not seen yet.
         sum.cast_signed().max(0).cast_unsigned()
     }
 
     #[inline]
-    fn external(self) -> &'static ExternalBytes {
-        &EXTERNAL_BYTES[usize::from(self.bits())]
+    fn by_thread(self) -> &'static ByThread {
+        &BY_THREAD[usize::from(self.bits())]
+    }
+
+    #[inline]
+    fn by_others(self) -> &'static AtomicUsize {
+        &BY_OTHERS[usize::from(self.bits())]
     }
 
     #[inline]
     pub(crate) fn add_external_bytes(self, byte_length: usize) {
-        self.external().add(byte_length);
+        let ByThread { thread, bytes } = self.by_thread();
+        if thread.load(Ordering::Relaxed) == thread_mark() {
+            // No other thread stores to this part, so no other store comes between the load and the store.
+            bytes.store(bytes.load(Ordering::Relaxed).wrapping_add(byte_length), Ordering::Relaxed);
+        } else {
+            self.by_others().fetch_add(byte_length, Ordering::Relaxed);
+        }
     }
 
     #[inline]
     pub(crate) fn subtract_external_bytes(self, byte_length: usize) {
-        self.external().add(byte_length.wrapping_neg());
+        self.add_external_bytes(byte_length.wrapping_neg());
     }
 
     /// The engine, as the adapter named it at registration: `"QuickJS"`.
@@ -249,7 +251,7 @@ impl IsolateRegistration {
         let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
         let id = IsolateId::from_bits(registry.register(engine)?).expect("ids begin at 1");
         // Under the lock, so that this thread sees the stores of the thread that had an ended isolate with this id.
-        id.external().thread.store(thread_mark(), Ordering::Relaxed);
+        id.by_thread().thread.store(thread_mark(), Ordering::Relaxed);
         Ok(IsolateRegistration(id))
     }
 
@@ -275,7 +277,7 @@ impl IsolateRegistration {
 impl Drop for IsolateRegistration {
     fn drop(&mut self) {
         let mut registry = self.0.registry();
-        self.0.external().thread.store(0, Ordering::Relaxed);
+        self.0.by_thread().thread.store(0, Ordering::Relaxed);
         registry.slot(self.0.bits()).expect("registered").name = None;
         registry.free.push(self.0.bits());
     }

@@ -1,16 +1,34 @@
 // Times the rows on the host that runs this: HOST --expose-gc rows.mjs ADDON. Prints one line of JSON for bench.mjs.
-// What is timed is the CPU time of the whole process, so collections and V8's own threads count.
+//
+// What is timed is the CPU time of the whole process, so collections and V8's own threads count. The three sides of a row (ours, the
+// peer, and an empty function) take turns of some milliseconds, each time in another order, so what other programs do to the memory
+// and the processor reaches all of them. A round is some turns of each. Its ratio is made of the sums, so the first pass after a
+// collection counts as often as it occurs. The result is the median of the rounds' ratios.
 import { createRequire } from 'node:module';
 
 const addon = createRequire(import.meta.url)(process.argv[2]);
-const ROUNDS = 15;
+const { benchNothing, benchHold, benchRelease, benchReference, benchReleaseReferences, benchKept } = addon;
+const WARM_UP = 2; // rounds
+const BATCHES = 5;
+const LARGE = 1 << 20; // bytes
+const PATIENCE = 5000; // milliseconds
+const nothing = () => {};
 const turn = () => new Promise(resolve => setImmediate(resolve));
+const pause = () => new Promise(resolve => setTimeout(resolve, 1));
 
-/** Collects, and lets the host's finalizers run, twice: V8's threads are still freeing memory after the first time. */
 async function collectAll() {
   for (let times = 0; times < 2; times++) {
     gc();
     await turn();
+  }
+}
+
+/** Waits until no more than so many blocks are left. V8 frees them on threads of its own, or its finalizers on this one. */
+async function freed(allowed) {
+  const end = performance.now() + PATIENCE;
+  while (benchKept() > allowed) {
+    if (performance.now() > end) throw new Error(`${benchKept()} blocks were not freed, ${allowed} may be left`);
+    await pause();
   }
 }
 
@@ -22,14 +40,22 @@ async function cpu(work) {
   return user + system;
 }
 
-/** Calls `make` for 20 batches of buffers of which nobody keeps one. They die young, as in most programs. */
+/**
+ * Calls `make` for batches of buffers of which nobody keeps one, and collects after each batch. They die young, as in most programs.
+ * Large ones make V8 collect by itself in the middle of a batch, so some of them get older, and all are collected at the end. The turn
+ * ends when the memory is free, except for a few blocks that a slot of V8's still refers to.
+ */
 const out = (make, byteLength) => count => cpu(async () => {
-  for (let batch = 0; batch < 20; batch++) {
-    for (let i = 0; i < count / 20; i++) make(byteLength);
+  for (let batch = 0; batch < BATCHES; batch++) {
+    for (let i = 0; i < count / BATCHES; i++) make(byteLength);
     gc({ type: 'minor' });
     await turn();
   }
-  await collectAll();
+  if (byteLength >= LARGE) await collectAll();
+  await freed(count / 50);
+});
+const outs = (ours, peer, byteLength) => ({
+  ours: out(ours, byteLength), peer: out(peer, byteLength), noop: out(benchNothing, byteLength),
 });
 
 /** Calls `hold` with each buffer, and releases all of them. */
@@ -38,70 +64,77 @@ const hold = (hold, release) => (count, buffers) => cpu(() => {
   release();
 });
 
-/** The same with buffers that are new each time. What is left to do when they were collected counts too. */
-const holdOnce = (hold, release, after) => async count => {
+/** The same with buffers that are new each time. */
+const holdOnce = (hold, release) => count => {
   const buffers = Array.from({ length: count }, () => new ArrayBuffer(64));
-  const held = await cpu(() => {
+  return cpu(() => {
     for (const buffer of buffers) hold(buffer);
     release();
   });
-  buffers.length = 0;
-  await collectAll();
-  return held + await cpu(after);
 };
-
-const { benchNothing, benchHold, benchRelease, benchReference, benchReleaseReferences } = addon;
-const nothing = () => {};
 const held = of => ({
-  ours: of(benchHold, benchRelease, addon.releaseCollected),
-  peer: of(benchReference, benchReleaseReferences, nothing),
-  noop: of(benchNothing, nothing, nothing),
+  ours: of(benchHold, benchRelease), peer: of(benchReference, benchReleaseReferences), noop: of(benchNothing, nothing),
 });
 
+const ofOurs = count => Array.from({ length: count }, () => addon.benchOut(64));
 const rows = [
   {
-    name: '64 bytes out and collected', compared: 'napi_create_external_arraybuffer', goal: 0.7, count: 20_000,
-    ours: out(addon.benchOut, 64), peer: out(addon.benchOutExternal, 64), noop: out(benchNothing, 64),
+    name: '64 bytes out and collected', compared: 'napi_create_external_arraybuffer', goal: 0.7,
+    rounds: 15, turns: 4, count: 5000, ...outs(addon.benchOut, addon.benchOutExternal, 64),
   },
   {
-    name: '1 MiB out and collected', compared: 'napi_create_buffer_copy', goal: 0.25, count: 1280,
-    ours: out(addon.benchOut, 1 << 20), peer: out(addon.benchOutCopy, 1 << 20), noop: out(benchNothing, 1 << 20),
+    name: '1 MiB out and collected', compared: 'napi_create_buffer_copy', goal: 0.25,
+    rounds: 9, turns: 1, count: 320, ...outs(addon.benchOut, addon.benchOutCopy, LARGE),
   },
   {
-    name: 'a buffer over a store in, held and released', compared: 'a strong reference and napi_get_arraybuffer_info', goal: 1.1, count: 1000, repeat: 20,
-    prepare: count => Array.from({ length: count }, () => addon.benchOut(64)), ...held(hold),
+    name: 'a buffer over a store in, held and released', compared: 'a strong reference and napi_get_arraybuffer_info', goal: 1.1,
+    rounds: 31, turns: 20, count: 1000, prepare: ofOurs, ...held(hold),
   },
   {
-    name: 'the same with 20,000 buffers', compared: 'the same', count: 20_000,
-    prepare: count => Array.from({ length: count }, () => addon.benchOut(64)), ...held(hold),
+    name: 'the same with 20,000 buffers', compared: 'the same',
+    rounds: 15, turns: 2, count: 20_000, prepare: ofOurs, ...held(hold),
   },
   {
     // Less the call, the peer's time is smaller than what runs differ by.
     name: "script's buffer in for the first time, held and released", compared: 'the same, whole calls', goal: 2.0, wholeCalls: true,
-    count: 1000, repeat: 10, ...held(holdOnce),
+    rounds: 41, turns: 5, count: 1000, ...held(holdOnce),
   },
 ];
 
 const median = values => values.sort((a, b) => a - b)[values.length >> 1];
+let order = 0;
 
-async function measure({ name, compared, goal, wholeCalls = false, count, repeat = 1, prepare, ...sides }) {
-  let buffers = prepare?.(count);
-  const times = { ours: [], peer: [], noop: [] };
-  for (let round = -2; round < ROUNDS; round++) { // the first two warm up
-    for (const side of Object.keys(times)) {
-      await collectAll();
-      let time = 0;
-      for (let i = 0; i < repeat; i++) time += await sides[side](count, buffers);
-      if (round >= 0) times[side].push(time / repeat / count * 1000);
-      const left = addon.benchKept() - (buffers?.length ?? 0);
-      if (left > 0) throw new Error(`${name}, ${side}: ${left} of ${count} blocks were not freed in the time that was measured`);
+/** The times of one round, in nanoseconds for each buffer. */
+async function round(sides, turns, count, buffers) {
+  const names = Object.keys(sides);
+  const sums = Object.fromEntries(names.map(side => [side, 0]));
+  await collectAll();
+  for (let done = 0; done < turns; done++, order++) {
+    for (let i = 0; i < names.length; i++) {
+      const side = names[(order + i) % names.length];
+      sums[side] += await sides[side](count, buffers) / turns / count * 1000;
     }
+  }
+  await collectAll();
+  await freed(buffers?.length ?? 0);
+  return sums;
+}
+
+async function measure({ name, compared, goal, wholeCalls = false, rounds, turns, count, prepare, ...sides }) {
+  let buffers = prepare?.(count);
+  const times = [];
+  for (let done = -WARM_UP; done < rounds; done++) {
+    const sums = await round(sides, turns, count, buffers);
+    if (done >= 0) times.push(sums);
   }
   buffers = null;
   await collectAll();
-  const [ours, peer, noop] = [times.ours, times.peer, times.noop].map(median);
-  const ratio = wholeCalls ? null : (ours - noop) / (peer - noop);
-  return { name, compared, goal, ours: ours - noop, peer: peer - noop, noop, ratio, withCall: ours / peer };
+  const of = figure => median(times.map(figure));
+  return {
+    name, compared, goal,
+    ours: of(it => it.ours - it.noop), peer: of(it => it.peer - it.noop), noop: of(it => it.noop),
+    ratio: wholeCalls ? null : of(it => (it.ours - it.noop) / (it.peer - it.noop)), withCall: of(it => it.ours / it.peer),
+  };
 }
 
 const text = addon.mode();

@@ -2,11 +2,17 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use offheap_node::offheap::Owner;
 
-static KEPT: AtomicI64 = AtomicI64::new(0);
+/// How many blocks were made, and how many freed. They are in two cache lines, since a thread of V8's may free what another one
+/// makes, and the peer frees on the thread that makes.
+static MADE: Count = Count(AtomicU64::new(0));
+static FREED: Count = Count(AtomicU64::new(0));
+
+#[repr(align(128))]
+struct Count(AtomicU64);
 
 /// A block that is freed when this is dropped.
 pub(crate) struct Allocated(NonNull<[u8]>);
@@ -19,7 +25,7 @@ impl Allocated {
         let layout = layout(byte_length);
         // SAFETY: I-LAYOUT: the layout is not empty.
         let Some(data) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        KEPT.fetch_add(1, Ordering::Relaxed);
+        MADE.0.fetch_add(1, Ordering::Relaxed);
         Allocated(NonNull::slice_from_raw_parts(data, byte_length))
     }
 
@@ -43,7 +49,7 @@ fn layout(byte_length: usize) -> Layout {
 
 impl Drop for Allocated {
     fn drop(&mut self) {
-        KEPT.fetch_sub(1, Ordering::Relaxed);
+        FREED.0.fetch_add(1, Ordering::Relaxed);
         // SAFETY: I-FREE-ONCE: `new` made it, with this layout.
         unsafe { dealloc(self.0.as_ptr().cast(), layout(self.0.len())) };
     }
@@ -58,5 +64,5 @@ unsafe impl Owner for Allocated {
 
 /// How many blocks there are.
 pub(crate) fn kept() -> i64 {
-    KEPT.load(Ordering::Relaxed)
+    MADE.0.load(Ordering::Relaxed).wrapping_sub(FREED.0.load(Ordering::Relaxed)).cast_signed()
 }
