@@ -16,6 +16,8 @@ pub use report::{Measure, profile_directory, run};
 
 /// Rounds per row. The round with the median ratio is reported.
 const ROUNDS: usize = 5;
+/// Rounds of a row whose two sides are processes.
+const PROCESSES: usize = 11;
 /// Turns per round. In a turn, our code and the peer's run once each, one directly after the other, so a machine that
 /// is slower for a while is slower for both. The result of a round is the turn with the median ratio.
 const TURNS: usize = 41;
@@ -52,20 +54,38 @@ pub fn row<A, B>(name: &'static str, goal: f64, mut ours: impl FnMut() -> A, mut
 /// Measures turns of which only a part counts. Each closure performs one turn, of a millisecond or more, and returns
 /// its nanoseconds per step.
 pub fn timed_row(name: &'static str, goal: f64, mut ours: impl FnMut() -> f64, mut peer: impl FnMut() -> f64) -> Row {
-    let mut round = || {
-        median((0..TURNS).map(|turn| {
-            // The second one finds caches and branch predictors as the first one left them, so they take turns at being
-            // first.
-            if turn % 2 == 0 {
-                let ours_ns = ours();
-                Turn { ours_ns, peer_ns: peer() }
-            } else {
-                let peer_ns = peer();
-                Turn { ours_ns: ours(), peer_ns }
-            }
-        }))
-    };
-    let rounds: Vec<Turn> = (0..ROUNDS).map(|_| round()).collect();
+    row_of(name, goal, (0..ROUNDS).map(|_| round(&mut ours, &mut peer)).collect())
+}
+
+/// Like [`timed_row`], with what `start` returns for each round: two closures that perform a turn. Where a process has its code,
+/// its stack and its heap may cost more than what is measured. So each round has processes of its own.
+pub fn processes_row<A: FnMut() -> f64, B: FnMut() -> f64>(
+    name: &'static str,
+    goal: f64,
+    mut start: impl FnMut() -> (A, B),
+) -> Row {
+    let rounds = (0..PROCESSES).map(|_| {
+        let (mut ours, mut peer) = start();
+        round(&mut ours, &mut peer)
+    });
+    row_of(name, goal, rounds.collect())
+}
+
+fn round(ours: &mut impl FnMut() -> f64, peer: &mut impl FnMut() -> f64) -> Turn {
+    median((0..TURNS).map(|turn| {
+        // The second one finds caches and branch predictors as the first one left them, so they take turns at being
+        // first.
+        if turn % 2 == 0 {
+            let ours_ns = ours();
+            Turn { ours_ns, peer_ns: peer() }
+        } else {
+            let peer_ns = peer();
+            Turn { ours_ns: ours(), peer_ns }
+        }
+    }))
+}
+
+fn row_of(name: &'static str, goal: f64, rounds: Vec<Turn>) -> Row {
     let spread = rounds.iter().fold((f64::INFINITY, 0.0), |(least, most), round| {
         (f64::min(least, round.ratio()), f64::max(most, round.ratio()))
     });

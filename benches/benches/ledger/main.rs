@@ -2,9 +2,9 @@
 //! off. Prints rows of `what | ours | peer | ratio`, and writes `ledger.json` to the target directory. `-- TEXT` selects the
 //! rows whose names contain TEXT.
 //!
-//! A process has one observer for all of its life. So each side of a row is a child process, started once per row, and the two
-//! take turns of about 1.5 milliseconds, one directly after the other. The children are this program, except for the side
-//! without the ledger, which is the program `without-ledger`.
+//! A process has one observer for all of its life. So each side of a row is a child process, and the two take turns of about 1.5
+//! milliseconds, one directly after the other. A row has eleven such pairs, and its ratio is the median of theirs. The children are
+//! this program, except for the side without the ledger, which is the program `without-ledger`.
 
 mod by_script;
 mod page;
@@ -13,7 +13,7 @@ use std::error::Error;
 use std::path::Path;
 
 use benches::child::{self, Child, Work};
-use benches::{Measure, Row, run, timed_row};
+use benches::{Measure, Row, processes_row, run};
 use offheap_ledger::{Builder, Level, install};
 
 /// The nanoseconds that one event may add at level `Sites`, with a stack of 20 frames.
@@ -70,18 +70,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The ledger linked and off, and not linked.
 fn off(name: &'static str) -> Row {
-    let without = Child::start(Path::new(env!("CARGO_BIN_EXE_without-ledger")), "off").expect("the other program");
-    compare(name, 1.02, start("off"), without, Work::Small)
+    let without = || Child::start(Path::new(env!("CARGO_BIN_EXE_without-ledger")), "off").expect("the other program");
+    compare(name, 1.02, || (start("off"), without()), Work::Small)
 }
 
 fn beside_off(name: &'static str, goal: f64, level: &str, work: Work) -> Row {
-    compare(name, goal, start(level), start("off"), work)
+    compare(name, goal, || (start(level), start("off")), work)
 }
 
 /// What an event adds at level `Sites`: half of what making and dropping a store adds. The goal is that time, so as a ratio it
 /// depends on how long the two take at level off.
 fn sites(name: &'static str) -> Row {
-    let mut row = compare(name, 0.0, start("sites"), start("off"), Work::Deep);
+    let mut row = compare(name, 0.0, || (start("sites"), start("off")), Work::Deep);
     let added = |ours: f64| (ours - row.peer_ns) / 2.0;
     println!(
         "{name}: {:.0} ns added per event, to reach {EVENT_LIMIT:.0}: {}",
@@ -102,9 +102,13 @@ fn start(level: &str) -> Child {
     Child::start(&this, level).expect("this program again")
 }
 
-fn compare(name: &'static str, goal: f64, mut ours: Child, mut peer: Child, work: Work) -> Row {
-    let (our_steps, peer_steps) = (steps_per_turn(&mut ours, work), steps_per_turn(&mut peer, work));
-    timed_row(name, goal, || ours.turn(work, our_steps).0, || peer.turn(work, peer_steps).0)
+/// `start` starts both sides.
+fn compare(name: &'static str, goal: f64, start: impl Fn() -> (Child, Child), work: Work) -> Row {
+    processes_row(name, goal, || {
+        let (mut ours, mut peer) = start();
+        let (our_steps, peer_steps) = (steps_per_turn(&mut ours, work), steps_per_turn(&mut peer, work));
+        (move || ours.turn(work, our_steps).0, move || peer.turn(work, peer_steps).0)
+    })
 }
 
 /// How many steps take about as long as one turn; finding out is the warm-up.

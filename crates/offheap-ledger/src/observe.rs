@@ -10,7 +10,7 @@ use crate::happened::{Happened, What};
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::shard::{Locked, Shard, Sums};
-use crate::site::{SiteEntry, Weight};
+use crate::site::Weight;
 use crate::stack::Stack;
 use crate::stream::Told;
 use crate::sys::{Block, is_forked};
@@ -94,7 +94,6 @@ impl Ledger {
 
     /// Records what happened to a store that was made at `created`.
     fn record(&self, mut happened: Happened, kind: StoreKind, created: Site, block: Option<Block>) {
-        let site = self.sites.entry(self.number, created);
         let locked = self.shards.of(happened.store);
         let mut shard = locked.lock();
         // Under the lock, so that the times of one store are in order.
@@ -109,10 +108,10 @@ impl Ledger {
                 shard.sums.external_bytes += grown as f64 * record.weight.get();
                 shard.sums.freed += record.weight.get();
                 let lived = happened.time.saturating_sub(record.time);
-                site.note_freed(record.byte_length, record.weight, lived);
+                record.site.note_freed(record.byte_length, record.weight, lived);
             }
             What::Created { .. } => {
-                self.begin(&mut shard, &happened, kind, site, block);
+                self.begin(&mut shard, &happened, kind, created, block);
             }
             _ => {
                 let is_known = shard.get_mut(happened.store).is_some();
@@ -131,7 +130,7 @@ impl Ledger {
                         isolate: None,
                         ..happened
                     };
-                    self.begin(&mut shard, &made, kind, site, None);
+                    self.begin(&mut shard, &made, kind, created, None);
                     shard = self.tell(locked, shard, || Told::Happened(made));
                 }
                 let kept = self.kept_events;
@@ -145,16 +144,10 @@ impl Ledger {
         drop(self.tell(locked, shard, || Told::Happened(happened)));
     }
 
-    /// Begins the record of a store.
-    fn begin(
-        &self,
-        shard: &mut Shard,
-        made: &Happened,
-        kind: StoreKind,
-        site: &'static SiteEntry,
-        block: Option<Block>,
-    ) {
+    /// Begins the record of a store that was made at `created`.
+    fn begin(&self, shard: &mut Shard, made: &Happened, kind: StoreKind, created: Site, block: Option<Block>) {
         let What::Created { weight, .. } = made.what else { return };
+        let site = self.sites.entry(self.number, created);
         let byte_length = made.byte_length;
         shard.sums.note_made(kind, byte_length, weight);
         site.note_made(byte_length, weight);
