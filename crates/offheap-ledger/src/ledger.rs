@@ -147,7 +147,8 @@ impl Ledger {
     /// meant to stay.
     #[track_caller]
     pub fn expect_static(&self, store: &BackingStore) {
-        if self.is_counted() {
+        // Only what is counted may be subtracted.
+        if self.is_counted() && observe::is_counted(store) {
             self.counted_static.lock().unwrap_or_else(PoisonError::into_inner).insert(store.id());
         }
         if self.level != Level::Counts {

@@ -38,12 +38,18 @@
 //! # Ok::<(), offheap::Error>(())
 //! ```
 
+use crate::BackingStore;
 pub use crate::event::{
     BlockKey, Event, EventKind, Observer, ReferenceId, Refusal, TRACKS_HANDLES, Totals, decline_bytes, is_observed,
     set_observer, start_counting, totals,
 };
 pub use crate::raw::Holders;
 pub use crate::script_stack::{ScriptFrame, ScriptStack, script_stack};
+
+/// Whether [`totals`] count this store: not if it was made before [`start_counting`]. All handles to a store give the same answer.
+pub fn is_counted(store: &BackingStore) -> bool {
+    store.raw().is_counted()
+}
 
 /// Who has a store at this moment: the numbers that its control block keeps. They may change while they are read.
 ///

@@ -41,6 +41,11 @@ impl RawStore {
         }
     }
 
+    /// Whether the store is counted.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.header().part.counted
+    }
+
     #[inline]
     fn count_freed(&self) {
         if self.header().part.counted {
