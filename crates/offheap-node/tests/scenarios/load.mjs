@@ -1,6 +1,6 @@
 // The decision at load: which mode a process gets, and why. Each scenario is a process of its own, so it decides once.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, closeSync, copyFileSync, linkSync, mkdtempSync, openSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, existsSync, linkSync, mkdtempSync, openSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,16 @@ const says = (decision, expected, part) => {
   if (!decision.text.includes(part)) fail('wrong', `"${part}" is not in "${decision.text}"`);
   return is(decision, expected);
 };
-const folder = () => mkdtempSync(join(tmpdir(), 'offheap '));
+// A folder that is there until this process ends.
+const folder = () => {
+  const made = mkdtempSync(join(tmpdir(), 'offheap '));
+  process.on('exit', () => {
+    if (!existsSync(made)) return;
+    chmodSync(made, 0o755);
+    rmSync(made, { recursive: true });
+  });
+  return made;
+};
 
 // A table of V8's functions that is not what it seems, in an addon that has the feature `broken-tables`.
 const broken = (how, part, expected = { mode: 'external', code: 'trial-failed' }) => auto(['n20', 'n26'], () => {
