@@ -58,14 +58,20 @@ impl Window {
     ///
     /// # Errors
     /// [`Error::Memory`] with [`OutOfRange`](offheap::Error::OutOfRange) if the buffer got shorter since then.
+    #[inline]
     pub fn of(self, buffer: BackingStore) -> Result<ExternalizedView, Error> {
         let Window::View { element, byte_offset, byte_length } = self else {
             return Ok(ExternalizedView { store: buffer, element: None, byte_offset: 0 });
         };
-        let is_whole =
-            buffer.kind().length() == Length::Fixed && (byte_offset, byte_length) == (0, buffer.byte_length());
-        let store =
-            if is_whole { buffer } else { buffer.slice(byte_offset..byte_offset.saturating_add(byte_length))? };
-        Ok(ExternalizedView { store, element, byte_offset })
+        Ok(ExternalizedView { store: part(buffer, byte_offset, byte_length)?, element, byte_offset })
     }
+}
+
+/// The part of a buffer that a view shows. It is the buffer itself if the view shows all of it, and always will.
+fn part(buffer: BackingStore, byte_offset: usize, byte_length: usize) -> Result<BackingStore, Error> {
+    let is_whole = buffer.kind().length() == Length::Fixed && (byte_offset, byte_length) == (0, buffer.byte_length());
+    if is_whole {
+        return Ok(buffer);
+    }
+    Ok(buffer.slice(byte_offset..byte_offset.saturating_add(byte_length))?)
 }

@@ -33,6 +33,7 @@ pub(crate) mod questions;
 mod script_memory;
 pub(crate) mod selftest;
 mod shared_ptr;
+mod slab;
 mod sort;
 pub(crate) mod symbols;
 pub(crate) mod traits;

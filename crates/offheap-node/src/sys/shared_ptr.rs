@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, Ordering, fence};
 
 use super::heap_end;
+use super::slab::{Places, Slab, Spare};
 use super::symbols::{Functions, Pointer};
 
 /// What V8 returns for a class that has a destructor. The caller gives the place, and V8 fills in as many words as the
@@ -172,7 +173,12 @@ struct OurControl {
     base: Control,
     object: Pointer,
     v8: &'static Functions,
+    /// The memory that it is in.
+    slab: NonNull<Slab<OurControl>>,
 }
+
+static SPARE: Spare<OurControl> = Spare::new();
+thread_local!(static PLACES: Places<OurControl> = const { Places::new(&SPARE) });
 
 /// Our table of virtual functions. Before it are the two words that every such table has.
 #[repr(C)]
@@ -206,8 +212,10 @@ unsafe extern "C" fn dispose(control: *mut Control) {
 }
 
 unsafe extern "C" fn destroy(control: *mut Control) {
-    // SAFETY: I-FREE-ONCE: `share` made the box, and this is called once, for its last weak reference.
-    drop(unsafe { Box::from_raw(control.cast::<OurControl>()) });
+    // SAFETY: I-LAYOUT: only control blocks of ours have this function. They have nothing to drop.
+    let OurControl { slab, .. } = unsafe { &*control.cast::<OurControl>() };
+    // SAFETY: I-FREE-ONCE: `share` took the place, and this is called once, for the last weak reference.
+    unsafe { SPARE.give_back(*slab, 1) };
 }
 
 /// Makes a `shared_ptr` of a `unique_ptr` to a block.
@@ -216,7 +224,10 @@ unsafe extern "C" fn destroy(control: *mut Control) {
 /// V8 just returned the block, by a function of `v8`, and no other code has it.
 pub(crate) unsafe fn share(v8: &'static Functions, block: NonNull<c_void>) -> SharedPtr {
     let base = Control { functions: &OUR_TABLE.functions, uses: AtomicI32::new(1), weak: AtomicI32::new(1) };
-    let control = NonNull::from(Box::leak(Box::new(OurControl { base, object: block.as_ptr(), v8 })));
+    // A thread that is ending has no places of its own any more.
+    let (control, slab) = PLACES.try_with(Places::take).unwrap_or_else(|_| Places::new(&SPARE).take());
+    // SAFETY: I-LAYOUT: the place has room for a control block, and nobody else has it.
+    unsafe { control.write(OurControl { base, object: block.as_ptr(), v8, slab }) };
     SharedPtr { object: block, control: control.cast() }
 }
 

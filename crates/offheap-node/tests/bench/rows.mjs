@@ -1,9 +1,12 @@
 // Times the rows on the host that runs this: HOST --expose-gc rows.mjs ADDON. Prints one line of JSON for bench.mjs.
 //
 // What is timed is the CPU time of the whole process, so collections and V8's own threads count. The three sides of a row (ours, the
-// peer, and an empty function) take turns of some milliseconds, each time in another order, so what other programs do to the memory
-// and the processor reaches all of them. A round is some turns of each. Its ratio is made of the sums, so the first pass after a
-// collection counts as often as it occurs. The result is the median of the rounds' ratios.
+// peer, and an empty function) take turns of some milliseconds, so what other programs do to the memory and the processor reaches all of
+// them. Their order is random, since a turn finds the memory and the caches as the one before has left them.
+//
+// A round is a full collection and then some turns of each side. The time of a side is the mean over the turns of a round, for which
+// the first turn of all rounds, the second one, and so on have a median each. So the first pass after a collection counts as often as
+// it occurs, and a turn that something disturbed does not count.
 import { createRequire } from 'node:module';
 
 const addon = createRequire(import.meta.url)(process.argv[2]);
@@ -102,39 +105,33 @@ const rows = [
 ];
 
 const median = values => values.sort((a, b) => a - b)[values.length >> 1];
-let order = 0;
 
-/** The times of one round, in nanoseconds for each buffer. */
-async function round(sides, turns, count, buffers) {
-  const names = Object.keys(sides);
-  const sums = Object.fromEntries(names.map(side => [side, 0]));
-  await collectAll();
-  for (let done = 0; done < turns; done++, order++) {
-    for (let i = 0; i < names.length; i++) {
-      const side = names[(order + i) % names.length];
-      sums[side] += await sides[side](count, buffers) / turns / count * 1000;
-    }
-  }
-  await collectAll();
-  await freed(buffers?.length ?? 0);
-  return sums;
+/** The names in one of their orders. */
+function shuffled(names) {
+  const left = [...names];
+  return names.map(() => left.splice(Math.floor(Math.random() * left.length), 1)[0]);
 }
 
 async function measure({ name, compared, goal, wholeCalls = false, rounds, turns, count, prepare, ...sides }) {
   let buffers = prepare?.(count);
-  const times = [];
-  for (let done = -WARM_UP; done < rounds; done++) {
-    const sums = await round(sides, turns, count, buffers);
-    if (done >= 0) times.push(sums);
+  const names = Object.keys(sides);
+  const times = Object.fromEntries(names.map(side => [side, Array.from({ length: turns }, () => [])]));
+  for (let round = -WARM_UP; round < rounds; round++) {
+    await collectAll();
+    for (let i = 0; i < turns; i++) {
+      for (const side of shuffled(names)) {
+        const time = await sides[side](count, buffers);
+        if (round >= 0) times[side][i].push(time / count * 1000);
+      }
+    }
+    await collectAll();
+    await freed(buffers?.length ?? 0);
   }
   buffers = null;
   await collectAll();
-  const of = figure => median(times.map(figure));
-  return {
-    name, compared, goal,
-    ours: of(it => it.ours - it.noop), peer: of(it => it.peer - it.noop), noop: of(it => it.noop),
-    ratio: wholeCalls ? null : of(it => (it.ours - it.noop) / (it.peer - it.noop)), withCall: of(it => it.ours / it.peer),
-  };
+  const [ours, peer, noop] = ['ours', 'peer', 'noop'].map(side => times[side].map(median).reduce((a, b) => a + b) / turns);
+  const ratio = wholeCalls ? null : (ours - noop) / (peer - noop);
+  return { name, compared, goal, ours: ours - noop, peer: peer - noop, noop, ratio, withCall: ours / peer };
 }
 
 const text = addon.mode();
