@@ -127,3 +127,31 @@ fn the_strings_of_a_batch_are_counted_by_their_bytes_in_v8() {
         })
     });
 }
+
+#[test]
+fn a_piece_has_as_much_text_as_an_object_of_v8_should_have() {
+    let row_count = 8192;
+    let pieces = |columns: &[ArrayRef], has_results: bool| {
+        let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
+        let mut isolate = Isolate::new().unwrap();
+        isolate.enter(|scope| {
+            scope.with_v8(|scope| {
+                let (arguments, copies) = (Arguments::new(&types).unwrap(), Copies::default());
+                let mut batch = Batch::new(&copies);
+                arguments.lend(scope, columns, &mut batch).unwrap();
+                let count = batch.piece_row_count(row_count, has_results);
+                batch.end(scope).unwrap();
+                count
+            })
+        })
+    };
+    let text = |length: usize| Arc::new(StringArray::from(vec!["x".repeat(length); row_count])) as ArrayRef;
+    let numbers = Arc::new(Int8Array::from(vec![0; row_count])) as ArrayRef;
+    assert_eq!(pieces(std::slice::from_ref(&numbers), false), row_count);
+    assert_eq!(pieces(std::slice::from_ref(&numbers), true), 4096);
+    assert_eq!(
+        [0, 1, 16, 17, 30, 1000].map(|length| pieces(&[text(length)], false)),
+        [4096, 4096, 4096, 3072, 2048, 1024]
+    );
+    assert_eq!(pieces(&[text(1), numbers, text(30)], true), 2048);
+}

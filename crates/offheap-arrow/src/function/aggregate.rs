@@ -11,7 +11,7 @@ use super::arguments::{Arguments, WhenNull};
 use super::error::{Count, Error, Reason};
 use super::groups::{AggregateState, Groups, StateField};
 use super::lent::{Batch, Copies, Lent};
-use super::results::ResultType;
+use super::results::{Collected, ResultType};
 use super::rows::{BuiltIns, Loop, MAX_ROW_COUNT};
 use super::state::{self, Loops};
 use super::{script, source};
@@ -201,13 +201,12 @@ impl AggregateFunction {
         let columns = self.arguments.decoded(columns)?;
         let called = NullBuffer::union(self.arguments.called_rows(&columns).as_ref(), filter.map(passed).as_ref());
         let mut batch = Batch::new(&self.copies);
-        batch.number(scope, row_count as f64);
         batch.called(scope, called.as_ref())?;
         self.with_states(scope, groups, batch, |scope, batch| {
             batch.vec(scope, indices)?;
             scratch(scope, batch, self.state.fields())?;
             self.arguments.lend(scope, &columns, batch)?;
-            self.run(scope, &self.loops.step, batch, "step")
+            self.run(scope, &self.loops.step, (batch, row_count), "step")
         })
     }
 
@@ -229,7 +228,6 @@ impl AggregateFunction {
         let context = v8::Local::new(scope, &self.context);
         let scope = &mut v8::ContextScope::new(scope, context);
         let mut batch = Batch::new(&self.copies);
-        batch.number(scope, row_count as f64);
         batch.called(scope, None)?;
         self.with_states(scope, groups, batch, |scope, batch| {
             batch.vec(scope, indices)?;
@@ -239,7 +237,7 @@ impl AggregateFunction {
                 batch.elements::<f64>(scope, numbers.as_primitive::<Float64Type>().values().inner())?;
             }
             scratch(scope, batch, self.state.fields())?;
-            self.run(scope, &self.loops.merge, batch, "merge")
+            self.run(scope, &self.loops.merge, (batch, row_count), "merge")
         })
     }
 
@@ -258,15 +256,19 @@ impl AggregateFunction {
         let context = v8::Local::new(scope, &self.context);
         let scope = &mut v8::ContextScope::new(scope, context);
         let mut batch = Batch::new(&self.copies);
-        batch.number(scope, count as f64);
         batch.called(scope, None)?;
         let column = self.with_states(scope, groups, batch, |scope, batch| {
             scratch(scope, batch, self.state.fields())?;
             let results = self.result.lend(scope, count, None, &mut batch.arguments)?;
-            let outcome = self.loops.finish.run(scope, &self.name, &batch.arguments);
+            let arguments = batch.piece(scope, (0, count))?;
+            let outcome = self.loops.finish.run(scope, &self.name, &arguments);
             results.end(scope)?;
             match outcome? {
-                Ok(collected) => self.result.column(scope, results, collected),
+                Ok(extra) => {
+                    let mut collected = Collected::default();
+                    self.result.collect(scope, extra, (count, count), &mut collected)?;
+                    self.result.column(scope, results, collected)
+                }
                 Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
             }
         })?;
@@ -278,22 +280,23 @@ impl AggregateFunction {
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         rows: &Loop,
-        batch: &Batch<'_, 's>,
+        (batch, row_count): (&Batch<'_, 's>, usize),
         method: &'static str,
     ) -> Result<(), Reason> {
-        match rows.run(scope, &self.name, &batch.arguments)? {
+        let arguments = batch.piece(scope, (0, row_count))?;
+        match rows.run(scope, &self.name, &arguments)? {
             Ok(_) => Ok(()),
             Err(wrong) => Err(state::wrong(scope, &self.state, method, &wrong)),
         }
     }
 
     /// Lends the states to script while `work` runs, as the next arguments of a loop.
-    fn with_states<'s, 'i, R>(
+    fn with_states<'a, 's, 'i, R>(
         &self,
         scope: &mut v8::PinScope<'s, 'i>,
         groups: &mut Groups,
-        mut batch: Batch<'_, 's>,
-        work: impl FnOnce(&mut v8::PinScope<'s, 'i>, &mut Batch<'_, 's>) -> Result<R, Reason>,
+        mut batch: Batch<'a, 's>,
+        work: impl FnOnce(&mut v8::PinScope<'s, 'i>, &mut Batch<'a, 's>) -> Result<R, Reason>,
     ) -> Result<R, Reason> {
         groups.lend(|columns| {
             let mut states = Vec::with_capacity(columns.len());

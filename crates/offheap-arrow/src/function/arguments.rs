@@ -58,6 +58,10 @@ impl Arguments {
         &self.types
     }
 
+    pub(crate) fn have_text(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.kind, Kind::Text(_)))
+    }
+
     /// The parameters of the loop for these columns: each begins with a comma.
     pub(crate) fn parameters(&self) -> String {
         let mut text = String::new();
@@ -128,11 +132,11 @@ impl Arguments {
 
     /// Adds the arguments of the loop for these columns, which [`check`](Self::check) has accepted and
     /// [`decoded`](Self::decoded) has decoded.
-    pub(crate) fn lend<'s>(
+    pub(crate) fn lend<'a, 's>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
-        decoded: &[ArrayRef],
-        batch: &mut Batch<'_, 's>,
+        decoded: &'a [ArrayRef],
+        batch: &mut Batch<'a, 's>,
     ) -> Result<(), Reason> {
         for (index, (column, argument)) in decoded.iter().zip(&self.columns).enumerate() {
             match argument.kind {

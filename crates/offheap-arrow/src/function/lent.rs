@@ -1,5 +1,6 @@
 //! Memory that script has during one batch.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
@@ -145,9 +146,48 @@ pub(crate) struct Batch<'a, 's> {
     copies: &'a Copies,
     pub(crate) arguments: Vec<v8::Local<'s, v8::Value>>,
     lent: Vec<Lent<'s>>,
+    /// The columns of text of which V8 has only the rows of one piece at a time.
+    texts: Vec<Text<'a>>,
     /// The bytes of V8's heap that its strings take.
     text_bytes: usize,
 }
+
+/// A column of text in ASCII. Its arguments are a string, the offsets of the rows, and the offset of the first byte of the string.
+struct Text<'a> {
+    /// The index of the string among the arguments. The offset of its first byte is two behind it.
+    argument: usize,
+    bytes: Cow<'a, [u8]>,
+    bounds: Bounds,
+}
+
+/// Where the pieces of a column of text may begin.
+pub(crate) struct Bounds {
+    /// The offset of the first row.
+    first: i32,
+    /// The bytes before each 1,024 rows, and those of all rows.
+    bytes_before: Vec<usize>,
+}
+
+impl Bounds {
+    pub(crate) fn of(offsets: &[i32]) -> Self {
+        let first = offsets[0];
+        let each = offsets.iter().step_by(PIECE_ROWS).chain(offsets.last());
+        Bounds { first, bytes_before: each.map(|offset| (offset - first) as usize).collect() }
+    }
+
+    /// The bytes before a row that begins a piece, or ends the last.
+    fn bytes_before(&self, row: usize) -> usize {
+        self.bytes_before[row.div_ceil(PIECE_ROWS)]
+    }
+}
+
+/// The first row of a piece is a multiple of this, which is one of the bits in a word.
+const PIECE_ROWS: usize = 1 << 10;
+
+/// The most rows of a piece, and the bytes that its text should have. V8 has pages of their own for objects of more than 128 KiB,
+/// which the system gives and takes one by one. The shorter the strings of a piece live, the less does a collection copy.
+const MAX_PIECE_ROWS: usize = 1 << 12;
+const PIECE_BYTES: usize = 64 << 10;
 
 /// The most bytes that the strings of a batch may take on V8's heap. V8 stops script when its heap is full, but here none runs, and
 /// V8 ends the process if its heap needs 2.25 GiB more than its limit.
@@ -155,7 +195,55 @@ const MAX_TEXT_BYTES: usize = 2 << 30;
 
 impl<'a, 's> Batch<'a, 's> {
     pub(crate) fn new(copies: &'a Copies) -> Self {
-        Batch { copies, arguments: Vec::with_capacity(16), lent: Vec::new(), text_bytes: 0 }
+        Batch { copies, arguments: Vec::with_capacity(16), lent: Vec::new(), texts: Vec::new(), text_bytes: 0 }
+    }
+
+    /// The number of rows in a piece. `has_results` is whether the results are strings.
+    pub(crate) fn piece_row_count(&self, row_count: usize, has_results: bool) -> usize {
+        let longest = self.texts.iter().map(|text| text.bytes.len()).max();
+        let Some(byte_length) = longest.or(has_results.then_some(0)) else { return row_count.max(1) };
+        let fitting = (row_count as u128 * PIECE_BYTES as u128 / byte_length.max(1) as u128) as usize;
+        fitting.clamp(PIECE_ROWS, MAX_PIECE_ROWS) / PIECE_ROWS * PIECE_ROWS
+    }
+
+    /// The arguments of a loop for the rows from `begin` to `end`, with the text of these rows. `begin` is a multiple of
+    /// [`piece_row_count`](Self::piece_row_count), and so is `end`, or it is the end of the batch.
+    pub(crate) fn piece<'p>(
+        &self,
+        scope: &mut v8::PinScope<'p, '_>,
+        (begin, end): (usize, usize),
+    ) -> Result<Vec<v8::Local<'p, v8::Value>>, Reason>
+    where
+        's: 'p,
+    {
+        let rows: [v8::Local<'p, v8::Value>; 2] = [begin, end].map(|row| v8::Number::new(scope, row as f64).into());
+        let mut arguments: Vec<v8::Local<'p, v8::Value>> = Vec::with_capacity(rows.len() + self.arguments.len());
+        arguments.extend(rows);
+        arguments.extend(&self.arguments);
+        for text in &self.texts {
+            let [first, last] = [begin, end].map(|row| text.bounds.bytes_before(row));
+            let string = script::one_byte_string(scope, &text.bytes[first..last])?;
+            arguments[rows.len() + text.argument] = string.into();
+            let base = v8::Number::new(scope, f64::from(text.bounds.first) + first as f64);
+            arguments[rows.len() + text.argument + 2] = base.into();
+        }
+        Ok(arguments)
+    }
+
+    /// Adds a column of text in ASCII, whose offsets `lend_offsets` adds.
+    pub(crate) fn text(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        (bytes, bounds): (Cow<'a, [u8]>, Bounds),
+        lend_offsets: impl FnOnce(&mut v8::PinScope<'s, '_>, &mut Self) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        self.count_text(bytes.len())?;
+        let argument = self.arguments.len();
+        self.undefined(scope, 1);
+        lend_offsets(scope, self)?;
+        self.undefined(scope, 1);
+        self.texts.push(Text { argument, bytes, bounds });
+        Ok(())
     }
 
     pub(crate) fn number(&mut self, scope: &mut v8::PinScope<'s, '_>, number: f64) {
@@ -167,7 +255,7 @@ impl<'a, 's> Batch<'a, 's> {
         self.arguments.extend(std::iter::repeat_n::<v8::Local<'s, v8::Value>>(undefined, count));
     }
 
-    /// Counts a string that is about to be made, by the bytes that it takes on V8's heap.
+    /// Counts a string that will be made, by the bytes that it takes on V8's heap.
     pub(crate) fn count_text(&mut self, byte_length: usize) -> Result<(), Reason> {
         let given = self.text_bytes + byte_length;
         if given > MAX_TEXT_BYTES {

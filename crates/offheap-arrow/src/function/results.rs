@@ -15,8 +15,9 @@ use offheap_v8::v8;
 use super::error::{Reason, Role};
 use super::items;
 use super::kind::{Kind, Number, with_number};
-use super::lent::{Lent, View, words};
+use super::lent::{Batch, Lent, View, words};
 use super::rows::{MAX_ROW_COUNT, TOO_LONG, WRONG, Wrong};
+use super::strings::Strings;
 use super::wide::Returned;
 use super::{script, strings};
 
@@ -121,13 +122,44 @@ impl ResultType {
         Ok(results)
     }
 
-    /// The column, over the memory that script filled, after [`Results::end`]. `collected` is what the loop collected beside
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text(_))
+    }
+
+    /// The number of rows of a batch over which the loop runs at once.
+    pub(crate) fn piece_row_count(&self, batch: &Batch<'_, '_>, row_count: usize) -> usize {
+        match self.kind {
+            Kind::List(_) | Kind::Bytes(_) => row_count,
+            _ => batch.piece_row_count(row_count, self.is_text()),
+        }
+    }
+
+    /// Adds what a loop collected beside the results for the rows up to `end` of `row_count`.
+    pub(crate) fn collect<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        extra: v8::Local<'s, v8::Value>,
+        rows: (usize, usize),
+        collected: &mut Collected,
+    ) -> Result<(), Reason> {
+        match self.kind {
+            Kind::Text(_) => {
+                let string = v8::Local::<v8::String>::try_from(extra).map_err(|_| strings::FAILED)?;
+                collected.strings.add(scope, string, rows)?;
+            }
+            Kind::List(_) | Kind::Bytes(_) => collected.items = Some(v8::Global::new(scope, extra)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The column, over the memory that script filled, after [`Results::end`]. `collected` is what the loops collected beside
     /// the results.
     pub(crate) fn column<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
         mut results: Results<'s>,
-        collected: v8::Local<'s, v8::Value>,
+        collected: Collected,
     ) -> Result<ArrayRef, Reason> {
         let row_count = results.row_count;
         let bits = |bytes: Vec<u8>| BooleanBuffer::new(Buffer::from_vec(bytes), 0, row_count);
@@ -139,10 +171,8 @@ impl ResultType {
             Kind::Number(number) => with_number!(number, numbers(results))?,
             Kind::Days => numbers::<Date32Type>(results)?,
             Kind::Text(layout) => {
-                let failed = offheap_v8::Error::EngineFailed { engine: "V8", attempted: "collect strings" };
-                let all = v8::Local::<v8::String>::try_from(collected).map_err(|_| failed)?;
                 let (lengths, nulls) = results.into_parts()?;
-                strings::column(scope, all, &lengths, nulls, layout)?
+                strings::column(collected.strings, &lengths, nulls, layout)?
             }
             Kind::Wide => {
                 let is_big = results.is_big.take().map(Lent::into_vec::<u8>).transpose()?;
@@ -159,6 +189,7 @@ impl ResultType {
             Kind::FixedList(number, length) => items::fixed(&self.data_type, (number, length), results)?,
             kind @ (Kind::List(_) | Kind::Bytes(_)) => {
                 let (lengths, nulls) = results.into_parts()?;
+                let collected = v8::Local::new(scope, collected.items.ok_or(script::FAILED)?);
                 items::column(scope, (&self.data_type, kind), collected, &lengths, nulls)?
             }
         })
@@ -195,6 +226,14 @@ impl ResultType {
             if number.is_infinite() { number.to_string().replace("inf", "Infinity") } else { number.to_string() };
         Reason::WrongResult { row, value, value_type: "number".to_owned(), expected: self.data_type.clone() }
     }
+}
+
+/// What the loops of a batch collected beside the results.
+#[derive(Default)]
+pub(crate) struct Collected {
+    strings: Strings,
+    /// The items of lists.
+    items: Option<v8::Global<v8::Value>>,
 }
 
 /// The bytes of a word of validity bits.

@@ -71,9 +71,11 @@ impl<'s> BuiltIns<'s> {
 /// What a loop is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Code<'a> {
+    /// Whether the loop may begin at another row than the first.
+    pub(crate) is_in_pieces: bool,
     /// What is done once, before all runs.
     pub(crate) before: &'a str,
-    /// The parameters after the number of rows `n`, and the validity bits `V` of the rows in words of 32 bits, which are left out if
+    /// The parameters after the first row, the end of the rows `n`, and the validity bits `V` of the rows in words of 32 bits, which are left out if
     /// the function is called for all rows. Each begins with a comma.
     pub(crate) parameters: &'a str,
     /// The first value of what the loop collects, `extra`.
@@ -118,8 +120,8 @@ impl Loop {
         Ok(Loop { run: part(0)?, row: part(1)?, depth: Cell::new(0) })
     }
 
-    /// Runs over a batch. Returns what it collected, or the row at which it ended and the value that it ended for. `name` is that of
-    /// the user's text.
+    /// Runs over rows of a batch, as [`Batch::piece`](super::lent::Batch::piece) tells them. Returns what it collected, or the row at
+    /// which it ended and the value that it ended for. `name` is that of the user's text.
     pub(crate) fn run<'s>(
         &self,
         scope: &mut v8::PinScope<'s, '_>,
@@ -192,20 +194,23 @@ fn part<'s>(
 
 /// The text of a loop. There is no `try` around the loop: in a function that V8 inlines into a `try`, it moves nothing out of loops.
 /// The rows that are called are found by the bits that are set: to test each bit would cost a branch that no CPU predicts.
-fn text(Code { before, parameters, extra, body }: Code<'_>) -> String {
+fn text(Code { is_in_pieces, before, parameters, extra, body }: Code<'_>) -> String {
+    // V8 compiles better code if it knows that no row is negative.
+    let first = if is_in_pieces { "begin & 0x3fffffff" } else { "0" };
     let names = BUILT_INS.map(|(name, _)| name).join(", ");
     format!(
         "(({names}, f) => {{ 'use strict';
 let row = 0;
 {before}
 const memory = (type, length) => {{ try {{ return new type(length); }} catch {{ return undefined; }} }};
-const run = (n, V{parameters}) => {{
+const run = (begin, n, V{parameters}) => {{
+  begin = {first};
   n = n | 0;
-  row = 0;
-  let i = 0, extra = {extra};
+  row = begin;
+  let i = begin, extra = {extra};
   if (V === undefined) {{ for (; i < n; i++) {{ row = i; {body} }} }}
   else {{
-    for (let first = 0; first < n; first += 32) {{
+    for (let first = begin; first < n; first += 32) {{
       for (let bits = V[first >> 5]; bits !== 0; bits &= bits - 1) {{ row = i = first + 31 - clz32(bits & -bits); {body} }}
     }}
   }}

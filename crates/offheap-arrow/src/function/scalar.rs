@@ -7,7 +7,7 @@ use offheap_v8::v8;
 use super::arguments::{Arguments, WhenNull};
 use super::error::{Error, Reason};
 use super::lent::{Batch, Copies};
-use super::results::ResultType;
+use super::results::{Collected, ResultType};
 use super::rows::{BuiltIns, Code, Loop, MAX_ROW_COUNT};
 use super::source;
 
@@ -188,19 +188,37 @@ impl ScalarFunction {
         let columns = self.arguments.decoded(columns)?;
         let called = self.arguments.called_rows(&columns);
         let mut batch = Batch::new(&self.copies);
-        batch.number(scope, row_count as f64);
         batch.called(scope, called.as_ref())?;
         let results = self.result.lend(scope, row_count, called.as_ref(), &mut batch.arguments)?;
         let lent = self.arguments.lend(scope, &columns, &mut batch);
-        let outcome = lent.and_then(|()| self.rows.run(scope, &self.name, &batch.arguments));
+        let outcome = lent.and_then(|()| self.run(scope, &batch, row_count));
         // Also after an error, script has none of the memory.
         let ended = batch.end(scope).and(results.end(scope));
-        let outcome = outcome?;
+        let collected = outcome?;
         ended?;
-        match outcome {
-            Ok(collected) => self.result.column(scope, results, collected),
-            Err(wrong) => Err(self.result.wrong_value(scope, &wrong)),
+        self.result.column(scope, results, collected)
+    }
+
+    /// Runs over all rows of a batch, a piece at a time.
+    fn run<'s>(
+        &self,
+        scope: &mut v8::PinScope<'s, '_>,
+        batch: &Batch<'_, 's>,
+        row_count: usize,
+    ) -> Result<Collected, Reason> {
+        let mut collected = Collected::default();
+        let piece_row_count = self.result.piece_row_count(batch, row_count);
+        for begin in (0..row_count).step_by(piece_row_count) {
+            // V8 forgets the strings of a piece with this scope.
+            v8::scope!(let scope, scope);
+            let end = row_count.min(begin + piece_row_count);
+            let arguments = batch.piece(scope, (begin, end))?;
+            match self.rows.run(scope, &self.name, &arguments)? {
+                Ok(extra) => self.result.collect(scope, extra, (end, row_count), &mut collected)?,
+                Err(wrong) => return Err(self.result.wrong_value(scope, &wrong)),
+            }
         }
+        Ok(collected)
     }
 }
 
@@ -221,7 +239,8 @@ fn make(scope: &mut v8::PinScope<'_, '_>, from: ScalarFunctionBuilder) -> Result
     }));
     let body = format!("const r = f({}); {}", arguments.values(), result.store());
     let parameters = format!("{}{}", result.parameters(), arguments.parameters());
-    let code = Code { before: "", parameters: &parameters, extra: &result.extra(), body: &body };
+    let is_in_pieces = arguments.have_text() || result.is_text();
+    let code = Code { is_in_pieces, before: "", parameters: &parameters, extra: &result.extra(), body: &body };
     let rows = Loop::around(scope, &built_ins, user.into(), code)?;
     let context = v8::Global::new(scope, context);
     let copies = Copies::default();

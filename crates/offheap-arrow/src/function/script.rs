@@ -68,6 +68,15 @@ pub(crate) fn string<'s>(scope: &mut v8::PinScope<'s, '_>, text: &str) -> Result
     v8::String::new(scope, text).ok_or(too_large)
 }
 
+/// Makes a string of V8's of characters in Latin-1.
+pub(crate) fn one_byte_string<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    text: &[u8],
+) -> Result<v8::Local<'s, v8::String>, Reason> {
+    let too_large = Reason::TooLarge { unit: "bytes of text", given: text.len(), limit: v8::String::MAX_LENGTH };
+    v8::String::new_from_one_byte(scope, text, v8::NewStringType::Normal).ok_or(too_large)
+}
+
 /// Runs work that may throw. `name` is that of the user's script, in which positions are told.
 pub(crate) fn catching<'s, 'i, T>(
     scope: &mut v8::PinScope<'s, 'i>,

@@ -167,7 +167,12 @@ impl Loops {
         let [columns, scratches] = [columns(state, 'T'), scratches(state, 'S')];
         let before = class(state);
         let mut around = |parameters: &str, extra: &str, body: &str| {
-            Loop::around(scope, built_ins, object, Code { before: &before, parameters, extra, body })
+            Loop::around(
+                scope,
+                built_ins,
+                object,
+                Code { is_in_pieces: false, before: &before, parameters, extra, body },
+            )
         };
         let (read_group, write) = (read_group(state), write(state));
         let step = around(

@@ -1,5 +1,6 @@
 //! Columns of strings, in and out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -11,14 +12,17 @@ use offheap_v8::v8;
 
 use super::error::Reason;
 use super::kind::Layout;
-use super::lent::Batch;
+use super::lent::{Batch, Bounds};
 
-/// Lends a column of strings: all its text as one string of V8's, the offsets of the rows in it, in UTF-16 units, and the offset at
-/// which the string begins. V8 makes a part of the string for each row.
-pub(crate) fn lend<'s>(
+pub(crate) const FAILED: offheap_v8::Error =
+    offheap_v8::Error::EngineFailed { engine: "V8", attempted: "collect strings" };
+
+/// Lends a column of strings: the text of a piece, or all of it, as one string of V8's, the offsets of the rows in it, in UTF-16 units,
+/// and the offset at which the string begins. V8 makes a part of the string for each row.
+pub(crate) fn lend<'a, 's>(
     scope: &mut v8::PinScope<'s, '_>,
-    batch: &mut Batch<'_, 's>,
-    column: &ArrayRef,
+    batch: &mut Batch<'a, 's>,
+    column: &'a ArrayRef,
     layout: Layout,
 ) -> Result<(), Reason> {
     match layout {
@@ -28,10 +32,11 @@ pub(crate) fn lend<'s>(
             if !text.is_ascii() {
                 return lend_any(scope, batch, strings);
             }
-            one_byte_string(scope, batch, text)?;
-            batch.elements::<i32>(scope, strings.offsets().inner().inner())?;
-            batch.number(scope, f64::from(strings.offsets()[0]));
-            Ok(())
+            check_length(text.len())?;
+            let offsets = strings.offsets();
+            batch.text(scope, (Cow::Borrowed(text), Bounds::of(offsets)), |scope, batch| {
+                batch.elements::<i32>(scope, offsets.inner().inner())
+            })
         }
         Layout::Large => lend_any(scope, batch, column.as_string::<i64>()),
         Layout::View => lend_rows(scope, batch, column.as_string_view().iter().map(Option::unwrap_or_default)),
@@ -44,10 +49,10 @@ fn used<O: OffsetSizeTrait>(strings: &GenericStringArray<O>) -> &[u8] {
     &strings.values()[offsets[0].as_usize()..offsets[offsets.len() - 1].as_usize()]
 }
 
-fn lend_any<'s, O: OffsetSizeTrait>(
+fn lend_any<'a, 's, O: OffsetSizeTrait>(
     scope: &mut v8::PinScope<'s, '_>,
-    batch: &mut Batch<'_, 's>,
-    strings: &GenericStringArray<O>,
+    batch: &mut Batch<'a, 's>,
+    strings: &'a GenericStringArray<O>,
 ) -> Result<(), Reason> {
     let text = used(strings);
     check_length(text.len())?;
@@ -64,7 +69,7 @@ fn lend_any<'s, O: OffsetSizeTrait>(
         end += if is_ascii { row.len() as i32 } else { units(row) };
         *offset = end;
     }
-    lend_text(scope, batch, text, is_ascii, offsets)
+    lend_text(scope, batch, Cow::Borrowed(text), is_ascii, offsets)
 }
 
 /// Lends strings that do not lie one after the other, by a copy.
@@ -90,34 +95,26 @@ fn lend_rows<'a, 's>(
             *offset = end;
         }
     }
-    lend_text(scope, batch, &text, is_ascii, offsets)
+    lend_text(scope, batch, Cow::Owned(text), is_ascii, offsets)
 }
 
-fn lend_text<'s>(
+fn lend_text<'a, 's>(
     scope: &mut v8::PinScope<'s, '_>,
-    batch: &mut Batch<'_, 's>,
-    text: &[u8],
+    batch: &mut Batch<'a, 's>,
+    text: Cow<'a, [u8]>,
     is_ascii: bool,
     offsets: Vec<i32>,
 ) -> Result<(), Reason> {
     if is_ascii {
-        one_byte_string(scope, batch, text)?;
-    } else {
-        // Two for each unit, unless all characters are in Latin-1.
-        batch.count_text(offsets.last().map_or(0, |units| *units as usize * 2))?;
-        let string = v8::String::new_from_utf8(scope, text, v8::NewStringType::Normal);
-        batch.arguments.push(string.ok_or_else(|| too_long(text.len()))?.into());
+        let bounds = Bounds::of(&offsets);
+        return batch.text(scope, (text, bounds), |scope, batch| batch.vec(scope, offsets));
     }
+    // Two for each unit, unless all characters are in Latin-1.
+    batch.count_text(offsets.last().map_or(0, |units| *units as usize * 2))?;
+    let string = v8::String::new_from_utf8(scope, &text, v8::NewStringType::Normal);
+    batch.arguments.push(string.ok_or_else(|| too_long(text.len()))?.into());
     batch.vec(scope, offsets)?;
     batch.number(scope, 0.0);
-    Ok(())
-}
-
-fn one_byte_string<'s>(scope: &mut v8::PinScope<'s, '_>, batch: &mut Batch<'_, 's>, text: &[u8]) -> Result<(), Reason> {
-    check_length(text.len())?;
-    batch.count_text(text.len())?;
-    let string = v8::String::new_from_one_byte(scope, text, v8::NewStringType::Normal);
-    batch.arguments.push(string.ok_or_else(|| too_long(text.len()))?.into());
     Ok(())
 }
 
@@ -134,24 +131,89 @@ fn units(text: &[u8]) -> i32 {
     text.iter().map(|&byte| i32::from(byte & 0xc0 != 0x80) + i32::from(byte >= 0xf0)).sum()
 }
 
-/// Makes a column of the results of a loop: all of them in one string, and the length of each, in UTF-16 units.
-pub(crate) fn column<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    all: v8::Local<'s, v8::String>,
+/// The strings that the loops of a batch returned, one after the other.
+#[derive(Default)]
+pub(crate) struct Strings {
+    /// The text of the first rows, in ASCII.
+    bytes: Vec<u8>,
+    /// How many rows these are.
+    ascii_rows: usize,
+    /// The text of the rows after them.
+    units: Vec<u16>,
+}
+
+impl Strings {
+    /// Adds the strings of the rows up to `end` of `row_count`, in one string.
+    pub(crate) fn add<'s>(
+        &mut self,
+        scope: &mut v8::PinScope<'s, '_>,
+        string: v8::Local<'s, v8::String>,
+        (end, row_count): (usize, usize),
+    ) -> Result<(), Reason> {
+        let (length, limit) = (string.length(), v8::String::MAX_LENGTH);
+        let given = self.bytes.len() + self.units.len() + length;
+        if given > limit {
+            return Err(Reason::TooLarge { unit: "UTF-16 units in its results", given, limit });
+        }
+        if self.units.is_empty() && string.is_onebyte() {
+            let begin = self.bytes.len();
+            if begin == 0 {
+                // The other pieces have as much, probably.
+                self.bytes.reserve_exact((length * row_count / end).min(limit));
+            }
+            self.bytes.resize(given, 0);
+            string.write_one_byte_v2(scope, 0, &mut self.bytes[begin..], v8::WriteFlags::empty());
+            // Its characters may still be those of Latin-1.
+            if self.bytes[begin..].is_ascii() {
+                self.ascii_rows = end;
+                return Ok(());
+            }
+            self.bytes.truncate(begin);
+        }
+        let begin = self.units.len();
+        self.units.resize(begin + length, 0);
+        string.write_v2(scope, 0, &mut self.units[begin..], v8::WriteFlags::empty());
+        Ok(())
+    }
+
+    /// The text, and the offsets of the rows in it, of which `lengths` has the UTF-16 units.
+    fn into_text(mut self, lengths: &[i32]) -> Result<(Vec<i32>, Vec<u8>), Reason> {
+        let mut offsets = vec![0_i32; lengths.len() + 1];
+        let mut end = 0_i32;
+        for (offset, length) in offsets[1..].iter_mut().zip(lengths) {
+            end = end.saturating_add(*length);
+            *offset = end;
+        }
+        if self.units.is_empty() {
+            self.bytes.shrink_to_fit();
+            return Ok((offsets, self.bytes));
+        }
+        let mut text = String::from_utf8(self.bytes).map_err(|_| FAILED)?;
+        text.reserve(self.units.len() * 2);
+        let mut rest = &self.units[..];
+        // Each row by itself, so that two halves of a pair in two rows do not become one character.
+        for (offset, length) in offsets[1..].iter_mut().zip(lengths).skip(self.ascii_rows) {
+            let (row, after) = rest.split_at(rest.len().min(*length as usize));
+            rest = after;
+            let characters = char::decode_utf16(row.iter().copied());
+            text.extend(characters.map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            *offset = i32::try_from(text.len()).unwrap_or(i32::MAX);
+        }
+        Ok((offsets, text.into_bytes()))
+    }
+}
+
+/// Makes a column of strings. `lengths` has the UTF-16 units of each row.
+pub(crate) fn column(
+    strings: Strings,
     lengths: &[i32],
     nulls: Option<NullBuffer>,
     layout: Layout,
 ) -> Result<ArrayRef, Reason> {
-    let (offsets, bytes) = match ascii(scope, all) {
-        Some(bytes) => {
-            let mut end = 0;
-            (std::iter::once(0).chain(lengths.iter().map(|length| add(&mut end, *length))).collect(), bytes)
-        }
-        None => decoded(scope, all, lengths),
-    };
+    let (offsets, bytes) = strings.into_text(lengths)?;
     let (values, offsets) = (Buffer::from_vec(bytes), ScalarBuffer::from(offsets));
     if offsets.last().is_none_or(|end| *end as usize != values.len()) {
-        return Err(offheap_v8::Error::EngineFailed { engine: "V8", attempted: "collect strings" }.into());
+        return Err(FAILED.into());
     }
     let small = || StringArray::try_new(OffsetBuffer::new(offsets.clone()), values.clone(), nulls.clone());
     Ok(match layout {
@@ -164,38 +226,26 @@ pub(crate) fn column<'s>(
     })
 }
 
-/// The bytes of a string, if each of them is a character of ASCII.
-fn ascii<'s>(scope: &mut v8::PinScope<'s, '_>, all: v8::Local<'s, v8::String>) -> Option<Vec<u8>> {
-    if !all.is_onebyte() {
-        return None;
-    }
-    // Its characters may still be those of Latin-1.
-    let mut bytes = vec![0; all.length()];
-    all.write_one_byte_v2(scope, 0, &mut bytes, v8::WriteFlags::empty());
-    bytes.is_ascii().then_some(bytes)
-}
+#[cfg(test)]
+mod tests {
+    use offheap_v8::{Isolate, ScopeExt, v8};
 
-fn add(end: &mut i32, length: i32) -> i32 {
-    *end = end.saturating_add(length);
-    *end
-}
+    use super::Strings;
 
-/// Each row by itself, so that two halves of a pair in two rows do not become one character.
-fn decoded<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    all: v8::Local<'s, v8::String>,
-    lengths: &[i32],
-) -> (Vec<i32>, Vec<u8>) {
-    let mut units = vec![0_u16; all.length()];
-    all.write_v2(scope, 0, &mut units, v8::WriteFlags::empty());
-    let mut rest = &units[..];
-    let mut text = String::with_capacity(units.len() * 2);
-    let mut offsets = vec![0];
-    for &length in lengths {
-        let (row, after) = rest.split_at(rest.len().min(length as usize));
-        rest = after;
-        text.extend(char::decode_utf16(row.iter().copied()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
-        offsets.push(i32::try_from(text.len()).unwrap_or(i32::MAX));
+    #[test]
+    fn the_pieces_together_have_as_much_as_one_string_could_have() {
+        // This memory is not touched.
+        let bytes = vec![0; v8::String::MAX_LENGTH - 2];
+        let mut strings = Strings { bytes, ascii_rows: 1, units: Vec::new() };
+        let mut isolate = Isolate::new().unwrap();
+        isolate.enter(|scope| {
+            scope.with_v8(|scope| {
+                let string = v8::String::new(scope, "abc").unwrap();
+                let told = strings.add(scope, string, (2, 2)).unwrap_err().to_string();
+                let expected = "a batch with 536870889 UTF-16 units in its results is too large, it may have 536870888; \
+                                use smaller batches";
+                assert_eq!(told, expected);
+            })
+        });
     }
-    (offsets, text.into_bytes())
 }

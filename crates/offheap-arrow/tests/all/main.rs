@@ -17,6 +17,8 @@ mod nested;
 #[cfg(feature = "v8")]
 mod owners;
 #[cfg(feature = "v8")]
+mod pieces;
+#[cfg(feature = "v8")]
 mod random;
 mod stores;
 #[cfg(feature = "v8")]
