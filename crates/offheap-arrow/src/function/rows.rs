@@ -75,8 +75,8 @@ pub(crate) struct Code<'a> {
     pub(crate) is_in_pieces: bool,
     /// What is done once, before all runs.
     pub(crate) before: &'a str,
-    /// The parameters after the first row, the end of the rows `n`, and the validity bits `V` of the rows in words of 32 bits, which are left out if
-    /// the function is called for all rows. Each begins with a comma.
+    /// The parameters after the first row, the end of the rows `n`, and the validity bits `V` of the rows in words of 32 bits, which
+    /// are left out if the function is called for all rows. Each begins with a comma.
     pub(crate) parameters: &'a str,
     /// The first value of what the loop collects, `extra`.
     pub(crate) extra: &'a str,
