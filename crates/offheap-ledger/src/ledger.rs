@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use offheap::observe;
 use offheap::{BackingStore, Site, StoreId};
 
+use crate::clock::Clock;
 use crate::happened::What;
 use crate::held::{Held, Hold, Reference};
 use crate::refusal::Refusals;
@@ -29,7 +30,7 @@ pub struct Ledger {
     pub(crate) sampling: Option<Sampling>,
     /// The events that a history keeps; 0 unless at level `Full`.
     pub(crate) kept_events: usize,
-    began: Instant,
+    clock: Clock,
     /// Whether the core tells this very ledger its events: all of them, and in order. Then it may ask who holds a store.
     pub(crate) reads_blocks: bool,
     pub(crate) shards: Shards,
@@ -62,7 +63,8 @@ impl Ledger {
             level: settings.level,
             sampling: settings.sample_bytes.map(Sampling::new),
             kept_events: if settings.level == Level::Full { settings.history } else { 0 },
-            began: Instant::now(),
+            // Two exact times would be a fifth of the time of a sample.
+            clock: Clock::new(settings.sample_bytes.is_some()),
             reads_blocks: settings.is_observer,
             shards: Shards::new(settings.sample_bytes),
             sites: Sites::default(),
@@ -85,13 +87,13 @@ impl Ledger {
 
     /// How long it has recorded.
     pub fn age(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.age()
     }
 
-    /// How long it has recorded, in nanoseconds.
+    /// The time of an event, in nanoseconds since it began.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        self.age().as_nanos() as u64
+        self.clock.now()
     }
 
     /// The balance up to now. While a program runs, what it counts as leaked includes memory that is still used.

@@ -56,6 +56,7 @@
 mod balance;
 mod balanced;
 mod builder;
+mod clock;
 mod env;
 mod error;
 mod frames;
