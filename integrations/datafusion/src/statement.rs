@@ -70,7 +70,9 @@ pub async fn sql(context: &SessionContext, text: &str) -> Result<DataFrame> {
     match (nulls, plan) {
         (Some(nulls), LogicalPlan::Ddl(DdlStatement::CreateFunction(create))) => {
             if !JavaScript::is_installed(&state) {
-                return plan_err!("this session has no JavaScript: make it with JavaScript::install");
+                return plan_err!(
+                    "this SessionContext has no JavaScript: make its SessionState with JavaScript::install"
+                );
             }
             match factory::create(&state, *create, nulls)? {
                 RegisterFunction::Scalar(function) => context.register_udf((*function).clone()),

@@ -158,7 +158,10 @@ async fn a_session_without_javascript_says_so() {
     let context = SessionContext::new();
     let create = "CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE JS AS 'x => x'";
     let error = error(&context, &[create]).await.to_string();
-    assert!(error.contains("make it with JavaScript::install"), "{error}");
+    assert!(
+        error.contains("this SessionContext has no JavaScript: make its SessionState with JavaScript::install"),
+        "{error}"
+    );
     assert_eq!(rows(&context, &["SELECT 6 * 7"]).await, ["42"]);
 }
 
