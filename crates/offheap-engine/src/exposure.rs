@@ -51,7 +51,7 @@ pub enum CopyReason {
     WorkerEnds,
     /// Much memory went out in this turn of the event loop, and the host frees none of it before the next turn.
     LargeTurn,
-    /// Nobody else has the few bytes, and the host copies them faster than it frees memory of native code.
+    /// Nobody else has the few bytes, and the host copies them faster than it makes and frees a buffer over memory of native code.
     Small,
 }
 

@@ -2,7 +2,7 @@
 
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
-use offheap::BackingStore;
+use offheap::{BackingStore, UniqueStore};
 use offheap_engine::{Window, in_finalizer, refused_in_finalizer};
 
 use crate::sys::{Object, host_memory};
@@ -39,6 +39,15 @@ pub(crate) fn copy_out<'env>(
         false => host_memory::array_buffer(env, store.byte_length(), |into| Ok(store.copy_to_slice(0, into)?))?,
     };
     Ok((buffer, Exposure::Copied { reason }))
+}
+
+/// A buffer of the host with the few bytes of a store that nobody else has.
+pub(crate) fn give<'env>(env: &'env Env, store: &UniqueStore) -> Result<(Unknown<'env>, Exposure), Error> {
+    let buffer = host_memory::array_buffer(env, store.byte_length(), |into| {
+        into.copy_from_slice(store);
+        Ok(())
+    })?;
+    Ok((buffer, Exposure::Copied { reason: CopyReason::Small }))
 }
 
 /// [`crate::filled`] with memory of the host.

@@ -3,15 +3,14 @@
 
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
+use offheap::BackingStore;
 use offheap::adapter::{self, frees_bytes};
-use offheap::{BackingStore, UniqueStore};
 use offheap_engine::{in_finalizer, refused_in_finalizer};
 
 use crate::copied::{copy_in, copy_out, refused};
 use crate::environment::Process;
 use crate::mode::mode;
 use crate::sys::external::{array_buffer_over, has_external_shared, leaked, shared_buffer_over};
-use crate::sys::host_memory;
 use crate::sys::napi::is_main_thread;
 use crate::sys::{Environment, Object};
 use crate::{CopyReason, Error, Exposure, Host, Incoming, check_aligned, engine};
@@ -101,26 +100,15 @@ pub(crate) fn unshared_over_file<'env>(env: &'env Env, store: &BackingStore) -> 
     array_buffer_over(env, host, process, store)
 }
 
-/// A buffer of the host with a copy of a store that nobody else has. `None` if the store is to be exposed.
-pub(crate) fn give_small<'env>(
-    env: &'env Env,
-    store: &UniqueStore,
-) -> Option<Result<(Unknown<'env>, Exposure), Error>> {
-    if in_finalizer() || store.byte_length() > SMALL || mode(env).host() == Host::Deno {
-        return None;
-    }
-    let copy = host_memory::array_buffer(env, store.byte_length(), |into| {
-        into.copy_from_slice(store);
-        Ok(())
-    });
-    Some(copy.map(|buffer| (buffer, Exposure::Copied { reason: CopyReason::Small })))
+/// Whether the host makes a buffer with so many bytes faster than one over memory of Rust. Not in a finalizer, where it makes none.
+pub(crate) fn is_small(env: &Env, byte_length: usize) -> bool {
+    byte_length <= SMALL && mode(env).host() != Host::Deno && !in_finalizer()
 }
 
 /// Whether [`crate::filled`] uses memory of the host in this mode.
 pub(crate) fn is_filled_by_host(env: &Env, byte_length: usize) -> Result<bool, Error> {
     let (host, _) = begin(env)?;
-    let is_small = byte_length <= SMALL && host != Host::Deno;
-    Ok(is_small || is_refused_here(host) || Environment::of(env)?.is_turn_full())
+    Ok(is_small(env, byte_length) || is_refused_here(host) || Environment::of(env)?.is_turn_full())
 }
 
 /// Whether an ArrayBuffer over memory of Rust could dangle, because it is made on this thread.

@@ -40,8 +40,9 @@ pub fn expose_or_copy<'env>(env: &'env Env, store: &BackingStore) -> Result<(Unk
     }
 }
 
-/// Gives script a store that nobody else has. The buffer is over its memory; where up to 4 KiB are copied faster than memory
-/// of Rust is freed, script gets a copy, and the store is dropped ([`CopyReason::Small`](crate::CopyReason::Small)).
+/// Gives script a store that nobody else has. The buffer is over its memory; where few bytes are copied faster than memory
+/// of Rust is freed, script gets a copy, and the store is dropped ([`CopyReason::Small`](crate::CopyReason::Small)). That is
+/// so up to 1 KiB in mode [`Stores`](Mode::Stores), and up to 4 KiB in mode [`External`](Mode::External), except on Deno.
 ///
 /// # Errors
 /// The store comes back with the errors of [`expose_or_copy`].
@@ -49,12 +50,14 @@ pub fn give<'env>(
     env: &'env Env,
     store: UniqueStore,
 ) -> Result<(Unknown<'env>, Exposure), Rejected<BackingStore, Error>> {
-    let given = match mode(env).mode() {
-        Mode::External => external::give_small(env, &store),
-        Mode::Stores | Mode::Copy => None,
+    let is_small = match mode(env).mode() {
+        Mode::Stores => stores::is_small(store.byte_length()),
+        Mode::External => external::is_small(env, store.byte_length()),
+        Mode::Copy => false,
     };
+    let copied = is_small.then(|| copied::give(env, &store));
     let store = BackingStore::from(store);
-    given.unwrap_or_else(|| expose_or_copy(env, &store)).map_err(|error| Rejected::new(error, store))
+    copied.unwrap_or_else(|| expose_or_copy(env, &store)).map_err(|error| Rejected::new(error, store))
 }
 
 /// Makes an ArrayBuffer of `byte_length` bytes, which `fill` writes before script sees them. They are zeros before. The
@@ -66,7 +69,7 @@ pub fn give<'env>(
 #[track_caller]
 pub fn filled<'env>(env: &'env Env, byte_length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Unknown<'env>, Error> {
     let is_of_host = match mode(env).mode() {
-        Mode::Stores => false,
+        Mode::Stores => stores::is_small(byte_length),
         Mode::External => external::is_filled_by_host(env, byte_length)?,
         Mode::Copy => true,
     };

@@ -191,21 +191,26 @@ impl V8 {
         Block::new(unsafe { share(self.0, block) }, self.0)
     }
 
+    /// The isolate that this thread has entered; `None` outside of the host's calls.
+    #[inline]
+    pub(crate) fn isolate(self) -> Option<NonNull<c_void>> {
+        // SAFETY: I-LAYOUT: it takes nothing.
+        NonNull::new(unsafe { (self.0.current_isolate)() })
+    }
+
     /// A new buffer over a block: a SharedArrayBuffer if the block is shared. V8 gets this reference to the block.
     ///
     /// # Errors
     /// [`Error::EngineFailed`] if the thread has entered no isolate, as outside of the host's calls.
     #[inline]
     pub(crate) fn buffer_over<'env>(self, env: &'env Env, block: Block) -> Result<Unknown<'env>, Error> {
-        // SAFETY: I-LAYOUT: it takes nothing.
-        let isolate = unsafe { (self.0.current_isolate)() };
-        if isolate.is_null() {
+        let Some(isolate) = self.isolate() else {
             return Err(Error::EngineFailed { engine: engine(), attempted: "make a buffer outside of its calls" });
-        }
+        };
         let make = if block.is_shared() { self.0.new_shared_buffer } else { self.0.new_buffer };
         let mut argument = block.into_reference().into_raw();
         // SAFETY: I-LAYOUT: the current isolate, and a live block of the right kind at an address that V8 may write to.
-        let buffer = unsafe { make(isolate, &mut argument) };
+        let buffer = unsafe { make(isolate.as_ptr(), &mut argument) };
         // V8 moved the reference out of it. If not, it is dropped here.
         // SAFETY: I-FREE-ONCE: what V8 left in the argument is taken once.
         drop(unsafe { SharedPtr::from_raw(argument) });

@@ -33,7 +33,7 @@ impl Held {
         Ok(Held { store: view.store, exposure })
     }
 
-    /// A buffer of script over the bytes, or over a copy of them. Who wants to know which calls `expose_or_copy`.
+    /// A buffer of script over the bytes, or over a copy of them. Who wants to know which calls `give` or `expose_or_copy`.
     pub(super) fn into_buffer(self, env: &Env) -> Result<Unknown<'_>, Error> {
         match self.store.try_into_unique() {
             Ok(unique) => Ok(give(env, unique).map_err(|rejected| rejected.into_parts().0)?.0),

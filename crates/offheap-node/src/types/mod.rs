@@ -7,7 +7,8 @@
 //!
 //! **In**, a type takes the object of its name, as [`externalize`](crate::externalize) does: it is script's
 //! memory itself, or a copy where nobody can keep that memory. `exposure()` says which, and why. A view has the bytes that it shows. **Out**, it is the
-//! object of its name over the store, as [`expose_or_copy`](crate::expose_or_copy) makes it.
+//! object of its name over the store, as [`give`](crate::give) makes it if nobody else has the store, and else
+//! [`expose_or_copy`](crate::expose_or_copy).
 //!
 //! Script's own buffer cannot come out again while it lives (`OneBuffer`): give script the object that it passed, as a value of
 //! napi's, or a copy.

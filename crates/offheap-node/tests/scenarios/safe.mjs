@@ -1,4 +1,4 @@
-// The modes external and copy: what a host that counts no references makes necessary.
+// The modes external and copy: what a host that counts no references makes necessary. And buffers made in the cheapest way, in every mode.
 import { parentPort } from 'node:worker_threads';
 import { addon, collect, ended, equal, fail, host, inWorker, mode, start, message, tick, throws } from '../harness.mjs';
 
@@ -6,6 +6,7 @@ const MiB = 1 << 20;
 const safe = ['external', 'copy'];
 const hosts = ['n20', 'n22', 'n24', 'n26', 'deno', 'bun'];
 const nodes = ['n20', 'n22', 'n24', 'n26'];
+const inStores = run => ({ on: { hosts: nodes, modes: ['stores'] }, run });
 const inSafe = run => ({ on: { hosts, modes: safe }, run });
 const inExternal = (run, on = hosts) => ({ on: { hosts: on, modes: ['external'] }, run });
 const every = (buffer, byteLength, byte) => {
@@ -13,23 +14,32 @@ const every = (buffer, byteLength, byte) => {
   if (!new Uint8Array(buffer).every(it => it === byte)) fail('wrong', `a byte is not ${byte}`);
 };
 
-export const scenarios = {
-  /** Rust writes a buffer before script sees it, in memory of its own or of the host. */
-  filled: inSafe(() => {
-    for (const byteLength of [0, 1, 64, 4096, 4097, 1 << 20]) every(addon().filled(byteLength, 7), byteLength, 7);
-  }),
-  /** Memory of the host that was used before is zeros again. */
-  filledAgain: inSafe(async () => {
-    for (let i = 0; i < 200; i++) addon().filled(4096, 255);
+/** Rust writes a buffer before script sees it, in memory of its own or of the host. */
+function fillsBuffers() {
+  for (const byteLength of [0, 1, 64, 1024, 1025, 4096, 4097, 1 << 20]) every(addon().filled(byteLength, 7), byteLength, 7);
+}
+
+/** Memory of the host that was used before is zeros again. */
+async function fillsAgain() {
+  for (const byteLength of [1024, 4096]) {
+    for (let i = 0; i < 200; i++) addon().filled(byteLength, 255);
     await collect();
-    for (let i = 0; i < 200; i++) every(addon().filled(4096, i), 4096, i);
-  }),
-  /** A store that is given away. */
-  give: inSafe(() => {
-    for (const byteLength of [0, 64, 4096, 4097]) every(addon().give(byteLength, 9), byteLength, 9);
-    equal(addon().exposureOfGiven(4096), mode === 'copy' ? 'NoExternalMemory' : host === 'deno' ? 'memory' : 'Small', '4096 bytes given away');
-    equal(addon().exposureOfGiven(4097), mode === 'copy' ? 'NoExternalMemory' : 'memory', '4097 bytes given away');
-  }),
+    for (let i = 0; i < 200; i++) every(addon().filled(byteLength, i), byteLength, i);
+  }
+}
+
+/** A store that is given away. */
+function givesAway() {
+  const copied = mode === 'stores' ? 1024 : 4096;
+  for (const byteLength of [0, 64, copied, copied + 1]) every(addon().give(byteLength, 9), byteLength, 9);
+  equal(addon().exposureOfGiven(copied), mode === 'copy' ? 'NoExternalMemory' : host === 'deno' ? 'memory' : 'Small', `${copied} bytes given away`);
+  equal(addon().exposureOfGiven(copied + 1), mode === 'copy' ? 'NoExternalMemory' : 'memory', `${copied + 1} bytes given away`);
+}
+
+export const scenarios = {
+  filled: inSafe(fillsBuffers), filledInStores: inStores(fillsBuffers),
+  filledAgain: inSafe(fillsAgain), filledAgainInStores: inStores(fillsAgain),
+  give: inSafe(givesAway), giveInStores: inStores(givesAway),
   /** `expose` never copies. */
   strict: inSafe(() => {
     if (mode === 'external') equal(addon().exposeStrictly(64).byteLength, 64, 'the length');

@@ -21,11 +21,21 @@ thread_local! {
 #[napi]
 pub fn bench_nothing(_value: Unknown<'_>) {}
 
-/// Out: a buffer over new memory that nobody wrote.
+/// A store over new memory that nobody wrote.
+fn new_store(byte_length: u32) -> Result<UniqueStore> {
+    UniqueStore::from_owner(Allocated::new(byte_length as usize)).map_err(|it| failed(it.error()))
+}
+
+/// Out: a buffer over such a store, whatever its length is.
 #[napi]
 pub fn bench_out<'env>(env: &'env Env, byte_length: u32) -> Result<Unknown<'env>> {
-    let store = UniqueStore::from_owner(Allocated::new(byte_length as usize)).map_err(|it| failed(it.error()))?;
-    offheap_node::expose(env, &store.into()).map_err(failed)
+    offheap_node::expose(env, &new_store(byte_length)?.into()).map_err(failed)
+}
+
+/// Out: such a store given away, which is what functions do that return one.
+#[napi]
+pub fn bench_given<'env>(env: &'env Env, byte_length: u32) -> Result<Unknown<'env>> {
+    Ok(offheap_node::give(env, new_store(byte_length)?).map_err(|it| failed(it.error()))?.0)
 }
 
 /// Out: `napi_create_external_arraybuffer` over such memory.
