@@ -204,12 +204,8 @@ const TRIED_BYTES: usize = 32 << 20;
 /// The parameters of a function, from its own text. V8 says where they end: up to a comma or parenthesis, they are parameters if an
 /// arrow function with them has no mistake in its syntax. There are none if the function is V8's own.
 fn parameters(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Result<Vec<Parameter>, Reason> {
-    let Some(open) = text.find('(') else { return Ok(vec![Parameter::Plain]) };
-    if text[..open].contains("=>") {
-        // Without parentheses there is one, and it has no default value.
-        return Ok(vec![Parameter::Plain]);
-    }
-    let text = &text[open + 1..];
+    // Without parentheses there is one, and it has no default value.
+    let Some(text) = after_open(text) else { return Ok(vec![Parameter::Plain]) };
     let mut found = Vec::new();
     let (mut begin, mut tried) = (0, 0);
     for (end, sign) in text.match_indices([',', ')']).take(TRIES) {
@@ -240,4 +236,19 @@ fn parameters(scope: &mut v8::PinScope<'_, '_>, text: &str) -> Result<Vec<Parame
         begin = end + 1;
     }
     Ok(Vec::new())
+}
+
+/// What follows the parenthesis before a function's parameters; `None` for an arrow function with one parameter and no parentheses.
+fn after_open(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        let (at, sign) = ["(", "=>", "/*", "//"].iter().filter_map(|sign| Some((rest.find(sign)?, *sign))).min()?;
+        let after = &rest[at + sign.len()..];
+        rest = match sign {
+            "(" => return Some(after),
+            "=>" => return None,
+            "/*" => after.split_once("*/")?.1,
+            _ => after.split_once(['\n', '\r', '\u{2028}', '\u{2029}'])?.1,
+        };
+    }
 }

@@ -381,6 +381,13 @@ fn nulls_take_the_default_values_of_parameters() {
         *defaults("(x /* , = */, y = /[)]/.source.length) => x + y").unwrap(),
         *doubles([Some(11.0), None, None])
     );
+    for text in [
+        "function /* => */ sum(x = 1, y = 5) { return x + y }",
+        "function sum /* (a, b) => */ (x = 1, y = 5) { return x + y }",
+        "async => 0, function // (=>\n (x = 1, y = 5) { return x + y }",
+    ] {
+        assert_eq!(*defaults(text).unwrap(), *doubles([11.0, 21.0, 6.0]), "{text}");
+    }
     assert_eq!(*defaults("(...all) => all[0] + all[1]").unwrap(), *doubles([Some(11.0), None, None]));
     assert_eq!(*defaults("(x = 1, ...more) => x").unwrap(), *doubles([1.0, 1.0, 1.0]));
     assert_eq!(*defaults("Math.max").unwrap(), *doubles([Some(10.0), None, None]));
