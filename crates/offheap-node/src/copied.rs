@@ -2,7 +2,7 @@
 
 use napi::Env;
 use napi::bindgen_prelude::Unknown;
-use offheap::{BackingStore, UniqueStore};
+use offheap::BackingStore;
 use offheap_engine::{Window, in_finalizer, refused_in_finalizer};
 
 use crate::sys::{Object, host_memory};
@@ -36,35 +36,9 @@ pub(crate) fn copy_out<'env>(
 ) -> Result<(Unknown<'env>, Exposure), Error> {
     let buffer = match store.kind().is_shared() {
         true => host_memory::shared_copy(env, store)?,
-        false => host_memory::array_buffer(env, store.byte_length(), |into| Ok(store.copy_to_slice(0, into)?))?,
+        false => host_memory::array_buffer(env, store)?,
     };
     Ok((buffer, Exposure::Copied { reason }))
-}
-
-/// A buffer of the host with the few bytes of a store that nobody else has.
-pub(crate) fn give<'env>(env: &'env Env, store: &UniqueStore) -> Result<(Unknown<'env>, Exposure), Error> {
-    let buffer = host_memory::array_buffer(env, store.byte_length(), |into| {
-        into.copy_from_slice(store);
-        Ok(())
-    })?;
-    Ok((buffer, Exposure::Copied { reason: CopyReason::Small }))
-}
-
-/// [`crate::filled`] with memory of the host.
-pub(crate) fn filled<'env>(
-    env: &'env Env,
-    byte_length: usize,
-    fill: impl FnOnce(&mut [u8]),
-) -> Result<Unknown<'env>, Error> {
-    if in_finalizer() {
-        return Err(refused_in_finalizer(engine()));
-    }
-    host_memory::array_buffer(env, byte_length, |into| {
-        // Node-API does not promise zeros.
-        into.fill(0);
-        fill(into);
-        Ok(())
-    })
 }
 
 /// [`crate::externalize`] in this mode.

@@ -105,12 +105,6 @@ pub(crate) fn is_small(env: &Env, byte_length: usize) -> bool {
     byte_length <= SMALL && mode(env).host() != Host::Deno && !in_finalizer()
 }
 
-/// Whether [`crate::filled`] uses memory of the host in this mode.
-pub(crate) fn is_filled_by_host(env: &Env, byte_length: usize) -> Result<bool, Error> {
-    let (host, _) = begin(env)?;
-    Ok(is_small(env, byte_length) || is_refused_here(host) || Environment::of(env)?.is_turn_full())
-}
-
 /// Whether an ArrayBuffer over memory of Rust could dangle, because it is made on this thread.
 fn is_refused_here(host: Host) -> bool {
     host == Host::Bun && !is_main_thread()

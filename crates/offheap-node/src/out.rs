@@ -5,7 +5,7 @@ use napi::bindgen_prelude::Unknown;
 use offheap::{BackingStore, Rejected, UniqueStore};
 
 use crate::mode::{Mode, mode};
-use crate::{Error, Exposure, copied, external, stores};
+use crate::{CopyReason, Error, Exposure, copied, external, stores};
 
 /// Makes an ArrayBuffer over the bytes of `store`, or a SharedArrayBuffer if the store is shared, without a copy.
 ///
@@ -55,26 +55,24 @@ pub fn give<'env>(
         Mode::External => external::is_small(env, store.byte_length()),
         Mode::Copy => false,
     };
-    let copied = is_small.then(|| copied::give(env, &store));
     let store = BackingStore::from(store);
-    copied.unwrap_or_else(|| expose_or_copy(env, &store)).map_err(|error| Rejected::new(error, store))
+    let given = match is_small {
+        true => copied::copy_out(env, &store, CopyReason::Small),
+        false => expose_or_copy(env, &store),
+    };
+    given.map_err(|error| Rejected::new(error, store))
 }
 
-/// Makes an ArrayBuffer of `byte_length` bytes, which `fill` writes before script sees them. They are zeros before. The
-/// memory is that of a new store, or of the host where that is faster, or where the host forbids memory of Rust. So nothing
-/// is copied in any mode.
+/// Makes an ArrayBuffer of `byte_length` bytes, which `fill` writes before script sees them. They are zeros before. This is a
+/// new store that is [given away](give).
 ///
 /// # Errors
-/// [`Error::Memory`] if there is no memory; those of the host.
+/// [`Error::Memory`] if there is no memory; those of [`give`].
 #[track_caller]
 pub fn filled<'env>(env: &'env Env, byte_length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Unknown<'env>, Error> {
-    let is_of_host = match mode(env).mode() {
-        Mode::Stores => stores::is_small(byte_length),
-        Mode::External => external::is_filled_by_host(env, byte_length)?,
-        Mode::Copy => true,
-    };
-    match is_of_host {
-        true => copied::filled(env, byte_length, fill),
-        false => expose(env, &UniqueStore::filled(byte_length, fill)?.into()),
-    }
+    // Not in memory of the host, also where the host has to allocate the buffer: `fill` may run script, and script reaches every
+    // buffer of its isolate through the inspector.
+    let store = UniqueStore::filled(byte_length, fill)?;
+    let (buffer, _) = give(env, store).map_err(|rejected| rejected.into_parts().0)?;
+    Ok(buffer)
 }

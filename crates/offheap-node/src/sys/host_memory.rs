@@ -24,15 +24,12 @@ const LARGE: usize = 1 << 20;
 /// How many bytes of shared memory are copied at once.
 const CHUNK: usize = 16 << 10;
 
-/// Makes an ArrayBuffer of the host, whose bytes `fill` writes before script sees them. They are zeros, or any bytes.
+/// Makes an ArrayBuffer of the host with the bytes of `store`.
 ///
 /// # Errors
-/// That of `fill`; [`Error::Memory`] if there is no memory; those of the host.
-pub(crate) fn array_buffer<'env>(
-    env: &'env Env,
-    byte_length: usize,
-    fill: impl FnOnce(&mut [u8]) -> Result<(), Error>,
-) -> Result<Unknown<'env>, Error> {
+/// [`Error::Memory`] if there is no memory, and those of [`BackingStore::copy_to_slice`]; those of the host.
+pub(crate) fn array_buffer<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
+    let byte_length = store.byte_length();
     if byte_length >= LARGE {
         let mut tried = Vec::<u8>::new();
         tried.try_reserve_exact(byte_length).map_err(|_| offheap::Error::OutOfMemory { requested: byte_length })?;
@@ -45,15 +42,15 @@ pub(crate) fn array_buffer<'env>(
         return Err(failed("allocate an ArrayBuffer", status));
     }
     let bytes: &mut [u8] = match NonNull::new(data.cast::<u8>()) {
-        // SAFETY: I-BORROW: the host just allocated these bytes. Script and other threads do not know the buffer, which is
-        // in a handle scope of the caller.
+        // SAFETY: I-BORROW: the host just allocated these bytes. Other threads do not know the buffer, which is in a handle scope of
+        // the caller, and no script runs until the bytes are copied.
         Some(data) if byte_length != 0 => unsafe { slice::from_raw_parts_mut(data.as_ptr(), byte_length) },
         _ => &mut [],
     };
     if bytes.len() != byte_length {
         return Err(failed("allocate an ArrayBuffer", Status::napi_generic_failure));
     }
-    fill(bytes)?;
+    store.copy_to_slice(0, bytes)?;
     // SAFETY: I-ENV: the host just made it in this environment.
     Ok(unsafe { unknown(env, buffer) })
 }

@@ -19,6 +19,37 @@ function fillsBuffers() {
   for (const byteLength of [0, 1, 64, 1024, 1025, 4096, 4097, 1 << 20]) every(addon().filled(byteLength, 7), byteLength, 7);
 }
 
+/**
+ * Script that runs while Rust fills a buffer does not reach its bytes, although the inspector finds every buffer of the isolate: one
+ * of script's own here.
+ */
+async function fillsAlone() {
+  const { Session } = await import('node:inspector');
+  const session = new Session();
+  session.connect();
+  const ask = (method, parameters) => {
+    let answer;
+    session.post(method, parameters, (error, result) => { answer = error ? fail('wrong', error.message) : result; });
+    return answer;
+  };
+  const overwrite = byteLength => {
+    const { result } = ask('Runtime.evaluate', { expression: 'ArrayBuffer.prototype' });
+    const { objects } = ask('Runtime.queryObjects', { prototypeObjectId: result.objectId });
+    const functionDeclaration = `function () {
+      return this.filter(it => it.byteLength === ${byteLength}).map(it => new Uint8Array(it).fill(9)).length;
+    }`;
+    return ask('Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration, returnByValue: true }).result.value;
+  };
+  for (const byteLength of [777, 3333, 5001]) {
+    const own = new ArrayBuffer(byteLength);
+    let found;
+    if (!addon().filledWhile(byteLength, () => { found = overwrite(byteLength); })) fail('wrong', 'script wrote a slice of Rust');
+    equal(found, 1, 'buffers that the inspector found');
+    every(own, byteLength, 9);
+  }
+  session.disconnect();
+}
+
 /** Memory of the host that was used before is zeros again. */
 async function fillsAgain() {
   for (const byteLength of [1024, 4096]) {
@@ -39,6 +70,7 @@ function givesAway() {
 export const scenarios = {
   filled: inSafe(fillsBuffers), filledInStores: inStores(fillsBuffers),
   filledAgain: inSafe(fillsAgain), filledAgainInStores: inStores(fillsAgain),
+  filledAlone: { on: { hosts: nodes, modes: ['stores', ...safe] }, run: fillsAlone },
   give: inSafe(givesAway), giveInStores: inStores(givesAway),
   /** `expose` never copies. */
   strict: inSafe(() => {

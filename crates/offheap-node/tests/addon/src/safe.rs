@@ -1,6 +1,6 @@
 //! What the safe modes add, for the scenarios.
 
-use napi::bindgen_prelude::Unknown;
+use napi::bindgen_prelude::{Function, Unknown};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use offheap_node::offheap::{MapMode, Mapped, UniqueStore};
@@ -71,4 +71,17 @@ pub fn map_file<'env>(env: &'env Env, path: String) -> Result<Unknown<'env>> {
 #[napi]
 pub fn sum(value: Unknown<'_>) -> Result<u32> {
     Ok(offheap_node::to_vec(&value).map_err(failed)?.iter().map(|byte| u32::from(*byte)).sum())
+}
+
+/// A buffer that Rust fills, and calls script in the middle of it. Whether script could write it meanwhile.
+#[napi]
+pub fn filled_while(env: &Env, byte_length: u32, during: Function<(), ()>) -> Result<bool> {
+    let (mut called, mut is_alone) = (Ok(()), true);
+    let buffer = offheap_node::filled(env, byte_length as usize, |into| {
+        into.fill(1);
+        called = during.call(());
+        is_alone = into.iter().all(|byte| *byte == 1);
+    });
+    buffer.map_err(failed)?;
+    called.map(|()| is_alone)
 }
