@@ -20,17 +20,20 @@ const SMALL: usize = 1 << 10;
 
 /// V8's functions and what is kept for the process, for a call that may use the host.
 #[inline]
-fn begin() -> Result<(V8, &'static Process), Error> {
+fn begin(env: &Env) -> Result<(V8, &'static Process), Error> {
     if in_finalizer() {
         return Err(refused_in_finalizer(engine()));
     }
-    Ok((V8::in_use()?, Process::get()?))
+    let v8 = V8::in_use()?;
+    heap_end::watch(env)?;
+    heap_end::free_waiting();
+    Ok((v8, Process::get()?))
 }
 
 /// Whether V8 makes a buffer with so many bytes faster than one over memory of Rust. Not where it makes none: in a finalizer, and
 /// outside of the host's calls.
 pub(crate) fn is_small(byte_length: usize) -> bool {
-    byte_length <= SMALL && begin().is_ok_and(|(v8, _)| v8.isolate().is_some())
+    byte_length <= SMALL && !in_finalizer() && V8::in_use().is_ok_and(|v8| v8.isolate().is_some())
 }
 
 /// The reason why script gets a copy of this store's bytes.
@@ -46,7 +49,7 @@ fn reason_to_copy(store: &BackingStore) -> Option<CopyReason> {
 /// [`crate::expose`] in this mode.
 #[inline]
 pub(crate) fn expose<'env>(env: &'env Env, store: &BackingStore) -> Result<Unknown<'env>, Error> {
-    let (v8, process) = begin()?;
+    let (v8, process) = begin(env)?;
     let instead = "copy with `expose_or_copy`";
     match reason_to_copy(store) {
         None => v8.buffer_over(env, block_over(v8, process, store)?),
@@ -106,7 +109,7 @@ fn growable_block(store: &BackingStore) -> Option<Block> {
 #[track_caller]
 #[inline]
 pub(crate) fn externalize(env: &Env, value: &Unknown<'_>) -> Result<Incoming, Error> {
-    let (v8, process) = begin()?;
+    let (v8, process) = begin(env)?;
     let Some(handle) = Handle::of(value) else { return Err(not_a_buffer(value)) };
     // The fast path: most values are ArrayBuffers.
     let (buffer, is_view) = match v8.as_array_buffer(handle) {
@@ -155,7 +158,6 @@ fn first_store_of(v8: V8, env: &Env, process: &Process, buffer: Buffer<'_>) -> R
     if memory.may_be_lent(env) {
         return Ok((memory.copy()?.into(), Exposure::Copied { reason: CopyReason::OfAnotherAddon }));
     }
-    heap_end::watch(env)?;
     Ok((memory.adopt(process)?, Exposure::External))
 }
 

@@ -11,8 +11,8 @@ use offheap_engine::memory::{Adopted, Block as _, BlockUse};
 use super::block::{Block, TABLE};
 use super::lent::may_be_lent;
 use super::v8::{Buffer, V8};
-use crate::Error;
 use crate::environment::Process;
+use crate::{Error, engine};
 
 /// A buffer that is in a handle and is not detached, with its block, which has memory.
 pub(crate) struct Memory<'s> {
@@ -86,13 +86,21 @@ impl<'s> Memory<'s> {
         Ok(store)
     }
 
-    /// A store with a copy of the bytes.
+    /// A store with a copy of the bytes. The observer hears of the store first, and may run script. What the buffer does not have any
+    /// more then stays zero.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is no memory; [`Error::Detached`].
     #[track_caller]
     pub(crate) fn copy(&self) -> Result<UniqueStore, Error> {
-        Ok(UniqueStore::filled(self.byte_length, |into| {
-            // SAFETY: I-BORROW, I-MAPPED: the buffer is in a handle and attached here, so no script shortens it during the
-            // call. The host may write it.
-            unsafe { load_bytes(self.data.as_ptr().cast(), into) }
-        })?)
+        let mut copy = UniqueStore::zeroed(self.byte_length)?;
+        if self.v8.data(self.buffer) != Some(self.data) {
+            return Err(Error::Detached { engine: engine(), attempted: "externalize" });
+        }
+        let byte_length = self.v8.byte_length(self.buffer).min(self.byte_length);
+        // SAFETY: I-BORROW, I-MAPPED: the buffer is in a handle, and was just found attached with these bytes. No script runs
+        // until they are copied. The host may write them.
+        unsafe { load_bytes(self.data.as_ptr().cast(), &mut copy[..byte_length]) };
+        Ok(copy)
     }
 }

@@ -137,32 +137,37 @@ impl Drop for SharedPtr {
             return;
         }
         fence(Ordering::Acquire);
-        // SAFETY: I-FREE-ONCE: this was the last use, and the uses together have a weak reference.
-        let end = || unsafe { end(self.control) };
+        let last = LastUse(self.control);
         // Only blocks of V8's own memory need the allocator of V8's heap.
         match std::ptr::eq(self.control().functions, &OUR_TABLE.functions) {
-            true => end(),
-            false => heap_end::free(end),
+            true => last.end(),
+            false => heap_end::free(last),
         }
     }
 }
 
-/// Ends an object that has no more uses, and the weak reference of all uses.
-///
-/// # Safety
-/// It is called once for a control block.
-unsafe fn end(control: NonNull<Control>) {
-    let pointer = control.as_ptr();
-    // SAFETY: I-FREE-ONCE: the weak reference keeps the control block.
-    let Control { functions, weak, .. } = unsafe { control.as_ref() };
-    // SAFETY: I-LAYOUT: the table of virtual functions of a class that derives from `_Sp_counted_base`.
-    let VirtualFunctions { dispose, destroy, .. } = unsafe { &**functions };
-    // SAFETY: I-FREE-ONCE: there are no more uses; the caller promises to call this once.
-    unsafe { dispose(pointer) };
-    if weak.fetch_sub(1, Ordering::Release) == 1 {
-        fence(Ordering::Acquire);
-        // SAFETY: I-FREE-ONCE: this was the last weak reference.
-        unsafe { destroy(pointer) };
+/// The last use of an object, which is over. The uses together have a weak reference. Without [`end`](Self::end), both are leaked.
+#[must_use]
+pub(super) struct LastUse(NonNull<Control>);
+
+// SAFETY: I-OWNER-SEND: V8 ends its objects on any thread.
+unsafe impl Send for LastUse {}
+
+impl LastUse {
+    /// Ends the object, and the weak reference of all uses.
+    pub(super) fn end(self) {
+        let pointer = self.0.as_ptr();
+        // SAFETY: I-FREE-ONCE: the weak reference keeps the control block.
+        let Control { functions, weak, .. } = unsafe { self.0.as_ref() };
+        // SAFETY: I-LAYOUT: the table of virtual functions of a class that derives from `_Sp_counted_base`.
+        let VirtualFunctions { dispose, destroy, .. } = unsafe { &**functions };
+        // SAFETY: I-FREE-ONCE: there are no more uses, and this value was made once, for the last one.
+        unsafe { dispose(pointer) };
+        if weak.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: I-FREE-ONCE: this was the last weak reference.
+            unsafe { destroy(pointer) };
+        }
     }
 }
 

@@ -2,8 +2,26 @@
 import { addon, BYTE, collect, equal, expose, fail, freedOnce, host, intactBytes, intactHeld, needs, ofScript, throws } from '../harness.mjs';
 
 const page = 65536;
+const MiB = 1 << 20;
 
 export const scenarios = {
+  /** An observer runs script in the middle of a copy, which makes the buffer shorter, or detaches it. */
+  changedByAnObserver: {
+    on: { hosts: ['n20', 'n22', 'n24', 'n26'], modes: ['stores', 'external', 'copy'] },
+    run() {
+      const resizable = () => {
+        const buffer = new ArrayBuffer(MiB, { maxByteLength: MiB });
+        new Uint8Array(buffer).fill(BYTE);
+        return buffer;
+      };
+      const [same, shorter, empty, detached] = [resizable(), resizable(), resizable(), resizable()];
+      equal(addon().externalizeWhile(same, () => {}), BYTE, 'the first byte');
+      equal(addon().externalizeWhile(shorter, () => { shorter.resize(8); }), BYTE, 'the first byte that is left');
+      equal(addon().externalizeWhile(empty, () => { empty.resize(0); }), 0, 'a byte that is gone');
+      throws(() => addon().externalizeWhile(detached, () => { structuredClone(detached, { transfer: [detached] }); }), 'a copy of a detached buffer');
+    },
+  },
+
   /** A view holds its part of the buffer. */
   async views() {
     const buffer = ofScript(64);

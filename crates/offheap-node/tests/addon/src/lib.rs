@@ -6,6 +6,7 @@ pub mod scenarios;
 mod sys;
 
 pub mod load;
+pub mod observed;
 pub mod safe;
 
 use napi::Env;
