@@ -56,10 +56,9 @@ pub fn give<'env>(
         Mode::Copy => false,
     };
     let store = BackingStore::from(store);
-    let given = match is_small {
-        true => copied::copy_out(env, &store, CopyReason::Small),
-        false => expose_or_copy(env, &store),
-    };
+    // The host may refuse a copy where it makes a buffer, as while an exception is pending.
+    let copied = is_small.then(|| copied::copy_out(env, &store, CopyReason::Small)).and_then(Result::ok);
+    let given = copied.map_or_else(|| expose_or_copy(env, &store), Ok);
     given.map_err(|error| Rejected::new(error, store))
 }
 

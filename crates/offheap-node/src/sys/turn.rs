@@ -87,6 +87,12 @@ impl Environment {
                 &mut next_turn,
             )
         })?;
+        // Script may have run: a hook of `async_hooks` hears of the new function, and may make buffers.
+        if let Some(environment) = Self::here(raw) {
+            // SAFETY: I-ENV: it was just made, and nobody else has it.
+            unsafe { napi_release_threadsafe_function(next_turn, ThreadsafeFunctionReleaseMode::abort) };
+            return Ok(environment);
+        }
         // It does not keep the event loop alive.
         // SAFETY: I-ENV: it was just made.
         ok(attempted, unsafe { napi_unref_threadsafe_function(raw, next_turn) })?;

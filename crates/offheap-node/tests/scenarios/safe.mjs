@@ -72,6 +72,16 @@ export const scenarios = {
   filledAgain: inSafe(fillsAgain), filledAgainInStores: inStores(fillsAgain),
   filledAlone: { on: { hosts: nodes, modes: ['stores', ...safe] }, run: fillsAlone },
   give: inSafe(givesAway), giveInStores: inStores(givesAway),
+  /** Script runs in the middle of the first call, and makes buffers too. */
+  insideTheFirst: inExternal(async () => {
+    const { createHook } = await import('node:async_hooks');
+    let [times, inside] = [0];
+    addon();
+    const hook = createHook({ init() { if (times++ === 0) inside = addon().filled(8192, 2); } }).enable();
+    every(addon().filled(8192, 1), 8192, 1);
+    hook.disable();
+    every(inside, 8192, 2);
+  }, nodes),
   /** `expose` never copies. */
   strict: inSafe(() => {
     if (mode === 'external') equal(addon().exposeStrictly(64).byteLength, 64, 'the length');
