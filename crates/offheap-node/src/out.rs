@@ -56,7 +56,8 @@ pub fn give<'env>(
         Mode::Copy => false,
     };
     let store = BackingStore::from(store);
-    // The host may refuse a copy where it makes a buffer, as while an exception is pending.
+    let is_small = is_small && !store.kind().is_resizable_by_rust();
+    // While an exception is pending, Node-API allocates nothing, but V8 still makes a buffer over the store.
     let copied = is_small.then(|| copied::copy_out(env, &store, CopyReason::Small)).and_then(Result::ok);
     let given = copied.map_or_else(|| expose_or_copy(env, &store), Ok);
     given.map_err(|error| Rejected::new(error, store))

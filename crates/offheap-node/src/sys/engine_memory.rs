@@ -86,8 +86,8 @@ impl<'s> Memory<'s> {
         Ok(store)
     }
 
-    /// A store with a copy of the bytes. The observer hears of the store first, and may run script. What the buffer does not have any
-    /// more then stays zero.
+    /// A store with a copy of the bytes. The observer hears of the store first. It must not run script; if it does, what the buffer
+    /// does not have any more stays zero.
     ///
     /// # Errors
     /// [`Error::Memory`] if there is no memory; [`Error::Detached`].

@@ -4,8 +4,11 @@
 //! counted reference to the allocator. The main thread does not: Node frees that allocator after its heap, some milliseconds
 //! before the process ends. So from the end of the main environment on, our last references to such blocks are leaked.
 //!
-//! Only a call on the main thread can watch for that end. Workers end before it. So as long as only workers have called, a thread of
-//! theirs frees what other threads let go of.
+//! Only a call on the main thread can watch for that end. Workers end before it. So as long as only workers have called, what other
+//! threads let go of waits for the next call of one, or for its end.
+//!
+//! The first environment of the first thread that calls is taken for the main one. A program that ends it and makes another one there
+//! leaks from then on.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -28,7 +31,7 @@ static FREES: AtomicUsize = AtomicUsize::new(0);
 const ENDED: usize = 1 << (usize::BITS - 1);
 
 /// How long the end waits for frees. One of V8's takes microseconds. What takes longer is code of another addon, which does
-/// not use the allocator, and may wait for this thread.
+/// not use the allocator, and may wait for this thread; or a thread that the system has stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether the end of the main thread's heap will be known.
@@ -41,8 +44,12 @@ static ARE_WAITING: AtomicBool = AtomicBool::new(false);
 /// Frees a block, unless the main thread's heap has ended or is about to.
 pub(super) fn free(block: LastUse) {
     if !IS_WATCHED.load(Ordering::Acquire) && !is_in_host() {
-        WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(block);
-        ARE_WAITING.store(true, Ordering::Release);
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without memory for it, the block is leaked.
+        if waiting.try_reserve(1).is_ok() {
+            waiting.push(block);
+            ARE_WAITING.store(true, Ordering::Release);
+        }
         return;
     }
     if FREES.fetch_add(1, Ordering::AcqRel) & ENDED == 0 {
@@ -51,8 +58,8 @@ pub(super) fn free(block: LastUse) {
     FREES.fetch_sub(1, Ordering::Release);
 }
 
-/// Whether this thread runs an isolate of the host, so that the main thread's heap has not ended. So does the thread of the decision,
-/// before V8's functions are in use.
+/// Whether this thread has entered an isolate, or V8 collects one on it. The main thread's heap has not ended then, since its own
+/// threads and its workers end before it. Before V8's functions are in use, only the deciding thread has blocks, and it is such a one.
 fn is_in_host() -> bool {
     V8::in_use().map_or(true, |v8| v8.isolate().is_some())
 }
@@ -84,13 +91,18 @@ pub(crate) fn watch(env: &Env) -> Result<(), Error> {
 
 #[cold]
 fn watch_now(env: &Env) -> Result<(), Error> {
+    // Whether this is the thread of a worker that has its hook.
     thread_local!(static IS_HOOKED: Cell<bool> = const { Cell::new(false) });
-    let (is_main, attempted) = (is_main_thread(), "watch the end");
-    if is_main {
+    let attempted = "watch the end";
+    // Outside of the host's calls it has no environment to add a hook to.
+    if IS_HOOKED.get() || !is_in_host() {
+        return Ok(());
+    }
+    if is_main_thread() {
         // SAFETY: I-ENV: an environment of this thread. The hook uses no environment.
         ok(attempted, unsafe { napi_add_env_cleanup_hook(env.raw(), Some(ends), null_mut()) })?;
         IS_WATCHED.store(true, Ordering::Release);
-    } else if !IS_HOOKED.get() {
+    } else {
         // SAFETY: I-ENV: an environment of this thread, whose worker has one. The hook uses no environment.
         ok(attempted, unsafe { napi_add_env_cleanup_hook(env.raw(), Some(worker_ends), null_mut()) })?;
         IS_HOOKED.set(true);
@@ -103,7 +115,7 @@ unsafe extern "C" fn worker_ends(_: *mut c_void) {
     free_waiting();
 }
 
-/// The main thread's environment ends. Its workers have ended before. Its heap is next.
+/// The main thread's environment ends. Its workers have ended before. Its heap follows, after the hooks of other addons.
 unsafe extern "C" fn ends(_: *mut c_void) {
     FREES.fetch_or(ENDED, Ordering::AcqRel);
     let began = Instant::now();

@@ -138,7 +138,7 @@ impl Drop for SharedPtr {
         }
         fence(Ordering::Acquire);
         let last = LastUse(self.control);
-        // Only blocks of V8's own memory need the allocator of V8's heap.
+        // Only blocks of V8's own memory need the allocator of V8's heap. Those of another addon cannot be told from them.
         match std::ptr::eq(self.control().functions, &OUR_TABLE.functions) {
             true => last.end(),
             false => heap_end::free(last),

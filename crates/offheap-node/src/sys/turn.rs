@@ -72,7 +72,7 @@ impl Environment {
         ok(attempted, unsafe { napi_create_string_utf8(raw, name.as_ptr(), 7, &mut name_of_resource) })?;
         let mut next_turn = null_mut();
         // SAFETY: I-ENV: as above. `turned` takes any environment, and uses neither the context nor the data.
-        ok(attempted, unsafe {
+        let made = unsafe {
             napi_create_threadsafe_function(
                 raw,
                 null_mut(),
@@ -86,13 +86,16 @@ impl Environment {
                 Some(turned),
                 &mut next_turn,
             )
-        })?;
+        };
         // Script may have run: a hook of `async_hooks` hears of the new function, and may make buffers.
         if let Some(environment) = Self::here(raw) {
-            // SAFETY: I-ENV: it was just made, and nobody else has it.
-            unsafe { napi_release_threadsafe_function(next_turn, ThreadsafeFunctionReleaseMode::abort) };
+            if made == Status::napi_ok {
+                // SAFETY: I-ENV: it was just made, and nobody else has it.
+                unsafe { napi_release_threadsafe_function(next_turn, ThreadsafeFunctionReleaseMode::abort) };
+            }
             return Ok(environment);
         }
+        ok(attempted, made)?;
         // It does not keep the event loop alive.
         // SAFETY: I-ENV: it was just made.
         ok(attempted, unsafe { napi_unref_threadsafe_function(raw, next_turn) })?;

@@ -1,4 +1,4 @@
-//! An observer that runs script in the middle of a call of this addon.
+//! An observer that breaks its rule: it runs script in the middle of a call of this addon.
 
 use std::cell::{Cell, RefCell};
 
