@@ -73,7 +73,7 @@ pub fn sum(value: Unknown<'_>) -> Result<u32> {
     Ok(offheap_node::to_vec(&value).map_err(failed)?.iter().map(|byte| u32::from(*byte)).sum())
 }
 
-/// A buffer that Rust fills, and calls script in the middle of it. Whether script could write it meanwhile.
+/// Fills a buffer, and calls script in the middle of that. Returns whether the bytes are as Rust wrote them afterwards.
 #[napi]
 pub fn filled_while(env: &Env, byte_length: u32, during: Function<(), ()>) -> Result<bool> {
     let (mut called, mut is_alone) = (Ok(()), true);
